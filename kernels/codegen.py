@@ -1,0 +1,110 @@
+"""From source text to a callable address: compile with Numba once, load from the cache ever after.
+
+Numba compiles a loop to relocatable object code. That code, and not Numba's own cache, is what we keep: a process
+that finds all its kernels in the cache loads them with llvmlite in under a millisecond each and never imports Numba.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import threading
+from functools import cache as once
+from pathlib import Path
+from typing import Any
+
+from . import cache
+from .cache import CompiledKernel
+
+_lock = threading.RLock()
+_addresses: dict[str, int] = {}
+_engine: Any = None
+
+if hasattr(os, "register_at_fork"):  # a fork may happen while another thread compiles
+
+    def _new_lock() -> None:
+        global _lock
+        _lock = threading.RLock()
+
+    os.register_at_fork(after_in_child=_new_lock)
+
+
+def _llvm() -> Any:
+    import llvmlite.binding as llvm
+
+    return llvm
+
+
+@once
+def target() -> tuple[str, str]:
+    """Give the processor that kernels are compiled for and its features, as LLVM names them."""
+    llvm = _llvm()
+    return (
+        os.environ.get("NUMBA_CPU_NAME") or llvm.get_host_cpu_name(),
+        os.environ.get("NUMBA_CPU_FEATURES") or llvm.get_host_cpu_features().flatten(),
+    )
+
+
+@once
+def _stamp() -> tuple[str, ...]:
+    """Everything besides the source that shapes machine code: compilers, processor, and our support code."""
+    import llvmlite
+
+    llvm = _llvm()
+    numba_spec = importlib.util.find_spec("numba")
+    assert numba_spec is not None and numba_spec.origin is not None
+    # the version without the cost of importing Numba
+    numba_version = Path(numba_spec.origin).with_name("_version.py").read_text()
+    support = (Path(__file__).parent / "cpu" / "support.py").read_text()
+    return numba_version, llvmlite.__version__, llvm.get_process_triple(), *target(), support
+
+
+def _missing_symbols(kernel: CompiledKernel) -> list[str]:
+    address_of = _llvm().address_of_symbol
+    return [name for name in kernel.undefined if address_of(name) is None]
+
+
+def _load(kernel: CompiledKernel) -> int:
+    """Link object code into this process and give the address of its entry."""
+    global _engine
+    llvm = _llvm()
+    if _engine is None:
+        llvm.initialize_native_target()
+        llvm.initialize_native_asmprinter()
+        target = llvm.Target.from_default_triple().create_target_machine()
+        _engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), target)
+    _engine.add_object_file(llvm.ObjectFileRef.from_data(kernel.code))
+    _engine.finalize_object()
+    return int(_engine.get_function_address(kernel.symbol))
+
+
+def _compile(source: str, filename: str, options: dict[str, Any]) -> CompiledKernel:
+    """Compile `loop` in `source` with Numba, to position-independent object code."""
+    from .cpu import support
+
+    namespace = dict(support.NAMESPACE)
+    exec(compile(source, filename, "exec"), namespace)
+    return support.compile_loop(namespace["loop"], options)
+
+
+def address(name: str, source: str, fastmath: tuple[str, ...] = ("contract",)) -> int:
+    """Give the address of the compiled function ``loop(args, dims, steps, data)`` that `source` defines.
+
+    The function has the signature of NumPy's ufunc inner loops. `fastmath` names the liberties LLVM may take;
+    ``nnan`` and ``ninf`` are never among them.
+    """
+    key = cache.key_of(name, source, repr(fastmath), *_stamp())
+    with _lock:
+        known = _addresses.get(key)
+        if known is not None:
+            return known
+        kernel = cache.read(key)
+        if kernel is None or _missing_symbols(kernel):
+            kernel = _compile(source, f"<nbgrad kernel {name}>", {"fastmath": set(fastmath)})
+            missing = _missing_symbols(kernel)
+            if missing:
+                raise RuntimeError(f"kernel {name} needs {missing}, which this process does not have")
+            # every kernel of the process may have the same entry: the key keeps their symbols apart
+            cache.write(key, kernel, source)
+        _addresses[key] = _load(kernel)
+        return _addresses[key]

@@ -1,0 +1,1 @@
+"""Loops for the CPU, generated from formulas and wrapped as NumPy ufuncs."""

@@ -1,0 +1,108 @@
+"""Elementwise loops: a formula in, a NumPy ufunc out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from .. import codegen, formula, ufunc
+from ..formula import TRUTH, Expression
+from ..math import COMPARISON, FLOATING, LOGICAL, NUMERIC
+from . import threads
+
+_INTEGERS = "bBhHiIlLqQ"
+_FLOATS = "fd"
+
+#: The dtypes with loops in each domain, in the order in which NumPy looks for one it can cast to.
+DTYPES = {FLOATING: _FLOATS, NUMERIC: _INTEGERS + _FLOATS, COMPARISON: "?" + _INTEGERS + _FLOATS, LOGICAL: "?"}
+
+
+def kernel(name: str, expressions: Sequence[Expression], kinds: Sequence[str], domain: str) -> np.ufunc:
+    """Give the ufunc that computes `expressions` of inputs of the given kinds, for every dtype of `domain`."""
+    results = [TRUTH if expression.kind == TRUTH else formula.NUMBER for expression in expressions]
+
+    def signature(dtype: str) -> str:
+        return "".join("?" if kind == TRUTH else dtype for kind in (*kinds, *results))
+
+    def compile_loop(codes: ufunc.Types) -> tuple[int, int]:
+        numbers = [c for c, kind in zip(codes, (*kinds, *results), strict=True) if kind != TRUTH]
+        text, cost = source(expressions, kinds, np.dtype(numbers[0] if numbers else "?").name)
+        return codegen.address(f"{name}-{''.join(codes)}", text), max(threads.SHARE_ABOVE // cost, 1)
+
+    return ufunc.make(name, [signature(dtype) for dtype in DTYPES[domain]], len(expressions), compile_loop)
+
+
+def source(expressions: Sequence[Expression], kinds: Sequence[str], number: str) -> tuple[str, int]:
+    """Write the loop for one dtype; gives its text and its cost in simple operations an element.
+
+    Four loops share one body: all operands contiguous; the first or the second input a single element; the output
+    over the first input (accumulation in place); and any strides. LLVM vectorises all but the last.
+    """
+    inputs, outputs = range(len(kinds)), range(len(expressions))
+    types = ["bool" if kind == TRUTH else number for kind in kinds]
+    results = ["bool" if expression.kind == TRUTH else number for expression in expressions]
+    assignments, values = formula.source(expressions, number)
+    body = [
+        *assignments,
+        *(f"o{i}[{{out}}] = {result}({value})" for i, (result, value) in enumerate(zip(results, values, strict=True))),
+    ]
+    sizes = {name: np.dtype(name).itemsize for name in {*types, *results}}
+
+    def load(i: int, place: str) -> str:
+        return f"x{i} = p{i}[{place}]" + (" != 0" if types[i] == "bool" else "")
+
+    lines = [
+        "def loop(args, dims, steps, data):",
+        "    n = dims[0]",
+        "    if n >= int64_pointer(data)[0]:",
+        "        share(args, dims, steps, data)",
+        "        return",
+        "    count = np.uintp(n)",
+    ]
+    for i in inputs:
+        lines += [f"    p{i} = {types[i]}_pointer(args[{i}])", f"    s{i} = steps[{i}]"]
+    for i in outputs:
+        position = len(kinds) + i
+        lines += [f"    o{i} = {results[i]}_pointer(args[{position}])", f"    r{i} = steps[{position}]"]
+
+    def contiguous(scalars: Sequence[int]) -> list[str]:
+        tests = [f"s{i} == {0 if i in scalars else sizes[types[i]]}" for i in inputs]
+        tests += [f"r{i} == {sizes[results[i]]}" for i in outputs]
+        block = ["if " + " and ".join(tests) + ":"]
+        block += [f"    {load(i, '0')}" for i in scalars]
+        block += ["    for i in range(count):"]
+        block += [f"        {load(i, 'i')}" for i in inputs if i not in scalars]
+        return block + [f"        {line.replace('{out}', 'i')}" for line in body]
+
+    in_place = len(kinds) == 2 and len(expressions) == 1 and types[0] == types[1] == results[0]
+    if in_place:
+        # told apart by hand: the vectoriser's own overlap check would send this to its scalar loop
+        test = f"address(args[0]) == address(args[2]) and s0 == r0 and s1 == r0 and r0 == {sizes[number]}"
+        block = [f"if {test}:", "    for i in range(count):", f"        {load(0, 'i')}", f"        {load(1, 'i')}"]
+        block += [f"        {line.replace('o0[{out}]', 'p0[i]')}" for line in body]
+        lines += [f"    {line}" for line in block]
+    variants: list[list[int]] = [[]]
+    if len(kinds) > 1:
+        variants += [[0], [1]]
+    for position, scalars in enumerate(variants):
+        block = contiguous(scalars)
+        if position or in_place:
+            block[0] = "el" + block[0]
+        lines += [f"    {line}" for line in block]
+    lines.append("    else:")
+    lines += [f"        d{i} = s{i} // {sizes[types[i]]}" for i in inputs]
+    lines += [f"        e{i} = r{i} // {sizes[results[i]]}" for i in outputs]
+    lines += [f"        i{i} = 0" for i in inputs] + [f"        j{i} = 0" for i in outputs]
+    lines.append("        for _ in range(count):")
+    lines += [f"            {load(i, f'i{i}')}" for i in inputs]
+    lines += [f"            {line}" for line in assignments]
+    lines += [
+        f"            o{i}[j{i}] = {result}({value})"
+        for i, (result, value) in enumerate(zip(results, values, strict=True))
+    ]
+    lines += [f"            i{i} += d{i}" for i in inputs] + [f"            j{i} += e{i}" for i in outputs]
+    uses_fmod = any("//" in line or "%" in line for line in body)
+    lines.append("    clear_all_exceptions()" if uses_fmod else "    clear_exceptions()")
+    cost = sum(10 if "math." in line else 1 for line in (*assignments, *values))
+    return "\n".join(lines) + "\n", cost

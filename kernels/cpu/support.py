@@ -1,0 +1,145 @@
+"""What a generated CPU loop may call, and how it is compiled; the only module that imports Numba.
+
+A loop has the signature of NumPy's ufunc inner loops: ``loop(args, dims, steps, data)`` with byte pointers, sizes
+and byte strides. `data` points to a `threads.Launch`: the size above which the loop hands itself to the thread pool.
+"""
+
+from __future__ import annotations
+
+import math
+import platform
+import uuid
+from typing import Any
+
+import numpy as np
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+from numba.core.ccallback import CFunc
+from numba.extending import intrinsic
+
+from ..cache import CompiledKernel
+
+_BYTES = types.CPointer(types.uint8)
+SIGNATURE = types.void(types.CPointer(_BYTES), types.CPointer(types.intp), types.CPointer(types.intp), types.voidptr)
+
+_SCALARS = {
+    "bool": types.uint8,
+    **{name: getattr(types, name) for name in ("int8", "int16", "int32", "int64", "float32", "float64")},
+    **{name: getattr(types, name) for name in ("uint8", "uint16", "uint32", "uint64")},
+}
+
+
+def _pointer_to(scalar: Any) -> Any:
+    @intrinsic
+    def pointer(typing_context: Any, raw: Any) -> Any:
+        result = types.CPointer(scalar)
+
+        def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            return builder.bitcast(arguments[0], context.get_value_type(result))
+
+        return result(raw), generate
+
+    return pointer
+
+
+#: Accumulators of a reduction: enough for LLVM to fill its vectors and hide the latency of additions.
+LANES = 64
+
+
+def _lanes_of(scalar: Any) -> Any:
+    @intrinsic
+    def lanes(typing_context: Any) -> Any:
+        """Reserve LANES elements on the stack."""
+
+        def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            with builder.goto_entry_block():
+                place = builder.alloca(context.get_data_type(scalar), size=ir.Constant(ir.IntType(64), LANES))
+            place.align = 64
+            return place
+
+        return types.CPointer(scalar)(), generate
+
+    return lanes
+
+
+@intrinsic
+def address(typing_context: Any, pointer: Any) -> Any:
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return builder.ptrtoint(arguments[0], ir.IntType(64))
+
+    return types.int64(pointer), generate
+
+
+def _clear_status(everywhere: bool) -> Any:
+    @intrinsic
+    def clear_exceptions(typing_context: Any) -> Any:
+        def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            word = ir.IntType(32)
+            x86 = platform.machine().lower() in ("x86_64", "amd64")
+            if x86 and not everywhere:
+                byte_pointer = ir.IntType(8).as_pointer()
+                place = cgutils.alloca_once(builder, word)
+                raw = builder.bitcast(place, byte_pointer)
+                function_type = ir.FunctionType(ir.VoidType(), [byte_pointer])
+                store = cgutils.get_or_insert_function(builder.module, function_type, "llvm.x86.sse.stmxcsr")
+                load = cgutils.get_or_insert_function(builder.module, function_type, "llvm.x86.sse.ldmxcsr")
+                builder.call(store, [raw])
+                builder.store(builder.and_(builder.load(place), ir.Constant(word, ~0x3F & 0xFFFFFFFF)), place)
+                builder.call(load, [raw])
+            else:
+                function_type = ir.FunctionType(word, [word])
+                clear = cgutils.get_or_insert_function(builder.module, function_type, "feclearexcept")
+                builder.call(clear, [ir.Constant(word, 0x3D if x86 else 0x1F)])  # FE_ALL_EXCEPT
+            return context.get_dummy_value()
+
+        return types.void(), generate
+
+    return clear_exceptions
+
+
+@intrinsic
+def share(typing_context: Any, args: Any, dims: Any, steps: Any, data: Any) -> Any:
+    """Call the thread pool's entry, whose address is the second word of `data`."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        kinds = [value.type for value in arguments]
+        function_type = ir.FunctionType(ir.VoidType(), kinds)
+        words = builder.bitcast(arguments[3], function_type.as_pointer().as_pointer())
+        entry = builder.load(builder.gep(words, [ir.Constant(ir.IntType(64), 1)]))
+        builder.call(entry, arguments)
+        return context.get_dummy_value()
+
+    return types.void(args, dims, steps, data), generate
+
+
+NAMESPACE: dict[str, Any] = {
+    "math": math,
+    "np": np,
+    "address": address,
+    "share": share,
+    # NumPy reads the floating-point status after a loop and would report what it finds as RuntimeWarnings. The C
+    # library's fmod still computes on the x87 unit, which has a status of its own.
+    "clear_exceptions": _clear_status(everywhere=False),
+    "clear_all_exceptions": _clear_status(everywhere=True),
+    "bool": np.uint8,
+    **{f"{name}_pointer": _pointer_to(scalar) for name, scalar in _SCALARS.items()},
+    **{f"{name}_lanes": _lanes_of(scalar) for name, scalar in _SCALARS.items()},
+    **{name: getattr(np, name) for name in _SCALARS if name != "bool"},
+    "truth": np.bool_,
+}
+
+
+def compile_loop(function: Any, options: dict[str, Any]) -> CompiledKernel:
+    """Compile a loop with Numba and give its object code."""
+    # Numba names symbols after the function; a name of its own keeps loops apart once they share a process.
+    function.__name__ = function.__qualname__ = f"loop_{uuid.uuid4().hex}"
+    callback: Any = CFunc(function, (SIGNATURE.args, SIGNATURE.return_type), {}, {"error_model": "numpy", **options})
+    callback.compile()
+    library = callback._library
+    undefined = [
+        declared.name
+        for declared in library._final_module.functions
+        if declared.is_declaration and not declared.name.startswith("llvm.")
+    ]
+    return CompiledKernel(callback.native_name, tuple(undefined), library._get_compiled_object())

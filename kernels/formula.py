@@ -1,0 +1,406 @@
+"""Scalar expressions that know how to write themselves down and how to differentiate themselves.
+
+A formula is an ordinary Python function of scalars. Called with `Expression` inputs it leaves behind a graph of
+nodes, which has several readers: `source` writes Numba source for one dtype, `derivative` differentiates, and
+`substitute` splices formulas into each other. Equal nodes are one object (hash-consing), so common subexpressions
+are found by identity.
+"""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from typing import Self
+
+    from .math import ScalarFunction
+
+#: What a node's value is: an element of the dtype that the kernel is compiled for, or a truth value.
+NUMBER, TRUTH = "number", "truth"
+
+_interned: weakref.WeakValueDictionary[tuple[Any, ...], Expression] = weakref.WeakValueDictionary()
+_scalar_functions: dict[str, ScalarFunction] = {}
+
+
+class Operators:
+    """Python's operators, which `install_operators` writes from the table OPERATORS; Variables have the same."""
+
+    __slots__ = ()
+
+    if TYPE_CHECKING:
+
+        def __add__(self, other: Any) -> Self: ...
+        def __radd__(self, other: Any) -> Self: ...
+        def __sub__(self, other: Any) -> Self: ...
+        def __rsub__(self, other: Any) -> Self: ...
+        def __mul__(self, other: Any) -> Self: ...
+        def __rmul__(self, other: Any) -> Self: ...
+        def __truediv__(self, other: Any) -> Self: ...
+        def __rtruediv__(self, other: Any) -> Self: ...
+        def __floordiv__(self, other: Any) -> Self: ...
+        def __rfloordiv__(self, other: Any) -> Self: ...
+        def __mod__(self, other: Any) -> Self: ...
+        def __rmod__(self, other: Any) -> Self: ...
+        def __pow__(self, other: Any) -> Self: ...
+        def __rpow__(self, other: Any) -> Self: ...
+        def __neg__(self) -> Self: ...
+        def __pos__(self) -> Self: ...
+        def __abs__(self) -> Self: ...
+        def __eq__(self, other: Any) -> Self: ...  # type: ignore[override]
+        def __ne__(self, other: Any) -> Self: ...  # type: ignore[override]
+        def __lt__(self, other: Any) -> Self: ...
+        def __le__(self, other: Any) -> Self: ...
+        def __gt__(self, other: Any) -> Self: ...
+        def __ge__(self, other: Any) -> Self: ...
+        def __and__(self, other: Any) -> Self: ...
+        def __rand__(self, other: Any) -> Self: ...
+        def __or__(self, other: Any) -> Self: ...
+        def __ror__(self, other: Any) -> Self: ...
+        def __xor__(self, other: Any) -> Self: ...
+        def __rxor__(self, other: Any) -> Self: ...
+        def __invert__(self) -> Self: ...
+
+
+class Expression(Operators):
+    """One node: an input (named by its position), a constant, or a scalar function of other nodes."""
+
+    __slots__ = ("__weakref__", "arguments", "function", "kind", "payload")
+
+    function: ScalarFunction | None
+    arguments: tuple[Expression, ...]
+    payload: Any
+    kind: str
+
+    # Interning makes identity the notion of equality; `==` itself writes a comparison node.
+    __hash__ = object.__hash__
+
+    def __bool__(self) -> bool:
+        raise TypeError(
+            "a formula branched on a traced value: Python's if, and, or, not, min, max and chained comparisons need "
+            "a number, and a formula has none. Use nbgrad.where(condition, a, b), maximum, minimum, &, | and ~."
+        )
+
+    def __float__(self) -> float:
+        raise TypeError(
+            "a formula turned a traced value into a Python float: use operators, nbgrad's functions or NumPy's "
+            "ufuncs (np.exp, np.tanh, ...) instead of the math module"
+        )
+
+    __int__ = __index__ = __float__
+
+    def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **options: Any) -> Expression:
+        name = NUMPY_NAMES.get(ufunc.__name__, ufunc.__name__)
+        if method != "__call__" or options or name not in _scalar_functions:
+            raise TypeError(
+                f"np.{ufunc.__name__} has no counterpart in a formula; known functions are {sorted(_scalar_functions)}"
+            )
+        return _scalar_functions[name](*inputs)
+
+    def __repr__(self) -> str:
+        return source([self], "value")[1][0]
+
+
+#: Python's operators and the scalar functions they stand for: the one table behind Expression and Variable.
+OPERATORS = {
+    "add": "add",
+    "sub": "sub",
+    "mul": "mul",
+    "truediv": "div",
+    "floordiv": "floor_divide",
+    "mod": "remainder",
+    "pow": "pow",
+    "neg": "neg",
+    "pos": "positive",
+    "abs": "abs",
+    "lt": "lt",
+    "le": "le",
+    "gt": "gt",
+    "ge": "ge",
+    "eq": "eq",
+    "ne": "ne",
+    "and": "logical_and",
+    "or": "logical_or",
+    "xor": "logical_xor",
+    "invert": "logical_not",
+}
+REFLECTED = ("add", "sub", "mul", "truediv", "floordiv", "mod", "pow", "and", "or", "xor")
+
+
+def install_operators(owner: type, lookup: Callable[[str], Callable[..., Any]]) -> None:
+    """Give a class the methods ``__add__``, ``__radd__``, ... of OPERATORS; `lookup` finds a function by its name."""
+    for operator, name in OPERATORS.items():
+        function = lookup(name)
+        setattr(owner, f"__{operator}__", function)
+        if operator in REFLECTED:
+            setattr(owner, f"__r{operator}__", _reflected(function))
+
+
+def _reflected(function: Callable[..., Any]) -> Callable[..., Any]:
+    return lambda self, other: function(other, self)
+
+
+#: NumPy's ufunc names where they differ from ours (which are PyTorch's).
+NUMPY_NAMES = {
+    "subtract": "sub",
+    "multiply": "mul",
+    "divide": "div",
+    "true_divide": "div",
+    "power": "pow",
+    "float_power": "pow",
+    "negative": "neg",
+    "absolute": "abs",
+    "fabs": "abs",
+    "less": "lt",
+    "less_equal": "le",
+    "greater": "gt",
+    "greater_equal": "ge",
+    "equal": "eq",
+    "not_equal": "ne",
+    "bitwise_and": "logical_and",
+    "bitwise_or": "logical_or",
+    "bitwise_xor": "logical_xor",
+    "invert": "logical_not",
+    "mod": "remainder",
+}
+
+
+def _node(function: ScalarFunction | None, arguments: tuple[Expression, ...], payload: Any, kind: str) -> Expression:
+    key = (function, arguments, payload, kind)
+    found = _interned.get(key)
+    if found is None:
+        found = object.__new__(Expression)
+        found.function, found.arguments, found.payload, found.kind = function, arguments, payload, kind
+        found = _interned.setdefault(key, found)
+    return found
+
+
+def variable(position: int, kind: str = NUMBER) -> Expression:
+    """Give the node that stands for the input at `position`."""
+    return _node(None, (), position, kind)
+
+
+def constant(value: float | bool) -> Expression:
+    """Give the node of a Python number; it takes the dtype of the kernel it ends up in."""
+    if isinstance(value, Expression):
+        return value
+    if isinstance(value, bool):
+        return _node(None, (), repr(value), TRUTH)
+    try:
+        number = float(value)
+    except (TypeError, ValueError) as error:
+        raise TypeError(f"a formula holds numbers and traced values, not {type(value).__name__}: {value!r}") from error
+    return _node(None, (), repr(number), NUMBER)
+
+
+def constant_value(node: Expression) -> float | bool | None:
+    """Give the number a constant node stands for, None for every other node."""
+    if node.function is not None or isinstance(node.payload, int):
+        return None
+    return node.payload == "True" if node.kind == TRUTH else float(node.payload)
+
+
+def apply(function: ScalarFunction, arguments: Sequence[Any]) -> Expression:
+    """Give the node of a scalar function applied to nodes or Python numbers."""
+    nodes = tuple(constant(argument) for argument in arguments)
+    if len(nodes) != function.arity:
+        raise TypeError(f"{function.name} takes {function.arity} arguments, got {len(nodes)} in a formula")
+    for position, (node, kind) in enumerate(zip(nodes, function.argument_kinds, strict=True)):
+        if node.kind != kind:
+            raise TypeError(
+                f"{function.name} needs a {kind} as argument {position} and got a {node.kind}: "
+                "comparisons give truth values, which where(condition, a, b) turns into numbers"
+            )
+    return _node(function, nodes, None, function.result_kind)
+
+
+def trace(formula: Callable[..., Any], kinds: Sequence[str]) -> Expression:
+    """Call a formula on fresh inputs and give the expression it computes.
+
+    Raises TypeError where the formula branches on a traced value or gives something that is no expression.
+    """
+    result = formula(*(variable(position, kind) for position, kind in enumerate(kinds)))
+    if isinstance(result, tuple | list):
+        raise TypeError("a formula gives one scalar; declare one formula for each output")
+    return constant(result)
+
+
+def topological(roots: Iterable[Expression]) -> list[Expression]:
+    """Give every node below `roots` once, arguments before the nodes that use them; no recursion."""
+    order: list[Expression] = []
+    seen: set[Expression] = set()
+    stack = [(root, False) for root in reversed(list(roots))]
+    while stack:
+        node, ready = stack.pop()
+        if ready:
+            order.append(node)
+        elif node not in seen:
+            seen.add(node)
+            stack.append((node, True))
+            stack.extend((argument, False) for argument in reversed(node.arguments))
+    return order
+
+
+def inputs_of(roots: Iterable[Expression]) -> dict[int, str]:
+    """Give the positions of the inputs that `roots` use, each with its kind, in ascending order."""
+    found = {node.payload: node.kind for node in topological(roots) if _is_input(node)}
+    return dict(sorted(found.items()))
+
+
+def _is_input(node: Expression) -> bool:
+    return node.function is None and isinstance(node.payload, int)
+
+
+def substitute(root: Expression, replacements: Mapping[Expression, Expression]) -> Expression:
+    """Rebuild `root` with some of its nodes replaced, and composite functions left as they are."""
+    built: dict[Expression, Expression] = {}
+    for node in topological([root]):
+        if node in replacements:
+            built[node] = replacements[node]
+        elif node.function is None:
+            built[node] = node
+        else:
+            built[node] = apply(node.function, [built[argument] for argument in node.arguments])
+    return built[root]
+
+
+def expand(root: Expression) -> Expression:
+    """Replace composite functions by their formulas, down to what a template can write."""
+    built: dict[Expression, Expression] = {}
+    for node in topological([root]):
+        if node.function is None:
+            built[node] = node
+            continue
+        arguments = tuple(built[argument] for argument in node.arguments)
+        if node.function.formula is None:
+            built[node] = apply(node.function, arguments)
+        else:
+            built[node] = expand(node.function.expand(arguments))
+    return built[root]
+
+
+# ---- derivatives ----------------------------------------------------------------------------------------------------
+
+
+def derivative(root: Expression, position: int) -> Expression | None:
+    """Differentiate with respect to one input; None where the derivative is zero everywhere.
+
+    Forward accumulation over the nodes: each scalar function brings the partials of its own arguments
+    (`ScalarFunction.partial`), the chain rule adds them up.
+    """
+    slopes: dict[Expression, Expression | None] = {}
+    for node in topological([root]):
+        if node.function is None:
+            slopes[node] = constant(1) if _is_input(node) and node.payload == position else None
+            continue
+        if node.function.name == "where":
+            # Selecting between slopes, instead of multiplying them by 0 or 1, keeps a NaN or an infinity of the
+            # branch not taken out of the result.
+            condition, first, second = node.arguments
+            slopes[node] = _where(condition, slopes[first], slopes[second])
+            continue
+        total: Expression | None = None
+        for index, argument in enumerate(node.arguments):
+            slope = slopes[argument]
+            if slope is None:
+                continue
+            partial = node.function.partial(index, node, node.arguments)
+            if partial is None:
+                continue
+            total = plus(total, times(slope, partial))
+        slopes[node] = total
+    return slopes[root]
+
+
+def _where(condition: Expression, first: Expression | None, second: Expression | None) -> Expression | None:
+    if first is None and second is None:
+        return None
+    if first is second:
+        return first
+    zero = constant(0)
+    return apply(
+        _scalar_functions["where"],
+        [condition, first if first is not None else zero, second if second is not None else zero],
+    )
+
+
+def plus(first: Expression | None, second: Expression | None) -> Expression | None:
+    """Add two slopes, of which None is zero."""
+    if first is None or second is None:
+        return second if first is None else first
+    return first + second
+
+
+def times(first: Expression, second: Expression) -> Expression:
+    """Multiply two slopes, leaving out factors of one and drawing out signs.
+
+    A factor that selects constants becomes a selection, so that ``inf * 0`` does not turn a masked gradient to NaN.
+    """
+    for factor, other in ((first, second), (second, first)):
+        value = constant_value(factor)
+        if value == 1:
+            return other
+        if value == -1:
+            return -other
+        if value == 0:
+            return factor
+        function = factor.function
+        if function is not None and function.name == "where" and _is_selection(factor):
+            condition, yes, no = factor.arguments
+            return apply(function, [condition, times(other, yes), times(other, no)])
+    return first * second
+
+
+def _is_selection(node: Expression) -> bool:
+    """Tell whether a node is a constant, or a nest of where() that ends in constants only."""
+    stack = [node]
+    while stack:
+        node = stack.pop()
+        if node.function is not None and node.function.name == "where":
+            stack.extend(node.arguments[1:])
+        elif constant_value(node) is None:
+            return False
+    return True
+
+
+# ---- source ---------------------------------------------------------------------------------------------------------
+
+
+def source(
+    roots: Sequence[Expression], number: str, names: Mapping[int, str] | None = None
+) -> tuple[list[str], list[str]]:
+    """Write expressions as Python source for one dtype.
+
+    `number` names the dtype's conversion in the kernel's namespace (``float32``): every constant goes through it,
+    since Numba would compute ``1 - y`` on float32 in float64. Gives the assignments of the nodes used more than
+    once or too deep to inline, and the expressions of the roots.
+    """
+    names = {} if names is None else names
+    roots = [expand(root) for root in roots]
+    order = topological(roots)
+    uses: dict[Expression, int] = {}
+    for node in order:
+        for argument in node.arguments:
+            uses[argument] = uses.get(argument, 0) + 1
+    for root in roots:
+        uses[root] = uses.get(root, 0) + 1
+    text: dict[Expression, str] = {}
+    lines: list[str] = []
+    for node in order:
+        if node.function is not None:
+            written = node.function.template.format(*(text[argument] for argument in node.arguments), number=number)
+            if uses[node] > 1 or len(written) > 60:
+                name = f"t{len(lines)}"
+                lines.append(f"{name} = {written}")
+                written = name
+        elif _is_input(node):
+            written = names.get(node.payload, f"x{node.payload}")
+        elif node.kind == TRUTH:
+            written = node.payload
+        else:
+            # inf and nan have no literal in source
+            literal = node.payload if node.payload not in ("inf", "-inf", "nan") else f"float('{node.payload}')"
+            written = f"{number}({literal})"
+        text[node] = written
+    return lines, [text[root] for root in roots]

@@ -1,0 +1,149 @@
+"""Compiled loops as NumPy ufuncs, which brings NumPy's broadcasting, striding, casting and `out=` at 0.25 us a call.
+
+The ufunc is made through NumPy's C API, by its public table of functions. It lists a loop for every dtype at once,
+and each entry of the list first points at `_first_call`, which compiles that loop, writes its address over its own
+and runs it. So nothing is compiled before it is needed, and afterwards nothing stands between NumPy and the loop.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import threading
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
+
+import numpy as np
+from numpy._core import _multiarray_umath  # type: ignore[attr-defined]
+
+from .cpu import threads
+
+#: A ufunc's dtypes, as NumPy's one-letter codes, inputs first.
+Types = Sequence[str]
+
+_pythonapi = ctypes.pythonapi
+_pythonapi.PyCapsule_GetPointer.restype = ctypes.c_void_p
+_pythonapi.PyCapsule_GetPointer.argtypes = [ctypes.py_object, ctypes.c_char_p]
+_table = ctypes.cast(
+    _pythonapi.PyCapsule_GetPointer(_multiarray_umath._UFUNC_API, None), ctypes.POINTER(ctypes.c_void_p)
+)
+_INT, _TEXT, _ADDRESS = ctypes.c_int, ctypes.c_char_p, ctypes.c_void_p
+_COMMON = (ctypes.py_object, _ADDRESS, _ADDRESS, _TEXT, _INT, _INT, _INT, _INT, _TEXT, _TEXT, _INT)
+# Positions in NumPy's table, fixed since NumPy 1.0 (numpy/__ufunc_api.h).
+_from_loops = ctypes.PYFUNCTYPE(*_COMMON)(_table[1])
+_from_loops_and_signature = ctypes.PYFUNCTYPE(*_COMMON, _TEXT)(_table[31])
+
+
+class _Loop:
+    """One entry of a ufunc's list: knows how to become compiled."""
+
+    def __init__(self, owner: _Loops, index: int, compile_loop: Callable[[], tuple[int, int]]) -> None:
+        self.owner, self.index, self.compile_loop = owner, index, compile_loop
+
+
+class _Loops:
+    """The arrays that NumPy's ufunc object points into; they live as long as the process, as ufuncs do."""
+
+    def __init__(self, types: Sequence[Types], operands: int, core: tuple[int, int]) -> None:
+        count = len(types)
+        self.functions = (ctypes.c_void_p * count)(*[ctypes.cast(_stub, ctypes.c_void_p).value] * count)
+        self.data = (ctypes.c_void_p * count)()
+        self.types = bytes(np.dtype(code).num for signature in types for code in signature)
+        self.operands, self.core = operands, core
+        self.launches: dict[int, Any] = {}
+
+
+_pending: list[_Loop] = []
+_kept: list[Any] = []
+_lock = threading.Lock()
+
+
+def _settle(loop: _Loop) -> None:
+    """Compile one loop and put it in its place."""
+    owner, index = loop.owner, loop.index
+    if index in owner.launches:
+        return
+    address, threshold = loop.compile_loop()
+    launch = threads.launch_record(address, owner.operands, *owner.core, threshold)
+    owner.launches[index] = launch
+    # data before function: another thread may read the pair while it is written
+    owner.data[index] = ctypes.addressof(launch)
+    owner.functions[index] = address
+
+
+def _first_call(args: int, dims: int, steps: int, data: int) -> object:
+    try:
+        loop = _pending[data - 1] if data <= len(_pending) else None
+        if loop is None:  # the other thread was between its two writes: `data` is a launch record already
+            address = threads.Launch.from_address(data).address
+        else:
+            _settle(loop)
+            launch = loop.owner.launches[loop.index]
+            address, data = launch.address, ctypes.addressof(launch)
+        threads.LOOP(address)(args, dims, steps, data)
+    except BaseException as error:
+        return _raise_afterwards(error)
+    return None
+
+
+def _raise_afterwards(error: BaseException) -> object:
+    """Give an object whose death makes the interpreter raise `error` once the ufunc has returned.
+
+    A ufunc's inner loop has no way to fail. An exception set asynchronously would be raised at the next bytecode,
+    still inside the callback, and be lost. So it is set when the callback's result is thrown away, by a finaliser
+    that runs no bytecode; the next bytecode is then the one after the call of the ufunc.
+    """
+    kind = type(error)
+    if not isinstance(error, KeyboardInterrupt):
+        message = f"a kernel could not be compiled: {error}"
+        kind = type("KernelError", (RuntimeError,), {"__str__": lambda self: message})
+    raise_in = partial(
+        _pythonapi.PyThreadState_SetAsyncExc, ctypes.c_ulong(threading.get_ident()), ctypes.py_object(kind)
+    )
+    return type("Failure", (), {"__del__": raise_in})()
+
+
+_stub = threads.LOOP(_first_call)
+
+
+def make(
+    name: str,
+    types: Sequence[Types],
+    outputs: int,
+    compile_loop: Callable[[Types], tuple[int, int]],
+    signature: str | None = None,
+) -> np.ufunc:
+    """Make a ufunc with a loop for each entry of `types`.
+
+    `compile_loop` gives the address of the loop for one entry and the length above which it shares its work among
+    threads. `signature` is that of a generalised ufunc, ``"(k,n)->(n)"``.
+    """
+    operands = len(types[0])
+    core = (0, 0)
+    if signature is not None:
+        words = signature.replace("(", " ").replace(")", " ").replace(",", " ").replace("->", " ").split()
+        core = (len(set(words)), len(words))
+    owner = _Loops(types, operands, core)
+    with _lock:
+        for index, codes in enumerate(types):
+            _pending.append(_Loop(owner, index, lambda codes=codes: compile_loop(codes)))  # type: ignore[misc]
+            owner.data[index] = len(_pending)
+        text = name.encode()
+        _kept.append((owner, text))
+    common = (
+        ctypes.addressof(owner.functions),
+        ctypes.addressof(owner.data),
+        owner.types,
+        len(types),
+        operands - outputs,
+        outputs,
+        -1,
+        text,
+        b"",
+        0,
+    )
+    if signature is None:
+        return _from_loops(*common)
+    encoded = signature.encode()
+    _kept.append(encoded)
+    return _from_loops_and_signature(*common, encoded)

@@ -1,0 +1,122 @@
+"""Gradients held against finite differences."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from ..engine import gradients
+from ..grad_mode import enable_grad
+from ..variable import Array, Variable
+
+
+class GradcheckError(AssertionError):
+    """A gradient differs from finite differences."""
+
+
+def gradcheck(
+    function: Callable[..., Any],
+    inputs: Variable | Sequence[Any],
+    eps: float = 1e-6,
+    atol: float = 1e-5,
+    rtol: float = 1e-3,
+    order: int = 1,
+) -> bool:
+    """Hold the gradients of a function against central differences; with ``order=2`` those of its gradients too.
+
+    Every element of every Jacobian is compared: ``|a - n| <= atol + rtol * |n|``. Inputs that require gradients must be
+    float64, since differences of float32 show nothing at these tolerances.
+
+    Gives True. Raises GradcheckError with the worst element, TypeError for inputs that cannot be checked.
+
+    >>> import nbgrad
+    >>> nbgrad.autograd.gradcheck(nbgrad.tanh, nbgrad.randn(3, requires_grad=True), order=2)
+    True
+    """
+    given = (inputs,) if isinstance(inputs, Variable) else tuple(inputs)
+    checked = [x for x in given if isinstance(x, Variable) and x.requires_grad]
+    if not checked:
+        raise TypeError("gradcheck: no input requires a gradient")
+    for x in checked:
+        if x.dtype != np.float64:
+            raise TypeError(f"gradcheck: an input of dtype {x.dtype} requires a gradient: give float64")
+    if order not in (1, 2):
+        raise ValueError(f"gradcheck: order is 1 or 2, got {order}")
+    _check(function, given, eps, atol, rtol, "gradient")
+    if order == 2:
+        random = np.random.default_rng(0)
+        with enable_grad():
+            outputs = _outputs(function(*given))
+        seeds = [Variable(random.uniform(0.5, 1.5, y.shape).astype(y.dtype)) for y in outputs]
+
+        def first(*arguments: Any) -> list[Any]:
+            xs, cotangents = arguments[: len(given)], arguments[len(given) :]
+            ys = _outputs(function(*xs))
+            wanted = [x for x in xs if isinstance(x, Variable) and x.requires_grad]
+            return [g for g in gradients(ys, wanted, list(cotangents), None, create_graph=True) if g is not None]
+
+        _check(first, (*given, *seeds), eps, atol, rtol, "second derivative")
+    return True
+
+
+def _outputs(result: Any) -> list[Variable]:
+    ys = list(result) if isinstance(result, tuple | list) else [result]
+    return [y for y in ys if isinstance(y, Variable) and y.requires_grad]
+
+
+def _check(
+    function: Callable[..., Any], inputs: Sequence[Any], eps: float, atol: float, rtol: float, what: str
+) -> None:
+    # leaves of our own: the caller's arrays and gradients stay as they are
+    own = [Variable(np.array(x.data), requires_grad=x.requires_grad) if isinstance(x, Variable) else x for x in inputs]
+    wanted = [(number, x) for number, x in enumerate(own) if isinstance(x, Variable) and x.requires_grad]
+    with enable_grad():
+        outputs = _outputs(function(*own))
+    analytic: list[list[Array]] = []
+    for y in outputs:
+        rows = []
+        for index in range(y.size):
+            seed = np.zeros(y.shape, y.dtype)
+            seed.flat[index] = 1
+            found = gradients([y], [x for _, x in wanted], [seed], True, False)
+            rows.append([np.zeros(x.shape) if g is None else g.data for g, (_, x) in zip(found, wanted, strict=True)])
+        analytic.append(
+            [np.array([row[i] for row in rows]).reshape(y.shape + x.shape) for i, (_, x) in enumerate(wanted)]
+        )
+    worst: tuple[float, str] | None = None
+    for position, (number, x) in enumerate(wanted):
+        for place in np.ndindex(x.shape):
+            numeric = _difference(function, own, x, place, eps)
+            if len(numeric) != len(outputs):
+                raise GradcheckError(f"{what}: the number of outputs changes with the inputs")
+            for which, difference in enumerate(numeric):
+                mine = analytic[which][position][(..., *place)]
+                excess = np.abs(mine - difference) - (atol + rtol * np.abs(difference))
+                excess = np.where(np.isnan(excess) & ~(np.isnan(mine) & np.isnan(difference)), np.inf, excess)
+                if not excess.size or not np.max(excess) > 0:
+                    continue
+                at = np.unravel_index(int(np.argmax(excess)), excess.shape)
+                if worst is None or excess[at] > worst[0]:
+                    worst = (
+                        float(excess[at]),
+                        (
+                            f"{what} of output {which} at {tuple(map(int, at))} by input {number} at {place}: "
+                            f"{mine[at]!r} by backward, {difference[at]!r} by central differences"
+                        ),
+                    )
+    if worst is not None:
+        raise GradcheckError(worst[1])
+
+
+def _difference(function: Callable[..., Any], inputs: list[Any], x: Variable, index: Any, eps: float) -> list[Array]:
+    """Give the central difference of every output by one element."""
+    before = x.data[index]
+    values = []
+    for step in (eps, -eps):
+        x.data[index] = before + step
+        with enable_grad():
+            values.append([np.array(y.data) for y in _outputs(function(*inputs))])
+    x.data[index] = before
+    return [(high - low) / (2 * eps) for high, low in zip(*values, strict=True)]

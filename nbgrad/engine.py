@@ -1,0 +1,411 @@
+"""The walk back through the graph.
+
+Functions are taken from a heap, highest generation first, so each is met when all cotangents of its outputs have
+arrived. Cotangents live in the walk and not on Variables, hence walks may nest and repeat. The first-order walk runs
+on plain arrays; with ``create_graph`` the same rules run on Variables and are recorded.
+"""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Sequence
+from heapq import heappop, heappush
+from sys import getrefcount
+from typing import Any
+
+import numpy as np
+
+from . import ops
+from .function import DIFFERENTIABLE, Function
+from .grad_mode import set_grad_enabled
+from .variable import Array, Variable
+
+#: Functions with an output that has hooks or retains its gradient.
+_watched_functions: Any = weakref.WeakKeyDictionary()
+
+#: Whether any leaf ever got a hook.
+_leaf_hooks = False
+
+new = object.__new__
+
+#: The cotangent of a scalar to start from.
+_ONES = {char: np.ones((), char) for char in "fd"}
+
+
+def watch(variable: Variable) -> None:
+    """Have the walk look at a Variable when its gradient is complete."""
+    global _leaf_hooks
+    if variable.creator is None:
+        _leaf_hooks = True
+    else:
+        watchers = _watched_functions.setdefault(variable.creator, [])
+        if all(reference() is not variable for reference in watchers):
+            watchers.append(weakref.ref(variable))
+
+
+def backward(
+    self: Variable,
+    gradient: Any = None,
+    retain_graph: bool | None = None,
+    create_graph: bool = False,
+    inputs: Variable | Sequence[Variable] | None = None,
+) -> None:
+    """Add the gradient of this Variable to `grad` of the leaves it was computed from.
+
+    `gradient` is the cotangent to start from, of this Variable's shape (default: 1, for one element). The graph is
+    freed on the way unless `retain_graph` (default: `create_graph`). With `create_graph` the gradients can be
+    differentiated themselves. `inputs` limits the work to these Variables.
+
+    Raises RuntimeError where there is nothing to differentiate, for a graph already freed, and without a
+    gradient for anything but one element; ValueError and TypeError for a gradient of another shape or dtype.
+    """
+    targets = None
+    if inputs is not None:
+        targets = [inputs] if isinstance(inputs, Variable) else list(inputs)
+        if not targets:
+            raise ValueError("backward: inputs is empty: name the Variables to differentiate by, or leave it out")
+        _check_targets("backward", targets)
+    y = self.data
+    if gradient is None and y.ndim == 0 and self._generation >= 0 and not create_graph:
+        start = _ONES[y.dtype.char]
+    else:
+        start = _start("backward", self, gradient, create_graph)
+    found: dict[Variable, Any] = {}
+    if create_graph or targets is not None or _watched_functions.data:  # .data: is it empty, at a tenth of the price
+        leaves, found = walk((self,), (start,), retain_graph, create_graph, targets)
+    else:
+        leaves = _walk((self,), (start,), bool(retain_graph), False, None)
+    del start, gradient  # whoever still holds an array from here on is somebody else
+    while leaves:
+        x, gx = leaves.popitem()
+        if x._generation < 0:
+            continue
+        if _leaf_hooks:
+            gx = _through_hooks(x, gx, create_graph)
+        old = x.grad
+        if old is not None or create_graph:
+            _accumulate(x, old, gx, create_graph)
+            continue
+        if getrefcount(gx) > 2 or (gx.base is not None and not _is_private(gx)):
+            gx = gx.copy()
+        x.grad = old = new(Variable)
+        old.data = gx
+        old.creator = None
+        old._generation = -1
+    for x, gx in found.items():
+        _accumulate(x, x.grad, gx, create_graph)
+
+
+Variable.backward = backward  # type: ignore[method-assign]
+
+
+def gradients(
+    outputs: Sequence[Variable],
+    inputs: Sequence[Variable],
+    grad_outputs: Sequence[Any],
+    retain_graph: bool | None,
+    create_graph: bool,
+) -> list[Variable | None]:
+    """Give the gradients of `outputs` by `inputs`, None where there is no way from one to the other."""
+    _check_targets("grad", inputs)
+    starts = [_start("grad", y, gy, create_graph) for y, gy in zip(outputs, grad_outputs, strict=True)]
+    leaves, found = walk(outputs, starts, retain_graph, create_graph, inputs)
+    results: list[Variable | None] = []
+    for x in inputs:
+        gx = found.get(x)
+        if x in leaves:
+            gx = leaves[x]
+            if x._hooks:
+                gx = _through_hooks(x, gx, create_graph)
+        # an array may be the caller's own, or go on through the walk, or stand in the results twice
+        results.append(gx if gx is None or create_graph else _constant(gx.copy()))
+    return results
+
+
+def _check_targets(what: str, targets: Sequence[Variable]) -> None:
+    for position, x in enumerate(targets):
+        if not isinstance(x, Variable):
+            raise TypeError(f"{what}: input {position} is a {type(x).__name__}; gradients are taken by Variables")
+        if x._generation < 0:
+            if x.dtype not in DIFFERENTIABLE:
+                raise TypeError(
+                    f"{what}: input {position} has dtype {x.dtype}, which has no gradients: use float32 or float64"
+                )
+            raise RuntimeError(
+                f"{what}: input {position} does not require a gradient: set requires_grad=True before computing with it"
+            )
+
+
+def _start(what: str, output: Variable, gradient: Any, create_graph: bool) -> Any:
+    """Check the cotangent that a walk begins with, or make the default one."""
+    if not isinstance(output, Variable):
+        raise TypeError(f"{what}: output is a {type(output).__name__}; only Variables have gradients")
+    y = output.data
+    if output._generation < 0:
+        raise RuntimeError(
+            f"{what}: nothing to differentiate: this Variable of shape {y.shape} and dtype {y.dtype} was not "
+            "computed from one that requires a gradient, or it was under no_grad()"
+        )
+    if type(gradient) is np.ndarray and not create_graph and gradient.shape == y.shape and gradient.dtype == y.dtype:
+        return gradient
+    if gradient is None:
+        if y.size != 1:
+            raise RuntimeError(
+                f"{what}: an output of shape {y.shape} has no single gradient: reduce it first (y.sum()), or give "
+                "the cotangent to start from as gradient=, of the output's shape"
+            )
+        start = np.empty(y.shape, y.dtype)
+        start.fill(1)
+        return _constant(start) if create_graph else start
+    start = gradient.data if isinstance(gradient, Variable) else np.asarray(gradient)
+    if start.shape != y.shape and not (start.ndim == 0 and y.size == 1):
+        raise ValueError(f"{what}: gradient has shape {start.shape}, the output {y.shape}: they must be the same")
+    if isinstance(gradient, int | float) and not isinstance(gradient, bool):
+        start = np.full(y.shape, gradient, y.dtype)
+    if start.dtype != y.dtype:
+        raise TypeError(
+            f"{what}: gradient has dtype {start.dtype}, the output {y.dtype}: convert it with astype({y.dtype})"
+        )
+    start = start.reshape(y.shape)
+    if not create_graph:
+        return start
+    return gradient if isinstance(gradient, Variable) else Variable(start, requires_grad=False)
+
+
+def _constant(data: Array) -> Variable:
+    """Give a Variable that records nothing, without the checks of its constructor."""
+    x = new(Variable)
+    x.data = data
+    x.creator = None
+    x._generation = -1
+    return x
+
+
+def _accumulate(x: Variable, old: Variable | None, gx: Any, create_graph: bool) -> None:
+    """Add a finished gradient to the one that `x` has, if any."""
+    if create_graph:
+        x.grad = gx if old is None else ops.add(old, gx)
+    elif old is None:
+        x.grad = _constant(gx)
+    elif old._generation < 0 and old.data.flags.writeable and old.data.shape == gx.shape:
+        ops.ADD(old.data, gx, old.data)
+    else:
+        x.grad = _constant(ops.ADD(old.data, gx, out=...))
+
+
+def _leading_to(outputs: Sequence[Variable], targets: Sequence[Variable]) -> set[Function]:
+    """Give the Functions that have one of `targets` among their inputs, or behind them."""
+    wanted = {id(x) for x in targets}
+    creators = {x.creator for x in targets if x.creator is not None}
+    useful: set[Function] = set()
+    seen: set[Function] = set()
+    stack = [(y.creator, False) for y in outputs if y.creator is not None]
+    while stack:
+        function, done = stack.pop()
+        inputs = function.inputs or ()
+        if done:
+            if any(id(x) in wanted or x.creator in useful or x.creator in creators for x in inputs):
+                useful.add(function)
+        elif function not in seen:
+            seen.add(function)
+            stack.append((function, True))
+            stack.extend((x.creator, False) for x in inputs if x.creator is not None)
+    return useful
+
+
+def walk(
+    outputs: Sequence[Variable],
+    cotangents: Sequence[Any],
+    retain_graph: bool | None,
+    create_graph: bool,
+    targets: Sequence[Variable] | None,
+) -> tuple[dict[Variable, Any], dict[Variable, Any]]:
+    """Walk from `outputs` back; gives the gradients of leaves, and those asked for of computed Variables.
+
+    Gradients are arrays, which may be shared, or Variables with `create_graph`.
+    """
+    if retain_graph is None:
+        retain_graph = create_graph
+    gate = None
+    if targets is not None or _watched_functions.data:
+        gate = _Gate(outputs, targets, create_graph)
+    if create_graph:
+        with set_grad_enabled(True):
+            leaves = _walk(outputs, cotangents, retain_graph, True, gate)
+    else:
+        leaves = _walk(outputs, cotangents, retain_graph, False, gate)
+    if gate is None:
+        return leaves, {}
+    if targets is not None:
+        leaves = {x: leaves[x] for x in targets if x in leaves}
+    return leaves, gate.found
+
+
+def _walk(
+    outputs: Sequence[Variable],
+    cotangents: Sequence[Any],
+    retain_graph: bool,
+    recorded: bool,
+    gate: _Gate | None,
+) -> dict[Variable, Any]:
+    pending: dict[Function, Any] = {}  # cotangents of the outputs of Functions still to come
+    leaves: dict[Variable, Any] = {}
+    owned: set[Any] = set()  # keys of the two whose array is a sum made here, which may be added to in place
+    heap: list[tuple[int, int, Function]] = []
+    lone: Function | None = None  # the only Function to come, kept out of the heap: all there is in a chain
+    count = 0
+    add = ops.ADD
+    inputs: Any = outputs
+    gxs: Any = cotangents
+    while True:
+        index = 0
+        for x in inputs:
+            gx = gxs[index]
+            index += 1
+            if gx is None:
+                continue
+            data = x.data
+            # bytes and dimensions tell any difference that broadcasting and promotion can make, at half the price
+            if gx.nbytes != data.nbytes or gx.ndim != data.ndim:
+                gx = _fit(gx, data)
+            key: Any = x.creator
+            place: Any
+            if key is None:
+                if x not in leaves:
+                    leaves[x] = gx
+                    continue
+                place, key = leaves, x
+            else:
+                place = pending
+                if key not in pending:
+                    if gate is not None and not gate.admits(key):
+                        continue
+                    if lone is None and not heap:
+                        lone = key
+                    else:
+                        if lone is not None:
+                            heappush(heap, (-lone.generation, count, lone))
+                            lone = None
+                            count += 1
+                        heappush(heap, (-key.generation, count, key))
+                        count += 1
+                    if not key.multiple:
+                        pending[key] = gx
+                        continue
+                    pending[key] = [None] * len(key._shapes)
+                if key.multiple:
+                    gys = pending[key]
+                    gys[x._index] = gx if gys[x._index] is None else ops.add(gys[x._index], gx)
+                    continue
+            if recorded:
+                place[key] = ops.add(place[key], gx)
+            elif key in owned:
+                total = place[key]
+                add(total, gx, total)
+            else:
+                place[key] = add(place[key], gx, out=...)
+                if gx.ndim:  # NumPy writes into a scalar more slowly than it makes one
+                    owned.add(key)
+        if lone is not None:
+            function = lone
+            lone = None
+        elif heap:
+            function = heappop(heap)[2]
+        else:
+            return leaves
+        gy = pending.pop(function)
+        if gate is not None:
+            gy, goes_on = gate.passes(function, gy)
+            if not goes_on:
+                inputs = ()
+                continue
+        inputs = function.inputs
+        if inputs is None:
+            raise RuntimeError(
+                f"the graph behind {function!r} was freed by an earlier backward: call that one with "
+                "retain_graph=True to walk it again, or compute the output anew"
+            )
+        gxs = function.pull_graph(gy) if recorded else function.pull(gy)
+        if not retain_graph:
+            function.inputs = None
+
+
+class _Gate:
+    """What a walk does besides walking: keeping to the way to its targets, capturing, showing gradients to hooks."""
+
+    def __init__(self, outputs: Sequence[Variable], targets: Sequence[Variable] | None, recorded: bool) -> None:
+        self.targets = None if targets is None else set(targets)
+        self.useful = None if targets is None else _leading_to(outputs, targets)
+        self.captured: dict[Function, list[Variable]] = {}
+        self.recorded = recorded
+        self.found: dict[Variable, Any] = {}
+        for x in targets or ():
+            if x.creator is not None:
+                self.captured.setdefault(x.creator, []).append(x)
+
+    def admits(self, function: Function) -> bool:
+        """Tell whether a Function's cotangent is of use."""
+        return self.useful is None or function in self.useful or function in self.captured
+
+    def passes(self, function: Function, gy: Any) -> tuple[Any, bool]:
+        """Take note of a complete cotangent; gives it, as hooks left it, and whether the walk goes on behind it."""
+        if function in _watched_functions:
+            gy = _show(function, gy, self)
+        for x in self.captured.get(function, ()):
+            gx = gy[x._index] if function.multiple else gy
+            if gx is not None:
+                self.found[x] = gx
+        return gy, self.useful is None or function in self.useful
+
+
+def _is_private(gx: Array) -> bool:
+    """Tell whether an array that only its caller holds shares its memory with nobody.
+
+    Rules hand cotangents through and give views of them; what is to become somebody's `grad` must be theirs alone.
+    """
+    base = gx.base
+    if not gx.flags.writeable:  # a broadcast view
+        return False
+    return base is None or (type(base) is np.ndarray and base.base is None and getrefcount(base) <= 3)
+
+
+def _fit(gx: Any, data: Array) -> Any:
+    """Undo broadcasting and promotion: give the cotangent the shape and dtype of its Variable."""
+    if gx.shape != data.shape:
+        gx = ops.sum_to(gx, data.shape)
+    if gx.dtype != data.dtype:
+        gx = ops.astype(gx, data.dtype)
+    return gx
+
+
+def _through_hooks(x: Variable, gx: Any, create_graph: bool) -> Any:
+    for hook in list((x._hooks or {}).values()):
+        shown = gx if create_graph else Variable(gx, requires_grad=False)
+        replaced = hook(shown)
+        if replaced is not None:
+            if not isinstance(replaced, Variable) or replaced.shape != x.shape or replaced.dtype != x.dtype:
+                raise TypeError(
+                    f"a hook returned {replaced!r}: it must return None or a Variable of shape {x.shape} and "
+                    f"dtype {x.dtype}"
+                )
+            gx = replaced if create_graph else replaced.data
+    return gx
+
+
+def _show(function: Function, gy: Any, gate: _Gate) -> Any:
+    """Let hooks and retain_grad of a Function's outputs see their gradients."""
+    for reference in _watched_functions[function]:
+        y = reference()
+        if y is None:
+            continue
+        g = gy[y._index] if function.multiple else gy
+        if g is None:
+            continue
+        g = _through_hooks(y, g, gate.recorded)
+        if function.multiple:
+            gy[y._index] = g
+        else:
+            gy = g
+        if y._retains and gate.targets is None:
+            gate.found[y] = g if gate.recorded else g.copy()
+    return gy

@@ -1,0 +1,263 @@
+"""Functions: what creates Variables, remembers its inputs, and knows how to go back.
+
+`Function` is the class that users write subclasses of, with `forward` and `backward` on arrays. The library's own
+operations are Functions whose rule, `vjp`, is written in nbgrad's functions: these take arrays or Variables alike,
+so one rule gives the fast first-order walk on arrays and the recorded one on Variables, to any order.
+"""
+
+from __future__ import annotations
+
+import copy
+import weakref
+from typing import Any, ClassVar
+
+import numpy as np
+
+from .grad_mode import is_grad_enabled
+from .variable import Array, Variable, as_variable
+
+#: Dtypes that gradients exist for.
+DIFFERENTIABLE = (np.dtype(np.float32), np.dtype(np.float64))
+
+
+class Function:
+    """An operation that was applied: the creator of its outputs.
+
+    Write a subclass with ``forward(self, *arrays)`` and ``backward(self, *gys)``, each giving one array or a tuple,
+    and call an instance on Variables. After the call `inputs` holds them, `outputs` its results (weakly: the graph
+    owns inputs, never outputs) and `generation` the largest generation among the inputs.
+
+    `backward` works on arrays, so a second derivative cannot be seen through it: where one is asked for, an error
+    says so, unless `backward` hands a cotangent through unchanged. Define ``vjp(self, gy, y, *xs)`` in nbgrad's
+    functions instead to have gradients of any order.
+
+    >>> import numpy as np, nbgrad
+    >>> class Square(nbgrad.Function):
+    ...     def forward(self, x):
+    ...         return x**2
+    ...     def backward(self, gy):
+    ...         return 2 * self.inputs[0].data * gy
+    >>> x = nbgrad.Variable(np.array(3.0))
+    >>> Square()(x).backward()
+    >>> x.grad
+    Variable(6.)
+    """
+
+    __slots__ = ("__weakref__", "generation", "inputs")
+
+    inputs: tuple[Variable, ...] | None
+    generation: int
+
+    #: Whether there are several outputs; the walk then collects a list of cotangents.
+    multiple: ClassVar[bool] = False
+    #: The output's array, where the rule uses it.
+    output: Any = None
+
+    def forward(self, *xs: Array) -> Any:
+        """Compute the outputs' arrays from the inputs' arrays."""
+        raise NotImplementedError(f"{type(self).__name__}.forward is not defined")
+
+    def backward(self, *gys: Array) -> Any:
+        """Compute the inputs' cotangents (an array, or a tuple with None where there is none) from the outputs'."""
+        raise NotImplementedError(
+            f"{type(self).__name__}.backward is not defined, so no gradient can go through it: define "
+            "backward(self, *gys) on arrays, or vjp(self, gy, y, *xs) in nbgrad's functions"
+        )
+
+    @property
+    def outputs(self) -> tuple[Variable | None, ...]:
+        """The results, as far as somebody still holds them; None stands for the others."""
+        return tuple(reference() for reference in getattr(self, "_outputs", ()))
+
+    def __call__(self, *inputs: Any) -> Any:
+        # The graph gets a copy: an instance that is called again must not change what was recorded.
+        node = self if getattr(self, "inputs", None) is None else copy.copy(self)
+        variables = tuple(as_variable(x) for x in inputs)
+        results = node.forward(*(x.data for x in variables))
+        several = isinstance(results, tuple | list)
+        arrays = [_as_result(node, y) for y in (results if several else (results,))]
+        recorded = is_grad_enabled() and any(x.requires_grad for x in variables)
+        if recorded or node is self:
+            node.inputs = variables
+            node.generation = max((x.generation for x in variables), default=0)
+        outputs = []
+        for index, array in enumerate(arrays):
+            y = Variable(array, requires_grad=False)
+            if recorded and array.dtype in DIFFERENTIABLE:
+                y.creator, y._generation, y._index = node, node.generation + 1, index
+            outputs.append(y)
+        node.multiple = len(outputs) > 1  # type: ignore[misc]
+        if type(node).vjp is not Function.vjp:
+            node.output = arrays[0]
+        node._shapes = [(array.shape, array.dtype) for array in arrays]  # type: ignore[attr-defined]
+        node._outputs = tuple(weakref.ref(y) for y in outputs)  # type: ignore[attr-defined]
+        return outputs if len(outputs) > 1 else outputs[0]
+
+    # ---- what the engine calls --------------------------------------------------------------------------------------
+
+    def pull(self, gy: Any) -> tuple[Array | None, ...]:
+        """Give the inputs' cotangents as arrays, from the output's array (or list of them)."""
+        assert self.inputs is not None
+        if type(self).vjp is not Function.vjp:
+            return _as_tuple(self.vjp(gy, self.output, *(x.data for x in self.inputs)))
+        gys = self._complete(gy)
+        return self._checked(self.backward(*gys))
+
+    def pull_graph(self, gy: Any) -> tuple[Variable | None, ...]:
+        """Give the inputs' cotangents as Variables, recorded, from the output's Variable (or list of them)."""
+        assert self.inputs is not None
+        if type(self).vjp is not Function.vjp:
+            return _as_tuple(self.vjp(gy, self._as_variable_again(self.output), *self.inputs))
+        given = [None if g is None else g for g in (gy if self.multiple else [gy])]
+        arrays = self._complete([None if g is None else g.data for g in given] if self.multiple else gy.data)
+        gxs = self._checked(self.backward(*arrays))
+        through = {id(array): g for array, g in zip(arrays, given, strict=True) if g is not None}
+        sources = (*self.inputs, *(g for g in given if g is not None))
+        return tuple(
+            None if gx is None else through[id(gx)] if id(gx) in through else _barrier(self, gx, sources) for gx in gxs
+        )
+
+    def vjp(self, gy: Any, y: Any, *xs: Any) -> Any:
+        """Give the inputs' cotangents, written in nbgrad's functions, for arrays and Variables alike."""
+        raise NotImplementedError
+
+    def _as_variable_again(self, data: Array) -> Variable:
+        """Give a Variable like the output this Function once created."""
+        y = Variable(data, requires_grad=False)
+        y.creator, y._generation = self, self.generation + 1
+        return y
+
+    def needs(self, index: int) -> bool:
+        """Tell whether the input at `index` has a use for its cotangent."""
+        assert self.inputs is not None
+        return self.inputs[index]._generation >= 0
+
+    def _complete(self, gy: Any) -> list[Array]:
+        """Put zeros where an output of several got no cotangent."""
+        if not self.multiple:
+            return [gy]
+        shapes = self._shapes  # type: ignore[attr-defined]
+        return [np.zeros(*like) if g is None else g for g, like in zip(gy, shapes, strict=True)]
+
+    def _checked(self, gxs: Any) -> tuple[Array | None, ...]:
+        """Hold what a user's backward gave against the inputs."""
+        assert self.inputs is not None
+        name = type(self).__name__
+        gxs = _as_tuple(gxs)
+        if len(gxs) != len(self.inputs):
+            raise RuntimeError(
+                f"{name}.backward gave {len(gxs)} gradients for {len(self.inputs)} inputs: give one for each input, "
+                "None where there is none"
+            )
+        checked: list[Array | None] = []
+        for position, (gx, x) in enumerate(zip(gxs, self.inputs, strict=True)):
+            if gx is None or not x.requires_grad:
+                checked.append(None)
+                continue
+            if isinstance(gx, Variable):
+                raise TypeError(
+                    f"{name}.backward gave a Variable for input {position}: backward works on arrays; for a rule in "
+                    "nbgrad's functions define vjp(self, gy, y, *xs) instead"
+                )
+            gx = np.asarray(gx)
+            if gx.dtype.kind != "f":
+                raise TypeError(
+                    f"{name}.backward gave a gradient of dtype {gx.dtype} for input {position} of dtype {x.dtype}: "
+                    "gradients have a floating dtype"
+                )
+            if gx.shape != x.shape and not _sums_to(gx.shape, x.shape):
+                raise ValueError(
+                    f"{name}.backward gave a gradient of shape {gx.shape} for input {position} of shape {x.shape}: "
+                    "give the input's shape, or one that the input broadcasts to"
+                )
+            checked.append(gx)
+        return tuple(checked)
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__}>"
+
+
+def _as_tuple(values: Any) -> tuple[Any, ...]:
+    return tuple(values) if isinstance(values, tuple | list) else (values,)
+
+
+def _as_result(node: Function, value: Any) -> Array:
+    array = np.asarray(value.data if isinstance(value, Variable) else value)
+    if array.dtype.kind not in "fiubc":
+        raise TypeError(f"{type(node).__name__}.forward gave {type(value).__name__}, not a numeric array")
+    return array
+
+
+def _sums_to(shape: tuple[int, ...], target: tuple[int, ...]) -> bool:
+    try:
+        return np.broadcast_shapes(shape, target) == shape
+    except ValueError:
+        return False
+
+
+class Operation(Function):
+    """A Function of the library: one output, a rule written in nbgrad's functions, no checks of its own results."""
+
+    __slots__ = ()
+
+    def __call__(self, *inputs: Any) -> Any:
+        """Apply to arrays, giving an array, or to Variables (at least one), giving a Variable."""
+        if not any(isinstance(x, Variable) for x in inputs):
+            return self.forward(*(np.asarray(x) for x in inputs))
+        variables = tuple(as_variable(x) for x in inputs)
+        return self.record(variables, self.forward(*(x.data for x in variables)))
+
+    def record(self, inputs: tuple[Variable, ...], data: Array) -> Variable:
+        """Give the Variable of an output, linked to its creator if there is a gradient to be had."""
+        y = Variable.__new__(Variable)
+        y.data = data
+        generation = -1
+        for x in inputs:
+            if x._generation > generation:
+                generation = x._generation
+        if generation >= 0 and is_grad_enabled():
+            self.inputs, self.generation = inputs, generation
+            y.creator, y._generation = self, generation + 1
+        else:
+            y.creator, y._generation = None, -1
+        return y
+
+    def pull(self, gy: Any) -> tuple[Array | None, ...]:
+        assert self.inputs is not None
+        gxs = self.vjp(gy, self.output, *[x.data for x in self.inputs])
+        return gxs if type(gxs) is tuple else (gxs,)
+
+    def pull_graph(self, gy: Any) -> tuple[Variable | None, ...]:
+        assert self.inputs is not None
+        y = self.output
+        if y is not None:
+            y = self._as_variable_again(y)
+        gxs = self.vjp(gy, y, *self.inputs)
+        return gxs if type(gxs) is tuple else (gxs,)
+
+
+class _Barrier(Function):
+    """Stands behind a gradient that was computed on arrays, and refuses to be differentiated."""
+
+    __slots__ = ("source",)
+
+    source: str
+
+    def pull(self, gy: Any) -> tuple[Array | None, ...]:
+        raise RuntimeError(
+            f"a second derivative goes through {self.source}.backward, which works on arrays and leaves no record: "
+            f"define {self.source}.vjp(self, gy, y, *xs) in nbgrad's functions to have gradients of any order"
+        )
+
+    pull_graph = pull  # type: ignore[assignment]
+
+
+def _barrier(function: Function, gx: Array, sources: tuple[Variable, ...]) -> Variable:
+    result = Variable(gx, requires_grad=False)
+    node = _Barrier()
+    node.source = type(function).__name__
+    node.inputs = tuple(x for x in sources if x.requires_grad)
+    if node.inputs and is_grad_enabled():
+        node.generation = max(x.generation for x in node.inputs)
+        result.creator, result._generation = node, node.generation + 1
+    return result

@@ -1,0 +1,99 @@
+"""The library's functions, a file for each family, and their places as operators and methods of Variable."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..kernels.formula import install_operators
+from ..variable import Variable
+from .elementwise import OPERATIONS, TABLE, add
+from .indexing import getitem
+from .joining import take_along_dim
+from .linalg import bmm, dot, matmul, mm, mv
+from .reduction import amax, amin, log_softmax, logsumexp, max, mean, min, prod, softmax, sum
+from .shape import (
+    astype,
+    broadcast_to,
+    expand,
+    expand_as,
+    flatten,
+    permute,
+    reshape,
+    squeeze,
+    sum_to,
+    swapaxes,
+    t,
+    transpose,
+    unsqueeze,
+    view,
+)
+
+__all__ = ["ADD", "NUMPY_UFUNCS", "add", "astype", "clone", "sum_to"]
+
+#: The kernel of addition, on arrays: what accumulates gradients.
+ADD = OPERATIONS["add"].kernel
+
+#: Functions that stand behind NumPy's ufuncs, by our names for them.
+NUMPY_UFUNCS: dict[str, Any] = {**TABLE, "matmul": matmul}
+
+
+def clone(x: Any) -> Any:
+    """Copy; the gradient passes."""
+    if x.dtype.char not in "fd":
+        return Variable(x.data.copy())
+    return TABLE["positive"](x)
+
+
+_METHODS = [
+    amax, amin, astype, bmm, broadcast_to, clone, dot, expand, expand_as, flatten, log_softmax, logsumexp, matmul, max,
+    mean, min, mm, mv, permute, prod, reshape, softmax, squeeze, sum, swapaxes, t, take_along_dim, transpose, unsqueeze,
+    view,
+]  # fmt: skip
+#: Functions of the table that make no sense as methods of their first argument.
+_NOT_METHODS = ("where", "squared_error", "bce_with_logits", "softplus")
+
+
+def _install() -> None:
+    install_operators(Variable, TABLE.__getitem__)
+    methods: dict[str, Any] = {function.__name__: function for function in _METHODS}
+    methods |= {name: function for name, function in TABLE.items() if name not in _NOT_METHODS}
+    methods["__matmul__"] = matmul
+    methods["__rmatmul__"] = lambda self, other: matmul(other, self)
+    methods["__getitem__"] = getitem
+    methods["T"] = property(transpose, doc="The Variable with its dimensions reversed.")
+    for name, method in methods.items():
+        setattr(Variable, name, method)
+
+
+_install()
+
+
+def kernel_catalogue() -> list[tuple[str, Any]]:
+    """List every float32 and float64 kernel of the library, each with a call that compiles it."""
+    import numpy as np
+
+    from ..kernels import reductions
+    from ..kernels.cpu import indexing
+    from ..kernels.cpu import reduction as cpu
+
+    jobs: list[tuple[str, Any]] = []
+
+    def elementwise_job(operation: Any, dtype: str) -> None:
+        arguments = [np.ones(1, "?" if kind == "truth" else dtype) for kind in operation.kinds]
+        jobs.append((f"{operation.name} {dtype}", lambda: operation.kernel(*arguments)))
+
+    for dtype in ("float32", "float64"):
+        for operation in OPERATIONS.values():
+            elementwise_job(operation, dtype)
+            for pullback in operation.pullbacks:
+                if pullback is not None and pullback.operation is not None:
+                    elementwise_job(pullback.operation, dtype)
+        for reduction in vars(reductions).values():
+            if isinstance(reduction, reductions.Reduction):
+                for kernel in (cpu.row_kernel(reduction), cpu.block_kernel(reduction)):
+                    arguments = [np.ones((1, 1), dtype)] * reduction.arity
+                    jobs.append((f"{reduction.name} {dtype}", lambda k=kernel, a=arguments: k(*a)))
+        position, table = np.zeros(1, np.int64), np.ones((1, 1), dtype)
+        jobs.append((f"gather {dtype}", lambda p=position, t=table: indexing.gather()(t, p)))
+        jobs.append((f"scatter_add {dtype}", lambda p=position, t=table: indexing.scatter_add()(p, t, t.copy())))
+    return jobs

@@ -1,0 +1,528 @@
+"""Elementwise Functions: a scalar formula each, from which the kernels, gradients of any order and tangents follow.
+
+The gradient of an elementwise Function is an elementwise Function again: ``gx = gy * partial(y, x)`` as one formula,
+hence one kernel. The first-order walk runs that kernel on arrays, the recorded walk applies it to Variables, and its
+own gradients come by differentiating the formula once more.
+"""
+
+from __future__ import annotations
+
+import builtins
+import inspect
+from collections.abc import Callable, Sequence
+from functools import cache as once
+from functools import cached_property
+from types import FunctionType
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ..function import Function
+from ..grad_mode import is_grad_enabled
+from ..kernels import formula, math
+from ..kernels.cpu import elementwise as cpu
+from ..kernels.formula import NUMBER, TRUTH, Expression
+from ..kernels.math import COMPARISON, FLOATING, ScalarFunction
+from ..variable import Array, Variable, as_variable
+
+#: The public functions by name, for operators, methods and NumPy's ufuncs.
+TABLE: dict[str, Callable[..., Any]] = {}
+#: What is behind them, by name.
+OPERATIONS: dict[str, Elementwise] = {}
+
+
+class Pullback(NamedTuple):
+    """How a cotangent comes back to one input: an Elementwise of some of (gy, y, x0, x1, ...), or gy itself."""
+
+    operation: Elementwise | None
+    uses: tuple[int, ...]
+
+
+class Elementwise:
+    """An elementwise operation: its formula, its kernel, and what follows from them; `function` applies it."""
+
+    def __init__(
+        self, name: str, expression: Expression, kinds: Sequence[str], domain: str, scalar: ScalarFunction | None = None
+    ) -> None:
+        self.name, self.expression, self.kinds, self.domain, self.scalar = (
+            name,
+            expression,
+            tuple(kinds),
+            domain,
+            scalar,
+        )
+        self.arity = len(self.kinds)
+        self.differentiable = expression.kind == NUMBER
+        # The function starts as a stub of the right arity, which costs nothing at import; its first call puts the
+        # specialised code in its place.
+        self.namespace: dict[str, Any] = {"operation": self, "first_call": first_call, "__name__": __name__}
+        self.function = FunctionType(_stub_code(self.arity), self.namespace, name)
+        self.function.__module__ = "nbgrad"
+        self.function.__qualname__ = name
+
+    @cached_property
+    def kernel(self) -> np.ufunc:
+        """The NumPy ufunc of the compiled loops."""
+        return cpu.kernel(self.name, [self.expression], self.kinds, self.domain)
+
+    @cached_property
+    def pullbacks(self) -> list[Pullback | None]:
+        """For each input, how cotangents come back; None where none do."""
+        return [self._pullback(index) for index in range(self.arity)]
+
+    def _pullback(self, index: int) -> Pullback | None:
+        if not self.differentiable or self.kinds[index] == TRUTH:
+            return None
+        gy, y = formula.variable(0), formula.variable(1)
+        xs = [formula.variable(2 + i, kind) for i, kind in enumerate(self.kinds)]
+        if self.scalar is not None:
+            if self.scalar.name == "where":
+                partial: Expression | None = math.where(xs[0], *((1, 0) if index == 1 else (0, 1)))
+            else:
+                partial = self.scalar.partial(index, y, tuple(xs))
+        else:
+            partial = formula.derivative(self.expression, index)
+            if partial is not None:
+                inputs = [formula.variable(i, kind) for i, kind in enumerate(self.kinds)]
+                partial = formula.substitute(partial, dict(zip(inputs, xs, strict=True)))
+        if partial is None:
+            return None
+        product = formula.times(gy, partial)
+        if product is gy:
+            return Pullback(None, (0,))
+        used = formula.inputs_of([product])
+        if 0 not in used:  # the gradient is a constant, zero
+            return None
+        renumbered = {
+            formula.variable(position, kind): formula.variable(new, kind)
+            for new, (position, kind) in enumerate(used.items())
+        }
+        expression = formula.substitute(product, renumbered)
+        return Pullback(Elementwise(f"{self.name}_vjp{index}", expression, list(used.values()), FLOATING), tuple(used))
+
+    def __repr__(self) -> str:
+        return f"<elementwise {self.name}>"
+
+
+# ---- the specialised functions --------------------------------------------------------------------------------------
+#
+# What runs between the user's `x * y` and the compiled loop is written out for each arity, as a dataclass writes its
+# __init__: no loop over inputs, no tuple unpacking, no keyword arguments.
+
+
+@once
+def _stub_code(arity: int) -> Any:
+    names = ", ".join(f"x{i}" for i in range(arity))
+    return _function_code(f"def function({names}):\n    return first_call(operation, ({names},))\n")
+
+
+def _function_code(source: str) -> Any:
+    module = compile(source, "<nbgrad elementwise>", "exec")
+    return next(constant for constant in module.co_consts if hasattr(constant, "co_code"))
+
+
+_NUMBER_OPERAND = [
+    "        if type(x0) is Variable and (type(x1) is float or type(x1) is int):",
+    "            x1 = number(x1, x0.data.dtype)",
+    "        elif type(x1) is Variable and (type(x0) is float or type(x0) is int):",
+    "            x0 = number(x0, x1.data.dtype)",
+]
+
+
+@once
+def _apply_code(arity: int, differentiable: bool, keeps_output: bool) -> Any:
+    xs = [f"x{i}" for i in range(arity)]
+    lines = [
+        f"def function({', '.join(xs)}):",
+        f"    if {' or '.join(f'type({x}) is not Variable' for x in xs)}:",
+        *(_NUMBER_OPERAND if arity == 2 else []),
+        f"        {'else: ' if arity == 2 else ''}return on_other_types(operation, ({', '.join(xs)},))",
+        "    try:",
+        f"        data = kernel({', '.join(f'{x}.data' for x in xs)}, out=...)",
+        "    except (TypeError, ValueError) as error:",
+        f"        raise refusal(operation, error, ({', '.join(xs)},)) from None",
+        "    y = new(Variable)",
+        "    y.data = data",
+    ]
+    if differentiable:
+        lines.append("    generation = x0._generation")
+        for x in xs[1:]:
+            lines += [f"    other = {x}._generation", "    if other > generation:", "        generation = other"]
+        lines += [
+            "    if generation >= 0 and is_grad_enabled():",
+            "        y.creator = node = Node()",
+            f"        node.inputs = ({', '.join(xs)},)",
+            *(["        node.output = data"] if keeps_output else []),
+            "        node.generation = generation",
+            "        y._generation = generation + 1",
+            "    else:",
+            "        y.creator = None",
+            "        y._generation = -1",
+        ]
+    else:
+        lines += ["    y.creator = None", "    y._generation = -1"]
+    return _function_code("\n".join([*lines, "    return y\n"]))
+
+
+@once
+def _pull_code(uses: tuple[tuple[int, ...] | None, ...], recorded: bool) -> Any:
+    """Write pull (on arrays) or pull_graph (on Variables); `uses` tells what each input's pullback reads."""
+    arity = len(uses)
+    lines = ["def pull(self, gy):", f"    {', '.join(f'x{i}' for i in range(arity))}, = self.inputs"]
+    read = {position for use in uses if use is not None for position in use}
+    if 1 in read:
+        lines.append("    y = self.output")
+        if recorded:
+            lines.append("    y = self._as_variable_again(y)")
+    values = {0: "gy", 1: "y"} | {2 + i: f"x{i}" if recorded else f"x{i}.data" for i in range(arity)}
+    results = []
+    for i, use in enumerate(uses):
+        if use is None:
+            results.append("None")
+            continue
+        arguments = ", ".join(values[position] for position in use)
+        # an empty use is the identity: the cotangent goes through as it is
+        call = f"pull{i}({arguments}{'' if recorded else ', out=...'})" if use else "gy"
+        results.append(f"({call} if x{i}._generation >= 0 else None)")
+    lines.append(f"    return ({', '.join(results)},)\n")
+    return _function_code("\n".join(lines))
+
+
+def _make_node(operation: Elementwise, keeps_output: bool) -> type[Function]:
+    """Make the Function class of an operation; its instances are the graph's nodes."""
+    slots = ("output",) if keeps_output else ()
+    pullbacks = operation.pullbacks
+    uses = tuple(None if p is None else p.uses if p.operation is not None else () for p in pullbacks)
+
+    def pull_function(recorded: bool) -> FunctionType:
+        namespace: dict[str, Any] = {}
+        for i, pullback in enumerate(pullbacks):
+            if pullback is not None and pullback.operation is not None:
+                namespace[f"pull{i}"] = pullback.operation.function if recorded else pullback.operation.kernel
+        return FunctionType(_pull_code(uses, recorded), namespace, "pull_graph" if recorded else "pull")
+
+    body = {
+        "__slots__": slots,
+        "__doc__": f"{operation.name}, elementwise.",
+        "operation": operation,
+        "pull": pull_function(False),
+        "pull_graph": pull_function(True),
+    }
+    return type(operation.name, (Function,), body)
+
+
+def first_call(operation: Elementwise, arguments: tuple[Any, ...]) -> Any:
+    """Put the specialised code of an operation in the place of its stub, and run it."""
+    if any(isinstance(argument, Expression) for argument in arguments):
+        return on_other_types(operation, arguments)
+    keeps_output = any(p is not None and 1 in p.uses for p in operation.pullbacks)
+    operation.namespace |= {
+        "Variable": Variable,
+        "new": object.__new__,
+        "kernel": operation.kernel,
+        "is_grad_enabled": is_grad_enabled,
+        "on_other_types": on_other_types,
+        "number": _number,
+        "refusal": refusal,
+    }
+    if operation.differentiable:
+        operation.namespace["Node"] = _make_node(operation, keeps_output)
+    operation.function.__code__ = _apply_code(operation.arity, operation.differentiable, keeps_output)
+    return operation.function(*arguments)
+
+
+# ---- off the hot path -----------------------------------------------------------------------------------------------
+
+
+def on_other_types(operation: Elementwise, arguments: tuple[Any, ...]) -> Any:
+    """Apply to anything but plain Variables: numbers, arrays, subclasses, formulas being traced.
+
+    Arrays alone give an array. A Python number takes the dtype of the Variables it meets (NEP 50).
+    """
+    if any(isinstance(argument, Expression) for argument in arguments):
+        if operation.scalar is not None:
+            return operation.scalar(*arguments)
+        inputs = [formula.variable(i, kind) for i, kind in enumerate(operation.kinds)]
+        nodes = [formula.constant(argument) for argument in arguments]
+        return formula.substitute(operation.expression, dict(zip(inputs, nodes, strict=True)))
+    dtype = None
+    variables = False
+    for argument in arguments:
+        if isinstance(argument, Variable):
+            variables = True
+        if isinstance(argument, Variable | np.ndarray | np.generic):
+            dtype = argument.dtype if dtype is None else np.promote_types(dtype, argument.dtype)
+        elif not isinstance(argument, int | float):
+            raise TypeError(
+                f"{operation.name}: operand of type {type(argument).__name__}: takes Variables, arrays and numbers; "
+                "nbgrad.tensor makes a Variable of a list"
+            )
+    if not variables:
+        try:
+            return operation.kernel(*arguments, out=...)
+        except (TypeError, ValueError) as error:
+            raise refusal(operation, error, arguments) from None
+    converted = []
+    for argument in arguments:
+        if not isinstance(argument, Variable):
+            if isinstance(argument, int | float):
+                argument = _number(argument, dtype)
+            else:
+                argument = as_variable(argument)
+        elif type(argument) is not Variable:
+            argument = _as_plain(argument)
+        converted.append(argument)
+    return operation.function(*converted)
+
+
+_numbers: dict[tuple[str, float], Variable] = {}
+
+
+def _number(value: float, dtype: Any) -> Variable:
+    """Give the constant for a Python number that meets a Variable of `dtype`, whose dtype it takes (NEP 50)."""
+    try:
+        return _numbers[dtype.char, value]
+    except KeyError:
+        pass
+    if dtype.kind == "f" or (dtype.kind in "iu" and type(value) is int):
+        data = np.array(value, dtype)
+    else:
+        data = np.asarray(value)
+    data.flags.writeable = False
+    constant = Variable(data, requires_grad=False)
+    # 0.0 and -0.0 are one key, 1 and 1.0 only mean the same to a floating dtype
+    if dtype.kind == "f" and value != 0:
+        if len(_numbers) > 1000:
+            _numbers.clear()
+        _numbers[dtype.char, value] = constant
+    return constant
+
+
+def _as_plain(variable: Variable) -> Variable:
+    """Record a subclass's instance under the class the hot path expects, keeping leaf and creator."""
+    return TABLE["positive"](variable.detach()) if not variable.requires_grad else _Rename()(variable)
+
+
+class _Rename(Function):
+    """Hands a subclass's Variable on as a plain one."""
+
+    def forward(self, x: Array) -> Array:
+        return x
+
+    def vjp(self, gy: Any, y: Any, x: Any) -> Any:
+        return gy
+
+
+def refusal(operation: Elementwise, error: Exception, arguments: tuple[Any, ...]) -> Exception:
+    """Give the exception for operands that the kernel refused, naming the operation and what it got."""
+    arrays = [np.asarray(a.data if isinstance(a, Variable) else a) for a in arguments]
+    shapes = " and ".join(str(a.shape) for a in arrays)
+    dtypes = " and ".join(str(a.dtype) for a in arrays)
+    try:
+        np.broadcast_shapes(*(a.shape for a in arrays))
+    except ValueError:
+        return ValueError(
+            f"{operation.name}: shapes {shapes} do not broadcast: dimensions must be equal or 1, counted from the last"
+        )
+    if isinstance(error, TypeError):
+        known = {FLOATING: "floating", COMPARISON: "real"}.get(operation.domain, "real")
+        return TypeError(f"{operation.name}: no kernel for dtypes {dtypes}: convert to {known} dtypes first")
+    return type(error)(f"{operation.name}: shapes {shapes}, dtypes {dtypes}: {error}")
+
+
+# ---- the table ------------------------------------------------------------------------------------------------------
+
+
+def _expose(scalar: ScalarFunction, sentence: str) -> Any:
+    """Make a scalar function of `kernels.math` a public elementwise function."""
+    operation = Elementwise(scalar.name, scalar.expression, scalar.argument_kinds, scalar.domain, scalar)
+    operation.function.__doc__ = f"{sentence}; elementwise, with broadcasting."
+    TABLE[scalar.name] = operation.function
+    OPERATIONS[scalar.name] = operation
+    return operation.function
+
+
+lt = _expose(math.lt, "Tell where x < y")
+le = _expose(math.le, "Tell where x <= y")
+gt = _expose(math.gt, "Tell where x > y")
+ge = _expose(math.ge, "Tell where x >= y")
+eq = _expose(math.eq, "Tell where x == y")
+ne = _expose(math.ne, "Tell where x != y")
+logical_and = _expose(math.logical_and, "Tell where both hold")
+logical_or = _expose(math.logical_or, "Tell where either holds")
+logical_xor = _expose(math.logical_xor, "Tell where exactly one holds")
+logical_not = _expose(math.logical_not, "Tell where x does not hold")
+
+add = _expose(math.add, "Add: x + y")
+sub = _expose(math.sub, "Subtract: x - y")
+mul = _expose(math.mul, "Multiply: x * y")
+div = _expose(math.div, "Divide: x / y; whole numbers become floating")
+neg = _expose(math.neg, "Change the sign: -x")
+positive = _expose(math.positive, "Copy: +x")
+floor_divide = _expose(math.floor_divide, "Divide and round down: x // y; has no gradient")
+remainder = _expose(math.remainder, "Give what is left of x after whole multiples of y, with the sign of y: x % y")
+_pow = _expose(math.pow, "Raise to a power: x ** y")
+abs = _expose(math.abs, "Absolute value; its gradient at 0 is 0")
+sign = _expose(math.sign, "Give -1, 0 or 1 by the sign")
+square = _expose(math.square, "Square: x * x")
+sqrt = _expose(math.sqrt, "Square root")
+rsqrt = _expose(math.rsqrt, "One over the square root")
+reciprocal = _expose(math.reciprocal, "One over x")
+
+exp = _expose(math.exp, "Exponential: e ** x")
+expm1 = _expose(math.expm1, "e ** x - 1, accurate near 0")
+exp2 = _expose(math.exp2, "2 ** x")
+log = _expose(math.log, "Natural logarithm")
+log1p = _expose(math.log1p, "log(1 + x), accurate near 0")
+log2 = _expose(math.log2, "Logarithm to base 2")
+log10 = _expose(math.log10, "Logarithm to base 10")
+logaddexp = _expose(math.logaddexp, "log(e ** x + e ** y) without overflow")
+
+sin = _expose(math.sin, "Sine of x in radians")
+cos = _expose(math.cos, "Cosine of x in radians")
+tan = _expose(math.tan, "Tangent of x in radians")
+asin = _expose(math.asin, "Inverse sine, in radians")
+acos = _expose(math.acos, "Inverse cosine, in radians")
+atan = _expose(math.atan, "Inverse tangent, in radians")
+atan2 = _expose(math.atan2, "Angle of the point (second, first) from the first axis, in radians")
+sinh = _expose(math.sinh, "Hyperbolic sine")
+cosh = _expose(math.cosh, "Hyperbolic cosine")
+tanh = _expose(math.tanh, "Hyperbolic tangent")
+hypot = _expose(math.hypot, "sqrt(x*x + y*y) without overflow")
+
+erf = _expose(math.erf, "Error function: 2/sqrt(pi) times the integral of exp(-t*t) from 0 to x")
+sigmoid = _expose(math.sigmoid, "Logistic function: 1 / (1 + e ** -x)")
+relu = _expose(math.relu, "Rectifier: max(x, 0); its gradient at 0 is 0")
+_softplus = _expose(math.softplus, "log(1 + e ** x) without overflow")
+maximum = _expose(math.maximum, "The larger of x and y, NaN if either is; a tie gives each half of the gradient")
+minimum = _expose(math.minimum, "The smaller of x and y, NaN if either is; a tie gives each half of the gradient")
+_where = _expose(math.where, "Choose x where the condition holds, y elsewhere")
+_clamp = _expose(math.clamp, "Limit x to low...high")
+_clamp_min = _expose(math.clamp_min, "Limit x from below")
+_clamp_max = _expose(math.clamp_max, "Limit x from above")
+squared_error = _expose(math.squared_error, "(x - y) ** 2")
+bce_with_logits = _expose(math.bce_with_logits, "-t*log(sigmoid(x)) - (1-t)*log(1-sigmoid(x)), without overflow")
+
+
+def pow(x: Any, y: Any) -> Any:
+    """Raise to a power: x ** y, elementwise, with broadcasting.
+
+    A whole or half Python number as the exponent is computed without logarithms: exact, and right for negative x.
+
+    >>> import nbgrad
+    >>> nbgrad.pow(nbgrad.tensor([-2.0, 3.0]), 3)
+    Variable([-8., 27.])
+    """
+    if type(y) is int or type(y) is float:
+        if y == 2:
+            return square(x)
+        if y == 0.5:
+            return sqrt(x)
+        if y == int_or_none(y) and isinstance(x, Variable) and 0 < builtins.abs(y) <= 8 and x.data.dtype.kind == "f":
+            return _whole_power(int(y)).function(x)
+    if isinstance(x, Expression) or isinstance(y, Expression):
+        return math.pow(x, y)
+    kinds = [np.asarray(v.data if isinstance(v, Variable) else v).dtype.kind for v in (x, y)]
+    if all(kind in "iub" for kind in kinds):  # NumPy knows which whole powers exist
+        result = np.power(*(v.data if isinstance(v, Variable) else v for v in (x, y)))
+        return Variable(np.asarray(result)) if isinstance(x, Variable) or isinstance(y, Variable) else result
+    return _pow(x, y)
+
+
+def int_or_none(value: float) -> int | None:
+    """Give a number's whole value, None for infinities and NaN."""
+    return int(value) if value - value == 0 else None
+
+
+@once
+def _whole_power(exponent: int) -> Elementwise:
+    name = f"pow_{exponent}".replace("-", "minus_")
+    return Elementwise(name, math.pow(formula.variable(0), exponent), [NUMBER], FLOATING)
+
+
+def where(condition: Any, x: Any = None, y: Any = None) -> Any:
+    """Choose x where the condition holds, y elsewhere; elementwise, with broadcasting.
+
+    Raises TypeError for a condition that is not of dtype bool.
+
+    >>> import nbgrad
+    >>> x = nbgrad.tensor([-1.0, 4.0])
+    >>> nbgrad.where(x > 0, x, 0.0)
+    Variable([0., 4.])
+    """
+    if isinstance(condition, Variable | np.ndarray | list) and x is not None:
+        kind = np.asarray(condition.data if isinstance(condition, Variable) else condition).dtype
+        if kind != np.bool_:
+            raise TypeError(f"where: condition has dtype {kind}: compare it with something to get dtype bool")
+        if not isinstance(condition, Variable) and any(isinstance(v, Variable) for v in (x, y)):
+            condition = Variable(np.asarray(condition))
+        if isinstance(condition, Variable) and not any(
+            isinstance(v, Variable | np.ndarray | np.generic) for v in (x, y)
+        ):
+            x = Variable(np.asarray(x), requires_grad=False)
+    if x is None or y is None:
+        raise TypeError("where: needs a condition and two values: where(condition, x, y)")
+    numbers = [v.dtype for v in (x, y) if isinstance(v, Variable | np.ndarray | np.generic)]
+    if numbers:  # the condition's dtype must not become the numbers'
+        x, y = (_number(v, np.result_type(*numbers)) if isinstance(v, int | float) else v for v in (x, y))
+    return _where(condition, x, y)
+
+
+def clamp(x: Any, min: Any = None, max: Any = None) -> Any:
+    """Limit x to the range from min to max, either of which may be left out; NaN stays NaN.
+
+    The bounds belong to the inside: there the gradient passes.
+
+    >>> import nbgrad
+    >>> nbgrad.clamp(nbgrad.tensor([-2.0, 0.5, 2.0]), -1, 1)
+    Variable([-1. ,  0.5,  1. ])
+    """
+    if min is None and max is None:
+        raise ValueError("clamp: needs min or max or both")
+    if max is None:
+        return _clamp_min(x, min)
+    if min is None:
+        return _clamp_max(x, max)
+    return _clamp(x, min, max)
+
+
+def softplus(x: Any, beta: float = 1.0, threshold: float | None = None) -> Any:
+    """Smooth rectifier: log(1 + e ** (beta*x)) / beta, without overflow (so `threshold` is not needed)."""
+    return _softplus(x) if beta == 1 else _softplus(x * beta) / beta
+
+
+def elementwise(formula_: Callable[..., Any], *partials: Callable[..., Any], name: str | None = None) -> Any:
+    """Make a scalar formula a differentiable elementwise function with a compiled, fused kernel.
+
+    The formula uses operators and nbgrad's or NumPy's elementwise functions. Partial derivatives follow from it; state
+    them, as functions of (value, *inputs), where a better form is known. Works as a decorator.
+
+    Raises TypeError, at once, for a formula that branches on its arguments.
+
+    >>> import numpy as np, nbgrad
+    >>> @nbgrad.elementwise
+    ... def swish(x, beta):
+    ...     return x / (1 + np.exp(-beta * x))
+    >>> x = nbgrad.tensor([0.0, 1.0], requires_grad=True)
+    >>> swish(x, 1.0).sum().backward()
+    >>> x.grad
+    Variable([0.5       , 0.92767051])
+    """
+    arity = len(inspect.signature(formula_).parameters)
+    label = str(name or getattr(formula_, "__name__", ""))
+    if not label.isidentifier():  # a lambda
+        label = "elementwise"
+    if partials and len(partials) != arity:
+        raise TypeError(f"elementwise: {label} has {arity} arguments and {len(partials)} partials: state one for each")
+    expression = formula.trace(formula_, [NUMBER] * arity)
+    scalar = None
+    if expression.kind == NUMBER:
+        scalar = ScalarFunction(label, formula_, *partials, argument_kinds=(NUMBER,) * arity)
+    domain = FLOATING if expression.kind == NUMBER else COMPARISON
+    operation = Elementwise(label, expression, [NUMBER] * arity, domain, scalar)
+    operation.function.__doc__ = formula_.__doc__
+    operation.function.__module__ = formula_.__module__
+    return operation.function
+
+
+TABLE |= {"pow": pow, "where": where, "clamp": clamp, "softplus": softplus}

@@ -1,0 +1,98 @@
+"""Putting arrays together along an axis, and picking along one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from ..function import Operation
+from ..variable import Array, Variable, as_variable
+from .indexing import getitem
+from .reduction import either
+from .shape import axis_of, unsqueeze
+
+
+class Cat(Operation):
+    """Arrays one after the other along an axis."""
+
+    __slots__ = ("axis",)
+
+    def __init__(self, axis: int) -> None:
+        self.axis = axis
+
+    def forward(self, *xs: Array) -> Array:
+        return np.concatenate(xs, self.axis)
+
+    def vjp(self, gy: Any, y: Any, *xs: Any) -> Any:
+        parts = []
+        start = 0
+        for x in xs:
+            stop = start + x.shape[self.axis]
+            parts.append(getitem(gy, (*(slice(None),) * self.axis, slice(start, stop))))
+            start = stop
+        return tuple(parts)
+
+
+def cat(tensors: Sequence[Any], dim: int | None = None, *, axis: int | None = None) -> Any:
+    """Join a sequence along a dimension (the first, unless given).
+
+    Raises ValueError where other dimensions differ, or for nothing to join.
+
+    >>> import nbgrad
+    >>> nbgrad.cat([nbgrad.ones(2), nbgrad.zeros(1)])
+    Variable([1., 1., 0.])
+    """
+    xs = _sequence("cat", tensors)
+    along = axis_of("cat", either("cat", "dim", dim, "axis", axis, 0), max(xs[0].ndim, 1))
+    shapes = [x.shape for x in xs]
+    for shape in shapes:
+        if not shape:
+            raise ValueError("cat: scalars have no dimension to join along: use stack")
+        if (
+            len(shape) != len(shapes[0])
+            or shape[:along] + shape[along + 1 :] != shapes[0][:along] + shapes[0][along + 1 :]
+        ):
+            raise ValueError(f"cat: shapes {shapes[0]} and {shape} differ outside dimension {along}")
+    return Cat(along)(*xs)
+
+
+def stack(tensors: Sequence[Any], dim: int | None = None, *, axis: int | None = None) -> Any:
+    """Join a sequence of equal shapes along a new dimension (the first, unless given).
+
+    Raises ValueError where the shapes differ, or for nothing to join.
+    """
+    xs = _sequence("stack", tensors)
+    along = axis_of("stack", either("stack", "dim", dim, "axis", axis, 0), xs[0].ndim + 1)
+    for x in xs:
+        if x.shape != xs[0].shape:
+            raise ValueError(f"stack: shapes {xs[0].shape} and {x.shape} differ")
+    return Cat(along)(*(unsqueeze(x, along) for x in xs))
+
+
+def _sequence(what: str, tensors: Any) -> list[Any]:
+    if isinstance(tensors, Variable | np.ndarray) or not hasattr(tensors, "__iter__"):
+        raise TypeError(f"{what}: takes a sequence of Variables, got {type(tensors).__name__}")
+    xs = list(tensors)
+    if not xs:
+        raise ValueError(f"{what}: nothing to join")
+    if any(isinstance(x, Variable) for x in xs):
+        return [as_variable(x) for x in xs]
+    return [np.asarray(x) for x in xs]
+
+
+def take_along_dim(x: Any, indices: Any, dim: int) -> Any:
+    """Pick along one dimension by an array of positions with the other dimensions of x.
+
+    Raises IndexError for positions outside.
+    """
+    if not x.ndim:
+        return x
+    where = indices.data if isinstance(indices, Variable) else np.asarray(indices)
+    along = axis_of("take_along_dim", dim, x.ndim)
+    key = [
+        where if axis == along else np.arange(size).reshape(-1, *(1,) * (x.ndim - 1 - axis))
+        for axis, size in enumerate(x.shape)
+    ]
+    return getitem(x, tuple(key))

@@ -1,0 +1,441 @@
+"""Functions that reduce over axes: sums, extrema, log-sum-exp, softmax."""
+
+from __future__ import annotations
+
+import builtins
+import math
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ..function import Operation
+from ..kernels import formula, reductions
+from ..kernels import math as scalar
+from ..kernels.cpu import reduction as cpu
+from ..variable import Array, Variable
+from .elementwise import div, elementwise, eq, exp, mul, neg, sub
+
+#: A flat array longer than this is reduced in pieces of it, and then the pieces; the order of additions thus
+#: depends on the array alone, whatever the number of threads.
+_PIECE = 1 << 15
+
+
+def reduce_array(name: str, x: Array, axes: tuple[int, ...]) -> Array:
+    """Reduce an array over `axes` (ascending), dropping them."""
+    reduction = getattr(reductions, name)
+    if len(axes) == x.ndim:
+        return _reduce_flat(reduction, x)
+    if not axes:
+        return cpu.row_kernel(reduction)(x[..., None], out=...)
+    first, last = axes[0], axes[-1]
+    if last - first + 1 != len(axes):  # not neighbours: bring them to the end
+        kept = tuple(axis for axis in range(x.ndim) if axis not in axes)
+        x = x.transpose(kept + axes)
+        first, last = len(kept), x.ndim - 1
+    length = math.prod(x.shape[first : last + 1])
+    if last == x.ndim - 1:
+        if last != first:
+            x = x.reshape(*x.shape[:first], length)
+        return cpu.row_kernel(reduction)(x, out=...)
+    if last == first and first == x.ndim - 2:
+        return cpu.block_kernel(reduction)(x, out=...)
+    shape = x.shape
+    inner = math.prod(shape[last + 1 :])
+    x = x.reshape(*shape[:first], length, inner)
+    return cpu.block_kernel(reduction)(x, out=...).reshape(*shape[:first], *shape[last + 1 :])
+
+
+def _reduce_flat(reduction: reductions.Reduction, x: Array) -> Array:
+    kernel = cpu.row_kernel(reduction)
+    if x.ndim != 1:
+        x = x.ravel(order="K")
+    if x.size < 4 * _PIECE:
+        return kernel(x, out=...)
+    if reduction is reductions.mean:
+        return div(_reduce_flat(reductions.sum, x), x.size)
+    whole = x.size // _PIECE * _PIECE
+    pieces = kernel(x[:whole].reshape(-1, _PIECE))
+    return kernel(np.append(pieces, kernel(x[whole:], out=...)) if whole < x.size else pieces, out=...)
+
+
+def axes_of(what: str, dim: Any, ndim: int) -> tuple[int, ...]:
+    """Give the axes that `dim` names, ascending: None all, a number one, a sequence several."""
+    from .shape import axis_of
+
+    if dim is None:
+        return tuple(range(ndim))
+    dims = dim if isinstance(dim, tuple | list) else (dim,)
+    if not ndim and all(d in (0, -1) for d in dims):  # PyTorch lets a scalar have a dimension
+        return ()
+    axes = tuple(sorted(axis_of(what, d, ndim) for d in dims))
+    if len(set(axes)) != len(axes):
+        raise ValueError(f"{what}: a dimension appears twice in {tuple(dims)}")
+    return axes
+
+
+def either(what: str, torch_name: str, first: Any, numpy_name: str, second: Any, default: Any = None) -> Any:
+    """Give the argument that was spelled PyTorch's way or NumPy's."""
+    if second is None:
+        return default if first is None else first
+    if first is not None:
+        raise TypeError(f"{what}: give {torch_name} or {numpy_name}, not both")
+    return second
+
+
+class Reduce(Operation):
+    """One of `kernels.reductions` over some axes."""
+
+    __slots__ = ("axes", "keepdim", "output")
+
+    name = ""
+    keeps_output = False
+
+    def __init__(self, axes: tuple[int, ...], keepdim: bool) -> None:
+        self.axes, self.keepdim = axes, keepdim
+        self.output = None
+
+    def forward(self, x: Array) -> Array:
+        try:
+            y = reduce_array(self.name, x, self.axes)
+        except TypeError:
+            raise TypeError(f"{self.name}: no kernel for dtype {x.dtype}: convert to a real dtype first") from None
+        if self.keepdim:
+            y = y.reshape(tuple(1 if axis in self.axes else size for axis, size in enumerate(x.shape)))
+        if self.keeps_output:
+            self.output = y
+        return y
+
+    def spread(self, value: Any, x: Any) -> Any:
+        """Give a result the dimensions of x again, with size 1 where it was reduced."""
+        from .shape import Reshape
+
+        if self.keepdim or not value.ndim:
+            return value
+        return Reshape(tuple(1 if axis in self.axes else size for axis, size in enumerate(x.shape)))(value)
+
+    def over(self, x: Any) -> int:
+        """Give the number of elements that go into one result."""
+        return math.prod(x.shape[axis] for axis in self.axes)
+
+
+class Sum(Reduce):
+    """Sums over axes."""
+
+    __slots__ = ()
+    name = "sum"
+
+    def vjp(self, gy: Any, y: Any, x: Any) -> Any:
+        from .shape import BroadcastTo
+
+        return BroadcastTo(x.shape)(self.spread(gy, x))
+
+
+class Mean(Reduce):
+    """Arithmetic means over axes."""
+
+    __slots__ = ()
+    name = "mean"
+
+    def forward(self, x: Array) -> Array:
+        if x.dtype.kind != "f":
+            x = x.astype(np.float64)
+        return super().forward(x)
+
+    def vjp(self, gy: Any, y: Any, x: Any) -> Any:
+        from .shape import BroadcastTo
+
+        return BroadcastTo(x.shape)(self.spread(div(gy, builtins.float(self.over(x))), x))
+
+
+class Extremum(Reduce):
+    """Maxima or minima over axes; ties share the gradient equally."""
+
+    __slots__ = ()
+    keeps_output = True
+
+    def forward(self, x: Array) -> Array:
+        if x.size == 0 and self.over(x) == 0:
+            raise ValueError(f"{self.name}: no elements to take it of in shape {x.shape} over {self.axes}")
+        return super().forward(x)
+
+    def vjp(self, gy: Any, y: Any, x: Any) -> Any:
+        value, extreme = (v.data if isinstance(v, Variable) else v for v in (x, y))
+        share = eq(value, self.spread(extreme, x)).astype(value.dtype)
+        counts = reduce_array("sum", share, self.axes)
+        if counts.size and (counts != 1).any():
+            share = div(share, self.spread(counts, x) if not self.keepdim else counts.reshape(extreme.shape))
+        return mul(self.spread(gy, x), share)
+
+
+class Amax(Extremum):
+    """Maxima over axes."""
+
+    __slots__ = ()
+    name = "amax"
+
+
+class Amin(Extremum):
+    """Minima over axes."""
+
+    __slots__ = ()
+    name = "amin"
+
+
+class Prod(Reduce):
+    """Products over axes."""
+
+    __slots__ = ()
+    name = "prod"
+
+    def vjp(self, gy: Any, y: Any, x: Any) -> Any:
+        from .shape import Permute, Reshape
+
+        kept = tuple(axis for axis in range(x.ndim) if axis not in self.axes)
+        order = kept + self.axes
+        moved = Permute(order)(x)
+        line = Reshape((*(x.shape[axis] for axis in kept), self.over(x)))(moved)
+        others = Permute(tuple(np.argsort(order)))(Reshape(moved.shape)(_products_of_others(line)))
+        return mul(self.spread(gy, x), others)
+
+
+def _products_of_others(x: Any) -> Any:
+    """Give for each element of the last axis the product of all the others, right for zeros too.
+
+    Pairs are multiplied, the products of the other pairs found in the same way, and each element takes its partner
+    times those: O(n) work, log n levels, and nothing but multiplications, so gradients of any order follow.
+    """
+    from .joining import cat, stack
+    from .shape import Reshape
+
+    n = x.shape[-1]
+    if n <= 1:
+        return _ones_like(x)
+    if n % 2:
+        x = cat([x, _ones_like(x[..., :1])], -1)
+    first, second = x[..., 0::2], x[..., 1::2]
+    rest = _products_of_others(mul(first, second))
+    pairs = stack([mul(second, rest), mul(first, rest)], -1)
+    return Reshape(x.shape)(pairs)[..., :n]
+
+
+def _ones_like(x: Any) -> Any:
+    ones = np.ones(x.shape, x.dtype)
+    return Variable(ones, requires_grad=False) if isinstance(x, Variable) else ones
+
+
+_logsumexp_slope = elementwise(
+    lambda gy, y, x: gy * scalar.where(y == formula.constant(-math.inf), 0, scalar.exp(x - y)), name="logsumexp_vjp"
+)
+
+
+class LogSumExp(Reduce):
+    """log(sum(exp(x))) over axes."""
+
+    __slots__ = ()
+    name = "logsumexp"
+    keeps_output = True
+
+    def forward(self, x: Array) -> Array:
+        return super().forward(x if x.dtype.kind == "f" else x.astype(np.float64))
+
+    def vjp(self, gy: Any, y: Any, x: Any) -> Any:
+        return _logsumexp_slope(self.spread(gy, x), self.spread(y, x), x)
+
+
+class Spread(Operation):
+    """One of `kernels.reductions` that gives a value for each element, along one axis."""
+
+    __slots__ = ("axis", "output")
+    name = ""
+
+    def __init__(self, axis: int) -> None:
+        self.axis = axis
+        self.output = None
+
+    def along(self, name: str, *arrays: Array) -> Array:
+        """Run the kernel over the axis, wherever it is."""
+        reduction = getattr(reductions, name)
+        x = arrays[0]
+        if not x.ndim:
+            return cpu.row_kernel(reduction)(*(a.reshape(1) for a in arrays)).reshape(())
+        if self.axis == x.ndim - 1:
+            return cpu.row_kernel(reduction)(*arrays)
+        if self.axis == x.ndim - 2:
+            return cpu.block_kernel(reduction)(*arrays)
+        blocks = [a.reshape(*x.shape[: self.axis + 1], math.prod(x.shape[self.axis + 1 :])) for a in arrays]
+        return cpu.block_kernel(reduction)(*blocks).reshape(x.shape)
+
+
+class Softmax(Spread):
+    """exp(x) / sum(exp(x)) along an axis."""
+
+    __slots__ = ()
+
+    def forward(self, x: Array) -> Array:
+        self.output = self.along("softmax", x if x.dtype.kind == "f" else x.astype(np.float64))
+        return self.output
+
+    def vjp(self, gy: Any, y: Any, x: Any) -> Any:
+        return SoftmaxVjp(self.axis)(gy, y)
+
+
+class SoftmaxVjp(Spread):
+    """y * (gy - sum(gy * y)) along an axis."""
+
+    __slots__ = ()
+
+    def forward(self, gy: Array, y: Array) -> Array:
+        return self.along("softmax_vjp", gy, y)
+
+    def vjp(self, g: Any, _: Any, gy: Any, y: Any) -> Any:
+        dim = self.axis if y.ndim else None
+        by_y = sub(mul(g, sub(gy, sum(mul(gy, y), dim, True))), mul(gy, sum(mul(g, y), dim, True)))
+        return SoftmaxVjp(self.axis)(g, y), by_y
+
+
+class LogSoftmax(Spread):
+    """x - log(sum(exp(x))) along an axis."""
+
+    __slots__ = ()
+
+    def forward(self, x: Array) -> Array:
+        self.output = self.along("log_softmax", x if x.dtype.kind == "f" else x.astype(np.float64))
+        return self.output
+
+    def vjp(self, gy: Any, y: Any, x: Any) -> Any:
+        return LogSoftmaxVjp(self.axis)(gy, y)
+
+
+class LogSoftmaxVjp(Spread):
+    """gy - exp(y) * sum(gy) along an axis."""
+
+    __slots__ = ()
+
+    def forward(self, gy: Array, y: Array) -> Array:
+        return self.along("log_softmax_vjp", gy, y)
+
+    def vjp(self, g: Any, _: Any, gy: Any, y: Any) -> Any:
+        dim = self.axis if y.ndim else None
+        p = exp(y)
+        by_gy = sub(g, sum(mul(g, p), dim, True))
+        return by_gy, neg(mul(mul(g, p), sum(gy, dim, True)))
+
+
+def _reduce(kind: type[Reduce], x: Any, dim: Any, keepdim: Any, axis: Any, keepdims: Any) -> Any:
+    name = kind.name
+    axes = axes_of(
+        name, either(name, "dim", dim, "axis", axis), np.ndim(x.data) if isinstance(x, Variable) else np.ndim(x)
+    )
+    return kind(axes, bool(either(name, "keepdim", keepdim or None, "keepdims", keepdims, False)))(x)
+
+
+def sum(x: Any, dim: Any = None, keepdim: bool = False, *, axis: Any = None, keepdims: bool | None = None) -> Any:
+    """Sum over the dimensions `dim` (all if None); float32 is added up in float64, integers in 64 bits.
+
+    Raises IndexError for a dimension that does not exist.
+
+    >>> import nbgrad
+    >>> nbgrad.sum(nbgrad.tensor([[1.0, 2.0], [3.0, 4.0]]), dim=0)
+    Variable([4., 6.])
+    """
+    return _reduce(Sum, x, dim, keepdim, axis, keepdims)
+
+
+def mean(x: Any, dim: Any = None, keepdim: bool = False, *, axis: Any = None, keepdims: bool | None = None) -> Any:
+    """Average over the dimensions `dim` (all if None); integers give float64."""
+    return _reduce(Mean, x, dim, keepdim, axis, keepdims)
+
+
+def prod(x: Any, dim: Any = None, keepdim: bool = False, *, axis: Any = None, keepdims: bool | None = None) -> Any:
+    """Multiply over the dimensions `dim` (all if None); gradients are right for zeros too."""
+    return _reduce(Prod, x, dim, keepdim, axis, keepdims)
+
+
+def logsumexp(x: Any, dim: Any = None, keepdim: bool = False, *, axis: Any = None, keepdims: bool | None = None) -> Any:
+    """Give log(sum(exp(x))) over the dimensions `dim` (all if None), without overflow."""
+    return _reduce(LogSumExp, x, dim, keepdim, axis, keepdims)
+
+
+def amax(x: Any, dim: Any = None, keepdim: bool = False, *, axis: Any = None, keepdims: bool | None = None) -> Any:
+    """Give the largest element over the dimensions `dim` (all if None); ties share the gradient equally.
+
+    Raises ValueError where there are no elements.
+    """
+    return _reduce(Amax, x, dim, keepdim, axis, keepdims)
+
+
+def amin(x: Any, dim: Any = None, keepdim: bool = False, *, axis: Any = None, keepdims: bool | None = None) -> Any:
+    """Give the smallest element over the dimensions `dim` (all if None); ties share the gradient equally."""
+    return _reduce(Amin, x, dim, keepdim, axis, keepdims)
+
+
+class ValuesAndIndices(NamedTuple):
+    """What `max` and `min` give along one dimension."""
+
+    values: Any
+    indices: Any
+
+
+def _extreme(which: str, x: Any, dim: Any, keepdim: bool, axis: Any, keepdims: bool | None) -> Any:
+    from . import elementwise as table
+    from .joining import take_along_dim
+
+    if isinstance(dim, Variable | np.ndarray):  # max(x, y)
+        return (table.maximum if which == "max" else table.minimum)(x, dim)
+    kind = Amax if which == "max" else Amin
+    if dim is None or isinstance(dim, tuple | list):
+        return _reduce(kind, x, dim, keepdim, axis, keepdims)
+    (along,) = axes_of(which, dim, x.ndim) or (0,)
+    data = x.data if isinstance(x, Variable) else x
+    if data.size == 0:
+        raise ValueError(f"{which}: no elements to take it of in shape {x.shape} over dimension {dim}")
+    indices = np.asarray(
+        (np.argmax if which == "max" else np.argmin)(data, axis=along if x.ndim else None, keepdims=True)
+    )
+    values = take_along_dim(x, indices, along)
+    if not keepdim and x.ndim:
+        from .shape import Reshape
+
+        shape = (*x.shape[:along], *x.shape[along + 1 :])
+        values, indices = Reshape(shape)(values), indices.reshape(shape)
+    return ValuesAndIndices(values, Variable(indices) if isinstance(x, Variable) else indices)
+
+
+def max(x: Any, dim: Any = None, keepdim: bool = False, *, axis: Any = None, keepdims: bool | None = None) -> Any:
+    """Give the largest element.
+
+    Spelled PyTorch's way with one dimension, ``max(x, dim)``, it gives (values, indices), and the gradient goes to the
+    element at the index. Spelled NumPy's way, ``max(x, axis=...)``, or over all or several dimensions, it gives the
+    values, as `amax` does. ``max(x, y)`` is `maximum`.
+
+    Raises ValueError where there are no elements.
+
+    >>> import nbgrad
+    >>> x = nbgrad.tensor([[1.0, 5.0], [7.0, 2.0]])
+    >>> nbgrad.max(x, 1).indices
+    Variable([1, 0])
+    >>> nbgrad.max(x, axis=1)
+    Variable([5., 7.])
+    """
+    return _extreme("max", x, dim, keepdim, axis, keepdims)
+
+
+def min(x: Any, dim: Any = None, keepdim: bool = False, *, axis: Any = None, keepdims: bool | None = None) -> Any:
+    """Give the smallest element, in the ways of `max`."""
+    return _extreme("min", x, dim, keepdim, axis, keepdims)
+
+
+def softmax(x: Any, dim: int | None = None, *, axis: int | None = None) -> Any:
+    """Give exp(x) / sum(exp(x)) along a dimension (the last if None), without overflow."""
+    return Softmax(_one_axis("softmax", x, dim, axis))(x)
+
+
+def log_softmax(x: Any, dim: int | None = None, *, axis: int | None = None) -> Any:
+    """Give x - log(sum(exp(x))) along a dimension (the last if None), without overflow."""
+    return LogSoftmax(_one_axis("log_softmax", x, dim, axis))(x)
+
+
+def _one_axis(what: str, x: Any, dim: Any, axis: Any) -> int:
+    from .shape import axis_of
+
+    return axis_of(what, either(what, "dim", dim, "axis", axis, -1), builtins.max(x.ndim, 1))

@@ -1,0 +1,256 @@
+"""Functions that move elements about without changing them; each is the adjoint of another."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ..function import Operation
+from ..variable import Array, Variable
+from .reduction import reduce_array
+
+
+def whole_numbers(what: str, values: tuple[Any, ...]) -> tuple[int, ...]:
+    """Take sizes or dimensions as separate arguments or as one sequence."""
+    if len(values) == 1 and isinstance(values[0], tuple | list):
+        values = tuple(values[0])
+    try:
+        return tuple(v.__index__() for v in values)
+    except (AttributeError, TypeError):
+        raise TypeError(f"{what}: sizes and dimensions are whole numbers, got {values!r}") from None
+
+
+class Reshape(Operation):
+    """The same elements in another shape."""
+
+    __slots__ = ("shape",)
+
+    def __init__(self, shape: tuple[int, ...]) -> None:
+        self.shape = shape
+
+    def forward(self, x: Array) -> Array:
+        try:
+            return x.reshape(self.shape)
+        except ValueError:
+            raise ValueError(f"reshape: {x.size} elements of shape {x.shape} do not fill shape {self.shape}") from None
+
+    def vjp(self, gy: Any, y: Any, x: Any) -> Any:
+        return Reshape(x.shape)(gy)
+
+
+class Permute(Operation):
+    """The same elements with the axes in another order."""
+
+    __slots__ = ("axes",)
+
+    def __init__(self, axes: tuple[int, ...]) -> None:
+        self.axes = axes
+
+    def forward(self, x: Array) -> Array:
+        return x.transpose(self.axes)
+
+    def vjp(self, gy: Any, y: Any, x: Any) -> Any:
+        return Permute(tuple(sorted(range(len(self.axes)), key=self.axes.__getitem__)))(gy)
+
+
+class BroadcastTo(Operation):
+    """The elements repeated along new and stretched axes, as a view."""
+
+    __slots__ = ("shape",)
+
+    def __init__(self, shape: tuple[int, ...]) -> None:
+        self.shape = shape
+
+    def forward(self, x: Array) -> Array:
+        if x.size == 1 and x.ndim == 0:  # the gradient of every sum; four times as fast as np.broadcast_to
+            view: Array = np.ndarray(self.shape, x.dtype, x, 0, (0,) * len(self.shape))
+            view.flags.writeable = False
+            return view
+        try:
+            return np.broadcast_to(x, self.shape)
+        except ValueError:
+            raise ValueError(f"broadcast_to: shape {x.shape} does not broadcast to {self.shape}") from None
+
+    def vjp(self, gy: Any, y: Any, x: Any) -> Any:
+        return SumTo(x.shape)(gy)
+
+
+class SumTo(Operation):
+    """Sums over the axes that broadcasting from `shape` would stretch."""
+
+    __slots__ = ("shape",)
+
+    def __init__(self, shape: tuple[int, ...]) -> None:
+        self.shape = shape
+
+    def forward(self, x: Array) -> Array:
+        extra = x.ndim - len(self.shape)
+        stretched = tuple(
+            axis for axis in range(x.ndim) if axis < extra or (self.shape[axis - extra] == 1 and x.shape[axis] != 1)
+        )
+        return reduce_array("sum", x, stretched).reshape(self.shape)
+
+    def vjp(self, gy: Any, y: Any, x: Any) -> Any:
+        return BroadcastTo(x.shape)(gy)
+
+
+class AsType(Operation):
+    """The elements converted to another dtype."""
+
+    __slots__ = ("dtype",)
+
+    def __init__(self, dtype: np.dtype[Any]) -> None:
+        self.dtype = dtype
+
+    def forward(self, x: Array) -> Array:
+        with np.errstate(all="ignore"):  # overflow to infinity is as silent as everywhere
+            return x.astype(self.dtype)
+
+    def vjp(self, gy: Any, y: Any, x: Any) -> Any:
+        return AsType(x.dtype)(gy)
+
+
+def reshape(x: Any, *shape: Any) -> Any:
+    """Give the elements in another shape; one size may be -1.
+
+    Raises ValueError where the numbers of elements differ.
+
+    >>> import nbgrad
+    >>> nbgrad.arange(4).reshape(2, -1)
+    Variable([[0, 1],
+              [2, 3]])
+    """
+    return Reshape(whole_numbers("reshape", shape))(x)
+
+
+def view(x: Any, *shape: Any) -> Any:
+    """Give the elements in another shape, like `reshape`."""
+    return reshape(x, *shape)
+
+
+def flatten(x: Any, start_dim: int = 0, end_dim: int = -1) -> Any:
+    """Join the dimensions from `start_dim` to `end_dim` into one."""
+    if not x.ndim:
+        return Reshape((1,))(x)
+    first, last = axis_of("flatten", start_dim, x.ndim), axis_of("flatten", end_dim, x.ndim)
+    if first > last:
+        raise ValueError(f"flatten: start_dim {start_dim} comes after end_dim {end_dim}")
+    return Reshape((*x.shape[:first], math.prod(x.shape[first : last + 1]), *x.shape[last + 1 :]))(x)
+
+
+def axis_of(what: str, axis: Any, ndim: int) -> int:
+    """Give an axis counted from the front.
+
+    Raises IndexError where there is no such axis, as PyTorch and NumPy do.
+    """
+    try:
+        index = int(axis.__index__())
+    except (AttributeError, TypeError):
+        raise TypeError(f"{what}: a dimension is a whole number, got {axis!r}") from None
+    if not -ndim <= index < ndim:
+        raise IndexError(f"{what}: dimension {index} is out of range for {ndim} dimensions")
+    return index % ndim
+
+
+def squeeze(x: Any, dim: int | Sequence[int] | None = None) -> Any:
+    """Drop dimensions of size 1: all of them, or those named."""
+    if dim is None:
+        drop = set(range(x.ndim))
+    else:
+        dims = dim if isinstance(dim, tuple | list) else (dim,)
+        drop = {axis_of("squeeze", d, x.ndim) for d in dims}
+    return Reshape(tuple(size for axis, size in enumerate(x.shape) if axis not in drop or size != 1))(x)
+
+
+def unsqueeze(x: Any, dim: int) -> Any:
+    """Insert a dimension of size 1 at `dim`."""
+    axis = axis_of("unsqueeze", dim, x.ndim + 1)
+    return Reshape((*x.shape[:axis], 1, *x.shape[axis:]))(x)
+
+
+def permute(x: Any, *dims: Any) -> Any:
+    """Put the dimensions into another order.
+
+    Raises ValueError for anything but a permutation of all dimensions.
+    """
+    axes = whole_numbers("permute", dims)
+    order = tuple(axis_of("permute", axis, x.ndim) for axis in axes)
+    if sorted(order) != list(range(x.ndim)):
+        raise ValueError(f"permute: {axes} is no permutation of the {x.ndim} dimensions")
+    return Permute(order)(x)
+
+
+def transpose(x: Any, *dims: Any) -> Any:
+    """Exchange two dimensions (PyTorch's ``transpose(x, 0, 1)``), or reorder all of them (NumPy's).
+
+    Without dimensions all are reversed; a permutation may be given as one sequence.
+    """
+    axes = whole_numbers("transpose", tuple(d for d in dims if d is not None))
+    if not axes:
+        return Permute(tuple(range(x.ndim))[::-1])(x)
+    if len(axes) != 2 or isinstance(dims[0], tuple | list):
+        return permute(x, axes)
+    order = list(range(x.ndim))
+    first, second = (axis_of("transpose", axis, x.ndim) for axis in axes)
+    order[first], order[second] = order[second], order[first]
+    return Permute(tuple(order))(x)
+
+
+swapaxes = transpose
+
+
+def t(x: Any) -> Any:
+    """Transpose a matrix; vectors and scalars stay as they are.
+
+    Raises ValueError for more than two dimensions.
+    """
+    if x.ndim > 2:
+        raise ValueError(f"t: takes at most 2 dimensions, got shape {x.shape}: use transpose or permute")
+    return Permute(tuple(range(x.ndim))[::-1])(x)
+
+
+def broadcast_to(x: Any, shape: Any) -> Any:
+    """Repeat the elements to fill `shape`, as a view.
+
+    Raises ValueError where the shapes do not fit.
+    """
+    return BroadcastTo(whole_numbers("broadcast_to", (shape,) if isinstance(shape, int) else tuple(shape)))(x)
+
+
+def expand(x: Any, *shape: Any) -> Any:
+    """Repeat the elements along dimensions of size 1; -1 keeps a size."""
+    sizes = whole_numbers("expand", shape)
+    kept = (1,) * (len(sizes) - x.ndim) + tuple(x.shape)
+    if len(kept) != len(sizes):
+        raise ValueError(f"expand: shape {x.shape} has more dimensions than {sizes}")
+    return BroadcastTo(tuple(old if new == -1 else new for new, old in zip(sizes, kept, strict=True)))(x)
+
+
+def expand_as(x: Any, other: Any) -> Any:
+    """Repeat the elements to fill the shape of `other`."""
+    return BroadcastTo(tuple(other.shape))(x)
+
+
+def sum_to(x: Any, shape: Any) -> Any:
+    """Sum over whatever broadcasting from `shape` to the shape of x would repeat; the adjoint of `broadcast_to`."""
+    return SumTo(tuple(shape))(x)
+
+
+def astype(x: Any, dtype: npt.DTypeLike) -> Any:
+    """Convert to a dtype; the gradient is converted back.
+
+    Raises TypeError for dtypes that are not numeric.
+    """
+    target = np.dtype(dtype)
+    if target.kind not in "fiub":
+        raise TypeError(f"astype: {target} is not a numeric dtype")
+    if x.dtype == target and isinstance(x, Variable):
+        return x
+    result = AsType(target)(x)
+    if isinstance(result, Variable) and target.char not in "fd":
+        return result.detach()
+    return result
