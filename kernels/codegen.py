@@ -78,20 +78,20 @@ def _load(kernel: CompiledKernel) -> int:
     return int(_engine.get_function_address(kernel.symbol))
 
 
-def _compile(source: str, filename: str, options: dict[str, Any]) -> CompiledKernel:
-    """Compile `loop` in `source` with Numba, to position-independent object code."""
+def _compile(source: str, entry: str, filename: str, options: dict[str, Any]) -> CompiledKernel:
+    """Compile the function `entry` of `source` with Numba, to relocatable object code."""
     from .cpu import support
 
     namespace = dict(support.NAMESPACE)
     exec(compile(source, filename, "exec"), namespace)
-    return support.compile_loop(namespace["loop"], options)
+    return support.compile_function(namespace[entry], support.SIGNATURES[entry], options)
 
 
-def address(name: str, source: str, fastmath: tuple[str, ...] = ("contract",)) -> int:
-    """Give the address of the compiled function ``loop(args, dims, steps, data)`` that `source` defines.
+def address(name: str, source: str, entry: str = "loop", fastmath: tuple[str, ...] = ("contract",)) -> int:
+    """Give the address of the compiled function `entry` that `source` defines.
 
-    The function has the signature of NumPy's ufunc inner loops. `fastmath` names the liberties LLVM may take;
-    ``nnan`` and ``ninf`` are never among them.
+    A ``loop(args, dims, steps, data)`` has the signature of NumPy's ufunc inner loops; `support.SIGNATURES` lists the
+    entries there are. `fastmath` names the liberties LLVM may take; ``nnan`` and ``ninf`` are never among them.
     """
     key = cache.key_of(name, source, repr(fastmath), *_stamp())
     with _lock:
@@ -100,7 +100,7 @@ def address(name: str, source: str, fastmath: tuple[str, ...] = ("contract",)) -
             return known
         kernel = cache.read(key)
         if kernel is None or _missing_symbols(kernel):
-            kernel = _compile(source, f"<nbgrad kernel {name}>", {"fastmath": set(fastmath)})
+            kernel = _compile(source, entry, f"<nbgrad kernel {name}>", {"fastmath": set(fastmath)})
             missing = _missing_symbols(kernel)
             if missing:
                 raise RuntimeError(f"kernel {name} needs {missing}, which this process does not have")

@@ -37,11 +37,11 @@ _from_loops_and_signature = ctypes.PYFUNCTYPE(*_COMMON, _TEXT)(_table[31])
 class _Loop:
     """One entry of a ufunc's list: knows how to become compiled."""
 
-    def __init__(self, owner: _Loops, index: int, compile_loop: Callable[[], tuple[int, int]]) -> None:
+    def __init__(self, owner: Loops, index: int, compile_loop: Callable[[], tuple[int, int]]) -> None:
         self.owner, self.index, self.compile_loop = owner, index, compile_loop
 
 
-class _Loops:
+class Loops:
     """The arrays that NumPy's ufunc object points into; they live as long as the process, as ufuncs do."""
 
     def __init__(self, types: Sequence[Types], operands: int, core: tuple[int, int]) -> None:
@@ -54,18 +54,19 @@ class _Loops:
 
 
 _pending: list[_Loop] = []
-_kept: list[Any] = []
+_kept: list[bytes] = []
+#: The arrays behind each ufunc made here, which keeps them alive.
+loops_of: dict[np.ufunc, Loops] = {}
 _lock = threading.Lock()
 
 
 def _settle(loop: _Loop) -> None:
     """Compile one loop and put it in its place."""
     owner, index = loop.owner, loop.index
-    if index in owner.launches:
-        return
     address, threshold = loop.compile_loop()
     launch = threads.launch_record(address, owner.operands, *owner.core, threshold)
-    owner.launches[index] = launch
+    if owner.launches.setdefault(index, launch) is not launch:
+        return  # another thread was first, and loops may be running on its record
     # data before function: another thread may read the pair while it is written
     owner.data[index] = ctypes.addressof(launch)
     owner.functions[index] = address
@@ -123,13 +124,13 @@ def make(
     if signature is not None:
         words = signature.replace("(", " ").replace(")", " ").replace(",", " ").replace("->", " ").split()
         core = (len(set(words)), len(words))
-    owner = _Loops(types, operands, core)
+    owner = Loops(types, operands, core)
     with _lock:
         for index, codes in enumerate(types):
             _pending.append(_Loop(owner, index, lambda codes=codes: compile_loop(codes)))  # type: ignore[misc]
             owner.data[index] = len(_pending)
         text = name.encode()
-        _kept.append((owner, text))
+        _kept.append(text)
     common = (
         ctypes.addressof(owner.functions),
         ctypes.addressof(owner.data),
@@ -143,7 +144,10 @@ def make(
         0,
     )
     if signature is None:
-        return _from_loops(*common)
-    encoded = signature.encode()
-    _kept.append(encoded)
-    return _from_loops_and_signature(*common, encoded)
+        made: np.ufunc = _from_loops(*common)
+    else:
+        encoded = signature.encode()
+        _kept.append(encoded)
+        made = _from_loops_and_signature(*common, encoded)
+    loops_of[made] = owner
+    return made

@@ -68,9 +68,17 @@ def backward(
     y = self.data
     if gradient is None and y.ndim == 0 and self._generation >= 0 and not create_graph:
         start = _ONES[y.dtype.char]
+    elif (
+        type(gradient) is np.ndarray
+        and gradient.dtype is y.dtype
+        and gradient.shape == y.shape
+        and self._generation >= 0
+        and not create_graph
+    ):
+        start = gradient
     else:
         start = _start("backward", self, gradient, create_graph)
-    found: dict[Variable, Any] = {}
+    found: dict[Variable, Any] | None = None
     if create_graph or targets is not None or _watched_functions.data:  # .data: is it empty, at a tenth of the price
         leaves, found = walk((self,), (start,), retain_graph, create_graph, targets)
     else:
@@ -92,8 +100,9 @@ def backward(
         old.data = gx
         old.creator = None
         old._generation = -1
-    for x, gx in found.items():
-        _accumulate(x, x.grad, gx, create_graph)
+    if found:
+        for x, gx in found.items():
+            _accumulate(x, x.grad, gx, create_graph)
 
 
 Variable.backward = backward  # type: ignore[method-assign]
@@ -146,8 +155,6 @@ def _start(what: str, output: Variable, gradient: Any, create_graph: bool) -> An
             f"{what}: nothing to differentiate: this Variable of shape {y.shape} and dtype {y.dtype} was not "
             "computed from one that requires a gradient, or it was under no_grad()"
         )
-    if type(gradient) is np.ndarray and not create_graph and gradient.shape == y.shape and gradient.dtype == y.dtype:
-        return gradient
     if gradient is None:
         if y.size != 1:
             raise RuntimeError(
@@ -188,9 +195,9 @@ def _accumulate(x: Variable, old: Variable | None, gx: Any, create_graph: bool) 
     elif old is None:
         x.grad = _constant(gx)
     elif old._generation < 0 and old.data.flags.writeable and old.data.shape == gx.shape:
-        ops.ADD(old.data, gx, old.data)
+        ops.ADDITION.call(old.data, gx, old.data)
     else:
-        x.grad = _constant(ops.ADD(old.data, gx, out=...))
+        x.grad = _constant(ops.ADDITION.call(old.data, gx))
 
 
 def _leading_to(outputs: Sequence[Variable], targets: Sequence[Variable]) -> set[Function]:
@@ -249,14 +256,17 @@ def _walk(
     gate: _Gate | None,
 ) -> dict[Variable, Any]:
     pending: dict[Function, Any] = {}  # cotangents of the outputs of Functions still to come
+    heap: list[tuple[int, int, Function]] = []  # the same Functions, highest generation first
+    # While only one Function is to come, as all along a chain, it and its cotangent stay out of the two.
+    lone: Any = None
+    lone_gy: Any = None
     leaves: dict[Variable, Any] = {}
-    owned: set[Any] = set()  # keys of the two whose array is a sum made here, which may be added to in place
-    heap: list[tuple[int, int, Function]] = []
-    lone: Function | None = None  # the only Function to come, kept out of the heap: all there is in a chain
+    owned: set[Any] = set()  # keys whose array is a sum made here, which may be added to in place
     count = 0
-    add = ops.ADD
+    add = ops.ADDITION.call
     inputs: Any = outputs
     gxs: Any = cotangents
+    even = False
     while True:
         index = 0
         for x in inputs:
@@ -264,10 +274,11 @@ def _walk(
             index += 1
             if gx is None:
                 continue
-            data = x.data
-            # bytes and dimensions tell any difference that broadcasting and promotion can make, at half the price
-            if gx.nbytes != data.nbytes or gx.ndim != data.ndim:
-                gx = _fit(gx, data)
+            if not even:
+                data = x.data
+                # bytes and dimensions tell any difference that broadcasting and promotion can make, at half the price
+                if gx.nbytes != data.nbytes or gx.ndim != data.ndim:
+                    gx = _fit(gx, data)
             key: Any = x.creator
             place: Any
             if key is None:
@@ -275,45 +286,50 @@ def _walk(
                     leaves[x] = gx
                     continue
                 place, key = leaves, x
+            elif key is lone:
+                if key.multiple:
+                    _put(lone_gy, x._index, gx)
+                else:
+                    lone_gy = ops.add(lone_gy, gx) if recorded else add(lone_gy, gx)
+                continue
+            elif key not in pending:
+                if gate is not None and not gate.admits(key):
+                    continue
+                if key.multiple:
+                    gx = _put([None] * len(key._shapes), x._index, gx)
+                if lone is None and not heap:
+                    lone, lone_gy = key, gx
+                    continue
+                if lone is not None:
+                    pending[lone] = lone_gy
+                    heappush(heap, (-lone.generation, count, lone))
+                    lone = None
+                    count += 1
+                pending[key] = gx
+                heappush(heap, (-key.generation, count, key))
+                count += 1
+                continue
+            elif key.multiple:
+                _put(pending[key], x._index, gx)
+                continue
             else:
                 place = pending
-                if key not in pending:
-                    if gate is not None and not gate.admits(key):
-                        continue
-                    if lone is None and not heap:
-                        lone = key
-                    else:
-                        if lone is not None:
-                            heappush(heap, (-lone.generation, count, lone))
-                            lone = None
-                            count += 1
-                        heappush(heap, (-key.generation, count, key))
-                        count += 1
-                    if not key.multiple:
-                        pending[key] = gx
-                        continue
-                    pending[key] = [None] * len(key._shapes)
-                if key.multiple:
-                    gys = pending[key]
-                    gys[x._index] = gx if gys[x._index] is None else ops.add(gys[x._index], gx)
-                    continue
             if recorded:
                 place[key] = ops.add(place[key], gx)
             elif key in owned:
                 total = place[key]
                 add(total, gx, total)
             else:
-                place[key] = add(place[key], gx, out=...)
-                if gx.ndim:  # NumPy writes into a scalar more slowly than it makes one
-                    owned.add(key)
+                place[key] = add(place[key], gx)
+                owned.add(key)
         if lone is not None:
-            function = lone
-            lone = None
+            function, gy = lone, lone_gy
+            lone = lone_gy = None
         elif heap:
             function = heappop(heap)[2]
+            gy = pending.pop(function)
         else:
             return leaves
-        gy = pending.pop(function)
         if gate is not None:
             gy, goes_on = gate.passes(function, gy)
             if not goes_on:
@@ -326,8 +342,15 @@ def _walk(
                 "retain_graph=True to walk it again, or compute the output anew"
             )
         gxs = function.pull_graph(gy) if recorded else function.pull(gy)
+        even = function.even
         if not retain_graph:
             function.inputs = None
+
+
+def _put(gys: list[Any], index: int, gy: Any) -> list[Any]:
+    """Add a cotangent to those of a Function with several outputs."""
+    gys[index] = gy if gys[index] is None else ops.add(gys[index], gy)
+    return gys
 
 
 class _Gate:

@@ -50,6 +50,8 @@ class Function:
 
     #: Whether there are several outputs; the walk then collects a list of cotangents.
     multiple: ClassVar[bool] = False
+    #: Whether each cotangent that `pull` gives has its input's shape and dtype already.
+    even: ClassVar[bool] = False
     #: The output's array, where the rule uses it.
     output: Any = None
 

@@ -21,7 +21,12 @@ from numba.extending import intrinsic
 from ..cache import CompiledKernel
 
 _BYTES = types.CPointer(types.uint8)
-SIGNATURE = types.void(types.CPointer(_BYTES), types.CPointer(types.intp), types.CPointer(types.intp), types.voidptr)
+
+#: The functions that are called from outside, with their signatures in C.
+SIGNATURES = {
+    "loop": types.void(types.CPointer(_BYTES), types.CPointer(types.intp), types.CPointer(types.intp), types.voidptr),
+    "call": types.int64(types.int64, types.int64, types.int64),
+}
 
 _SCALARS = {
     "bool": types.uint8,
@@ -61,6 +66,39 @@ def _lanes_of(scalar: Any) -> Any:
         return types.CPointer(scalar)(), generate
 
     return lanes
+
+
+def _at(scalar: Any) -> Any:
+    @intrinsic
+    def at(typing_context: Any, place: Any) -> Any:
+        """Read the scalar at an address."""
+
+        def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            return builder.load(builder.inttoptr(arguments[0], context.get_value_type(scalar).as_pointer()))
+
+        return scalar(types.int64), generate
+
+    return at
+
+
+def _invoke(*kinds: Any) -> Any:
+    """Make a function that calls the C function at an address, which takes arguments of `kinds` and gives a word."""
+
+    @intrinsic
+    def invoke(typing_context: Any, function: Any, arguments: Any) -> Any:
+        def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+            word = ir.IntType(64)
+            expected = [context.get_value_type(kind) for kind in kinds]
+            pointer = builder.inttoptr(values[0], ir.FunctionType(word, expected).as_pointer())
+            given = cgutils.unpack_tuple(builder, values[1], len(kinds))
+            return builder.call(
+                pointer,
+                [v if v.type == kind else builder.trunc(v, kind) for v, kind in zip(given, expected, strict=True)],
+            )
+
+        return types.int64(types.int64, types.UniTuple(types.int64, len(kinds))), generate
+
+    return invoke
 
 
 @intrinsic
@@ -117,6 +155,12 @@ NAMESPACE: dict[str, Any] = {
     "math": math,
     "np": np,
     "address": address,
+    "word_at": _at(types.int64),
+    "int_at": _at(types.int32),
+    # void PyObject_IncRef(object); object PyArray_NewFromDescr(...); object PyObject_Vectorcall(...); a loop
+    "invoke_1": _invoke(types.int64),
+    "invoke_new_array": _invoke(*[types.int64] * 2, types.int32, *[types.int64] * 3, types.int32, types.int64),
+    "invoke_4": _invoke(*[types.int64] * 4),
     "share": share,
     # NumPy reads the floating-point status after a loop and would report what it finds as RuntimeWarnings. The C
     # library's fmod still computes on the x87 unit, which has a status of its own.
@@ -130,11 +174,11 @@ NAMESPACE: dict[str, Any] = {
 }
 
 
-def compile_loop(function: Any, options: dict[str, Any]) -> CompiledKernel:
-    """Compile a loop with Numba and give its object code."""
+def compile_function(function: Any, signature: Any, options: dict[str, Any]) -> CompiledKernel:
+    """Compile a function with Numba and give its object code."""
     # Numba names symbols after the function; a name of its own keeps loops apart once they share a process.
-    function.__name__ = function.__qualname__ = f"loop_{uuid.uuid4().hex}"
-    callback: Any = CFunc(function, (SIGNATURE.args, SIGNATURE.return_type), {}, {"error_model": "numpy", **options})
+    function.__name__ = function.__qualname__ = f"{function.__name__}_{uuid.uuid4().hex}"
+    callback: Any = CFunc(function, (signature.args, signature.return_type), {}, {"error_model": "numpy", **options})
     callback.compile()
     library = callback._library
     undefined = [

@@ -10,8 +10,10 @@ from __future__ import annotations
 import ctypes
 import os
 import threading
-from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future, ThreadPoolExecutor
 
 #: Below this many elements times operations, waking a thread costs more than it saves (measured: 30 us a wake).
 SHARE_ABOVE = 200_000
@@ -82,6 +84,8 @@ def _executor() -> ThreadPoolExecutor:
     global _pool
     with _pool_lock:
         if _pool is None:
+            from concurrent.futures import ThreadPoolExecutor
+
             _pool = ThreadPoolExecutor(max(1, get_num_threads() - 1), thread_name_prefix="nbgrad")
         return _pool
 

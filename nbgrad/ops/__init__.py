@@ -28,10 +28,10 @@ from .shape import (
     view,
 )
 
-__all__ = ["ADD", "NUMPY_UFUNCS", "add", "astype", "clone", "sum_to"]
+__all__ = ["ADDITION", "NUMPY_UFUNCS", "add", "astype", "clone", "sum_to"]
 
-#: The kernel of addition, on arrays: what accumulates gradients.
-ADD = OPERATIONS["add"].kernel
+#: Addition, whose `call` accumulates gradients as arrays.
+ADDITION = OPERATIONS["add"]
 
 #: Functions that stand behind NumPy's ufuncs, by our names for them.
 NUMPY_UFUNCS: dict[str, Any] = {**TABLE, "matmul": matmul}

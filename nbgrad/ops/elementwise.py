@@ -21,6 +21,7 @@ from ..function import Function
 from ..grad_mode import is_grad_enabled
 from ..kernels import formula, math
 from ..kernels.cpu import elementwise as cpu
+from ..kernels.cpu.caller import fast_call
 from ..kernels.formula import NUMBER, TRUTH, Expression
 from ..kernels.math import COMPARISON, FLOATING, ScalarFunction
 from ..variable import Array, Variable, as_variable
@@ -64,6 +65,11 @@ class Elementwise:
     def kernel(self) -> np.ufunc:
         """The NumPy ufunc of the compiled loops."""
         return cpu.kernel(self.name, [self.expression], self.kinds, self.domain)
+
+    @cached_property
+    def call(self) -> Callable[..., Any]:
+        """The kernel as a function of arrays, quick on small ones; gives arrays, never NumPy scalars."""
+        return fast_call(self.kernel)
 
     @cached_property
     def pullbacks(self) -> list[Pullback | None]:
@@ -121,11 +127,24 @@ def _function_code(source: str) -> Any:
     return next(constant for constant in module.co_consts if hasattr(constant, "co_code"))
 
 
+# Where no input was stretched or promoted, the walk need not look whether cotangents fit. An output is never smaller
+# than an input in any dimension or in its items, so equal bytes and dimensions mean equal shapes and dtypes.
+_NODE_FOR = {
+    1: "EvenNode()",
+    2: "EvenNode() if data.nbytes == a0.nbytes == a1.nbytes and a0.ndim == a1.ndim else Node()",
+    3: "Node()",
+}
 _NUMBER_OPERAND = [
     "        if type(x0) is Variable and (type(x1) is float or type(x1) is int):",
-    "            x1 = number(x1, x0.data.dtype)",
+    "            try:",
+    "                x1 = numbers[x0.data.dtype.char, x1]",
+    "            except KeyError:",
+    "                x1 = number(x1, x0.data.dtype)",
     "        elif type(x1) is Variable and (type(x0) is float or type(x0) is int):",
-    "            x0 = number(x0, x1.data.dtype)",
+    "            try:",
+    "                x0 = numbers[x1.data.dtype.char, x0]",
+    "            except KeyError:",
+    "                x0 = number(x0, x1.data.dtype)",
 ]
 
 
@@ -137,8 +156,9 @@ def _apply_code(arity: int, differentiable: bool, keeps_output: bool) -> Any:
         f"    if {' or '.join(f'type({x}) is not Variable' for x in xs)}:",
         *(_NUMBER_OPERAND if arity == 2 else []),
         f"        {'else: ' if arity == 2 else ''}return on_other_types(operation, ({', '.join(xs)},))",
+        *(f"    a{i} = x{i}.data" for i in range(arity)),
         "    try:",
-        f"        data = kernel({', '.join(f'{x}.data' for x in xs)}, out=...)",
+        f"        data = call({', '.join(f'a{i}' for i in range(arity))})",
         "    except (TypeError, ValueError) as error:",
         f"        raise refusal(operation, error, ({', '.join(xs)},)) from None",
         "    y = new(Variable)",
@@ -150,7 +170,7 @@ def _apply_code(arity: int, differentiable: bool, keeps_output: bool) -> Any:
             lines += [f"    other = {x}._generation", "    if other > generation:", "        generation = other"]
         lines += [
             "    if generation >= 0 and is_grad_enabled():",
-            "        y.creator = node = Node()",
+            f"        y.creator = node = {_NODE_FOR[min(arity, 3)]}",
             f"        node.inputs = ({', '.join(xs)},)",
             *(["        node.output = data"] if keeps_output else []),
             "        node.generation = generation",
@@ -182,7 +202,7 @@ def _pull_code(uses: tuple[tuple[int, ...] | None, ...], recorded: bool) -> Any:
             continue
         arguments = ", ".join(values[position] for position in use)
         # an empty use is the identity: the cotangent goes through as it is
-        call = f"pull{i}({arguments}{'' if recorded else ', out=...'})" if use else "gy"
+        call = f"pull{i}({arguments})" if use else "gy"
         results.append(f"({call} if x{i}._generation >= 0 else None)")
     lines.append(f"    return ({', '.join(results)},)\n")
     return _function_code("\n".join(lines))
@@ -198,7 +218,7 @@ def _make_node(operation: Elementwise, keeps_output: bool) -> type[Function]:
         namespace: dict[str, Any] = {}
         for i, pullback in enumerate(pullbacks):
             if pullback is not None and pullback.operation is not None:
-                namespace[f"pull{i}"] = pullback.operation.function if recorded else pullback.operation.kernel
+                namespace[f"pull{i}"] = pullback.operation.function if recorded else pullback.operation.call
         return FunctionType(_pull_code(uses, recorded), namespace, "pull_graph" if recorded else "pull")
 
     body = {
@@ -219,14 +239,16 @@ def first_call(operation: Elementwise, arguments: tuple[Any, ...]) -> Any:
     operation.namespace |= {
         "Variable": Variable,
         "new": object.__new__,
-        "kernel": operation.kernel,
+        "call": operation.call,
         "is_grad_enabled": is_grad_enabled,
         "on_other_types": on_other_types,
         "number": _number,
+        "numbers": _numbers,
         "refusal": refusal,
     }
     if operation.differentiable:
-        operation.namespace["Node"] = _make_node(operation, keeps_output)
+        node = operation.namespace["Node"] = _make_node(operation, keeps_output)
+        operation.namespace["EvenNode"] = type(operation.name, (node,), {"__slots__": (), "even": True})
     operation.function.__code__ = _apply_code(operation.arity, operation.differentiable, keeps_output)
     return operation.function(*arguments)
 
@@ -259,7 +281,7 @@ def on_other_types(operation: Elementwise, arguments: tuple[Any, ...]) -> Any:
             )
     if not variables:
         try:
-            return operation.kernel(*arguments, out=...)
+            return operation.call(*arguments)
         except (TypeError, ValueError) as error:
             raise refusal(operation, error, arguments) from None
     converted = []
@@ -280,10 +302,6 @@ _numbers: dict[tuple[str, float], Variable] = {}
 
 def _number(value: float, dtype: Any) -> Variable:
     """Give the constant for a Python number that meets a Variable of `dtype`, whose dtype it takes (NEP 50)."""
-    try:
-        return _numbers[dtype.char, value]
-    except KeyError:
-        pass
     if dtype.kind == "f" or (dtype.kind in "iu" and type(value) is int):
         data = np.array(value, dtype)
     else:
