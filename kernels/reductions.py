@@ -47,6 +47,7 @@ class Reduction:
         partial: Formula | None = None,
     ) -> None:
         self.name, self.arity = name, arity
+        TABLE[name] = self
         self.accumulates = accumulates
         self.floating = floating
         self.partial = partial
@@ -60,6 +61,9 @@ class Reduction:
         self.result = trace(formula, [NUMBER] * (count + 2 if self.spreads else count + 1))
         self.uses_arrays = any(position < arity for position in inputs_of([self.result]))
 
+
+#: The reductions by name.
+TABLE: dict[str, Reduction] = {}
 
 IDENTITIES = {"add": 0.0, "mul": 1.0, "maximum": -float("inf"), "minimum": float("inf")}
 

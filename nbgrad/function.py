@@ -204,15 +204,14 @@ class Operation(Function):
 
     def __call__(self, *inputs: Any) -> Any:
         """Apply to arrays, giving an array, or to Variables (at least one), giving a Variable."""
-        if not any(isinstance(x, Variable) for x in inputs):
-            return self.forward(*(np.asarray(x) for x in inputs))
-        variables = tuple(as_variable(x) for x in inputs)
-        return self.record(variables, self.forward(*(x.data for x in variables)))
-
-    def record(self, inputs: tuple[Variable, ...], data: Array) -> Variable:
-        """Give the Variable of an output, linked to its creator if there is a gradient to be had."""
+        for x in inputs:
+            if not isinstance(x, Variable):
+                if not any(isinstance(x, Variable) for x in inputs):
+                    return self.forward(*[np.asarray(x) for x in inputs])
+                inputs = tuple(as_variable(x) for x in inputs)
+                break
         y = Variable.__new__(Variable)
-        y.data = data
+        y.data = self.forward(*[x.data for x in inputs])
         generation = -1
         for x in inputs:
             if x._generation > generation:

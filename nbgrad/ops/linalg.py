@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
 
 from ..function import Operation
 from ..variable import Array, Variable
-from .shape import Permute, Reshape, SumTo
+from .elementwise import mul
+from .shape import Permute, Reshape, SumTo, unsqueeze
 
 
 def _transposed(x: Any) -> Any:
@@ -37,23 +39,29 @@ class MatMul(Operation):
             raise ValueError(f"matmul: shapes {x.shape} and {w.shape}: {hint}") from None
 
     def vjp(self, gy: Any, y: Any, x: Any, w: Any) -> Any:
-        a = Reshape((1, *x.shape))(x) if x.ndim == 1 else x
-        b = Reshape((*w.shape, 1))(w) if w.ndim == 1 else w
-        if x.ndim == 1 or w.ndim == 1:
-            outer = gy.shape if x.ndim == 1 or w.ndim == 1 else ()
-            rows = () if x.ndim == 1 else outer[-1:]
-            columns = () if w.ndim == 1 else outer[-1:]
-            stacks = outer[: len(outer) - len(rows) - len(columns)]
-            gy = Reshape((*stacks, *(rows or (1,)), *(columns or (1,))))(gy)
-        ga = matmul(gy, _transposed(b)) if self.needs(0) else None
-        gb = None
-        if self.needs(1):
-            if b.ndim == 2 and a.ndim > 2:
-                gb = matmul(_transposed(Reshape((-1, a.shape[-1]))(a)), Reshape((-1, gy.shape[-1]))(gy))
-            else:
-                gb = matmul(_transposed(a), gy)
-            if w.ndim == 1:
-                gb = Reshape(w.shape)(SumTo(b.shape)(gb))
+        ga = gb = None
+        if x.ndim == 1 and w.ndim == 1:
+            return mul(gy, w) if self.needs(0) else None, mul(gy, x) if self.needs(1) else None
+        if w.ndim == 1:  # a vector for each matrix's columns: outer products, and all rows at once
+            if self.needs(0):
+                ga = mul(unsqueeze(gy, -1), w)
+            if self.needs(1):
+                gb = matmul(Reshape((gy.size,))(gy), Reshape((gy.size, w.shape[0]))(x))
+        elif x.ndim == 1:
+            column = unsqueeze(gy, -1)
+            if self.needs(0):
+                products = matmul(w, column)
+                ga = SumTo(x.shape)(Reshape(products.shape[:-1])(products))
+            if self.needs(1):
+                gb = mul(unsqueeze(x, -1), unsqueeze(gy, -2))
+        else:
+            if self.needs(0):
+                ga = matmul(gy, _transposed(w))
+            if self.needs(1):
+                if w.ndim == 2 and x.ndim > 2:  # one large product instead of a stack of small ones and a sum
+                    rows = math.prod(x.shape[:-1])
+                    x, gy = Reshape((rows, x.shape[-1]))(x), Reshape((rows, gy.shape[-1]))(gy)
+                gb = matmul(_transposed(x), gy)
         return ga, gb
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import builtins
 import math
+from functools import cache as once
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -22,7 +23,7 @@ _PIECE = 1 << 15
 
 def reduce_array(name: str, x: Array, axes: tuple[int, ...]) -> Array:
     """Reduce an array over `axes` (ascending), dropping them."""
-    reduction = getattr(reductions, name)
+    reduction = reductions.TABLE[name]
     if len(axes) == x.ndim:
         return _reduce_flat(reduction, x)
     if not axes:
@@ -48,7 +49,7 @@ def reduce_array(name: str, x: Array, axes: tuple[int, ...]) -> Array:
 def _reduce_flat(reduction: reductions.Reduction, x: Array) -> Array:
     kernel = cpu.row_kernel(reduction)
     if x.ndim != 1:
-        x = x.ravel(order="K")
+        x = x.reshape(-1) if x.flags.c_contiguous else x.ravel(order="K")
     if x.size < 4 * _PIECE:
         return kernel(x, out=...)
     if reduction is reductions.mean:
@@ -56,6 +57,11 @@ def _reduce_flat(reduction: reductions.Reduction, x: Array) -> Array:
     whole = x.size // _PIECE * _PIECE
     pieces = kernel(x[:whole].reshape(-1, _PIECE))
     return kernel(np.append(pieces, kernel(x[whole:], out=...)) if whole < x.size else pieces, out=...)
+
+
+@once
+def _all_axes(ndim: int) -> tuple[int, ...]:
+    return tuple(range(ndim))
 
 
 def axes_of(what: str, dim: Any, ndim: int) -> tuple[int, ...]:
@@ -254,7 +260,7 @@ class Spread(Operation):
 
     def along(self, name: str, *arrays: Array) -> Array:
         """Run the kernel over the axis, wherever it is."""
-        reduction = getattr(reductions, name)
+        reduction = reductions.TABLE[name]
         x = arrays[0]
         if not x.ndim:
             return cpu.row_kernel(reduction)(*(a.reshape(1) for a in arrays)).reshape(())
@@ -323,6 +329,8 @@ class LogSoftmaxVjp(Spread):
 
 def _reduce(kind: type[Reduce], x: Any, dim: Any, keepdim: Any, axis: Any, keepdims: Any) -> Any:
     name = kind.name
+    if dim is None and axis is None and keepdim is False and keepdims is None:
+        return kind(_all_axes(x.ndim if hasattr(x, "ndim") else np.ndim(x)), False)(x)
     axes = axes_of(
         name, either(name, "dim", dim, "axis", axis), np.ndim(x.data) if isinstance(x, Variable) else np.ndim(x)
     )
