@@ -10,12 +10,11 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from typing import Self
-
-    from .math import ScalarFunction
 
 #: What a node's value is: an element of the dtype that the kernel is compiled for, or a truth value.
 NUMBER, TRUTH = "number", "truth"
@@ -278,6 +277,74 @@ def expand(root: Expression) -> Expression:
         else:
             built[node] = expand(node.function.expand(arguments))
     return built[root]
+
+
+# ---- scalar functions ------------------------------------------------------------------------------------------------
+
+#: For which dtypes a function has kernels: floating ones, integers too, or anything ordered (giving truth values).
+FLOATING, NUMERIC, COMPARISON, LOGICAL = "floating", "numeric", "comparison", "logical"
+
+
+class ScalarFunction:
+    """A named function of scalars, used inside formulas by calling it."""
+
+    def __init__(
+        self,
+        name: str,
+        compute: str | Callable[..., Any],
+        *partials: Callable[..., Any] | None,
+        domain: str = FLOATING,
+        argument_kinds: tuple[str, ...] | None = None,
+    ) -> None:
+        self.name = name
+        self.domain = domain
+        self.formula = None if isinstance(compute, str) else compute
+        self.template = compute if isinstance(compute, str) else ""
+        if argument_kinds is None:
+            kind = TRUTH if domain == LOGICAL else NUMBER
+            arity = self.formula.__code__.co_argcount if self.formula else 1 + ("{1}" in self.template)
+            argument_kinds = (kind,) * arity
+        self.argument_kinds = argument_kinds
+        self.arity = len(argument_kinds)
+        self.result_kind = TRUTH if domain in (COMPARISON, LOGICAL) else NUMBER
+        self.partials = partials
+        if self.formula is not None:
+            self.expression  # noqa: B018  an unknown name in a formula fails here, where it is declared
+
+    @cached_property
+    def expression(self) -> Expression:
+        """The function of its inputs 0, 1, ... as an expression, one level deep for composite functions."""
+        if self.formula is not None:
+            return trace(self.formula, self.argument_kinds)
+        return apply(self, [variable(i, kind) for i, kind in enumerate(self.argument_kinds)])
+
+    def partial(self, index: int, y: Expression, arguments: tuple[Expression, ...]) -> Expression | None:
+        """Give the partial derivative by argument `index` at `arguments`, None where it is zero everywhere."""
+        if self.partials:
+            stated = self.partials[index]
+            return None if stated is None else constant(stated(y, *arguments))
+        if self.formula is None or self.argument_kinds[index] == TRUTH:
+            return None
+        slope = self._derived[index]
+        return None if slope is None else self._at(slope, arguments)
+
+    @cached_property
+    def _derived(self) -> list[Expression | None]:
+        return [derivative(self.expression, index) for index in range(self.arity)]
+
+    def expand(self, arguments: tuple[Expression, ...]) -> Expression:
+        """Give a composite function's formula at `arguments`."""
+        return self._at(self.expression, arguments)
+
+    def _at(self, expression: Expression, arguments: tuple[Expression, ...]) -> Expression:
+        inputs = [variable(i, kind) for i, kind in enumerate(self.argument_kinds)]
+        return substitute(expression, dict(zip(inputs, arguments, strict=True)))
+
+    def __call__(self, *arguments: Any) -> Expression:
+        return apply(self, arguments)
+
+    def __repr__(self) -> str:
+        return f"<scalar function {self.name}>"
 
 
 # ---- derivatives ----------------------------------------------------------------------------------------------------

@@ -11,8 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-from . import math
-from .formula import NUMBER, Expression, inputs_of, trace
+from .formula import NUMBER, Expression, ScalarFunction, inputs_of, trace
 from .math import add, exp, log, maximum, minimum, mul, where
 
 Formula = Callable[..., Any]
@@ -22,7 +21,7 @@ class Stage(NamedTuple):
     """One pass: `value` of an element, combined over the axis from `identity`, and `kept` if needed again."""
 
     value: Expression
-    combine: math.ScalarFunction
+    combine: ScalarFunction
     identity: float
     kept: bool
 
@@ -37,7 +36,7 @@ class Reduction:
     def __init__(
         self,
         name: str,
-        stages: Sequence[tuple[Formula, math.ScalarFunction]],
+        stages: Sequence[tuple[Formula, ScalarFunction]],
         finish: Formula | None = None,
         spread: Formula | None = None,
         kept: int | None = None,

@@ -7,7 +7,6 @@ on plain arrays; with ``create_graph`` the same rules run on Variables and are r
 
 from __future__ import annotations
 
-import weakref
 from collections.abc import Sequence
 from heapq import heappop, heappush
 from sys import getrefcount
@@ -15,32 +14,16 @@ from typing import Any
 
 import numpy as np
 
-from . import ops
+from . import hooks, ops
 from .function import DIFFERENTIABLE, Function
 from .grad_mode import set_grad_enabled
+from .hooks import through_hooks
 from .variable import Array, Variable
-
-#: Functions with an output that has hooks or retains its gradient.
-_watched_functions: Any = weakref.WeakKeyDictionary()
-
-#: Whether any leaf ever got a hook.
-_leaf_hooks = False
 
 new = object.__new__
 
 #: The cotangent of a scalar to start from.
 _ONES = {char: np.ones((), char) for char in "fd"}
-
-
-def watch(variable: Variable) -> None:
-    """Have the walk look at a Variable when its gradient is complete."""
-    global _leaf_hooks
-    if variable.creator is None:
-        _leaf_hooks = True
-    else:
-        watchers = _watched_functions.setdefault(variable.creator, [])
-        if all(reference() is not variable for reference in watchers):
-            watchers.append(weakref.ref(variable))
 
 
 def backward(
@@ -79,7 +62,9 @@ def backward(
     else:
         start = _start("backward", self, gradient, create_graph)
     found: dict[Variable, Any] | None = None
-    if create_graph or targets is not None or _watched_functions.data:  # .data: is it empty, at a tenth of the price
+    if (
+        create_graph or targets is not None or hooks.watched_functions.data
+    ):  # .data: is it empty, at a tenth of the price
         leaves, found = walk((self,), (start,), retain_graph, create_graph, targets)
     else:
         leaves = _walk((self,), (start,), bool(retain_graph), False, None)
@@ -88,8 +73,8 @@ def backward(
         x, gx = leaves.popitem()
         if x._generation < 0:
             continue
-        if _leaf_hooks:
-            gx = _through_hooks(x, gx, create_graph)
+        if hooks.on_leaves:
+            gx = through_hooks(x, gx, create_graph)
         old = x.grad
         if old is not None or create_graph:
             _accumulate(x, old, gx, create_graph)
@@ -125,7 +110,7 @@ def gradients(
         if x in leaves:
             gx = leaves[x]
             if x._hooks:
-                gx = _through_hooks(x, gx, create_graph)
+                gx = through_hooks(x, gx, create_graph)
         # an array may be the caller's own, or go on through the walk, or stand in the results twice
         results.append(gx if gx is None or create_graph else _constant(gx.copy()))
     return results
@@ -234,7 +219,7 @@ def walk(
     if retain_graph is None:
         retain_graph = create_graph
     gate = None
-    if targets is not None or _watched_functions.data:
+    if targets is not None or hooks.watched_functions.data:
         gate = _Gate(outputs, targets, create_graph)
     if create_graph:
         with set_grad_enabled(True):
@@ -372,7 +357,7 @@ class _Gate:
 
     def passes(self, function: Function, gy: Any) -> tuple[Any, bool]:
         """Take note of a complete cotangent; gives it, as hooks left it, and whether the walk goes on behind it."""
-        if function in _watched_functions:
+        if function in hooks.watched_functions:
             gy = _show(function, gy, self)
         for x in self.captured.get(function, ()):
             gx = gy[x._index] if function.multiple else gy
@@ -401,30 +386,16 @@ def _fit(gx: Any, data: Array) -> Any:
     return gx
 
 
-def _through_hooks(x: Variable, gx: Any, create_graph: bool) -> Any:
-    for hook in list((x._hooks or {}).values()):
-        shown = gx if create_graph else Variable(gx, requires_grad=False)
-        replaced = hook(shown)
-        if replaced is not None:
-            if not isinstance(replaced, Variable) or replaced.shape != x.shape or replaced.dtype != x.dtype:
-                raise TypeError(
-                    f"a hook returned {replaced!r}: it must return None or a Variable of shape {x.shape} and "
-                    f"dtype {x.dtype}"
-                )
-            gx = replaced if create_graph else replaced.data
-    return gx
-
-
 def _show(function: Function, gy: Any, gate: _Gate) -> Any:
     """Let hooks and retain_grad of a Function's outputs see their gradients."""
-    for reference in _watched_functions[function]:
+    for reference in hooks.watched_functions[function]:
         y = reference()
         if y is None:
             continue
         g = gy[y._index] if function.multiple else gy
         if g is None:
             continue
-        g = _through_hooks(y, g, gate.recorded)
+        g = through_hooks(y, g, gate.recorded)
         if function.multiple:
             gy[y._index] = g
         else:

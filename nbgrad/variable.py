@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from .kernels.formula import NUMPY_NAMES, Operators
+from .grad_mode import is_grad_enabled
+from .hooks import watch
+from .kernels.formula import Operators
 
 if TYPE_CHECKING:
     from .function import Function
@@ -202,21 +204,6 @@ class Variable(Operators):
 
     __hash__ = object.__hash__  # == compares elements
 
-    # NumPy defers to these where a Variable meets an array or a NumPy function.
-
-    def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **options: Any) -> Any:
-        from . import ops
-
-        name = NUMPY_NAMES.get(ufunc.__name__, {"matmul": "matmul"}.get(ufunc.__name__, ufunc.__name__))
-        function = ops.NUMPY_UFUNCS.get(name)
-        if function is None or method != "__call__" or options:
-            call = f"np.{ufunc.__name__}" + ("" if method == "__call__" else f".{method}")
-            raise TypeError(
-                f"{call} with {sorted(options) or 'these arguments'} does not work on Variables: "
-                "use nbgrad's function of that purpose, or x.data where no gradient is needed"
-            )
-        return function(*inputs)
-
     # ---- the graph --------------------------------------------------------------------------------------------------
 
     @property
@@ -287,8 +274,6 @@ class Variable(Operators):
         """Have `grad` filled by backward though this Variable is not a leaf."""
         if self._generation < 0:
             raise RuntimeError("retain_grad: this Variable does not require a gradient")
-        from .engine import watch
-
         self._retains = True
         watch(self)
 
@@ -299,8 +284,6 @@ class Variable(Operators):
         """
         if self._generation < 0:
             raise RuntimeError("register_hook: this Variable does not require a gradient")
-        from .engine import watch
-
         if self._hooks is None:
             self._hooks = {}
         hooks = self._hooks
@@ -318,8 +301,6 @@ class Variable(Operators):
 
         Raises RuntimeError for a Variable whose gradient is being recorded, since its past values may be needed.
         """
-        from .grad_mode import is_grad_enabled
-
         if self._generation >= 0 and is_grad_enabled():
             raise RuntimeError(
                 "zero_: a Variable that requires a gradient cannot be changed in place while recording; "

@@ -7,8 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from .. import codegen, formula, ufunc
-from ..formula import TRUTH, Expression
-from ..math import COMPARISON, FLOATING, LOGICAL, NUMERIC
+from ..formula import COMPARISON, FLOATING, LOGICAL, NUMERIC, TRUTH, Expression
 from . import threads
 
 _INTEGERS = "bBhHiIlLqQ"

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..kernels.formula import install_operators
+import numpy as np
+
+from ..kernels.formula import NUMPY_NAMES, install_operators
 from ..variable import Variable
 from .elementwise import OPERATIONS, TABLE, add
 from .indexing import getitem
@@ -37,6 +39,18 @@ ADDITION = OPERATIONS["add"]
 NUMPY_UFUNCS: dict[str, Any] = {**TABLE, "matmul": matmul}
 
 
+def _array_ufunc(self: Variable, ufunc: np.ufunc, method: str, *inputs: Any, **options: Any) -> Any:
+    """Stand in for a NumPy ufunc that met a Variable (NEP 13)."""
+    function = NUMPY_UFUNCS.get(NUMPY_NAMES.get(ufunc.__name__, ufunc.__name__))
+    if function is None or method != "__call__" or options:
+        call = f"np.{ufunc.__name__}" + ("" if method == "__call__" else f".{method}")
+        raise TypeError(
+            f"{call} with {sorted(options) or 'these arguments'} does not work on Variables: "
+            "use nbgrad's function of that purpose, or x.data where no gradient is needed"
+        )
+    return function(*inputs)
+
+
 def clone(x: Any) -> Any:
     """Copy; the gradient passes."""
     if x.dtype.char not in "fd":
@@ -60,6 +74,7 @@ def _install() -> None:
     methods["__matmul__"] = matmul
     methods["__rmatmul__"] = lambda self, other: matmul(other, self)
     methods["__getitem__"] = getitem
+    methods["__array_ufunc__"] = _array_ufunc
     methods["T"] = property(transpose, doc="The Variable with its dimensions reversed.")
     for name, method in methods.items():
         setattr(Variable, name, method)
@@ -70,8 +85,6 @@ _install()
 
 def kernel_catalogue() -> list[tuple[str, Any]]:
     """List every float32 and float64 kernel of the library, each with a call that compiles it."""
-    import numpy as np
-
     from ..kernels import reductions
     from ..kernels.cpu import indexing
     from ..kernels.cpu import reduction as cpu

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..variable import Array, Variable, get_default_dtype
-from .shape import whole_numbers
+from .arguments import whole_numbers
 
 Dtype = npt.DTypeLike | None
 

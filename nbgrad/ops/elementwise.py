@@ -22,8 +22,7 @@ from ..grad_mode import is_grad_enabled
 from ..kernels import formula, math
 from ..kernels.cpu import elementwise as cpu
 from ..kernels.cpu.caller import fast_call
-from ..kernels.formula import NUMBER, TRUTH, Expression
-from ..kernels.math import COMPARISON, FLOATING, ScalarFunction
+from ..kernels.formula import COMPARISON, FLOATING, NUMBER, TRUTH, Expression, ScalarFunction
 from ..variable import Array, Variable, as_variable
 
 #: The public functions by name, for operators, methods and NumPy's ufuncs.

@@ -9,9 +9,9 @@ import numpy as np
 
 from ..function import Operation
 from ..variable import Array, Variable, as_variable
+from .arguments import axis_of, either
 from .indexing import getitem
-from .reduction import either
-from .shape import axis_of, unsqueeze
+from .shape import unsqueeze
 
 
 class Cat(Operation):

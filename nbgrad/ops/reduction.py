@@ -10,82 +10,19 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..function import Operation
-from ..kernels import formula, reductions
+from ..kernels import formula
 from ..kernels import math as scalar
-from ..kernels.cpu import reduction as cpu
+from ..kernels.cpu.reduce import reduce_array, spread_array
 from ..variable import Array, Variable
+from .arguments import axes_of, axis_of, either
 from .elementwise import div, elementwise, eq, exp, mul, neg, sub
-
-#: A flat array longer than this is reduced in pieces of it, and then the pieces; the order of additions thus
-#: depends on the array alone, whatever the number of threads.
-_PIECE = 1 << 15
-
-
-def reduce_array(name: str, x: Array, axes: tuple[int, ...]) -> Array:
-    """Reduce an array over `axes` (ascending), dropping them."""
-    reduction = reductions.TABLE[name]
-    if len(axes) == x.ndim:
-        return _reduce_flat(reduction, x)
-    if not axes:
-        return cpu.row_kernel(reduction)(x[..., None], out=...)
-    first, last = axes[0], axes[-1]
-    if last - first + 1 != len(axes):  # not neighbours: bring them to the end
-        kept = tuple(axis for axis in range(x.ndim) if axis not in axes)
-        x = x.transpose(kept + axes)
-        first, last = len(kept), x.ndim - 1
-    length = math.prod(x.shape[first : last + 1])
-    if last == x.ndim - 1:
-        if last != first:
-            x = x.reshape(*x.shape[:first], length)
-        return cpu.row_kernel(reduction)(x, out=...)
-    if last == first and first == x.ndim - 2:
-        return cpu.block_kernel(reduction)(x, out=...)
-    shape = x.shape
-    inner = math.prod(shape[last + 1 :])
-    x = x.reshape(*shape[:first], length, inner)
-    return cpu.block_kernel(reduction)(x, out=...).reshape(*shape[:first], *shape[last + 1 :])
-
-
-def _reduce_flat(reduction: reductions.Reduction, x: Array) -> Array:
-    kernel = cpu.row_kernel(reduction)
-    if x.ndim != 1:
-        x = x.reshape(-1) if x.flags.c_contiguous else x.ravel(order="K")
-    if x.size < 4 * _PIECE:
-        return kernel(x, out=...)
-    if reduction is reductions.mean:
-        return div(_reduce_flat(reductions.sum, x), x.size)
-    whole = x.size // _PIECE * _PIECE
-    pieces = kernel(x[:whole].reshape(-1, _PIECE))
-    return kernel(np.append(pieces, kernel(x[whole:], out=...)) if whole < x.size else pieces, out=...)
+from .joining import cat, stack, take_along_dim
+from .shape import BroadcastTo, Permute, Reshape
 
 
 @once
 def _all_axes(ndim: int) -> tuple[int, ...]:
     return tuple(range(ndim))
-
-
-def axes_of(what: str, dim: Any, ndim: int) -> tuple[int, ...]:
-    """Give the axes that `dim` names, ascending: None all, a number one, a sequence several."""
-    from .shape import axis_of
-
-    if dim is None:
-        return tuple(range(ndim))
-    dims = dim if isinstance(dim, tuple | list) else (dim,)
-    if not ndim and all(d in (0, -1) for d in dims):  # PyTorch lets a scalar have a dimension
-        return ()
-    axes = tuple(sorted(axis_of(what, d, ndim) for d in dims))
-    if len(set(axes)) != len(axes):
-        raise ValueError(f"{what}: a dimension appears twice in {tuple(dims)}")
-    return axes
-
-
-def either(what: str, torch_name: str, first: Any, numpy_name: str, second: Any, default: Any = None) -> Any:
-    """Give the argument that was spelled PyTorch's way or NumPy's."""
-    if second is None:
-        return default if first is None else first
-    if first is not None:
-        raise TypeError(f"{what}: give {torch_name} or {numpy_name}, not both")
-    return second
 
 
 class Reduce(Operation):
@@ -113,8 +50,6 @@ class Reduce(Operation):
 
     def spread(self, value: Any, x: Any) -> Any:
         """Give a result the dimensions of x again, with size 1 where it was reduced."""
-        from .shape import Reshape
-
         if self.keepdim or not value.ndim:
             return value
         return Reshape(tuple(1 if axis in self.axes else size for axis, size in enumerate(x.shape)))(value)
@@ -131,8 +66,6 @@ class Sum(Reduce):
     name = "sum"
 
     def vjp(self, gy: Any, y: Any, x: Any) -> Any:
-        from .shape import BroadcastTo
-
         return BroadcastTo(x.shape)(self.spread(gy, x))
 
 
@@ -148,8 +81,6 @@ class Mean(Reduce):
         return super().forward(x)
 
     def vjp(self, gy: Any, y: Any, x: Any) -> Any:
-        from .shape import BroadcastTo
-
         return BroadcastTo(x.shape)(self.spread(div(gy, builtins.float(self.over(x))), x))
 
 
@@ -194,8 +125,6 @@ class Prod(Reduce):
     name = "prod"
 
     def vjp(self, gy: Any, y: Any, x: Any) -> Any:
-        from .shape import Permute, Reshape
-
         kept = tuple(axis for axis in range(x.ndim) if axis not in self.axes)
         order = kept + self.axes
         moved = Permute(order)(x)
@@ -210,9 +139,6 @@ def _products_of_others(x: Any) -> Any:
     Pairs are multiplied, the products of the other pairs found in the same way, and each element takes its partner
     times those: O(n) work, log n levels, and nothing but multiplications, so gradients of any order follow.
     """
-    from .joining import cat, stack
-    from .shape import Reshape
-
     n = x.shape[-1]
     if n <= 1:
         return _ones_like(x)
@@ -260,16 +186,7 @@ class Spread(Operation):
 
     def along(self, name: str, *arrays: Array) -> Array:
         """Run the kernel over the axis, wherever it is."""
-        reduction = reductions.TABLE[name]
-        x = arrays[0]
-        if not x.ndim:
-            return cpu.row_kernel(reduction)(*(a.reshape(1) for a in arrays)).reshape(())
-        if self.axis == x.ndim - 1:
-            return cpu.row_kernel(reduction)(*arrays)
-        if self.axis == x.ndim - 2:
-            return cpu.block_kernel(reduction)(*arrays)
-        blocks = [a.reshape(*x.shape[: self.axis + 1], math.prod(x.shape[self.axis + 1 :])) for a in arrays]
-        return cpu.block_kernel(reduction)(*blocks).reshape(x.shape)
+        return spread_array(name, self.axis, *arrays)
 
 
 class Softmax(Spread):
@@ -386,7 +303,6 @@ class ValuesAndIndices(NamedTuple):
 
 def _extreme(which: str, x: Any, dim: Any, keepdim: bool, axis: Any, keepdims: bool | None) -> Any:
     from . import elementwise as table
-    from .joining import take_along_dim
 
     if isinstance(dim, Variable | np.ndarray):  # max(x, y)
         return (table.maximum if which == "max" else table.minimum)(x, dim)
@@ -402,8 +318,6 @@ def _extreme(which: str, x: Any, dim: Any, keepdim: bool, axis: Any, keepdims: b
     )
     values = take_along_dim(x, indices, along)
     if not keepdim and x.ndim:
-        from .shape import Reshape
-
         shape = (*x.shape[:along], *x.shape[along + 1 :])
         values, indices = Reshape(shape)(values), indices.reshape(shape)
     return ValuesAndIndices(values, Variable(indices) if isinstance(x, Variable) else indices)
@@ -444,6 +358,4 @@ def log_softmax(x: Any, dim: int | None = None, *, axis: int | None = None) -> A
 
 
 def _one_axis(what: str, x: Any, dim: Any, axis: Any) -> int:
-    from .shape import axis_of
-
     return axis_of(what, either(what, "dim", dim, "axis", axis, -1), builtins.max(x.ndim, 1))

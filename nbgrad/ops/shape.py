@@ -10,18 +10,9 @@ import numpy as np
 import numpy.typing as npt
 
 from ..function import Operation
+from ..kernels.cpu.reduce import reduce_array
 from ..variable import Array, Variable
-from .reduction import reduce_array
-
-
-def whole_numbers(what: str, values: tuple[Any, ...]) -> tuple[int, ...]:
-    """Take sizes or dimensions as separate arguments or as one sequence."""
-    if len(values) == 1 and isinstance(values[0], tuple | list):
-        values = tuple(values[0])
-    try:
-        return tuple(v.__index__() for v in values)
-    except (AttributeError, TypeError):
-        raise TypeError(f"{what}: sizes and dimensions are whole numbers, got {values!r}") from None
+from .arguments import axis_of, whole_numbers
 
 
 class Reshape(Operation):
@@ -140,20 +131,6 @@ def flatten(x: Any, start_dim: int = 0, end_dim: int = -1) -> Any:
     if first > last:
         raise ValueError(f"flatten: start_dim {start_dim} comes after end_dim {end_dim}")
     return Reshape((*x.shape[:first], math.prod(x.shape[first : last + 1]), *x.shape[last + 1 :]))(x)
-
-
-def axis_of(what: str, axis: Any, ndim: int) -> int:
-    """Give an axis counted from the front.
-
-    Raises IndexError where there is no such axis, as PyTorch and NumPy do.
-    """
-    try:
-        index = int(axis.__index__())
-    except (AttributeError, TypeError):
-        raise TypeError(f"{what}: a dimension is a whole number, got {axis!r}") from None
-    if not -ndim <= index < ndim:
-        raise IndexError(f"{what}: dimension {index} is out of range for {ndim} dimensions")
-    return index % ndim
 
 
 def squeeze(x: Any, dim: int | Sequence[int] | None = None) -> Any:

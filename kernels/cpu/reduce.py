@@ -1,0 +1,70 @@
+"""Reductions of arrays over any axes, by way of the two layouts that have kernels: rows and blocks."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from .. import reductions
+from .reduction import block_kernel, row_kernel
+
+Array = npt.NDArray[Any]
+
+#: A flat array longer than this is reduced in pieces of it, and then the pieces; the order of additions thus
+#: depends on the array alone, whatever the number of threads.
+_PIECE = 1 << 15
+
+
+def reduce_array(name: str, x: Array, axes: tuple[int, ...]) -> Array:
+    """Reduce an array over `axes` (ascending), dropping them."""
+    reduction = reductions.TABLE[name]
+    if len(axes) == x.ndim:
+        return _reduce_flat(reduction, x)
+    if not axes:
+        return row_kernel(reduction)(x[..., None], out=...)
+    first, last = axes[0], axes[-1]
+    if last - first + 1 != len(axes):  # not neighbours: bring them to the end
+        kept = tuple(axis for axis in range(x.ndim) if axis not in axes)
+        x = x.transpose(kept + axes)
+        first, last = len(kept), x.ndim - 1
+    length = math.prod(x.shape[first : last + 1])
+    if last == x.ndim - 1:
+        if last != first:
+            x = x.reshape(*x.shape[:first], length)
+        return row_kernel(reduction)(x, out=...)
+    if last == first and first == x.ndim - 2:
+        return block_kernel(reduction)(x, out=...)
+    shape = x.shape
+    inner = math.prod(shape[last + 1 :])
+    x = x.reshape(*shape[:first], length, inner)
+    return block_kernel(reduction)(x, out=...).reshape(*shape[:first], *shape[last + 1 :])
+
+
+def _reduce_flat(reduction: reductions.Reduction, x: Array) -> Array:
+    kernel = row_kernel(reduction)
+    if x.ndim != 1:
+        x = x.reshape(-1) if x.flags.c_contiguous else x.ravel(order="K")
+    if x.size < 4 * _PIECE:
+        return kernel(x, out=...)
+    if reduction is reductions.mean:
+        return _reduce_flat(reductions.sum, x) / x.dtype.type(x.size)
+    whole = x.size // _PIECE * _PIECE
+    pieces = kernel(x[:whole].reshape(-1, _PIECE))
+    return kernel(np.append(pieces, kernel(x[whole:], out=...)) if whole < x.size else pieces, out=...)
+
+
+def spread_array(name: str, axis: int, *arrays: Array) -> Array:
+    """Run a reduction that gives a value for each element along one axis of arrays of one shape."""
+    reduction = reductions.TABLE[name]
+    x = arrays[0]
+    if not x.ndim:
+        return row_kernel(reduction)(*(a.reshape(1) for a in arrays)).reshape(())
+    if axis == x.ndim - 1:
+        return row_kernel(reduction)(*arrays)
+    if axis == x.ndim - 2:
+        return block_kernel(reduction)(*arrays)
+    blocks = [a.reshape(*x.shape[: axis + 1], math.prod(x.shape[axis + 1 :])) for a in arrays]
+    return block_kernel(reduction)(*blocks).reshape(x.shape)
