@@ -101,7 +101,7 @@ def _raise_afterwards(error: BaseException) -> object:
     raise_in = partial(
         _pythonapi.PyThreadState_SetAsyncExc, ctypes.c_ulong(threading.get_ident()), ctypes.py_object(kind)
     )
-    return type("Failure", (), {"__del__": raise_in})()
+    return type("Failure", (), {"__del__": staticmethod(raise_in)})()
 
 
 _stub = threads.LOOP(_first_call)
