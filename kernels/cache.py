@@ -9,13 +9,16 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import stat
 import sys
 import tempfile
 from pathlib import Path
 from typing import NamedTuple
 
-_MAGIC = b"nbgrad kernel 1\n"
+_MAGIC = b"nbgrad kernel 2\n"
+#: The names of files that are ours; nothing else in the directory is ever touched.
+_OURS = re.compile(r".+-[0-9a-f]{32}\.(kernel|py)|\..+\.part")
 
 
 class CompiledKernel(NamedTuple):
@@ -86,7 +89,9 @@ def read(key: str) -> CompiledKernel | None:
     if hashlib.sha256(body).digest() != checksum:
         return None
     header, _, code = body.partition(b"\n")
-    symbol, *undefined = header.decode().split(" ")
+    stored, symbol, *undefined = header.decode().split(" ")
+    if stored != key:  # a file under another kernel's name
+        return None
     return CompiledKernel(symbol, tuple(undefined), code)
 
 
@@ -95,7 +100,7 @@ def write(key: str, kernel: CompiledKernel, source: str) -> None:
     base = _usable_directory()
     if base is None:
         return
-    body = " ".join((kernel.symbol, *kernel.undefined)).encode() + b"\n" + kernel.code
+    body = " ".join((key, kernel.symbol, *kernel.undefined)).encode() + b"\n" + kernel.code
     _write_file(base, f"{key}.py", source.encode())
     _write_file(base, f"{key}.kernel", _MAGIC + hashlib.sha256(body).digest() + body)
 
@@ -116,26 +121,33 @@ def _write_file(base: str, name: str, content: bytes) -> None:
                 return
 
 
+def _our_files() -> list[os.DirEntry[str]]:
+    try:
+        with os.scandir(directory()) as entries:
+            return [entry for entry in entries if _OURS.fullmatch(entry.name)]
+    except OSError:
+        return []
+
+
 def size() -> tuple[int, int]:
     """Give the number of kernels in the cache and the bytes that all its files take."""
     kernels = total = 0
-    try:
-        for entry in os.scandir(directory()):
+    for entry in _our_files():
+        try:
             total += entry.stat().st_size
-            kernels += entry.name.endswith(".kernel")
-    except OSError:
-        pass
+        except OSError:  # deleted meanwhile
+            continue
+        kernels += entry.name.endswith(".kernel")
     return kernels, total
 
 
 def clear() -> int:
     """Delete every file the cache wrote and give their number; kernels already loaded stay usable."""
     removed = 0
-    try:
-        for entry in os.scandir(directory()):
-            if entry.name.endswith((".kernel", ".py", ".part")):
-                os.unlink(entry.path)
-                removed += 1
-    except OSError:
-        pass
+    for entry in _our_files():
+        try:
+            os.unlink(entry.path)
+        except OSError:
+            continue
+        removed += 1
     return removed

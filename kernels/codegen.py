@@ -15,23 +15,20 @@ from typing import Any
 
 from . import cache
 from .cache import CompiledKernel
+from .forks import hold_over_fork
 
 _lock = threading.RLock()
 _addresses: dict[str, int] = {}
 _engine: Any = None
 
-if hasattr(os, "register_at_fork"):  # a fork may happen while another thread compiles
-
-    def _new_lock() -> None:
-        global _lock
-        _lock = threading.RLock()
-
-    os.register_at_fork(after_in_child=_new_lock)
+hold_over_fork(_lock)  # with it, no other thread is inside Numba or LLVM on our behalf
 
 
+@once
 def _llvm() -> Any:
     import llvmlite.binding as llvm
 
+    llvm.load_library_permanently("")  # have LLVM look for symbols in this process: libm's, Python's
     return llvm
 
 
@@ -62,6 +59,10 @@ def _stamp() -> tuple[str, ...]:
 def _missing_symbols(kernel: CompiledKernel) -> list[str]:
     address_of = _llvm().address_of_symbol
     return [name for name in kernel.undefined if address_of(name) is None]
+
+
+#: How object files begin: ELF, Mach-O, and COFF for x86-64 and ARM64. LLVM ends the process on anything else.
+_MAGICS = (b"\x7fELF", b"\xcf\xfa\xed\xfe", b"\x64\x86", b"\x64\xaa")
 
 
 def _load(kernel: CompiledKernel) -> int:
@@ -99,7 +100,7 @@ def address(name: str, source: str, entry: str = "loop", fastmath: tuple[str, ..
         if known is not None:
             return known
         kernel = cache.read(key)
-        if kernel is None or _missing_symbols(kernel):
+        if kernel is None or not kernel.code.startswith(_MAGICS) or _missing_symbols(kernel):
             kernel = _compile(source, entry, f"<nbgrad kernel {name}>", {"fastmath": set(fastmath)})
             missing = _missing_symbols(kernel)
             if missing:

@@ -8,10 +8,13 @@ are found by identity.
 
 from __future__ import annotations
 
+import threading
 import weakref
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
+
+from .forks import hold_over_fork
 
 if TYPE_CHECKING:
     from typing import Self
@@ -20,6 +23,8 @@ if TYPE_CHECKING:
 NUMBER, TRUTH = "number", "truth"
 
 _interned: weakref.WeakValueDictionary[tuple[Any, ...], Expression] = weakref.WeakValueDictionary()
+_interning = threading.RLock()  # re-entrant: a garbage collection inside may end nodes
+hold_over_fork(_interning)
 _scalar_functions: dict[str, ScalarFunction] = {}
 
 
@@ -162,6 +167,10 @@ NUMPY_NAMES = {
     "bitwise_xor": "logical_xor",
     "invert": "logical_not",
     "mod": "remainder",
+    "arcsin": "asin",
+    "arccos": "acos",
+    "arctan": "atan",
+    "arctan2": "atan2",
 }
 
 
@@ -169,9 +178,12 @@ def _node(function: ScalarFunction | None, arguments: tuple[Expression, ...], pa
     key = (function, arguments, payload, kind)
     found = _interned.get(key)
     if found is None:
-        found = object.__new__(Expression)
-        found.function, found.arguments, found.payload, found.kind = function, arguments, payload, kind
-        found = _interned.setdefault(key, found)
+        with _interning:  # identity is equality, so two threads must not make two nodes of one
+            found = _interned.get(key)
+            if found is None:
+                found = object.__new__(Expression)
+                found.function, found.arguments, found.payload, found.kind = function, arguments, payload, kind
+                _interned[key] = found
     return found
 
 
@@ -295,11 +307,13 @@ class ScalarFunction:
         *partials: Callable[..., Any] | None,
         domain: str = FLOATING,
         argument_kinds: tuple[str, ...] | None = None,
+        signed: str | None = None,
     ) -> None:
         self.name = name
         self.domain = domain
         self.formula = None if isinstance(compute, str) else compute
         self.template = compute if isinstance(compute, str) else ""
+        self.signed_template = signed or self.template  # for signed whole numbers, where they are special
         if argument_kinds is None:
             kind = TRUTH if domain == LOGICAL else NUMBER
             arity = self.formula.__code__.co_argcount if self.formula else 1 + ("{1}" in self.template)
@@ -456,7 +470,8 @@ def source(
     lines: list[str] = []
     for node in order:
         if node.function is not None:
-            written = node.function.template.format(*(text[argument] for argument in node.arguments), number=number)
+            template = node.function.signed_template if number.startswith("int") else node.function.template
+            written = template.format(*(text[argument] for argument in node.arguments), number=number)
             if uses[node] > 1 or len(written) > 60:
                 name = f"t{len(lines)}"
                 lines.append(f"{name} = {written}")

@@ -28,7 +28,7 @@ class _Power(ScalarFunction):
         value = constant_value(exponent)
         if value == 0.5:
             return sqrt(base)
-        if value is None or value != int(value) or not 1 <= builtins.abs(value) <= 8:
+        if value is None or not float(value).is_integer() or not 1 <= builtins.abs(value) <= 8:
             return super().__call__(base, exponent)
         power: Expression | None = None
         square, count = base, int(builtins.abs(value))
@@ -86,7 +86,10 @@ pow: ScalarFunction = _declare(
     lambda y, a, b: where(b == 0, 0, b * pow(a, b - 1)),
     lambda y, a, b: where((a == 0) & (b >= 0), 0, y * log(a)),
 )
-floor_divide = _numeric("floor_divide", "({0} // {1})")
+# The smallest whole number has no negative; LLVM leaves open what dividing it by -1 gives.
+floor_divide = _numeric(
+    "floor_divide", "({0} // {1})", signed="({number}(0) - {0} if {1} == {number}(-1) else {0} // {1})"
+)
 remainder = _numeric("remainder", "({0} % {1})", _one, lambda y, a, b: -floor_divide(a, b))
 abs = _numeric("abs", "abs({0})", lambda y, x: sign(x))
 
@@ -153,8 +156,8 @@ minimum = _numeric(
 
 
 def _clamp(x: Expression, low: Expression, high: Expression) -> Expression:
-    raised = where(x < low, low, x)
-    return where(raised > high, high, raised)
+    raised = where((x < low) | (low != low), low, x)
+    return where((raised > high) | (high != high), high, raised)
 
 
 # The bounds themselves belong to the inside (as in torch.clamp).
@@ -167,13 +170,13 @@ clamp = _numeric(
 )
 clamp_min = _numeric(
     "clamp_min",
-    lambda x, low: where(x < low, low, x),
+    lambda x, low: where((x < low) | (low != low), low, x),
     lambda y, x, low: where(x >= low, 1, 0),
     lambda y, x, low: where(x < low, 1, 0),
 )
 clamp_max = _numeric(
     "clamp_max",
-    lambda x, high: where(x > high, high, x),
+    lambda x, high: where((x > high) | (high != high), high, x),
     lambda y, x, high: where(x <= high, 1, 0),
     lambda y, x, high: where(x > high, 1, 0),
 )
@@ -181,10 +184,21 @@ logaddexp = _declare(
     "logaddexp",
     # equal infinities would give inf - inf
     lambda a, b: where(a == b, a + math.log(2), maximum(a, b) + log1p(exp(-abs(a - b)))),
-    lambda y, a, b: exp(a - y),
-    lambda y, a, b: exp(b - y),
+    lambda y, a, b: where(a == b, 0.5, sigmoid(a - b)),
+    lambda y, a, b: where(a == b, 0.5, sigmoid(b - a)),
 )
-hypot = _declare("hypot", "math.hypot({0}, {1})", lambda y, a, b: a / y, lambda y, a, b: b / y)
+
+
+def _hypot(a: Expression, b: Expression) -> Expression:
+    """Give sqrt(a*a + b*b) by way of the larger of the two, so that nothing overflows or vanishes."""
+    a, b = abs(a), abs(b)
+    larger, smaller = maximum(a, b), minimum(a, b)
+    ratio = smaller / where(larger == 0, 1, larger)
+    infinite = (a == math.inf) | (b == math.inf)  # even beside a NaN (C99, F.10.4.3)
+    return where(infinite, math.inf, larger * sqrt(1 + ratio * ratio))
+
+
+hypot = _declare("hypot", _hypot, lambda y, a, b: a / y, lambda y, a, b: b / y)
 
 # ---- losses, whole: one pass each way -------------------------------------------------------------------------------
 

@@ -10,13 +10,14 @@ from __future__ import annotations
 import ctypes
 import threading
 from collections.abc import Callable, Sequence
-from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy._core import _multiarray_umath  # type: ignore[attr-defined]
 
+from . import failures
 from .cpu import threads
+from .forks import hold_over_fork
 
 #: A ufunc's dtypes, as NumPy's one-letter codes, inputs first.
 Types = Sequence[str]
@@ -44,12 +45,12 @@ class _Loop:
 class Loops:
     """The arrays that NumPy's ufunc object points into; they live as long as the process, as ufuncs do."""
 
-    def __init__(self, types: Sequence[Types], operands: int, core: tuple[int, int]) -> None:
+    def __init__(self, types: Sequence[Types], inputs: int, operands: int, core: tuple[int, int]) -> None:
         count = len(types)
         self.functions = (ctypes.c_void_p * count)(*[ctypes.cast(_stub, ctypes.c_void_p).value] * count)
         self.data = (ctypes.c_void_p * count)()
         self.types = bytes(np.dtype(code).num for signature in types for code in signature)
-        self.operands, self.core = operands, core
+        self.inputs, self.operands, self.core = inputs, operands, core
         self.launches: dict[int, Any] = {}
 
 
@@ -58,13 +59,14 @@ _kept: list[bytes] = []
 #: The arrays behind each ufunc made here, which keeps them alive.
 loops_of: dict[np.ufunc, Loops] = {}
 _lock = threading.Lock()
+hold_over_fork(_lock)
 
 
 def _settle(loop: _Loop) -> None:
     """Compile one loop and put it in its place."""
     owner, index = loop.owner, loop.index
     address, threshold = loop.compile_loop()
-    launch = threads.launch_record(address, owner.operands, *owner.core, threshold)
+    launch = threads.launch_record(address, owner.inputs, owner.operands, *owner.core, threshold)
     if owner.launches.setdefault(index, launch) is not launch:
         return  # another thread was first, and loops may be running on its record
     # data before function: another thread may read the pair while it is written
@@ -74,6 +76,8 @@ def _settle(loop: _Loop) -> None:
 
 def _first_call(args: int, dims: int, steps: int, data: int) -> object:
     try:
+        if failures.already():
+            return None
         loop = _pending[data - 1] if data <= len(_pending) else None
         if loop is None:  # the other thread was between its two writes: `data` is a launch record already
             address = threads.Launch.from_address(data).address
@@ -82,26 +86,13 @@ def _first_call(args: int, dims: int, steps: int, data: int) -> object:
             launch = loop.owner.launches[loop.index]
             address, data = launch.address, ctypes.addressof(launch)
         threads.LOOP(address)(args, dims, steps, data)
+    except Exception as error:
+        failure = failures.KernelError(f"a kernel could not be compiled: {error}")
+        failure.__cause__ = error
+        return failures.raise_afterwards(failure)
     except BaseException as error:
-        return _raise_afterwards(error)
+        return failures.raise_afterwards(error)
     return None
-
-
-def _raise_afterwards(error: BaseException) -> object:
-    """Give an object whose death makes the interpreter raise `error` once the ufunc has returned.
-
-    A ufunc's inner loop has no way to fail. An exception set asynchronously would be raised at the next bytecode,
-    still inside the callback, and be lost. So it is set when the callback's result is thrown away, by a finaliser
-    that runs no bytecode; the next bytecode is then the one after the call of the ufunc.
-    """
-    kind = type(error)
-    if not isinstance(error, KeyboardInterrupt):
-        message = f"a kernel could not be compiled: {error}"
-        kind = type("KernelError", (RuntimeError,), {"__str__": lambda self: message})
-    raise_in = partial(
-        _pythonapi.PyThreadState_SetAsyncExc, ctypes.c_ulong(threading.get_ident()), ctypes.py_object(kind)
-    )
-    return type("Failure", (), {"__del__": staticmethod(raise_in)})()
 
 
 _stub = threads.LOOP(_first_call)
@@ -124,7 +115,7 @@ def make(
     if signature is not None:
         words = signature.replace("(", " ").replace(")", " ").replace(",", " ").replace("->", " ").split()
         core = (len(set(words)), len(words))
-    owner = Loops(types, operands, core)
+    owner = Loops(types, operands - outputs, operands, core)
     with _lock:
         for index, codes in enumerate(types):
             _pending.append(_Loop(owner, index, lambda codes=codes: compile_loop(codes)))  # type: ignore[misc]

@@ -24,6 +24,8 @@ new = object.__new__
 
 #: The cotangent of a scalar to start from.
 _ONES = {char: np.ones((), char) for char in "fd"}
+for one in _ONES.values():
+    one.flags.writeable = False
 
 
 def backward(
@@ -68,26 +70,27 @@ def backward(
         leaves, found = walk((self,), (start,), retain_graph, create_graph, targets)
     else:
         leaves = _walk((self,), (start,), bool(retain_graph), False, None)
+    if hooks.on_leaves:
+        for x in leaves:
+            if x._hooks:
+                leaves[x] = through_hooks(x, leaves[x], create_graph)
     del start, gradient  # whoever still holds an array from here on is somebody else
     while leaves:
         x, gx = leaves.popitem()
         if x._generation < 0:
             continue
-        if hooks.on_leaves:
-            gx = through_hooks(x, gx, create_graph)
-        old = x.grad
-        if old is not None or create_graph:
-            _accumulate(x, old, gx, create_graph)
+        if x.grad is not None or create_graph:
+            _accumulate(x, gx, create_graph)
             continue
-        if getrefcount(gx) > 2 or (gx.base is not None and not _is_private(gx)):
+        if getrefcount(gx) > _ALONE or (gx.base is not None and not _is_private(gx)):
             gx = gx.copy()
-        x.grad = old = new(Variable)
-        old.data = gx
-        old.creator = None
-        old._generation = -1
+        x.grad = grad = new(Variable)
+        grad.data = gx
+        grad.creator = None
+        grad._generation = -1
     if found:
         for x, gx in found.items():
-            _accumulate(x, x.grad, gx, create_graph)
+            _accumulate(x, gx if create_graph else gx.copy(), create_graph)
 
 
 Variable.backward = backward  # type: ignore[method-assign]
@@ -173,16 +176,34 @@ def _constant(data: Array) -> Variable:
     return x
 
 
-def _accumulate(x: Variable, old: Variable | None, gx: Any, create_graph: bool) -> None:
+def _accumulate(x: Variable, gx: Any, create_graph: bool) -> None:
     """Add a finished gradient to the one that `x` has, if any."""
     if create_graph:
-        x.grad = gx if old is None else ops.add(old, gx)
-    elif old is None:
+        with set_grad_enabled(True):
+            x.grad = ops.clone(gx) if x.grad is None else ops.add(x.grad, gx)
+    elif x.grad is None:
         x.grad = _constant(gx)
-    elif old._generation < 0 and old.data.flags.writeable and old.data.shape == gx.shape:
-        ops.ADDITION.call(old.data, gx, old.data)
+    elif _holders(x) == _NOBODY_ELSE and x.grad.data.flags.writeable and x.grad.shape == gx.shape:
+        ops.ADDITION.call(x.grad.data, gx, x.grad.data)
     else:
-        x.grad = _constant(ops.ADDITION.call(old.data, gx))
+        x.grad = _constant(ops.ADDITION.call(x.grad.data, gx))
+
+
+def _holders(x: Variable) -> tuple[int, int, bool]:
+    """Count who holds a gradient and its array: what nobody else can see may be added to in place."""
+    assert x.grad is not None
+    return getrefcount(x.grad), getrefcount(x.grad.data), x.grad._generation < 0
+
+
+def _lonely() -> tuple[int, tuple[int, int, bool]]:
+    """Find out what the counts are where nobody else holds; interpreters differ in how they count the asking."""
+    array = np.zeros(1)
+    owner = Variable(np.zeros(1))
+    owner.grad = _constant(np.zeros(1))
+    return getrefcount(array), _holders(owner)
+
+
+_ALONE, _NOBODY_ELSE = _lonely()
 
 
 def _leading_to(outputs: Sequence[Variable], targets: Sequence[Variable]) -> set[Function]:
@@ -191,10 +212,15 @@ def _leading_to(outputs: Sequence[Variable], targets: Sequence[Variable]) -> set
     creators = {x.creator for x in targets if x.creator is not None}
     useful: set[Function] = set()
     seen: set[Function] = set()
+    freed: Function | None = None
+    missing = wanted - {id(y) for y in outputs}
     stack = [(y.creator, False) for y in outputs if y.creator is not None]
     while stack:
         function, done = stack.pop()
-        inputs = function.inputs or ()
+        inputs = function.inputs
+        if inputs is None:
+            freed, inputs = function, ()
+        missing.difference_update([id(x) for x in inputs])
         if done:
             if any(id(x) in wanted or x.creator in useful or x.creator in creators for x in inputs):
                 useful.add(function)
@@ -202,7 +228,16 @@ def _leading_to(outputs: Sequence[Variable], targets: Sequence[Variable]) -> set
             seen.add(function)
             stack.append((function, True))
             stack.extend((x.creator, False) for x in inputs if x.creator is not None)
+    if freed is not None and missing:  # the way to what is missing may have led through here
+        raise _freed(freed)
     return useful
+
+
+def _freed(function: Function) -> RuntimeError:
+    return RuntimeError(
+        f"the graph behind {function!r} was freed by an earlier backward: call that one with "
+        "retain_graph=True to walk it again, or compute the output anew"
+    )
 
 
 def walk(
@@ -262,7 +297,7 @@ def _walk(
             if not even:
                 data = x.data
                 # bytes and dimensions tell any difference that broadcasting and promotion can make, at half the price
-                if gx.nbytes != data.nbytes or gx.ndim != data.ndim:
+                if gx.nbytes != data.nbytes or gx.ndim != data.ndim or not gx.nbytes:
                     gx = _fit(gx, data)
             key: Any = x.creator
             place: Any
@@ -322,10 +357,7 @@ def _walk(
                 continue
         inputs = function.inputs
         if inputs is None:
-            raise RuntimeError(
-                f"the graph behind {function!r} was freed by an earlier backward: call that one with "
-                "retain_graph=True to walk it again, or compute the output anew"
-            )
+            raise _freed(function)
         gxs = function.pull_graph(gy) if recorded else function.pull(gy)
         even = function.even
         if not retain_graph:
@@ -374,7 +406,7 @@ def _is_private(gx: Array) -> bool:
     base = gx.base
     if not gx.flags.writeable:  # a broadcast view
         return False
-    return base is None or (type(base) is np.ndarray and base.base is None and getrefcount(base) <= 3)
+    return base is None or (type(base) is np.ndarray and base.base is None and getrefcount(base) <= _ALONE + 1)
 
 
 def _fit(gx: Any, data: Array) -> Any:

@@ -14,6 +14,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from .grad_mode import is_grad_enabled
+from .kernels.cpu.reduce import sum_to_shape
 from .variable import Array, Variable, as_variable
 
 #: Dtypes that gradients exist for.
@@ -73,7 +74,7 @@ class Function:
 
     def __call__(self, *inputs: Any) -> Any:
         # The graph gets a copy: an instance that is called again must not change what was recorded.
-        node = self if getattr(self, "inputs", None) is None else copy.copy(self)
+        node = copy.copy(self) if hasattr(self, "_shapes") else self
         variables = tuple(as_variable(x) for x in inputs)
         results = node.forward(*(x.data for x in variables))
         several = isinstance(results, tuple | list)
@@ -90,7 +91,7 @@ class Function:
             outputs.append(y)
         node.multiple = len(outputs) > 1  # type: ignore[misc]
         if type(node).vjp is not Function.vjp:
-            node.output = arrays[0]
+            node.output = arrays if len(arrays) > 1 else arrays[0]
         node._shapes = [(array.shape, array.dtype) for array in arrays]  # type: ignore[attr-defined]
         node._outputs = tuple(weakref.ref(y) for y in outputs)  # type: ignore[attr-defined]
         return outputs if len(outputs) > 1 else outputs[0]
@@ -101,32 +102,65 @@ class Function:
         """Give the inputs' cotangents as arrays, from the output's array (or list of them)."""
         assert self.inputs is not None
         if type(self).vjp is not Function.vjp:
-            return _as_tuple(self.vjp(gy, self.output, *(x.data for x in self.inputs)))
-        gys = self._complete(gy)
-        return self._checked(self.backward(*gys))
+            gxs = self.vjp(self._complete(gy), self.output, *(x.data for x in self.inputs))
+            return self._checked("vjp", [gx.data if isinstance(gx, Variable) else gx for gx in _as_tuple(gxs)])
+        return self._checked("backward", self._backward(self._complete(gy)))
 
     def pull_graph(self, gy: Any) -> tuple[Variable | None, ...]:
         """Give the inputs' cotangents as Variables, recorded, from the output's Variable (or list of them)."""
         assert self.inputs is not None
+        name = type(self).__name__
         if type(self).vjp is not Function.vjp:
-            return _as_tuple(self.vjp(gy, self._as_variable_again(self.output), *self.inputs))
-        given = [None if g is None else g for g in (gy if self.multiple else [gy])]
-        arrays = self._complete([None if g is None else g.data for g in given] if self.multiple else gy.data)
-        gxs = self._checked(self.backward(*arrays))
-        through = {id(array): g for array, g in zip(arrays, given, strict=True) if g is not None}
+            complete = self._complete(gy)
+            cotangents: Any = [as_variable(g) for g in complete] if self.multiple else complete
+            y: Any = None
+            if self.output is not None:
+                y = (
+                    [self._as_variable_again(*pair) for pair in enumerate(self.output)]
+                    if self.multiple
+                    else (self._as_variable_again(0, self.output))
+                )
+            gxs = _as_tuple(self.vjp(cotangents, y, *self.inputs))
+            arrays = [gx.data if isinstance(gx, Variable) else gx for gx in gxs]
+            fitting = self._checked("vjp", arrays)
+            for position, (gx, fit) in enumerate(zip(gxs, fitting, strict=True)):
+                if fit is not None and not isinstance(gx, Variable):
+                    raise TypeError(f"{name}.vjp gave an array for input {position} where Variables went in")
+            return tuple(None if fit is None else gx for gx, fit in zip(gxs, fitting, strict=True))
+        given: list[Variable | None] = list(gy) if self.multiple else [gy]
+        data = [None if g is None else g.data for g in given]
+        shown = self._complete(data if self.multiple else data[0])
+        views = shown if self.multiple else [shown]
+        gxs = self._checked("backward", self._backward(shown))
+        # a cotangent that was handed through is still the Variable it was
+        through = {id(array): g for array, g in zip(views, given, strict=True) if g is not None}
+        if len({id(array) for array in views}) < len(views):
+            through = {}
         sources = (*self.inputs, *(g for g in given if g is not None))
         return tuple(
             None if gx is None else through[id(gx)] if id(gx) in through else _barrier(self, gx, sources) for gx in gxs
         )
 
+    def _backward(self, gy: Any) -> Any:
+        """Run the user's backward on cotangents that it cannot write to, for they are others' as well."""
+        gys = gy if self.multiple else [gy]
+        views = []
+        for g in gys:
+            view = g.view()
+            view.flags.writeable = False
+            views.append(view)
+        gxs = _as_tuple(self.backward(*views))
+        back = {id(view): g for view, g in zip(views, gys, strict=True)}
+        return [back.get(id(gx), gx) for gx in gxs]
+
     def vjp(self, gy: Any, y: Any, *xs: Any) -> Any:
         """Give the inputs' cotangents, written in nbgrad's functions, for arrays and Variables alike."""
         raise NotImplementedError
 
-    def _as_variable_again(self, data: Array) -> Variable:
-        """Give a Variable like the output this Function once created."""
+    def _as_variable_again(self, index: int, data: Array) -> Variable:
+        """Give a Variable like an output that this Function once created."""
         y = Variable(data, requires_grad=False)
-        y.creator, y._generation = self, self.generation + 1
+        y.creator, y._generation, y._index = self, self.generation + 1, index
         return y
 
     def needs(self, index: int) -> bool:
@@ -134,21 +168,20 @@ class Function:
         assert self.inputs is not None
         return self.inputs[index]._generation >= 0
 
-    def _complete(self, gy: Any) -> list[Array]:
+    def _complete(self, gy: Any) -> Any:
         """Put zeros where an output of several got no cotangent."""
         if not self.multiple:
-            return [gy]
+            return gy
         shapes = self._shapes  # type: ignore[attr-defined]
         return [np.zeros(*like) if g is None else g for g, like in zip(gy, shapes, strict=True)]
 
-    def _checked(self, gxs: Any) -> tuple[Array | None, ...]:
-        """Hold what a user's backward gave against the inputs."""
+    def _checked(self, rule: str, gxs: Any) -> tuple[Array | None, ...]:
+        """Hold the arrays that a user's rule gave against the inputs, and make them fit where that is clear."""
         assert self.inputs is not None
-        name = type(self).__name__
-        gxs = _as_tuple(gxs)
+        name = f"{type(self).__name__}.{rule}"
         if len(gxs) != len(self.inputs):
             raise RuntimeError(
-                f"{name}.backward gave {len(gxs)} gradients for {len(self.inputs)} inputs: give one for each input, "
+                f"{name} gave {len(gxs)} gradients for {len(self.inputs)} inputs: give one for each input, "
                 "None where there is none"
             )
         checked: list[Array | None] = []
@@ -158,21 +191,21 @@ class Function:
                 continue
             if isinstance(gx, Variable):
                 raise TypeError(
-                    f"{name}.backward gave a Variable for input {position}: backward works on arrays; for a rule in "
+                    f"{name} gave a Variable for input {position}: backward works on arrays; for a rule in "
                     "nbgrad's functions define vjp(self, gy, y, *xs) instead"
                 )
             gx = np.asarray(gx)
             if gx.dtype.kind != "f":
                 raise TypeError(
-                    f"{name}.backward gave a gradient of dtype {gx.dtype} for input {position} of dtype {x.dtype}: "
+                    f"{name} gave a gradient of dtype {gx.dtype} for input {position} of dtype {x.dtype}: "
                     "gradients have a floating dtype"
                 )
             if gx.shape != x.shape and not _sums_to(gx.shape, x.shape):
                 raise ValueError(
-                    f"{name}.backward gave a gradient of shape {gx.shape} for input {position} of shape {x.shape}: "
+                    f"{name} gave a gradient of shape {gx.shape} for input {position} of shape {x.shape}: "
                     "give the input's shape, or one that the input broadcasts to"
                 )
-            checked.append(gx)
+            checked.append(sum_to_shape(gx, x.shape).astype(x.dtype, copy=False))
         return tuple(checked)
 
     def __repr__(self) -> str:
@@ -232,7 +265,7 @@ class Operation(Function):
         assert self.inputs is not None
         y = self.output
         if y is not None:
-            y = self._as_variable_again(y)
+            y = self._as_variable_again(0, y)
         gxs = self.vjp(gy, y, *self.inputs)
         return gxs if type(gxs) is tuple else (gxs,)
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable
-from contextvars import ContextVar, Token
+from collections.abc import AsyncGenerator, Callable, Generator
+from contextvars import ContextVar
 from typing import Any, TypeVar
 
 _recording: ContextVar[bool] = ContextVar("nbgrad_recording", default=True)
+#: The modes to go back to, innermost first, as nested pairs: in the context, so that one context manager may be shared.
+_outer: ContextVar[Any] = ContextVar("nbgrad_outer_modes", default=None)
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -17,46 +19,101 @@ is_grad_enabled = _recording.get
 
 
 class _GradMode:
-    """A context manager, reusable and re-entrant, that is a decorator too."""
+    """A context manager without state of its own, so reusable, re-entrant and shared at will; a decorator too."""
 
     _mode: bool
 
-    def __init__(self) -> None:
-        self._tokens: list[Token[bool]] = []
-
     def __enter__(self) -> None:
-        self._tokens.append(_recording.set(self._mode))
+        _outer.set((_recording.get(), _outer.get()))
+        _recording.set(self._mode)
 
     def __exit__(self, *_: object) -> None:
-        _recording.reset(self._tokens.pop())
+        before, rest = _outer.get()
+        _recording.set(before)
+        _outer.set(rest)
 
     def __call__(self, function: F) -> F:
-        # a fresh context manager at every call: tokens belong to the thread that made them
-        mode = self._mode
-        if inspect.isgeneratorfunction(function):
+        return _within(self._mode, function)
 
-            @functools.wraps(function)
-            def generator(*args: Any, **kwargs: Any) -> Any:
-                iterator = function(*args, **kwargs)
+
+def _within(mode: bool, function: F) -> F:
+    """Make a function, generator or coroutine run in a mode; between its steps the caller's mode holds."""
+    manager = _GradMode()
+    manager._mode = mode
+    wrapper: Any
+    if inspect.isasyncgenfunction(function):
+
+        @functools.wraps(function)
+        async def wrapper(*args: Any, **kwargs: Any) -> AsyncGenerator[Any, Any]:
+            inner = function(*args, **kwargs)
+            step = inner.__anext__
+            arguments: tuple[Any, ...] = ()
+            try:
                 while True:
-                    with _within(mode):
-                        try:
-                            item = next(iterator)
-                        except StopIteration as stop:
-                            return stop.value
-                    yield item
+                    try:
+                        with manager:
+                            item = await step(*arguments)
+                    except StopAsyncIteration:
+                        return
+                    try:
+                        step, arguments = inner.asend, ((yield item),)
+                    except GeneratorExit:
+                        raise
+                    except BaseException as error:
+                        step, arguments = inner.athrow, (error,)
+            finally:
+                with manager:
+                    await inner.aclose()
 
-            return generator  # type: ignore[return-value]
+    elif inspect.iscoroutinefunction(function):
+
+        @functools.wraps(function)
+        async def wrapper(*args: Any, **kwargs: Any) -> Any:
+            with manager:
+                return await function(*args, **kwargs)
+
+    elif inspect.isgeneratorfunction(function):
+
+        @functools.wraps(function)
+        def wrapper(*args: Any, **kwargs: Any) -> Generator[Any, Any, Any]:
+            inner = function(*args, **kwargs)
+            step = inner.__next__
+            arguments: tuple[Any, ...] = ()
+            try:
+                while True:
+                    try:
+                        with manager:
+                            item = step(*arguments)
+                    except StopIteration as stop:
+                        return stop.value
+                    try:
+                        step, arguments = inner.send, ((yield item),)
+                    except GeneratorExit:
+                        raise
+                    except BaseException as error:
+                        step, arguments = inner.throw, (error,)
+            finally:
+                with manager:
+                    inner.close()
+
+    else:
 
         @functools.wraps(function)
         def wrapper(*args: Any, **kwargs: Any) -> Any:
-            with _within(mode):
+            with manager:
                 return function(*args, **kwargs)
 
-        return wrapper  # type: ignore[return-value]
+    return wrapper
 
 
-class no_grad(_GradMode):
+class _FixedMode(_GradMode):
+    """A mode that decorates with and without parentheses."""
+
+    def __new__(cls, function: Callable[..., Any] | None = None) -> Any:
+        return super().__new__(cls) if function is None else _within(cls._mode, function)
+
+
+class no_grad(_FixedMode):
     """Record nothing inside: results require no gradient. A context manager and a decorator.
 
     >>> import numpy as np, nbgrad
@@ -70,7 +127,7 @@ class no_grad(_GradMode):
     _mode = False
 
 
-class enable_grad(_GradMode):
+class enable_grad(_FixedMode):
     """Record inside, also within `no_grad`. A context manager and a decorator."""
 
     _mode = True
@@ -79,6 +136,8 @@ class enable_grad(_GradMode):
 class set_grad_enabled(_GradMode):
     """Switch recording on or off at once; as a context manager, until the end of the block.
 
+    Raises TypeError for anything but True and False.
+
     >>> import nbgrad
     >>> with nbgrad.set_grad_enabled(False):
     ...     nbgrad.is_grad_enabled()
@@ -86,27 +145,21 @@ class set_grad_enabled(_GradMode):
     """
 
     def __init__(self, mode: bool) -> None:
-        super().__init__()
         if not isinstance(mode, bool):
             raise TypeError(f"set_grad_enabled: needs True or False, got {type(mode).__name__}")
         self._mode = mode
-        self._before: Token[bool] | None = _recording.set(mode)
+        self._switched_from: bool | None = _recording.get()
+        _recording.set(mode)
+
+    def _undo(self) -> None:
+        if self._switched_from is not None:
+            _recording.set(self._switched_from)
+            self._switched_from = None
 
     def __enter__(self) -> None:
-        if self._before is None:
-            super().__enter__()
-        else:
-            self._tokens.append(self._before)
-            self._before = None
+        self._undo()  # the switch becomes the block's
+        super().__enter__()
 
     def __call__(self, function: F) -> F:
-        if self._before is not None:  # used as a decorator: the switch is the function's, not ours
-            _recording.reset(self._before)
-            self._before = None
+        self._undo()  # the switch becomes the function's
         return super().__call__(function)
-
-
-class _within(_GradMode):
-    def __init__(self, mode: bool) -> None:
-        super().__init__()
-        self._mode = mode

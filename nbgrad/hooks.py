@@ -5,6 +5,7 @@ The walk looks here only if there is anybody, so that nobody else pays for it.
 
 from __future__ import annotations
 
+import itertools
 import weakref
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,8 @@ if TYPE_CHECKING:
 
 #: Functions with an output that has hooks or retains its gradient, each with references to these outputs.
 watched_functions: Any = weakref.WeakKeyDictionary()
+#: Keys of hooks, never used twice.
+hook_keys = itertools.count()
 #: Whether any leaf ever got a hook.
 on_leaves = False
 

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .grad_mode import is_grad_enabled
-from .hooks import watch
+from .hooks import hook_keys, watch
 from .kernels.formula import Operators
 
 if TYPE_CHECKING:
@@ -287,7 +287,7 @@ class Variable(Operators):
         if self._hooks is None:
             self._hooks = {}
         hooks = self._hooks
-        key = max(hooks, default=-1) + 1
+        key = next(hook_keys)
         hooks[key] = hook
         watch(self)
         return lambda: hooks.pop(key, None) and None

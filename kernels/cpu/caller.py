@@ -20,6 +20,7 @@ import numpy as np
 from numpy._core import _multiarray_umath  # type: ignore[attr-defined]
 
 from .. import codegen
+from ..failures import checked
 from ..ufunc import loops_of
 
 #: More elements than this are the ufunc's: it releases the GIL, and its overhead no longer shows.
@@ -91,6 +92,13 @@ def call(record, args, count):
                         fits = False
         if n > {_SMALL}:
             fits = False
+        if count > inputs:  # an output that overlaps an input, but is not that input, is NumPy's to sort out
+            begin = pointers[inputs]
+            for i in range(inputs):
+                length = n * itemsize if steps[i] != 0 else itemsize
+                if pointers[i] != begin or steps[i] != steps[inputs]:
+                    if pointers[i] < begin + n * itemsize and begin < pointers[i] + length:
+                        fits = False
     if not fits:
         return invoke_4(word_at(record + 32), (word_at(record + 40), args, count, 0))
     if count > inputs:
@@ -193,5 +201,5 @@ def fast_call(ufunc: np.ufunc) -> Callable[..., Any]:
 
 def _with_output(ufunc: np.ufunc, inputs: int, *arguments: Any) -> Any:
     if len(arguments) > inputs:
-        return ufunc(*arguments)
-    return ufunc(*arguments, out=...)
+        return checked(ufunc, *arguments)
+    return checked(ufunc, *arguments, out=...)

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .. import reductions
+from ..failures import checked
 from .reduction import block_kernel, row_kernel
 
 Array = npt.NDArray[Any]
@@ -24,7 +25,7 @@ def reduce_array(name: str, x: Array, axes: tuple[int, ...]) -> Array:
     if len(axes) == x.ndim:
         return _reduce_flat(reduction, x)
     if not axes:
-        return row_kernel(reduction)(x[..., None], out=...)
+        return checked(row_kernel(reduction), x[..., None], out=...)
     first, last = axes[0], axes[-1]
     if last - first + 1 != len(axes):  # not neighbours: bring them to the end
         kept = tuple(axis for axis in range(x.ndim) if axis not in axes)
@@ -34,13 +35,13 @@ def reduce_array(name: str, x: Array, axes: tuple[int, ...]) -> Array:
     if last == x.ndim - 1:
         if last != first:
             x = x.reshape(*x.shape[:first], length)
-        return row_kernel(reduction)(x, out=...)
+        return checked(row_kernel(reduction), x, out=...)
     if last == first and first == x.ndim - 2:
-        return block_kernel(reduction)(x, out=...)
+        return checked(block_kernel(reduction), x, out=...)
     shape = x.shape
     inner = math.prod(shape[last + 1 :])
     x = x.reshape(*shape[:first], length, inner)
-    return block_kernel(reduction)(x, out=...).reshape(*shape[:first], *shape[last + 1 :])
+    return checked(block_kernel(reduction), x, out=...).reshape(*shape[:first], *shape[last + 1 :])
 
 
 def _reduce_flat(reduction: reductions.Reduction, x: Array) -> Array:
@@ -48,12 +49,25 @@ def _reduce_flat(reduction: reductions.Reduction, x: Array) -> Array:
     if x.ndim != 1:
         x = x.reshape(-1) if x.flags.c_contiguous else x.ravel(order="K")
     if x.size < 4 * _PIECE:
-        return kernel(x, out=...)
+        return checked(kernel, x, out=...)
     if reduction is reductions.mean:
         return _reduce_flat(reductions.sum, x) / x.dtype.type(x.size)
     whole = x.size // _PIECE * _PIECE
-    pieces = kernel(x[:whole].reshape(-1, _PIECE))
-    return kernel(np.append(pieces, kernel(x[whole:], out=...)) if whole < x.size else pieces, out=...)
+    pieces = checked(kernel, x[:whole].reshape(-1, _PIECE))
+    if whole < x.size:
+        pieces = np.append(pieces, checked(kernel, x[whole:], out=...))
+    return checked(kernel, pieces, out=...)
+
+
+def sum_to_shape(x: Array, shape: tuple[int, ...]) -> Array:
+    """Sum over the axes that broadcasting from `shape` to the shape of x stretched."""
+    if x.shape == shape:
+        return x
+    extra = x.ndim - len(shape)
+    stretched = tuple(
+        axis for axis in range(x.ndim) if axis < extra or (shape[axis - extra] == 1 and x.shape[axis] != 1)
+    )
+    return reduce_array("sum", x, stretched).reshape(shape)
 
 
 def spread_array(name: str, axis: int, *arrays: Array) -> Array:
@@ -61,10 +75,10 @@ def spread_array(name: str, axis: int, *arrays: Array) -> Array:
     reduction = reductions.TABLE[name]
     x = arrays[0]
     if not x.ndim:
-        return row_kernel(reduction)(*(a.reshape(1) for a in arrays)).reshape(())
+        return checked(row_kernel(reduction), *(a.reshape(1) for a in arrays)).reshape(())
     if axis == x.ndim - 1:
-        return row_kernel(reduction)(*arrays)
+        return checked(row_kernel(reduction), *arrays)
     if axis == x.ndim - 2:
-        return block_kernel(reduction)(*arrays)
+        return checked(block_kernel(reduction), *arrays)
     blocks = [a.reshape(*x.shape[: axis + 1], math.prod(x.shape[axis + 1 :])) for a in arrays]
-    return block_kernel(reduction)(*blocks).reshape(x.shape)
+    return checked(block_kernel(reduction), *blocks).reshape(x.shape)

@@ -105,7 +105,7 @@ def source(reduction: Reduction, number: str, result: str, columns: bool) -> str
     put(1, "for b in range(outer):")
     if columns:
         # lanes are columns, unless the axis to reduce is the contiguous one
-        put(2, "if abs(k0) < abs(n0):", "    for j in range(n):")
+        put(2, "if n == 1 or abs(k0) < abs(n0):", "    for j in range(n):")
         _rows(writer, 4, reduction, number, result, wide)
         put(2, "else:", f"    for first in range(0, n, {_LANES}):")
         _columns(writer, 4, reduction, number, result, wide)

@@ -174,16 +174,31 @@ NAMESPACE: dict[str, Any] = {
 }
 
 
+#: Inlined whole into its entry, a loop that cannot fail loses the entry's way of reporting failures, and with it
+#: every symbol that only Numba could provide.
+_OPTIONS = {"error_model": "numpy", "forceinline": True}
+
+#: Intrinsics that LLVM turns into calls of the C library.
+_LIBRARY_INTRINSICS = ("exp", "exp2", "log", "log2", "log10", "pow", "sin", "cos", "fma")
+
+
+def _symbol_of(name: str) -> str | None:
+    """Give the symbol that a declaration in LLVM's module may end up as."""
+    if not name.startswith("llvm."):
+        return name
+    parts = name.split(".")
+    if parts[1] in _LIBRARY_INTRINSICS and parts[-1] in ("f32", "f64"):
+        return parts[1] + ("f" if parts[-1] == "f32" else "")
+    return None
+
+
 def compile_function(function: Any, signature: Any, options: dict[str, Any]) -> CompiledKernel:
     """Compile a function with Numba and give its object code."""
     # Numba names symbols after the function; a name of its own keeps loops apart once they share a process.
     function.__name__ = function.__qualname__ = f"{function.__name__}_{uuid.uuid4().hex}"
-    callback: Any = CFunc(function, (signature.args, signature.return_type), {}, {"error_model": "numpy", **options})
+    callback: Any = CFunc(function, (signature.args, signature.return_type), {}, _OPTIONS | options)
     callback.compile()
     library = callback._library
-    undefined = [
-        declared.name
-        for declared in library._final_module.functions
-        if declared.is_declaration and not declared.name.startswith("llvm.")
-    ]
-    return CompiledKernel(callback.native_name, tuple(undefined), library._get_compiled_object())
+    declared = [_symbol_of(f.name) for f in library._final_module.functions if f.is_declaration]
+    undefined = tuple(sorted({symbol for symbol in declared if symbol is not None}))
+    return CompiledKernel(callback.native_name, undefined, library._get_compiled_object())

@@ -17,6 +17,7 @@ def grad(
     grad_outputs: Any = None,
     retain_graph: bool | None = None,
     create_graph: bool = False,
+    only_inputs: bool = True,
     allow_unused: bool | None = None,
     is_grads_batched: bool = False,
     materialize_grads: bool = False,
@@ -33,6 +34,8 @@ def grad(
     >>> nbgrad.autograd.grad(x * x, x)
     (Variable(6.),)
     """
+    if not only_inputs:
+        raise ValueError("grad: only_inputs=False is not supported: call backward to fill .grad of all leaves")
     if is_grads_batched:
         raise ValueError("grad: is_grads_batched is not supported: call grad for each cotangent with retain_graph=True")
     if materialize_grads and allow_unused is False:

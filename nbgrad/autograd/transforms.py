@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Sequence
+from contextvars import ContextVar
 from typing import Any
 
 import numpy as np
 
 from ..engine import gradients
-from ..function import DIFFERENTIABLE
+from ..function import DIFFERENTIABLE, Operation
 from ..grad_mode import enable_grad
 from ..variable import Array, Variable
+
+#: Whether a transformed function is running.
+_inside: ContextVar[bool] = ContextVar("nbgrad_inside_transform", default=False)
 
 
 def value_and_grad(function: Callable[..., Any], argnums: int | Sequence[int] = 0) -> Callable[..., Any]:
@@ -29,25 +33,31 @@ def value_and_grad(function: Callable[..., Any], argnums: int | Sequence[int] = 
     5.0 [2. 4.]
     """
     single = isinstance(argnums, int)
-    positions = (argnums,) if isinstance(argnums, int) else tuple(argnums)
+    wanted = (argnums,) if isinstance(argnums, int) else tuple(argnums)
 
     @functools.wraps(function)
     def wrapper(*arguments: Any, **options: Any) -> Any:
-        chosen = [_argument(function, arguments, position) for position in positions]
-        recorded = any(isinstance(x, Variable) for x in chosen)
-        inputs = [_leaf(function, position, x) for position, x in zip(positions, chosen, strict=True)]
+        positions = [_position(function, arguments, number) for number in wanted]
+        if len(set(positions)) != len(positions):
+            raise ValueError(f"grad: argnums {wanted} names an argument of {_name(function)} twice")
+        # Inside another transformed function the result may depend on that one's arguments, by whatever way.
+        recorded = _inside.get() or any(isinstance(arguments[position], Variable) for position in positions)
         replaced = list(arguments)
-        for position, x in zip(positions, inputs, strict=True):
-            replaced[position] = x
-        with enable_grad():
-            value = function(*replaced, **options)
+        for position in positions:
+            replaced[position] = _leaf(function, position, arguments[position])
+        inputs = [replaced[position] for position in positions]
+        token = _inside.set(True)
+        try:
+            with enable_grad():
+                value = function(*replaced, **options)
+        finally:
+            _inside.reset(token)
         if not isinstance(value, Variable) or value.size != 1:
             got = f"shape {value.shape}" if isinstance(value, Variable) else type(value).__name__
             raise TypeError(f"grad: {_name(function)} gave {got}: its value must be a Variable of one element")
+        results: list[Variable | None] = [None] * len(inputs)
         if value.requires_grad:
             results = gradients([value], inputs, [None], None, create_graph=recorded)
-        else:
-            results = [None] * len(inputs)
         found = [
             gx if gx is not None else Variable(np.zeros(x.shape, x.dtype), requires_grad=False)
             for gx, x in zip(results, inputs, strict=True)
@@ -78,17 +88,44 @@ def _name(function: Callable[..., Any]) -> str:
     return getattr(function, "__name__", repr(function))
 
 
-def _argument(function: Callable[..., Any], arguments: tuple[Any, ...], position: int) -> Any:
-    if not -len(arguments) <= position < len(arguments):
-        raise TypeError(f"grad: {_name(function)} was called without a positional argument {position}")
-    return arguments[position]
+class _Argument(Operation):
+    """Stands for an argument inside a transformed function, so that a use of it elsewhere is told apart.
+
+    It holds on to its input: several walks, of the value and of the gradients, may come by, and there is nothing to
+    free.
+    """
+
+    __slots__ = ("link",)
+
+    @property
+    def inputs(self) -> tuple[Variable, ...]:
+        return self.link
+
+    @inputs.setter
+    def inputs(self, inputs: tuple[Variable, ...] | None) -> None:
+        if inputs is not None:
+            self.link = inputs
+
+    def forward(self, *xs: Array) -> Array:
+        return xs[0]
+
+    def vjp(self, gy: Any, y: Any, *xs: Any) -> Any:
+        return gy
+
+
+def _position(function: Callable[..., Any], arguments: tuple[Any, ...], number: int) -> int:
+    if not -len(arguments) <= number < len(arguments):
+        raise TypeError(f"grad: {_name(function)} was called without a positional argument {number}")
+    return number % len(arguments)
 
 
 def _leaf(function: Callable[..., Any], position: int, x: Any) -> Variable:
-    """Give a Variable to differentiate by: one that is recorded as it is, everything else as a new leaf."""
+    """Give a Variable to differentiate by, distinct from all others but linked to the past of x if it has one."""
     if isinstance(x, Variable):
         if x.requires_grad:
-            return x
+            with enable_grad():
+                linked: Variable = _Argument()(x)
+                return linked
         x = x.data
     array: Array = np.asarray(x)
     if isinstance(x, int | float) and not isinstance(x, bool):

@@ -8,9 +8,9 @@ import numpy as np
 
 from ..kernels.formula import NUMPY_NAMES, install_operators
 from ..variable import Variable
-from .elementwise import OPERATIONS, TABLE, add
+from .elementwise import OPERATIONS, TABLE, add, where
 from .indexing import getitem
-from .joining import take_along_dim
+from .joining import cat, stack, take_along_dim
 from .linalg import bmm, dot, matmul, mm, mv
 from .reduction import amax, amin, log_softmax, logsumexp, max, mean, min, prod, softmax, sum
 from .shape import (
@@ -51,6 +51,31 @@ def _array_ufunc(self: Variable, ufunc: np.ufunc, method: str, *inputs: Any, **o
     return function(*inputs)
 
 
+#: NumPy's functions that are ours by the same arguments.
+_NUMPY_FUNCTIONS: dict[str, Any] = {
+    **{f.__name__: f for f in (sum, mean, prod, amax, amin, reshape, squeeze, transpose, broadcast_to, where)},
+    "max": lambda x, axis=None, **options: max(x, axis=axis, **options),
+    "min": lambda x, axis=None, **options: min(x, axis=axis, **options),
+    "concatenate": cat,
+    "stack": stack,
+    "dot": matmul,
+    "swapaxes": swapaxes,
+}
+
+
+def _array_function(self: Variable, function: Any, types: Any, arguments: Any, options: Any) -> Any:
+    """Stand in for another NumPy function that met a Variable (NEP 18)."""
+    ours = _NUMPY_FUNCTIONS.get(function.__name__)
+    if ours is None:
+        raise TypeError(
+            f"np.{function.__name__} does not work on Variables: use nbgrad's function of that purpose, "
+            "or x.data where no gradient is needed"
+        )
+    if ours in (sum, mean, prod, amax, amin) and len(arguments) > 1:
+        arguments, options = arguments[:1], {"axis": arguments[1], **options}
+    return ours(*arguments, **options)
+
+
 def clone(x: Any) -> Any:
     """Copy; the gradient passes."""
     if x.dtype.char not in "fd":
@@ -75,6 +100,7 @@ def _install() -> None:
     methods["__rmatmul__"] = lambda self, other: matmul(other, self)
     methods["__getitem__"] = getitem
     methods["__array_ufunc__"] = _array_ufunc
+    methods["__array_function__"] = _array_function
     methods["T"] = property(transpose, doc="The Variable with its dimensions reversed.")
     for name, method in methods.items():
         setattr(Variable, name, method)

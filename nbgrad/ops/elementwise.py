@@ -23,7 +23,7 @@ from ..kernels import formula, math
 from ..kernels.cpu import elementwise as cpu
 from ..kernels.cpu.caller import fast_call
 from ..kernels.formula import COMPARISON, FLOATING, NUMBER, TRUTH, Expression, ScalarFunction
-from ..variable import Array, Variable, as_variable
+from ..variable import Array, Variable, as_variable, get_default_dtype
 
 #: The public functions by name, for operators, methods and NumPy's ufuncs.
 TABLE: dict[str, Callable[..., Any]] = {}
@@ -127,10 +127,10 @@ def _function_code(source: str) -> Any:
 
 
 # Where no input was stretched or promoted, the walk need not look whether cotangents fit. An output is never smaller
-# than an input in any dimension or in its items, so equal bytes and dimensions mean equal shapes and dtypes.
+# than an input in any dimension or in its items, so equal bytes (if any) and dimensions mean equal shapes and dtypes.
 _NODE_FOR = {
     1: "EvenNode()",
-    2: "EvenNode() if data.nbytes == a0.nbytes == a1.nbytes and a0.ndim == a1.ndim else Node()",
+    2: "EvenNode() if 0 < data.nbytes == a0.nbytes == a1.nbytes and a0.ndim == a1.ndim else Node()",
     3: "Node()",
 }
 _NUMBER_OPERAND = [
@@ -192,7 +192,7 @@ def _pull_code(uses: tuple[tuple[int, ...] | None, ...], recorded: bool) -> Any:
     if 1 in read:
         lines.append("    y = self.output")
         if recorded:
-            lines.append("    y = self._as_variable_again(y)")
+            lines.append("    y = self._as_variable_again(0, y)")
     values = {0: "gy", 1: "y"} | {2 + i: f"x{i}" if recorded else f"x{i}.data" for i in range(arity)}
     results = []
     for i, use in enumerate(uses):
@@ -241,7 +241,7 @@ def first_call(operation: Elementwise, arguments: tuple[Any, ...]) -> Any:
         "call": operation.call,
         "is_grad_enabled": is_grad_enabled,
         "on_other_types": on_other_types,
-        "number": _number,
+        "number": _compared_number if operation.domain == COMPARISON else _number,
         "numbers": _numbers,
         "refusal": refusal,
     }
@@ -274,6 +274,8 @@ def on_other_types(operation: Elementwise, arguments: tuple[Any, ...]) -> Any:
         if isinstance(argument, Variable | np.ndarray | np.generic):
             dtype = argument.dtype if dtype is None else np.promote_types(dtype, argument.dtype)
         elif not isinstance(argument, int | float):
+            if argument is None and operation.name in ("eq", "ne"):
+                return NotImplemented  # Python then compares by identity
             raise TypeError(
                 f"{operation.name}: operand of type {type(argument).__name__}: takes Variables, arrays and numbers; "
                 "nbgrad.tensor makes a Variable of a list"
@@ -287,7 +289,7 @@ def on_other_types(operation: Elementwise, arguments: tuple[Any, ...]) -> Any:
     for argument in arguments:
         if not isinstance(argument, Variable):
             if isinstance(argument, int | float):
-                argument = _number(argument, dtype)
+                argument = (_compared_number if operation.domain == COMPARISON else _number)(argument, dtype)
             else:
                 argument = as_variable(argument)
         elif type(argument) is not Variable:
@@ -299,10 +301,20 @@ def on_other_types(operation: Elementwise, arguments: tuple[Any, ...]) -> Any:
 _numbers: dict[tuple[str, float], Variable] = {}
 
 
+def _compared_number(value: float, dtype: Any) -> Variable:
+    """Give the constant for a Python number to compare with, which may lie outside the dtype's range."""
+    if dtype.kind in "iu" and type(value) is int:
+        limits = np.iinfo(dtype)
+        if not limits.min <= value <= limits.max:
+            return Variable(np.asarray(value), requires_grad=False)
+    return _number(value, dtype)
+
+
 def _number(value: float, dtype: Any) -> Variable:
     """Give the constant for a Python number that meets a Variable of `dtype`, whose dtype it takes (NEP 50)."""
     if dtype.kind == "f" or (dtype.kind in "iu" and type(value) is int):
-        data = np.array(value, dtype)
+        with np.errstate(over="ignore"):  # to infinity, silently
+            data = np.array(value, dtype)
     else:
         data = np.asarray(value)
     data.flags.writeable = False
@@ -431,11 +443,12 @@ def pow(x: Any, y: Any) -> Any:
     Variable([-8., 27.])
     """
     if type(y) is int or type(y) is float:
-        if y == 2:
+        floating = isinstance(x, Expression) or (isinstance(x, Variable | np.ndarray) and x.dtype.kind == "f")
+        if y == 2 and (floating or type(y) is int):
             return square(x)
         if y == 0.5:
             return sqrt(x)
-        if y == int_or_none(y) and isinstance(x, Variable) and 0 < builtins.abs(y) <= 8 and x.data.dtype.kind == "f":
+        if floating and y == int_or_none(y) and isinstance(x, Variable) and 0 < builtins.abs(y) <= 8:
             return _whole_power(int(y)).function(x)
     if isinstance(x, Expression) or isinstance(y, Expression):
         return math.pow(x, y)
@@ -467,21 +480,25 @@ def where(condition: Any, x: Any = None, y: Any = None) -> Any:
     >>> nbgrad.where(x > 0, x, 0.0)
     Variable([0., 4.])
     """
-    if isinstance(condition, Variable | np.ndarray | list) and x is not None:
-        kind = np.asarray(condition.data if isinstance(condition, Variable) else condition).dtype
-        if kind != np.bool_:
-            raise TypeError(f"where: condition has dtype {kind}: compare it with something to get dtype bool")
-        if not isinstance(condition, Variable) and any(isinstance(v, Variable) for v in (x, y)):
-            condition = Variable(np.asarray(condition))
-        if isinstance(condition, Variable) and not any(
-            isinstance(v, Variable | np.ndarray | np.generic) for v in (x, y)
-        ):
-            x = Variable(np.asarray(x), requires_grad=False)
     if x is None or y is None:
         raise TypeError("where: needs a condition and two values: where(condition, x, y)")
-    numbers = [v.dtype for v in (x, y) if isinstance(v, Variable | np.ndarray | np.generic)]
-    if numbers:  # the condition's dtype must not become the numbers'
-        x, y = (_number(v, np.result_type(*numbers)) if isinstance(v, int | float) else v for v in (x, y))
+    if any(isinstance(v, Expression) for v in (condition, x, y)):
+        return _where(condition, x, y)
+    kind = np.asarray(condition.data if isinstance(condition, Variable) else condition).dtype
+    if kind != np.bool_:
+        raise TypeError(f"where: condition has dtype {kind}: compare it with something to get dtype bool")
+    # the condition's dtype must not become that of Python numbers
+    dtypes = [v.dtype for v in (x, y) if isinstance(v, Variable | np.ndarray | np.generic)]
+    if not dtypes:
+        dtypes = [get_default_dtype() if isinstance(x, float) or isinstance(y, float) else np.dtype(np.int64)]
+    x, y = (_number(v, np.result_type(*dtypes)) if isinstance(v, int | float) else v for v in (x, y))
+    if not isinstance(condition, Variable):
+        condition = np.asarray(condition)
+        if not any(isinstance(v, Variable) and v.requires_grad for v in (x, y)):
+            arrays = [v.data if isinstance(v, Variable) else v for v in (x, y)]
+            result = OPERATIONS["where"].call(condition, *arrays)
+            return Variable(result, requires_grad=False) if any(isinstance(v, Variable) for v in (x, y)) else result
+        condition = Variable(condition)
     return _where(condition, x, y)
 
 

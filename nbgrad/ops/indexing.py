@@ -9,6 +9,7 @@ import numpy as np
 
 from ..function import Operation
 from ..kernels.cpu import indexing as cpu
+from ..kernels.failures import checked
 from ..variable import Array, Variable
 
 
@@ -58,8 +59,8 @@ class Index:
 def _part(part: Any) -> Any:
     if isinstance(part, Variable):
         part = part.data
-    if isinstance(part, list | np.ndarray):
-        array = np.asarray(part)
+    if isinstance(part, list | tuple | np.ndarray):
+        array = np.array(part)  # a copy: the index must be the same when the gradient comes back
         if not array.size and array.dtype == np.float64:
             array = array.astype(np.int64)
         if array.dtype.kind not in "iub":
@@ -88,10 +89,10 @@ class GetItem(Operation):
         table = index.rows(x.shape)
         if table is None:
             positions = index.positions(x.shape)
-            flat = cpu.gather()(x.reshape(-1, 1), positions.reshape(-1))
+            flat = checked(cpu.gather(), x.reshape(-1, 1), positions.reshape(-1))
             return flat.reshape(positions.shape)
         rows, width = table
-        picked = cpu.gather()(x.reshape(x.shape[0], width), rows.reshape(-1))
+        picked = checked(cpu.gather(), x.reshape(x.shape[0], width), rows.reshape(-1))
         return picked.reshape(*rows.shape, *x.shape[1:])
 
     def vjp(self, gy: Any, y: Any, x: Any) -> Any:
@@ -115,10 +116,10 @@ class Scatter(Operation):
         table = index.rows(self.shape)
         if table is None:
             positions = index.positions(self.shape)
-            cpu.scatter_add()(positions.reshape(-1), g.reshape(-1, 1), y.reshape(-1, 1))
+            checked(cpu.scatter_add(), positions.reshape(-1), g.reshape(-1, 1), y.reshape(-1, 1))
         else:
             rows, width = table
-            cpu.scatter_add()(rows.reshape(-1), g.reshape(rows.size, width), y.reshape(y.shape[0], width))
+            checked(cpu.scatter_add(), rows.reshape(-1), g.reshape(rows.size, width), y.reshape(y.shape[0], width))
         return y
 
     def vjp(self, gy: Any, y: Any, g: Any) -> Any:

@@ -26,13 +26,11 @@ class MatMul(Operation):
         if not x.ndim or not w.ndim:
             raise ValueError(f"matmul: shapes {x.shape} and {w.shape}: scalars are multiplied with *")
         try:
-            if x.ndim <= 2 and w.ndim <= 2:
-                # unlike np.matmul it has no look at the floating-point status, and no warnings of infinities
-                return np.asarray(np.dot(x, w))
-            if w.ndim == 2:  # one large product instead of many small ones
-                return np.dot(x.reshape(-1, x.shape[-1]), w).reshape(*x.shape[:-1], w.shape[-1])
-            with np.errstate(all="ignore"):
-                return np.asarray(np.matmul(x, w))
+            with np.errstate(all="ignore"):  # infinities and NaN are as silent as everywhere
+                if w.ndim == 2 and x.ndim > 2:  # one large product instead of many small ones
+                    rows = x.reshape(math.prod(x.shape[:-1]), x.shape[-1])
+                    return np.dot(rows, w).reshape(*x.shape[:-1], w.shape[-1])
+                return np.asarray(np.matmul(x, w) if x.ndim > 2 or w.ndim > 2 else np.dot(x, w))
         except ValueError:
             inner = x.shape[-1], w.shape[0 if w.ndim == 1 else -2]
             hint = f"{inner[0]} columns meet {inner[1]} rows" if inner[0] != inner[1] else "the stacks do not broadcast"
@@ -65,6 +63,12 @@ class MatMul(Operation):
         return ga, gb
 
 
+def _check_operands(name: str, *operands: Any) -> None:
+    for operand in operands:
+        if not isinstance(operand, Variable | np.ndarray):
+            raise TypeError(f"{name}: operand of type {type(operand).__name__}: takes Variables and arrays")
+
+
 def matmul(x: Any, other: Any) -> Any:
     """Matrix product with NumPy's rules: stacks broadcast, a vector is a row on the left and a column on the right.
 
@@ -74,14 +78,13 @@ def matmul(x: Any, other: Any) -> Any:
     >>> nbgrad.matmul(nbgrad.ones(2, 3), nbgrad.ones(3))
     Variable([3., 3.])
     """
-    for operand in (x, other):
-        if not isinstance(operand, Variable | np.ndarray):
-            raise TypeError(f"matmul: operand of type {type(operand).__name__}: takes Variables and arrays")
+    _check_operands("matmul", x, other)
     return MatMul()(x, other)
 
 
 def _of_rank(name: str, first: int, second: int) -> Any:
     def product(x: Any, other: Any) -> Any:
+        _check_operands(name, x, other)
         if x.ndim != first or other.ndim != second:
             raise ValueError(
                 f"{name}: takes operands of {first} and {second} dimensions, got shapes {x.shape} and {other.shape}"

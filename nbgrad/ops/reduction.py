@@ -25,6 +25,11 @@ def _all_axes(ndim: int) -> tuple[int, ...]:
     return tuple(range(ndim))
 
 
+def _floating(x: Array) -> Array:
+    """Convert whole numbers and truth values to float64; leave all else to the kernels to take or refuse."""
+    return x.astype(np.float64) if x.dtype.kind in "iub" else x
+
+
 class Reduce(Operation):
     """One of `kernels.reductions` over some axes."""
 
@@ -76,9 +81,7 @@ class Mean(Reduce):
     name = "mean"
 
     def forward(self, x: Array) -> Array:
-        if x.dtype.kind != "f":
-            x = x.astype(np.float64)
-        return super().forward(x)
+        return super().forward(_floating(x))
 
     def vjp(self, gy: Any, y: Any, x: Any) -> Any:
         return BroadcastTo(x.shape)(self.spread(div(gy, builtins.float(self.over(x))), x))
@@ -168,7 +171,7 @@ class LogSumExp(Reduce):
     keeps_output = True
 
     def forward(self, x: Array) -> Array:
-        return super().forward(x if x.dtype.kind == "f" else x.astype(np.float64))
+        return super().forward(_floating(x))
 
     def vjp(self, gy: Any, y: Any, x: Any) -> Any:
         return _logsumexp_slope(self.spread(gy, x), self.spread(y, x), x)
@@ -186,7 +189,10 @@ class Spread(Operation):
 
     def along(self, name: str, *arrays: Array) -> Array:
         """Run the kernel over the axis, wherever it is."""
-        return spread_array(name, self.axis, *arrays)
+        try:
+            return spread_array(name, self.axis, *arrays)
+        except TypeError:
+            raise TypeError(f"{name}: no kernel for dtype {arrays[0].dtype}: convert to a real dtype first") from None
 
 
 class Softmax(Spread):
@@ -195,7 +201,7 @@ class Softmax(Spread):
     __slots__ = ()
 
     def forward(self, x: Array) -> Array:
-        self.output = self.along("softmax", x if x.dtype.kind == "f" else x.astype(np.float64))
+        self.output = self.along("softmax", _floating(x))
         return self.output
 
     def vjp(self, gy: Any, y: Any, x: Any) -> Any:
@@ -222,7 +228,7 @@ class LogSoftmax(Spread):
     __slots__ = ()
 
     def forward(self, x: Array) -> Array:
-        self.output = self.along("log_softmax", x if x.dtype.kind == "f" else x.astype(np.float64))
+        self.output = self.along("log_softmax", _floating(x))
         return self.output
 
     def vjp(self, gy: Any, y: Any, x: Any) -> Any:
@@ -307,11 +313,12 @@ def _extreme(which: str, x: Any, dim: Any, keepdim: bool, axis: Any, keepdims: b
     if isinstance(dim, Variable | np.ndarray):  # max(x, y)
         return (table.maximum if which == "max" else table.minimum)(x, dim)
     kind = Amax if which == "max" else Amin
-    if dim is None or isinstance(dim, tuple | list):
+    if axis is not None or dim is None or isinstance(dim, tuple | list):
         return _reduce(kind, x, dim, keepdim, axis, keepdims)
+    keepdim = bool(either(which, "keepdim", keepdim or None, "keepdims", keepdims, False))
     (along,) = axes_of(which, dim, x.ndim) or (0,)
     data = x.data if isinstance(x, Variable) else x
-    if data.size == 0:
+    if x.ndim and data.shape[along] == 0:
         raise ValueError(f"{which}: no elements to take it of in shape {x.shape} over dimension {dim}")
     indices = np.asarray(
         (np.argmax if which == "max" else np.argmin)(data, axis=along if x.ndim else None, keepdims=True)

@@ -10,9 +10,9 @@ import numpy as np
 import numpy.typing as npt
 
 from ..function import Operation
-from ..kernels.cpu.reduce import reduce_array
+from ..kernels.cpu.reduce import sum_to_shape
 from ..variable import Array, Variable
-from .arguments import axis_of, whole_numbers
+from .arguments import axes_of, axis_of, either, whole_numbers
 
 
 class Reshape(Operation):
@@ -79,11 +79,7 @@ class SumTo(Operation):
         self.shape = shape
 
     def forward(self, x: Array) -> Array:
-        extra = x.ndim - len(self.shape)
-        stretched = tuple(
-            axis for axis in range(x.ndim) if axis < extra or (self.shape[axis - extra] == 1 and x.shape[axis] != 1)
-        )
-        return reduce_array("sum", x, stretched).reshape(self.shape)
+        return sum_to_shape(x, self.shape)
 
     def vjp(self, gy: Any, y: Any, x: Any) -> Any:
         return BroadcastTo(x.shape)(gy)
@@ -133,13 +129,9 @@ def flatten(x: Any, start_dim: int = 0, end_dim: int = -1) -> Any:
     return Reshape((*x.shape[:first], math.prod(x.shape[first : last + 1]), *x.shape[last + 1 :]))(x)
 
 
-def squeeze(x: Any, dim: int | Sequence[int] | None = None) -> Any:
+def squeeze(x: Any, dim: int | Sequence[int] | None = None, *, axis: Any = None) -> Any:
     """Drop dimensions of size 1: all of them, or those named."""
-    if dim is None:
-        drop = set(range(x.ndim))
-    else:
-        dims = dim if isinstance(dim, tuple | list) else (dim,)
-        drop = {axis_of("squeeze", d, x.ndim) for d in dims}
+    drop = axes_of("squeeze", either("squeeze", "dim", dim, "axis", axis), x.ndim)
     return Reshape(tuple(size for axis, size in enumerate(x.shape) if axis not in drop or size != 1))(x)
 
 
@@ -177,7 +169,9 @@ def transpose(x: Any, *dims: Any) -> Any:
     return Permute(tuple(order))(x)
 
 
-swapaxes = transpose
+def swapaxes(x: Any, axis1: int, axis2: int) -> Any:
+    """Exchange two dimensions."""
+    return transpose(x, axis1, axis2)
 
 
 def t(x: Any) -> Any:
@@ -213,8 +207,17 @@ def expand_as(x: Any, other: Any) -> Any:
 
 
 def sum_to(x: Any, shape: Any) -> Any:
-    """Sum over whatever broadcasting from `shape` to the shape of x would repeat; the adjoint of `broadcast_to`."""
-    return SumTo(tuple(shape))(x)
+    """Sum over whatever broadcasting from `shape` to the shape of x would repeat; the adjoint of `broadcast_to`.
+
+    Raises ValueError where `shape` does not broadcast to the shape of x.
+    """
+    target = whole_numbers("sum_to", (shape,) if isinstance(shape, int) else tuple(shape))
+    fits = len(target) <= x.ndim and all(
+        small in (1, size) for small, size in zip(target[::-1], x.shape[::-1], strict=False)
+    )
+    if not fits:
+        raise ValueError(f"sum_to: shape {target} does not broadcast to the shape {x.shape} of x")
+    return SumTo(target)(x)
 
 
 def astype(x: Any, dtype: npt.DTypeLike) -> Any:

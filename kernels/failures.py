@@ -1,0 +1,60 @@
+"""How an exception gets out of a ufunc's inner loop, which has no way to fail.
+
+Compiling a loop at its first call, and waiting for threads, is Python code that NumPy calls through C in the middle of
+a ufunc. What is raised there must surface when the ufunc has returned. Where the ufunc was called by `checked`, it is
+noted, and raised from the note. Elsewhere it is set as an asynchronous exception of the thread, which surfaces at the
+next bytecode, the one after the call; that is lost if the ufunc calls back once more before it returns, as it may for
+arrays that it takes in several pieces.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import threading
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+#: By thread, for those inside `checked`: what was raised, if anything.
+_noted: dict[int, BaseException | None] = {}
+
+
+class KernelError(RuntimeError):
+    """A kernel could not be compiled."""
+
+
+def already() -> bool:
+    """Tell whether the running call has failed, so that the rest of its pieces need not be tried."""
+    return _noted.get(threading.get_ident()) is not None
+
+
+def raise_afterwards(error: BaseException) -> object:
+    """Have an exception raised when the ufunc has returned; the callback must give back what this gives.
+
+    Set at once, an asynchronous exception would be raised at the next bytecode, still inside the callback, and be
+    lost. So it is set by the death of an object, which as the callback's result is thrown away when the callback has
+    ended, by a finaliser that runs no bytecode of its own.
+    """
+    identity = threading.get_ident()
+    if identity in _noted:
+        _noted[identity] = error
+        return None
+    # asynchronous exceptions are given as classes, which are called without arguments
+    kind, message = type(error), str(error)
+    if message:
+        kind = type(kind.__name__, (kind,), {"__init__": lambda self: None, "__str__": lambda self: message})
+    raise_in = partial(ctypes.pythonapi.PyThreadState_SetAsyncExc, ctypes.c_ulong(identity), ctypes.py_object(kind))
+    return type("Failure", (), {"__del__": staticmethod(raise_in)})()
+
+
+def checked(function: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
+    """Call a ufunc of ours, and raise what went wrong inside."""
+    identity = threading.get_ident()
+    _noted[identity] = None
+    try:
+        result = function(*arguments, **options)
+    finally:
+        error = _noted.pop(identity, None)
+    if error is not None:
+        raise error
+    return result

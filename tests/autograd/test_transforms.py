@@ -1,0 +1,247 @@
+"""nbgrad.grad and nbgrad.value_and_grad."""
+
+import numpy as np
+import pytest
+from peers import peer
+
+import nbgrad
+from nbgrad import Variable, value_and_grad
+from nbgrad.nn import functional as F
+
+
+def loss(w, b, x):
+    return ((x @ w + b) ** 2).mean()
+
+
+ARRAYS = (np.array([[0.5], [-1.0]]), np.array([0.3]), np.array([[1.0, 2.0], [3.0, -4.0], [0.5, 0.1]]))
+
+
+@pytest.mark.parametrize("argnums", [0, 1, 2, -1, (0,), (0, 1), (2, 0), [1, 2], (0, 1, 2)])
+def test_argnums_agree_with_torch(argnums):
+    torch = peer("torch")
+    value, gradients = value_and_grad(loss, argnums)(*ARRAYS)
+    tensors = [torch.tensor(array, requires_grad=True) for array in ARRAYS]
+    expected = loss(*tensors)
+    expected.backward()
+    np.testing.assert_allclose(value, expected.item(), rtol=1e-13)
+    if isinstance(argnums, int):
+        assert isinstance(gradients, np.ndarray)
+        pairs = [(argnums, gradients)]
+    else:
+        assert type(gradients) is tuple
+        pairs = list(zip(argnums, gradients, strict=True))
+    for position, found in pairs:
+        assert type(found) is np.ndarray
+        np.testing.assert_allclose(found, tensors[position].grad.numpy(), rtol=1e-12)
+    alone = nbgrad.grad(loss, argnums)(*ARRAYS)
+    np.testing.assert_array_equal(
+        np.concatenate([np.ravel(g) for g in (alone if isinstance(alone, tuple) else (alone,))]),
+        np.concatenate([np.ravel(g) for _, g in pairs]),
+    )
+
+
+def test_the_same_argument_twice_in_argnums():
+    for argnums in ((0, 0), (0, -1)):
+        try:
+            first, second = nbgrad.grad(lambda x: x * x, argnums)(3.0)
+        except ValueError as error:
+            assert "argnums" in str(error)
+        else:
+            assert first == 6 and second == 6
+
+
+def test_arrays_in_arrays_out():
+    x = np.array([1.0, 2.0])
+    value, gradient = value_and_grad(lambda v: (v * v).sum())(x)
+    assert type(value) is np.ndarray and value.shape == () and type(gradient) is np.ndarray
+    gradient[0] = 100
+    np.testing.assert_array_equal(x, [1, 2])
+    (same,) = nbgrad.grad(lambda v: v.sum(), (0,))(x)
+    same[0] = 7  # not a read-only view
+    first, second = nbgrad.grad(lambda a, b: (a + b).sum(), (0, 1))(x, x)
+    first[0] = 50
+    np.testing.assert_array_equal(second, [1, 1])
+
+
+def test_dtypes_are_kept_and_numbers_are_taken():
+    gradient = nbgrad.grad(lambda v: (v * v).sum())(np.ones(2, np.float32))
+    assert gradient.dtype == np.float32
+    for number in (3, 3.0, np.float64(3.0)):
+        assert nbgrad.grad(lambda v: v * v)(number) == 6
+    assert nbgrad.grad(lambda v: v * v)(np.float32(3.0)).dtype == np.float32
+
+
+def test_variables_in_variables_out():
+    x = Variable(np.array([1.0, 2.0]))
+    value, gradient = value_and_grad(lambda v: (v**3).sum())(x)
+    assert isinstance(value, Variable) and isinstance(gradient, Variable)
+    np.testing.assert_array_equal(gradient.data, 3 * x.data**2)
+    assert x.grad is None
+    (gradient * gradient).sum().backward()
+    np.testing.assert_allclose(x.grad.data, 36 * x.data**3)
+    x.cleargrad()
+    value.backward()
+    np.testing.assert_allclose(x.grad.data, 3 * x.data**2)
+
+
+def test_a_variable_without_gradient_is_taken_as_well():
+    x = nbgrad.tensor([1.0, 2.0])
+    gradient = nbgrad.grad(lambda v: (v * v).sum())(x)
+    assert isinstance(gradient, Variable)
+    np.testing.assert_array_equal(gradient.data, [2, 4])
+    assert not x.requires_grad and x.grad is None
+
+
+def test_computed_variables_are_taken_and_linked_to_their_past():
+    x = Variable(np.array(2.0))
+    gradient = nbgrad.grad(lambda v: v**3)(x * x)
+    assert gradient.data == 3 * 16
+    gradient.backward()
+    assert x.grad.data == 6 * 4 * 2 * 2
+
+
+def test_the_same_variable_in_two_places_has_two_partial_derivatives():
+    x = Variable(np.array(3.0))
+    first, second = nbgrad.grad(lambda a, b: a * a * b, (0, 1))(x, x)
+    assert first.data == 2 * 9 and second.data == 9
+    assert nbgrad.grad(lambda a, b: a * a * b)(x, x).data == 18
+    # and both are functions of x
+    (second_derivative,) = nbgrad.autograd.grad(first, x)
+    assert second_derivative.data == 4 * 3
+
+
+def test_a_closure_over_the_argument_itself_is_a_constant():
+    x = Variable(np.array(3.0))
+    gradient = nbgrad.grad(lambda v: v * x)(x)
+    assert gradient.data == 3
+
+
+def test_derivatives_of_derivatives():
+    f = nbgrad.sin
+    expected = [np.cos, lambda x: -np.sin(x), lambda x: -np.cos(x), np.sin]
+    for closed_form in expected:
+        f = nbgrad.grad(f)
+        np.testing.assert_allclose(f(np.array(0.5)), closed_form(0.5), rtol=1e-13)
+        assert type(f(np.array(0.5))) is np.ndarray
+        assert isinstance(f(Variable(np.array(0.5))), Variable)
+
+
+def test_mixed_derivatives():
+    f = nbgrad.grad(nbgrad.grad(lambda x, y: nbgrad.sin(x * y) + x * y**3, 0), 1)
+    x, y = 0.7, 1.3
+    np.testing.assert_allclose(f(x, y), np.cos(x * y) - x * y * np.sin(x * y) + 3 * y**2)
+
+
+def test_perturbations_are_not_confused():
+    # d/dx (x * d/dy (x * y)) = 2x, with x known to the inner function by closure only
+    jax = peer("jax")
+
+    def nested(differentiate):
+        return differentiate(lambda x: x * differentiate(lambda y: x * y)(2.0))(3.0)
+
+    assert float(nested(jax.grad)) == 6.0
+    assert float(nested(nbgrad.grad)) == 6.0
+
+
+def test_an_inner_function_of_the_outer_argument():
+    found = nbgrad.grad(lambda x: x * nbgrad.grad(lambda y: y * y * x)(x))(3.0)
+    assert found == 3 * 2 * 9  # d/dx 2x**3
+
+
+def test_the_value_needs_one_element():
+    with pytest.raises(TypeError, match=r"gave shape \(2,\): its value must be a Variable of one element"):
+        nbgrad.grad(lambda v: v * v)(np.ones(2))
+
+    def plain(v):
+        return 1.0
+
+    with pytest.raises(TypeError, match="grad: plain gave float"):
+        nbgrad.grad(plain)(np.ones(2))
+    with pytest.raises(TypeError, match="grad: plain gave float"):
+        value_and_grad(plain)(np.ones(2))
+    gradient = nbgrad.grad(lambda v: v * 2)(np.ones((1, 1)))
+    np.testing.assert_array_equal(gradient, [[2]])
+
+
+@pytest.mark.parametrize(
+    ("argument", "dtype"),
+    [
+        (np.array([1, 2]), "int64"),
+        (True, "bool"),
+        (np.array(["a"]), "<U1"),
+        ("text", "<U4"),
+        (np.ones(1, "c16"), "comp"),
+    ],
+)
+def test_arguments_without_gradients(argument, dtype):
+    def named(v, w):
+        return w.sum()
+
+    with pytest.raises(TypeError, match=f"argument 0 of named has dtype {dtype}.*has no gradients"):
+        nbgrad.grad(named)(argument, nbgrad.ones(2))
+
+
+def test_missing_arguments():
+    with pytest.raises(TypeError, match="was called without a positional argument 1"):
+        nbgrad.grad(lambda v, w=None: v.sum(), 1)(np.ones(2))
+    with pytest.raises(TypeError, match="without a positional argument -2"):
+        nbgrad.grad(lambda v: v.sum(), -2)(np.ones(2))
+
+
+def test_arguments_that_do_not_matter_get_zeros():
+    value, (gx, gy) = value_and_grad(lambda x, y: (x * x).sum(), (0, 1))(np.ones(2), np.ones(3, np.float32))
+    np.testing.assert_array_equal(gx, [2, 2])
+    np.testing.assert_array_equal(gy, [0, 0, 0])
+    assert gy.dtype == np.float32
+    constant = nbgrad.tensor(4.0)
+    value, gradient = value_and_grad(lambda x: constant)(np.ones(2))
+    assert value == 4
+    np.testing.assert_array_equal(gradient, [0, 0])
+
+
+def test_other_arguments_pass_through():
+    def f(w, targets, *, reduction, scale=1.0):
+        """A loss."""
+        assert isinstance(targets, np.ndarray) and targets.dtype == np.int64
+        return F.cross_entropy(w, nbgrad.tensor(targets), reduction=reduction) * scale
+
+    differentiated = nbgrad.grad(f)
+    assert differentiated.__name__ == "f" and differentiated.__doc__ == "A loss."
+    gradient = differentiated(np.zeros((2, 4)), np.array([1, 2]), reduction="sum", scale=2.0)
+    expected = np.full((2, 4), 0.5)
+    expected[[0, 1], [1, 2]] -= 2
+    np.testing.assert_allclose(gradient, expected)
+
+
+def test_works_under_no_grad_and_within_it():
+    with nbgrad.no_grad():
+        assert nbgrad.grad(lambda v: v * v)(3.0) == 6
+        assert not nbgrad.is_grad_enabled()
+
+    def stopped(v):
+        with nbgrad.no_grad():
+            factor = v * 1.0
+        return factor * v
+
+    assert nbgrad.grad(stopped)(3.0) == 3
+
+
+def test_gradients_of_parameters_around_are_left_alone():
+    w = Variable(np.array([1.0, 2.0]))
+    outer = w * w
+    gradient = nbgrad.grad(lambda v: (v * outer).sum())(np.ones(2))
+    np.testing.assert_array_equal(gradient, [1, 4])
+    assert w.grad is None
+    outer.sum().backward()  # its graph was not freed
+    np.testing.assert_array_equal(w.grad.data, [2, 4])
+
+
+def test_errors_leave_the_mode_and_the_arguments_alone():
+    def fail(v):
+        raise LookupError("inside")
+
+    with nbgrad.no_grad():
+        with pytest.raises(LookupError, match="inside"):
+            nbgrad.grad(fail)(np.ones(2))
+        assert not nbgrad.is_grad_enabled()
+    assert nbgrad.is_grad_enabled()

@@ -1,0 +1,203 @@
+"""From source to machine code: compiled once, vectorised, and only for what it was compiled for."""
+
+import os
+import platform
+import re
+import threading
+
+import numpy as np
+import pytest
+
+from nbgrad.kernels import cache, codegen, ufunc
+from nbgrad.kernels.cpu import elementwise, threads
+from nbgrad.kernels.formula import NUMBER, trace
+from nbgrad.kernels.math import add, mul, relu, square, where
+
+SOURCE = """
+def loop(args, dims, steps, data):
+    y = float64_pointer(args[1])
+    for i in range(dims[0]):
+        y[i] = {value}
+"""
+
+
+@pytest.fixture
+def place(tmp_path, monkeypatch):
+    """An empty cache and an empty memory."""
+    monkeypatch.setenv("NBGRAD_CACHE_DIR", str(tmp_path / "cache"))
+    monkeypatch.setattr(codegen, "_addresses", {})
+    return tmp_path / "cache"
+
+
+@pytest.fixture
+def compiled(monkeypatch):
+    """Count compilations."""
+    seen = []
+    compile_ = codegen._compile
+
+    def counting(source, *rest):
+        seen.append(source)
+        return compile_(source, *rest)
+
+    monkeypatch.setattr(codegen, "_compile", counting)
+    return seen
+
+
+def run(address):
+    kernel = ufunc.make("constant", ["dd"], 1, lambda codes: (address, threads.NEVER))
+    return kernel(np.zeros(3)).tolist()
+
+
+def test_one_source_is_compiled_once_in_a_process(place, compiled):
+    first = codegen.address("k", SOURCE.format(value=1.0))
+    assert codegen.address("k", SOURCE.format(value=1.0)) == first
+    assert len(compiled) == 1
+    assert run(first) == [1.0] * 3
+
+
+def test_the_next_process_reads_what_this_one_compiled(place, compiled):
+    codegen.address("k", SOURCE.format(value=2.0))
+    codegen._addresses.clear()
+    assert run(codegen.address("k", SOURCE.format(value=2.0))) == [2.0] * 3
+    assert len(compiled) == 1
+
+
+def test_different_sources_and_liberties_are_different_kernels(place, compiled):
+    codegen.address("k", SOURCE.format(value=3.0))
+    codegen.address("k", SOURCE.format(value=4.0))
+    codegen.address("k", SOURCE.format(value=4.0), fastmath=("contract", "reassoc"))
+    assert len(compiled) == 3
+    assert cache.size()[0] == 3
+
+
+@pytest.mark.parametrize("position", range(6))
+def test_whatever_shapes_machine_code_is_in_the_key(place, compiled, monkeypatch, position):
+    """The versions of Numba and llvmlite, the platform, processor, features, and our support code."""
+    stamp = codegen._stamp()
+    assert len(stamp) == 6
+    assert all(stamp)
+    codegen.address("k", SOURCE.format(value=5.0))
+    changed = (*stamp[:position], stamp[position] + "+1", *stamp[position + 1 :])
+    monkeypatch.setattr(codegen, "_stamp", lambda: changed)
+    codegen._addresses.clear()
+    codegen.address("k", SOURCE.format(value=5.0))
+    assert len(compiled) == 2
+
+
+def test_the_stamp_names_the_compiler_without_importing_it():
+    import numba
+
+    assert numba.__version__ in codegen._stamp()[0]
+
+
+def test_the_target_can_be_chosen_as_numbas(monkeypatch):
+    monkeypatch.setenv("NUMBA_CPU_NAME", "generic")
+    monkeypatch.setenv("NUMBA_CPU_FEATURES", "+sse2")
+    assert codegen.target.__wrapped__() == ("generic", "+sse2")
+
+
+def test_a_symbol_that_nobody_has_is_an_error(place, monkeypatch):
+    compile_ = codegen._compile
+    monkeypatch.setattr(codegen, "_compile", lambda *a: compile_(*a)._replace(undefined=("no_such_symbol",)))
+    with pytest.raises(RuntimeError, match=r"kernel k needs \['no_such_symbol'\]"):
+        codegen.address("k", SOURCE.format(value=6.0))
+    assert cache.size()[0] == 0
+
+
+def test_a_source_that_does_not_compile_leaves_nothing_behind(place, compiled):
+    with pytest.raises(Exception, match="no_such_name"):
+        codegen.address("k", SOURCE.format(value="no_such_name"))
+    assert cache.size()[0] == 0
+    assert codegen._addresses == {}
+    assert run(codegen.address("k", SOURCE.format(value=7.0))) == [7.0] * 3
+
+
+def test_threads_that_want_one_kernel_get_one(place, compiled):
+    count = 6
+    together = threading.Barrier(count)
+    found = []
+
+    def want():
+        together.wait()
+        found.append(codegen.address("k", SOURCE.format(value=8.0)))
+
+    workers = [threading.Thread(target=want) for _ in range(count)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    assert len(compiled) == 1
+    assert len(found) == count
+    assert len(set(found)) == 1
+
+
+def test_kernels_of_two_processes_may_meet_in_one(place):
+    """Every process names its symbols apart, so that the object code of one loads beside that of the other."""
+    first = codegen.address("k", SOURCE.format(value=9.0))
+    cache.clear()
+    codegen._addresses.clear()
+    second = codegen.address("k", SOURCE.format(value=9.0))
+    assert first != second
+    assert (run(first), run(second)) == ([9.0] * 3, [9.0] * 3)
+
+
+# ---- what comes out -------------------------------------------------------------------------------------------------
+
+PACKED = {
+    "x86_64": {"float32": r"v?(add|mul|fmadd\d*|max|sub)ps\b", "float64": r"v?(add|mul|fmadd\d*|max|sub)pd\b"},
+    "aarch64": {"float32": r"f(add|mul|mla)\s+v\d+\.4s", "float64": r"f(add|mul|mla)\s+v\d+\.2d"},
+}
+MACHINE = {"amd64": "x86_64", "arm64": "aarch64"}.get(platform.machine().lower(), platform.machine().lower())
+
+
+@pytest.fixture
+def assembly(place, monkeypatch):
+    """Give a function that compiles a source and gives its instructions."""
+    from nbgrad.kernels.cpu import support
+
+    texts = []
+    compile_ = support.CFunc.compile
+
+    def listening(self):
+        compile_(self)
+        texts.append(self._library.get_asm_str())
+
+    def assembly_of(source):
+        codegen.address("listed", source)
+        return texts[-1]
+
+    monkeypatch.setattr(support.CFunc, "compile", listening)
+    return assembly_of
+
+
+@pytest.mark.skipif(MACHINE not in PACKED, reason="knows the packed instructions of x86-64 and 64-bit ARM")
+@pytest.mark.parametrize("number", ["float32", "float64"])
+@pytest.mark.parametrize(
+    "expression",
+    [
+        add.expression,
+        mul.expression,
+        square.expression,
+        trace(lambda x, y: where(x > 0, x * y, y + x), [NUMBER, NUMBER]),
+    ],
+    ids=["add", "mul", "square", "where"],
+)
+def test_loops_are_vectorised(assembly, expression, number):
+    arity = 2 if "x1" in repr(expression) else 1
+    source, _ = elementwise.source([expression], [NUMBER] * arity, number)
+    assert re.search(PACKED[MACHINE][number], assembly(source))
+
+
+@pytest.mark.skipif(MACHINE != "x86_64", reason="reads the instructions of x86-64")
+@pytest.mark.parametrize("function", [add, mul, square, relu], ids=lambda function: function.name)
+def test_float32_loops_have_no_float64_instruction(assembly, function):
+    source, _ = elementwise.source([function.expression], [NUMBER] * function.arity, "float32")
+    text = assembly(source)
+    assert re.search(r"\bv?cvts[sd]2s[sd]\b|\bv?cvtp[sd]2p[sd]\b|\bv?(add|mul|sub|div)[sp]d\b", text) is None
+
+
+def test_the_cached_kernel_is_for_this_process_only_in_name(place):
+    codegen.address("readable", SOURCE.format(value=10.0))
+    names = sorted(os.listdir(place))
+    assert [name.rsplit(".", 1)[1] for name in names] == ["kernel", "py"]
+    assert all(name.startswith("readable-") for name in names)

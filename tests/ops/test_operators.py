@@ -1,0 +1,260 @@
+"""Operators, methods and NumPy's protocol: other names for the functions, with the same results and gradients."""
+
+import operator
+
+import cases
+import numpy as np
+import pytest
+from cases import DTYPES, ELEMENTWISE, draw
+
+import nbgrad
+from nbgrad import Variable
+from nbgrad.ops.elementwise import TABLE
+
+BINARY = {
+    "add": operator.add,
+    "sub": operator.sub,
+    "mul": operator.mul,
+    "truediv": operator.truediv,
+    "floordiv": operator.floordiv,
+    "mod": operator.mod,
+    "pow": operator.pow,
+    "lt": operator.lt,
+    "le": operator.le,
+    "gt": operator.gt,
+    "ge": operator.ge,
+    "eq": operator.eq,
+    "ne": operator.ne,
+}
+TRUTH = {"and": operator.and_, "or": operator.or_, "xor": operator.xor}
+UNARY = {"neg": operator.neg, "pos": operator.pos, "abs": operator.abs}
+SMOOTH = ("add", "sub", "mul", "truediv", "pow", "mod")
+
+every_binary = pytest.mark.parametrize("name", BINARY)
+every_dtype = pytest.mark.parametrize("dtype", DTYPES)
+
+
+def pair(dtype):
+    return draw(cases.POSITIVE, (2, 3), dtype, 1), draw(cases.POSITIVE, (3,), dtype, 2)
+
+
+@every_binary
+@every_dtype
+def test_binary_operators_between_variables_arrays_and_numbers(name, dtype):
+    function = BINARY[name]
+    x, y = pair(dtype)
+    scalar = np.array(1.5, dtype)
+    for first, second in ((x, y), (x, 1.5), (1.5, x), (x, 2), (2, x), (x, scalar), (x, scalar[()]), (scalar[()], x)):
+        expected = function(first, second)
+        for wrap_first, wrap_second in ((True, False), (False, True), (True, True)):
+            if (wrap_first and not isinstance(first, np.ndarray)) or (
+                wrap_second and not isinstance(second, np.ndarray)
+            ):
+                continue
+            actual = function(
+                Variable(first) if wrap_first else first,
+                Variable(second) if wrap_second else second,
+            )
+            assert type(actual) is Variable
+            assert actual.dtype == expected.dtype
+            np.testing.assert_allclose(actual.data, expected, **cases.TOLERANCE[dtype])
+
+
+@pytest.mark.parametrize("name", SMOOTH)
+def test_gradients_through_operators_and_their_reflections(name):
+    function = BINARY[name]
+    x, y = pair("float64")
+    cotangent = np.ones((2, 3))
+    _, (by_x, by_y) = cases.with_gradients(function, [x, y], cotangent)
+    for call, position, expected in (
+        (lambda v: function(v, y), x, by_x),  # an array on the right
+        (lambda v: function(x, v), y, by_y),  # an array on the left defers to the Variable
+    ):
+        variable = Variable(position)
+        call(variable).backward(cotangent)
+        np.testing.assert_allclose(variable.grad.data, expected, rtol=1e-12)
+    cases.check_to_second_order(lambda v: function(v, 1.7), [y])
+    cases.check_to_second_order(lambda v: function(1.7, v), [y])
+    cases.check_to_second_order(function, [x, y])
+
+
+@pytest.mark.parametrize("name", UNARY)
+@every_dtype
+def test_unary_operators(name, dtype):
+    x = draw(cases.NONZERO, (2, 3), dtype)
+    y = UNARY[name](Variable(x))
+    assert type(y) is Variable
+    assert not np.shares_memory(y.data, x)
+    np.testing.assert_array_equal(y.data, UNARY[name](x))
+
+
+@pytest.mark.parametrize("name", TRUTH)
+def test_truth_operators(name):
+    x, y = np.array([True, True, False, False]), np.array([True, False, True, False])
+    function = TRUTH[name]
+    for actual in (function(Variable(x), Variable(y)), function(Variable(x), y), function(x, Variable(y))):
+        assert type(actual) is Variable
+        assert actual.dtype == bool
+        np.testing.assert_array_equal(actual.data, function(x, y))
+    for truth in (True, False):
+        np.testing.assert_array_equal(function(Variable(x), truth).data, function(x, truth))
+        np.testing.assert_array_equal(function(truth, Variable(x)).data, function(truth, x))
+    np.testing.assert_array_equal((~Variable(x)).data, ~x)
+
+
+def test_truth_operators_refuse_numbers():
+    with pytest.raises(TypeError, match="logical_and: no kernel for dtypes float64 and float64"):
+        Variable(np.ones(2)) & Variable(np.ones(2))
+
+
+def test_assignment_operators_make_new_variables():
+    x = Variable(np.array([1.0, 2.0]))
+    y = x
+    y += 1
+    y *= x
+    assert x.tolist() == [1, 2]
+    y.sum().backward()
+    np.testing.assert_array_equal(x.grad.data, 2 * x.data + 1)
+
+
+def test_comparisons_have_no_gradient_and_variables_can_be_keys():
+    x, y = Variable(np.ones(2)), Variable(np.ones(2))
+    assert not (x == y).requires_grad
+    assert {x: "x", y: "y"}[x] == "x"
+    assert len({x, y, x}) == 2
+
+
+def test_pythons_sum_works():
+    x = Variable(np.array([1.0, 2.0]))
+    total = sum([x, x, x])
+    total.sum().backward()
+    assert x.grad.tolist() == [3, 3]
+
+
+@pytest.mark.parametrize("operand", ["a", 1j, [1.0, 2.0], object()], ids=lambda operand: type(operand).__name__)
+@pytest.mark.parametrize("name", ["add", "pow", "eq", "lt"])
+def test_operands_that_are_no_numbers_are_refused(name, operand):
+    x = Variable(np.ones(2))
+    with pytest.raises(TypeError, match=r"of type|cannot take part"):
+        BINARY[name](x, operand)
+    with pytest.raises(TypeError, match=r"of type|cannot take part"):
+        BINARY[name](operand, x)
+
+
+# ---- methods --------------------------------------------------------------------------------------------------------
+
+METHODS = [case for case in ELEMENTWISE if hasattr(Variable, case.name) and case.function is TABLE[case.name]]
+
+
+@pytest.mark.parametrize("case", METHODS, ids=lambda case: case.name)
+def test_methods_are_the_functions(case):
+    arrays = [draw(domain, (3,), "float64", seed) for seed, domain in enumerate(case.domains)]
+    first, *others = (Variable(array) for array in arrays)
+    actual = getattr(first, case.name)(*others)
+    np.testing.assert_array_equal(actual.data, case.function(first, *others).data)
+
+
+def test_which_functions_are_methods():
+    named = {case.name for case in METHODS}
+    assert set(TABLE) - named == {"where", "softplus", "squared_error", "bce_with_logits"}
+    families = [
+        "sum mean prod max min amax amin logsumexp softmax log_softmax matmul mm bmm mv dot",
+        "reshape view flatten squeeze unsqueeze t transpose swapaxes permute expand expand_as broadcast_to",
+        "astype clone take_along_dim",
+    ]
+    for name in " ".join(families).split():
+        assert getattr(Variable, name) is getattr(nbgrad, name)
+
+
+# ---- NumPy's protocol -----------------------------------------------------------------------------------------------
+
+UFUNCS = [
+    np.add, np.subtract, np.multiply, np.divide, np.true_divide, np.floor_divide, np.remainder, np.mod, np.power,
+    np.float_power, np.negative, np.positive, np.absolute, np.fabs, np.sign, np.square, np.sqrt, np.reciprocal, np.exp,
+    np.exp2, np.expm1, np.log, np.log2, np.log10, np.log1p, np.logaddexp, np.sin, np.cos, np.tan, np.arcsin, np.arccos,
+    np.arctan, np.arctan2, np.sinh, np.cosh, np.tanh, np.hypot, np.maximum, np.minimum, np.less, np.less_equal,
+    np.greater, np.greater_equal, np.equal, np.not_equal,
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("ufunc", UFUNCS, ids=lambda ufunc: ufunc.__name__)
+def test_numpys_functions_work_on_variables(ufunc):
+    x, y = np.array([0.25, 0.5]), np.array([0.75, 0.125])
+    for arguments in ([x, y], [y, x])[: ufunc.nin]:
+        expected = ufunc(*arguments[: ufunc.nin])
+        for variables in range(1, 2**ufunc.nin):
+            mixed = [Variable(array) if variables >> i & 1 else array for i, array in enumerate(arguments[: ufunc.nin])]
+            actual = ufunc(*mixed)
+            assert type(actual) is Variable
+            np.testing.assert_allclose(actual.data, expected, rtol=1e-14)
+
+
+@pytest.mark.parametrize("ufunc", [np.logical_and, np.logical_or, np.logical_xor, np.bitwise_and, np.bitwise_or])
+def test_numpys_truth_functions_work_on_variables(ufunc):
+    x, y = np.array([True, True, False]), np.array([True, False, False])
+    np.testing.assert_array_equal(ufunc(Variable(x), y).data, ufunc(x, y))
+    np.testing.assert_array_equal(np.logical_not(Variable(x)).data, ~x)
+    np.testing.assert_array_equal(np.invert(Variable(x)).data, ~x)
+
+
+def test_gradients_pass_through_numpys_functions():
+    cases.check_to_second_order(lambda x, y: np.sin(x) * np.hypot(x, y) - np.exp(np.negative(y)), list(pair("float64")))
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda x: np.add(x, x, out=np.zeros(2)), r"np.add with \['out'\] does not work on Variables"),
+        (lambda x: np.add(x, x, where=np.array([True, False])), r"np.add with \['where'\]"),
+        (lambda x: np.exp(x, dtype=np.float32), r"np.exp with \['dtype'\]"),
+        (lambda x: np.add.reduce(x), r"np.add.reduce"),
+        (lambda x: np.multiply.outer(x, x), r"np.multiply.outer"),
+        (lambda x: np.floor(x), r"np.floor with .* does not work on Variables: use nbgrad's function"),
+    ],
+)
+def test_what_numpys_functions_cannot_do_is_refused(call, message):
+    with pytest.raises(TypeError, match=message):
+        call(Variable(np.ones(2)))
+
+
+def test_numpy_functions_with_a_counterpart_keep_the_gradient():
+    x = Variable(np.array([[1.0, 2.0], [3.0, 5.0]]))
+    for call, expected in [
+        (lambda: np.sum(x, axis=0), [4, 7]),
+        (lambda: np.sum(x, 1, keepdims=True), [[3], [8]]),
+        (lambda: np.mean(x), 2.75),
+        (lambda: np.max(x, axis=1), [2, 5]),
+        (lambda: np.min(x), 1),
+        (lambda: np.prod(x, axis=0), [3, 10]),
+        (lambda: np.concatenate([x, x], axis=1), [[1, 2, 1, 2], [3, 5, 3, 5]]),
+        (lambda: np.stack([x[0], x[1]]), [[1, 2], [3, 5]]),
+        (lambda: np.where(x > 2, x, 0.0), [[0, 0], [3, 5]]),
+        (lambda: np.reshape(x, (4,)), [1, 2, 3, 5]),
+        (lambda: np.transpose(x), [[1, 3], [2, 5]]),
+        (lambda: np.dot(x, x[0]), [5, 13]),
+    ]:
+        y = call()
+        assert isinstance(y, Variable) and y.requires_grad
+        np.testing.assert_array_equal(y.data, expected)
+    with pytest.raises(TypeError, match=r"np\.median does not work on Variables: .*x\.data"):
+        np.median(x)
+
+
+def test_nothing_equals_none():
+    x = Variable(np.ones(2))
+    assert (x == None) is False and (x != None) is True  # noqa: E711
+    assert x in [None, x]
+
+
+def test_a_gradient_is_never_lost_by_becoming_an_array():
+    x = Variable(np.ones(2))
+    for convert in (np.asarray, np.array, lambda v: v.numpy()):
+        with pytest.raises(RuntimeError, match=r"losing the gradient unseen: use x.detach\(\).numpy\(\) or x.data"):
+            convert(x)
+    constant = x.detach()
+    assert np.shares_memory(np.asarray(constant), x.data)
+    assert np.shares_memory(constant.numpy(), x.data)
+    assert not np.shares_memory(np.array(constant), x.data)
+    assert np.asarray(constant, dtype=np.float32).dtype == np.float32
+    with pytest.raises(ValueError, match="a copy is needed to give dtype float32 for float64"):
+        np.array(constant, dtype=np.float32, copy=False)

@@ -1,0 +1,1176 @@
+"""The walk back: order, accumulation, memory, and what it refuses."""
+
+import gc
+import subprocess
+import sys
+import threading
+import weakref
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from peers import peer
+
+import nbgrad
+from nbgrad import Function, Variable
+from nbgrad.autograd import grad
+
+
+def scalar(value: float) -> Variable:
+    return Variable(np.array(value))
+
+
+def vector(*values: float) -> Variable:
+    return Variable(np.array(values))
+
+
+def run_python(script: str) -> str:
+    """Run a script in a process of its own, where a crash is a failed test; gives what it printed."""
+    run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert run.returncode == 0, f"exit status {run.returncode}\n{run.stdout}\n{run.stderr}"
+    return run.stdout
+
+
+# ---- order and shape of the graph -----------------------------------------------------------------------------------
+
+
+class Note(Function):
+    """The identity, which writes down when the walk passes it."""
+
+    def __init__(self, name, log):
+        self.name, self.log = name, log
+
+    def forward(self, x):
+        return x + 0
+
+    def backward(self, gy):
+        self.log.append(self.name)
+        return gy
+
+
+def test_functions_are_passed_once_and_in_the_order_of_generations():
+    log = []
+
+    def note(name, x):
+        return Note(name, log)(x)
+
+    x = scalar(2.0)
+    a = note("a", x)
+    short = note("short", a)
+    long = note("long 3", note("long 2", note("long 1", a)))
+    y = note("end", short * long + a)
+    assert y.generation == 7
+    y.backward()
+    assert log[:3] == ["end", "long 3", "long 2"]
+    assert sorted(log[3:5]) == ["long 1", "short"]  # of the same generation
+    assert log[5:] == ["a"]
+    assert x.grad.data == 5
+
+
+def test_generation_is_the_longest_way_from_a_leaf():
+    x, w = scalar(1.0), scalar(1.0)
+    a = x * w
+    b = a * a
+    c = x + b
+    d = w * c * a
+    assert [v.generation for v in (x, w, a, b, c, d)] == [0, 0, 1, 2, 3, 5]
+    constant = nbgrad.tensor(1.0) * 2
+    assert constant.generation == 0
+    assert (constant * x).generation == 1
+
+
+def test_diamond():
+    x = vector(0.5, -1.0)
+    a = nbgrad.tanh(x)
+    b, c = nbgrad.exp(a), a * a
+    (b * c + b).sum().backward()
+    t = np.tanh(x.data)
+    np.testing.assert_allclose(x.grad.data, (np.exp(t) * (t * t + 1) + 2 * t * np.exp(t)) * (1 - t * t), rtol=1e-13)
+
+
+def test_a_variable_in_every_place():
+    x = scalar(3.0)
+    (x * x + x - x / x + x**x).backward()
+    np.testing.assert_allclose(x.grad.data, 6 + 1 + 27 * (np.log(3) + 1))
+
+
+def test_wide_fan_out_and_in():
+    x = vector(1.0, 2.0)
+    total = x * 0.0
+    for k in range(200):
+        total = total + x * float(k)
+    total.sum().backward()
+    np.testing.assert_array_equal(x.grad.data, [19900, 19900])
+
+
+def test_doubling_graphs_take_linear_time():
+    # 2**200 ways from end to start: only a walk that passes each node once ends
+    x = scalar(1.0)
+    y = x
+    for _ in range(200):
+        y = y + y
+    y.backward()
+    assert x.grad.data == 2.0**200
+    x.cleargrad()
+    y = x
+    for _ in range(60):
+        y = y + y
+    y.backward(create_graph=True)
+    assert x.grad.data == 2.0**60
+
+
+def test_a_subgraph_shared_by_two_outputs():
+    x = vector(1.0, 2.0)
+    shared = nbgrad.exp(x)
+    first, second = (shared * 2).sum(), (shared * shared).sum()
+    first.backward(retain_graph=True)
+    second.backward()
+    e = np.exp(x.data)
+    np.testing.assert_allclose(x.grad.data, 2 * e + 2 * e * e)
+    (g,) = grad([(x * 2).sum(), (x * x).sum()], x)
+    np.testing.assert_allclose(g.data, 2 + 2 * x.data)
+
+
+def test_an_output_that_is_inside_the_graph_of_another():
+    x = scalar(2.0)
+    inner = x * x
+    outer = inner * inner
+    (g,) = grad([outer, inner, x], x)
+    assert g.data == 4 * 8 + 2 * 2 + 1
+    torch = peer("torch")
+    tx = torch.tensor(2.0, requires_grad=True, dtype=torch.float64)
+    ti = tx * tx
+    (tg,) = torch.autograd.grad([ti * ti, ti, tx], tx)
+    assert g.data == tg.item()
+
+
+def test_a_leaf_is_its_own_gradient():
+    x = scalar(2.0)
+    x.backward()
+    assert x.grad.data == 1
+    x.backward(5.0)
+    assert x.grad.data == 6
+    assert grad(x, x)[0].data == 1
+    y = x * 3
+    assert grad(y, y)[0].data == 1
+
+
+def test_a_walk_leaves_no_trace_in_the_next():
+    x = scalar(3.0)
+    for k in range(1, 6):
+        (x * float(k)).backward()
+    assert x.grad.data == 15
+    assert (x * x).grad is None
+
+
+# ---- random graphs against PyTorch ----------------------------------------------------------------------------------
+
+SHAPES = [(), (3,), (1,), (2, 1), (2, 3), (1, 3), (1, 1)]
+STEPS = st.lists(
+    st.tuples(st.sampled_from(["add", "sub", "mul", "tanh", "sum", "twice", "view"]), st.integers(0), st.integers(0)),
+    min_size=1,
+    max_size=14,
+)
+
+
+def build(library, leaves, steps):
+    """Follow the steps, each upon any two of the values so far."""
+    values = list(leaves)
+    for name, i, j in steps:
+        # favour the latest values, so that graphs grow deep as well as wide
+        a, b = values[-1 - i % min(len(values), 5)], values[j % len(values)]
+        if name == "add":
+            value = a + b
+        elif name == "sub":
+            value = a - b
+        elif name == "mul":
+            value = a * b * 0.5
+        elif name == "tanh":
+            value = library.tanh(a)
+        elif name == "sum":
+            value = a.sum(-1, keepdim=True) if a.ndim else a.sum()
+        elif name == "twice":
+            value = a + a
+        else:
+            value = a.reshape(*a.shape, 1)[..., 0]
+        values.append(value)
+    return values
+
+
+@settings(max_examples=60, deadline=None, derandomize=True)
+@given(
+    shapes=st.lists(st.sampled_from(SHAPES), min_size=1, max_size=3),
+    steps=STEPS,
+    picks=st.lists(st.integers(0), min_size=1, max_size=3),
+    seed=st.integers(0, 1000),
+)
+def test_random_graphs_agree_with_torch(shapes, steps, picks, seed):
+    torch = peer("torch")
+    random = np.random.default_rng(seed)
+    arrays = [random.uniform(-1, 1, shape) for shape in shapes]
+    mine = [Variable(array.copy()) for array in arrays]
+    peers = [torch.tensor(array, requires_grad=True) for array in arrays]
+
+    def loss(library, leaves):
+        values = build(library, leaves, steps)
+        picked = [values[-1], *(values[p % len(values)] for p in picks)]
+        total = (picked[0] * picked[0]).sum()
+        for value in picked[1:]:
+            total = total + library.tanh(value).sum()
+        return total
+
+    y, expected = loss(nbgrad, mine), loss(torch, peers)
+    np.testing.assert_allclose(y.data, expected.item(), rtol=1e-10, atol=1e-10)
+    # all three ways of walking: on arrays, to targets, recorded and then once more
+    first = grad(y, mine, retain_graph=True, allow_unused=True)
+    recorded = grad(y, mine, create_graph=True, allow_unused=True)
+    peer_first = torch.autograd.grad(expected, peers, create_graph=True, allow_unused=True)
+    for a, b, p in zip(first, recorded, peer_first, strict=True):
+        assert (a is None) == (b is None) == (p is None)
+        if p is not None:
+            assert a.shape == tuple(p.shape)
+            np.testing.assert_allclose(a.data, p.detach().numpy(), rtol=1e-9, atol=1e-10)
+            np.testing.assert_allclose(b.data, p.detach().numpy(), rtol=1e-9, atol=1e-10)
+    norm = sum(((g * g).sum() for g in recorded if g is not None), start=nbgrad.tensor(0.0))
+    peer_norm = sum(((g * g).sum() for g in peer_first if g is not None), start=torch.tensor(0.0))
+    norm.backward(retain_graph=True)
+    peer_norm.backward()
+    for x, p in zip(mine, peers, strict=True):
+        assert (x.grad is None) == (p.grad is None)
+        if p.grad is not None:
+            np.testing.assert_allclose(x.grad.data, p.grad.numpy(), rtol=1e-8, atol=1e-8)
+    # the first graph was not freed by all this
+    before = [None if x.grad is None else x.grad.data.copy() for x in mine]
+    y.backward()
+    for x, b, g in zip(mine, before, first, strict=True):
+        if g is not None:
+            np.testing.assert_allclose(x.grad.data, b + g.data, rtol=1e-9, atol=1e-9)
+
+
+# ---- accumulation ---------------------------------------------------------------------------------------------------
+
+
+def test_gradients_accumulate_until_cleared():
+    x = vector(1.0, 2.0)
+    for k in range(1, 4):
+        (x * x).sum().backward()
+        np.testing.assert_array_equal(x.grad.data, 2 * k * x.data)
+    x.grad.zero_()
+    (x * 3).sum().backward()
+    np.testing.assert_array_equal(x.grad.data, [3, 3])
+    x.cleargrad()
+    (x * x).sum().backward()
+    np.testing.assert_array_equal(x.grad.data, 2 * x.data)
+
+
+def test_gradients_record_nothing_without_create_graph():
+    x = vector(1.0, 2.0)
+    (x**3).sum().backward()
+    assert not x.grad.requires_grad and x.grad.creator is None and x.grad.grad is None
+
+
+def test_grad_may_be_assigned():
+    x = vector(1.0, 2.0)
+    start = np.array([10.0, 20.0])
+    x.grad = Variable(start)
+    (x * 2).sum().backward()
+    np.testing.assert_array_equal(x.grad.data, [12, 22])
+
+
+def test_a_read_only_gradient_is_replaced():
+    x = vector(1.0, 2.0)
+    start = np.broadcast_to(np.array(1.0), (2,))
+    x.grad = Variable(start, requires_grad=False)
+    (x * 2).sum().backward()
+    np.testing.assert_array_equal(x.grad.data, [3, 3])
+    np.testing.assert_array_equal(start, [1, 1])
+
+
+def test_a_gradient_used_as_a_constant_keeps_the_value_it_was_used_with():
+    x, w = scalar(2.0), scalar(1.0)
+    (x * x).backward()
+    z = w * x.grad
+    assert z.data == 4
+    (x * x).backward()
+    assert x.grad.data == 8
+    try:
+        z.backward()
+    except RuntimeError as error:
+        assert "in place" in str(error)
+    else:
+        assert w.grad.data == 4, "the gradient of w * 4 by w"
+
+
+def test_accumulating_recorded_gradients_under_no_grad():
+    x = scalar(3.0)
+    y = x**3
+    with nbgrad.no_grad():
+        y.backward(create_graph=True)
+        y.backward(create_graph=True)
+    assert x.grad.data == 54 and x.grad.requires_grad
+    (second,) = grad(x.grad, x)
+    assert second.data == 2 * 6 * 3
+
+
+# ---- no two gradients share memory ----------------------------------------------------------------------------------
+
+
+def spoil(*variables):
+    for v in variables:
+        v.data[...] = -99.0
+
+
+@pytest.mark.parametrize("create_graph", [False, True])
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda a, b: a + b,
+        lambda a, b: (a + b).clone(),
+        lambda a, b: (a + b).reshape(2, 1).reshape(2),
+        lambda a, b: (a.reshape(2, 1) + b.reshape(2, 1)).t()[0],
+        lambda a, b: nbgrad.cat([a, b])[0:2] + nbgrad.cat([a, b])[2:4],
+    ],
+)
+def test_gradients_share_nothing_with_each_other_or_the_cotangent(function, create_graph):
+    a, b = vector(1.0, 2.0), vector(3.0, 4.0)
+    start = np.array([1.0, 2.0])
+    gradient = Variable(start, requires_grad=False)
+    function(a, b).backward(gradient, create_graph=create_graph)
+    assert a.grad is not b.grad and a.grad is not gradient and b.grad is not gradient
+    spoil(a.grad)
+    np.testing.assert_array_equal(b.grad.data, [1, 2])
+    np.testing.assert_array_equal(start, [1, 2])
+    spoil(b.grad)
+    np.testing.assert_array_equal(start, [1, 2])
+    np.testing.assert_array_equal(a.data, [1, 2])
+    np.testing.assert_array_equal(b.data, [3, 4])
+
+
+def test_the_cotangent_is_not_accumulated_into():
+    x = vector(1.0, 2.0)
+    start = np.array([1.0, 2.0])
+    for _ in range(3):
+        (x + 0.0).backward(start)
+        x.backward(start)
+    np.testing.assert_array_equal(start, [1, 2])
+    np.testing.assert_array_equal(x.grad.data, 6 * start)
+    start[...] = 0
+    np.testing.assert_array_equal(x.grad.data, [6, 12])
+
+
+def test_a_view_of_the_users_array_as_the_cotangent():
+    whole = np.arange(6.0)
+    x = vector(1.0, 2.0, 3.0)
+    x.backward(whole[::2])
+    spoil(x.grad)
+    np.testing.assert_array_equal(whole, np.arange(6.0))
+    x.cleargrad()
+    x.backward(np.broadcast_to(np.array(2.0), (3,)))
+    x.grad.zero_()
+
+
+def test_gradients_of_multiplication_by_one_share_nothing_with_data():
+    a, b = vector(1.0, 1.0), vector(1.0, 1.0)
+    (a * b).sum().backward()
+    spoil(a.grad)
+    np.testing.assert_array_equal(b.data, [1, 1])
+    np.testing.assert_array_equal(b.grad.data, [1, 1])
+
+
+def test_gradients_of_sums_may_be_written_to():
+    x = vector(1.0, 2.0)
+    x.sum().backward()
+    x.grad.zero_()
+    x.sum().backward()
+    np.testing.assert_array_equal(x.grad.data, [1, 1])
+
+
+@pytest.mark.parametrize("create_graph", [False, True])
+def test_gradients_of_computed_variables_share_nothing(create_graph):
+    x = vector(1.0, 2.0)
+    a, b = x * 2, x * 3
+    start = np.ones(2)
+    c = a + b
+    c.backward(start, inputs=[a, b, c], create_graph=create_graph)
+    spoil(a.grad)
+    np.testing.assert_array_equal(b.grad.data, [1, 1])
+    np.testing.assert_array_equal(c.grad.data, [1, 1])
+    spoil(b.grad, c.grad)
+    np.testing.assert_array_equal(start, [1, 1])
+
+
+def test_gradients_of_computed_variables_may_be_written_to():
+    x = vector(1.0, 2.0)
+    y = x * 2
+    y.sum().backward(inputs=[y])
+    y.grad.zero_()
+    np.testing.assert_array_equal(y.grad.data, [0, 0])
+
+
+def test_the_gradient_of_the_output_itself_does_not_spoil_later_walks():
+    # in a process of its own: were it to fail, every later test here would
+    printed = run_python("""
+import numpy, nbgrad
+x = nbgrad.Variable(numpy.array(2.0))
+y = x * x
+y.retain_grad()
+y.backward(inputs=[y], retain_graph=True)
+y.grad.zero_()
+y.backward()
+(g,) = nbgrad.autograd.grad(x * x, x)
+x.backward(inputs=[x])
+x.grad.zero_()
+(x * x).backward()
+print(g.data, x.grad.data)
+""")
+    assert printed == "4.0 4.0\n"
+
+
+def test_results_of_grad_share_nothing():
+    a, b = vector(1.0, 2.0), vector(3.0, 4.0)
+    start = np.ones(2)
+    ga, gb, again = grad(a + b, [a, b, a], start)
+    spoil(ga)
+    np.testing.assert_array_equal(gb.data, [1, 1])
+    np.testing.assert_array_equal(again.data, [1, 1])
+    spoil(gb)
+    np.testing.assert_array_equal(start, [1, 1])
+
+
+def test_a_gradient_kept_by_a_hook_is_not_changed_later():
+    a, b = vector(1.0, 2.0), vector(3.0, 4.0)
+    kept = []
+    a.register_hook(lambda g: kept.append(g))
+    c = a + b
+    c.register_hook(lambda g: kept.append(g))
+    for _ in range(2):
+        c.backward(np.ones(2), retain_graph=True)
+        spoil(a.grad, b.grad)
+    for g in kept:
+        np.testing.assert_array_equal(g.data, [1, 1])
+
+
+# ---- freeing, and walking again -------------------------------------------------------------------------------------
+
+
+def test_a_second_walk_names_the_remedy():
+    x = vector(1.0, 2.0)
+    y = (x * x).sum()
+    y.backward()
+    for again in (
+        lambda: y.backward(),
+        lambda: y.backward(create_graph=True),
+        lambda: grad(y, x),
+        lambda: grad(y, x, allow_unused=True),
+        lambda: grad(y, x, materialize_grads=True),
+        lambda: y.backward(inputs=[x]),
+        lambda: (y * 2).backward(),
+        lambda: grad(y * 2, x),
+    ):
+        with pytest.raises(RuntimeError, match=r"freed by an earlier backward.*retain_graph=True"):
+            again()
+    np.testing.assert_array_equal(x.grad.data, [2, 4])
+
+
+def test_grad_frees_the_graph_too():
+    x = vector(1.0, 2.0)
+    y = (x * x).sum()
+    grad(y, x)
+    with pytest.raises(RuntimeError, match="freed"):
+        y.backward()
+    assert x.grad is None
+
+
+def test_retain_graph_walks_as_often_as_wanted():
+    x = vector(1.0, 2.0)
+    y = (nbgrad.exp(x) * x).sum()
+    for k in range(1, 4):
+        y.backward(retain_graph=True)
+        np.testing.assert_allclose(x.grad.data, k * np.exp(x.data) * (1 + x.data))
+    y.backward()
+    with pytest.raises(RuntimeError, match="freed"):
+        y.backward()
+
+
+def test_create_graph_retains_unless_told_otherwise():
+    x = scalar(2.0)
+    y = x**3
+    grad(y, x, create_graph=True)
+    (g,) = grad(y, x, create_graph=True, retain_graph=False)
+    with pytest.raises(RuntimeError, match="freed"):
+        y.backward()
+    assert g.data == 12
+
+
+def test_a_shared_part_that_was_freed_is_noticed_and_nothing_is_added():
+    x, w = scalar(2.0), scalar(3.0)
+    shared = x * x
+    first, second = shared * 2, shared * w + w
+    first.backward()
+    assert x.grad.data == 8
+    with pytest.raises(RuntimeError, match="freed"):
+        second.backward()
+    assert x.grad.data == 8 and w.grad is None
+
+
+def test_the_graph_above_a_freed_part_can_be_walked_where_it_is_whole():
+    x, w = scalar(2.0), scalar(3.0)
+    shared = x * x
+    shared.backward()
+    (gw,) = grad(shared * w, w)
+    assert gw.data == 4
+
+
+def test_computing_anew_is_the_other_remedy():
+    x = scalar(2.0)
+    for k in range(1, 3):
+        (x * x).backward()
+        assert x.grad.data == 4 * k
+
+
+def test_memory_is_freed_while_walking():
+    x = vector(1.0, 2.0)
+    alive_at_the_start = []
+    references = []
+
+    def look(gradient):
+        alive_at_the_start.append([reference() is not None for reference in references])
+
+    first = x * 2
+    first.register_hook(look)
+    y = first
+    for _ in range(5):
+        y = nbgrad.exp(y * 0.1)
+        references.append(weakref.ref(y))
+    y = y.sum()
+    gc.disable()
+    try:
+        assert all(reference() is not None for reference in references)
+        y.backward()
+        assert alive_at_the_start == [[False] * 5]
+        assert y.creator is not None and y.creator.inputs is None
+    finally:
+        gc.enable()
+
+
+def test_retain_graph_keeps_the_memory():
+    x = vector(1.0, 2.0)
+    y = x * 2
+    reference = weakref.ref(y)
+    z = (y * y).sum()
+    del y
+    z.backward(retain_graph=True)
+    assert reference() is not None
+    z.backward()
+    assert reference() is None
+
+
+BUILDERS = [
+    lambda x: (x * x).sum(),
+    lambda x: nbgrad.exp(x.reshape(2, 1) @ x.reshape(1, 2)).mean(),
+    lambda x: nbgrad.cat([x, x[:1]]).max(),
+    lambda x: nbgrad.logsumexp(x, 0) + x.prod() + nbgrad.softmax(x, 0)[0],
+    lambda x: Note("n", [])(x).sum(),
+]
+
+
+@pytest.mark.parametrize("build_graph", BUILDERS)
+@pytest.mark.parametrize("walk", ["none", "backward", "grad", "retained", "error"])
+def test_graphs_have_no_reference_cycles(build_graph, walk):
+    build_graph(vector(1.0, 2.0)).backward()  # compiling leaves garbage behind that holds its arguments
+    gc.collect()
+    gc.disable()
+    try:
+        x = vector(1.0, 2.0)
+        inner = x * 3.0
+        y = build_graph(inner)
+        references = [weakref.ref(v) for v in (x, inner, y, inner.creator, y.creator)]
+        if walk == "backward":
+            y.backward()
+        elif walk == "retained":
+            y.backward(retain_graph=True)
+        elif walk == "grad":
+            grad(y, x)
+        elif walk == "error":
+            with pytest.raises(ValueError, match="gradient has shape"):
+                y.backward(np.ones(7))
+        del x, inner, y
+        assert all(reference() is None for reference in references)
+    finally:
+        gc.enable()
+
+
+def test_a_hook_does_not_keep_the_graph():
+    gc.collect()
+    gc.disable()
+    try:
+        x = vector(1.0, 2.0)
+        y = x * 2
+        y.register_hook(lambda g: None)
+        y.retain_grad()
+        x.register_hook(lambda g: None)
+        references = [weakref.ref(x), weakref.ref(y), weakref.ref(y.creator)]
+        del x, y
+        assert all(reference() is None for reference in references)
+    finally:
+        gc.enable()
+
+
+# ---- a million operations -------------------------------------------------------------------------------------------
+
+CHAIN = """
+import numpy as np, nbgrad
+n = 1_000_000
+x = nbgrad.Variable(np.array(1.0))
+y = x
+for _ in range(n):
+    y = y * 1.000001
+"""
+
+
+def test_a_million_operations_forward_and_destroyed():
+    printed = run_python(CHAIN + "print(y.generation)\ndel y\nprint('gone')")
+    assert printed == "1000000\ngone\n"
+
+
+def test_a_million_operations_backward():
+    printed = run_python(CHAIN + "y.backward()\nprint(np.isclose(x.grad.data, 1.000001**n), y.creator.inputs)")
+    assert printed == "True None\n"
+
+
+def test_a_million_operations_backward_retained_and_destroyed():
+    printed = run_python(
+        CHAIN + "y.backward(retain_graph=True)\nprint(np.isclose(x.grad.data, 1.000001**n))\ndel y\nprint('gone')"
+    )
+    assert printed == "True\ngone\n"
+
+
+def test_long_chains_recorded_to_targets_and_of_users_functions():
+    printed = run_python("""
+import numpy as np, nbgrad
+class Keep(nbgrad.Function):
+    def forward(self, x):
+        return x + 0.0
+    def backward(self, gy):
+        return gy
+x = nbgrad.Variable(np.array(1.0))
+def chain(step, n):
+    y = x
+    for _ in range(n):
+        y = step(y)
+    return y
+y = chain(lambda y: y * 1.00001, 100_000)
+(g,) = nbgrad.autograd.grad(y, x, create_graph=True)
+print(np.isclose(g.data, 1.00001**100_000))
+(g2,) = nbgrad.autograd.grad(g * x, x)
+print(np.isclose(g2.data, 1.00001**100_000))
+del y, g, g2
+y = chain(lambda y: Keep()(y), 100_000)
+y.backward(inputs=[x])
+print(x.grad.data)
+y = chain(lambda y: Keep()(y), 100_000)
+del y
+y = chain(lambda y: nbgrad.tanh(y + x).reshape(1)[0], 50_000)
+y.backward()
+del y
+y = chain(lambda y: y.sum(), 100_000)
+del y
+print('gone')
+""")
+    assert printed == "True\nTrue\n1.0\ngone\n"
+
+
+def test_a_million_operations_take_at_most_a_kilobyte_each():
+    printed = run_python("""
+import tracemalloc
+import numpy as np, nbgrad
+x = nbgrad.Variable(np.array(1.0))
+(x * 1.000001).backward()
+x.cleargrad()
+n = 1_000_000
+tracemalloc.start()
+y = x
+for _ in range(n):
+    y = y * 1.000001
+y.backward()
+print(tracemalloc.get_traced_memory()[1] / n)
+""")
+    assert 100 < float(printed) <= 1024
+
+
+# ---- create_graph ---------------------------------------------------------------------------------------------------
+
+CLOSED_FORMS = [
+    ("x**4", lambda x: x**4, [lambda x: 4 * x**3, lambda x: 12 * x**2, lambda x: 24 * x]),
+    ("sin", nbgrad.sin, [np.cos, lambda x: -np.sin(x), lambda x: -np.cos(x)]),
+    ("exp(2x)", lambda x: nbgrad.exp(2 * x), [lambda x, k=k: 2**k * np.exp(2 * x) for k in (1, 2, 3)]),
+    ("1/x", lambda x: 1 / x, [lambda x: -1 / x**2, lambda x: 2 / x**3, lambda x: -6 / x**4]),
+    ("log", nbgrad.log, [lambda x: 1 / x, lambda x: -1 / x**2, lambda x: 2 / x**3]),
+    ("x*exp(x)", lambda x: x * nbgrad.exp(x), [lambda x, k=k: (x + k) * np.exp(x) for k in (1, 2, 3)]),
+]
+
+
+@pytest.mark.parametrize(("name", "function", "derivatives"), CLOSED_FORMS, ids=[c[0] for c in CLOSED_FORMS])
+@pytest.mark.parametrize("way", ["grad", "backward"])
+def test_derivatives_to_third_order_have_their_closed_forms(name, function, derivatives, way):
+    x = vector(0.7, 1.3, 2.1)
+    value = function(x)
+    for closed_form in derivatives:
+        if way == "grad":
+            (value,) = grad(value.sum(), x, create_graph=True)
+        else:
+            x.cleargrad()
+            value.sum().backward(create_graph=True)
+            value = x.grad
+            assert value.requires_grad
+        np.testing.assert_allclose(value.data, closed_form(x.data), rtol=1e-11)
+
+
+def test_mixed_third_derivatives_agree_with_torch():
+    torch = peer("torch")
+    a, b = np.array([0.5, -1.2, 0.3]), np.array([[1.0], [0.4]])
+
+    def third(library, x, y, differentiate):
+        value = (library.tanh(x * y) * library.exp(x) + x * x * y).sum()
+        (gx,) = differentiate(value, x, create_graph=True)
+        (gxy,) = differentiate((gx * gx).sum(), y, create_graph=True)
+        return differentiate((gxy * y).sum(), [x, y])
+
+    mine = third(nbgrad, Variable(a), Variable(b), grad)
+    expected = third(
+        torch, torch.tensor(a, requires_grad=True), torch.tensor(b, requires_grad=True), torch.autograd.grad
+    )
+    for g, p in zip(mine, expected, strict=True):
+        np.testing.assert_allclose(g.data, p.numpy(), rtol=1e-9)
+
+
+def test_recorded_gradients_accumulate():
+    x = scalar(2.0)
+    (x**3).backward(create_graph=True)
+    (x**2).backward(create_graph=True)
+    assert x.grad.data == 12 + 4
+    (second,) = grad(x.grad, x)
+    assert second.data == 12 + 2
+
+
+def test_a_gradient_penalty_agrees_with_torch():
+    torch = peer("torch")
+    weights, points = np.random.default_rng(0).normal(size=(3, 2)), np.random.default_rng(1).normal(size=(4, 3))
+
+    w, x = Variable(weights), Variable(points)
+    y = nbgrad.tanh(x @ w).sum()
+    y.backward(create_graph=True)
+    gx = x.grad
+    x.cleargrad()
+    w.cleargrad()
+    ((gx * gx).sum() + y).backward()
+
+    tw, tx = torch.tensor(weights, requires_grad=True), torch.tensor(points, requires_grad=True)
+    ty = torch.tanh(tx @ tw).sum()
+    (tgx,) = torch.autograd.grad(ty, tx, create_graph=True)
+    ((tgx * tgx).sum() + ty).backward()
+    np.testing.assert_allclose(w.grad.data, tw.grad.numpy(), rtol=1e-11)
+    np.testing.assert_allclose(x.grad.data, tx.grad.numpy(), rtol=1e-11)
+
+
+# ---- dtypes and broadcasting ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("create_graph", [False, True])
+@pytest.mark.parametrize("operation", [lambda a, b: a * b, lambda a, b: a + b, lambda a, b: b / a, lambda a, b: a - b])
+def test_a_gradient_has_its_inputs_dtype(operation, create_graph):
+    torch = peer("torch")
+    single, double = np.array([1.5, 2.0, 3.0], np.float32), np.array([0.5, 1.0, 4.0])
+    a, b = Variable(single), Variable(double)
+    y = operation(a, b)
+    assert y.dtype == np.float64
+    (y * y + a).sum().backward(create_graph=create_graph)
+    ta, tb = torch.tensor(single, requires_grad=True), torch.tensor(double, requires_grad=True)
+    ty = operation(ta, tb)
+    (ty * ty + ta).sum().backward()
+    assert a.grad.dtype == np.float32 and b.grad.dtype == np.float64
+    np.testing.assert_allclose(a.grad.data, ta.grad.numpy(), rtol=1e-6)
+    np.testing.assert_allclose(b.grad.data, tb.grad.numpy(), rtol=1e-6)
+
+
+def test_dtypes_through_matmul_and_cat_and_astype():
+    a, b = Variable(np.ones((2, 2), np.float32)), Variable(np.ones((2, 2)))
+    (a @ b).sum().backward()
+    nbgrad.cat([a, b]).sum().backward()
+    (a.astype(np.float64) * b).sum().backward()
+    nbgrad.where(a.detach() > 0, a, b).sum().backward()
+    assert a.grad.dtype == np.float32 and b.grad.dtype == np.float64
+    np.testing.assert_array_equal(a.grad.data, np.full((2, 2), 5.0))
+    np.testing.assert_array_equal(b.grad.data, np.full((2, 2), 4.0))
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        ((), (3,)),
+        ((1,), (3,)),
+        ((3,), (2, 3)),
+        ((1, 3), (2, 3)),
+        ((2, 1), (2, 3)),
+        ((2, 1), (1, 3)),
+        ((1, 1, 1), (2, 3)),
+        ((1, 2, 3), (2, 3)),
+        ((1, 1), ()),
+        ((4, 1, 3), (2, 1)),
+        ((1,), (1, 1)),
+        ((), ()),
+    ],
+)
+def test_broadcasting_is_undone(first, second):
+    torch = peer("torch")
+    random = np.random.default_rng(0)
+    arrays = random.uniform(0.5, 2, first), random.uniform(0.5, 2, second)
+    for single in (False, True):  # float32 beside float64: half the bytes may hide another shape
+        pair = (arrays[0].astype(np.float32), arrays[1]) if single else arrays
+        mine = [Variable(array) for array in pair]
+        peers = [torch.tensor(array, requires_grad=True) for array in pair]
+        for a, b in (mine, peers):
+            (a * b + a / b).sum().backward()
+        recorded = [Variable(array) for array in pair]
+        a, b = recorded
+        (a * b + a / b).sum().backward(create_graph=True)
+        for x, r, p in zip(mine, recorded, peers, strict=True):
+            assert x.grad.shape == r.grad.shape == x.shape and x.grad.dtype == r.grad.dtype == x.dtype
+            np.testing.assert_allclose(x.grad.data, p.grad.numpy(), rtol=1e-6 if single else 1e-12)
+            np.testing.assert_allclose(r.grad.data, p.grad.numpy(), rtol=1e-6 if single else 1e-12)
+
+
+@pytest.mark.parametrize("create_graph", [False, True])
+@pytest.mark.parametrize(
+    ("first", "second"), [((1, 0), (3, 0)), ((0,), (2, 0)), ((1,), (0,)), ((2, 1, 0), (0,)), ((0, 1), (0, 4))]
+)
+def test_broadcasting_of_empty_arrays_is_undone(first, second, create_graph):
+    a, b = Variable(np.ones(first)), Variable(np.ones(second))
+    (a * b + b).sum().backward(create_graph=create_graph)
+    assert a.grad.shape == first and b.grad.shape == second
+    np.testing.assert_array_equal(a.grad.data, np.zeros(first))
+
+
+def test_empty_arrays_keep_their_dtype():
+    a, b = Variable(np.ones(0, np.float32)), Variable(np.ones(0))
+    (a * b).sum().backward()
+    assert a.grad.dtype == np.float32 and b.grad.dtype == np.float64
+
+
+# ---- hooks and retain_grad ------------------------------------------------------------------------------------------
+
+
+def test_a_hook_on_a_leaf_sees_the_whole_gradient_once():
+    x = scalar(2.0)
+    seen = []
+    x.register_hook(lambda g: seen.append(g.item()))
+    (x * x + x).backward()
+    assert seen == [5.0] and x.grad.data == 5
+    grad(x * 3, x)
+    assert seen == [5.0, 3.0]
+
+
+def test_a_hook_replaces_the_gradient():
+    x, w = scalar(2.0), scalar(3.0)
+    y = x * w
+    x.register_hook(lambda g: g * 10)
+    y.register_hook(lambda g: g + 1)
+    (y * 4).backward()
+    assert w.grad.data == 5 * 2 and x.grad.data == 5 * 3 * 10
+
+
+def test_hooks_run_in_order_and_can_be_removed():
+    x = scalar(1.0)
+    first = x.register_hook(lambda g: g + 1)
+    x.register_hook(lambda g: g * 10)
+    (x * 1.0).backward()
+    assert x.grad.data == 20
+    x.cleargrad()
+    assert first() is None
+    (x * 1.0).backward()
+    assert x.grad.data == 10
+
+
+def test_removing_a_hook_twice_leaves_others_alone():
+    x = scalar(1.0)
+    remove = x.register_hook(lambda g: g * 2)
+    remove()
+    x.register_hook(lambda g: g * 10)
+    remove()
+    (x * 1.0).backward()
+    assert x.grad.data == 10
+
+
+def test_hooks_and_kept_gradients_agree_with_torch():
+    torch = peer("torch")
+
+    def program(library, x):
+        seen = []
+        y = library.tanh(x)
+        y.register_hook(lambda g: g * 2)
+        y.retain_grad()
+        z = y * y
+        z.retain_grad()
+        z.register_hook(lambda g: seen.append(g.tolist()))
+        x.register_hook(lambda g: g - 1)
+        for _ in range(2):
+            (z + y).sum().backward(retain_graph=True)
+        return [x.grad.tolist(), y.grad.tolist(), z.grad.tolist(), *seen]
+
+    mine = program(nbgrad, vector(0.5, -1.0))
+    expected = program(torch, torch.tensor([0.5, -1.0], dtype=torch.float64, requires_grad=True))
+    np.testing.assert_allclose(mine, expected, rtol=1e-12)
+
+
+def test_hooks_under_create_graph_are_part_of_the_graph():
+    x = scalar(2.0)
+    y = x * x
+    y.register_hook(lambda g: g * x)
+    (g,) = grad(y * 3, x, create_graph=True)
+    assert g.data == 3 * 2 * 2 * 2
+    (gg,) = grad(g, x)
+    assert gg.data == 12 * 2
+
+
+def test_a_hook_on_a_variable_nobody_else_holds():
+    x = scalar(2.0)
+
+    def inner():
+        h = x * 3
+        h.register_hook(lambda g: g * 10)
+        return h * 2
+
+    inner().backward()
+    assert x.grad.data == 60
+
+
+@pytest.mark.parametrize("result", [1.0, np.ones(2), nbgrad.ones(3), nbgrad.ones(2).astype(np.float32), "text"])
+def test_what_a_hook_may_not_return(result):
+    x = vector(1.0, 2.0)
+    y = x * 2
+    for v in (x, y):
+        remove = v.register_hook(lambda g: result)
+        with pytest.raises(TypeError, match=r"a hook returned .*None or a Variable of shape \(2,\) and dtype float64"):
+            y.sum().backward(retain_graph=True)
+        assert x.grad is None
+        remove()
+    y.sum().backward()
+    np.testing.assert_array_equal(x.grad.data, [2, 2])
+
+
+def test_a_hook_that_fails_leaves_all_gradients_as_they_were():
+    def fail(g):
+        raise LookupError("in a hook")
+
+    for failing in (0, 1, 2):
+        xs = [scalar(1.0), scalar(2.0), scalar(3.0)]
+        xs[failing].register_hook(fail)
+        with pytest.raises(LookupError, match="in a hook"):
+            (xs[0] * xs[1] * xs[2]).backward()
+        assert all(x.grad is None for x in xs)
+
+
+def test_retain_grad():
+    x = scalar(3.0)
+    y = x * x
+    y.retain_grad()
+    z = y * 2
+    z.backward(retain_graph=True)
+    assert y.grad.data == 2 and z.grad is None
+    z.backward()
+    assert y.grad.data == 4
+    x.retain_grad()
+    (x * 1.0).backward()
+    assert x.grad.data == 12 + 12 + 1
+
+
+# ---- inputs= --------------------------------------------------------------------------------------------------------
+
+
+def test_inputs_limits_what_is_filled():
+    x, w, b = scalar(2.0), scalar(3.0), scalar(5.0)
+    y = x * w + b
+    y.backward(inputs=[w])
+    assert x.grad is None and b.grad is None and w.grad.data == 2
+    (x * w + b).backward(inputs=x)
+    assert x.grad.data == 3 and w.grad.data == 2
+
+
+def test_inputs_limits_what_is_walked():
+    log = []
+    x, w = scalar(2.0), scalar(3.0)
+    aside = Note("aside", log)(Note("aside too", log)(x))
+    on_the_way = Note("on the way", log)(w)
+    (aside * on_the_way).backward(inputs=[w])
+    assert log == ["on the way"] and w.grad.data == 2
+
+
+def test_inputs_may_be_computed_variables():
+    x = scalar(2.0)
+    y = x * x
+    z = y * y
+    z.backward(inputs=[y, x], retain_graph=True)
+    assert y.grad.data == 8 and x.grad.data == 32
+    z.backward(inputs=[y])
+    assert y.grad.data == 16 and x.grad.data == 32
+
+
+def test_inputs_behind_each_other_and_used_otherwise_agree_with_torch():
+    torch = peer("torch")
+
+    def program(library, x, differentiate):
+        a = x * x
+        b = library.tanh(a)
+        c = a * b + x
+        return [g.item() for g in differentiate(c * b, [a, x, b, c])]
+
+    mine = program(nbgrad, scalar(0.7), grad)
+    expected = program(torch, torch.tensor(0.7, dtype=torch.float64, requires_grad=True), torch.autograd.grad)
+    np.testing.assert_allclose(mine, expected, rtol=1e-13)
+
+
+def test_bad_inputs():
+    x = scalar(2.0)
+    y = x * x
+    with pytest.raises(ValueError, match="inputs is empty"):
+        y.backward(inputs=[])
+    with pytest.raises(TypeError, match="input 1 is a ndarray"):
+        y.backward(inputs=[x, np.ones(1)])
+    with pytest.raises(TypeError, match="input 0 has dtype int64, which has no gradients"):
+        y.backward(inputs=[nbgrad.tensor([1])])
+    with pytest.raises(RuntimeError, match="input 0 does not require a gradient"):
+        y.backward(inputs=[nbgrad.tensor(1.0)])
+    y.backward()
+    assert x.grad.data == 4
+
+
+# ---- what is refused ------------------------------------------------------------------------------------------------
+
+
+def test_an_output_that_is_no_scalar_needs_a_cotangent():
+    x = vector(1.0, 2.0)
+    y = x * x
+    with pytest.raises(RuntimeError, match=r"shape \(2,\) has no single gradient: reduce it first \(y\.sum\(\)\)"):
+        y.backward()
+    with pytest.raises(RuntimeError, match="has no single gradient"):
+        grad(y, x)
+    with pytest.raises(RuntimeError, match="has no single gradient"):
+        Variable(np.zeros(0)).backward()
+    y.backward(np.array([1.0, 10.0]))
+    np.testing.assert_array_equal(x.grad.data, [2, 40])
+
+
+@pytest.mark.parametrize("create_graph", [False, True])
+@pytest.mark.parametrize(
+    ("gradient", "kind", "message"),
+    [
+        (np.ones(3), ValueError, r"gradient has shape \(3,\), the output \(2,\)"),
+        (np.ones((1, 2)), ValueError, r"gradient has shape \(1, 2\)"),
+        (np.ones(1), ValueError, r"gradient has shape \(1,\)"),
+        (1.0, ValueError, r"gradient has shape \(\)"),
+        (np.ones(2, np.float32), TypeError, r"dtype float32, the output float64: convert it with astype\(float64\)"),
+        (np.ones(2, np.int64), TypeError, "dtype int64"),
+        (np.ones(2, bool), TypeError, "dtype bool"),
+        (np.ones(2, complex), TypeError, "dtype complex128"),
+        (nbgrad.ones(2).astype(np.float32), TypeError, "dtype float32"),
+        (nbgrad.ones(3), ValueError, r"shape \(3,\)"),
+        (["a", "b"], TypeError, "dtype <U1"),
+    ],
+)
+def test_wrong_cotangents_are_named_and_nothing_is_lost(gradient, kind, message, create_graph):
+    x = vector(1.0, 2.0)
+    y = x * x
+    with pytest.raises(kind, match=message):
+        y.backward(gradient, create_graph=create_graph)
+    with pytest.raises(kind, match=message):
+        grad(y, x, [gradient], create_graph=create_graph)
+    assert x.grad is None
+    y.backward(np.ones(2))
+    np.testing.assert_array_equal(x.grad.data, [2, 4])
+
+
+@pytest.mark.parametrize("gradient", [3, 3.0, np.array(3.0), np.float64(3.0), nbgrad.tensor(3.0)])
+def test_cotangents_of_scalars(gradient):
+    x = scalar(2.0)
+    (x * x).backward(gradient)
+    assert x.grad.data == 12
+    y = vector(2.0)
+    (y * y).backward(gradient)
+    np.testing.assert_array_equal(y.grad.data, [12.0])
+
+
+def test_a_list_as_the_cotangent():
+    x = vector(1.0, 2.0)
+    (x * 2).backward([1.0, 2.0])
+    np.testing.assert_array_equal(x.grad.data, [2, 4])
+
+
+@pytest.mark.parametrize(
+    "output",
+    [
+        nbgrad.tensor(1.0),
+        nbgrad.tensor(1),
+        nbgrad.tensor(1.0) * 2,
+        Variable(np.array(2.0)) > 1,
+        Variable(np.array("text")),
+        Variable(np.array(2.0)).detach(),
+        Variable(np.array(2.5)).astype(np.int64),
+    ],
+)
+def test_nothing_to_differentiate(output):
+    with pytest.raises(RuntimeError, match="nothing to differentiate"):
+        output.backward()
+    with pytest.raises(RuntimeError, match="nothing to differentiate"):
+        grad(output, scalar(1.0))
+
+
+def test_nothing_to_differentiate_under_no_grad():
+    x = scalar(2.0)
+    with nbgrad.no_grad():
+        y = x * x
+    with pytest.raises(RuntimeError, match=r"nothing to differentiate.*no_grad\(\)"):
+        y.backward()
+
+
+def test_operations_that_fail_leave_the_graph_usable():
+    x = vector(1.0, 2.0)
+    y = x * x
+    for fail in (lambda: y + vector(1.0, 2.0, 3.0), lambda: y @ vector(1.0), lambda: y[5], lambda: y.reshape(3)):
+        with pytest.raises((ValueError, IndexError)):
+            fail()
+    y.sum().backward()
+    np.testing.assert_array_equal(x.grad.data, [2, 4])
+
+
+# ---- threads --------------------------------------------------------------------------------------------------------
+
+
+def test_threads_walk_graphs_of_their_own_and_a_shared_leaf():
+    shared = vector(0.5, 1.5)
+    results, errors = {}, []
+
+    def work(number):
+        try:
+            for _ in range(20):
+                x = vector(0.1 * number, 0.2)
+                y = x
+                for _ in range(30):
+                    y = nbgrad.tanh(y * shared + x)
+                y.register_hook(lambda g: None)
+                results.setdefault(number, []).append([g.data.copy() for g in grad(y.sum(), [x, shared])])
+        except Exception as error:
+            errors.append(error)
+
+    threads = [threading.Thread(target=work, args=(number,)) for number in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert errors == []
+    for number in range(4):
+        expected = results[number][0]
+        assert np.isfinite(expected).all() and np.any(expected)
+        for found in results[number]:
+            np.testing.assert_array_equal(found, expected)
+    np.testing.assert_raises(AssertionError, np.testing.assert_array_equal, results[0][0], results[3][0])
