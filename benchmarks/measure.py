@@ -20,8 +20,8 @@ T = TypeVar("T")
 SAMPLE = 0.02
 #: Seconds between samples: worker threads of the library before spin this long before they sleep.
 PAUSE = 0.025
-#: Microseconds to call a compiled ufunc on a few elements, without a graph or anything else around it.
-KERNEL_CALL = 0.25
+#: Microseconds to call a compiled kernel on a few elements, without a graph or anything else around it.
+KERNEL_CALL = 0.1
 
 
 def progress(items: Iterable[T], title: str) -> Iterator[T]:

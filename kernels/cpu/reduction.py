@@ -43,7 +43,7 @@ def _kernel(reduction: Reduction, columns: bool) -> np.ufunc:
     def compile_loop(codes: ufunc.Types) -> tuple[int, int]:
         text = source(reduction, np.dtype(codes[0]).name, np.dtype(codes[-1]).name, columns)
         name = f"{reduction.name}-{'block' if columns else 'row'}-{''.join(codes)}"
-        return codegen.address(name, text), threads.SHARE_ABOVE
+        return codegen.address(name, text), threads.SHARE_ABOVE // (10 if "math." in text else 1)
 
     return ufunc.make(reduction.name, list(_types(reduction)), 1, compile_loop, signature)
 
@@ -151,47 +151,48 @@ def _rows(writer: _Writer, depth: int, reduction: Reduction, number: str, result
     put(depth, "qo = b * bo + j * no")
     for s, stage in enumerate(reduction.stages):
         identity = _identity_text(stage.identity, wide)
+        tests = [f"k{i} == 1" for i in range(reduction.arity)] + (["ko == 1"] if stage.kept else [])
+
+        def accumulate(inner: int, index: str, lane: str, s: int = s, contiguous: bool = False) -> None:
+            load = [f"x{i} = p{i}[q{i} + {index} {'' if contiguous else f'* k{i}'}]" for i in range(reduction.arity)]
+            kept = ["oi = qo + " + index + ("" if contiguous else " * ko")] if reduction.stages[s].kept else []
+            put(inner, *load, *kept, *_combined(reduction, s, number, wide, f"lanes{s}[{lane}]"))
+
+        # a short line is over before the lanes would be filled and folded
+        put(depth, f"if k < {_LANES}:", f"    lanes{s}[0] = {identity}", "    for i in range(k):")
+        accumulate(depth + 2, "i", "0")
+        put(depth + 1, f"w{s} = lanes{s}[0]")
+        put(depth, "else:")
         put(
-            depth,
+            depth + 1,
             f"for lane in range({_LANES}):",
             f"    lanes{s}[lane] = {identity}",
             f"    totals{s}[lane] = {identity}",
+            f"whole = k // {_LANES} * {_LANES}",
+            f"for block in range(0, whole, {_LANES * _ROWS}):",
+            f"    stop = min(block + {_LANES * _ROWS}, whole)",
         )
-
-        def accumulate(inner: int, index: str, s: int = s, stage: object = stage, contiguous: bool = False) -> None:
-            load = [f"x{i} = p{i}[q{i} + {index} {'' if contiguous else f'* k{i}'}]" for i in range(reduction.arity)]
-            kept = ["oi = qo + " + index + ("" if contiguous else " * ko")] if reduction.stages[s].kept else []
-            put(inner, *load, *kept, *_combined(reduction, s, number, wide, f"lanes{s}[lane]"))
-
-        tests = [f"k{i} == 1" for i in range(reduction.arity)] + (["ko == 1"] if stage.kept else [])
-        put(depth, f"whole = k // {_LANES} * {_LANES}", f"for block in range(0, whole, {_LANES * _ROWS}):")
-        put(depth + 1, f"stop = min(block + {_LANES * _ROWS}, whole)")
-        put(
-            depth + 1,
-            f"if {' and '.join(tests)}:",
-            f"    for i in range(block, stop, {_LANES}):",
-            f"        for lane in range({_LANES}):",
-        )
-        accumulate(depth + 4, "i + lane", contiguous=True)
-        put(depth + 1, "else:", f"    for i in range(block, stop, {_LANES}):", f"        for lane in range({_LANES}):")
-        accumulate(depth + 4, "(i + lane)")
+        for head, contiguous in ((f"if {' and '.join(tests)}:", True), ("else:", False)):
+            put(depth + 2, head, f"    for i in range(block, stop, {_LANES}):", f"        for lane in range({_LANES}):")
+            accumulate(depth + 5, "(i + lane)", "lane", contiguous=contiguous)
+        put(depth + 2, f"for lane in range({_LANES}):")
+        _flush(writer, depth + 3, stage, s, wide, identity)
+        put(depth + 1, "for lane in range(k - whole):")
+        accumulate(depth + 2, "(whole + lane)", "lane")
         put(depth + 1, f"for lane in range({_LANES}):")
         _flush(writer, depth + 2, stage, s, wide, identity)
-        put(depth, "for lane in range(k - whole):")
-        accumulate(depth + 1, "(whole + lane)")
-        put(depth, f"for lane in range({_LANES}):")
-        _flush(writer, depth + 1, stage, s, wide, identity)
-        put(depth, f"half = {_LANES // 2}", "while half > 0:", "    for lane in range(half):")
+        put(depth + 1, f"half = {_LANES // 2}", "while half > 0:", "    for lane in range(half):")
         steps, (combined,) = write([stage.combine.expression], wide, {0: "old", 1: "new"})
-        fold = [
+        put(
+            depth + 3,
             f"old = totals{s}[lane]",
             f"new = totals{s}[lane + half]",
             *steps,
             f"totals{s}[lane] = {wide}({combined})",
-        ]
-        put(depth + 2, *fold)
-        put(depth + 1, "half //= 2")
-        put(depth, f"w{s} = totals{s}[0]", f"r{s} = {number}(w{s})")
+        )
+        put(depth + 2, "half //= 2")
+        put(depth + 1, f"w{s} = totals{s}[0]")
+        put(depth, f"r{s} = {number}(w{s})")
     _results(writer, depth, reduction, number, result, wide, "qo", "k")
 
 

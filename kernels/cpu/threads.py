@@ -19,8 +19,9 @@ from .. import failures
 if TYPE_CHECKING:
     from concurrent.futures import ThreadPoolExecutor
 
-#: Below this many elements times operations, waking a thread costs more than it saves (measured: 30 us a wake).
-SHARE_ABOVE = 400_000
+#: The elements times operations above which a loop is shared. Measured with two threads: the second costs 35 to 100 us,
+#: additions and multiplications break even between 1e6 (float64) and 3e6 (float32), a scalar exp at 1e5.
+SHARE_ABOVE = 1_500_000
 #: A threshold that no loop reaches.
 NEVER = 2**62
 _PIECE = 1024  # pieces begin at multiples of this, so that they share no cache line

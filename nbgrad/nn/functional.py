@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 
 from ..ops.elementwise import bce_with_logits, mul, neg, relu, sigmoid, softplus, squared_error, tanh
-from ..ops.indexing import getitem
+from ..ops.indexing import GetItem, Index
 from ..ops.linalg import matmul
 from ..ops.reduction import log_softmax, mean, softmax, sum
-from ..ops.shape import t
+from ..ops.shape import reshape, t
 from ..variable import Variable
 
 __all__ = [
@@ -94,11 +94,14 @@ def nll_loss(input: Any, target: Any, reduction: str = "mean") -> Any:
         )
     if labels.dtype.kind not in "iu":
         raise TypeError(f"nll_loss: classes have dtype {labels.dtype}: they must be whole numbers")
-    if labels.size and not (labels.min() >= 0 and labels.max() < input.shape[1]):
+    # seen as unsigned, a negative number is too large as well
+    if labels.size and labels.astype(np.uint64).max() >= input.shape[1]:
         raise IndexError(
             f"nll_loss: classes from {labels.min()} to {labels.max()}, log-probabilities for {input.shape[1]}"
         )
-    picked = getitem(input, (np.arange(labels.size), labels))
+    # by flat positions, which need no broadcasting of row numbers and classes
+    positions = np.arange(labels.size, dtype=np.int64) * input.shape[1] + labels.astype(np.int64)
+    picked = GetItem(Index.of_rows(positions))(reshape(input, input.size))
     return neg(_reduced("nll_loss", picked, reduction))
 
 

@@ -16,7 +16,7 @@ from ..variable import Array, Variable
 class Index:
     """An index as NumPy understands it, made of arrays and numbers only, and looked at once."""
 
-    __slots__ = ("advanced", "key", "masks_only")
+    __slots__ = ("advanced", "checked", "key", "masks_only")
 
     def __init__(self, key: Any) -> None:
         parts = tuple(_part(p) for p in (key if type(key) is tuple else (key,)))
@@ -25,12 +25,20 @@ class Index:
         if not self.advanced and Ellipsis not in parts:
             parts = (*parts, Ellipsis)  # a single element then comes as a 0-d view, and not as a copy
         self.key = parts
+        self.checked = False
 
     def of(self, x: Array) -> Array:
         try:
             return np.asarray(x[self.key])
         except IndexError as error:
             raise IndexError(f"indexing shape {x.shape}: {error}") from None
+
+    @classmethod
+    def of_rows(cls, rows: Array) -> Index:
+        """Give the index for row numbers that are known to be whole, 64 bits wide and within the array."""
+        index = cls.__new__(cls)
+        index.key, index.advanced, index.masks_only, index.checked = (rows,), True, False, True
+        return index
 
     def rows(self, shape: tuple[int, ...]) -> tuple[Array, int] | None:
         """Give the rows picked of an array seen as a table, and the width of a row, for one array of whole numbers.
@@ -40,10 +48,15 @@ class Index:
         if len(self.key) != 1 or self.masks_only:
             return None
         index, count = self.key[0], shape[0]
-        if index.size and not (-count <= index.min() and index.max() < count):
-            raise IndexError(f"indexing shape {shape}: positions from {index.min()} to {index.max()} in {count} rows")
+        if self.checked:
+            return index, math.prod(shape[1:])
+        lowest, highest = (index.min(), index.max()) if index.size else (0, -1)
+        if not (-count <= lowest and highest < count):
+            raise IndexError(f"indexing shape {shape}: positions from {lowest} to {highest} in {count} rows")
         index = index.astype(np.int64, copy=False)
-        return np.where(index < 0, index + count, index), math.prod(shape[1:])
+        if lowest < 0:
+            index = np.where(index < 0, index + count, index)
+        return index, math.prod(shape[1:])
 
     def positions(self, shape: tuple[int, ...]) -> Array:
         """Give the flat positions of the picked elements, at a cost of the result's size and not the array's."""

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 import nbgrad
 from nbgrad.kernels import formula
 from nbgrad.kernels import math as scalar
-from nbgrad.kernels.cpu import elementwise
+from nbgrad.kernels.cpu import elementwise, threads
 from nbgrad.kernels.formula import FLOATING, NUMBER, TRUTH
 from nbgrad.ops.elementwise import OPERATIONS
 
@@ -228,7 +228,7 @@ def test_a_status_from_before_is_not_reported():
 
 # ---- threads --------------------------------------------------------------------------------------------------------
 
-LARGE = 1_000_003
+LARGE = threads.SHARE_ABOVE + 100_003
 
 
 @pytest.mark.usefixtures("any_threads")

@@ -10,10 +10,11 @@ from hypothesis import strategies as st
 import nbgrad
 from nbgrad.kernels import reductions
 from nbgrad.kernels.cpu import reduction as cpu
+from nbgrad.kernels.cpu import threads
 from nbgrad.kernels.cpu.reduce import reduce_array
 
 LENGTHS = [0, 1, 2, 63, 64, 65, 127, 128, 129, 8191, 8192, 8193, 20_000]
-LARGE = 1_000_003
+LARGE = threads.SHARE_ABOVE + 100_003
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ import nbgrad
 from nbgrad.kernels.cpu import threads
 from nbgrad.ops.elementwise import OPERATIONS
 
-LARGE = 1_000_003
+LARGE = threads.SHARE_ABOVE + 100_003
 
 
 @pytest.fixture(autouse=True)
