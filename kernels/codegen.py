@@ -52,8 +52,8 @@ def _stamp() -> tuple[str, ...]:
     assert numba_spec is not None and numba_spec.origin is not None
     # the version without the cost of importing Numba
     numba_version = Path(numba_spec.origin).with_name("_version.py").read_text()
-    support = (Path(__file__).parent / "cpu" / "support.py").read_text()
-    return numba_version, llvmlite.__version__, llvm.get_process_triple(), *target(), support
+    ours = [(Path(__file__).parent / "cpu" / name).read_text() for name in ("support.py", "elementary.py")]
+    return numba_version, llvmlite.__version__, llvm.get_process_triple(), *target(), *ours
 
 
 def _missing_symbols(kernel: CompiledKernel) -> list[str]:
@@ -81,9 +81,9 @@ def _load(kernel: CompiledKernel) -> int:
 
 def _compile(source: str, entry: str, filename: str, options: dict[str, Any]) -> CompiledKernel:
     """Compile the function `entry` of `source` with Numba, to relocatable object code."""
-    from .cpu import support
+    from .cpu import elementary, support
 
-    namespace = dict(support.NAMESPACE)
+    namespace = support.NAMESPACE | elementary.NAMESPACE
     exec(compile(source, filename, "exec"), namespace)
     return support.compile_function(namespace[entry], support.SIGNATURES[entry], options)
 

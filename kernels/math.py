@@ -78,7 +78,7 @@ div = _declare("div", "({0} / {1})", lambda y, a, b: 1 / b, lambda y, a, b: -y /
 neg = _numeric("neg", "(-{0})", lambda y, x: -1)
 positive = _numeric("positive", "{0}", _one)
 sqrt = _declare("sqrt", "math.sqrt({0})", lambda y, x: 0.5 / y)
-log = _declare("log", "math.log({0})", lambda y, x: 1 / x)
+log = _declare("log", "log_{number}({0})", lambda y, x: 1 / x)
 pow: ScalarFunction = _declare(
     "pow",
     "math.pow({0}, {1})",
@@ -105,10 +105,10 @@ sign: ScalarFunction = _numeric("sign", lambda x: where(x > 0, 1, where(x < 0, -
 
 # ---- exponentials and logarithms ------------------------------------------------------------------------------------
 
-exp = _declare("exp", "math.exp({0})", lambda y, x: y)
+exp = _declare("exp", "exp_{number}({0})", lambda y, x: y)
 expm1 = _declare("expm1", "math.expm1({0})", lambda y, x: y + 1)
 exp2 = _declare("exp2", "math.pow({number}(2.0), {0})", lambda y, x: y * math.log(2))
-log1p = _declare("log1p", "math.log1p({0})", lambda y, x: 1 / (1 + x))
+log1p = _declare("log1p", "log1p_{number}({0})", lambda y, x: 1 / (1 + x))
 log2 = _declare("log2", "math.log2({0})", lambda y, x: 1 / (x * math.log(2)))
 log10 = _declare("log10", "math.log10({0})", lambda y, x: 1 / (x * math.log(10)))
 
@@ -128,7 +128,7 @@ atan2 = _declare(
 )
 sinh = _declare("sinh", "math.sinh({0})", lambda y, x: cosh(x))
 cosh: ScalarFunction = _declare("cosh", "math.cosh({0})", lambda y, x: sinh(x))
-tanh = _declare("tanh", "math.tanh({0})", lambda y, x: 1 - y * y)
+tanh = _declare("tanh", "tanh_{number}({0})", lambda y, x: 1 - y * y)
 
 # ---- everything else ------------------------------------------------------------------------------------------------
 

@@ -43,7 +43,7 @@ def _kernel(reduction: Reduction, columns: bool) -> np.ufunc:
     def compile_loop(codes: ufunc.Types) -> tuple[int, int]:
         text = source(reduction, np.dtype(codes[0]).name, np.dtype(codes[-1]).name, columns)
         name = f"{reduction.name}-{'block' if columns else 'row'}-{''.join(codes)}"
-        return codegen.address(name, text), threads.SHARE_ABOVE // (10 if "math." in text else 1)
+        return codegen.address(name, text), threads.SHARE_ABOVE // (3 if "_float" in text else 1)
 
     return ufunc.make(reduction.name, list(_types(reduction)), 1, compile_loop, signature)
 

@@ -192,12 +192,18 @@ def _symbol_of(name: str) -> str | None:
     return None
 
 
-def compile_function(function: Any, signature: Any, options: dict[str, Any]) -> CompiledKernel:
-    """Compile a function with Numba and give its object code."""
+def compile_callback(function: Any, signature: Any, options: dict[str, Any]) -> Any:
+    """Compile a function with Numba to a callback that C can call."""
     # Numba names symbols after the function; a name of its own keeps loops apart once they share a process.
     function.__name__ = function.__qualname__ = f"{function.__name__}_{uuid.uuid4().hex}"
     callback: Any = CFunc(function, (signature.args, signature.return_type), {}, _OPTIONS | options)
     callback.compile()
+    return callback
+
+
+def compile_function(function: Any, signature: Any, options: dict[str, Any]) -> CompiledKernel:
+    """Compile a function with Numba and give its object code."""
+    callback = compile_callback(function, signature, options)
     library = callback._library
     declared = [_symbol_of(f.name) for f in library._final_module.functions if f.is_declaration]
     undefined = tuple(sorted({symbol for symbol in declared if symbol is not None}))

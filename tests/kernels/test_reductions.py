@@ -13,6 +13,7 @@ from nbgrad.kernels.reductions import Reduction
 def evaluate(root, values):
     lines, (result,) = formula.source([root], "float")
     namespace = {"math": math} | {f"x{i}": value for i, value in enumerate(values)}
+    namespace |= {f"{name}_float": getattr(math, name) for name in ("exp", "log")}
     exec("\n".join([*lines, f"result = {result}"]), namespace)
     return namespace["result"]
 
