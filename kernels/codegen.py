@@ -53,7 +53,9 @@ def _stamp() -> tuple[str, ...]:
     # the version without the cost of importing Numba
     numba_version = Path(numba_spec.origin).with_name("_version.py").read_text()
     ours = [(Path(__file__).parent / "cpu" / name).read_text() for name in ("support.py", "elementary.py")]
-    return numba_version, llvmlite.__version__, llvm.get_process_triple(), *target(), *ours
+    options = ("NUMBA_OPT", "NUMBA_DEBUGINFO", "NUMBA_LOOP_VECTORIZE", "NUMBA_SLP_VECTORIZE", "NUMBA_ENABLE_AVX")
+    chosen = " ".join(f"{name}={os.environ[name]}" for name in options if name in os.environ) or "defaults"
+    return numba_version, llvmlite.__version__, llvm.get_process_triple(), *target(), chosen, *ours
 
 
 def _missing_symbols(kernel: CompiledKernel) -> list[str]:
@@ -81,6 +83,8 @@ def _load(kernel: CompiledKernel) -> int:
 
 def _compile(source: str, entry: str, filename: str, options: dict[str, Any]) -> CompiledKernel:
     """Compile the function `entry` of `source` with Numba, to relocatable object code."""
+    if os.environ.get("NUMBA_DISABLE_JIT", "0") != "0":
+        raise RuntimeError("NUMBA_DISABLE_JIT is set, and nbgrad's kernels exist in compiled form only: unset it")
     from .cpu import elementary, support
 
     namespace = support.NAMESPACE | elementary.NAMESPACE
@@ -105,7 +109,6 @@ def address(name: str, source: str, entry: str = "loop", fastmath: tuple[str, ..
             missing = _missing_symbols(kernel)
             if missing:
                 raise RuntimeError(f"kernel {name} needs {missing}, which this process does not have")
-            # every kernel of the process may have the same entry: the key keeps their symbols apart
             cache.write(key, kernel, source)
         _addresses[key] = _load(kernel)
         return _addresses[key]

@@ -7,11 +7,37 @@ beneath it, would never be released there. So a fork first takes the locks, and 
 from __future__ import annotations
 
 import os
-import threading
+import sys
 from typing import Any
 
+_locks: list[Any] = []
+_taken: list[Any] = []
 
-def hold_over_fork(lock: threading.Lock | Any) -> None:
-    """Have every fork of this process acquire a lock before, and release it after in parent and child."""
-    if hasattr(os, "register_at_fork"):
-        os.register_at_fork(before=lock.acquire, after_in_parent=lock.release, after_in_child=lock.release)
+
+def hold_over_fork(lock: Any) -> None:
+    """Have every fork of this process acquire a lock before, and release it after, in parent and child."""
+    _locks.append(lock)
+
+
+def _llvm_lock() -> Any:
+    """Give the lock inside llvmlite, which any thread may take when the garbage collector disposes of something."""
+    ffi = sys.modules.get("llvmlite.binding.ffi")
+    guard = getattr(getattr(ffi, "lib", None), "_lock", None)
+    return getattr(guard, "_lock", None)
+
+
+def _before() -> None:
+    # LLVM's last: whoever holds one of ours may be waiting for it
+    for lock in (*_locks, _llvm_lock()):
+        if lock is not None:
+            lock.acquire()
+            _taken.append(lock)
+
+
+def _after() -> None:
+    while _taken:
+        _taken.pop().release()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(before=_before, after_in_parent=_after, after_in_child=_after)

@@ -14,6 +14,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from .forks import hold_over_fork
 
 if TYPE_CHECKING:
@@ -196,12 +198,14 @@ def constant(value: float | bool) -> Expression:
     """Give the node of a Python number; it takes the dtype of the kernel it ends up in."""
     if isinstance(value, Expression):
         return value
-    if isinstance(value, bool):
-        return _node(None, (), repr(value), TRUTH)
-    try:
-        number = float(value)
-    except (TypeError, ValueError) as error:
-        raise TypeError(f"a formula holds numbers and traced values, not {type(value).__name__}: {value!r}") from error
+    if isinstance(value, bool | np.bool_):
+        return _node(None, (), repr(bool(value)), TRUTH)
+    if not isinstance(value, int | float | np.number):
+        raise TypeError(
+            f"a formula holds numbers and traced values, not {type(value).__name__}: {value!r}; what is to be "
+            "differentiated by, or may change, is an argument of the formula"
+        )
+    number = float(value)
     return _node(None, (), repr(number), NUMBER)
 
 
@@ -375,7 +379,7 @@ def derivative(root: Expression, position: int) -> Expression | None:
         if node.function is None:
             slopes[node] = constant(1) if _is_input(node) and node.payload == position else None
             continue
-        if node.function.name == "where":
+        if node.function is _scalar_functions["where"]:
             # Selecting between slopes, instead of multiplying them by 0 or 1, keeps a NaN or an infinity of the
             # branch not taken out of the result.
             condition, first, second = node.arguments
@@ -427,7 +431,7 @@ def times(first: Expression, second: Expression) -> Expression:
         if value == 0:
             return factor
         function = factor.function
-        if function is not None and function.name == "where" and _is_selection(factor):
+        if function is _scalar_functions["where"] and _is_selection(factor):
             condition, yes, no = factor.arguments
             return apply(function, [condition, times(other, yes), times(other, no)])
     return first * second
@@ -438,7 +442,7 @@ def _is_selection(node: Expression) -> bool:
     stack = [node]
     while stack:
         node = stack.pop()
-        if node.function is not None and node.function.name == "where":
+        if node.function is _scalar_functions["where"]:
             stack.extend(node.arguments[1:])
         elif constant_value(node) is None:
             return False

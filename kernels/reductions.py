@@ -43,13 +43,11 @@ class Reduction:
         arity: int = 1,
         accumulates: bool = True,
         floating: bool = False,
-        partial: Formula | None = None,
     ) -> None:
         self.name, self.arity = name, arity
         TABLE[name] = self
         self.accumulates = accumulates
         self.floating = floating
-        self.partial = partial
         self.stages: list[Stage] = []
         for index, (value, combine) in enumerate(stages):
             expression = trace(value, [NUMBER] * (arity + index))
@@ -80,7 +78,7 @@ def _finite(x: Expression) -> Expression:
     return where(x - x == 0, x, 0)
 
 
-sum = Reduction("sum", [(_identity, add)], partial=lambda y, x: 1)
+sum = Reduction("sum", [(_identity, add)])
 mean = Reduction("mean", [(_identity, add)], finish=lambda x, total, count: total / count, floating=True)
 prod = Reduction("prod", [(_identity, mul)])
 amax = Reduction("amax", [(_identity, maximum)], accumulates=False)

@@ -1,4 +1,4 @@
-"""``python -m nbgrad info`` and ``python -m nbgrad warmup``."""
+"""``python -m nbgrad info``, ``warmup`` and ``clear-cache``."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def info() -> None:
 
 
 def warmup() -> None:
-    """Compile every kernel of the library for float32 and float64 into the cache."""
+    """Compile the float32 and float64 kernels of values and first derivatives into the cache."""
     from .ops import kernel_catalogue
 
     jobs = kernel_catalogue()

@@ -7,6 +7,7 @@ on plain arrays; with ``create_graph`` the same rules run on Variables and are r
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 from heapq import heappop, heappush
 from sys import getrefcount
@@ -18,9 +19,14 @@ from . import hooks, ops
 from .function import DIFFERENTIABLE, Function
 from .grad_mode import set_grad_enabled
 from .hooks import through_hooks
+from .kernels.forks import hold_over_fork
 from .variable import Array, Variable
 
 new = object.__new__
+
+#: Held while gradients are added to `grad`: several threads may walk to the same leaves.
+_writing = threading.Lock()
+hold_over_fork(_writing)
 
 #: The cotangent of a scalar to start from.
 _ONES = {char: np.ones((), char) for char in "fd"}
@@ -73,8 +79,14 @@ def backward(
     if hooks.on_leaves:
         for x in leaves:
             if x._hooks:
-                leaves[x] = through_hooks(x, leaves[x], create_graph)
+                leaves[x] = through_hooks(x._hooks, leaves[x], Variable, create_graph)
     del start, gradient  # whoever still holds an array from here on is somebody else
+    with _writing:
+        _write(leaves, found, create_graph)
+
+
+def _write(leaves: dict[Variable, Any], found: dict[Variable, Any] | None, create_graph: bool) -> None:
+    """Add finished gradients to `grad` of their Variables."""
     while leaves:
         x, gx = leaves.popitem()
         if x._generation < 0:
@@ -106,14 +118,18 @@ def gradients(
     """Give the gradients of `outputs` by `inputs`, None where there is no way from one to the other."""
     _check_targets("grad", inputs)
     starts = [_start("grad", y, gy, create_graph) for y, gy in zip(outputs, grad_outputs, strict=True)]
-    leaves, found = walk(outputs, starts, retain_graph, create_graph, inputs)
+    unused: set[int] = set()
+    leaves, found = walk(outputs, starts, retain_graph, create_graph, inputs, unused)
     results: list[Variable | None] = []
     for x in inputs:
         gx = found.get(x)
+        if gx is None and x not in leaves and id(x) not in unused:  # used, but by Functions that are flat everywhere
+            results.append(_constant(np.zeros(x.data.shape, x.data.dtype)))
+            continue
         if x in leaves:
             gx = leaves[x]
             if x._hooks:
-                gx = through_hooks(x, gx, create_graph)
+                gx = through_hooks(x._hooks, gx, Variable, create_graph)
         # an array may be the caller's own, or go on through the walk, or stand in the results twice
         results.append(gx if gx is None or create_graph else _constant(gx.copy()))
     return results
@@ -206,14 +222,17 @@ def _lonely() -> tuple[int, tuple[int, int, bool]]:
 _ALONE, _NOBODY_ELSE = _lonely()
 
 
-def _leading_to(outputs: Sequence[Variable], targets: Sequence[Variable]) -> set[Function]:
-    """Give the Functions that have one of `targets` among their inputs, or behind them."""
+def _leading_to(outputs: Sequence[Variable], targets: Sequence[Variable], missing: set[int]) -> set[Function]:
+    """Give the Functions that have one of `targets` among their inputs, or behind them.
+
+    The ids of targets that are nowhere are put into `missing`.
+    """
     wanted = {id(x) for x in targets}
     creators = {x.creator for x in targets if x.creator is not None}
     useful: set[Function] = set()
     seen: set[Function] = set()
     freed: Function | None = None
-    missing = wanted - {id(y) for y in outputs}
+    missing |= wanted - {id(y) for y in outputs}
     stack = [(y.creator, False) for y in outputs if y.creator is not None]
     while stack:
         function, done = stack.pop()
@@ -246,16 +265,18 @@ def walk(
     retain_graph: bool | None,
     create_graph: bool,
     targets: Sequence[Variable] | None,
+    unused: set[int] | None = None,
 ) -> tuple[dict[Variable, Any], dict[Variable, Any]]:
     """Walk from `outputs` back; gives the gradients of leaves, and those asked for of computed Variables.
 
-    Gradients are arrays, which may be shared, or Variables with `create_graph`.
+    Gradients are arrays, which may be shared, or Variables with `create_graph`. The ids of targets that no output
+    depends on are put into `unused`.
     """
     if retain_graph is None:
         retain_graph = create_graph
     gate = None
     if targets is not None or hooks.watched_functions.data:
-        gate = _Gate(outputs, targets, create_graph)
+        gate = _Gate(outputs, targets, create_graph, unused)
     if create_graph:
         with set_grad_enabled(True):
             leaves = _walk(outputs, cotangents, retain_graph, True, gate)
@@ -373,9 +394,15 @@ def _put(gys: list[Any], index: int, gy: Any) -> list[Any]:
 class _Gate:
     """What a walk does besides walking: keeping to the way to its targets, capturing, showing gradients to hooks."""
 
-    def __init__(self, outputs: Sequence[Variable], targets: Sequence[Variable] | None, recorded: bool) -> None:
+    def __init__(
+        self,
+        outputs: Sequence[Variable],
+        targets: Sequence[Variable] | None,
+        recorded: bool,
+        unused: set[int] | None,
+    ) -> None:
         self.targets = None if targets is None else set(targets)
-        self.useful = None if targets is None else _leading_to(outputs, targets)
+        self.useful = None if targets is None else _leading_to(outputs, targets, set() if unused is None else unused)
         self.captured: dict[Function, list[Variable]] = {}
         self.recorded = recorded
         self.found: dict[Variable, Any] = {}
@@ -420,18 +447,16 @@ def _fit(gx: Any, data: Array) -> Any:
 
 def _show(function: Function, gy: Any, gate: _Gate) -> Any:
     """Let hooks and retain_grad of a Function's outputs see their gradients."""
-    for reference in hooks.watched_functions[function]:
-        y = reference()
-        if y is None:
-            continue
-        g = gy[y._index] if function.multiple else gy
+    for watcher in hooks.watched_functions[function]:
+        g = gy[watcher.output] if function.multiple else gy
         if g is None:
             continue
-        g = through_hooks(y, g, gate.recorded)
+        g = through_hooks(watcher.hooks, g, Variable, gate.recorded)
         if function.multiple:
-            gy[y._index] = g
+            gy[watcher.output] = g
         else:
             gy = g
-        if y._retains and gate.targets is None:
+        y = watcher.variable()
+        if y is not None and y._retains and gate.targets is None:
             gate.found[y] = g if gate.recorded else g.copy()
     return gy

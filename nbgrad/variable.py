@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .grad_mode import is_grad_enabled
-from .hooks import hook_keys, watch
+from .hooks import Handle, hook_keys, watch
 from .kernels.formula import Operators
 
 if TYPE_CHECKING:
@@ -55,8 +55,9 @@ class Variable(Operators):
     """
 
     # `_generation` is -1 where nothing is recorded, so that one read answers both questions of the hot path: whether
-    # to record, and what generation the result has. The last four are unset until somebody writes them; reading one
-    # then ends in __getattr__, which gives None, and creating a Variable has less to write.
+    # to record, and what generation the result has. `grad`, `name`, `_hooks`, `_index` and `_retains`
+    # are unset until somebody writes them; reading one then ends in __getattr__, which gives None, and creating a
+    # Variable has less to write.
     __slots__ = ("__weakref__", "_generation", "_hooks", "_index", "_retains", "creator", "data", "grad", "name")
 
     data: Array
@@ -74,7 +75,7 @@ class Variable(Operators):
                 f"Variable: {type(data)} is not supported: it holds a numpy.ndarray; "
                 "nbgrad.tensor takes numbers and lists"
             )
-        self.data = data
+        self.data = data if data.dtype.isnative else data.astype(data.dtype.newbyteorder("="))
         self.creator = None
         self._generation = -1
         if name is not None:
@@ -277,20 +278,19 @@ class Variable(Operators):
         self._retains = True
         watch(self)
 
-    def register_hook(self, hook: Callable[[Variable], Variable | None]) -> Callable[[], None]:
+    def register_hook(self, hook: Callable[[Variable], Variable | None]) -> Handle:
         """Call `hook` with this Variable's gradient whenever it is computed; what it returns, if anything, replaces it.
 
-        Gives a function that removes the hook. Raises RuntimeError if no gradient is recorded.
+        Gives a handle whose ``remove()`` removes the hook. Raises RuntimeError if no gradient is recorded.
         """
         if self._generation < 0:
             raise RuntimeError("register_hook: this Variable does not require a gradient")
         if self._hooks is None:
             self._hooks = {}
-        hooks = self._hooks
         key = next(hook_keys)
-        hooks[key] = hook
+        self._hooks[key] = hook
         watch(self)
-        return lambda: hooks.pop(key, None) and None
+        return Handle(self._hooks, key)
 
     def detach(self) -> Variable:
         """Give a Variable on the same memory that records nothing."""

@@ -17,6 +17,8 @@ Array = npt.NDArray[Any]
 #: A flat array longer than this is reduced in pieces of it, and then the pieces; the order of additions thus
 #: depends on the array alone, whatever the number of threads.
 _PIECE = 1 << 15
+#: The blocks of rows that a large matrix is cut into, when its columns are reduced.
+_BLOCKS = 16
 
 
 def reduce_array(name: str, x: Array, axes: tuple[int, ...]) -> Array:
@@ -36,6 +38,8 @@ def reduce_array(name: str, x: Array, axes: tuple[int, ...]) -> Array:
         if last != first:
             x = x.reshape(*x.shape[:first], length)
         return checked(row_kernel(reduction), x, out=...)
+    if x.ndim == 2 and x.size >= 4 * _PIECE and length >= 2 * _BLOCKS and reduction is not reductions.mean:
+        return _reduce_columns(reduction, x)
     if last == first and first == x.ndim - 2:
         return checked(block_kernel(reduction), x, out=...)
     shape = x.shape
@@ -50,13 +54,27 @@ def _reduce_flat(reduction: reductions.Reduction, x: Array) -> Array:
         x = x.reshape(-1) if x.flags.c_contiguous else x.ravel(order="K")
     if x.size < 4 * _PIECE:
         return checked(kernel, x, out=...)
-    if reduction is reductions.mean:
-        return _reduce_flat(reductions.sum, x) / x.dtype.type(x.size)
     whole = x.size // _PIECE * _PIECE
     pieces = checked(kernel, x[:whole].reshape(-1, _PIECE))
     if whole < x.size:
         pieces = np.append(pieces, checked(kernel, x[whole:], out=...))
-    return checked(kernel, pieces, out=...)
+    wide = pieces.astype(np.float64) if pieces.dtype == np.float32 else pieces
+    if reduction is reductions.mean:
+        lengths = np.full(wide.size, _PIECE / x.size)
+        lengths[x.size // _PIECE :] = (x.size - whole) / x.size
+        wide, kernel = wide * lengths, row_kernel(reductions.sum)
+    return np.asarray(checked(kernel, wide, out=...).astype(pieces.dtype))
+
+
+def _reduce_columns(reduction: reductions.Reduction, x: Array) -> Array:
+    """Reduce the columns of a large matrix in blocks of rows, which threads can share, and then the blocks."""
+    kernel = block_kernel(reduction)
+    rows = x.shape[0] // _BLOCKS
+    whole = rows * _BLOCKS
+    blocks = checked(kernel, x[:whole].reshape(_BLOCKS, rows, x.shape[1]))
+    if whole < x.shape[0]:
+        blocks = np.concatenate([blocks, checked(kernel, x[whole:])[None]])
+    return checked(kernel, blocks)
 
 
 def sum_to_shape(x: Array, shape: tuple[int, ...]) -> Array:

@@ -139,10 +139,6 @@ def _combined(reduction: Reduction, s: int, number: str, wide: str, old: str) ->
     return [*lines, *store, f"old = {old}", f"new = {wide}({value})", *steps, f"{old} = {wide}({combined})"]
 
 
-def _load(reduction: Reduction, index: str, column: str) -> list[str]:
-    return [f"x{i} = p{i}[q{i} + ({index}) * k{i} + ({column}) * n{i}]" for i in range(reduction.arity)]
-
-
 def _rows(writer: _Writer, depth: int, reduction: Reduction, number: str, result: str, wide: str) -> None:
     """Reduce one line of k elements in 64 lanes, then fold the lanes."""
     put = writer.put

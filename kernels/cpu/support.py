@@ -170,7 +170,6 @@ NAMESPACE: dict[str, Any] = {
     **{f"{name}_pointer": _pointer_to(scalar) for name, scalar in _SCALARS.items()},
     **{f"{name}_lanes": _lanes_of(scalar) for name, scalar in _SCALARS.items()},
     **{name: getattr(np, name) for name in _SCALARS if name != "bool"},
-    "truth": np.bool_,
 }
 
 

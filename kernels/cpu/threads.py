@@ -121,6 +121,7 @@ class _Job:
         self.helpers = len(starts) - 1
         self.waiting = deque(starts)
         self.running = 0
+        self.error: BaseException | None = None
         self.settled = threading.Condition()
 
     def work(self) -> None:
@@ -133,6 +134,8 @@ class _Job:
                 self.running += 1
             try:
                 self.run(start)
+            except BaseException as error:  # raised by the caller, when all is done
+                self.error = error
             finally:
                 with self.settled:
                     self.running -= 1
@@ -173,6 +176,7 @@ def _share(args: int, dims: int, steps: int, data: int) -> object:
             continue
         except BaseException as error:
             interruption = error
+    interruption = interruption or job.error
     return None if interruption is None else failures.raise_afterwards(interruption)
 
 

@@ -40,16 +40,16 @@ def jacobian(
         raise ValueError(f"jacobian: strategy {strategy!r} is not supported: use 'reverse-mode'")
     single_input = not isinstance(inputs, tuple | list)
     given = (inputs,) if single_input else tuple(inputs)
-    xs = [_fresh("jacobian", position, x, create_graph) for position, x in enumerate(given)]
     with enable_grad():
+        xs = [_fresh("jacobian", position, x, create_graph) for position, x in enumerate(given)]
         outputs = func(*xs)
     single_output = not isinstance(outputs, tuple | list)
     ys = (outputs,) if single_output else tuple(outputs)
-    rows = []
     for position, y in enumerate(ys):
         if not isinstance(y, Variable):
             raise TypeError(f"jacobian: output {position} is a {type(y).__name__}: func must give Variables")
-        rows.append(_jacobian_of(y, position, xs, create_graph, strict))
+    with enable_grad():
+        rows = [_jacobian_of(y, position, xs, create_graph, strict) for position, y in enumerate(ys)]
     picked = [row[0] if single_input else tuple(row) for row in rows]
     return picked[0] if single_output else tuple(picked)
 

@@ -12,7 +12,7 @@ import numpy as np
 from ..engine import gradients
 from ..function import DIFFERENTIABLE, Operation
 from ..grad_mode import enable_grad
-from ..variable import Array, Variable
+from ..variable import Array, Variable, get_default_dtype
 
 #: Whether a transformed function is running.
 _inside: ContextVar[bool] = ContextVar("nbgrad_inside_transform", default=False)
@@ -129,7 +129,7 @@ def _leaf(function: Callable[..., Any], position: int, x: Any) -> Variable:
         x = x.data
     array: Array = np.asarray(x)
     if isinstance(x, int | float) and not isinstance(x, bool):
-        array = array.astype(np.float64)
+        array = array.astype(get_default_dtype())
     if array.dtype not in DIFFERENTIABLE:
         raise TypeError(
             f"grad: argument {position} of {_name(function)} has dtype {array.dtype}, which has no gradients: "

@@ -70,6 +70,8 @@ def binary_cross_entropy_with_logits(
     >>> float(F.binary_cross_entropy_with_logits(nbgrad.tensor([1000.0]), nbgrad.tensor([1.0])))
     0.0
     """
+    if size_average is not None or reduce is not None:
+        raise TypeError("binary_cross_entropy_with_logits: size_average and reduce are gone: use reduction=")
     _same_shape("binary_cross_entropy_with_logits", input, target)
     losses = bce_with_logits(input, target)
     return _reduced("binary_cross_entropy_with_logits", losses if weight is None else mul(losses, weight), reduction)
@@ -115,6 +117,8 @@ def cross_entropy(input: Any, target: Any, reduction: str = "mean") -> Any:
     >>> print(f"{nbgrad.nn.functional.cross_entropy(x, nbgrad.tensor([0, 3])):.4f}")
     1.3863
     """
+    if input.ndim != 2:
+        raise ValueError(f"cross_entropy: logits have shape {input.shape}: it must be (samples, classes)")
     logs = log_softmax(input, -1)
     if target.shape == input.shape and target.dtype.kind == "f":
         return _reduced("cross_entropy", neg(sum(mul(logs, target), -1)), reduction)

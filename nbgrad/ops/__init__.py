@@ -6,13 +6,14 @@ from typing import Any
 
 import numpy as np
 
+from ..grad_mode import is_grad_enabled
 from ..kernels.formula import NUMPY_NAMES, install_operators
 from ..variable import Variable
-from .elementwise import OPERATIONS, TABLE, add, where
+from .elementwise import OPERATIONS, TABLE, add, where, whole_power
 from .indexing import getitem
 from .joining import cat, stack, take_along_dim
 from .linalg import bmm, dot, matmul, mm, mv
-from .reduction import amax, amin, log_softmax, logsumexp, max, mean, min, prod, softmax, sum
+from .reduction import LOGSUMEXP_SLOPE, amax, amin, log_softmax, logsumexp, max, mean, min, prod, softmax, sum
 from .shape import (
     astype,
     broadcast_to,
@@ -66,21 +67,51 @@ _NUMPY_FUNCTIONS: dict[str, Any] = {
 def _array_function(self: Variable, function: Any, types: Any, arguments: Any, options: Any) -> Any:
     """Stand in for another NumPy function that met a Variable (NEP 18)."""
     ours = _NUMPY_FUNCTIONS.get(function.__name__)
-    if ours is None:
-        raise TypeError(
-            f"np.{function.__name__} does not work on Variables: use nbgrad's function of that purpose, "
-            "or x.data where no gradient is needed"
-        )
-    if ours in (sum, mean, prod, amax, amin) and len(arguments) > 1:
+    if ours in (sum, mean, prod, amax, amin) and len(arguments) == 2:
         arguments, options = arguments[:1], {"axis": arguments[1], **options}
-    return ours(*arguments, **options)
+    expected, most = (("axis", "keepdims"), 1) if ours in (sum, mean, prod, amax, amin) else (("axis", "keepdims"), 3)
+    plain = len(arguments) <= most and not (function.__name__ == "dot" and any(x.ndim > 2 for x in arguments))
+    if ours is not None and plain and all(name in expected and options[name] is not None for name in options):
+        return ours(*arguments, **options)
+    recorded = False
+
+    def unwrapped(value: Any) -> Any:
+        nonlocal recorded
+        if isinstance(value, Variable):
+            recorded = recorded or value.requires_grad
+            return value.data
+        return type(value)(map(unwrapped, value)) if type(value) in (list, tuple) else value
+
+    arguments, options = unwrapped(arguments), {name: unwrapped(value) for name, value in options.items()}
+    if recorded:
+        raise TypeError(
+            f"np.{function.__name__} with these arguments does not work on Variables that require a gradient: use "
+            "nbgrad's function of that purpose, or x.data where no gradient is needed"
+        )
+    return function(*arguments, **options)
+
+
+def _in_place(function: Any) -> Any:
+    """Make an operator like ``w -= step``: under no_grad it changes a leaf's array, as training loops mean it.
+
+    Everywhere else the name takes the result, which leaves alone whatever the graph may still need.
+    """
+
+    def operator(self: Variable, other: Any) -> Variable:
+        result: Variable = function(self, other)
+        if self._generation != 0 or is_grad_enabled():
+            return result
+        self.data[...] = result.data
+        return self
+
+    return operator
 
 
 def clone(x: Any) -> Any:
     """Copy; the gradient passes."""
-    if x.dtype.char not in "fd":
-        return Variable(x.data.copy())
-    return TABLE["positive"](x)
+    if not isinstance(x, Variable):
+        return np.array(x)
+    return TABLE["positive"](x) if x.dtype.char in "fd" else Variable(x.data.copy())
 
 
 _METHODS = [
@@ -99,6 +130,8 @@ def _install() -> None:
     methods["__matmul__"] = matmul
     methods["__rmatmul__"] = lambda self, other: matmul(other, self)
     methods["__getitem__"] = getitem
+    for name, operator in (("add", "add"), ("sub", "sub"), ("mul", "mul"), ("truediv", "div")):
+        methods[f"__i{name}__"] = _in_place(TABLE[operator])
     methods["__array_ufunc__"] = _array_ufunc
     methods["__array_function__"] = _array_function
     methods["T"] = property(transpose, doc="The Variable with its dimensions reversed.")
@@ -110,7 +143,7 @@ _install()
 
 
 def kernel_catalogue() -> list[tuple[str, Any]]:
-    """List every float32 and float64 kernel of the library, each with a call that compiles it."""
+    """List the float32 and float64 kernels of values and first derivatives, each with a call that compiles it."""
     from ..kernels import reductions
     from ..kernels.cpu import indexing
     from ..kernels.cpu import reduction as cpu
@@ -119,10 +152,11 @@ def kernel_catalogue() -> list[tuple[str, Any]]:
 
     def elementwise_job(operation: Any, dtype: str) -> None:
         arguments = [np.ones(1, "?" if kind == "truth" else dtype) for kind in operation.kinds]
-        jobs.append((f"{operation.name} {dtype}", lambda: operation.kernel(*arguments)))
+        jobs.append((f"{operation.name} {dtype}", lambda: operation.call(*arguments)))
 
     for dtype in ("float32", "float64"):
-        for operation in OPERATIONS.values():
+        powers = [whole_power(n) for n in range(-8, 9) if n]
+        for operation in (*OPERATIONS.values(), *powers, LOGSUMEXP_SLOPE):
             elementwise_job(operation, dtype)
             for pullback in operation.pullbacks:
                 if pullback is not None and pullback.operation is not None:

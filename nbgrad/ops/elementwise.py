@@ -22,7 +22,7 @@ from ..grad_mode import is_grad_enabled
 from ..kernels import formula, math
 from ..kernels.cpu import elementwise as cpu
 from ..kernels.cpu.caller import fast_call
-from ..kernels.formula import COMPARISON, FLOATING, NUMBER, TRUTH, Expression, ScalarFunction
+from ..kernels.formula import COMPARISON, FLOATING, LOGICAL, NUMBER, TRUTH, Expression, ScalarFunction
 from ..variable import Array, Variable, as_variable, get_default_dtype
 
 #: The public functions by name, for operators, methods and NumPy's ufuncs.
@@ -81,7 +81,7 @@ class Elementwise:
         gy, y = formula.variable(0), formula.variable(1)
         xs = [formula.variable(2 + i, kind) for i, kind in enumerate(self.kinds)]
         if self.scalar is not None:
-            if self.scalar.name == "where":
+            if self.scalar is math.where:
                 partial: Expression | None = math.where(xs[0], *((1, 0) if index == 1 else (0, 1)))
             else:
                 partial = self.scalar.partial(index, y, tuple(xs))
@@ -354,7 +354,7 @@ def refusal(operation: Elementwise, error: Exception, arguments: tuple[Any, ...]
             f"{operation.name}: shapes {shapes} do not broadcast: dimensions must be equal or 1, counted from the last"
         )
     if isinstance(error, TypeError):
-        known = {FLOATING: "floating", COMPARISON: "real"}.get(operation.domain, "real")
+        known = {FLOATING: "floating", LOGICAL: "bool"}.get(operation.domain, "real")
         return TypeError(f"{operation.name}: no kernel for dtypes {dtypes}: convert to {known} dtypes first")
     return type(error)(f"{operation.name}: shapes {shapes}, dtypes {dtypes}: {error}")
 
@@ -449,7 +449,7 @@ def pow(x: Any, y: Any) -> Any:
         if y == 0.5:
             return sqrt(x)
         if floating and y == int_or_none(y) and isinstance(x, Variable) and 0 < builtins.abs(y) <= 8:
-            return _whole_power(int(y)).function(x)
+            return whole_power(int(y)).function(x)
     if isinstance(x, Expression) or isinstance(y, Expression):
         return math.pow(x, y)
     kinds = [np.asarray(v.data if isinstance(v, Variable) else v).dtype.kind for v in (x, y)]
@@ -465,9 +465,12 @@ def int_or_none(value: float) -> int | None:
 
 
 @once
-def _whole_power(exponent: int) -> Elementwise:
+def whole_power(exponent: int) -> Elementwise:
+    """Give the operation x ** exponent for a whole exponent other than 0."""
     name = f"pow_{exponent}".replace("-", "minus_")
-    return Elementwise(name, math.pow(formula.variable(0), exponent), [NUMBER], FLOATING)
+    # the partial is stated, since a derived one would divide by x twice, and infinities by each other at 0
+    scalar = ScalarFunction(name, lambda x: math.pow(x, exponent), lambda y, x: exponent * math.pow(x, exponent - 1))
+    return Elementwise(name, scalar.expression, [NUMBER], FLOATING, scalar)
 
 
 def where(condition: Any, x: Any = None, y: Any = None) -> Any:
@@ -552,8 +555,8 @@ def elementwise(formula_: Callable[..., Any], *partials: Callable[..., Any], nam
     scalar = None
     if expression.kind == NUMBER:
         scalar = ScalarFunction(label, formula_, *partials, argument_kinds=(NUMBER,) * arity)
-    domain = FLOATING if expression.kind == NUMBER else COMPARISON
-    operation = Elementwise(label, expression, [NUMBER] * arity, domain, scalar)
+    # floating dtypes only, also for comparisons: constants of a formula need not be whole
+    operation = Elementwise(label, expression, [NUMBER] * arity, FLOATING, scalar)
     operation.function.__doc__ = formula_.__doc__
     operation.function.__module__ = formula_.__module__
     return operation.function

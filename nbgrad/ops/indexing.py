@@ -145,8 +145,3 @@ def getitem(x: Any, key: Any) -> Any:
     Raises IndexError for positions outside, TypeError for indices of another kind.
     """
     return GetItem(Index(key))(x)
-
-
-def as_index(key: Any) -> Index:
-    """Give an index in the form that `GetItem` and `Scatter` take."""
-    return Index(key)
