@@ -57,22 +57,17 @@ def backward(
             raise ValueError("backward: inputs is empty: name the Variables to differentiate by, or leave it out")
         _check_targets("backward", targets)
     y = self.data
-    if gradient is None and y.ndim == 0 and self._generation >= 0 and not create_graph:
+    start = gradient.data if type(gradient) is Variable else gradient
+    # the usual cotangents are known at a glance; _start looks at all others
+    if create_graph or self._generation < 0:
+        start = _start("backward", self, gradient, create_graph)
+    elif start is None and y.ndim == 0:
         start = _ONES[y.dtype.char]
-    elif (
-        type(gradient) is np.ndarray
-        and gradient.dtype is y.dtype
-        and gradient.shape == y.shape
-        and self._generation >= 0
-        and not create_graph
-    ):
-        start = gradient
-    else:
+    elif type(start) is not np.ndarray or start.dtype is not y.dtype or start.shape != y.shape:
         start = _start("backward", self, gradient, create_graph)
     found: dict[Variable, Any] | None = None
-    if (
-        create_graph or targets is not None or hooks.watched_functions.data
-    ):  # .data: is it empty, at a tenth of the price
+    # .data: is anybody watching, at a tenth of the price of asking the dictionary itself
+    if create_graph or targets is not None or hooks.watched_functions.data:
         leaves, found = walk((self,), (start,), retain_graph, create_graph, targets)
     else:
         leaves = _walk((self,), (start,), bool(retain_graph), False, None)
@@ -82,27 +77,22 @@ def backward(
                 leaves[x] = through_hooks(x._hooks, leaves[x], Variable, create_graph)
     del start, gradient  # whoever still holds an array from here on is somebody else
     with _writing:
-        _write(leaves, found, create_graph)
-
-
-def _write(leaves: dict[Variable, Any], found: dict[Variable, Any] | None, create_graph: bool) -> None:
-    """Add finished gradients to `grad` of their Variables."""
-    while leaves:
-        x, gx = leaves.popitem()
-        if x._generation < 0:
-            continue
-        if x.grad is not None or create_graph:
-            _accumulate(x, gx, create_graph)
-            continue
-        if getrefcount(gx) > _ALONE or (gx.base is not None and not _is_private(gx)):
-            gx = gx.copy()
-        x.grad = grad = new(Variable)
-        grad.data = gx
-        grad.creator = None
-        grad._generation = -1
-    if found:
-        for x, gx in found.items():
-            _accumulate(x, gx if create_graph else gx.copy(), create_graph)
+        while leaves:
+            x, gx = leaves.popitem()
+            if x._generation < 0:
+                continue
+            if x.grad is not None or create_graph:
+                _accumulate(x, gx, create_graph)
+                continue
+            if getrefcount(gx) > _ALONE or (gx.base is not None and not _is_private(gx)):
+                gx = gx.copy()
+            x.grad = grad = new(Variable)
+            grad.data = gx
+            grad.creator = None
+            grad._generation = -1
+        if found:
+            for x, gx in found.items():
+                _accumulate(x, gx if create_graph else gx.copy(), create_graph)
 
 
 Variable.backward = backward  # type: ignore[method-assign]
