@@ -15,7 +15,7 @@ from ..kernels import math as scalar
 from ..kernels.cpu.reduce import reduce_array, spread_array
 from ..variable import Array, Variable
 from .arguments import axes_of, axis_of, either
-from .elementwise import Elementwise, div, elementwise, eq, exp, mul, neg, sub
+from .elementwise import div, elementwise, eq, exp, mul, neg, sub
 from .joining import cat, stack, take_along_dim
 from .shape import BroadcastTo, Permute, Reshape
 
@@ -164,7 +164,7 @@ _logsumexp_slope = elementwise(
 
 
 #: The operation behind it.
-LOGSUMEXP_SLOPE: Elementwise = _logsumexp_slope.__globals__["operation"]
+LOGSUMEXP_SLOPE: Any = _logsumexp_slope.__globals__["operation"]
 
 
 class LogSumExp(Reduce):

@@ -1,0 +1,355 @@
+"""Elementwise Functions: a scalar formula each, from which the kernels, gradients of any order and tangents follow.
+
+The gradient of an elementwise Function is an elementwise Function again: ``gx = gy * partial(y, x)`` as one formula,
+hence one kernel. The first-order walk runs that kernel on arrays, the recorded walk applies it to Variables, and its
+own gradients come by differentiating the formula once more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import cache as once
+from functools import cached_property
+from types import FunctionType
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from .function import Function
+from .grad_mode import is_grad_enabled
+from .kernels import formula, math
+from .kernels.cpu import elementwise as cpu
+from .kernels.cpu.caller import fast_call
+from .kernels.formula import COMPARISON, FLOATING, LOGICAL, NUMBER, TRUTH, Expression, ScalarFunction
+from .variable import Array, Variable, as_variable
+
+
+class Pullback(NamedTuple):
+    """How a cotangent comes back to one input: an Elementwise of some of (gy, y, x0, x1, ...), or gy itself."""
+
+    operation: Elementwise | None
+    uses: tuple[int, ...]
+
+
+class Elementwise:
+    """An elementwise operation: its formula, its kernel, and what follows from them; `function` applies it."""
+
+    def __init__(
+        self, name: str, expression: Expression, kinds: Sequence[str], domain: str, scalar: ScalarFunction | None = None
+    ) -> None:
+        self.name, self.expression, self.kinds, self.domain, self.scalar = (
+            name,
+            expression,
+            tuple(kinds),
+            domain,
+            scalar,
+        )
+        self.arity = len(self.kinds)
+        self.differentiable = expression.kind == NUMBER
+        # The function starts as a stub of the right arity, which costs nothing at import; its first call puts the
+        # specialised code in its place.
+        self.namespace: dict[str, Any] = {"operation": self, "first_call": first_call, "__name__": __name__}
+        self.function = FunctionType(_stub_code(self.arity), self.namespace, name)
+        self.function.__module__ = "nbgrad"
+        self.function.__qualname__ = name
+
+    @cached_property
+    def kernel(self) -> np.ufunc:
+        """The NumPy ufunc of the compiled loops."""
+        return cpu.kernel(self.name, [self.expression], self.kinds, self.domain)
+
+    @cached_property
+    def call(self) -> Callable[..., Any]:
+        """The kernel as a function of arrays, quick on small ones; gives arrays, never NumPy scalars."""
+        return fast_call(self.kernel)
+
+    @cached_property
+    def pullbacks(self) -> list[Pullback | None]:
+        """For each input, how cotangents come back; None where none do."""
+        return [self._pullback(index) for index in range(self.arity)]
+
+    def _pullback(self, index: int) -> Pullback | None:
+        if not self.differentiable or self.kinds[index] == TRUTH:
+            return None
+        gy, y = formula.variable(0), formula.variable(1)
+        xs = [formula.variable(2 + i, kind) for i, kind in enumerate(self.kinds)]
+        if self.scalar is not None:
+            if self.scalar is math.where:
+                partial: Expression | None = math.where(xs[0], *((1, 0) if index == 1 else (0, 1)))
+            else:
+                partial = self.scalar.partial(index, y, tuple(xs))
+        else:
+            partial = formula.derivative(self.expression, index)
+            if partial is not None:
+                inputs = [formula.variable(i, kind) for i, kind in enumerate(self.kinds)]
+                partial = formula.substitute(partial, dict(zip(inputs, xs, strict=True)))
+        if partial is None:
+            return None
+        product = formula.times(gy, partial)
+        if product is gy:
+            return Pullback(None, (0,))
+        used = formula.inputs_of([product])
+        if 0 not in used:  # the gradient is a constant, zero
+            return None
+        renumbered = {
+            formula.variable(position, kind): formula.variable(new, kind)
+            for new, (position, kind) in enumerate(used.items())
+        }
+        expression = formula.substitute(product, renumbered)
+        return Pullback(Elementwise(f"{self.name}_vjp{index}", expression, list(used.values()), FLOATING), tuple(used))
+
+    def __repr__(self) -> str:
+        return f"<elementwise {self.name}>"
+
+
+# ---- the specialised functions --------------------------------------------------------------------------------------
+#
+# What runs between the user's `x * y` and the compiled loop is written out for each arity, as a dataclass writes its
+# __init__: no loop over inputs, no tuple unpacking, no keyword arguments.
+
+
+@once
+def _stub_code(arity: int) -> Any:
+    names = ", ".join(f"x{i}" for i in range(arity))
+    return _function_code(f"def function({names}):\n    return first_call(operation, ({names},))\n")
+
+
+def _function_code(source: str) -> Any:
+    module = compile(source, "<nbgrad elementwise>", "exec")
+    return next(constant for constant in module.co_consts if hasattr(constant, "co_code"))
+
+
+# Where no input was stretched or promoted, the walk need not look whether cotangents fit. An output is never smaller
+# than an input in any dimension or in its items, so equal bytes (if any) and dimensions mean equal shapes and dtypes.
+_NODE_FOR = {
+    1: "EvenNode()",
+    2: "EvenNode() if 0 < data.nbytes == a0.nbytes == a1.nbytes and a0.ndim == a1.ndim else Node()",
+    3: "Node()",
+}
+_NUMBER_OPERAND = [
+    "        if type(x0) is Variable and (type(x1) is float or type(x1) is int):",
+    "            try:",
+    "                x1 = numbers[x0.data.dtype.char, x1]",
+    "            except KeyError:",
+    "                x1 = number(x1, x0.data.dtype)",
+    "        elif type(x1) is Variable and (type(x0) is float or type(x0) is int):",
+    "            try:",
+    "                x0 = numbers[x1.data.dtype.char, x0]",
+    "            except KeyError:",
+    "                x0 = number(x0, x1.data.dtype)",
+]
+
+
+@once
+def _apply_code(arity: int, differentiable: bool, keeps_output: bool) -> Any:
+    xs = [f"x{i}" for i in range(arity)]
+    lines = [
+        f"def function({', '.join(xs)}):",
+        f"    if {' or '.join(f'type({x}) is not Variable' for x in xs)}:",
+        *(_NUMBER_OPERAND if arity == 2 else []),
+        f"        {'else: ' if arity == 2 else ''}return on_other_types(operation, ({', '.join(xs)},))",
+        *(f"    a{i} = x{i}.data" for i in range(arity)),
+        "    try:",
+        f"        data = call({', '.join(f'a{i}' for i in range(arity))})",
+        "    except (TypeError, ValueError) as error:",
+        f"        raise refusal(operation, error, ({', '.join(xs)},)) from None",
+        "    y = new(Variable)",
+        "    y.data = data",
+    ]
+    if differentiable:
+        lines.append("    generation = x0._generation")
+        for x in xs[1:]:
+            lines += [f"    other = {x}._generation", "    if other > generation:", "        generation = other"]
+        lines += [
+            "    if generation >= 0 and is_grad_enabled():",
+            f"        y.creator = node = {_NODE_FOR[min(arity, 3)]}",
+            f"        node.inputs = ({', '.join(xs)},)",
+            *(["        node.output = data"] if keeps_output else []),
+            "        node.generation = generation",
+            "        y._generation = generation + 1",
+            "    else:",
+            "        y.creator = None",
+            "        y._generation = -1",
+        ]
+    else:
+        lines += ["    y.creator = None", "    y._generation = -1"]
+    return _function_code("\n".join([*lines, "    return y\n"]))
+
+
+@once
+def _pull_code(uses: tuple[tuple[int, ...] | None, ...], recorded: bool) -> Any:
+    """Write pull (on arrays) or pull_graph (on Variables); `uses` tells what each input's pullback reads."""
+    arity = len(uses)
+    lines = ["def pull(self, gy):", f"    {', '.join(f'x{i}' for i in range(arity))}, = self.inputs"]
+    read = {position for use in uses if use is not None for position in use}
+    if 1 in read:
+        lines.append("    y = self.output")
+        if recorded:
+            lines.append("    y = self._as_variable_again(0, y)")
+    values = {0: "gy", 1: "y"} | {2 + i: f"x{i}" if recorded else f"x{i}.data" for i in range(arity)}
+    results = []
+    for i, use in enumerate(uses):
+        if use is None:
+            results.append("None")
+            continue
+        arguments = ", ".join(values[position] for position in use)
+        # an empty use is the identity: the cotangent goes through as it is
+        call = f"pull{i}({arguments})" if use else "gy"
+        results.append(f"({call} if x{i}._generation >= 0 else None)")
+    lines.append(f"    return ({', '.join(results)},)\n")
+    return _function_code("\n".join(lines))
+
+
+def _make_node(operation: Elementwise, keeps_output: bool) -> type[Function]:
+    """Make the Function class of an operation; its instances are the graph's nodes."""
+    slots = ("output",) if keeps_output else ()
+    pullbacks = operation.pullbacks
+    uses = tuple(None if p is None else p.uses if p.operation is not None else () for p in pullbacks)
+
+    def pull_function(recorded: bool) -> FunctionType:
+        namespace: dict[str, Any] = {}
+        for i, pullback in enumerate(pullbacks):
+            if pullback is not None and pullback.operation is not None:
+                namespace[f"pull{i}"] = pullback.operation.function if recorded else pullback.operation.call
+        return FunctionType(_pull_code(uses, recorded), namespace, "pull_graph" if recorded else "pull")
+
+    body = {
+        "__slots__": slots,
+        "__doc__": f"{operation.name}, elementwise.",
+        "operation": operation,
+        "pull": pull_function(False),
+        "pull_graph": pull_function(True),
+    }
+    return type(operation.name, (Function,), body)
+
+
+def first_call(operation: Elementwise, arguments: tuple[Any, ...]) -> Any:
+    """Put the specialised code of an operation in the place of its stub, and run it."""
+    if any(isinstance(argument, Expression) for argument in arguments):
+        return on_other_types(operation, arguments)
+    keeps_output = any(p is not None and 1 in p.uses for p in operation.pullbacks)
+    operation.namespace |= {
+        "Variable": Variable,
+        "new": object.__new__,
+        "call": operation.call,
+        "is_grad_enabled": is_grad_enabled,
+        "on_other_types": on_other_types,
+        "number": _compared_number if operation.domain == COMPARISON else number_like,
+        "numbers": _numbers,
+        "refusal": refusal,
+    }
+    if operation.differentiable:
+        node = operation.namespace["Node"] = _make_node(operation, keeps_output)
+        operation.namespace["EvenNode"] = type(operation.name, (node,), {"__slots__": (), "even": True})
+    operation.function.__code__ = _apply_code(operation.arity, operation.differentiable, keeps_output)
+    return operation.function(*arguments)
+
+
+# ---- off the hot path -----------------------------------------------------------------------------------------------
+
+
+def on_other_types(operation: Elementwise, arguments: tuple[Any, ...]) -> Any:
+    """Apply to anything but plain Variables: numbers, arrays, subclasses, formulas being traced.
+
+    Arrays alone give an array. A Python number takes the dtype of the Variables it meets (NEP 50).
+    """
+    if any(isinstance(argument, Expression) for argument in arguments):
+        if operation.scalar is not None:
+            return operation.scalar(*arguments)
+        inputs = [formula.variable(i, kind) for i, kind in enumerate(operation.kinds)]
+        nodes = [formula.constant(argument) for argument in arguments]
+        return formula.substitute(operation.expression, dict(zip(inputs, nodes, strict=True)))
+    dtype = None
+    variables = False
+    for argument in arguments:
+        if isinstance(argument, Variable):
+            variables = True
+        if isinstance(argument, Variable | np.ndarray | np.generic):
+            dtype = argument.dtype if dtype is None else np.promote_types(dtype, argument.dtype)
+        elif not isinstance(argument, int | float):
+            if argument is None and operation.name in ("eq", "ne"):
+                return NotImplemented  # Python then compares by identity
+            raise TypeError(
+                f"{operation.name}: operand of type {type(argument).__name__}: takes Variables, arrays and numbers; "
+                "nbgrad.tensor makes a Variable of a list"
+            )
+    if not variables:
+        try:
+            return operation.call(*arguments)
+        except (TypeError, ValueError) as error:
+            raise refusal(operation, error, arguments) from None
+    converted = []
+    for argument in arguments:
+        if not isinstance(argument, Variable):
+            if isinstance(argument, int | float):
+                argument = (_compared_number if operation.domain == COMPARISON else number_like)(argument, dtype)
+            else:
+                argument = as_variable(argument)
+        elif type(argument) is not Variable:
+            argument = _as_plain(argument)
+        converted.append(argument)
+    return operation.function(*converted)
+
+
+_numbers: dict[tuple[str, float], Variable] = {}
+
+
+def _compared_number(value: float, dtype: Any) -> Variable:
+    """Give the constant for a Python number to compare with, which may lie outside the dtype's range."""
+    if dtype.kind in "iu" and type(value) is int:
+        limits = np.iinfo(dtype)
+        if not limits.min <= value <= limits.max:
+            return Variable(np.asarray(value), requires_grad=False)
+    return number_like(value, dtype)
+
+
+def number_like(value: float, dtype: Any) -> Variable:
+    """Give the constant for a Python number that meets a Variable of `dtype`, whose dtype it takes (NEP 50)."""
+    if dtype.kind == "f" or (dtype.kind in "iu" and type(value) is int):
+        with np.errstate(over="ignore"):  # to infinity, silently
+            data = np.array(value, dtype)
+    else:
+        data = np.asarray(value)
+    data.flags.writeable = False
+    constant = Variable(data, requires_grad=False)
+    # 0.0 and -0.0 are one key, 1 and 1.0 only mean the same to a floating dtype
+    if dtype.kind == "f" and value != 0:
+        if len(_numbers) > 1000:
+            _numbers.clear()
+        _numbers[dtype.char, value] = constant
+    return constant
+
+
+def _as_plain(variable: Variable) -> Variable:
+    """Record a subclass's instance under the class the hot path expects, keeping leaf and creator."""
+    if variable.requires_grad:
+        plain: Variable = _Rename()(variable)
+        return plain
+    return Variable(variable.data, requires_grad=False)
+
+
+class _Rename(Function):
+    """Hands a subclass's Variable on as a plain one."""
+
+    def forward(self, *xs: Array) -> Array:
+        return xs[0]
+
+    def vjp(self, gy: Any, y: Any, *xs: Any) -> Any:
+        return gy
+
+
+def refusal(operation: Elementwise, error: Exception, arguments: tuple[Any, ...]) -> Exception:
+    """Give the exception for operands that the kernel refused, naming the operation and what it got."""
+    arrays = [np.asarray(a.data if isinstance(a, Variable) else a) for a in arguments]
+    shapes = " and ".join(str(a.shape) for a in arrays)
+    dtypes = " and ".join(str(a.dtype) for a in arrays)
+    try:
+        np.broadcast_shapes(*(a.shape for a in arrays))
+    except ValueError:
+        return ValueError(
+            f"{operation.name}: shapes {shapes} do not broadcast: dimensions must be equal or 1, counted from the last"
+        )
+    if isinstance(error, TypeError):
+        known = {FLOATING: "floating", LOGICAL: "bool"}.get(operation.domain, "real")
+        return TypeError(f"{operation.name}: no kernel for dtypes {dtypes}: convert to {known} dtypes first")
+    return type(error)(f"{operation.name}: shapes {shapes}, dtypes {dtypes}: {error}")
