@@ -8,6 +8,7 @@ on plain arrays; with ``create_graph`` the same rules run on Variables and are r
 from __future__ import annotations
 
 import threading
+from _thread import _count as other_threads
 from collections.abc import Sequence
 from heapq import heappop, heappush
 from sys import getrefcount
@@ -27,6 +28,11 @@ new = object.__new__
 #: Held while gradients are added to `grad`: several threads may walk to the same leaves.
 _writing = threading.Lock()
 hold_over_fork(_writing)
+
+#: The dictionary inside the weak one: it tells at a tenth of the price whether anybody is watching.
+_WATCHED = hooks.watched_functions.data
+
+_NOTHING: frozenset[Any] = frozenset()  # a set not yet made
 
 #: The cotangent of a scalar to start from.
 _ONES = {char: np.ones((), char) for char in "fd"}
@@ -66,8 +72,7 @@ def backward(
     elif type(start) is not np.ndarray or start.dtype is not y.dtype or start.shape != y.shape:
         start = _start("backward", self, gradient, create_graph)
     found: dict[Variable, Any] | None = None
-    # .data: is anybody watching, at a tenth of the price of asking the dictionary itself
-    if create_graph or targets is not None or hooks.watched_functions.data:
+    if create_graph or targets is not None or _WATCHED:
         leaves, found = walk((self,), (start,), retain_graph, create_graph, targets)
     else:
         leaves = _walk((self,), (start,), bool(retain_graph), False, None)
@@ -76,7 +81,9 @@ def backward(
             if x._hooks:
                 leaves[x] = through_hooks(x._hooks, leaves[x], Variable, create_graph)
     del start, gradient  # whoever still holds an array from here on is somebody else
-    with _writing:
+    # a lock costs as much as a kernel, and keeps nobody out where there is one thread
+    locked = other_threads() > 0 and _writing.acquire()
+    try:
         while leaves:
             x, gx = leaves.popitem()
             if x._generation < 0:
@@ -93,6 +100,9 @@ def backward(
         if found:
             for x, gx in found.items():
                 _accumulate(x, gx if create_graph else gx.copy(), create_graph)
+    finally:
+        if locked:
+            _writing.release()
 
 
 Variable.backward = backward  # type: ignore[method-assign]
@@ -265,7 +275,7 @@ def walk(
     if retain_graph is None:
         retain_graph = create_graph
     gate = None
-    if targets is not None or hooks.watched_functions.data:
+    if targets is not None or _WATCHED:
         gate = _Gate(outputs, targets, create_graph, unused)
     if create_graph:
         with set_grad_enabled(True):
@@ -292,12 +302,16 @@ def _walk(
     lone: Any = None
     lone_gy: Any = None
     leaves: dict[Variable, Any] = {}
-    owned: set[Any] = set()  # keys whose array is a sum made here, which may be added to in place
+    owned: Any = _NOTHING  # keys whose array is a sum made here, which may be added to in place
     count = 0
     add = ops.ADDITION.call
     inputs: Any = outputs
     gxs: Any = cotangents
     even = False
+    first = outputs[0].creator
+    if len(outputs) == 1 and first is not None and not first.multiple and gate is None:
+        lone, lone_gy = first, cotangents[0]  # checked by _start, so nothing needs to be looked at
+        inputs = ()
     while True:
         index = 0
         for x in inputs:
@@ -352,7 +366,10 @@ def _walk(
                 add(total, gx, total)
             else:
                 place[key] = add(place[key], gx)
-                owned.add(key)
+                if owned is _NOTHING:
+                    owned = {key}
+                else:
+                    owned.add(key)
         if lone is not None:
             function, gy = lone, lone_gy
             lone = lone_gy = None
