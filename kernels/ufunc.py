@@ -35,6 +35,12 @@ _from_loops = ctypes.PYFUNCTYPE(*_COMMON)(_table[1])
 _from_loops_and_signature = ctypes.PYFUNCTYPE(*_COMMON, _TEXT)(_table[31])
 
 
+def keep_forever(*values: Any) -> None:
+    """Keep alive what C points to, also through the interpreter's end, which ends modules before the last objects."""
+    for value in values:
+        _pythonapi.Py_IncRef(ctypes.py_object(value))
+
+
 class _Loop:
     """One entry of a ufunc's list: knows how to become compiled."""
 
@@ -55,8 +61,7 @@ class Loops:
 
 
 _pending: list[_Loop] = []
-_kept: list[bytes] = []
-#: The arrays behind each ufunc made here, which keeps them alive.
+#: The arrays behind each ufunc made here.
 loops_of: dict[np.ufunc, Loops] = {}
 _lock = threading.Lock()
 hold_over_fork(_lock)
@@ -96,6 +101,7 @@ def _first_call(args: int, dims: int, steps: int, data: int) -> object:
 
 
 _stub = threads.LOOP(_first_call)
+keep_forever(_stub, threads._entry)
 
 
 def make(
@@ -121,7 +127,7 @@ def make(
             _pending.append(_Loop(owner, index, lambda codes=codes: compile_loop(codes)))  # type: ignore[misc]
             owner.data[index] = len(_pending)
         text = name.encode()
-        _kept.append(text)
+        keep_forever(owner, text)
     common = (
         ctypes.addressof(owner.functions),
         ctypes.addressof(owner.data),
@@ -138,7 +144,7 @@ def make(
         made: np.ufunc = _from_loops(*common)
     else:
         encoded = signature.encode()
-        _kept.append(encoded)
+        keep_forever(encoded)
         made = _from_loops_and_signature(*common, encoded)
     loops_of[made] = owner
     return made

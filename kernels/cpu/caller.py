@@ -21,7 +21,7 @@ from numpy._core import _multiarray_umath  # type: ignore[attr-defined]
 
 from .. import codegen
 from ..failures import checked
-from ..ufunc import loops_of
+from ..ufunc import keep_forever, loops_of
 
 #: More elements than this are the ufunc's: it releases the GIL, and its overhead no longer shows.
 _SMALL = 2048
@@ -136,7 +136,6 @@ class _Method(ctypes.Structure):
 
 
 _FASTCALL = 0x80
-_kept: list[Any] = []
 
 
 @once
@@ -194,7 +193,7 @@ def fast_call(ufunc: np.ufunc) -> Callable[..., Any]:
         words += [id(dtype), dtype.itemsize, functions + 8 * index, data + 8 * index]
     record = np.array(words, np.int64).tobytes()
     method = _Method(ufunc.__name__.encode(), function, _FASTCALL, None)
-    _kept.append((rest, record, method))
+    keep_forever(rest, record, method)
     make = ctypes.PYFUNCTYPE(ctypes.py_object, ctypes.c_void_p, ctypes.py_object, ctypes.c_void_p)
     return make(("PyCFunction_NewEx", api))(ctypes.addressof(method), record, None)
 
