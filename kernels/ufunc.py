@@ -30,7 +30,7 @@ _table = ctypes.cast(
 )
 _INT, _TEXT, _ADDRESS = ctypes.c_int, ctypes.c_char_p, ctypes.c_void_p
 _COMMON = (ctypes.py_object, _ADDRESS, _ADDRESS, _TEXT, _INT, _INT, _INT, _INT, _TEXT, _TEXT, _INT)
-# Positions in NumPy's table, fixed since NumPy 1.0 (numpy/__ufunc_api.h).
+# Positions in NumPy's table are part of its ABI (numpy/__ufunc_api.h).
 _from_loops = ctypes.PYFUNCTYPE(*_COMMON)(_table[1])
 _from_loops_and_signature = ctypes.PYFUNCTYPE(*_COMMON, _TEXT)(_table[31])
 

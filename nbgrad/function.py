@@ -118,7 +118,7 @@ class Function:
                 y = (
                     [self._as_variable_again(*pair) for pair in enumerate(self.output)]
                     if self.multiple
-                    else (self._as_variable_again(0, self.output))
+                    else self._as_variable_again(0, self.output)
                 )
             gxs = _as_tuple(self.vjp(cotangents, y, *self.inputs))
             arrays = [gx.data if isinstance(gx, Variable) else gx for gx in gxs]
@@ -126,7 +126,11 @@ class Function:
             for position, (gx, fit) in enumerate(zip(gxs, fitting, strict=True)):
                 if fit is not None and not isinstance(gx, Variable):
                     raise TypeError(f"{name}.vjp gave an array for input {position} where Variables went in")
-            return tuple(None if fit is None else gx for gx, fit in zip(gxs, fitting, strict=True))
+            # the dtype is seen to here; the walk then tells any difference of shape by the bytes
+            return tuple(
+                None if fit is None else gx.astype(x.dtype)
+                for gx, fit, x in zip(gxs, fitting, self.inputs, strict=True)
+            )
         given: list[Variable | None] = list(gy) if self.multiple else [gy]
         data = [None if g is None else g.data for g in given]
         shown = self._complete(data if self.multiple else data[0])

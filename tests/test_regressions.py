@@ -157,3 +157,20 @@ def test_large_matrices_reduce_their_columns_in_blocks():
     np.testing.assert_array_equal(nbgrad.amax(x, 0), x.max(0))
     np.testing.assert_allclose(nbgrad.mean(x, 0), x.mean(0, dtype=np.float64), rtol=1e-5, atol=1e-6)
     np.testing.assert_allclose(nbgrad.logsumexp(x, 0), np.log(np.exp(x.astype(np.float64)).sum(0)), rtol=1e-6)
+
+
+@pytest.mark.parametrize("create_graph", [False, True])
+def test_a_vjp_of_half_the_width_and_twice_the_rows_fits_its_input(create_graph):
+    class Single(nbgrad.Function):
+        """Has a cotangent with as many bytes and dimensions as its input, but another shape and dtype."""
+
+        def forward(self, x):
+            return x.astype(np.float32) * np.ones((2, 1), np.float32)
+
+        def vjp(self, gy, y, x):
+            return gy * 1.0
+
+    x = Variable(np.ones((1, 3)))
+    Single()(x).sum().backward(create_graph=create_graph)
+    assert x.grad.dtype == np.float64
+    assert x.grad.tolist() == [[2, 2, 2]]

@@ -35,8 +35,9 @@ def kernel(name: str, expressions: Sequence[Expression], kinds: Sequence[str], d
 def source(expressions: Sequence[Expression], kinds: Sequence[str], number: str) -> tuple[str, int]:
     """Write the loop for one dtype; gives its text and its cost in simple operations an element.
 
-    Four loops share one body: all operands contiguous; the first or the second input a single element; the output
-    over the first input (accumulation in place); and any strides. LLVM vectorises all but the last.
+    The loops for different layouts share one body: all operands contiguous; with several inputs, also the first or the
+    second a single element; with two, also the output over the first (accumulation in place); and last any strides,
+    which is the one that LLVM need not vectorise.
     """
     inputs, outputs = range(len(kinds)), range(len(expressions))
     types = ["bool" if kind == TRUTH else number for kind in kinds]

@@ -15,10 +15,11 @@ import numpy as np
 
 from .. import codegen, ufunc
 from ..formula import source as write
-from ..reductions import Reduction
+from ..reductions import Reduction, Stage
 from . import threads
 
-_LANES = 64  # support.LANES
+#: Accumulators of a reduction: enough for LLVM to fill its vectors and hide the latency of additions.
+LANES = 64
 _ROWS = 128  # of lanes, before they are added to the totals
 _INTEGERS = "bhilqBHILQ"
 
@@ -107,7 +108,7 @@ def source(reduction: Reduction, number: str, result: str, columns: bool) -> str
         # lanes are columns, unless the axis to reduce is the contiguous one
         put(2, "if n == 1 or abs(k0) < abs(n0):", "    for j in range(n):")
         _rows(writer, 4, reduction, number, result, wide)
-        put(2, "else:", f"    for first in range(0, n, {_LANES}):")
+        put(2, "else:", f"    for first in range(0, n, {LANES}):")
         _columns(writer, 4, reduction, number, result, wide)
     else:
         put(2, "j = 0")
@@ -155,29 +156,29 @@ def _rows(writer: _Writer, depth: int, reduction: Reduction, number: str, result
             put(inner, *load, *kept, *_combined(reduction, s, number, wide, f"lanes{s}[{lane}]"))
 
         # a short line is over before the lanes would be filled and folded
-        put(depth, f"if k < {_LANES}:", f"    lanes{s}[0] = {identity}", "    for i in range(k):")
+        put(depth, f"if k < {LANES}:", f"    lanes{s}[0] = {identity}", "    for i in range(k):")
         accumulate(depth + 2, "i", "0")
         put(depth + 1, f"w{s} = lanes{s}[0]")
         put(depth, "else:")
         put(
             depth + 1,
-            f"for lane in range({_LANES}):",
+            f"for lane in range({LANES}):",
             f"    lanes{s}[lane] = {identity}",
             f"    totals{s}[lane] = {identity}",
-            f"whole = k // {_LANES} * {_LANES}",
-            f"for block in range(0, whole, {_LANES * _ROWS}):",
-            f"    stop = min(block + {_LANES * _ROWS}, whole)",
+            f"whole = k // {LANES} * {LANES}",
+            f"for block in range(0, whole, {LANES * _ROWS}):",
+            f"    stop = min(block + {LANES * _ROWS}, whole)",
         )
         for head, contiguous in ((f"if {' and '.join(tests)}:", True), ("else:", False)):
-            put(depth + 2, head, f"    for i in range(block, stop, {_LANES}):", f"        for lane in range({_LANES}):")
+            put(depth + 2, head, f"    for i in range(block, stop, {LANES}):", f"        for lane in range({LANES}):")
             accumulate(depth + 5, "(i + lane)", "lane", contiguous=contiguous)
-        put(depth + 2, f"for lane in range({_LANES}):")
+        put(depth + 2, f"for lane in range({LANES}):")
         _flush(writer, depth + 3, stage, s, wide, identity)
         put(depth + 1, "for lane in range(k - whole):")
         accumulate(depth + 2, "(whole + lane)", "lane")
-        put(depth + 1, f"for lane in range({_LANES}):")
+        put(depth + 1, f"for lane in range({LANES}):")
         _flush(writer, depth + 2, stage, s, wide, identity)
-        put(depth + 1, f"half = {_LANES // 2}", "while half > 0:", "    for lane in range(half):")
+        put(depth + 1, f"half = {LANES // 2}", "while half > 0:", "    for lane in range(half):")
         steps, (combined,) = write([stage.combine.expression], wide, {0: "old", 1: "new"})
         put(
             depth + 3,
@@ -192,8 +193,8 @@ def _rows(writer: _Writer, depth: int, reduction: Reduction, number: str, result
     _results(writer, depth, reduction, number, result, wide, "qo", "k")
 
 
-def _flush(writer: _Writer, depth: int, stage: object, s: int, wide: str, identity: str) -> None:
-    steps, (combined,) = write([stage.combine.expression], wide, {0: "old", 1: "new"})  # type: ignore[attr-defined]
+def _flush(writer: _Writer, depth: int, stage: Stage, s: int, wide: str, identity: str) -> None:
+    steps, (combined,) = write([stage.combine.expression], wide, {0: "old", 1: "new"})
     writer.put(depth, f"old = totals{s}[lane]", f"new = lanes{s}[lane]", *steps)
     writer.put(depth, f"totals{s}[lane] = {wide}({combined})", f"lanes{s}[lane] = {identity}")
 
@@ -201,7 +202,7 @@ def _flush(writer: _Writer, depth: int, stage: object, s: int, wide: str, identi
 def _columns(writer: _Writer, depth: int, reduction: Reduction, number: str, result: str, wide: str) -> None:
     """Reduce up to 64 neighbouring columns at once, a lane each."""
     put = writer.put
-    put(depth, f"width = min({_LANES}, n - first)")
+    put(depth, f"width = min({LANES}, n - first)")
     for i in range(reduction.arity):
         put(depth, f"q{i} = b * b{i} + first * n{i}")
     put(depth, "qo = b * bo + first * no")
@@ -210,7 +211,7 @@ def _columns(writer: _Writer, depth: int, reduction: Reduction, number: str, res
         identity = _identity_text(stage.identity, wide)
         put(
             depth,
-            f"for lane in range({_LANES}):",
+            f"for lane in range({LANES}):",
             f"    lanes{s}[lane] = {identity}",
             f"    totals{s}[lane] = {identity}",
         )

@@ -19,6 +19,7 @@ from numba.core.ccallback import CFunc
 from numba.extending import intrinsic
 
 from ..cache import CompiledKernel
+from .reduction import LANES
 
 _BYTES = types.CPointer(types.uint8)
 
@@ -46,10 +47,6 @@ def _pointer_to(scalar: Any) -> Any:
         return result(raw), generate
 
     return pointer
-
-
-#: Accumulators of a reduction: enough for LLVM to fill its vectors and hide the latency of additions.
-LANES = 64
 
 
 def _lanes_of(scalar: Any) -> Any:

@@ -1,6 +1,5 @@
 """Gradients as functions: PyTorch's `grad`, `functional` and `gradcheck`; `transforms` has JAX's way."""
 
-from .. import ops as _ops  # noqa: F401  completes Variable before anything here uses it
 from ..function import Function as Function
 from ..variable import Variable as Variable
 from . import functional as functional
