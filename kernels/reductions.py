@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-from .formula import NUMBER, Expression, ScalarFunction, inputs_of, trace
+from .formula import NUMBER, Expression, ScalarFunction, trace
 from .math import add, exp, log, maximum, minimum, mul, where
 
 Formula = Callable[..., Any]
@@ -56,7 +56,6 @@ class Reduction:
         self.spreads = spread is not None
         formula = spread if spread is not None else finish if finish is not None else _last(count)
         self.result = trace(formula, [NUMBER] * (count + 2 if self.spreads else count + 1))
-        self.uses_arrays = any(position < arity for position in inputs_of([self.result]))
 
 
 #: The reductions by name.

@@ -75,9 +75,9 @@ def test_nothing_reduces_to_the_identity(name):
 
 def test_what_a_reduction_needs_follows_from_its_formulas():
     assert not reductions.sum.spreads
-    assert not reductions.sum.uses_arrays
-    assert not reductions.softmax.uses_arrays  # the kept values are enough
-    assert reductions.log_softmax.uses_arrays
+    assert 0 not in formula.inputs_of([reductions.sum.result])
+    assert 0 not in formula.inputs_of([reductions.softmax.result])  # the kept values are enough
+    assert 0 in formula.inputs_of([reductions.log_softmax.result])
     assert [stage.kept for stage in reductions.softmax.stages] == [False, True]
     assert [stage.identity for stage in reductions.logsumexp.stages] == [-math.inf, 0.0]
     assert reductions.mean.floating
