@@ -52,10 +52,11 @@ def _stamp() -> tuple[str, ...]:
     assert numba_spec is not None and numba_spec.origin is not None
     # the version without the cost of importing Numba
     numba_version = Path(numba_spec.origin).with_name("_version.py").read_text()
-    ours = [(Path(__file__).parent / "cpu" / name).read_text() for name in ("support.py", "elementary.py")]
+    cpu = Path(__file__).parent / "cpu"
+    ours = [path.read_text() for path in (cpu / "support.py", *sorted((cpu / "elementary").rglob("*.py")))]
     options = ("NUMBA_OPT", "NUMBA_DEBUGINFO", "NUMBA_LOOP_VECTORIZE", "NUMBA_SLP_VECTORIZE", "NUMBA_ENABLE_AVX")
     chosen = " ".join(f"{name}={os.environ[name]}" for name in options if name in os.environ) or "defaults"
-    return numba_version, llvmlite.__version__, llvm.get_process_triple(), *target(), chosen, *ours
+    return numba_version, llvmlite.__version__, llvm.get_process_triple(), *target(), chosen, cache.key_of("cpu", *ours)
 
 
 def _missing_symbols(kernel: CompiledKernel) -> list[str]:

@@ -453,13 +453,13 @@ def _is_selection(node: Expression) -> bool:
 
 
 def source(
-    roots: Sequence[Expression], number: str, names: Mapping[int, str] | None = None
+    roots: Sequence[Expression], number: str, names: Mapping[int, str] | None = None, prefix: str = "t"
 ) -> tuple[list[str], list[str]]:
     """Write expressions as Python source for one dtype.
 
     `number` names the dtype's conversion in the kernel's namespace (``float32``): every constant goes through it,
     since Numba would compute ``1 - y`` on float32 in float64. Gives the assignments of the nodes used more than
-    once or too deep to inline, and the expressions of the roots.
+    once or too deep to inline, whose names begin with `prefix`, and the expressions of the roots.
     """
     names = {} if names is None else names
     roots = [expand(root) for root in roots]
@@ -477,7 +477,7 @@ def source(
             template = node.function.signed_template if number.startswith("int") else node.function.template
             written = template.format(*(text[argument] for argument in node.arguments), number=number)
             if uses[node] > 1 or len(written) > 60:
-                name = f"t{len(lines)}"
+                name = f"{prefix}{len(lines)}"
                 lines.append(f"{name} = {written}")
                 written = name
         elif _is_input(node):

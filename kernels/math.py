@@ -48,6 +48,12 @@ def _declare(name: str, compute: str | Formula, *partials: Formula | None, **opt
     return function
 
 
+def _elementary(name: str, *partials: Formula | None) -> ScalarFunction:
+    """Declare a function that each target computes by its own code: `cpu.elementary` on the CPU."""
+    arguments = ", ".join(f"{{{position}}}" for position in range(len(partials)))
+    return _declare(name, f"{name}_{{number}}({arguments})", *partials)
+
+
 _numeric = partial(_declare, domain=NUMERIC)
 _comparison = partial(_declare, domain=COMPARISON)
 _logical = partial(_declare, domain=LOGICAL)
@@ -78,10 +84,9 @@ div = _declare("div", "({0} / {1})", lambda y, a, b: 1 / b, lambda y, a, b: -y /
 neg = _numeric("neg", "(-{0})", lambda y, x: -1)
 positive = _numeric("positive", "{0}", _one)
 sqrt = _declare("sqrt", "math.sqrt({0})", lambda y, x: 0.5 / y)
-log = _declare("log", "log_{number}({0})", lambda y, x: 1 / x)
-pow: ScalarFunction = _declare(
+log = _elementary("log", lambda y, x: 1 / x)
+pow: ScalarFunction = _elementary(
     "pow",
-    "math.pow({0}, {1})",
     # 0 * 0**-1 would be NaN at a**0, and log(0) is -inf where 0**b is flat
     lambda y, a, b: where(b == 0, 0, b * pow(a, b - 1)),
     lambda y, a, b: where((a == 0) & (b >= 0), 0, y * log(a)),
@@ -105,39 +110,71 @@ sign: ScalarFunction = _numeric("sign", lambda x: where(x > 0, 1, where(x < 0, -
 
 # ---- exponentials and logarithms ------------------------------------------------------------------------------------
 
-exp = _declare("exp", "exp_{number}({0})", lambda y, x: y)
-expm1 = _declare("expm1", "math.expm1({0})", lambda y, x: y + 1)
-exp2 = _declare("exp2", "math.pow({number}(2.0), {0})", lambda y, x: y * math.log(2))
-log1p = _declare("log1p", "log1p_{number}({0})", lambda y, x: 1 / (1 + x))
-log2 = _declare("log2", "math.log2({0})", lambda y, x: 1 / (x * math.log(2)))
-log10 = _declare("log10", "math.log10({0})", lambda y, x: 1 / (x * math.log(10)))
+exp = _elementary("exp", lambda y, x: y)
+expm1 = _elementary("expm1", lambda y, x: y + 1)
+exp2 = _elementary("exp2", lambda y, x: y * math.log(2))
+log1p = _elementary("log1p", lambda y, x: 1 / (1 + x))
+log2 = _elementary("log2", lambda y, x: 1 / (x * math.log(2)))
+log10 = _elementary("log10", lambda y, x: 1 / (x * math.log(10)))
+sigmoid = _elementary("sigmoid", lambda y, x: y * (1 - y))
+softplus = _elementary("softplus", lambda y, x: sigmoid(x))
+logaddexp = _elementary(
+    "logaddexp",
+    # equal infinities would give inf - inf
+    lambda y, a, b: where(a == b, 0.5, sigmoid(a - b)),
+    lambda y, a, b: where(a == b, 0.5, sigmoid(b - a)),
+)
 
 # ---- trigonometric and hyperbolic functions -------------------------------------------------------------------------
 
-sin = _declare("sin", "math.sin({0})", lambda y, x: cos(x))
-cos: ScalarFunction = _declare("cos", "math.cos({0})", lambda y, x: -sin(x))
-tan = _declare("tan", "math.tan({0})", lambda y, x: 1 + y * y)
-asin = _declare("asin", "math.asin({0})", lambda y, x: 1 / sqrt(1 - x * x))
-acos = _declare("acos", "math.acos({0})", lambda y, x: -1 / sqrt(1 - x * x))
-atan = _declare("atan", "math.atan({0})", lambda y, x: 1 / (1 + x * x))
-atan2 = _declare(
+sin = _elementary("sin", lambda y, x: cos(x))
+cos: ScalarFunction = _elementary("cos", lambda y, x: -sin(x))
+tan = _elementary("tan", lambda y, x: 1 + y * y)
+sinpi = _elementary("sinpi", lambda y, x: math.pi * cospi(x))
+cospi: ScalarFunction = _elementary("cospi", lambda y, x: -math.pi * sinpi(x))
+# (1 - x) * (1 + x) keeps the digits that 1 - x*x loses near 1
+asin = _elementary("asin", lambda y, x: 1 / sqrt((1 - x) * (1 + x)))
+acos = _elementary("acos", lambda y, x: -1 / sqrt((1 - x) * (1 + x)))
+atan = _elementary("atan", lambda y, x: 1 / (1 + x * x))
+atan2 = _elementary(
     "atan2",
-    "math.atan2({0}, {1})",
     lambda z, y, x: x / (x * x + y * y),
     lambda z, y, x: -y / (x * x + y * y),
 )
-sinh = _declare("sinh", "math.sinh({0})", lambda y, x: cosh(x))
-cosh: ScalarFunction = _declare("cosh", "math.cosh({0})", lambda y, x: sinh(x))
-tanh = _declare("tanh", "tanh_{number}({0})", lambda y, x: 1 - y * y)
+sinh = _elementary("sinh", lambda y, x: cosh(x))
+cosh: ScalarFunction = _elementary("cosh", lambda y, x: sinh(x))
+tanh = _elementary("tanh", lambda y, x: 1 - y * y)
+asinh = _elementary("asinh", lambda y, x: 1 / sqrt(1 + x * x))
+acosh = _elementary("acosh", lambda y, x: 1 / sqrt((x - 1) * (x + 1)))
+atanh = _elementary("atanh", lambda y, x: 1 / ((1 - x) * (1 + x)))
+
+# ---- special functions ----------------------------------------------------------------------------------------------
+
+erf = _elementary("erf", lambda y, x: 2 / math.sqrt(math.pi) * exp(-x * x))
+erfc = _elementary("erfc", lambda y, x: -2 / math.sqrt(math.pi) * exp(-x * x))
+erfinv = _elementary("erfinv", lambda y, x: math.sqrt(math.pi) / 2 * exp(y * y))
+lgamma = _elementary("lgamma", lambda y, x: digamma(x))
+digamma: ScalarFunction = _elementary("digamma", lambda y, x: trigamma(x))
+# zeta(s, x), the sum of 1 / (x + k)**s over k = 0, 1, ..., for whole s > 1 and x >= 1/2
+hurwitz: ScalarFunction = _elementary("hurwitz", None, lambda y, s, x: -s * hurwitz(s + 1, x))
+
+
+def _trigamma(x: Expression) -> Expression:
+    """Give the sum of 1 / (x + k)**2 (DLMF 5.15.1), by the reflection formula (5.15.6) for x < 1/2."""
+    reflected = x < 0.5
+    value = hurwitz(2, where(reflected, 1 - x, x))
+    return where(reflected, (math.pi / sinpi(x)) ** 2 - value, value)
+
+
+trigamma: ScalarFunction = _declare("trigamma", _trigamma, argument_kinds=(NUMBER,))
 
 # ---- everything else ------------------------------------------------------------------------------------------------
 
 square = _numeric("square", lambda x: x * x, lambda y, x: 2 * x)
 reciprocal = _declare("reciprocal", lambda x: 1 / x, lambda y, x: -y * y)
 rsqrt = _declare("rsqrt", lambda x: 1 / sqrt(x), lambda y, x: -0.5 * y / x)
-erf = _declare("erf", "math.erf({0})", lambda y, x: 2 / math.sqrt(math.pi) * exp(-x * x))
-sigmoid = _declare("sigmoid", lambda x: 1 / (1 + exp(-x)), lambda y, x: y * (1 - y))
-softplus = _declare("softplus", lambda x: where(x <= 0, 0, x) + log1p(exp(-abs(x))), lambda y, x: sigmoid(x))
+cbrt = _elementary("cbrt", lambda y, x: 1 / (3 * y * y))
+hypot = _elementary("hypot", lambda y, a, b: a / y, lambda y, a, b: b / y)
 relu = _numeric("relu", lambda x: where(x <= 0, 0, x), lambda y, x: where(y <= 0, 0, 1))
 
 # NaN wins over numbers; a tie gives each side half of the gradient (as torch.maximum does).
@@ -180,25 +217,6 @@ clamp_max = _numeric(
     lambda y, x, high: where(x <= high, 1, 0),
     lambda y, x, high: where(x > high, 1, 0),
 )
-logaddexp = _declare(
-    "logaddexp",
-    # equal infinities would give inf - inf
-    lambda a, b: where(a == b, a + math.log(2), maximum(a, b) + log1p(exp(-abs(a - b)))),
-    lambda y, a, b: where(a == b, 0.5, sigmoid(a - b)),
-    lambda y, a, b: where(a == b, 0.5, sigmoid(b - a)),
-)
-
-
-def _hypot(a: Expression, b: Expression) -> Expression:
-    """Give sqrt(a*a + b*b) by way of the larger of the two, so that nothing overflows or vanishes."""
-    a, b = abs(a), abs(b)
-    larger, smaller = maximum(a, b), minimum(a, b)
-    ratio = smaller / where(larger == 0, 1, larger)
-    infinite = (a == math.inf) | (b == math.inf)  # even beside a NaN (C99, F.10.4.3)
-    return where(infinite, math.inf, larger * sqrt(1 + ratio * ratio))
-
-
-hypot = _declare("hypot", _hypot, lambda y, a, b: a / y, lambda y, a, b: b / y)
 
 # ---- losses, whole: one pass each way -------------------------------------------------------------------------------
 

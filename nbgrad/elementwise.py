@@ -21,7 +21,7 @@ from .kernels import formula, math
 from .kernels.cpu import elementwise as cpu
 from .kernels.cpu.caller import fast_call
 from .kernels.formula import COMPARISON, FLOATING, LOGICAL, NUMBER, TRUTH, Expression, ScalarFunction
-from .variable import Array, Variable, as_variable
+from .variable import Array, Variable, as_variable, is_array
 
 
 class Pullback(NamedTuple):
@@ -264,7 +264,7 @@ def on_other_types(operation: Elementwise, arguments: tuple[Any, ...]) -> Any:
     for argument in arguments:
         if isinstance(argument, Variable):
             variables = True
-        if isinstance(argument, Variable | np.ndarray | np.generic):
+        if isinstance(argument, Variable | np.ndarray | np.generic) or is_array(argument):
             dtype = argument.dtype if dtype is None else np.promote_types(dtype, argument.dtype)
         elif not isinstance(argument, int | float):
             if argument is None and operation.name in ("eq", "ne"):

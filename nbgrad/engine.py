@@ -21,7 +21,7 @@ from .function import DIFFERENTIABLE, Function
 from .grad_mode import set_grad_enabled
 from .hooks import through_hooks
 from .kernels.forks import hold_over_fork
-from .variable import Array, Variable
+from .variable import Array, Variable, as_array
 
 new = object.__new__
 
@@ -168,7 +168,7 @@ def _start(what: str, output: Variable, gradient: Any, create_graph: bool) -> An
         start = np.empty(y.shape, y.dtype)
         start.fill(1)
         return _constant(start) if create_graph else start
-    start = gradient.data if isinstance(gradient, Variable) else np.asarray(gradient)
+    start = gradient.data if isinstance(gradient, Variable) else as_array(gradient)
     if start.shape != y.shape and not (start.ndim == 0 and y.size == 1):
         raise ValueError(f"{what}: gradient has shape {start.shape}, the output {y.shape}: they must be the same")
     if isinstance(gradient, int | float) and not isinstance(gradient, bool):

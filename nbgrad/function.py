@@ -15,7 +15,7 @@ import numpy as np
 
 from .grad_mode import is_grad_enabled
 from .kernels.cpu.reduce import sum_to_shape
-from .variable import Array, Variable, as_variable
+from .variable import Array, Variable, as_array, as_variable
 
 #: Dtypes that gradients exist for.
 DIFFERENTIABLE = (np.dtype(np.float32), np.dtype(np.float64))
@@ -198,7 +198,7 @@ class Function:
                     f"{name} gave a Variable for input {position}: backward works on arrays; for a rule in "
                     "nbgrad's functions define vjp(self, gy, y, *xs) instead"
                 )
-            gx = np.asarray(gx)
+            gx = as_array(gx)
             if gx.dtype.kind != "f":
                 raise TypeError(
                     f"{name} gave a gradient of dtype {gx.dtype} for input {position} of dtype {x.dtype}: "
@@ -221,7 +221,7 @@ def _as_tuple(values: Any) -> tuple[Any, ...]:
 
 
 def _as_result(node: Function, value: Any) -> Array:
-    array = np.asarray(value.data if isinstance(value, Variable) else value)
+    array = as_array(value.data if isinstance(value, Variable) else value)
     if array.dtype.kind not in "fiubc":
         raise TypeError(f"{type(node).__name__}.forward gave {type(value).__name__}, not a numeric array")
     return array
@@ -244,7 +244,7 @@ class Operation(Function):
         for x in inputs:
             if not isinstance(x, Variable):
                 if not any(isinstance(x, Variable) for x in inputs):
-                    return self.forward(*[np.asarray(x) for x in inputs])
+                    return self.forward(*[as_array(x) for x in inputs])
                 inputs = tuple(as_variable(x) for x in inputs)
                 break
         y = Variable.__new__(Variable)

@@ -17,6 +17,17 @@ if TYPE_CHECKING:
 
 Array = npt.NDArray[Any]
 
+
+def is_array(value: Any) -> bool:
+    """Tell whether a value is an array, or what stands in for one (`jit.symbol`)."""
+    return isinstance(value, np.ndarray) or hasattr(type(value), "__nbgrad_array__")
+
+
+def as_array(value: Any) -> Array:
+    """Give an array as it is, and make one of anything else."""
+    return value if is_array(value) else np.asarray(value)
+
+
 _default_dtype: np.dtype[Any] = np.dtype(np.float64)
 
 
@@ -70,7 +81,7 @@ class Variable(Operators):
     _retains: bool | None
 
     def __init__(self, data: Array | None, name: str | None = None, requires_grad: bool | None = None) -> None:
-        if not isinstance(data, np.ndarray):
+        if data is None or not is_array(data):
             raise TypeError(
                 f"Variable: {type(data)} is not supported: it holds a numpy.ndarray; "
                 "nbgrad.tensor takes numbers and lists"
@@ -317,7 +328,7 @@ def as_variable(value: Any) -> Variable:
     """Give a Variable as it is, and anything that NumPy takes as a constant."""
     if isinstance(value, Variable):
         return value
-    array = np.asarray(value)
+    array = as_array(value)
     if array.dtype.kind not in "fiub":
         raise TypeError(f"{type(value).__name__} of dtype {array.dtype} cannot take part in a computation: {value!r}")
     return Variable(array, requires_grad=False)

@@ -64,8 +64,24 @@ def _bce(x: Any, t: Any) -> Any:
     return _softplus(x) - x * t
 
 
-def _erf(x: Any) -> Any:
-    return peer("scipy.special").erf(x)
+def _scipy(name: str) -> Callable[..., Any]:
+    """Give a function of scipy.special, which is looked for when it is called."""
+    return lambda *xs: getattr(peer("scipy.special"), name)(*xs)
+
+
+def _gammaln(x: Any) -> Any:
+    """SciPy has -inf at -inf, where C99 (F.9.5.3) and torch have inf."""
+    return np.where(np.isneginf(x), np.inf, _scipy("gammaln")(x)).astype(np.result_type(x, np.float32))
+
+
+def _torch_digamma(t: Any, x: Any) -> Any:
+    """torch's gradient of digamma is good to 10 digits only; the recurrence leads to where it is better."""
+    shifted = x
+    total = 0.0
+    for _ in range(24):
+        total = total - 1 / shifted
+        shifted = shifted + 1
+    return total + t.digamma(shifted)
 
 
 def _case(
@@ -139,7 +155,15 @@ ELEMENTWISE = [
     _case("cosh", [ANY]),
     _case("tanh", [ANY]),
     _case("hypot", [NONZERO, NONZERO]),
-    _case("erf", [ANY], _erf),
+    _case("asinh", [ANY], np.arcsinh),
+    _case("acosh", [((1.2, 4.0),)], np.arccosh),
+    _case("atanh", [UNIT], np.arctanh),
+    _case("cbrt", [NONZERO], np.cbrt, lambda t, x: x.sign() * x.abs() ** (1 / 3)),
+    _case("erf", [ANY], _scipy("erf")),
+    _case("erfc", [ANY], _scipy("erfc")),
+    _case("erfinv", [UNIT], _scipy("erfinv")),
+    _case("lgamma", [((0.3, 4.0), (-0.8, -0.2))], _gammaln),
+    _case("digamma", [((0.3, 4.0), (-0.8, -0.2))], _scipy("psi"), _torch_digamma),
     _case("sigmoid", [ANY], _sigmoid),
     _case("relu", [ANY], _relu),
     _case("softplus", [ANY], _softplus, lambda t, x: t.nn.functional.softplus(x)),

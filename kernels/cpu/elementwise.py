@@ -17,6 +17,10 @@ _FLOATS = "fd"
 DTYPES = {FLOATING: _FLOATS, NUMERIC: _INTEGERS + _FLOATS, COMPARISON: "?" + _INTEGERS + _FLOATS, LOGICAL: "?"}
 
 
+#: What each ufunc made here computes: its formulas, and the kinds of their inputs.
+formulas: dict[np.ufunc, tuple[Sequence[Expression], tuple[str, ...]]] = {}
+
+
 def kernel(name: str, expressions: Sequence[Expression], kinds: Sequence[str], domain: str) -> np.ufunc:
     """Give the ufunc that computes `expressions` of inputs of the given kinds, for every dtype of `domain`."""
     results = [TRUTH if expression.kind == TRUTH else formula.NUMBER for expression in expressions]
@@ -29,7 +33,9 @@ def kernel(name: str, expressions: Sequence[Expression], kinds: Sequence[str], d
         text, cost = source(expressions, kinds, np.dtype(numbers[0] if numbers else "?").name)
         return codegen.address(f"{name}-{''.join(codes)}", text), max(threads.SHARE_ABOVE // cost, 1)
 
-    return ufunc.make(name, [signature(dtype) for dtype in DTYPES[domain]], len(expressions), compile_loop)
+    made = ufunc.make(name, [signature(dtype) for dtype in DTYPES[domain]], len(expressions), compile_loop)
+    formulas[made] = expressions, tuple(kinds)
+    return made
 
 
 def source(expressions: Sequence[Expression], kinds: Sequence[str], number: str) -> tuple[str, int]:
@@ -54,6 +60,7 @@ def source(expressions: Sequence[Expression], kinds: Sequence[str], number: str)
 
     lines = [
         "def loop(args, dims, steps, data):",
+        "    align_stack()",
         "    n = dims[0]",
         "    if n >= int64_pointer(data)[0]:",
         "        share(args, dims, steps, data)",

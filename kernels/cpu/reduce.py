@@ -23,6 +23,8 @@ _BLOCKS = 16
 
 def reduce_array(name: str, x: Array, axes: tuple[int, ...]) -> Array:
     """Reduce an array over `axes` (ascending), dropping them."""
+    if not isinstance(x, np.ndarray):
+        return x.folded(name, axes)  # what stands in for an array knows how
     reduction = reductions.TABLE[name]
     if len(axes) == x.ndim:
         return _reduce_flat(reduction, x)
@@ -90,6 +92,8 @@ def sum_to_shape(x: Array, shape: tuple[int, ...]) -> Array:
 
 def spread_array(name: str, axis: int, *arrays: Array) -> Array:
     """Run a reduction that gives a value for each element along one axis of arrays of one shape."""
+    if not isinstance(arrays[0], np.ndarray):
+        return arrays[0].folded(name, (axis,) if arrays[0].ndim else (), *arrays[1:])
     reduction = reductions.TABLE[name]
     x = arrays[0]
     if not x.ndim:

@@ -80,7 +80,7 @@ def source(reduction: Reduction, number: str, result: str, columns: bool) -> str
     operands = reduction.arity + 1
     core_steps = 2 if columns else 1
     put(0, "def loop(args, dims, steps, data):")
-    put(1, "outer = dims[0]", "k = dims[1]", f"n = {'dims[2]' if columns else '1'}")
+    put(1, "align_stack()", "outer = dims[0]", "k = dims[1]", f"n = {'dims[2]' if columns else '1'}")
     put(
         1,
         "if outer > 1 and outer * k * n >= int64_pointer(data)[0]:",

@@ -19,6 +19,7 @@ from numba.core.ccallback import CFunc
 from numba.extending import intrinsic
 
 from ..cache import CompiledKernel
+from .fused import OUTPUTS
 from .reduction import LANES
 
 _BYTES = types.CPointer(types.uint8)
@@ -106,6 +107,66 @@ def address(typing_context: Any, pointer: Any) -> Any:
     return types.int64(pointer), generate
 
 
+def _scopes(builder: Any) -> tuple[Any, list[Any]]:
+    """Give the alias scopes of a fused loop: that of its inputs, and those of its outputs."""
+    module = builder.module
+    domain = module.add_metadata(["nbgrad fused loop"])
+    return module.add_metadata(["inputs", domain]), [
+        module.add_metadata([f"output {i}", domain]) for i in range(OUTPUTS)
+    ]
+
+
+def _access(output: int | None, writes: bool) -> Any:
+    """Make a load or store that promises LLVM that inputs, and the outputs by their numbers, are apart in memory.
+
+    Without the promise LLVM compares all pointers before the loop, and gives up where they are many.
+    """
+
+    def place(builder: Any, pointer: Any, index: Any) -> Any:
+        return builder.gep(pointer, [index])
+
+    def mark(builder: Any, instruction: Any) -> None:
+        inputs, outputs = _scopes(builder)
+        mine = inputs if output is None else outputs[output]
+        others = [scope for scope in (inputs, *outputs) if scope is not mine]
+        instruction.set_metadata("alias.scope", builder.module.add_metadata([mine]))
+        instruction.set_metadata("noalias", builder.module.add_metadata(others))
+
+    if writes:
+
+        @intrinsic
+        def store(typing_context: Any, pointer: Any, index: Any, value: Any) -> Any:
+            def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+                mark(builder, builder.store(arguments[2], place(builder, *arguments[:2])))
+                return context.get_dummy_value()
+
+            return types.void(pointer, index, pointer.dtype), generate
+
+        return store
+
+    @intrinsic
+    def load(typing_context: Any, pointer: Any, index: Any) -> Any:
+        def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            instruction = builder.load(place(builder, *arguments))
+            mark(builder, instruction)
+            return instruction
+
+        return pointer.dtype(pointer, index), generate
+
+    return load
+
+
+@intrinsic
+def align_stack(typing_context: Any) -> Any:
+    """Have the stack's frame begin at a whole vector, so that vectors kept there do not straddle cache lines."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        builder.function.attributes.alignstack = 64
+        return context.get_dummy_value()
+
+    return types.void(), generate
+
+
 def _clear_status(everywhere: bool) -> Any:
     @intrinsic
     def clear_exceptions(typing_context: Any) -> Any:
@@ -152,6 +213,7 @@ NAMESPACE: dict[str, Any] = {
     "math": math,
     "np": np,
     "address": address,
+    "align_stack": align_stack,
     "word_at": _at(types.int64),
     "int_at": _at(types.int32),
     # void PyObject_IncRef(object); object PyArray_NewFromDescr(...); object PyObject_Vectorcall(...); a loop
@@ -164,6 +226,9 @@ NAMESPACE: dict[str, Any] = {
     "clear_exceptions": _clear_status(everywhere=False),
     "clear_all_exceptions": _clear_status(everywhere=True),
     "bool": np.uint8,
+    "load": _access(None, False),
+    **{f"load_back_{i}": _access(i, False) for i in range(OUTPUTS)},
+    **{f"store_{i}": _access(i, True) for i in range(OUTPUTS)},
     **{f"{name}_pointer": _pointer_to(scalar) for name, scalar in _SCALARS.items()},
     **{f"{name}_lanes": _lanes_of(scalar) for name, scalar in _SCALARS.items()},
     **{name: getattr(np, name) for name in _SCALARS if name != "bool"},

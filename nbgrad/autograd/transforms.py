@@ -12,7 +12,7 @@ import numpy as np
 from ..engine import gradients
 from ..function import DIFFERENTIABLE, Operation
 from ..grad_mode import enable_grad
-from ..variable import Array, Variable, get_default_dtype
+from ..variable import Array, Variable, as_array, get_default_dtype
 
 #: Whether a transformed function is running.
 _inside: ContextVar[bool] = ContextVar("nbgrad_inside_transform", default=False)
@@ -127,7 +127,7 @@ def _leaf(function: Callable[..., Any], position: int, x: Any) -> Variable:
                 linked: Variable = _Argument()(x)
                 return linked
         x = x.data
-    array: Array = np.asarray(x)
+    array: Array = as_array(x)
     if isinstance(x, int | float) and not isinstance(x, bool):
         array = array.astype(get_default_dtype())
     if array.dtype not in DIFFERENTIABLE:

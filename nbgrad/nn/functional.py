@@ -6,12 +6,12 @@ from typing import Any
 
 import numpy as np
 
-from ..ops.elementwise import bce_with_logits, mul, neg, relu, sigmoid, softplus, squared_error, tanh
+from ..ops.elementwise import bce_with_logits, eq, mul, neg, relu, sigmoid, softplus, squared_error, tanh, where
 from ..ops.indexing import GetItem, Index
 from ..ops.linalg import matmul
 from ..ops.reduction import log_softmax, mean, softmax, sum
 from ..ops.shape import reshape, t
-from ..variable import Variable
+from ..variable import Array, Variable, as_array
 
 __all__ = [
     "binary_cross_entropy_with_logits",
@@ -88,7 +88,7 @@ def mse_loss(input: Any, target: Any, reduction: str = "mean") -> Any:
 
 def nll_loss(input: Any, target: Any, reduction: str = "mean") -> Any:
     """Give the negative log-likelihood of the target classes, from log-probabilities of shape (samples, classes)."""
-    labels = target.data if isinstance(target, Variable) else np.asarray(target)
+    labels = target.data if isinstance(target, Variable) else as_array(target)
     if input.ndim != 2 or labels.shape != input.shape[:1]:
         raise ValueError(
             f"nll_loss: log-probabilities of shape {input.shape} and classes of shape {labels.shape}: "
@@ -96,15 +96,23 @@ def nll_loss(input: Any, target: Any, reduction: str = "mean") -> Any:
         )
     if labels.dtype.kind not in "iu":
         raise TypeError(f"nll_loss: classes have dtype {labels.dtype}: they must be whole numbers")
-    # seen as unsigned, a negative number is too large as well
-    if labels.size and labels.astype(np.uint64).max() >= input.shape[1]:
-        raise IndexError(
-            f"nll_loss: classes from {labels.min()} to {labels.max()}, log-probabilities for {input.shape[1]}"
-        )
+    classes = input.shape[1]
+    if not isinstance(labels, np.ndarray):  # being traced: a choice that fuses with whatever is around it
+        labels = labels.apply(lambda array: _within(array, classes), "class check", ("classes", classes))
+        chosen = eq(reshape(labels, labels.size, 1), np.arange(classes))
+        return neg(_reduced("nll_loss", sum(where(chosen, input, 0.0), -1), reduction))
     # by flat positions, which need no broadcasting of row numbers and classes
-    positions = np.arange(labels.size, dtype=np.int64) * input.shape[1] + labels.astype(np.int64)
+    positions = np.arange(labels.size, dtype=np.int64) * classes + _within(labels, classes).astype(np.int64)
     picked = GetItem(Index.of_rows(positions))(reshape(input, input.size))
     return neg(_reduced("nll_loss", picked, reduction))
+
+
+def _within(labels: Array, classes: int) -> Array:
+    """Give the classes as they are, if they all exist."""
+    # seen as unsigned, a negative number is too large as well
+    if labels.size and labels.astype(np.uint64).max() >= classes:
+        raise IndexError(f"nll_loss: classes from {labels.min()} to {labels.max()}, log-probabilities for {classes}")
+    return labels
 
 
 def cross_entropy(input: Any, target: Any, reduction: str = "mean") -> Any:

@@ -13,7 +13,7 @@ import numpy as np
 from ..elementwise import Elementwise, number_like
 from ..kernels import formula, math
 from ..kernels.formula import FLOATING, NUMBER, Expression, ScalarFunction
-from ..variable import Variable, get_default_dtype
+from ..variable import Variable, as_array, get_default_dtype, is_array
 
 #: The public functions by name, for operators, methods and NumPy's ufuncs.
 TABLE: dict[str, Callable[..., Any]] = {}
@@ -76,9 +76,17 @@ atan2 = _expose(math.atan2, "Angle of the point (second, first) from the first a
 sinh = _expose(math.sinh, "Hyperbolic sine")
 cosh = _expose(math.cosh, "Hyperbolic cosine")
 tanh = _expose(math.tanh, "Hyperbolic tangent")
+asinh = _expose(math.asinh, "Inverse hyperbolic sine")
+acosh = _expose(math.acosh, "Inverse hyperbolic cosine, for x >= 1")
+atanh = _expose(math.atanh, "Inverse hyperbolic tangent, for -1 <= x <= 1")
+cbrt = _expose(math.cbrt, "Cube root, also of negative numbers")
 hypot = _expose(math.hypot, "sqrt(x*x + y*y) without overflow")
 
 erf = _expose(math.erf, "Error function: 2/sqrt(pi) times the integral of exp(-t*t) from 0 to x")
+erfc = _expose(math.erfc, "1 - erf(x), accurate where that is small")
+erfinv = _expose(math.erfinv, "Inverse of the error function, for -1 <= x <= 1")
+lgamma = _expose(math.lgamma, "Logarithm of the absolute value of the gamma function")
+digamma = _expose(math.digamma, "Derivative of the logarithm of the gamma function")
 sigmoid = _expose(math.sigmoid, "Logistic function: 1 / (1 + e ** -x)")
 relu = _expose(math.relu, "Rectifier: max(x, 0); its gradient at 0 is 0")
 _softplus = _expose(math.softplus, "log(1 + e ** x) without overflow")
@@ -102,7 +110,7 @@ def pow(x: Any, y: Any) -> Any:
     Variable([-8., 27.])
     """
     if type(y) is int or type(y) is float:
-        floating = isinstance(x, Expression) or (isinstance(x, Variable | np.ndarray) and x.dtype.kind == "f")
+        floating = isinstance(x, Expression) or ((isinstance(x, Variable) or is_array(x)) and x.dtype.kind == "f")
         if y == 2 and (floating or type(y) is int):
             return square(x)
         if y == 0.5:
@@ -111,7 +119,7 @@ def pow(x: Any, y: Any) -> Any:
             return whole_power(int(y)).function(x)
     if isinstance(x, Expression) or isinstance(y, Expression):
         return math.pow(x, y)
-    kinds = [np.asarray(v.data if isinstance(v, Variable) else v).dtype.kind for v in (x, y)]
+    kinds = [as_array(v.data if isinstance(v, Variable) else v).dtype.kind for v in (x, y)]
     if all(kind in "iub" for kind in kinds):  # NumPy knows which whole powers exist
         result = np.power(*(v.data if isinstance(v, Variable) else v for v in (x, y)))
         return Variable(np.asarray(result)) if isinstance(x, Variable) or isinstance(y, Variable) else result
@@ -146,16 +154,16 @@ def where(condition: Any, x: Any = None, y: Any = None) -> Any:
         raise TypeError("where: needs a condition and two values: where(condition, x, y)")
     if any(isinstance(v, Expression) for v in (condition, x, y)):
         return _where(condition, x, y)
-    kind = np.asarray(condition.data if isinstance(condition, Variable) else condition).dtype
+    kind = as_array(condition.data if isinstance(condition, Variable) else condition).dtype
     if kind != np.bool_:
         raise TypeError(f"where: condition has dtype {kind}: compare it with something to get dtype bool")
     # the condition's dtype must not become that of Python numbers
-    dtypes = [v.dtype for v in (x, y) if isinstance(v, Variable | np.ndarray | np.generic)]
+    dtypes = [v.dtype for v in (x, y) if isinstance(v, Variable | np.generic) or is_array(v)]
     if not dtypes:
         dtypes = [get_default_dtype() if isinstance(x, float) or isinstance(y, float) else np.dtype(np.int64)]
     x, y = (number_like(v, np.result_type(*dtypes)) if isinstance(v, int | float) else v for v in (x, y))
     if not isinstance(condition, Variable):
-        condition = np.asarray(condition)
+        condition = as_array(condition)
         if not any(isinstance(v, Variable) and v.requires_grad for v in (x, y)):
             arrays = [v.data if isinstance(v, Variable) else v for v in (x, y)]
             result = OPERATIONS["where"].call(condition, *arrays)
@@ -185,6 +193,36 @@ def clamp(x: Any, min: Any = None, max: Any = None) -> Any:
 def softplus(x: Any, beta: float = 1.0, threshold: float | None = None) -> Any:
     """Smooth rectifier: log(1 + e ** (beta*x)) / beta, without overflow (so `threshold` is not needed)."""
     return _softplus(x) if beta == 1 else _softplus(x * beta) / beta
+
+
+@once
+def _polygamma(order: int) -> Elementwise:
+    expression = math.trigamma.expression
+    for _ in range(order - 1):
+        slope = formula.derivative(expression, 0)
+        assert slope is not None
+        expression = slope
+    name = f"polygamma_{order}"
+    scalar = ScalarFunction(
+        name, lambda x: formula.substitute(expression, {formula.variable(0): x}), argument_kinds=(NUMBER,)
+    )
+    return Elementwise(name, scalar.expression, [NUMBER], FLOATING, scalar)
+
+
+def polygamma(n: int, x: Any) -> Any:
+    """Give the n-th derivative of `digamma` at x, elementwise, for a whole Python number n >= 0.
+
+    Raises TypeError for another n, ValueError for a negative one.
+
+    >>> import nbgrad
+    >>> nbgrad.polygamma(1, nbgrad.tensor([1.0]))  # pi**2 / 6
+    Variable([1.64493407])
+    """
+    if type(n) is not int:
+        raise TypeError(f"polygamma: the order is {n!r}: give a whole Python number, then x")
+    if n < 0:
+        raise ValueError(f"polygamma: the order is {n}: give 0 or more")
+    return digamma(x) if n == 0 else _polygamma(n).function(x)
 
 
 def elementwise(formula_: Callable[..., Any], *partials: Callable[..., Any], name: str | None = None) -> Any:

@@ -10,26 +10,27 @@ import numpy as np
 from ..function import Operation
 from ..kernels.cpu import indexing as cpu
 from ..kernels.failures import checked
-from ..variable import Array, Variable
+from ..variable import Array, Variable, as_array, is_array
 
 
 class Index:
     """An index as NumPy understands it, made of arrays and numbers only, and looked at once."""
 
-    __slots__ = ("advanced", "checked", "key", "masks_only")
+    __slots__ = ("advanced", "checked", "key", "masks_only", "symbol")
 
     def __init__(self, key: Any) -> None:
         parts = tuple(_part(p) for p in (key if type(key) is tuple else (key,)))
-        self.advanced = any(isinstance(p, np.ndarray) for p in parts)
-        self.masks_only = self.advanced and not any(isinstance(p, np.ndarray) and p.dtype != np.bool_ for p in parts)
+        self.advanced = any(is_array(p) for p in parts)
+        self.masks_only = self.advanced and not any(is_array(p) and p.dtype != np.bool_ for p in parts)
         if not self.advanced and Ellipsis not in parts:
             parts = (*parts, Ellipsis)  # a single element then comes as a 0-d view, and not as a copy
         self.key = parts
         self.checked = False
+        self.symbol = next((p for p in parts if is_array(p) and not isinstance(p, np.ndarray)), None)  # being traced
 
     def of(self, x: Array) -> Array:
         try:
-            return np.asarray(x[self.key])
+            return as_array(x[self.key])
         except IndexError as error:
             raise IndexError(f"indexing shape {x.shape}: {error}") from None
 
@@ -37,7 +38,7 @@ class Index:
     def of_rows(cls, rows: Array) -> Index:
         """Give the index for row numbers that are known to be whole, 64 bits wide and within the array."""
         index = cls.__new__(cls)
-        index.key, index.advanced, index.masks_only, index.checked = (rows,), True, False, True
+        index.key, index.advanced, index.masks_only, index.checked, index.symbol = (rows,), True, False, True, None
         return index
 
     def rows(self, shape: tuple[int, ...]) -> tuple[Array, int] | None:
@@ -72,6 +73,8 @@ class Index:
 def _part(part: Any) -> Any:
     if isinstance(part, Variable):
         part = part.data
+    if is_array(part) and not isinstance(part, np.ndarray) and part.dtype.kind in "iub":
+        return part
     if isinstance(part, list | tuple | np.ndarray):
         array = np.array(part)  # a copy: the index must be the same when the gradient comes back
         if not array.size and array.dtype == np.float64:
@@ -97,6 +100,10 @@ class GetItem(Operation):
 
     def forward(self, x: Array) -> Array:
         index = self.index
+        if not isinstance(x, np.ndarray):
+            return x[index.key]
+        if index.symbol is not None:
+            return index.symbol.pick_from(x, index.key)
         if not index.advanced or x.dtype.char not in "fd" or not x.ndim:
             return index.of(x)
         table = index.rows(x.shape)
@@ -121,6 +128,8 @@ class Scatter(Operation):
         self.index, self.shape = index, shape
 
     def forward(self, g: Array) -> Array:
+        if not isinstance(g, np.ndarray):
+            return g.scatter(self.index.key, self.shape)
         y = np.zeros(self.shape, g.dtype)
         index = self.index
         if not index.advanced or index.masks_only or not y.ndim:  # no element is met twice

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..function import Operation
-from ..variable import Array, Variable, as_variable
+from ..variable import Array, Variable, as_array, as_variable, is_array
 from .arguments import axis_of, either
 from .indexing import getitem
 from .shape import unsqueeze
@@ -72,14 +72,14 @@ def stack(tensors: Sequence[Any], dim: int | None = None, *, axis: int | None = 
 
 
 def _sequence(what: str, tensors: Any) -> list[Any]:
-    if isinstance(tensors, Variable | np.ndarray) or not hasattr(tensors, "__iter__"):
+    if isinstance(tensors, Variable) or is_array(tensors) or not hasattr(tensors, "__iter__"):
         raise TypeError(f"{what}: takes a sequence of Variables, got {type(tensors).__name__}")
     xs = list(tensors)
     if not xs:
         raise ValueError(f"{what}: nothing to join")
     if any(isinstance(x, Variable) for x in xs):
         return [as_variable(x) for x in xs]
-    return [np.asarray(x) for x in xs]
+    return [as_array(x) for x in xs]
 
 
 def take_along_dim(x: Any, indices: Any, dim: int) -> Any:
@@ -89,7 +89,7 @@ def take_along_dim(x: Any, indices: Any, dim: int) -> Any:
     """
     if not x.ndim:
         return x
-    where = indices.data if isinstance(indices, Variable) else np.asarray(indices)
+    where = indices.data if isinstance(indices, Variable) else as_array(indices)
     along = axis_of("take_along_dim", dim, x.ndim)
     key = [
         where if axis == along else np.arange(size).reshape(-1, *(1,) * (x.ndim - 1 - axis))

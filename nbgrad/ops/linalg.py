@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..function import Operation
-from ..variable import Array, Variable
+from ..variable import Array, Variable, as_array, is_array
 from .elementwise import mul
 from .shape import Permute, Reshape, SumTo, unsqueeze
 
@@ -30,7 +30,7 @@ class MatMul(Operation):
                 if w.ndim == 2 and x.ndim > 2:  # one large product instead of many small ones
                     rows = x.reshape(math.prod(x.shape[:-1]), x.shape[-1])
                     return np.dot(rows, w).reshape(*x.shape[:-1], w.shape[-1])
-                return np.asarray(np.matmul(x, w) if x.ndim > 2 or w.ndim > 2 else np.dot(x, w))
+                return as_array(np.matmul(x, w) if x.ndim > 2 or w.ndim > 2 else np.dot(x, w))
         except ValueError:
             inner = x.shape[-1], w.shape[0 if w.ndim == 1 else -2]
             hint = f"{inner[0]} columns meet {inner[1]} rows" if inner[0] != inner[1] else "the stacks do not broadcast"
@@ -65,7 +65,7 @@ class MatMul(Operation):
 
 def _check_operands(name: str, *operands: Any) -> None:
     for operand in operands:
-        if not isinstance(operand, Variable | np.ndarray):
+        if not isinstance(operand, Variable) and not is_array(operand):
             raise TypeError(f"{name}: operand of type {type(operand).__name__}: takes Variables and arrays")
 
 

@@ -13,7 +13,7 @@ from ..function import Operation
 from ..kernels import formula
 from ..kernels import math as scalar
 from ..kernels.cpu.reduce import reduce_array, spread_array
-from ..variable import Array, Variable
+from ..variable import Array, Variable, as_array, is_array
 from .arguments import axes_of, axis_of, either
 from .elementwise import div, elementwise, eq, exp, mul, neg, sub
 from .joining import cat, stack, take_along_dim
@@ -102,7 +102,7 @@ class Extremum(Reduce):
         value, extreme = (v.data if isinstance(v, Variable) else v for v in (x, y))
         share = eq(value, self.spread(extreme, x)).astype(value.dtype)
         counts = reduce_array("sum", share, self.axes)
-        if counts.size and (counts != 1).any():
+        if not isinstance(counts, np.ndarray) or (counts.size and (counts != 1).any()):
             share = div(share, self.spread(counts, x) if not self.keepdim else counts.reshape(extreme.shape))
         return mul(self.spread(gy, x), share)
 
@@ -314,7 +314,7 @@ class ValuesAndIndices(NamedTuple):
 def _extreme(which: str, x: Any, dim: Any, keepdim: bool, axis: Any, keepdims: bool | None) -> Any:
     from . import elementwise as table
 
-    if isinstance(dim, Variable | np.ndarray):  # max(x, y)
+    if isinstance(dim, Variable) or is_array(dim):  # max(x, y)
         return (table.maximum if which == "max" else table.minimum)(x, dim)
     kind = Amax if which == "max" else Amin
     if axis is not None or dim is None or isinstance(dim, tuple | list):
@@ -324,14 +324,14 @@ def _extreme(which: str, x: Any, dim: Any, keepdim: bool, axis: Any, keepdims: b
     data = x.data if isinstance(x, Variable) else x
     if x.ndim and data.shape[along] == 0:
         raise ValueError(f"{which}: no elements to take it of in shape {x.shape} over dimension {dim}")
-    indices = np.asarray(
+    indices = as_array(
         (np.argmax if which == "max" else np.argmin)(data, axis=along if x.ndim else None, keepdims=True)
     )
     values = take_along_dim(x, indices, along)
     if not keepdim and x.ndim:
         shape = (*x.shape[:along], *x.shape[along + 1 :])
         values, indices = Reshape(shape)(values), indices.reshape(shape)
-    return ValuesAndIndices(values, Variable(indices) if isinstance(x, Variable) else indices)
+    return ValuesAndIndices(values, Variable(indices, requires_grad=False) if isinstance(x, Variable) else indices)
 
 
 def max(x: Any, dim: Any = None, keepdim: bool = False, *, axis: Any = None, keepdims: bool | None = None) -> Any:

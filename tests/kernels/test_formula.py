@@ -10,7 +10,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from nbgrad.kernels import formula
@@ -26,6 +26,10 @@ NUMPY = SimpleNamespace(
     atan2=np.arctan2,
     pow=np.power,
     erf=math.erf,
+    exp2=np.exp2,
+    logaddexp=np.logaddexp,
+    sigmoid=lambda x: 1 / (1 + np.exp(-x)),
+    softplus=lambda x: np.logaddexp(0, x),
 )
 
 
@@ -33,11 +37,7 @@ def evaluate(root, values, functions=NUMPY, number=np.float64):
     """Run the source that an expression writes, in Python."""
     lines, (result,) = formula.source([root], "number")
     namespace = {"math": functions, "number": number, "abs": abs}
-    namespace |= {
-        f"{name}_number": getattr(functions, name)
-        for name in ("exp", "log", "log1p", "tanh")
-        if hasattr(functions, name)
-    }
+    namespace |= {f"{name}_number": function for name, function in vars(functions).items()}
     namespace |= {f"x{position}": number(value) for position, value in enumerate(values)}
     with np.errstate(all="ignore"):
         exec("\n".join([*lines, f"result = {result}"]), namespace)
@@ -309,6 +309,7 @@ POINTS = st.tuples(st.floats(-2, 2), st.floats(-2, 2))
 COMPLEX = SimpleNamespace(
     **{name: getattr(cmath, name) for name in ("sin", "cos", "tanh", "atan", "exp", "log", "sqrt")},
     pow=lambda a, b: a**b,
+    sigmoid=lambda x: 1 / (1 + cmath.exp(-x)),
 )
 
 
@@ -316,7 +317,10 @@ def complex_step(root, position, point):
     """Differentiate numerically, exact to rounding: the imaginary part of f(x + ih) / h has no cancellation."""
     step = 1e-30
     moved = [complex(x, step if i == position else 0.0) for i, x in enumerate(point)]
-    value = evaluate(root, moved, COMPLEX, complex)
+    try:
+        value = evaluate(root, moved, COMPLEX, complex)
+    except TypeError:  # the slope of a power compares its exponent with 0, which complex numbers cannot
+        assume(False)
     return value.imag / step
 
 

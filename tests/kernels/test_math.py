@@ -20,11 +20,19 @@ INSIDE = [-1.0, -0.9, -1e-4, 1e-5, 0.25, 0.75, 1.0]
 UNARY = {
     "abs": (abs, REAL),
     "acos": (math.acos, INSIDE),
+    "acosh": (math.acosh, [1.0, 1.001, 1.5, 3.0, 1e30]),
     "asin": (math.asin, INSIDE),
+    "asinh": (math.asinh, REAL),
     "atan": (math.atan, REAL),
+    "atanh": (math.atanh, INSIDE[1:-1]),
+    "cbrt": (lambda x: math.copysign(abs(x) ** (1 / 3), x), REAL),
     "cos": (math.cos, REAL),
     "cosh": (math.cosh, REAL),
+    "cospi": (lambda x: math.cos(math.pi * x), [0.0, 0.25, 0.75, 2.0, 3.125]),
+    "digamma": (lambda x: -0.5772156649015329 if x == 1 else 0.4227843350984671, [1.0, 2.0]),
     "erf": (math.erf, REAL),
+    "erfc": (math.erfc, REAL),
+    "erfinv": (lambda x: 0.4769362762044699 * math.copysign(1, x), [-0.5, 0.5]),
     "exp": (math.exp, REAL),
     "exp2": (lambda x: 2.0**x, REAL),
     "expm1": (math.expm1, REAL),
@@ -32,6 +40,7 @@ UNARY = {
     "log10": (math.log10, POSITIVE),
     "log1p": (math.log1p, POSITIVE),
     "log2": (math.log2, POSITIVE),
+    "lgamma": (math.lgamma, [0.1, 0.5, 3.0, 7.5, 1e30]),
     "neg": (lambda x: -x, REAL),
     "positive": (lambda x: x, REAL),
     "reciprocal": (lambda x: 1 / x, REAL),
@@ -41,11 +50,13 @@ UNARY = {
     "sign": (lambda x: math.copysign(1, x), REAL),
     "sin": (math.sin, REAL),
     "sinh": (math.sinh, REAL),
+    "sinpi": (lambda x: math.sin(math.pi * x), [0.25, 0.5, 1.75, -2.25, 3.125]),
     "softplus": (lambda x: max(x, 0) + math.log1p(math.exp(-abs(x))), REAL),
     "sqrt": (math.sqrt, POSITIVE),
     "square": (lambda x: x * x, REAL),
     "tan": (math.tan, REAL),
     "tanh": (math.tanh, REAL),
+    "trigamma": (lambda x: math.pi**2 / {1.0: 6, 0.5: 2}[x], [0.5, 1.0]),
 }
 BINARY = {
     "add": lambda a, b: a + b,
@@ -80,11 +91,24 @@ LOGIC = {
 
 
 def kernel(name):
-    return OPERATIONS[name].kernel
+    if name in OPERATIONS:
+        return OPERATIONS[name].kernel
+    function = FUNCTIONS[name]
+    return cpu.kernel(name, [function.expression], function.argument_kinds, function.domain)
 
 
 def test_every_function_is_tested_here():
-    assert set(FUNCTIONS) == {*UNARY, *BINARY, *LOGIC, "where", "clamp"}
+    assert set(FUNCTIONS) == {*UNARY, *BINARY, *LOGIC, "where", "clamp", "hurwitz"}
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_hurwitz(dtype):
+    """zeta(s, 1) is Riemann's, and one term less makes x one more."""
+    s = np.array([2, 4, 2, 4, 6, 2], dtype)
+    x = np.array([1, 1, 2, 2, 1, 0.5], dtype)
+    pi = math.pi
+    expected = [pi**2 / 6, pi**4 / 90, pi**2 / 6 - 1, 0.08232323371113819, pi**6 / 945, pi**2 / 2]
+    np.testing.assert_allclose(kernel("hurwitz")(s, x), expected, rtol=8 * np.finfo(dtype).eps)
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])

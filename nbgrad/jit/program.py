@@ -1,0 +1,160 @@
+"""What a trace leaves: nodes, each an operation on earlier nodes. Equal nodes are one node."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ..kernels.formula import Expression, ScalarFunction
+
+Shape = tuple[int, ...]
+
+
+class Input(NamedTuple):
+    """An argument of the traced function."""
+
+    position: int
+
+
+class Constant(NamedTuple):
+    """An array from outside of the traced function, which is read where it is whenever the program runs."""
+
+    identity: int
+
+
+class Literal(NamedTuple):
+    """A number that goes into the kernels' text."""
+
+    text: str
+
+
+class Map(NamedTuple):
+    """A formula of broadcast inputs, computed in the dtype `number`; without a formula, a conversion."""
+
+    expression: Expression | None
+    number: str
+
+
+class Fold(NamedTuple):
+    """The elements along axes combined; the axes stay, with size 1."""
+
+    combine: ScalarFunction
+    axes: tuple[int, ...]
+
+
+class View(NamedTuple):
+    """Another view of the same memory: "reshape", "transpose", "broadcast" or "index", and its argument."""
+
+    kind: str
+    argument: Any
+
+
+class Call(NamedTuple):
+    """A function of arrays, called as it is; `into` tells whether it takes ``out=``."""
+
+    function: Callable[..., Any]
+    identity: Any
+    label: str
+    into: bool
+
+
+Operation = Input | Constant | Literal | Map | Fold | View | Call
+
+
+class Node:
+    """An operation on earlier nodes, and the shape and dtype of its result."""
+
+    __slots__ = ("array", "dtype", "inputs", "number", "operation", "shape")
+
+    def __init__(
+        self, operation: Operation, inputs: tuple[Node, ...], shape: Shape, dtype: np.dtype[Any], number: int
+    ) -> None:
+        self.operation, self.inputs, self.shape, self.dtype, self.number = operation, inputs, shape, dtype, number
+        self.array: Any = None
+
+    @property
+    def size(self) -> int:
+        """The number of elements."""
+        return math.prod(self.shape)
+
+    def __repr__(self) -> str:
+        return f"<{type(self.operation).__name__.lower()} {self.number} {self.dtype}{list(self.shape)}>"
+
+
+#: Numbers that stay in the text of kernels; all others are arguments, since they may be sizes in disguise (1 / n),
+#: and another size is to need no other kernel.
+_PLAIN = {float(n) / 2 for n in range(-20, 21)}
+
+
+def is_plain(value: Any) -> bool:
+    """Tell whether a number stays in the text of kernels."""
+    return isinstance(value, bool) or float(value) in _PLAIN
+
+
+def _readonly(value: Any) -> Any:
+    array = np.array(value)
+    array.flags.writeable = False
+    return array
+
+
+class Program:
+    """Nodes in the order in which they came about."""
+
+    def __init__(self) -> None:
+        self.nodes: list[Node] = []
+        self.inputs: list[Node] = []
+        self._known: dict[Any, Node] = {}
+
+    def add(self, operation: Operation, inputs: Sequence[Node], shape: Shape, dtype: Any) -> Node:
+        """Give the node for an operation, the one that is there already if it is."""
+        dtype = np.dtype(dtype)
+        identity = operation.identity if isinstance(operation, Call) else operation
+        if isinstance(operation, View):
+            identity = (operation.kind, repr(operation.argument))
+        key = (type(operation), identity, tuple(node.number for node in inputs), shape, dtype.char)
+        node = self._known.get(key)
+        if node is None:
+            node = Node(operation, tuple(inputs), shape, dtype, len(self.nodes))
+            self.nodes.append(node)
+            self._known[key] = node
+        return node
+
+    def input(self, shape: Shape, dtype: Any) -> Node:
+        """Add an argument."""
+        node = self.add(Input(len(self.inputs)), (), shape, dtype)
+        self.inputs.append(node)
+        return node
+
+    def constant(self, array: Any) -> Node:
+        """Add an array from outside, or a number if it is one that stays in the text."""
+        array = np.asarray(array)
+        if array.ndim and array.size and not any(array.strides):  # one element, repeated
+            one = self.constant(_readonly(array[(0,) * array.ndim]))
+            return self.add(View("broadcast", array.shape), (one,), array.shape, array.dtype)
+        if array.ndim == 0 and array.dtype.kind in "fiub":
+            value = array.item()
+            if array.dtype.kind == "b" or (
+                value == value and is_plain(value) and not (value == 0 and np.signbit(value))
+            ):
+                return self.add(Literal(repr(value)), (), (), array.dtype)
+            if not array.flags.writeable:  # a Python number's: equal ones may be different arrays
+                node = self.add(Constant(hash((value, array.dtype.char))), (), (), array.dtype)
+                node.array = array if node.array is None else node.array
+                return node
+        node = self.add(Constant(id(array)), (), array.shape, array.dtype)
+        node.array = array  # kept alive, so that its id stays its own
+        return node
+
+
+def apply_view(view: View, x: Any) -> Any:
+    """Make the view of an array."""
+    if view.kind == "reshape":
+        return x.reshape(view.argument)
+    if view.kind == "transpose":
+        return x.transpose(view.argument)
+    if view.kind == "broadcast":
+        return np.broadcast_to(x, view.argument)
+    return x[view.argument]

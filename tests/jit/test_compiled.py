@@ -1,0 +1,438 @@
+"""The compiled function: signatures, structures, refusals, threads, and looking inside."""
+
+import threading
+from collections import namedtuple
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import nbgrad
+from nbgrad import Variable
+
+X = np.linspace(-1.5, 2.0, 12).reshape(3, 4)
+
+
+def energy(x, w=2.0):
+    return (nbgrad.tanh(x * w) ** 2).sum()
+
+
+# ---- what goes in and comes out -------------------------------------------------------------------------------------
+
+
+def test_the_kinds_that_go_in_come_out():
+    compiled = nbgrad.jit(lambda x: x * 2)
+    assert isinstance(compiled(X), np.ndarray)
+    assert isinstance(compiled(Variable(X)), Variable)
+    with nbgrad.no_grad():
+        assert not compiled(Variable(X)).requires_grad
+    np.testing.assert_array_equal(compiled(3.0), 6.0)
+
+
+Pair = namedtuple("Pair", "first second")
+
+
+def test_structures():
+    def function(state, extra):
+        return {
+            "sum": state["a"] + state["b"][0],
+            "rest": [state["b"][1] * extra, (extra, 5, None)],
+            "pair": Pair(1, extra),
+        }
+
+    state = {"a": X, "b": (X * 2, Variable(X, requires_grad=False))}
+    found = nbgrad.jit(function)(state, 3.0)
+    assert list(found) == ["sum", "rest", "pair"]
+    np.testing.assert_array_equal(found["sum"], X * 3)
+    assert isinstance(found["rest"][0], Variable)
+    np.testing.assert_array_equal(found["rest"][0].data, X * 3)
+    assert found["rest"][1][1:] == (5, None)
+    assert type(found["pair"]) is Pair
+    assert found["pair"].second == 3.0
+
+
+def test_keyword_arguments_and_defaults():
+    compiled = nbgrad.jit(energy)
+    np.testing.assert_allclose(compiled(X, w=0.5), energy(X, 0.5), rtol=1e-14)
+    np.testing.assert_allclose(compiled(X), energy(X), rtol=1e-14)
+
+
+def test_a_python_number_takes_the_dtype_it_meets():
+    compiled = nbgrad.jit(lambda x, s: x * s)
+    assert compiled(X.astype("float32"), 2.0).dtype == np.float32
+    assert compiled(X.astype("float32"), np.array(2.0)).dtype == np.float64
+
+
+def test_other_shapes_and_dtypes_are_traced_anew():
+    traced = []
+
+    @nbgrad.jit
+    def function(x):
+        traced.append((x.shape, x.dtype))
+        return (x * x).sum()
+
+    for x in (X, X[0], X.astype("float32"), X, X + 1):
+        np.testing.assert_allclose(function(x), (x * x).sum(), rtol=1e-6)
+    assert traced == [((3, 4), np.float64), ((4,), np.float64), ((3, 4), np.float32)]
+
+
+def test_another_size_compiles_nothing():
+    from nbgrad.kernels import codegen
+
+    def function(x):
+        return (nbgrad.softmax(x, -1) * nbgrad.sin(x)).mean()
+
+    compiled = nbgrad.jit(nbgrad.value_and_grad(function))
+    compiled(X)
+    arrays = [np.random.default_rng(0).normal(size=shape) for shape in ((5, 7), (2, 100), (300, 300))]
+    expected = [nbgrad.value_and_grad(function)(x) for x in arrays]
+    known = set(codegen._addresses)
+    for x, (wanted, slope) in zip(arrays, expected, strict=True):
+        value, gradient = compiled(x)
+        np.testing.assert_allclose(value, wanted, rtol=1e-12)
+        np.testing.assert_allclose(gradient, slope, rtol=1e-10, atol=1e-16)
+    assert set(codegen._addresses) == known
+
+
+def test_layouts_that_are_not_contiguous():
+    compiled = nbgrad.jit(lambda x: nbgrad.exp(x) * 2)
+    for x in (X.T, X[:, ::2], X[::-1], np.broadcast_to(X[0], (2, 4)), X.astype(">f8")):
+        np.testing.assert_allclose(compiled(x), np.exp(x) * 2, rtol=1e-14)
+
+
+def test_results_are_arrays_of_their_own():
+    @nbgrad.jit
+    def function(x):
+        y = x * 2
+        return x, y, y, y.reshape(-1), y[1]
+
+    x = X.copy()
+    first = function(x)
+    copies = [array.copy() for array in first]
+    second = function(x + 1)
+    for array, copy in zip(first, copies, strict=True):
+        np.testing.assert_array_equal(array, copy)
+    everything = [*first, *second, x]
+    for i, array in enumerate(everything):
+        assert not any(np.shares_memory(array, other) for other in everything[:i])
+
+
+def test_static_arguments():
+    calls = []
+
+    def function(x, power, flag=True):
+        calls.append(power)
+        return x**power if flag else x
+
+    compiled = nbgrad.jit(function, static_argnums=(1, 2))
+    np.testing.assert_allclose(compiled(X, 3, True), X**3, rtol=1e-14)
+    np.testing.assert_allclose(compiled(X, 2, False), X)
+    np.testing.assert_allclose(compiled(X * 2, 3, True), (X * 2) ** 3, rtol=1e-14)
+    assert calls == [3, 2]
+    with pytest.raises(TypeError, match=r"static argument 1 of function is a list, which cannot be hashed"):
+        compiled(X, [1], True)
+
+
+def test_strings_and_other_values_are_static():
+    compiled = nbgrad.jit(lambda x, how: x.sum() if how == "sum" else x.mean())
+    np.testing.assert_allclose(compiled(X, "sum"), X.sum())
+    np.testing.assert_allclose(compiled(X, "mean"), X.mean())
+
+
+# ---- transforms and the graph ---------------------------------------------------------------------------------------
+
+
+def test_transforms_inside():
+    plain = nbgrad.value_and_grad(energy)
+    value, gradient = nbgrad.jit(plain)(X)
+    np.testing.assert_allclose(value, plain(X)[0], rtol=1e-14)
+    np.testing.assert_allclose(gradient, plain(X)[1], rtol=1e-13)
+    second = nbgrad.grad(lambda x: nbgrad.grad(energy)(x).sum())
+    np.testing.assert_allclose(nbgrad.jit(second)(X), second(X), rtol=1e-12, atol=1e-15)
+
+
+def test_transforms_outside():
+    compiled = nbgrad.jit(energy)
+    np.testing.assert_allclose(nbgrad.grad(compiled)(X), nbgrad.grad(energy)(X), rtol=1e-13)
+    twice = nbgrad.grad(lambda x: nbgrad.grad(compiled)(x).sum())(X)
+    np.testing.assert_allclose(twice, nbgrad.grad(lambda x: nbgrad.grad(energy)(x).sum())(X), rtol=1e-12, atol=1e-15)
+
+
+def test_one_function_in_the_graph():
+    x, w = Variable(X), Variable(np.array(0.5))
+    y = nbgrad.jit(energy)(nbgrad.exp(x), w) * 2
+    y.backward()
+    a, b = Variable(X), Variable(np.array(0.5))
+    (energy(nbgrad.exp(a), b) * 2).backward()
+    np.testing.assert_allclose(x.grad.data, a.grad.data, rtol=1e-12)
+    np.testing.assert_allclose(w.grad.data, b.grad.data, rtol=1e-12)
+    functions = [y.creator, y.creator.inputs[0].creator if y.creator.inputs else None]
+    assert type(functions[0]).__name__ == "mul"
+
+
+def test_several_results_and_inputs_without_gradient():
+    @nbgrad.jit
+    def function(x, index):
+        return x * 2, (x * index).sum(), index + 1
+
+    x, index = Variable(X), Variable(np.arange(4))
+    first, second, third = function(x, index)
+    assert not third.requires_grad
+    (first.sum() + second).backward()
+    np.testing.assert_allclose(x.grad.data, np.broadcast_to(2 + np.arange(4.0), X.shape))
+    x.cleargrad()
+    function(x, index)[1].backward()
+    np.testing.assert_allclose(x.grad.data, np.broadcast_to(np.arange(4.0), X.shape))
+
+
+def test_backward_inside():
+    @nbgrad.jit
+    def step(w, x):
+        leaf = Variable(w)
+        ((x @ leaf) ** 2).sum().backward()
+        return w - 0.1 * leaf.grad.data
+
+    w = np.array([1.0, -2.0, 0.5, 0.0])
+    np.testing.assert_allclose(step(w, X), w - 0.2 * X.T @ (X @ w), rtol=1e-12)
+
+
+def test_a_training_step():
+    def step(parameters, x, t):
+        def loss(parameters):
+            return ((nbgrad.tanh(x @ parameters["w"] + parameters["b"]) - t) ** 2).mean()
+
+        names = sorted(parameters)
+        value, slopes = nbgrad.value_and_grad(
+            lambda *given: loss(dict(zip(names, given, strict=True))), tuple(range(len(names)))
+        )(*(parameters[name] for name in names))
+        return value, {name: parameters[name] - 0.1 * slope for name, slope in zip(names, slopes, strict=True)}
+
+    compiled = nbgrad.jit(step)
+    random = np.random.default_rng(0)
+    x, t = random.normal(size=(20, 4)), random.normal(size=(20, 3))
+    eager = fused = {"w": random.normal(size=(4, 3)), "b": np.zeros(3)}
+    losses = []
+    for _ in range(10):
+        value, fused = compiled(fused, x, t)
+        _, eager = step(eager, x, t)
+        losses.append(float(value))
+    np.testing.assert_allclose(fused["w"], eager["w"], rtol=1e-10)
+    assert losses == sorted(losses, reverse=True)
+
+
+def test_jit_inside_jit():
+    inner = nbgrad.jit(energy)
+    outer = nbgrad.jit(lambda x: inner(x) * 2 + inner(x * 2))
+    np.testing.assert_allclose(outer(X), energy(X) * 2 + energy(X * 2), rtol=1e-14)
+
+
+# ---- refusals -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("function", "what"),
+    [
+        (lambda x: x if x.sum() > 0 else -x, "a branch"),
+        (lambda x: float(x.sum()) * x, r"float\(\)"),
+        (lambda x: int(x.sum()) * x, r"int\(\)"),
+        (lambda x: np.asarray(x) * 2, "conversion to an array"),
+        (lambda x: x * x.sum().item(), r"item\(\)"),
+        (lambda x: [1, 2][x.astype("int64")[0, 0]], "index|item"),
+    ],
+)
+@pytest.mark.parametrize("wrap", [np.array, Variable], ids=["array", "Variable"])
+def test_elements_of_traced_arrays_are_refused(function, what, wrap):
+    if wrap is Variable and what == "conversion to an array":
+        with pytest.raises(RuntimeError, match="losing the gradient unseen"):
+            nbgrad.jit(function)(wrap(X))
+        return
+    with pytest.raises(TypeError, match=f"({what}).*test_compiled.py") as caught:
+        nbgrad.jit(function)(wrap(X))
+    assert "nbgrad.where" in str(caught.value)
+
+
+def test_changes_in_place_are_refused():
+    def function(x):
+        x[0] = 1
+        return x
+
+    with pytest.raises(TypeError, match=r"changed in place at .*test_compiled.py"):
+        nbgrad.jit(function)(X)
+
+
+def test_what_left_its_function_is_refused():
+    kept = []
+
+    @nbgrad.jit
+    def function(x):
+        kept.append(x * 2)
+        return x.sum()
+
+    function(X)
+    with pytest.raises(TypeError, match="left its function"):
+        nbgrad.jit(lambda x: x + kept[0])(X)
+    assert "traced array of shape (3, 4)" in repr(kept[0])
+    np.testing.assert_allclose(function(X + 1), (X + 1).sum())  # and all is well
+
+
+@pytest.mark.parametrize("argument", [np.array(["a"]), np.ones(2, np.float16), np.ones(2, complex)])
+def test_dtypes_without_kernels_are_refused(argument):
+    with pytest.raises(TypeError, match="has dtype"):
+        nbgrad.jit(lambda x: x)(argument)
+
+
+def test_an_error_in_the_function_leaves_no_trace():
+    fail = [True]
+
+    @nbgrad.jit
+    def function(x):
+        if fail[0]:
+            raise RuntimeError("not now")
+        return x * 2
+
+    with pytest.raises(RuntimeError, match="not now"):
+        function(X)
+    fail[0] = False
+    np.testing.assert_array_equal(function(X), X * 2)
+
+
+# ---- constants ------------------------------------------------------------------------------------------------------
+
+
+def test_arrays_from_outside_are_read_where_they_are():
+    scale = np.array([1.0, 2.0, 3.0, 4.0])
+    compiled = nbgrad.jit(lambda x: x * scale)
+    np.testing.assert_array_equal(compiled(X), X * scale)
+    scale *= 2
+    np.testing.assert_array_equal(compiled(X), X * scale)
+
+
+def test_results_that_depend_on_nothing():
+    one, two = nbgrad.jit(lambda x: (np.ones(3), 2 * np.ones(())))(X)
+    np.testing.assert_array_equal(one, np.ones(3))
+    np.testing.assert_array_equal(two, 2)
+
+
+# ---- the machinery --------------------------------------------------------------------------------------------------
+
+
+def test_many_threads():
+    compiled = nbgrad.jit(nbgrad.value_and_grad(lambda x: (nbgrad.softmax(x, -1) ** 2).sum()))
+    inputs = [np.random.default_rng(i).normal(size=(40, 30)) for i in range(8)]
+    expected = [nbgrad.value_and_grad(lambda x: (nbgrad.softmax(x, -1) ** 2).sum())(x)[1] for x in inputs]
+    wrong = []
+
+    def work(number):
+        for _ in range(30):
+            if not np.allclose(compiled(inputs[number])[1], expected[number], rtol=1e-10):
+                wrong.append(number)
+
+    workers = [threading.Thread(target=work, args=(number,)) for number in range(8)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    assert not wrong
+
+
+def test_threads_change_nothing():
+    x = np.random.default_rng(0).normal(size=3_000_000).astype("float32")
+    compiled = nbgrad.jit(lambda x: (nbgrad.exp(-x * x) * nbgrad.sin(x)).sum())
+    before = nbgrad.get_num_threads()
+    try:
+        results = set()
+        for count in (1, 2, 3, 7):
+            nbgrad.set_num_threads(count)
+            results.add(float(compiled(x)))
+    finally:
+        nbgrad.set_num_threads(before)
+    assert len(results) == 1
+    np.testing.assert_allclose(
+        results.pop(), np.sum(np.exp(-(x.astype(float) ** 2)) * np.sin(x.astype(float))), rtol=1e-5
+    )
+
+
+def test_a_long_program():
+    def function(x):
+        for i in range(700):
+            x = x * 0.99 + (i % 7)
+        return x.sum()
+
+    compiled = nbgrad.jit(nbgrad.value_and_grad(function))
+    value, gradient = compiled(X)
+    wanted, slope = nbgrad.value_and_grad(function)(X)
+    np.testing.assert_allclose(value, wanted, rtol=1e-12)
+    np.testing.assert_allclose(gradient, slope, rtol=1e-12)
+
+
+def test_looking_inside():
+    compiled = nbgrad.jit(nbgrad.value_and_grad(lambda x, w: (nbgrad.tanh(x @ w) ** 2).sum(), (0, 1)))
+    w = np.ones((4, 2))
+    text = compiled.explain(X, w)
+    assert "matmul" in text
+    assert "tanh" in text
+    assert "fold_add" in text
+    source = compiled.source(X, w)
+    assert "def loop(args, dims, steps, data):" in source
+    assert "def run(x0, x1):" in source
+
+
+def test_equal_expressions_are_computed_once():
+    compiled = nbgrad.jit(lambda x: nbgrad.exp(x) + nbgrad.exp(x) * 2)
+    assert compiled.source(X).count("exp_float64") == 1
+
+
+def test_what_nobody_wants_is_not_computed():
+    def function(x):
+        nbgrad.exp(x)
+        return x * 2
+
+    assert "exp_" not in nbgrad.jit(function).source(X)
+
+
+# ---- random programs ------------------------------------------------------------------------------------------------
+
+STEPS = {
+    "sin": lambda a, b: nbgrad.sin(a),
+    "add": lambda a, b: a + b,
+    "mul": lambda a, b: a * b * 0.5,
+    "tanh of difference": lambda a, b: nbgrad.tanh(a - b),
+    "centred": lambda a, b: a - a.mean(1, keepdim=True),
+    "column sums": lambda a, b: a + b.sum(0) * 0.1,
+    "row sums": lambda a, b: b * a.sum(1, keepdim=True) * 0.1,
+    "total": lambda a, b: a + b.mean(),
+    "softmax": lambda a, b: nbgrad.softmax(a, -1) + b,
+    "softmax of columns": lambda a, b: nbgrad.softmax(a, 0) * b,
+    "transposed twice": lambda a, b: (a.T * 2).T - b,
+    "product": lambda a, b: (a @ b.T) @ a * 0.1,
+    "rolled": lambda a, b: nbgrad.cat([a[1:], b[:1]]),
+    "picked": lambda a, b: a[np.array([2, 0, 1, 1])] + b,
+    "where": lambda a, b: nbgrad.where(a > b, a, b * 0.5),
+    "maximum": lambda a, b: nbgrad.maximum(a, b.amax(1, keepdim=True) - 1),
+    "reshaped": lambda a, b: (a.reshape(2, 10) * 2).reshape(4, 5) + b,
+    "first row": lambda a, b: a * b[0],
+    "logsumexp": lambda a, b: a - nbgrad.logsumexp(b, 1, keepdim=True),
+    "cast": lambda a, b: a.astype("float32").astype("float64") + b,
+}
+
+
+@settings(max_examples=40, deadline=None, derandomize=True)
+@given(
+    st.lists(st.tuples(st.sampled_from(sorted(STEPS)), st.integers(0, 50), st.integers(0, 50)), min_size=5, max_size=25)
+)
+def test_random_programs(program):
+    def function(x, y):
+        values = [x, y]
+        for name, first, second in program:
+            values.append(STEPS[name](values[first % len(values)], values[second % len(values)]))
+        return (values[-1] * values[len(values) // 2]).sum()
+
+    random = np.random.default_rng(1)
+    x, y = random.normal(size=(4, 5)), random.normal(size=(4, 5))
+    eager = nbgrad.value_and_grad(function, (0, 1))
+    value, gradients = nbgrad.jit(eager)(x, y)
+    wanted, slopes = eager(x, y)
+    np.testing.assert_allclose(value, wanted, rtol=1e-6, atol=1e-6)
+    for gradient, slope in zip(gradients, slopes, strict=True):
+        np.testing.assert_allclose(gradient, slope, rtol=1e-5, atol=1e-5)

@@ -1,0 +1,148 @@
+"""Every operation gives under jit what it gives eagerly: values, gradients, through the graph and back again."""
+
+import numpy as np
+import pytest
+from cases import DTYPES, ELEMENTWISE, REDUCTIONS, draw, numbered
+
+import nbgrad
+from nbgrad import Variable
+
+#: A fused loop rounds less often than single operations do, and adds up in another order.
+LIMITS = {"float32": {"rtol": 2e-5, "atol": 2e-6}, "float64": {"rtol": 1e-12, "atol": 1e-13}}
+
+every_case = pytest.mark.parametrize("case", ELEMENTWISE, ids=numbered(ELEMENTWISE))
+every_dtype = pytest.mark.parametrize("dtype", DTYPES)
+
+
+def with_gradients(function, arrays, cotangent):
+    """Give the value and the gradients, by the graph."""
+    xs = [Variable(array) for array in arrays]
+    y = function(*xs)
+    if not y.requires_grad:
+        return y.data, [None] * len(xs)
+    y.backward(cotangent)
+    return y.data, [None if x.grad is None else x.grad.data for x in xs]
+
+
+def assert_same_under_jit(function, arrays, dtype="float64"):
+    """Hold value and gradients of a function under jit against those without, twice, and in plain calls as well."""
+    compiled = nbgrad.jit(function)
+    with nbgrad.no_grad():
+        like = function(*(Variable(array) for array in arrays)).data
+    cotangent = np.random.default_rng(1).uniform(0.5, 2, like.shape).astype(like.dtype)
+    expected, wanted = with_gradients(function, arrays, cotangent)
+    for _ in range(2):
+        value, gradients = with_gradients(compiled, arrays, cotangent)
+        assert value.shape == expected.shape
+        assert value.dtype == expected.dtype
+        np.testing.assert_allclose(value, expected, **LIMITS[dtype])
+        for position, (gradient, want) in enumerate(zip(gradients, wanted, strict=True)):
+            if want is None:
+                assert gradient is None or not gradient.any()
+                continue
+            assert gradient.dtype == want.dtype
+            np.testing.assert_allclose(gradient, want, **LIMITS[dtype], err_msg=f"gradient of input {position}")
+    plain = compiled(*(Variable(array, requires_grad=False) for array in arrays))
+    assert not plain.requires_grad
+    np.testing.assert_allclose(plain.data, expected, **LIMITS[dtype])
+
+
+@every_case
+@every_dtype
+@pytest.mark.parametrize("shape", [(3, 5), (), (0, 2)], ids=str)
+def test_elementwise(case, dtype, shape):
+    assert_same_under_jit(case.function, [draw(d, shape, dtype, i) for i, d in enumerate(case.domains)], dtype)
+
+
+@pytest.mark.parametrize("case", [c for c in ELEMENTWISE if len(c.domains) == 2][::3], ids=repr)
+def test_broadcasting(case):
+    shapes = [(4, 1, 5), (3, 1)]
+    assert_same_under_jit(case.function, [draw(d, s, "float64", 3) for d, s in zip(case.domains, shapes, strict=True)])
+
+
+@pytest.mark.parametrize("keepdim", [False, True])
+@pytest.mark.parametrize("axes", [None, 0, 1, 2, (0, 1), (1, 2), (0, 2), (0, 1, 2)], ids=str)
+@pytest.mark.parametrize("reduction", REDUCTIONS, ids=repr)
+def test_reductions(reduction, axes, keepdim):
+    x = np.random.default_rng(0).normal(size=(3, 4, 70))
+    assert_same_under_jit(lambda x: reduction.function(x, axes, keepdim), [x])
+
+
+@pytest.mark.parametrize("length", [1, 3, 63, 64, 65, 200, 70_000])
+@every_dtype
+def test_lengths_of_rows(length, dtype):
+    """Rows shorter than the lanes, whole numbers of them, and rests; several blocks of a long one."""
+    x = np.random.default_rng(0).normal(size=(2, length)).astype(dtype)
+    limits = {"rtol": 1e-4, "atol": 1e-5} if dtype == "float32" else LIMITS["float64"]
+    for axes in (None, 0, 1):
+        function = nbgrad.jit(lambda x, axes=axes: (x * x).sum(axes) + nbgrad.exp(x).mean(axes))
+        np.testing.assert_allclose(function(x), (x * x).sum(axes) + np.exp(x).mean(axes), **limits)
+
+
+@pytest.mark.parametrize("axis", [0, 1, 2, -1])
+@pytest.mark.parametrize("function", [nbgrad.softmax, nbgrad.log_softmax], ids=lambda f: f.__name__)
+def test_softmax(function, axis):
+    assert_same_under_jit(lambda x: function(x, axis), [np.random.default_rng(0).normal(size=(4, 3, 6)) * 3])
+
+
+def _layer_norm(x):
+    centred = x - x.mean(1, keepdim=True)
+    return centred / ((centred**2).mean(1, keepdim=True) + 1e-5).sqrt()
+
+
+MATRICES = np.random.default_rng(5).normal(size=(6, 8))
+OTHERS = {
+    "reshape": (lambda x: (x * 2).reshape(4, 12) + 1, [MATRICES]),
+    "permuted": (lambda x: nbgrad.exp(x.permute(1, 0)) * 2, [MATRICES]),
+    "transposed and summed": (lambda x: (x.T * 2).sum(0), [MATRICES]),
+    "transposed softmax": (lambda x: nbgrad.softmax(x.T, 0) * x.T, [MATRICES]),
+    "sliced": (lambda x: x[1:5:2, ::-1] * x[:2], [MATRICES]),
+    "one element": (lambda x: x[2, 3] * x[0, 0], [MATRICES]),
+    "new axis": (lambda x: x[:, None] * x[None], [MATRICES]),
+    "picked": (lambda x: x[np.array([0, 3, 3])] ** 2, [MATRICES]),
+    "picked elements": (lambda x: x[np.array([0, 1]), np.array([5, 5])] * 3, [MATRICES]),
+    "masked": (lambda x: x[MATRICES > 0] * 2, [MATRICES]),
+    "broadcast": (lambda x: nbgrad.broadcast_to(x[0], (4, 8)) * 2, [MATRICES]),
+    "expanded and reshaped": (lambda x: nbgrad.broadcast_to(x[:, :, None], (6, 8, 2)).reshape(6, 16) + 1, [MATRICES]),
+    "cat": (lambda x: nbgrad.cat([x * 2, nbgrad.sin(x)], 1), [MATRICES]),
+    "stack": (lambda x: nbgrad.stack([x, x * x]).sum(0), [MATRICES]),
+    "unsqueezed": (lambda x: (x.unsqueeze(1) - x.mean(1, keepdim=True).unsqueeze(1)).squeeze(1), [MATRICES]),
+    "cast": (lambda x: x.astype("float32") * 2, [MATRICES]),
+    "matmul": (lambda x, y: nbgrad.tanh(x @ y) @ y.T, [MATRICES, MATRICES.T]),
+    "matrix and vector": (lambda x, y: x @ y, [MATRICES, MATRICES[0]]),
+    "vector and matrix": (lambda x, y: y @ x, [MATRICES, MATRICES[:, 0]]),
+    "vectors": (lambda x, y: x @ y * 2, [MATRICES[0], MATRICES[1]]),
+    "stacks": (lambda x, y: x @ y, [MATRICES.reshape(2, 3, 8), MATRICES.T.reshape(8, 6)]),
+    "transposed product": (lambda x, y: x.T @ y + 1, [MATRICES, MATRICES]),
+    "maximum along": (lambda x: x.max(1).values * 2, [MATRICES]),
+    "comparison": (lambda x: nbgrad.where((x > 0) & (x < 1), x * x, -x), [MATRICES]),
+    "variance": (lambda x: ((x - x.mean(0)) ** 2).mean(0), [MATRICES]),
+    "layer norm": (_layer_norm, [MATRICES]),
+    "sum of rows and columns": (lambda x: x.sum(0) @ x.T + x.sum(1), [MATRICES]),
+    "prod": (lambda x: x.prod(1) * x.sum(), [MATRICES]),
+    "linear": (lambda x, w, b: nbgrad.nn.functional.linear(x, w, b), [MATRICES, MATRICES[:3] * 2, MATRICES[0, :3]]),
+    "numbers": (lambda x: 2 / (3 - x**2) + x**0.5 * 0 + 1e-3 * x, [abs(MATRICES)]),
+    "numpy": (lambda x: np.concatenate([np.sin(x), np.exp(x)]), [MATRICES]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_other_operations(name):
+    function, arrays = OTHERS[name]
+    limits = "float32" if name == "cast" else "float64"
+    assert_same_under_jit(function, [np.array(array) for array in arrays], limits)
+
+
+def test_cross_entropy_takes_traced_classes():
+    functional = nbgrad.nn.functional
+    logits = np.random.default_rng(0).normal(size=(7, 5))
+    classes = np.array([0, 4, 2, 2, 1, 0, 3])
+    compiled = nbgrad.jit(nbgrad.value_and_grad(functional.cross_entropy))
+    for given in (classes, classes[::-1].copy()):
+        value, gradient = compiled(logits, given)
+        wanted, slope = nbgrad.value_and_grad(functional.cross_entropy)(logits, given)
+        np.testing.assert_allclose(value, wanted, rtol=1e-13)
+        np.testing.assert_allclose(gradient, slope, rtol=1e-12, atol=1e-15)
+    with pytest.raises(IndexError, match="classes from 0 to 5"):
+        compiled(logits, np.array([0, 4, 2, 2, 1, 0, 5]))
+    np.testing.assert_allclose(compiled(logits, classes)[0], nbgrad.nn.functional.cross_entropy(logits, classes))
