@@ -5,6 +5,7 @@ Run it with ``python examples/digits.py``; ``--help`` lists the options. The sam
 """
 
 import argparse
+import functools
 import time
 from itertools import pairwise
 from pathlib import Path
@@ -21,45 +22,53 @@ from tqdm import tqdm
 import nbgrad
 from nbgrad.nn import functional as F
 
-
-class Network:
-    """Two hidden layers of rectifiers."""
-
-    def __init__(self, *sizes: int) -> None:
-        self.weights = [
-            (nbgrad.randn(inputs, outputs, dtype=np.float32) * float(np.sqrt(2 / inputs))).requires_grad_()
-            for inputs, outputs in pairwise(sizes)
-        ]
-        self.biases = [nbgrad.zeros(outputs, dtype=np.float32, requires_grad=True) for outputs in sizes[1:]]
-
-    @property
-    def parameters(self) -> list[nbgrad.Variable]:
-        return [*self.weights, *self.biases]
-
-    def __call__(self, x: nbgrad.Variable) -> nbgrad.Variable:
-        for weight, bias in zip(self.weights[:-1], self.biases[:-1], strict=True):
-            x = (x @ weight + bias).relu()
-        return x @ self.weights[-1] + self.biases[-1]
+MOMENTUM = 0.9
 
 
-class MomentumSGD:
-    """Stochastic gradient descent with momentum, in place on the parameters' arrays."""
-
-    def __init__(self, parameters: list[nbgrad.Variable], rate: float, momentum: float = 0.9) -> None:
-        self.parameters, self.rate, self.momentum = parameters, rate, momentum
-        self.velocities = [np.zeros_like(p.data) for p in parameters]
-
-    def step(self) -> None:
-        for p, velocity in zip(self.parameters, self.velocities, strict=True):
-            velocity *= self.momentum
-            velocity += p.grad.data
-            p.data -= self.rate * velocity
-            p.cleargrad()
+def initial(sizes: tuple[int, ...]) -> list[nbgrad.Variable]:
+    """Draw the weights, and set the biases to zero, in turns: layer by layer."""
+    parameters = []
+    for inputs, outputs in pairwise(sizes):
+        parameters.append((nbgrad.randn(inputs, outputs, dtype=np.float32) * float(np.sqrt(2 / inputs))).detach())
+        parameters.append(nbgrad.zeros(outputs, dtype=np.float32))
+    return [parameter.requires_grad_() for parameter in parameters]
 
 
-def accuracy(network: Network, x: nbgrad.Variable, labels: np.ndarray) -> float:
+def network(parameters: list[nbgrad.Variable], x: nbgrad.Variable) -> nbgrad.Variable:
+    """Layers of rectifiers, and a linear one at the end."""
+    *hidden, (weight, bias) = zip(parameters[::2], parameters[1::2], strict=True)
+    for w, b in hidden:
+        x = nbgrad.relu(x @ w + b)
+    return x @ weight + bias
+
+
+def eager_step(parameters, velocities, x, labels, rate):
+    """Go one step of stochastic gradient descent with momentum, in place."""
+    loss = F.cross_entropy(network(parameters, nbgrad.tensor(x)), nbgrad.tensor(labels))
+    loss.backward()
+    for p, velocity in zip(parameters, velocities, strict=True):
+        velocity *= MOMENTUM
+        velocity += p.grad.data
+        p.data -= rate * velocity
+        p.cleargrad()
+    return loss.item(), parameters, velocities
+
+
+@functools.partial(nbgrad.jit, donate_argnums=(0, 1))
+def compiled_step(parameters, velocities, x, labels, rate):
+    """Go the same step as a few fused kernels, which give new parameters in place of the old ones."""
+
+    def loss(*parameters):
+        return F.cross_entropy(network(parameters, x), labels)
+
+    value, slopes = nbgrad.value_and_grad(loss, tuple(range(len(parameters))))(*parameters)
+    velocities = [MOMENTUM * v + slope for v, slope in zip(velocities, slopes, strict=True)]
+    return value, [p - rate * v for p, v in zip(parameters, velocities, strict=True)], velocities
+
+
+def accuracy(parameters: list[nbgrad.Variable], x: nbgrad.Variable, labels: np.ndarray) -> float:
     with nbgrad.no_grad():
-        return float((network(x).data.argmax(1) == labels).mean())
+        return float((network(parameters, x).data.argmax(1) == labels).mean())
 
 
 def main() -> None:
@@ -70,6 +79,7 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--rate", type=float, default=0.05)
     parser.add_argument("--plot", type=Path, default=Path("digits.png"), help="where the loss curve goes")
+    parser.add_argument("--jit", action="store_true", help="compile the whole training step")
     options = parser.parse_args()
 
     digits = load_digits()
@@ -80,26 +90,30 @@ def main() -> None:
     x_test = nbgrad.tensor(x_test)
     nbgrad.manual_seed(options.seed)
     order = np.random.default_rng(options.seed)
-    network = Network(64, 128, 64, 10)
-    optimizer = MomentumSGD(network.parameters, options.rate)
+    parameters = initial((64, 128, 64, 10))
+    step = eager_step
+    if options.jit:
+        step, parameters = compiled_step, [p.data for p in parameters]
+    velocities = [np.zeros(p.shape, p.dtype) for p in parameters]
 
     losses: list[float] = []
     accuracies: list[float] = []
+    trained = time.perf_counter()
     epochs = tqdm(range(options.epochs), desc="training", unit="epoch")
     for epoch in epochs:
-        optimizer.rate = options.rate * 0.5 * (1 + np.cos(np.pi * epoch / options.epochs))
+        rate = float(options.rate * 0.5 * (1 + np.cos(np.pi * epoch / options.epochs)))
         shuffled = order.permutation(len(x_train))
         for start in range(0, len(shuffled), options.batch):
             batch = shuffled[start : start + options.batch]
-            loss = F.cross_entropy(network(nbgrad.tensor(x_train[batch])), nbgrad.tensor(y_train[batch]))
-            loss.backward()
-            optimizer.step()
-            losses.append(loss.item())
+            loss, parameters, velocities = step(parameters, velocities, x_train[batch], y_train[batch], rate)
+            losses.append(float(loss))
             if len(losses) == 1:
                 tqdm.write(f"first step after {time.perf_counter() - started:.1f} s")
-        accuracies.append(accuracy(network, x_test, y_test))
+        accuracies.append(accuracy([nbgrad.tensor(p) for p in parameters], x_test, y_test))
         epochs.set_postfix(loss=f"{losses[-1]:.4f}", accuracy=f"{accuracies[-1]:.2%}")
 
+    seconds = time.perf_counter() - trained
+    print(f"{len(losses)} steps in {seconds:.1f} s")
     print(f"test accuracy {accuracies[-1]:.2%} on {len(y_test)} digits that were held out")
     figure, left = plt.subplots(figsize=(7, 4), layout="constrained")
     steps = np.arange(1, len(losses) + 1) * options.epochs / len(losses)

@@ -67,7 +67,7 @@ def backward(
     # the usual cotangents are known at a glance; _start looks at all others
     if create_graph or self._generation < 0:
         start = _start("backward", self, gradient, create_graph)
-    elif start is None and y.ndim == 0:
+    elif start is None and y.ndim == 0 and isinstance(y, np.ndarray):
         start = _ONES[y.dtype.char]
     elif type(start) is not np.ndarray or start.dtype is not y.dtype or start.shape != y.shape:
         start = _start("backward", self, gradient, create_graph)
@@ -165,8 +165,11 @@ def _start(what: str, output: Variable, gradient: Any, create_graph: bool) -> An
                 f"{what}: an output of shape {y.shape} has no single gradient: reduce it first (y.sum()), or give "
                 "the cotangent to start from as gradient=, of the output's shape"
             )
-        start = np.empty(y.shape, y.dtype)
-        start.fill(1)
+        if isinstance(y, np.ndarray):
+            start = np.empty(y.shape, y.dtype)
+            start.fill(1)
+        else:
+            start = y.filled(1)  # being traced
         return _constant(start) if create_graph else start
     start = gradient.data if isinstance(gradient, Variable) else as_array(gradient)
     if start.shape != y.shape and not (start.ndim == 0 and y.size == 1):

@@ -262,15 +262,10 @@ def _stage(writer: _Writer, nest: Nest, stage: int, partials: dict[str, Operand]
     # values wait in memory for a loop that adds them up: in one loop, the wider sums would make all vectors narrow
     kept = [f"{fold.name}_values[lane] = {fold.argument}" for fold in lanes]
     sums = [line for fold in lanes for line in _combined(fold, f"{fold.name}_lanes[lane]", f"{fold.name}_values[lane]")]
-    direct = [line for fold in lanes for line in _combined(fold, f"{fold.name}_lanes[lane]")]
-    put(f"whole = np.uintp(n) // np.uintp({LANES}) * np.uintp({LANES})")
-    put(f"for start in range(np.uintp(0), whole, np.uintp({LANES})):")
-    put(f"    for lane in range(np.uintp({LANES})):", "        j = start + lane")
-    put(*(f"        {line}" for line in (*body, *kept)))
-    put(f"    for lane in range(np.uintp({LANES})):", *(f"        {line}" for line in sums))
-    put(
-        "for lane in range(np.uintp(n) - whole):", "    j = whole + lane", *(f"    {line}" for line in (*body, *direct))
-    )
+    put(f"for start in range(np.uintp(0), np.uintp(n), np.uintp({LANES})):")
+    put(f"    count = min(np.uintp(n) - start, np.uintp({LANES}))")
+    put("    for lane in range(count):", "        j = start + lane", *(f"        {line}" for line in (*body, *kept)))
+    put("    for lane in range(count):", *(f"        {line}" for line in sums))
     for fold in lanes:
         if fold.over == "row":
             _fold_lanes(writer, fold)

@@ -101,9 +101,25 @@ class _Trace:
                 self.makers.append(Variable if isinstance(leaf, Variable) else np.ndarray)
             else:
                 self.makers.append((leaf,))
-        self.plan = Plan(self.program, self.outputs, donated)
+        self.plan = Plan(self.program, self.outputs, self._donated_inputs(structure, donated))
         self.run = self.plan.run
         self.build = self._builder()
+
+    def _donated_inputs(self, structure: Any, donated: Sequence[int]) -> list[int]:
+        """Give the positions, among the inputs, of what the donated arguments consist of."""
+        positional = structure[1][0][1]
+        begin, found = 0, []
+        arguments = {number % max(len(positional), 1) for number in donated}
+        leaf = 0
+        for number, part in enumerate(positional):
+            count = _count(part)
+            for kind, _, _ in self.kinds[begin : begin + count]:
+                if kind is not _Static:
+                    if number in arguments:
+                        found.append(leaf)
+                    leaf += 1
+            begin += count
+        return found
 
     def results(self, leaves: Any) -> Any:
         """Put the leaves that were computed together as the function gave its results."""
@@ -147,6 +163,14 @@ class _Trace:
 
     def _computed(self) -> list[Any]:
         return [maker for maker in self.makers if type(maker) is not tuple]
+
+
+def _count(structure: Any) -> int:
+    """Count the leaves of a structure."""
+    if structure is None:
+        return 1
+    kind, items = structure
+    return sum(_count(item[1] if kind is dict else item) for item in items)
 
 
 def _keys(structure: Any) -> Any:
@@ -372,7 +396,8 @@ def jit(
     The function is traced once for each combination of dtypes, shapes and static arguments; a trace of other sizes
     finds its kernels compiled already. Python's control flow may depend on shapes and on static arguments, which are
     named by their positions; on an element of a traced array it raises TypeError. Results are what the function
-    gives, as new arrays. Works on transforms (``jit(value_and_grad(f))``), and under the graph as one Function.
+    gives, as new arrays; arguments named by `donate_argnums` may be written over with results, and must not be used
+    again. Works on transforms (``jit(value_and_grad(f))``), and under the graph as one Function.
 
     >>> import numpy as np, nbgrad
     >>> @nbgrad.jit

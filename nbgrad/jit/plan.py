@@ -14,7 +14,7 @@ from ..kernels import codegen, formula
 from ..kernels.cpu import fused, threads
 from ..kernels.cpu.fused import ELEMENT, NEST, ROW
 from ..kernels.cpu.launch import MOST_OPERANDS, launcher
-from .program import Call, Constant, Fold, Input, Literal, Map, Node, Program, View, apply_view
+from .program import Call, Constant, Fold, Input, Literal, Map, Node, Program, View, apply_view, literal_value
 
 #: Operations that go into one loop, at most: LLVM's time grows faster than the text.
 _MOST_STEPS = 250
@@ -99,6 +99,7 @@ class Plan:
         self.steps: list[Any] = []  # Groups and Call nodes, in order
         self._views: dict[Node, Access | None] = {}
         self._given: set[Node] = set()
+        self.taken: set[str] = set()  # donated inputs that a result is written over
         self._gather()
         self._order()
         self.stored = self._stored_nodes()
@@ -309,7 +310,7 @@ class Plan:
                 self.namespace[name] = array
             elif isinstance(node.operation, Literal):
                 self.place[node] = f"constant{node.number}"
-                self.namespace[self.place[node]] = np.array(_number(node), node.dtype)
+                self.namespace[self.place[node]] = np.array(literal_value(node), node.dtype)
         # what a result is only a reshaping of is made in the result's shape at once
         self.returned: dict[Node, tuple[int, ...]] = {}
         for node in self.outputs:
@@ -334,7 +335,11 @@ class Plan:
                 if isinstance(node.operation, Call) and not node.operation.into:
                     continue
                 if node in self.returned:
-                    lines.append(f"    {name} = empty({self.returned[node]}, dtype_{node.dtype.name})")
+                    fresh = f"empty({self.returned[node]}, dtype_{node.dtype.name})"
+                    given = self._donation(node, step, number)
+                    if given is not None:
+                        fresh = f"{given} if {given}.flags.writeable else {fresh}"
+                    lines.append(f"    {name} = {fresh}")
                     self.namespace[f"dtype_{node.dtype.name}"] = node.dtype
                     continue
                 held[node] = self._buffer(buffers, free, node.size * node.dtype.itemsize)
@@ -384,6 +389,30 @@ class Plan:
         exec(compile(text, "<nbgrad jit>", "exec"), self.namespace)
         run: Callable[..., Any] = self.namespace["run"]
         return run
+
+    def _donation(self, node: Node, group: Group, number: int) -> str | None:
+        """Find a donated input in whose place a result may be written, element for element as the input is read."""
+        for x in self.program.inputs:
+            assert isinstance(x.operation, Input)
+            place = f"x{x.operation.position}"
+            if x.operation.position not in self.donated or place in self.taken:
+                continue
+            if x.shape != node.shape or x.shape != self.returned[node] or x.dtype != node.dtype:
+                continue
+            if x.shape != group.space or any(_root(output) is x for output in self.outputs):
+                continue
+            readers = [(i, step) for i, step in enumerate(self.steps) if x in self._read_by(step)]
+            if any(i > number for i, _ in readers):
+                continue
+            if any(step is group for _, step in readers):
+                # read once, and as it lies: another stage would come back to what has been written over
+                uses = [y for n in group.nodes for y in n.inputs if _root(y) is x]
+                rows = any(isinstance(n.operation, Fold) and self._over(group, n) == "row" for n in group.nodes)
+                if rows or any(_is_view(y) for y in uses):
+                    continue
+            self.taken.add(place)
+            return place
+        return None
 
     def _read_by(self, step: Any) -> set[Node]:
         nodes = step.nodes if isinstance(step, Group) else [step]
@@ -539,15 +568,6 @@ def _label(node: Node) -> str:
     return function.name if function is not None else "value"
 
 
-def _number(node: Node) -> Any:
-    assert isinstance(node.operation, Literal)
-    return (
-        {"True": True, "False": False}.get(node.operation.text, None)
-        if node.dtype.kind == "b"
-        else float(node.operation.text)
-    )
-
-
 class _Builder:
     """Writes a group as a `fused.Nest`."""
 
@@ -679,7 +699,7 @@ class _Builder:
         for x, operand in loads.items():
             self.values[x] = (f"v_{operand.name}", operand.level, 0)
         for node in group.nodes:
-            name = f"n{node.number}"
+            name = f"n{len(nest.steps)}"  # counted anew in each loop: equal loops have equal texts
             inputs = [_stretched(x) for x in node.inputs]
             arguments, level, stage = [], NEST, 0
             for x in inputs:

@@ -128,6 +128,14 @@ class Program:
         self.inputs.append(node)
         return node
 
+    def number_of(self, node: Node) -> Any:
+        """Give the value of a node that is a number and will stay the same, None for any other."""
+        if isinstance(node.operation, Literal):
+            return literal_value(node)
+        if isinstance(node.operation, Constant) and not node.shape and not node.array.flags.writeable:
+            return node.array[()]
+        return None
+
     def constant(self, array: Any) -> Node:
         """Add an array from outside, or a number if it is one that stays in the text."""
         array = np.asarray(array)
@@ -147,6 +155,12 @@ class Program:
         node = self.add(Constant(id(array)), (), array.shape, array.dtype)
         node.array = array  # kept alive, so that its id stays its own
         return node
+
+
+def literal_value(node: Node) -> Any:
+    """Give the number that a literal stands for."""
+    assert isinstance(node.operation, Literal)
+    return node.operation.text == "True" if node.dtype.kind == "b" else float(node.operation.text)
 
 
 def apply_view(view: View, x: Any) -> Any:

@@ -101,6 +101,10 @@ class Symbol(np.lib.mixins.NDArrayOperatorsMixin):
         """Repeat the elements along new and stretched axes."""
         return self if shape == self.shape else self._view("broadcast", shape, shape)
 
+    def filled(self, value: float) -> Symbol:
+        """Give an array of the same shape and dtype, all of whose elements are a number."""
+        return self._with(self.program.constant(_readonly(value, self.dtype))).broadcast_to(self.shape)
+
     def astype(self, dtype: Any, **options: Any) -> Symbol:
         """Convert the elements."""
         wanted = np.dtype(dtype)
@@ -224,9 +228,21 @@ class Symbol(np.lib.mixins.NDArrayOperatorsMixin):
         number = next((t for t, kind in zip(types, kinds, strict=False) if kind == NUMBER), np.dtype(bool))
         dtype = np.dtype(bool) if expression.kind == TRUTH else number
         shape = np.broadcast_shapes(*(x.shape for x in operands))
-        node = self.program.add(Map(expression, number.name), [x.node for x in operands], shape, dtype)
+        node = self._known(expression, operands, number)
+        if node is None:
+            node = self.program.add(Map(expression, number.name), [x.node for x in operands], shape, dtype)
         weak = operands[0].weak if all(x.weak for x in operands) and dtype.kind == operands[0].dtype.kind else None
         return Symbol(self.program, node, weak)
+
+    def _known(self, expression: Expression, operands: list[Symbol], number: np.dtype[Any]) -> Node | None:
+        """Give the result of simple arithmetic on numbers at once: a mean's slope is often made of them alone."""
+        function = _ARITHMETIC.get(expression.function.name if expression.function is not None else "")
+        values = [self.program.number_of(x.node) for x in operands]
+        inputs = tuple(formula.variable(i) for i in range(len(operands)))
+        if function is None or None in values or expression.arguments != inputs:
+            return None
+        with np.errstate(all="ignore"):
+            return self.program.constant(_readonly(function(*(np.asarray(v, number) for v in values)), number))
 
     def mapped(self, expression: Expression, nodes: list[Node], dtype: np.dtype[Any]) -> Node:
         """Add a formula of nodes of one dtype."""
@@ -239,6 +255,12 @@ class Symbol(np.lib.mixins.NDArrayOperatorsMixin):
         ordered = rest + axes
         if axes and axes[-1] - axes[0] + 1 == len(axes) and (axes[0] == 0 or axes[-1] == self.ndim - 1):
             ordered = tuple(range(self.ndim))
+        base = self.node
+        while isinstance(base.operation, View) and base.operation.kind == "reshape":
+            base = base.inputs[0]
+        if len(axes) == self.ndim and base is not self.node and not others and not reductions.TABLE[name].spreads:
+            # all elements, whatever their shape
+            return self._with(base).folded(name, tuple(range(len(base.shape))))
         if ordered != tuple(range(self.ndim)):  # axes in the middle: they go to the end
             moved = [x.transpose(ordered) for x in (self, *others)]
             result = moved[0].folded(name, tuple(range(len(rest), self.ndim)), *moved[1:])
@@ -265,8 +287,11 @@ class Symbol(np.lib.mixins.NDArrayOperatorsMixin):
         count = self.program.constant(_readonly(float(length), dtype)) if dtype.kind == "f" else results[-1]
         if reduction.spreads:
             return self._with(self._stage(reduction.result, [*inputs, *results, count, kept or results[-1]], dtype))
-        result = self._with(self._stage(reduction.result, [*inputs, *results, count], dtype))
-        return result.reshape(tuple(size for axis, size in enumerate(self.shape) if axis not in axes))
+        shape = tuple(size for axis, size in enumerate(self.shape) if axis not in axes)
+        if not shape:  # one number, which whatever follows takes as such
+            results = [self._with(node).reshape(shape).node for node in results]
+        # otherwise the axes stay until the end, so that what follows may still be in the same loop
+        return self._with(self._stage(reduction.result, [*inputs, *results, count], dtype)).reshape(shape)
 
     def _reduced(self, name: str, axis: Any, keepdims: bool) -> Any:
         from ..ops import reduction
@@ -392,6 +417,9 @@ class Symbol(np.lib.mixins.NDArrayOperatorsMixin):
 
     def __repr__(self) -> str:
         return f"<traced array of shape {self.shape} and dtype {self.dtype}>"
+
+
+_ARITHMETIC = {"add": np.add, "sub": np.subtract, "mul": np.multiply, "div": np.divide, "neg": np.negative}
 
 
 class _Flags:

@@ -227,6 +227,48 @@ def test_jit_inside_jit():
     np.testing.assert_allclose(outer(X), energy(X) * 2 + energy(X * 2), rtol=1e-14)
 
 
+def test_donated_inputs_are_written_over():
+    def step(state, slope):
+        return {name: state[name] - 0.1 * slope for name in state}
+
+    compiled = nbgrad.jit(step, donate_argnums=0)
+    state, slope = {"a": X.copy(), "b": X * 2}, np.ones_like(X)
+    expected = step(state, slope)
+    given = dict(state)
+    found = compiled(state, slope)
+    for name in state:
+        np.testing.assert_array_equal(found[name], expected[name])
+    assert {id(found[name]) for name in state} == {id(array) for array in given.values()}
+    np.testing.assert_array_equal(slope, 1)
+    found = compiled(found, slope)
+    np.testing.assert_allclose(found["a"], X - 0.2, rtol=1e-14)
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda x: x[::-1] * 2,
+        lambda x: nbgrad.softmax(x, -1) + x,
+        lambda x: (x * 2, x + 1, x),
+        lambda x: x.T @ x + x.sum(),
+        lambda x: x * x.sum(),
+        lambda x: (x - x.mean(0)) * x,
+        lambda x: x[:, :1] + x,
+    ],
+)
+def test_a_donated_input_that_is_still_needed(function):
+    x = np.random.default_rng(0).normal(size=(6, 6))
+    plain = nbgrad.jit(function)(x.copy())
+    donated = nbgrad.jit(function, donate_argnums=(0,))(x.copy())
+    for a, b in zip(np.atleast_1d(plain), np.atleast_1d(donated), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-14)
+    frozen = x.copy()
+    frozen.flags.writeable = False
+    for a, b in zip(np.atleast_1d(plain), np.atleast_1d(nbgrad.jit(function, donate_argnums=0)(frozen)), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-14)
+    np.testing.assert_array_equal(frozen, x)
+
+
 # ---- refusals -------------------------------------------------------------------------------------------------------
 
 

@@ -68,16 +68,16 @@ def log_loss(f: Any) -> Any:
     """f - log(1 + f), as h - s*(h + z*p(z)) with s = f / (2 + f), z = s*s and h = f*f/2 (fdlibm's e_log.c, 1993)."""
     s = f / (TWO + f)
     z = s * s
-    half = HALF * f
-    return fma(half, f, -s * fma(z, polynomial(z, LOG), half * f))
-
-
-def log_loss_float32(f: Any) -> Any:
-    """The same with h rounded, one operation less: near sqrt(1/2), only float64's log2 needs the digits."""
-    s = f / (TWO + f)
-    z = s * s
     h = HALF * f * f
     return fma(-s, fma(z, polynomial(z, LOG), h), h)
+
+
+def log_loss_unrounded(f: Any) -> Any:
+    """The same without the rounding of the first h, at one operation more; log2 is over 1 ulp with it."""
+    s = f / (TWO + f)
+    z = s * s
+    half = HALF * f
+    return fma(half, f, -s * fma(z, polynomial(z, LOG), half * f))
 
 
 def log_domain(x: Any, y: Any) -> Any:
@@ -95,7 +95,7 @@ def log(x: Any) -> Any:
 def log2(x: Any) -> Any:
     """k + (f - (f - log(1 + f))) / log(2), where f/log(2) has the most digits."""
     k, f = parts(x)
-    return log_domain(x, k + fma(f, LOG2_E[0], fma(-log_loss(f), LOG2_E[0], f * LOG2_E[1])))
+    return log_domain(x, k + fma(f, LOG2_E[0], fma(-log_loss_unrounded(f), LOG2_E[0], f * LOG2_E[1])))
 
 
 def log10(x: Any) -> Any:
