@@ -1,4 +1,4 @@
-"""Compare `nbgrad.jit` with JAX, torch, torch.compile and loops written by hand: values and gradients, two threads each.
+"""Compare `nbgrad.jit` with JAX, torch, torch.compile and loops written by hand, with two threads each.
 
 python -m benchmarks.jit                       measure; writes jit.md, jit.json and jit.png in benchmarks/
 python -m benchmarks.jit --only gelu,mlp-1     only these, the others stay as they were measured
@@ -197,7 +197,7 @@ _SCALAR_GRADIENT = (
     + "function = nbgrad.jit(nbgrad.value_and_grad(long))\n"
     + _CLOCK.format(arguments="np.array(0.3)", value="[1]")
 )
-#: First calls by name: what it is, the program, whether a process before has filled the cache, and the limit in seconds.
+#: First calls by name: what it is, the program, whether a process before has filled the cache, the limit in seconds.
 FIRST_CALLS: dict[str, tuple[str, str, bool, float | None]] = {
     "first-mlp-empty": ("MLP step, batch 128, empty cache", _MLP, False, 5),
     "first-mlp-warm": ("MLP step, batch 128, warm cache", _MLP, True, 1),
@@ -207,14 +207,18 @@ FIRST_CALLS: dict[str, tuple[str, str, bool, float | None]] = {
 
 
 def first_call(name: str, rounds: int) -> Results:
-    """Give the seconds of a first call in processes of their own, and those of the processes."""
+    """Give the seconds of a first call in processes of their own, and those of the processes; or what went wrong."""
     title, program, warm, limit = FIRST_CALLS[name]
     calls, processes = [], []
     for _ in range(rounds):
         with tempfile.TemporaryDirectory() as directory:
-            if warm:
-                startup.run(program, directory)
-            whole, (call, _) = startup.run(program, directory)
+            try:
+                if warm:
+                    startup.run(program, directory)
+                whole, (call, _) = startup.run(program, directory)
+            except RuntimeError as error:
+                said = str(error).strip().splitlines()
+                return {"title": title, "limit": limit, "failed": said[-1] if said else "the process crashed"}
         calls.append(call)
         processes.append(whole)
     return {"title": title, "limit": limit, "call": measure.quartiles(calls), "process": measure.quartiles(processes)}
@@ -229,8 +233,8 @@ The same functions compiled by `nbgrad.jit`, by `jax.jit` and by `torch.compile`
 are elementwise, written out by hand: values and gradients. Made by `python -m benchmarks.jit`; do not edit."""
 
 METHOD = """\
-Every library has {threads} threads. nbgrad gets NumPy arrays and gives new ones; JAX and torch have their arrays already.
-All are compiled before they are timed, and their results compared with those that torch computes in float64. The
+Every library has {threads} threads. nbgrad gets NumPy arrays and gives new ones; JAX and torch have their arrays
+already. All are compiled before they are timed, and their results compared with what torch computes in float64. The
 libraries take turns in one process, {rounds} rounds of about {sample:.0f} ms each; times are medians, and ratios are
 medians of the ratios within a round, with quartiles. "Numba by hand" is one pass over the data with the derivative
 worked out on paper, in two threads from {shared:,} elements on, calling nbgrad's elementary functions; promised is at
@@ -279,6 +283,9 @@ def first_calls(results: Results) -> str:
     rows = []
     for name in _order(results["first_calls"], list(FIRST_CALLS)):
         found = results["first_calls"][name]
+        if "failed" in found:
+            rows.append([found["title"], f"**{found['failed']}**", "", "", ""])
+            continue
         call, limit = found["call"]["median"], found["limit"]
         limited = [f"{limit:g} s", verdict(call, limit)] if limit else ["", ""]
         rows.append([found["title"], duration(call), *limited, duration(found["process"]["median"])])
@@ -306,7 +313,9 @@ def missed(results: Results) -> dict[str, list[str]]:
                 text = f"{case['title']}: {over['median']:.2f} times the time of {LABELS[library]}, promised {limit:g}"
                 found.setdefault(name, []).append(text)
     for name, call in results["first_calls"].items():
-        if call["limit"] and call["call"]["median"] > call["limit"]:
+        if "failed" in call:
+            found.setdefault(name, []).append(f"first call, {call['title']}: {call['failed']}")
+        elif call["limit"] and call["call"]["median"] > call["limit"]:
             text = f"first call, {call['title']}: {duration(call['call']['median'])}, promised {call['limit']:g} s"
             found.setdefault(name, []).append(text)
     return found

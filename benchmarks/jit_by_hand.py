@@ -25,7 +25,7 @@ Step = Callable[..., tuple[Any, ...]]
 BLOCK, LANES, SHARED = 1024, 64, 100_000
 THREADS = 2
 
-_compiled = njit(nogil=True, error_model="numpy")  # fastmath is off
+_compiled: Any = njit(nogil=True, error_model="numpy")  # fastmath is off
 _pool = ThreadPoolExecutor(THREADS - 1)
 
 
@@ -150,7 +150,8 @@ def black_scholes(rate: float) -> Step:
         gradients = [np.empty_like(x) for x in inputs]
 
         def work(begin: int, end: int) -> Any:
-            return loop(*(x[begin:end] for x in (*inputs, *gradients)), np.empty(BLOCK))
+            pieces: list[Any] = [x[begin:end] for x in (*inputs, *gradients)]
+            return loop(*pieces, np.empty(BLOCK))
 
         return np.float64(sum(in_pieces(work, inputs[0].size))), *gradients
 

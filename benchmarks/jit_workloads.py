@@ -97,7 +97,7 @@ def _chain_inputs(size: int, dtype: str) -> tuple[Array, ...]:
 def _options(size: int) -> tuple[Array, ...]:
     random = np.random.default_rng(0)
     ranges = ((80, 120), (80, 120), (0.1, 2), (0.1, 0.5))
-    return tuple(random.uniform(*range_, size) for range_ in ranges)
+    return tuple(random.uniform(low, high, size) for low, high in ranges)
 
 
 def _samples() -> tuple[Array, ...]:
@@ -219,7 +219,7 @@ def jitted_by_nbgrad(case: Case) -> Any:
     import nbgrad
     from nbgrad.nn import functional
 
-    functions = SimpleNamespace(
+    functions: Any = SimpleNamespace(
         **{name: getattr(nbgrad, name) for name in ("erf", "exp", "log", "relu", "sqrt", "sum", "tanh")},
         gelu=lambda x: written_gelu(functions, x),
         softmax=lambda x: nbgrad.softmax(x, -1),
@@ -235,7 +235,9 @@ def _jax(case: Case, arrays: tuple[Array, ...]) -> Step:
     import jax
     import jax.numpy as jnp
 
-    jax.config.update("jax_enable_x64", True)  # float32 arrays stay float32: `compared` looks at every dtype
+    config: Any = jax.config
+    wait: Any = jax.block_until_ready
+    config.update("jax_enable_x64", True)  # float32 arrays stay float32: `compared` looks at every dtype
 
     def cross_entropy(logits: Any, labels: Any) -> Any:
         return -jnp.mean(jax.nn.log_softmax(logits)[jnp.arange(labels.size), labels])
@@ -243,7 +245,7 @@ def _jax(case: Case, arrays: tuple[Array, ...]) -> Step:
     def bce_with_logits(logits: Any, targets: Any) -> Any:
         return jnp.mean(jax.nn.softplus(logits) - targets * logits)
 
-    functions = SimpleNamespace(
+    functions: Any = SimpleNamespace(
         **{name: getattr(jnp, name) for name in ("exp", "log", "sqrt", "sum", "tanh")},
         erf=jax.scipy.special.erf,
         relu=jax.nn.relu,
@@ -258,7 +260,7 @@ def _jax(case: Case, arrays: tuple[Array, ...]) -> Step:
     on_device = [jnp.asarray(array) for array in arrays]
 
     def step() -> tuple[Any, ...]:
-        value, gradients = jax.block_until_ready(jitted(*on_device))
+        value, gradients = wait(jitted(*on_device))
         return value, *gradients
 
     return step
@@ -268,7 +270,7 @@ def _torch(case: Case, arrays: tuple[Array, ...], compiled: bool = False) -> Ste
     import torch
 
     functional = torch.nn.functional
-    functions = SimpleNamespace(
+    functions: Any = SimpleNamespace(
         **{name: getattr(torch, name) for name in ("erf", "exp", "log", "relu", "sqrt", "sum", "tanh")},
         gelu=functional.gelu,
         softmax=lambda x: torch.softmax(x, -1),

@@ -4,6 +4,7 @@ import dataclasses
 import importlib
 import json
 import os
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -48,7 +49,7 @@ def test_loops_by_hand_agree_where_blocks_and_pieces_end() -> None:
         step, full = case.by_hand(), case.make()
         for size in (1, 1024, 2500, jit_by_hand.SHARED + 7):
             arrays = tuple(x[:size] if x.ndim else x for x in full)
-            compared(case, "by-hand", lambda arrays=arrays, step=step: step(*arrays), arrays, reference(case, arrays))
+            compared(case, "by-hand", partial(step, *arrays), arrays, reference(case, arrays))
 
 
 def test_a_wrong_gradient_is_found() -> None:

@@ -25,7 +25,6 @@ from . import autograd as autograd
 from . import nn as nn
 from .autograd.transforms import grad as grad
 from .autograd.transforms import value_and_grad as value_and_grad
-from .jit import jit as jit
 from .ops.creation import arange as arange
 from .ops.creation import empty as empty
 from .ops.creation import eye as eye
@@ -135,4 +134,5 @@ from .ops.shape import t as t
 from .ops.shape import transpose as transpose
 from .ops.shape import unsqueeze as unsqueeze
 from .ops.shape import view as view
+from .tracing import jit as jit
 from .version import __version__ as __version__

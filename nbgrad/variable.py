@@ -19,7 +19,7 @@ Array = npt.NDArray[Any]
 
 
 def is_array(value: Any) -> bool:
-    """Tell whether a value is an array, or what stands in for one (`jit.symbol`)."""
+    """Tell whether a value is an array, or what stands in for one (`tracing.symbol`)."""
     return isinstance(value, np.ndarray) or hasattr(type(value), "__nbgrad_array__")
 
 

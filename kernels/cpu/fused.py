@@ -123,6 +123,9 @@ def source(nest: Nest) -> str:
     for position, operand in enumerate(nest.operands):
         put(f"{operand.name} = {operand.dtype}_pointer(args[{2 + position}])")
     folds = [step for step in nest.steps if isinstance(step, Fold)]
+    if any(fold.over == "row" or (fold.over == "all" and fold.level == ELEMENT) for fold in folds):
+        # short rows use the first lanes only
+        put(f"used = {LANES}", "while used > 1 and used // 2 >= width:", "    used //= 2")
     for fold in folds:
         if fold.over == "row" or (fold.over == "all" and fold.level == ELEMENT):
             put(f"{fold.name}_lanes = {fold.wide}_lanes()", f"{fold.name}_values = {fold.dtype}_lanes()")
@@ -143,7 +146,7 @@ def source(nest: Nest) -> str:
         for fold in folds:
             identity = _identity_text(fold.identity, fold.wide)
             if fold.over == "all" and fold.level == ELEMENT:
-                put(f"for lane in range({LANES}):", f"    {fold.name}_lanes[lane] = {identity}")
+                put("for lane in range(used):", f"    {fold.name}_lanes[lane] = {identity}")
             elif fold.over == "all":
                 put(f"{fold.name}_total = {identity}")
             elif fold.over == "column":
@@ -258,7 +261,7 @@ def _stage(writer: _Writer, nest: Nest, stage: int, partials: dict[str, Operand]
     for fold in lanes:
         if fold.over == "row":
             identity = _identity_text(fold.identity, fold.wide)
-            put(f"for lane in range({LANES}):", f"    {fold.name}_lanes[lane] = {identity}")
+            put("for lane in range(used):", f"    {fold.name}_lanes[lane] = {identity}")
     # values wait in memory for a loop that adds them up: in one loop, the wider sums would make all vectors narrow
     kept = [f"{fold.name}_values[lane] = {fold.argument}" for fold in lanes]
     sums = [line for fold in lanes for line in _combined(fold, f"{fold.name}_lanes[lane]", f"{fold.name}_values[lane]")]
@@ -303,7 +306,7 @@ def _fold_lanes(writer: _Writer, fold: Fold) -> None:
     steps, (value,) = formula.source([fold.combine.expression], fold.wide, {0: "old", 1: "new"}, "c")
     lanes = f"{fold.name}_lanes"
     writer.put(
-        f"half = {LANES // 2}",
+        "half = used // 2",
         "while half > 0:",
         "    for lane in range(half):",
         f"        old = {lanes}[lane]",

@@ -5,7 +5,9 @@ What is promised, the exact values and the samples are those of `benchmarks/exac
 
 import importlib
 import math
+import os
 import re
+import subprocess
 import sys
 from pathlib import Path
 
@@ -509,3 +511,37 @@ def test_monotone_to_a_unit(name, dtype):
 def test_every_function_is_covered():
     assert SPECIAL.keys() == FUNCTIONS.keys()
     assert MONOTONE.keys() == {name for name, function in FUNCTIONS.items() if function.arity == 1}
+
+
+OLDER = """
+import numpy as np
+from nbgrad.kernels import codegen
+from nbgrad.ops.elementwise import OPERATIONS
+
+assert "avx512" not in codegen.target()[1]
+random = np.random.default_rng(0)
+RANGES = {"exp": (-700, 700), "expm1": (-30, 30), "sinh": (-700, 700), "log2": (0.1, 9), "sin": (-1e9, 1e9)}
+for name, (low, high) in RANGES.items():
+    for dtype, wide in (("float32", np.float64), ("float64", np.longdouble)):
+        x = random.uniform(low, high, 20_000).astype(dtype)
+        with np.errstate(all="ignore"):
+            exact = getattr(np, name)(x.astype(wide))
+            expected = exact.astype(dtype)
+        y = OPERATIONS[name].kernel(x)
+        finite = np.isfinite(expected)
+        np.testing.assert_array_equal(np.isfinite(y), finite)
+        error = np.abs(y[finite] - exact[finite]) / np.spacing(np.abs(expected[finite]))
+        assert error.max() <= 2.01, (name, dtype, error.max())
+print("right")
+"""
+
+
+@pytest.mark.skipif(not codegen._llvm().get_process_triple().startswith("x86_64"), reason="names processors of x86-64")
+def test_processors_without_avx512(tmp_path):
+    """Other instructions are chosen there, for scaling by powers of two above all."""
+    features = "+avx,+avx2,+bmi,+bmi2,+f16c,+fma,+lzcnt,+popcnt,+sse4.2"
+    environment = {"NUMBA_CPU_NAME": "haswell", "NUMBA_CPU_FEATURES": features, "NBGRAD_CACHE_DIR": str(tmp_path)}
+    done = subprocess.run(
+        [sys.executable, "-c", OLDER], env=os.environ | environment, capture_output=True, text=True, check=False
+    )
+    assert done.stdout.strip() == "right", done.stderr

@@ -383,31 +383,3 @@ def _wrapped(value: Any) -> Variable:
     x = Variable.__new__(Variable)
     x.data, x.creator, x._generation = value, None, -1
     return x
-
-
-def jit(
-    function: Callable[..., Any] | None = None,
-    *,
-    static_argnums: int | Sequence[int] = (),
-    donate_argnums: int | Sequence[int] = (),
-) -> Any:
-    """Compile a function of arrays, Variables and numbers, and of nests of them, to a few fused kernels.
-
-    The function is traced once for each combination of dtypes, shapes and static arguments; a trace of other sizes
-    finds its kernels compiled already. Python's control flow may depend on shapes and on static arguments, which are
-    named by their positions; on an element of a traced array it raises TypeError. Results are what the function
-    gives, as new arrays; arguments named by `donate_argnums` may be written over with results, and must not be used
-    again. Works on transforms (``jit(value_and_grad(f))``), and under the graph as one Function.
-
-    >>> import numpy as np, nbgrad
-    >>> @nbgrad.jit
-    ... def energy(x):
-    ...     return (np.sin(x) ** 2).sum()
-    >>> print(f"{energy(np.array([0.5, 1.0])):.4f}")
-    0.9379
-    """
-    if function is None:
-        return functools.partial(jit, static_argnums=static_argnums, donate_argnums=donate_argnums)
-    static = (static_argnums,) if isinstance(static_argnums, int) else static_argnums
-    donate = (donate_argnums,) if isinstance(donate_argnums, int) else donate_argnums
-    return Jitted(function, static, donate)
