@@ -75,6 +75,8 @@ class Nest:
     loads: list[Operand] = field(default_factory=list)
     steps: list[Assign | Fold] = field(default_factory=list)
     stores: list[tuple[Operand, str, int]] = field(default_factory=list)  # the value stored, and its stage
+    #: A row's memory for each block, for what a later stage over the row would compute again; the value's name.
+    kept: list[tuple[Operand, str]] = field(default_factory=list)
     #: Where the folds over all rows put what each block gave, and the whole if there is one block; the fold's name.
     partials: list[tuple[Operand, Operand, str]] = field(default_factory=list)
 
@@ -82,7 +84,8 @@ class Nest:
     def operands(self) -> list[Operand]:
         """All arrays, in the order in which a launch names them."""
         partials, wholes = [o for o, _, _ in self.partials], [o for _, o, _ in self.partials]
-        return [*self.loads, *(o for o, _, _ in self.stores), *partials, *wholes]
+        kept = [o for o, _ in self.kept]
+        return [*self.loads, *(o for o, _, _ in self.stores), *kept, *partials, *wholes]
 
 
 def size_names(nest: Nest) -> list[str]:
@@ -156,6 +159,8 @@ def source(nest: Nest) -> str:
                     "for j in range(np.uintp(width)):",
                     f"    store_{numbers[name]}({name}, {name}_begin + j, {identity})",
                 )
+        for operand, _ in nest.kept:
+            put(f"{operand.name}_row = block * width")
         _rows(writer, nest, folds, partials, numbers)
         for fold in folds:
             if fold.over == "all":
@@ -180,6 +185,7 @@ def _rows(
     writer: _Writer, nest: Nest, folds: list[Fold], partials: dict[str, Operand], numbers: dict[str, int]
 ) -> None:
     put = writer.put
+    kept = [operand for operand, _ in nest.kept]
     put("for row in range(begin, end):")
     writer.depth += 1
     if nest.outer > 1:
@@ -190,7 +196,7 @@ def _rows(
     else:
         put("i0 = row")
     for operand in nest.operands:
-        if operand.level != NEST and operand not in partials.values():
+        if operand.level != NEST and operand not in partials.values() and operand not in kept:
             terms = " + ".join(f"i{axis} * {operand.name}_step{axis}" for axis in range(nest.outer)) or "0"
             put(f"{operand.name}_row = {terms}")
     put("n = min(width, length - row * width)" if nest.flat else "n = width")
@@ -219,18 +225,25 @@ def _stage(writer: _Writer, nest: Nest, stage: int, partials: dict[str, Operand]
     folds = [s for s in nest.steps if isinstance(s, Fold) and s.level == ELEMENT and s.stage == stage]
     stores = [(o, value) for o, value, at in nest.stores if o.level == ELEMENT and at == stage]
     wanted = {f.argument for f in folds} | {value for _, value in stores}
+    wanted |= {name for _, name in nest.kept if _stage_of(nest, name) == stage}
     if not wanted:
         return
-    # everything that the loop needs, computed anew where an earlier stage had it: loads cost less than stores here
+    # everything that the loop needs: read back if it was kept by an earlier stage, else computed anew
+    dear = {name: operand for operand, name in nest.kept}
     assigns = {s.name: s for s in nest.steps if isinstance(s, Assign) and s.level == ELEMENT}
     order: list[Assign] = []
     loads = {f"v_{o.name}": o for o in nest.loads if o.level == ELEMENT}
     used: list[Operand] = []
     seen: set[str] = set()
     stack = [(name, False) for name in sorted(wanted, reverse=True)]
+    back: list[str] = []
     while stack:
         name, done = stack.pop()
-        if name in assigns:
+        if name in dear and assigns[name].stage < stage:
+            if name not in seen:
+                seen.add(name)
+                back.append(name)
+        elif name in assigns:
             if done:
                 order.append(assigns[name])
             elif name not in seen:
@@ -244,8 +257,14 @@ def _stage(writer: _Writer, nest: Nest, stage: int, partials: dict[str, Operand]
         if operand.inner == "0":
             put(f"v_{operand.name} = {_loaded(operand, f'{operand.name}_row')}")
     body = [f"v_{o.name} = {_loaded(o, _place(o))}" for o in used if o.inner != "0"]
+    for name in back:
+        operand = dear[name]
+        body.append(f"{name} = load_back_{numbers[operand.name]}({operand.name}, {operand.name}_row + j)")
     for step in order:
         body += _assigned(step)
+        if step.name in dear:
+            operand = dear[step.name]
+            body.append(f"store_{numbers[operand.name]}({operand.name}, {operand.name}_row + j, {step.name})")
     body += [f"store_{numbers[o.name]}({o.name}, {_place(o)}, {o.dtype}({value}))" for o, value in stores]
     for fold in folds:
         if fold.over == "column":
@@ -263,16 +282,56 @@ def _stage(writer: _Writer, nest: Nest, stage: int, partials: dict[str, Operand]
             identity = _identity_text(fold.identity, fold.wide)
             put("for lane in range(used):", f"    {fold.name}_lanes[lane] = {identity}")
     # values wait in memory for a loop that adds them up: in one loop, the wider sums would make all vectors narrow
-    kept = [f"{fold.name}_values[lane] = {fold.argument}" for fold in lanes]
+    waiting = [f"{fold.name}_values[lane] = {fold.argument}" for fold in lanes]
     sums = [line for fold in lanes for line in _combined(fold, f"{fold.name}_lanes[lane]", f"{fold.name}_values[lane]")]
     put(f"for start in range(np.uintp(0), np.uintp(n), np.uintp({LANES})):")
     put(f"    count = min(np.uintp(n) - start, np.uintp({LANES}))")
-    put("    for lane in range(count):", "        j = start + lane", *(f"        {line}" for line in (*body, *kept)))
+    put("    for lane in range(count):", "        j = start + lane", *(f"        {line}" for line in (*body, *waiting)))
     put("    for lane in range(count):", *(f"        {line}" for line in sums))
     for fold in lanes:
         if fold.over == "row":
             _fold_lanes(writer, fold)
             put(f"{fold.name} = {fold.dtype}({fold.name}_lanes[0])")
+
+
+def _stage_of(nest: Nest, name: str) -> int:
+    return next(step.stage for step in nest.steps if isinstance(step, Assign) and step.name == name)
+
+
+def keep_what_is_dear(nest: Nest) -> list[str]:
+    """Name the values that are worth keeping: divisions and functions that later stages would compute again."""
+    assigns = {s.name: s for s in nest.steps if isinstance(s, Assign) and s.level == ELEMENT}
+    dear = {name for name, s in assigns.items() if any("_float" in t or "/" in t for t in _formula_text(s))}
+    found: list[str] = []
+    for step in nest.steps:
+        if isinstance(step, Fold) and step.level == ELEMENT:
+            wanted, stage = step.argument, step.stage
+            found += _needed(assigns, wanted, stage, dear)
+    for operand, value, stage in nest.stores:
+        if operand.level == ELEMENT:
+            found += _needed(assigns, value, stage, dear)
+    return list(dict.fromkeys(found))
+
+
+def _needed(assigns: dict[str, Assign], name: str, stage: int, dear: set[str]) -> list[str]:
+    """Find the nearest dear values of earlier stages behind a value."""
+    found: list[str] = []
+    seen: set[str] = set()
+    stack = [name]
+    while stack:
+        name = stack.pop()
+        if name not in assigns or name in seen:
+            continue
+        seen.add(name)
+        if name in dear and assigns[name].stage < stage:
+            found.append(name)
+        else:
+            stack.extend(assigns[name].arguments)
+    return found
+
+
+def _formula_text(step: Assign) -> list[str]:
+    return _assigned(step) if step.expression is not None else []
 
 
 def _place(operand: Operand) -> str:

@@ -12,19 +12,29 @@ import numpy as np
 from .. import codegen
 from ..ufunc import keep_forever
 from . import threads
-from .caller import _DATA, _FASTCALL, _PAYLOAD, _Method, layout_holds
-from .reduction import LANES
-
-#: Operands of one loop, beside the counter of blocks and the sizes.
-MOST_OPERANDS = LANES - 2
+from .caller import (
+    _ALIGNED,
+    _CONTIGUOUS,
+    _DATA,
+    _DTYPE,
+    _FASTCALL,
+    _FLAGS,
+    _NDIM,
+    _PAYLOAD,
+    _SHAPE,
+    _TYPE,
+    _Method,
+    layout_holds,
+)
+from .reduction import MOST_OPERANDS
 
 # `record` is a bytes object of words: the loop, its launch record, the sizes, the number of blocks, Py_None,
 # Py_IncRef, and the distance of each operand's first element from its array's.
 _SOURCE = f"""
 def call(record, args, count):
     record += {_PAYLOAD}
-    pointers = int64_lanes()
-    steps = int64_lanes()
+    pointers = int64_operands()
+    steps = int64_operands()
     size = int64_lanes()
     pointers[0] = 0
     steps[0] = 1
@@ -61,6 +71,8 @@ def launcher(
     arrays are not looked at: the caller knows their shapes, dtypes and layouts.
     """
     count = len(offsets)
+    if count > MOST_OPERANDS - 2:
+        raise ValueError(f"a fused loop over {count} arrays: at most {MOST_OPERANDS - 2} go into one")
     table = (ctypes.c_int64 * max(len(sizes), 1))(*sizes)
     launch = threads.launch_record(address, 2 + count, 2 + count, 0, 0, 2 if shared else threads.NEVER)
     if not layout_holds():
@@ -72,6 +84,61 @@ def launcher(
     record.kept = (launch, table)  # type: ignore[attr-defined]
     make = ctypes.PYFUNCTYPE(ctypes.py_object, ctypes.c_void_p, ctypes.py_object, ctypes.c_void_p)
     function: Any = make(("PyCFunction_NewEx", api))(ctypes.addressof(_method()), record, None)
+    return function
+
+
+# `record` is a bytes object of words: number of arrays, ndarray, Py_True, Py_False, Py_IncRef, and then for each array:
+# its descriptor, its number of dimensions, its sizes.
+_FITS = f"""
+def call(record, args, count):
+    record += {_PAYLOAD}
+    fits = count == word_at(record)
+    place = record + 40
+    if fits:
+        for i in range(count):
+            x = word_at(args + 8 * i)
+            if word_at(x + {_TYPE}) != word_at(record + 8) or word_at(x + {_DTYPE}) != word_at(place):
+                fits = False
+                break
+            ndim = word_at(place + 8)
+            flags = int_at(x + {_FLAGS}) & {_CONTIGUOUS | _ALIGNED}
+            if flags != {_CONTIGUOUS | _ALIGNED} or int_at(x + {_NDIM}) != ndim:
+                fits = False
+                break
+            place += 16
+            shape = word_at(x + {_SHAPE})
+            for axis in range(ndim):
+                if word_at(shape + 8 * axis) != word_at(place):
+                    fits = False
+                place += 8
+    result = word_at(record + 16) if fits else word_at(record + 24)
+    invoke_1(word_at(record + 32), (result,))
+    return result
+"""
+
+
+@once
+def _fits_method() -> _Method:
+    method = _Method(b"fits", codegen.address("fits", _FITS, entry="call"), _FASTCALL, None)
+    keep_forever(method)
+    return method
+
+
+def signature(arrays: Sequence[Any]) -> Callable[..., bool] | None:
+    """Give a function that tells whether arrays have the shapes and dtypes of these, and are contiguous.
+
+    None where arrays cannot be read by their layout.
+    """
+    if not layout_holds():
+        return None
+    api = ctypes.pythonapi
+    words = [len(arrays), id(np.ndarray), id(True), id(False), ctypes.cast(api.Py_IncRef, ctypes.c_void_p).value or 0]
+    for x in arrays:
+        words += [id(x.dtype), x.ndim, *x.shape]
+    record = _Owner(np.array(words, np.int64).tobytes())
+    record.kept = [x.dtype for x in arrays]  # type: ignore[attr-defined]
+    make = ctypes.PYFUNCTYPE(ctypes.py_object, ctypes.c_void_p, ctypes.py_object, ctypes.c_void_p)
+    function: Any = make(("PyCFunction_NewEx", api))(ctypes.addressof(_fits_method()), record, None)
     return function
 
 

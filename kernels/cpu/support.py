@@ -20,7 +20,7 @@ from numba.extending import intrinsic
 
 from ..cache import CompiledKernel
 from .fused import OUTPUTS
-from .reduction import LANES
+from .reduction import LANES, MOST_OPERANDS
 
 _BYTES = types.CPointer(types.uint8)
 
@@ -50,14 +50,14 @@ def _pointer_to(scalar: Any) -> Any:
     return pointer
 
 
-def _lanes_of(scalar: Any) -> Any:
+def _lanes_of(scalar: Any, count: int = LANES) -> Any:
     @intrinsic
     def lanes(typing_context: Any) -> Any:
-        """Reserve LANES elements on the stack."""
+        """Reserve `count` elements on the stack."""
 
         def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
             with builder.goto_entry_block():
-                place = builder.alloca(context.get_data_type(scalar), size=ir.Constant(ir.IntType(64), LANES))
+                place = builder.alloca(context.get_data_type(scalar), size=ir.Constant(ir.IntType(64), count))
             place.align = 64
             return place
 
@@ -226,6 +226,7 @@ NAMESPACE: dict[str, Any] = {
     "clear_exceptions": _clear_status(everywhere=False),
     "clear_all_exceptions": _clear_status(everywhere=True),
     "bool": np.uint8,
+    "int64_operands": _lanes_of(types.int64, MOST_OPERANDS),
     "load": _access(None, False),
     **{f"load_back_{i}": _access(i, False) for i in range(OUTPUTS)},
     **{f"store_{i}": _access(i, True) for i in range(OUTPUTS)},

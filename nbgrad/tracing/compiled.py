@@ -12,13 +12,12 @@ import numpy as np
 from ..engine import gradients
 from ..function import DIFFERENTIABLE, Function
 from ..grad_mode import is_grad_enabled, set_grad_enabled
+from ..kernels.cpu.launch import signature
 from ..kernels.forks import hold_over_fork
 from ..variable import Array, Variable, get_default_dtype
 from .plan import Plan
 from .program import Node, Program
 from .symbol import Symbol
-
-ndarray = np.ndarray
 
 _tracing = threading.RLock()
 hold_over_fork(_tracing)
@@ -73,6 +72,7 @@ class _Trace:
         self, function: Callable[..., Any], structure: Any, kinds: Sequence[Any], donated: Sequence[int]
     ) -> None:
         self.structure, self.kinds, self.donated = structure, kinds, donated
+        self._signature: Callable[..., bool] | None = None
         self.program = Program()
         arguments: list[Any] = []
         for kind, shape, dtype in kinds:
@@ -120,6 +120,12 @@ class _Trace:
                     leaf += 1
             begin += count
         return found
+
+    def signature(self, arrays: Sequence[Array]) -> Callable[..., bool] | None:
+        """Give the quick test whether other arrays have this trace's shapes and dtypes."""
+        if self._signature is None:
+            self._signature = signature(arrays)
+        return self._signature
 
     def results(self, leaves: Any) -> Any:
         """Put the leaves that were computed together as the function gave its results."""
@@ -219,7 +225,8 @@ class Jitted:
         self.name = getattr(function, "__name__", repr(function))
         self.function, self.static, self.donate = function, tuple(static_argnums), tuple(donate_argnums)
         self._traces: dict[Any, _Trace] = {}
-        self._quick: dict[Any, tuple[Callable[..., Any], Callable[..., Any]]] = {}
+        #: For arrays alone: whether they are like those of the last call, its steps, and how results are put together.
+        self._last: tuple[Callable[..., bool], Callable[..., Any], Callable[..., Any]] | None = None
         self._pullbacks: dict[_Trace, Jitted] = {}
 
     def _signature(self, arguments: tuple[Any, ...], options: dict[str, Any]) -> tuple[Any, Any, list[Any], list[Any]]:
@@ -278,29 +285,9 @@ class Jitted:
 
     def __call__(self, *arguments: Any, **options: Any) -> Any:
         """Run the function; see `jit`."""
-        if not options:
-            # arrays and Variables without a past, in plain sight: nothing to take apart
-            key: list[Any] = []
-            arrays: list[Any] = []
-            for x in arguments:
-                kind = type(x)
-                if kind is Variable:
-                    if x._generation >= 0:
-                        break
-                    x = x.data
-                if type(x) is not ndarray or not x.flags.c_contiguous:
-                    break
-                key.append(kind)
-                key.append(x.dtype)
-                key.append(x.shape)
-                arrays.append(x)
-            else:
-                quick = self._quick.get(tuple(key))
-                if quick is not None:
-                    return quick[1](*quick[0](*arrays))
-                trace, arrays = self._trace(arguments, options)
-                if not self.static and all(x.flags.aligned and x.dtype.isnative for x in arrays):
-                    self._quick[tuple(key)] = trace.run, trace.build
+        last = self._last
+        if last is not None and not options and last[0](*arguments):
+            return last[2](*last[1](*arguments))
         leaves: list[Any] = []
         _flatten((arguments, options), leaves)
         if any(isinstance(leaf.data if isinstance(leaf, Variable) else leaf, Symbol) for leaf in leaves):
@@ -309,6 +296,10 @@ class Jitted:
         variables = [leaf for leaf in leaves if isinstance(leaf, Variable)]
         if any(x._generation >= 0 for x in variables) and is_grad_enabled() and Variable in trace.makers:
             return self._recorded(trace, leaves)
+        if not options and not self.static and arguments and all(type(x) is np.ndarray for x in arguments):
+            fits = trace.signature(arrays)
+            if fits is not None:
+                self._last = fits, trace.run, trace.build
         return trace.build(*trace.run(*arrays))
 
     def _recorded(self, trace: _Trace, leaves: list[Any]) -> Any:

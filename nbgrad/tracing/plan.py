@@ -13,12 +13,13 @@ import numpy as np
 from ..kernels import codegen, formula
 from ..kernels.cpu import fused, threads
 from ..kernels.cpu.fused import ELEMENT, NEST, ROW
-from ..kernels.cpu.launch import MOST_OPERANDS, launcher
+from ..kernels.cpu.launch import launcher
 from .program import Call, Constant, Fold, Input, Literal, Map, Node, Program, View, apply_view, literal_value
 
 #: Operations that go into one loop, at most: LLVM's time grows faster than the text.
-_MOST_STEPS = 250
-_MOST_ACCESSES = MOST_OPERANDS - 8
+_MOST_STEPS = 400
+#: Arrays that one loop reads, at most; what it writes and folds is bounded by its operations.
+_MOST_SOURCES = 500
 #: Elements that a block has, about; partial results are one a block.
 _BLOCK = 1 << 15
 _MOST_BLOCKS = 64
@@ -188,7 +189,7 @@ class Plan:
         inputs: list[Node],
         waits: set[Group],
     ) -> bool:
-        if len(group.nodes) >= _MOST_STEPS or len(group.sources) + len(group.nodes) // 8 + len(inputs) > _MOST_ACCESSES:
+        if len(group.nodes) >= _MOST_STEPS or len(group.sources) + len(inputs) > _MOST_SOURCES:
             return False
         if inner is not None and group.inner is not None and inner != group.inner:
             return False
@@ -295,7 +296,7 @@ class Plan:
 
     def _write(self) -> Callable[..., Any]:
         """Write the function that runs the steps."""
-        self.namespace: dict[str, Any] = {"empty": np.empty, "matmul": np.matmul, "contiguous": np.ascontiguousarray}
+        self.namespace: dict[str, Any] = {"empty": np.empty, "contiguous": np.ascontiguousarray}
         self.place: dict[Node, str] = {}
         lines: list[str] = []
         for node in self.used:
@@ -456,6 +457,7 @@ class Plan:
         )
         if operation.into:
             self.markers.append(f"{operation.label}(")
+            self.namespace[operation.label] = operation.function
             return f"    {operation.label}({arguments}, {name})"
         self.namespace[f"call{node.number}"] = operation.function
         self.markers.append(f"{name} = contiguous(call")
@@ -519,6 +521,9 @@ class Plan:
         partial_lines: list[str] = []
         names = [name for name, _ in operands]
         offsets = [offset for _, offset in operands]
+        for operand, _ in nest.kept:
+            names.append(scratch((blocks, builder.width), operand.dtype))
+            offsets.append(0)
         for operand, fold_node, over in builder.late:
             shape = (blocks,) if over == "all" else (blocks, builder.width)
             names.append(scratch(shape, operand.dtype))
@@ -622,6 +627,9 @@ class _Builder:
             nest.stores.append((operand, name, stage))
             self.operands.append((plan.place[node], 0))
             self.bytes += node.size * node.dtype.itemsize
+        for number, name in enumerate(fused.keep_what_is_dear(nest)):
+            dear = next(s for s in nest.steps if isinstance(s, fused.Assign) and s.name == name)
+            nest.kept.append((fused.Operand(f"k{number}", dear.dtype, ELEMENT), name))
         late = [node for node in group.nodes if node in group.late]
         for number, node in enumerate(late):
             step = next(s for s in nest.steps if isinstance(s, fused.Fold) and s.name == self.values[node][0])
@@ -777,7 +785,7 @@ class _Builder:
                 for axis, part in enumerate(self.outer):
                     values[f"{name}_step{axis}"] = strides[part[-1]]
             values[f"{name}_inner"] = strides[self.row[-1]] if self.row else 0
-        for operand, _, _ in nest.partials:
+        for operand in [*(o for o, _, _ in nest.partials), *(o for o, _ in nest.kept)]:
             for axis in range(nest.outer):
                 values[f"{operand.name}_step{axis}"] = 0
         return [values[name] for name in fused.size_names(nest)], blocks, cost

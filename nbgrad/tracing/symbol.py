@@ -199,13 +199,7 @@ class Symbol(np.lib.mixins.NDArrayOperatorsMixin):
     def _apply(self, ufunc: np.ufunc, operands: list[Symbol], given: tuple[Any, ...]) -> Symbol:
         known = cpu.formulas.get(ufunc)
         if known is None and ufunc is np.matmul:
-            shape = _matmul_shape(operands[0].shape, operands[1].shape)
-            dtype = np.result_type(*(x.dtype for x in operands))
-            nodes = [
-                self.program.add(Map(None, dtype.name), (x.node,), x.shape, dtype) if x.dtype != dtype else x.node
-                for x in operands
-            ]
-            return self._with(self.program.add(Call(np.matmul, "matmul", "matmul", True), nodes, shape, dtype))
+            return self._product(*operands)
         if known is None:
             name = NUMPY_NAMES.get(ufunc.__name__, ufunc.__name__)
             function = formula._scalar_functions.get(name)
@@ -218,6 +212,17 @@ class Symbol(np.lib.mixins.NDArrayOperatorsMixin):
         else:
             (expression,), kinds = known
         return self.formula(ufunc, expression, kinds, operands)
+
+    def _product(self, first: Symbol, second: Symbol) -> Symbol:
+        """Multiply matrices: by BLAS, or as a formula where there is nothing to add up."""
+        shape = _matmul_shape(first.shape, second.shape)
+        if first.ndim == second.ndim == 2 and first.shape[1] == 1:
+            return np.multiply(first, second)  # type: ignore[return-value]
+        dtype = np.result_type(first.dtype, second.dtype)
+        nodes = [x.astype(dtype).node for x in (first, second)]
+        flat = first.ndim <= 2 and second.ndim <= 2  # np.dot has less overhead, but other rules for stacks
+        function, label = (np.dot, "dot") if flat else (np.matmul, "matmul")
+        return self._with(self.program.add(Call(function, "matmul", label, True), nodes, shape, dtype))
 
     def formula(self, ufunc: Any, expression: Expression, kinds: Any, operands: list[Symbol]) -> Symbol:
         """Apply an elementwise formula, in the dtype in which its ufunc would."""
