@@ -349,6 +349,8 @@ def _assigned(step: Assign) -> list[str]:
     values = [f"{step.number}({a})" if cast else a for a, cast in zip(step.arguments, step.casts, strict=True)]
     names = dict(enumerate(values))
     lines, (value,) = formula.source([step.expression], step.number, names, f"{step.name}_t")
+    if "int" in step.dtype:  # Numba computes in 64 bits, and the dtype's results wrap around
+        value = f"{step.dtype}({value})"
     return [*lines, f"{step.name} = {value}"]
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from ..engine import gradients
-from ..function import DIFFERENTIABLE, Function
+from ..function import Function
 from ..grad_mode import is_grad_enabled, set_grad_enabled
 from ..kernels.cpu.launch import signature
 from ..kernels.forks import hold_over_fork
@@ -18,10 +18,6 @@ from ..variable import Array, Variable, get_default_dtype
 from .plan import Plan
 from .program import Node, Program
 from .symbol import Symbol
-
-_tracing = threading.RLock()
-hold_over_fork(_tracing)
-
 
 # ---- structures -----------------------------------------------------------------------------------------------------
 
@@ -47,6 +43,17 @@ def _unflatten(structure: Any, leaves: Any) -> Any:
     return kind(*values) if hasattr(kind, "_fields") else kind(values)
 
 
+def _same(first: Any, second: Any) -> bool:
+    """Tell whether two static values are one to the function: also 0.0 and -0.0, 1 and 1.0 differ."""
+    if type(first) is not type(second):
+        return False
+    if isinstance(first, float):
+        return repr(first) == repr(second)
+    if isinstance(first, tuple):
+        return len(first) == len(second) and all(map(_same, first, second))
+    return bool(first == second)
+
+
 class _Static:
     """An argument that is part of the trace: compared by its value."""
 
@@ -56,7 +63,7 @@ class _Static:
         self.value = value
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Static) and type(other.value) is type(self.value) and other.value == self.value
+        return isinstance(other, _Static) and _same(self.value, other.value)
 
     def __hash__(self) -> int:
         return hash(self.value)
@@ -71,19 +78,21 @@ class _Trace:
     def __init__(
         self, function: Callable[..., Any], structure: Any, kinds: Sequence[Any], donated: Sequence[int]
     ) -> None:
-        self.structure, self.kinds, self.donated = structure, kinds, donated
+        self.structure, self.kinds = structure, kinds
         self._signature: Callable[..., bool] | None = None
         self.program = Program()
         arguments: list[Any] = []
+        self.inputs: list[Any] = []
         for kind, shape, dtype in kinds:
             if kind is _Static:
                 arguments.append(shape.value)
                 continue
             weak = kind if kind in (float, int) else None
             symbol = Symbol(self.program, self.program.input(shape, dtype), weak)
-            arguments.append(_leaf(symbol) if kind is Variable else symbol)
+            self.inputs.append(_leaf(symbol) if kind is Variable else symbol)
+            arguments.append(self.inputs[-1])
         positional, named = _unflatten(structure, iter(arguments))
-        with _tracing, set_grad_enabled(True):
+        with set_grad_enabled(True):
             result = function(*positional, **named)
         leaves: list[Any] = []
         self.result = _flatten(result, leaves)
@@ -99,11 +108,23 @@ class _Trace:
             elif isinstance(data, np.ndarray | np.generic):
                 self.outputs.append(self.program.constant(data))
                 self.makers.append(Variable if isinstance(leaf, Variable) else np.ndarray)
-            else:
+            elif leaf is None or isinstance(leaf, bool | int | float | complex | str | bytes | type):
                 self.makers.append((leaf,))
-        self.plan = Plan(self.program, self.outputs, self._donated_inputs(structure, donated))
+            else:
+                raise TypeError(
+                    f"jit: a result is a {type(leaf).__name__}: results are Variables, arrays, numbers, strings, and "
+                    "lists, tuples and dicts of them"
+                )
+        self.computed = [leaf for leaf, m in zip(leaves, self.makers, strict=True) if type(m) is not tuple]
+        _refuse_foreign_leaves(self.inputs, self.computed)
+        positions = self._donated_inputs(structure, donated)
+        self.plan = Plan(self.program, self.outputs, positions)
         self.run = self.plan.run
         self.build = self._builder()
+        # in the graph the inputs are still needed for the way back
+        self.replay = _Replayable(
+            self.program, self.inputs, self.computed, Plan(self.program, self.outputs) if positions else self.plan
+        )
 
     def _donated_inputs(self, structure: Any, donated: Sequence[int]) -> list[int]:
         """Give the positions, among the inputs, of what the donated arguments consist of."""
@@ -156,8 +177,9 @@ class _Trace:
             inner = "".join(f"{written(item, leaves)}, " for item in items)
             if kind is tuple:
                 return f"({inner})"
-            namespace[kind.__name__] = kind
-            return f"{kind.__name__}({inner})" if hasattr(kind, "_fields") else f"{kind.__name__}([{inner}])"
+            name = f"kind{len(namespace)}"
+            namespace[name] = kind
+            return f"{name}({inner})" if hasattr(kind, "_fields") else f"{name}([{inner}])"
 
         if any(type(key) not in (str, int) for key in _keys(self.result)):
             return lambda *arrays: self.results(
@@ -196,23 +218,90 @@ def _leaf(symbol: Any) -> Variable:
     return x
 
 
-class _Replay(Function):
-    """A run of a traced function in the graph; its gradient is a traced function again."""
+class _Replayable:
+    """A traced computation whose way back can be had as one, too: both come from one run of the function."""
 
-    def __init__(self, jitted: Jitted, trace: _Trace) -> None:
-        self.jitted, self.trace = jitted, trace
+    def __init__(self, program: Program, inputs: list[Any], results: list[Any], plan: Plan) -> None:
+        self.program, self.inputs, self.results, self.plan = program, inputs, results, plan
+        self._back: _Replayable | None = None
+        self._lock = threading.RLock()
+        hold_over_fork(self._lock)
+        #: Which inputs have gradients, and which results give some.
+        self.wanted = [isinstance(x, Variable) and x._generation >= 0 for x in inputs]
+        self.giving = [isinstance(y, Variable) and y._generation >= 0 for y in results]
+
+    def back(self) -> _Replayable:
+        """Give the computation of the wanted inputs' cotangents, from all inputs and the giving results' cotangents."""
+        with self._lock:
+            if self._back is None:
+                ys = [y for y, gives in zip(self.results, self.giving, strict=True) if gives]
+                xs = [x for x, wants in zip(self.inputs, self.wanted, strict=True) if wants]
+                gys = [_leaf(Symbol(self.program, self.program.input(y.shape, y.dtype))) for y in ys]
+                with set_grad_enabled(True):
+                    found = gradients(ys, xs, gys, True, True) if ys else [None] * len(xs)
+                results = [
+                    _wrapped(_as_symbol(x.data, np.zeros(x.shape, x.dtype) if gx is None else gx.data))
+                    if gx is None or not isinstance(gx.data, Symbol)
+                    else gx
+                    for x, gx in zip(xs, found, strict=True)
+                ]
+                nodes: list[Any] = [gx.data for gx in results]
+                plan = Plan(self.program, [symbol.node for symbol in nodes])
+                self._back = _Replayable(self.program, [*self.inputs, *gys], list(results), plan)
+            return self._back
+
+
+def _as_symbol(like: Symbol, array: Array) -> Symbol:
+    return Symbol(like.program, like.program.constant(array))
+
+
+class _Replay(Function):
+    """A run of a traced function in the graph."""
+
+    def __init__(self, traced: _Replayable) -> None:
+        self.traced = traced
 
     def forward(self, *xs: Array) -> Any:
-        results = self.trace.run(*xs)
+        results = self.traced.plan.run(*map(_in_order, xs))
         return results if len(results) > 1 else results[0]
 
     def vjp(self, gy: Any, y: Any, *xs: Any) -> Any:
-        gys = gy if self.multiple else [gy]
-        found = self.jitted.pullback(self.trace)(list(xs), list(gys))
+        traced = self.traced
+        given = gy if self.multiple else [gy]
+        gys = [g for g, gives in zip(given, traced.giving, strict=True) if gives]
+        back = traced.back()
+        if any(isinstance(v, Variable) for v in (*xs, *gys)):
+            found = _Replay(back)(*xs, *gys)
+            found = found if isinstance(found, list) else [found]
+        else:
+            found = back.plan.run(*map(_in_order, xs), *map(_in_order, gys))
         rest = iter(found)
-        return tuple(
-            next(rest) if kind[2] in DIFFERENTIABLE else None for kind in self.trace.kinds if kind[0] is not _Static
-        )
+        return tuple(next(rest) if wants else None for wants in traced.wanted)
+
+
+def _in_order(x: Array) -> Array:
+    """Give an array that lies in memory as loops expect it: itself, if it does."""
+    if x.flags.c_contiguous and x.flags.aligned and x.dtype.isnative:
+        return x
+    return np.array(x, x.dtype.newbyteorder("="), order="C")
+
+
+def _refuse_foreign_leaves(inputs: Sequence[Any], results: Sequence[Any]) -> None:
+    """Raise for a Variable from outside whose gradient would be lost, since replays do not know of it."""
+    known = {id(x) for x in inputs}
+    seen: set[Any] = set()
+    stack = [y for y in results if isinstance(y, Variable) and y._generation >= 0]
+    while stack:
+        x = stack.pop()
+        if x.creator is not None:
+            if x.creator not in seen:
+                seen.add(x.creator)
+                stack.extend(y for y in x.creator.inputs or () if y._generation >= 0)
+        elif id(x) not in known and not isinstance(x.data, Symbol):
+            raise TypeError(
+                f"jit: the result depends on a Variable of shape {x.shape} that requires a gradient and is no "
+                "argument: pass it as an argument, or use x.detach() where its gradient is not wanted"
+            )
 
 
 class Jitted:
@@ -221,15 +310,25 @@ class Jitted:
     def __init__(
         self, function: Callable[..., Any], static_argnums: Sequence[int], donate_argnums: Sequence[int]
     ) -> None:
-        functools.update_wrapper(self, function)
+        functools.update_wrapper(self, function, updated=())
         self.name = getattr(function, "__name__", repr(function))
         self.function, self.static, self.donate = function, tuple(static_argnums), tuple(donate_argnums)
         self._traces: dict[Any, _Trace] = {}
+        self._method: Jitted | None = None
         #: For arrays alone: whether they are like those of the last call, its steps, and how results are put together.
         self._last: tuple[Callable[..., bool], Callable[..., Any], Callable[..., Any]] | None = None
-        self._pullbacks: dict[_Trace, Jitted] = {}
 
-    def _signature(self, arguments: tuple[Any, ...], options: dict[str, Any]) -> tuple[Any, Any, list[Any], list[Any]]:
+    def __get__(self, instance: Any, owner: Any = None) -> Any:
+        """Bind to an instance, as methods are; the instance is a static argument then."""
+        return self if instance is None else functools.partial(self._bound(), instance)
+
+    def _bound(self) -> Jitted:
+        if self._method is None:
+            shifted = [number + 1 if number >= 0 else number for number in self.static]
+            self._method = Jitted(self.function, (0, *shifted), [n + 1 if n >= 0 else n for n in self.donate])
+        return self._method
+
+    def _signature(self, arguments: tuple[Any, ...], options: dict[str, Any]) -> tuple[Any, ...]:
         positional = list(arguments)
         for position in self.static:
             if not -len(positional) <= position < len(positional):
@@ -247,6 +346,7 @@ class Jitted:
         structure = _flatten((positional, options), leaves)
         kinds: list[Any] = []
         arrays: list[Any] = []
+        given: list[Any] = []
         for leaf in leaves:
             kind = type(leaf)
             if kind is Variable or isinstance(leaf, Variable):
@@ -270,18 +370,18 @@ class Jitted:
                 continue
             if data.dtype.kind not in "fiub" or data.dtype.char == "e":
                 raise TypeError(f"jit: an argument of {self.name} has dtype {data.dtype}: convert it first")
-            if not data.flags.c_contiguous or not data.flags.aligned or not data.dtype.isnative:
-                data = np.array(data, data.dtype.newbyteorder("="), order="C")
+            data = _in_order(data)
             kinds.append((kind, data.shape, data.dtype))
             arrays.append(data)
-        return (structure, tuple(kinds)), structure, kinds, arrays
+            given.append(leaf)
+        return (structure, tuple(kinds), get_default_dtype()), structure, kinds, arrays, given
 
-    def _trace(self, arguments: tuple[Any, ...], options: dict[str, Any]) -> tuple[_Trace, list[Any]]:
-        key, structure, kinds, arrays = self._signature(arguments, options)
+    def _trace(self, arguments: tuple[Any, ...], options: dict[str, Any]) -> tuple[_Trace, list[Any], list[Any]]:
+        key, structure, kinds, arrays, given = self._signature(arguments, options)
         trace = self._traces.get(key)
         if trace is None:
             trace = self._traces[key] = _Trace(self.function, structure, kinds, self.donate)
-        return trace, arrays
+        return trace, arrays, given
 
     def __call__(self, *arguments: Any, **options: Any) -> Any:
         """Run the function; see `jit`."""
@@ -292,80 +392,39 @@ class Jitted:
         _flatten((arguments, options), leaves)
         if any(isinstance(leaf.data if isinstance(leaf, Variable) else leaf, Symbol) for leaf in leaves):
             return self.function(*arguments, **options)  # inside another trace
-        trace, arrays = self._trace(arguments, options)
-        variables = [leaf for leaf in leaves if isinstance(leaf, Variable)]
-        if any(x._generation >= 0 for x in variables) and is_grad_enabled() and Variable in trace.makers:
-            return self._recorded(trace, leaves)
+        trace, arrays, given = self._trace(arguments, options)
+        variables = [leaf for leaf in given if isinstance(leaf, Variable)]
+        if any(x._generation >= 0 for x in variables) and is_grad_enabled() and any(trace.replay.giving):
+            return self._recorded(trace, arrays, given)
         if not options and not self.static and arguments and all(type(x) is np.ndarray for x in arguments):
             fits = trace.signature(arrays)
             if fits is not None:
                 self._last = fits, trace.run, trace.build
         return trace.build(*trace.run(*arrays))
 
-    def _recorded(self, trace: _Trace, leaves: list[Any]) -> Any:
+    def _recorded(self, trace: _Trace, arrays: list[Any], given: list[Any]) -> Any:
         """Run the function as one Function of the graph."""
-        dynamic = [leaf for leaf, kind in zip(leaves, trace.kinds, strict=True) if kind[0] is not _Static]
         inputs = [
-            leaf if isinstance(leaf, Variable) else Variable(np.asarray(leaf, kind[2]), requires_grad=False)
-            for leaf, kind in zip(dynamic, [k for k in trace.kinds if k[0] is not _Static], strict=True)
+            x if isinstance(x, Variable) else Variable(array, requires_grad=False)
+            for x, array in zip(given, arrays, strict=True)
         ]
-        outputs = _Replay(self, trace)(*inputs)
+        outputs = _Replay(trace.replay)(*inputs)
         several = outputs if isinstance(outputs, list) else [outputs]
-        makers = trace._computed()
-        return trace.results([y if maker is Variable else y.data for y, maker in zip(several, makers, strict=True)])
-
-    def pullback(self, trace: _Trace) -> Jitted:
-        """Give the traced function of (inputs, cotangents) that gives the cotangents of the floating inputs."""
-        known = self._pullbacks.get(trace)
-        if known is not None:
-            return known
-
-        def pullback(xs: list[Any], gys: list[Any]) -> list[Any]:
-            # Variables in: the gradients are to be differentiated themselves
-            recorded = any(isinstance(v, Variable) for v in (*xs, *gys))
-            inputs = [x if isinstance(x, Variable) else _leaf(x) for x in xs]
-            rest = iter(inputs)
-            arguments: list[Any] = []
-            for kind, value, _ in trace.kinds:
-                if kind is _Static:
-                    arguments.append(value.value)
-                else:
-                    x = next(rest)
-                    arguments.append(x if kind is Variable else x.data)
-            positional, named = _unflatten(trace.structure, iter(arguments))
-            leaves: list[Any] = []
-            _flatten(self.function(*positional, **named), leaves)
-            outputs, starts = [], []
-            position = 0
-            for leaf, maker in zip(leaves, trace.makers, strict=True):
-                if type(maker) is tuple:
-                    continue
-                if isinstance(leaf, Variable) and leaf._generation >= 0:
-                    outputs.append(leaf)
-                    starts.append(gys[position])
-                position += 1
-            wanted = [x for x in inputs if x._generation >= 0]
-            found = gradients(outputs, wanted, starts, None, recorded) if outputs else [None] * len(wanted)
-            results: list[Any] = []
-            for x, gx in zip(wanted, found, strict=True):
-                if gx is None:
-                    gx = _wrapped(np.zeros(x.shape, x.dtype))
-                results.append(gx if recorded else gx.data)
-            return results
-
-        made = self._pullbacks[trace] = Jitted(pullback, (), ())
-        return made
+        made = []
+        for y, like, gives in zip(several, trace.computed, trace.replay.giving, strict=True):
+            made.append(y if gives else y.detach() if isinstance(like, Variable) else y.data)
+        return trace.results(made)
 
     # ---- looking inside ---------------------------------------------------------------------------------------------
 
     def explain(self, *arguments: Any, **options: Any) -> str:
         """Describe the steps for these arguments: operations fused, bytes moved, and the time of each."""
-        trace, arrays = self._trace(arguments, options)
+        trace, arrays, _ = self._trace(arguments, options)
         return f"{self.name}: " + trace.plan.explain(arrays)
 
     def source(self, *arguments: Any, **options: Any) -> str:
         """Give the text of the kernels for these arguments, and of the function that runs them."""
-        trace, _ = self._trace(arguments, options)
+        trace, _, _ = self._trace(arguments, options)
         kernels = [step["source"] for step in trace.plan.explained if "source" in step]
         return "\n\n".join([*kernels, trace.plan.text])
 

@@ -296,7 +296,11 @@ class Plan:
 
     def _write(self) -> Callable[..., Any]:
         """Write the function that runs the steps."""
-        self.namespace: dict[str, Any] = {"empty": np.empty, "contiguous": np.ascontiguousarray}
+        self.namespace: dict[str, Any] = {
+            "empty": np.empty,
+            "contiguous": np.ascontiguousarray,
+            "settled": _settled,
+        }
         self.place: dict[Node, str] = {}
         lines: list[str] = []
         for node in self.used:
@@ -460,8 +464,9 @@ class Plan:
             self.namespace[operation.label] = operation.function
             return f"    {operation.label}({arguments}, {name})"
         self.namespace[f"call{node.number}"] = operation.function
-        self.markers.append(f"{name} = contiguous(call")
-        return f"    {name} = contiguous(call{node.number}({arguments}))"
+        self.markers.append(f"{name} = settled(call")
+        self.namespace[f"node{node.number}"] = node
+        return f"    {name} = settled(call{node.number}({arguments}), node{node.number}, {arguments})"
 
     def _result(self, node: Node) -> str:
         root = _reshaped(node)
@@ -560,6 +565,20 @@ class Plan:
         target = self.place[node]
         flat = f"{target}.reshape(-1)" if node.shape else target
         return [f"    {flat}[...] = reduce_{fold.combine.name}({place}, 0)"]
+
+
+def _settled(y: Any, node: Node, *arguments: Any) -> Any:
+    """Give what a called function gave, as the trace knew it: of its shape and dtype, and in memory of its own."""
+    y = np.asarray(y, order="C")
+    if y.shape != node.shape or y.dtype != node.dtype:
+        assert isinstance(node.operation, Call)
+        raise TypeError(
+            f"jit: {node.operation.label} gave shape {y.shape} and dtype {y.dtype} where the trace had {node.shape} "
+            f"and {node.dtype}: its result's shape depends on elements, which a traced function's must not"
+        )
+    if any(np.may_share_memory(y, x) for x in arguments):
+        return y.copy()
+    return y
 
 
 def _label(node: Node) -> str:

@@ -22,7 +22,7 @@ class Input(NamedTuple):
 class Constant(NamedTuple):
     """An array from outside of the traced function, which is read where it is whenever the program runs."""
 
-    identity: int
+    identity: Any
 
 
 class Literal(NamedTuple):
@@ -139,19 +139,21 @@ class Program:
     def constant(self, array: Any) -> Node:
         """Add an array from outside, or a number if it is one that stays in the text."""
         array = np.asarray(array)
-        if array.ndim and array.size and not any(array.strides):  # one element, repeated
+        if array.dtype.kind not in "fiub" or array.dtype.char == "e":
+            raise TypeError(f"jit: an array of dtype {array.dtype} takes part in a traced function: convert it first")
+        if not array.dtype.isnative or not array.flags.aligned:
+            array = array.astype(array.dtype.newbyteorder("="))
+        frozen = not array.flags.writeable
+        if frozen and array.ndim and array.size and not any(array.strides):  # one element, repeated
             one = self.constant(_readonly(array[(0,) * array.ndim]))
             return self.add(View("broadcast", array.shape), (one,), array.shape, array.dtype)
-        if array.ndim == 0 and array.dtype.kind in "fiub":
+        if frozen and array.ndim == 0:  # a Python number's: equal ones may be different arrays
             value = array.item()
-            if array.dtype.kind == "b" or (
-                value == value and is_plain(value) and not (value == 0 and np.signbit(value))
-            ):
+            if array.dtype.kind == "b" or (is_plain(value) and not (value == 0 and np.signbit(value))):
                 return self.add(Literal(repr(value)), (), (), array.dtype)
-            if not array.flags.writeable:  # a Python number's: equal ones may be different arrays
-                node = self.add(Constant(hash((value, array.dtype.char))), (), (), array.dtype)
-                node.array = array if node.array is None else node.array
-                return node
+            node = self.add(Constant((repr(value), array.dtype.char)), (), (), array.dtype)
+            node.array = array if node.array is None else node.array
+            return node
         node = self.add(Constant(id(array)), (), array.shape, array.dtype)
         node.array = array  # kept alive, so that its id stays its own
         return node

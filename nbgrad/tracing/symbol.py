@@ -64,8 +64,13 @@ class Symbol(np.lib.mixins.NDArrayOperatorsMixin):
     def _view(self, kind: str, argument: Any, shape: tuple[int, ...]) -> Symbol:
         return self._with(self.program.add(View(kind, argument), (self.node,), shape, self.dtype))
 
-    def reshape(self, *shape: Any, **options: Any) -> Symbol:
+    def view(self) -> Symbol:
+        """Give the same elements."""
+        return self._with(self.node)
+
+    def reshape(self, *shape: Any, order: str = "C") -> Symbol:
         """Give the elements in another shape."""
+        _in_c_order("reshape", order)
         wanted = shape[0] if len(shape) == 1 and not isinstance(shape[0], int | np.integer) else shape
         target = self._shaped(lambda x: x.reshape(wanted))
         node = self.node
@@ -77,6 +82,7 @@ class Symbol(np.lib.mixins.NDArrayOperatorsMixin):
 
     def ravel(self, order: str = "C") -> Symbol:
         """Give the elements in one dimension."""
+        _in_c_order("ravel", order)
         return self.reshape(self.size)
 
     def transpose(self, *axes: Any) -> Symbol:
@@ -131,6 +137,8 @@ class Symbol(np.lib.mixins.NDArrayOperatorsMixin):
     def _pick(self, parts: tuple[Any, ...]) -> Symbol:
         from ..ops.indexing import GetItem, Index
 
+        _refuse_masks(parts)
+        parts = tuple(np.array(part) if isinstance(part, np.ndarray | list) else part for part in parts)
         symbols = [part for part in parts if isinstance(part, Symbol)]
         places = [isinstance(part, Symbol) for part in parts]
         dummies = tuple(np.zeros(p.shape, p.dtype) if isinstance(p, Symbol) else p for p in parts)
@@ -156,6 +164,7 @@ class Symbol(np.lib.mixins.NDArrayOperatorsMixin):
         """Give zeros of a shape with these elements added at an index."""
         from ..ops.indexing import Index, Scatter
 
+        _refuse_masks(key)
         symbols = [part for part in key if isinstance(part, Symbol)]
 
         def put(g: Any, *positions: Any) -> Any:
@@ -362,7 +371,7 @@ class Symbol(np.lib.mixins.NDArrayOperatorsMixin):
 
             return function(*fill(template[0]), **{name: fill(value) for name, value in template[1].items()})
 
-        sample = call(*(np.zeros(x.shape, x.dtype) for x in symbols))
+        sample = call(*(_sample(x) for x in symbols))
         if not isinstance(sample, np.ndarray | np.generic):
             raise _refused(f"np.{function.__name__}")
         label = function.__name__
@@ -413,6 +422,11 @@ class Symbol(np.lib.mixins.NDArrayOperatorsMixin):
             "return it"
         )
 
+    def _changed(self, other: Any) -> Any:
+        raise TypeError(f"jit: an array was changed in place at {users_line()}: write x = x + y instead of x += y")
+
+    __iadd__ = __isub__ = __imul__ = __itruediv__ = __ifloordiv__ = __imod__ = __ipow__ = __imatmul__ = _changed
+
     def fill(self, value: Any) -> None:
         """Refuse to be changed."""
         self[...] = value
@@ -459,6 +473,27 @@ def _matmul_shape(first: tuple[int, ...], second: tuple[int, ...]) -> tuple[int,
         return (*rows, *columns)
     stack = np.broadcast_shapes(first[:-2], second[:-2])
     return (*stack, *first[-2:-1], *columns) if len(first) > 1 else (*stack, *columns)
+
+
+def _in_c_order(what: str, order: Any) -> None:
+    if order not in ("C", "K", "A", None):
+        raise _refused(f"{what} with order={order!r}")
+
+
+def _refuse_masks(parts: Any) -> None:
+    if any(isinstance(part, Symbol) and part.dtype == np.bool_ for part in parts):
+        raise TypeError(
+            f"jit: an index of traced truth values, at {users_line()}, gives a shape that depends on elements: use "
+            "nbgrad.where(mask, x, 0) and go on with the whole array"
+        )
+
+
+def _sample(x: Symbol) -> Any:
+    """Give an array to try a function of NumPy out on: a matrix with an inverse, if it is square."""
+    values = np.random.default_rng(0).uniform(1, 2, x.shape)
+    if x.ndim >= 2 and x.shape[-1] == x.shape[-2]:
+        values = values + 4.0 * x.shape[-1] * np.eye(x.shape[-1])
+    return values.astype(x.dtype)
 
 
 def _refused(what: str) -> TypeError:

@@ -502,3 +502,157 @@ def test_random_programs(program):
     np.testing.assert_allclose(value, wanted, rtol=1e-6, atol=1e-6)
     for gradient, slope in zip(gradients, slopes, strict=True):
         np.testing.assert_allclose(gradient, slope, rtol=1e-5, atol=1e-5)
+
+
+# ---- found by attack ------------------------------------------------------------------------------------------------
+
+
+def test_variables_that_are_not_contiguous():
+    x = Variable(np.arange(6.0).reshape(2, 3)).T
+    y = nbgrad.jit(lambda a: a * 1)(x)
+    np.testing.assert_array_equal(y.data, x.data)
+    stretched = Variable(np.broadcast_to(np.array(2.0), (1000,)))
+    np.testing.assert_array_equal(nbgrad.jit(lambda a: a * 1)(stretched).data, 2.0)
+    a = np.arange(6.0).reshape(2, 3)
+    v = Variable(np.ones((3, 2)))
+    product = nbgrad.jit(lambda v, a: v * a)(v, a.T)
+    np.testing.assert_array_equal(product.data, a.T)
+    product.backward(np.ones((3, 2)))
+    np.testing.assert_array_equal(v.grad.data, a.T)
+
+
+@pytest.mark.parametrize("function", [lambda x: x[x > 0].sum(), lambda x: x[(x > 0) & (x < 1)] * 2])
+def test_shapes_that_depend_on_elements_are_refused(function):
+    with pytest.raises(TypeError, match=r"truth values.*shape that depends on elements"):
+        nbgrad.jit(function)(X)
+
+
+def test_called_functions_keep_their_shapes():
+    with pytest.raises(TypeError, match=r"unique gave shape \(2,\).*where the trace had \(12,\)"):
+        nbgrad.jit(lambda x: np.unique(x) * 2)(np.array([1.0, 2.0] * 6).reshape(3, 4))
+    assert nbgrad.jit(lambda x: np.linalg.norm(x) * 2)(X).shape == ()
+    mask = np.ones(5, bool)
+    compiled = nbgrad.jit(lambda v: v[mask] * 2)
+    compiled(np.ones(5))
+    mask[2:] = False
+    np.testing.assert_array_equal(compiled(np.ones(5)), np.full(5, 2.0))
+
+
+def test_called_functions_give_arrays_of_their_own():
+    compiled = nbgrad.jit(lambda x: np.expand_dims(x * 2, 0))
+    first = compiled(X)
+    copy = first.copy()
+    compiled(X + 1)
+    np.testing.assert_array_equal(first, copy)
+    assert not np.shares_memory(nbgrad.jit(lambda x: np.expand_dims(x, 0))(X), X)
+    matrix = np.eye(3) * 2 + 1
+    np.testing.assert_allclose(nbgrad.jit(lambda a: np.linalg.inv(a) * 2)(matrix), np.linalg.inv(matrix) * 2)
+
+
+def test_value_and_gradient_come_from_one_run():
+    random = np.random.default_rng(0)
+    x = Variable(np.ones(20))
+    y = nbgrad.jit(lambda x: x * (random.random(20) < 0.5))(x)
+    y.sum().backward()
+    np.testing.assert_array_equal(x.grad.data, y.data)
+
+
+def test_variables_from_outside_are_refused_where_their_gradient_would_be_lost():
+    w = Variable(np.ones(3))
+    with pytest.raises(TypeError, match=r"Variable of shape \(3,\) that requires a gradient and is no argument"):
+        nbgrad.jit(lambda x: (x * w).sum())(np.ones(3))
+    frozen = w.detach()
+    np.testing.assert_array_equal(nbgrad.jit(lambda x: x * frozen)(np.ones(3)).data, 1.0)
+
+
+def test_small_whole_numbers_wrap_around():
+    x = np.array([255, 1], np.uint8)
+    for function in (lambda v: (v + v) > v, lambda v: (v + v) // 2, lambda v: (v + v).sum()):
+        with nbgrad.no_grad():
+            expected = function(Variable(x)).data
+        np.testing.assert_array_equal(nbgrad.jit(function)(Variable(x)).data, expected)
+
+
+def test_constants_are_told_apart():
+    np.testing.assert_array_equal(
+        nbgrad.jit(lambda x: x * 11.0 + x * (11.0 * 2.0**61))(np.ones(3)), 11.0 + 11.0 * 2.0**61
+    )
+    low, high = nbgrad.jit(lambda x: (x * 314159.0, nbgrad.minimum(x, float("inf"))))(np.array([1e9]))
+    assert high[0] == 1e9
+    scale = np.array(2.0)
+    compiled = nbgrad.jit(lambda x: x * scale)
+    compiled(np.ones(2))
+    scale[...] = 3
+    np.testing.assert_array_equal(compiled(np.ones(2)), 3.0)
+    swapped = np.arange(4).astype(">f8")
+    np.testing.assert_array_equal(nbgrad.jit(lambda x: x * swapped)(np.ones(4)), [0, 1, 2, 3])
+
+
+def test_changes_by_operators_are_refused():
+    def function(x):
+        y = x * 1
+        y += 1
+        return y
+
+    with pytest.raises(TypeError, match=r"changed in place at .*write x = x \+ y"):
+        nbgrad.jit(function)(X)
+
+
+def test_static_tuples_beside_variables():
+    x = Variable(X)
+    y = nbgrad.jit(lambda x, shape: x.reshape(*shape) * 2, static_argnums=1)(x, (4, 3))
+    y.sum().backward()
+    np.testing.assert_array_equal(x.grad.data, 2.0)
+    compiled = nbgrad.jit(lambda x, n: x + n, static_argnums=1)
+    assert np.signbit(compiled(np.array(-0.0), -0.0))
+    assert not np.signbit(compiled(np.array(-0.0), 0.0))
+
+
+def test_functions_with_a_backward_of_numpys():
+    class Square(nbgrad.Function):
+        def forward(self, x):
+            return x**2
+
+        def backward(self, gy):
+            return 2 * self.inputs[0].data * gy
+
+    x = Variable(X)
+    nbgrad.jit(lambda x: Square()(nbgrad.sin(x)).sum())(x).backward()
+    np.testing.assert_allclose(x.grad.data, 2 * np.sin(X) * np.cos(X), rtol=1e-12)
+
+
+def test_results_of_other_kinds_are_refused():
+    with pytest.raises(TypeError, match="a result is a generator"):
+        nbgrad.jit(lambda x: (y for y in [x]))(X)
+
+
+def test_methods():
+    class Scaled:
+        scale = 3.0
+
+        @nbgrad.jit
+        def __call__(self, x):
+            return x * self.scale
+
+        @nbgrad.jit
+        def twice(self, x):
+            return x * self.scale * 2
+
+    np.testing.assert_allclose(Scaled().twice(X), X * 6)
+    first, second = namedtuple("P", "a"), namedtuple("P", "b")
+    found = nbgrad.jit(lambda x: (first(x), second(x * 2)))(X)
+    assert type(found[0]) is first
+    assert type(found[1]) is second
+
+
+def test_results_without_gradient():
+    x = Variable(X)
+
+    @nbgrad.jit
+    def function(x):
+        with nbgrad.no_grad():
+            fixed = x * 2
+        return x * 3, fixed, x.detach() * 4
+
+    first, second, third = function(x)
+    assert (first.requires_grad, second.requires_grad, third.requires_grad) == (True, False, False)
