@@ -39,8 +39,8 @@ from .jit_workloads import (
     taking_part,
 )
 from .plot import STYLES
-from .report import BUSY, processor
-from .tables import _table, duration, ratio, verdict
+from .report import BUSY, README, processor
+from .tables import _table, duration, ratio, replace_section, verdict
 
 Results = dict[str, Any]
 Array = np.ndarray
@@ -486,6 +486,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--rounds", type=int, default=15, help="turns of each library (default: 15)")
     parser.add_argument("--quick", action="store_true", help="two rounds, to see that it works")
     parser.add_argument("--redraw", action="store_true", help="measure nothing, read jit.json")
+    parser.add_argument("--readme", action="store_true", help="also replace the section about jit in README.md")
     parser.add_argument("--directory", type=Path, default=DIRECTORY, help="where results go (default: benchmarks/)")
     options = parser.parse_args(arguments)
 
@@ -514,6 +515,10 @@ def main(arguments: list[str] | None = None) -> None:
     (options.directory / "jit.md").write_text(document(results))
     if results["cases"]:
         draw(results, options.directory / "jit.png")
+    if options.readme:
+        section = f"{table(results)}\n\n![time of each relative to JAX](benchmarks/jit.png)"
+        text = replace_section(README.read_text(), section, "<!-- jit:begin -->", "<!-- jit:end -->")
+        README.write_text(text)
     print(misses(results))
 
 

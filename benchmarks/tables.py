@@ -218,12 +218,12 @@ def readme_section(results: Results) -> str:
     )
 
 
-def replace_section(text: str, section: str) -> str:
+def replace_section(text: str, section: str, begin: str = BEGIN, end: str = END) -> str:
     """Put the section between the markers of a text.
 
     Raises ValueError if the markers are absent or in the wrong order.
     """
-    start, stop = text.find(BEGIN), text.find(END)
+    start, stop = text.find(begin), text.find(end)
     if not 0 <= start < stop:
-        raise ValueError(f"the markers {BEGIN} and {END} are missing")
-    return f"{text[: start + len(BEGIN)]}\n\n{section}\n\n{text[stop:]}"
+        raise ValueError(f"the markers {begin} and {end} are missing")
+    return f"{text[: start + len(begin)]}\n\n{section}\n\n{text[stop:]}"

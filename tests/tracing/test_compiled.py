@@ -577,7 +577,7 @@ def test_constants_are_told_apart():
     np.testing.assert_array_equal(
         nbgrad.jit(lambda x: x * 11.0 + x * (11.0 * 2.0**61))(np.ones(3)), 11.0 + 11.0 * 2.0**61
     )
-    low, high = nbgrad.jit(lambda x: (x * 314159.0, nbgrad.minimum(x, float("inf"))))(np.array([1e9]))
+    _, high = nbgrad.jit(lambda x: (x * 314159.0, nbgrad.minimum(x, float("inf"))))(np.array([1e9]))
     assert high[0] == 1e9
     scale = np.array(2.0)
     compiled = nbgrad.jit(lambda x: x * scale)
