@@ -283,11 +283,25 @@ def _stage(writer: _Writer, nest: Nest, stage: int, partials: dict[str, Operand]
             put("for lane in range(used):", f"    {fold.name}_lanes[lane] = {identity}")
     # values wait in memory for a loop that adds them up: in one loop, the wider sums would make all vectors narrow
     waiting = [f"{fold.name}_values[lane] = {fold.argument}" for fold in lanes]
-    sums = [line for fold in lanes for line in _combined(fold, f"{fold.name}_lanes[lane]", f"{fold.name}_values[lane]")]
+
+    def summed(fold: Fold) -> list[str]:
+        return _combined(fold, f"{fold.name}_lanes[lane]", f"{fold.name}_values[lane]")
+
     put(f"for start in range(np.uintp(0), np.uintp(n), np.uintp({LANES})):")
     put(f"    count = min(np.uintp(n) - start, np.uintp({LANES}))")
     put("    for lane in range(count):", "        j = start + lane", *(f"        {line}" for line in (*body, *waiting)))
-    put("    for lane in range(count):", *(f"        {line}" for line in sums))
+    narrow = [fold for fold in lanes if fold.combine.name == "add" and fold.dtype == "float32"]
+    if narrow:
+        # four at a time in float32, whose terms are rounded to it anyway: the conversions are what costs
+        put(f"    if count == np.uintp({LANES}):", f"        for lane in range(np.uintp({LANES // 4})):")
+        for fold in narrow:
+            at = [f"{fold.name}_values[lane + np.uintp({LANES // 4 * quarter})]" for quarter in range(4)]
+            put(f"            {fold.name}_lanes[lane] += float64(({at[0]} + {at[1]}) + ({at[2]} + {at[3]}))")
+        put("    else:", "        for lane in range(count):")
+        put(*(f"            {line}" for fold in narrow for line in summed(fold)))
+    others = [line for fold in lanes if fold not in narrow for line in summed(fold)]
+    if others:
+        put("    for lane in range(count):", *(f"        {line}" for line in others))
     for fold in lanes:
         if fold.over == "row":
             _fold_lanes(writer, fold)
