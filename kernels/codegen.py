@@ -16,30 +16,14 @@ from typing import Any
 from . import cache
 from .cache import CompiledKernel
 from .forks import hold_over_fork
+from .processor import llvm as _llvm
+from .processor import target
 
 _lock = threading.RLock()
 _addresses: dict[str, int] = {}
 _engine: Any = None
 
 hold_over_fork(_lock)  # with it, no other thread is inside Numba or LLVM on our behalf
-
-
-@once
-def _llvm() -> Any:
-    import llvmlite.binding as llvm
-
-    llvm.load_library_permanently("")  # have LLVM look for symbols in this process: libm's, Python's
-    return llvm
-
-
-@once
-def target() -> tuple[str, str]:
-    """Give the processor that kernels are compiled for and its features, as LLVM names them."""
-    llvm = _llvm()
-    return (
-        os.environ.get("NUMBA_CPU_NAME") or llvm.get_host_cpu_name(),
-        os.environ.get("NUMBA_CPU_FEATURES") or llvm.get_host_cpu_features().flatten(),
-    )
 
 
 @once
@@ -53,7 +37,9 @@ def _stamp() -> tuple[str, ...]:
     # the version without the cost of importing Numba
     numba_version = Path(numba_spec.origin).with_name("_version.py").read_text()
     cpu = Path(__file__).parent / "cpu"
-    ours = [path.read_text() for path in (cpu / "support.py", *sorted((cpu / "elementary").rglob("*.py")))]
+    ours = [
+        path.read_text() for path in (cpu / "support.py", cpu / "sizes.py", *sorted((cpu / "elementary").rglob("*.py")))
+    ]
     options = ("NUMBA_OPT", "NUMBA_DEBUGINFO", "NUMBA_LOOP_VECTORIZE", "NUMBA_SLP_VECTORIZE", "NUMBA_ENABLE_AVX")
     chosen = " ".join(f"{name}={os.environ[name]}" for name in options if name in os.environ) or "defaults"
     return numba_version, llvmlite.__version__, llvm.get_process_triple(), *target(), chosen, cache.key_of("cpu", *ours)

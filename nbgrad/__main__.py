@@ -12,7 +12,7 @@ import time
 import numpy as np
 
 from . import get_num_threads
-from .kernels import cache, codegen
+from .kernels import cache, processor
 from .version import __version__
 
 
@@ -25,13 +25,13 @@ def _version_of(package: str) -> str:
 
 def info() -> None:
     """Print versions, CPU target, threads, the cache's place and size, and the state of CUDA."""
-    processor, features = codegen.target()
+    cpu, features = processor.target()
     count, size = cache.size()
     lines = {
         "nbgrad": __version__,
         "python": f"{platform.python_version()} on {platform.system()} {platform.machine()}",
         **{package: _version_of(package) for package in ("numpy", "numba", "llvmlite")},
-        "cpu target": processor,
+        "cpu target": cpu,
         "vector units": ", ".join(name for name in ("avx512f", "avx2", "fma", "neon", "sve") if f"+{name}" in features),
         "threads": f"{get_num_threads()} of {os.cpu_count()}",
         "cache": f"{cache.directory()} ({count} kernels, {size / 1e6:.1f} MB)"

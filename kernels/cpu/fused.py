@@ -15,10 +15,8 @@ from dataclasses import dataclass, field
 
 from .. import formula
 from ..formula import Expression, ScalarFunction
-from .reduction import LANES, _identity_text
-
-#: The outputs that LLVM is told apart (`support._access`); any more share the last number.
-OUTPUTS = 16
+from .reduction import _identity_text
+from .sizes import LANES, OUTPUTS
 
 #: The levels of a value.
 ELEMENT, ROW, NEST = "element", "row", "nest"

@@ -26,7 +26,7 @@ from .caller import (
     _Method,
     layout_holds,
 )
-from .reduction import MOST_OPERANDS
+from .sizes import MOST_OPERANDS
 
 # `record` is a bytes object of words: the loop, its launch record, the sizes, the number of blocks, Py_None,
 # Py_IncRef, and the distance of each operand's first element from its array's.

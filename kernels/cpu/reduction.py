@@ -17,11 +17,8 @@ from .. import codegen, ufunc
 from ..formula import source as write
 from ..reductions import Reduction, Stage
 from . import threads
+from .sizes import LANES
 
-#: Accumulators of a reduction: enough for LLVM to fill its vectors and hide the latency of additions.
-LANES = 64
-#: Arrays that one fused loop can read and write, beside the counter of blocks and the sizes.
-MOST_OPERANDS = 2048
 _ROWS = 128  # of lanes, before they are added to the totals
 _INTEGERS = "bhilqBHILQ"
 

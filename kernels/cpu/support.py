@@ -19,8 +19,7 @@ from numba.core.ccallback import CFunc
 from numba.extending import intrinsic
 
 from ..cache import CompiledKernel
-from .fused import OUTPUTS
-from .reduction import LANES, MOST_OPERANDS
+from .sizes import LANES, MOST_OPERANDS, OUTPUTS
 
 _BYTES = types.CPointer(types.uint8)
 

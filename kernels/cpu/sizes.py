@@ -1,0 +1,8 @@
+"""Sizes that the writers of loops and what they call agree on."""
+
+#: Accumulators of a reduction: enough for LLVM to fill its vectors and hide the latency of additions.
+LANES = 64
+#: Arrays that one fused loop can read and write, with the counter of blocks and the sizes.
+MOST_OPERANDS = 2048
+#: The outputs of a fused loop that LLVM is told apart (`support._access`); any more share the last number.
+OUTPUTS = 16
