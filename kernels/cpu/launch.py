@@ -52,14 +52,24 @@ def call(record, args, count):
 
 
 @once
-def _method() -> _Method:
-    method = _Method(b"fused", codegen.address("launch", _SOURCE, entry="call"), _FASTCALL, None)
+def _method(name: str, source: str) -> _Method:
+    method = _Method(name.encode(), codegen.address(name, source, entry="call"), _FASTCALL, None)
     keep_forever(method)
     return method
 
 
+def _builtin(method: _Method, words: Sequence[int], *kept: Any) -> Any:
+    """Make a builtin function of a method and its record, which keeps alive what its words point to."""
+    record = _Owner(np.array(words, np.int64).tobytes())
+    record.kept = kept
+    make = ctypes.PYFUNCTYPE(ctypes.py_object, ctypes.c_void_p, ctypes.py_object, ctypes.c_void_p)
+    return make(("PyCFunction_NewEx", ctypes.pythonapi))(ctypes.addressof(method), record, None)
+
+
 class _Owner(bytes):
     """A record that keeps alive what its words point to."""
+
+    kept: tuple[Any, ...]
 
 
 def launcher(
@@ -80,10 +90,7 @@ def launcher(
     api = ctypes.pythonapi
     words = [address, ctypes.addressof(launch), ctypes.addressof(table), blocks, id(None)]
     words += [ctypes.cast(api.Py_IncRef, ctypes.c_void_p).value or 0, *offsets]
-    record = _Owner(np.array(words, np.int64).tobytes())
-    record.kept = (launch, table)  # type: ignore[attr-defined]
-    make = ctypes.PYFUNCTYPE(ctypes.py_object, ctypes.c_void_p, ctypes.py_object, ctypes.c_void_p)
-    function: Any = make(("PyCFunction_NewEx", api))(ctypes.addressof(_method()), record, None)
+    function: Callable[..., None] = _builtin(_method("launch", _SOURCE), words, launch, table)
     return function
 
 
@@ -117,13 +124,6 @@ def call(record, args, count):
 """
 
 
-@once
-def _fits_method() -> _Method:
-    method = _Method(b"fits", codegen.address("fits", _FITS, entry="call"), _FASTCALL, None)
-    keep_forever(method)
-    return method
-
-
 def signature(arrays: Sequence[Any]) -> Callable[..., bool] | None:
     """Give a function that tells whether arrays have the shapes and dtypes of these, and are contiguous.
 
@@ -135,10 +135,7 @@ def signature(arrays: Sequence[Any]) -> Callable[..., bool] | None:
     words = [len(arrays), id(np.ndarray), id(True), id(False), ctypes.cast(api.Py_IncRef, ctypes.c_void_p).value or 0]
     for x in arrays:
         words += [id(x.dtype), x.ndim, *x.shape]
-    record = _Owner(np.array(words, np.int64).tobytes())
-    record.kept = [x.dtype for x in arrays]  # type: ignore[attr-defined]
-    make = ctypes.PYFUNCTYPE(ctypes.py_object, ctypes.c_void_p, ctypes.py_object, ctypes.c_void_p)
-    function: Any = make(("PyCFunction_NewEx", api))(ctypes.addressof(_fits_method()), record, None)
+    function: Callable[..., bool] = _builtin(_method("fits", _FITS), words, [x.dtype for x in arrays])
     return function
 
 

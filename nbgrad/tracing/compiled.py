@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ..engine import gradients
+from ..engine import _constant, gradients
 from ..function import Function
 from ..grad_mode import is_grad_enabled, set_grad_enabled
 from ..kernels.cpu.launch import signature
@@ -157,7 +157,7 @@ class _Trace:
     def _builder(self) -> Callable[..., Any]:
         """Write the function that puts arrays together as the function gave its results."""
         names = [f"a{i}" for i in range(len(self.outputs))]
-        namespace: dict[str, Any] = {"wrapped": _wrapped}
+        namespace: dict[str, Any] = {"wrapped": _constant}
         texts = []
         rest = iter(names)
         for position, maker in enumerate(self.makers):
@@ -183,7 +183,7 @@ class _Trace:
 
         if any(type(key) not in (str, int) for key in _keys(self.result)):
             return lambda *arrays: self.results(
-                [_wrapped(a) if m is Variable else a for a, m in zip(arrays, self._computed(), strict=True)]
+                [_constant(a) if m is Variable else a for a, m in zip(arrays, self._computed(), strict=True)]
             )
         exec(f"def build({', '.join(names)}):\n    return {written(self.result, iter(texts))}\n", namespace)
         build: Callable[..., Any] = namespace["build"]
@@ -240,7 +240,7 @@ class _Replayable:
                 with set_grad_enabled(True):
                     found = gradients(ys, xs, gys, True, True) if ys else [None] * len(xs)
                 results = [
-                    _wrapped(_as_symbol(x.data, np.zeros(x.shape, x.dtype) if gx is None else gx.data))
+                    _constant(_as_symbol(x.data, np.zeros(x.shape, x.dtype) if gx is None else gx.data))
                     if gx is None or not isinstance(gx.data, Symbol)
                     else gx
                     for x, gx in zip(xs, found, strict=True)
@@ -251,7 +251,7 @@ class _Replayable:
             return self._back
 
 
-def _as_symbol(like: Symbol, array: Array) -> Symbol:
+def _as_symbol(like: Any, array: Array) -> Any:
     return Symbol(like.program, like.program.constant(array))
 
 
@@ -427,9 +427,3 @@ class Jitted:
         trace, _, _ = self._trace(arguments, options)
         kernels = [step["source"] for step in trace.plan.explained if "source" in step]
         return "\n\n".join([*kernels, trace.plan.text])
-
-
-def _wrapped(value: Any) -> Variable:
-    x = Variable.__new__(Variable)
-    x.data, x.creator, x._generation = value, None, -1
-    return x

@@ -36,11 +36,8 @@ class Group:
         self.late: set[Node] = set()  # folds over all rows: known only after the loop
         self.sources: set[Node] = set()
 
-    def level(self, node: Node) -> str | None:
-        """Tell at which level a value of this node's shape stands in the space, None if at none."""
-        return self.level_of(node.shape, self.inner)
-
     def level_of(self, shape: tuple[int, ...], inner: int | None) -> str | None:
+        """Tell at which level a value of a shape stands, for rows of `inner` dimensions; None if at none."""
         if shape == self.space:
             return ELEMENT
         if math.prod(shape) == 1 and len(shape) <= len(self.space):
@@ -522,7 +519,7 @@ class Plan:
         """Make the loop of a group; gives the lines that run it and what comes after it."""
         builder = _Builder(self, group)
         nest, operands = builder.build()
-        sizes, blocks, flat_cost = builder.sizes()
+        sizes, blocks, cost = builder.sizes()
         partial_lines: list[str] = []
         names = [name for name, _ in operands]
         offsets = [offset for _, offset in operands]
@@ -542,7 +539,7 @@ class Plan:
         label = "_".join(dict.fromkeys(_label(node) for node in group.nodes))[:40]
         address = codegen.address(f"fused_{label}", text)
         elements = math.prod(group.space)
-        shared = blocks > 1 and elements * flat_cost > threads.SHARE_ABOVE
+        shared = blocks > 1 and elements * cost > threads.SHARE_ABOVE
         name = f"kernel{len(self.explained)}"
         self.namespace[name] = launcher(address, sizes, blocks, offsets, shared)
         self.explained.append(
@@ -710,15 +707,10 @@ class _Builder:
         if node.size == 1:
             level = NEST
         else:
-            level = ELEMENT if any(strides[axis] for axis in self.row) or not self._has_rows() else ROW
-            if level == ELEMENT and not any(strides[axis] for axis in self.row):
-                level = ROW
+            level = ELEMENT if any(strides[axis] for axis in self.row) else ROW
         step = strides[self.row[-1]] if self.row else 0
         inner = "0" if step == 0 else "1" if step == 1 else "s"
         return fused.Operand(name, node.dtype.name, level, inner)
-
-    def _has_rows(self) -> bool:
-        return bool(self.outer)
 
     def _formulas(self, nest: fused.Nest, loads: dict[Node, fused.Operand]) -> None:
         group = self.group
