@@ -279,12 +279,9 @@ def reference(name: str, dtype: str) -> Callable[..., Array] | None:
         evaluate = by_scipy[name]
     elif not has_wider(dtype):
         return None
-    elif name == "sigmoid":
-        evaluate = lambda x: 1 / (1 + np.exp(-x))  # noqa: E731
-    elif name == "softplus":
-        evaluate = lambda x: np.logaddexp(x, wide(0))  # noqa: E731
     else:
-        evaluate = getattr(np, function.numpy or name)
+        ours = {"sigmoid": lambda x: 1 / (1 + np.exp(-x)), "softplus": lambda x: np.logaddexp(x, wide(0))}
+        evaluate = ours[name] if name in ours else getattr(np, function.numpy or name)
 
     def widely(*inputs: Array) -> Array:
         with np.errstate(all="ignore"):
