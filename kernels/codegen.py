@@ -37,9 +37,8 @@ def _stamp() -> tuple[str, ...]:
     # the version without the cost of importing Numba
     numba_version = Path(numba_spec.origin).with_name("_version.py").read_text()
     cpu = Path(__file__).parent / "cpu"
-    ours = [
-        path.read_text() for path in (cpu / "support.py", cpu / "sizes.py", *sorted((cpu / "elementary").rglob("*.py")))
-    ]
+    rooms = (cpu / "support.py", cpu / "atomics.py", cpu / "sizes.py", *sorted((cpu / "elementary").rglob("*.py")))
+    ours = [path.read_text() for path in rooms]
     options = ("NUMBA_OPT", "NUMBA_DEBUGINFO", "NUMBA_LOOP_VECTORIZE", "NUMBA_SLP_VECTORIZE", "NUMBA_ENABLE_AVX")
     chosen = " ".join(f"{name}={os.environ[name]}" for name in options if name in os.environ) or "defaults"
     return numba_version, llvmlite.__version__, llvm.get_process_triple(), *target(), chosen, cache.key_of("cpu", *ours)

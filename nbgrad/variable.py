@@ -29,6 +29,8 @@ def as_array(value: Any) -> Array:
 
 
 _default_dtype: np.dtype[Any] = np.dtype(np.float64)
+#: Called when the default dtype has changed.
+default_dtype_changed: list[Callable[[], None]] = []
 
 
 def set_default_dtype(dtype: npt.DTypeLike) -> None:
@@ -41,6 +43,8 @@ def set_default_dtype(dtype: npt.DTypeLike) -> None:
     if chosen not in (np.float32, np.float64):
         raise TypeError(f"set_default_dtype: needs float32 or float64, got {chosen}")
     _default_dtype = chosen
+    for forget in default_dtype_changed:
+        forget()
 
 
 def get_default_dtype() -> np.dtype[Any]:

@@ -3,7 +3,7 @@
 The space is rows of elements: any number of outer dimensions, and an inner one. Values are of three levels: one for
 each element, one for each row, one for the whole nest. An element's value may depend on what a folding over its row
 gave; each such dependence begins another stage, a loop over the row of its own. Rows are cut into blocks, which
-threads share. What is folded over all rows is kept block by block and added up by whoever comes next, so that results
+threads share. What is folded over all rows is kept block by block, and combined by another launch, so that results
 depend on the arrays alone and not on the number of threads.
 
 Float32 is added up in float64, in lanes that LLVM turns into vectors (see `reduction`).
@@ -140,6 +140,8 @@ def source(nest: Nest) -> str:
         if operand.level == NEST:
             put(f"{operand.name}[0] = {operand.dtype}({value})")
     rows_needed = any(operand.level != NEST for operand in nest.operands) or folds
+    if partials:
+        _combine_blocks(writer, folds, partials, numbers)
     if rows_needed:
         put("for block in range(first_block, first_block + dims[0]):")
         writer.depth = 2
@@ -168,15 +170,33 @@ def source(nest: Nest) -> str:
                 put(f"{partials[fold.name].name}[block] = {fold.name}_total")
         writer.depth = 1
         if partials:
-            put("if blocks == 1:")
+            put("if blocks == 1 or dims[0] == 0:")
             for fold in folds:
                 if fold.over != "row":
                     q, r = partials[fold.name], wholes[fold.name]
-                    count = "width" if fold.over == "column" else "1"
-                    put(f"    for j in range({count}):", f"        {r.name}[j] = {r.dtype}({q.name}[j])")
-    writer.depth = 1
+                    put(f"    for j in range({_size(fold)}):", f"        {r.name}[j] = {r.dtype}({q.name}[j])")
     put("clear_exceptions()")
     return "\n".join(writer.lines) + "\n"
+
+
+def _size(fold: Fold) -> str:
+    return "np.uintp(width)" if fold.over == "column" else "np.uintp(1)"
+
+
+def _combine_blocks(writer: _Writer, folds: list[Fold], partials: dict[str, Operand], numbers: dict[str, int]) -> None:
+    """Write what a launch for no blocks does, after that for all of them: their results become the first's."""
+    put = writer.put
+    put("if dims[0] == 0:", "    for block in range(1, blocks):")
+    writer.depth += 2
+    for fold in folds:
+        if fold.over == "row":
+            continue
+        name, number = partials[fold.name].name, numbers[partials[fold.name].name]
+        put(f"begin = np.uintp(block) * {_size(fold)}", f"for j in range({_size(fold)}):")
+        old, new = (f"load_back_{number}({name}, {place})" for place in ("j", "begin + j"))
+        target = f"store_{number}({name}, j, {{}})"
+        put(*(f"    {line}" for line in _combined(fold, old, new, target)))
+    writer.depth -= 2
 
 
 def _rows(

@@ -19,6 +19,7 @@ from numba.core.ccallback import CFunc
 from numba.extending import intrinsic
 
 from ..cache import CompiledKernel
+from . import atomics
 from .sizes import LANES, MOST_OPERANDS, OUTPUTS
 
 _BYTES = types.CPointer(types.uint8)
@@ -218,7 +219,9 @@ NAMESPACE: dict[str, Any] = {
     # void PyObject_IncRef(object); object PyArray_NewFromDescr(...); object PyObject_Vectorcall(...); a loop
     "invoke_1": _invoke(types.int64),
     "invoke_new_array": _invoke(*[types.int64] * 2, types.int32, *[types.int64] * 3, types.int32, types.int64),
+    "invoke_2": _invoke(*[types.int64] * 2),
     "invoke_4": _invoke(*[types.int64] * 4),
+    **{name: getattr(atomics, name) for name in atomics.__all__},
     "share": share,
     # NumPy reads the floating-point status after a loop and would report what it finds as RuntimeWarnings. The C
     # library's fmod still computes on the x87 unit, which has a status of its own.

@@ -12,6 +12,7 @@ import numpy as np
 from ..engine import gradients
 from ..function import DIFFERENTIABLE, Operation
 from ..grad_mode import enable_grad
+from ..nests import flatten, unflatten
 from ..variable import Array, Variable, as_array, get_default_dtype
 
 #: Whether a transformed function is running.
@@ -22,7 +23,8 @@ def value_and_grad(function: Callable[..., Any], argnums: int | Sequence[int] = 
     """Turn a function with a scalar value into one that gives (value, gradient).
 
     `argnums` names the positional arguments to differentiate by; a sequence gives a tuple of gradients. Arrays and
-    numbers in, arrays out; where an argument is a Variable, Variables come out, differentiable in turn.
+    numbers in, arrays out; where an argument is a Variable, Variables come out, differentiable in turn. The gradient by
+    a list, tuple or dict of arrays, nested or not, is such a nest itself.
 
     Raises TypeError for arguments without gradients and for a value that is not one element.
 
@@ -31,6 +33,8 @@ def value_and_grad(function: Callable[..., Any], argnums: int | Sequence[int] = 
     >>> value, gradient = f(np.array([1.0, 2.0]))
     >>> print(value, gradient)
     5.0 [2. 4.]
+    >>> nbgrad.grad(lambda p: (p["w"] ** 2 + p["b"]).sum())({"w": np.array([3.0]), "b": np.array([0.0])})
+    {'w': array([6.]), 'b': array([1.])}
     """
     single = isinstance(argnums, int)
     wanted = (argnums,) if isinstance(argnums, int) else tuple(argnums)
@@ -41,11 +45,13 @@ def value_and_grad(function: Callable[..., Any], argnums: int | Sequence[int] = 
         if len(set(positions)) != len(positions):
             raise ValueError(f"grad: argnums {wanted} names an argument of {_name(function)} twice")
         # Inside another transformed function the result may depend on that one's arguments, by whatever way.
-        recorded = _inside.get() or any(isinstance(arguments[position], Variable) for position in positions)
-        replaced = list(arguments)
-        for position in positions:
-            replaced[position] = _leaf(function, position, arguments[position])
-        inputs = [replaced[position] for position in positions]
+        given: list[Any] = []
+        nests = [flatten(arguments[position], given) for position in positions]
+        recorded = _inside.get() or any(isinstance(x, Variable) for x in given)
+        inputs = [_leaf(function, wanted, x) for x in given]
+        replaced, leaves = list(arguments), iter(inputs)
+        for position, nest in zip(positions, nests, strict=True):
+            replaced[position] = unflatten(nest, leaves)
         token = _inside.set(True)
         try:
             with enable_grad():
@@ -62,8 +68,9 @@ def value_and_grad(function: Callable[..., Any], argnums: int | Sequence[int] = 
             gx if gx is not None else Variable(np.zeros(x.shape, x.dtype), requires_grad=False)
             for gx, x in zip(results, inputs, strict=True)
         ]
-        given = found if recorded else [gx.data for gx in found]
-        return (value if recorded else value.data), (given[0] if single else tuple(given))
+        gradient_leaves = iter(found if recorded else [gx.data for gx in found])
+        by_argument = tuple(unflatten(nest, gradient_leaves) for nest in nests)
+        return (value if recorded else value.data), (by_argument[0] if single else by_argument)
 
     return wrapper
 
@@ -119,7 +126,7 @@ def _position(function: Callable[..., Any], arguments: tuple[Any, ...], number: 
     return number % len(arguments)
 
 
-def _leaf(function: Callable[..., Any], position: int, x: Any) -> Variable:
+def _leaf(function: Callable[..., Any], wanted: Sequence[int], x: Any) -> Variable:
     """Give a Variable to differentiate by, distinct from all others but linked to the past of x if it has one."""
     if isinstance(x, Variable):
         if x.requires_grad:
@@ -132,7 +139,7 @@ def _leaf(function: Callable[..., Any], position: int, x: Any) -> Variable:
         array = array.astype(get_default_dtype())
     if array.dtype not in DIFFERENTIABLE:
         raise TypeError(
-            f"grad: argument {position} of {_name(function)} has dtype {array.dtype}, which has no gradients: "
-            "convert it to float32 or float64"
+            f"grad: argument {', '.join(map(str, wanted))} of {_name(function)} holds {type(x).__name__} of dtype "
+            f"{array.dtype}, which has no gradients: convert it to float32 or float64"
         )
     return Variable(array)

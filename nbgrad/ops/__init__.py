@@ -145,10 +145,10 @@ _install()
 def kernel_catalogue() -> list[tuple[str, Any]]:
     """List the float32 and float64 kernels of values and first derivatives, each with a call that compiles it."""
     from ..kernels import reductions
-    from ..kernels.cpu import indexing
+    from ..kernels.cpu import indexing, pool
     from ..kernels.cpu import reduction as cpu
 
-    jobs: list[tuple[str, Any]] = []
+    jobs: list[tuple[str, Any]] = [("the thread pool", pool.compiled)]
 
     def elementwise_job(operation: Any, dtype: str) -> None:
         arguments = [np.ones(1, "?" if kind == "truth" else dtype) for kind in operation.kinds]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import threading
+import weakref
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -14,33 +15,13 @@ from ..function import Function
 from ..grad_mode import is_grad_enabled, set_grad_enabled
 from ..kernels.cpu.launch import signature
 from ..kernels.forks import hold_over_fork
-from ..variable import Array, Variable, get_default_dtype
+from ..nests import flatten, unflatten
+from ..variable import Array, Variable, default_dtype_changed, get_default_dtype
 from .plan import Plan
 from .program import Node, Program
 from .symbol import Symbol
 
 # ---- structures -----------------------------------------------------------------------------------------------------
-
-
-def _flatten(value: Any, leaves: list[Any]) -> Any:
-    """Take a nest of lists, tuples and dicts apart; gives its structure, which is hashable."""
-    kind = type(value)
-    if kind is dict:
-        return (dict, tuple((key, _flatten(value[key], leaves)) for key in value))
-    if isinstance(value, list | tuple):
-        return (kind, tuple(_flatten(item, leaves) for item in value))
-    leaves.append(value)
-    return None
-
-
-def _unflatten(structure: Any, leaves: Any) -> Any:
-    if structure is None:
-        return next(leaves)
-    kind, items = structure
-    if kind is dict:
-        return {key: _unflatten(item, leaves) for key, item in items}
-    values = [_unflatten(item, leaves) for item in items]
-    return kind(*values) if hasattr(kind, "_fields") else kind(values)
 
 
 def _same(first: Any, second: Any) -> bool:
@@ -69,6 +50,10 @@ class _Static:
         return hash(self.value)
 
 
+class _NoGradient:
+    """The kind of arguments that are Variables and require no gradient."""
+
+
 # ---- one trace ------------------------------------------------------------------------------------------------------
 
 
@@ -79,7 +64,6 @@ class _Trace:
         self, function: Callable[..., Any], structure: Any, kinds: Sequence[Any], donated: Sequence[int]
     ) -> None:
         self.structure, self.kinds = structure, kinds
-        self._signature: Callable[..., bool] | None = None
         self.program = Program()
         arguments: list[Any] = []
         self.inputs: list[Any] = []
@@ -89,13 +73,14 @@ class _Trace:
                 continue
             weak = kind if kind in (float, int) else None
             symbol = Symbol(self.program, self.program.input(shape, dtype), weak)
-            self.inputs.append(_leaf(symbol) if kind is Variable else symbol)
+            self.inputs.append(_leaf(symbol, kind is Variable) if kind in (Variable, _NoGradient) else symbol)
             arguments.append(self.inputs[-1])
-        positional, named = _unflatten(structure, iter(arguments))
+        positional, named = unflatten(structure, iter(arguments))
         with set_grad_enabled(True):
             result = function(*positional, **named)
+        self.program.refuse_changed_constants()
         leaves: list[Any] = []
-        self.result = _flatten(result, leaves)
+        self.result = flatten(result, leaves)
         self.outputs: list[Node] = []
         self.makers: list[Any] = []  # for each leaf of the result: Variable, np.ndarray, or what it is
         for leaf in leaves:
@@ -125,6 +110,7 @@ class _Trace:
         self.replay = _Replayable(
             self.program, self.inputs, self.computed, Plan(self.program, self.outputs) if positions else self.plan
         )
+        self.gives = any(self.replay.giving)
 
     def _donated_inputs(self, structure: Any, donated: Sequence[int]) -> list[int]:
         """Give the positions, among the inputs, of what the donated arguments consist of."""
@@ -142,17 +128,64 @@ class _Trace:
             begin += count
         return found
 
-    def signature(self, arrays: Sequence[Array]) -> Callable[..., bool] | None:
-        """Give the quick test whether other arrays have this trace's shapes and dtypes."""
-        if self._signature is None:
-            self._signature = signature(arrays)
-        return self._signature
+    def quick(self, arrays: Sequence[Array]) -> Callable[..., Any] | None:
+        """Give the function that runs the steps on arrays of this trace's shapes and dtypes, and gives None for others.
+
+        None if arrays cannot be looked at quickly.
+        """
+        replay = self.plan.replay()
+        fits = signature(arrays)
+        if replay is not None or fits is None:
+            return replay
+        run = self.run
+        return lambda *arrays: run(*arrays) if fits(*arrays) else None
+
+    def entry(self, arguments: Sequence[Any], arrays: Sequence[Array]) -> Callable[..., Sequence[Array] | None] | None:
+        """Write the function that gives the arrays of such arguments, None if they do not belong to this trace.
+
+        None for nested arguments, which would have to be taken apart first.
+        """
+        fits = signature(arrays)
+        if (
+            fits is None
+            or len(arguments) != len(self.kinds)
+            or any(isinstance(x, tuple | list | dict) for x in arguments)
+        ):
+            return None
+        namespace: dict[str, Any] = {"fits": fits, "array": np.array, "asarray": np.asarray}
+        lines, names = [], []
+        for i, (x, (kind, _, dtype)) in enumerate(zip(arguments, self.kinds, strict=True)):
+            namespace[f"given{i}"] = x if kind is _Static else type(x)
+            if kind is _Static:
+                lines.append(f"    if a{i} is not given{i}: return None")
+                continue
+            names.append(f"x{i}")
+            lines.append(f"    if type(a{i}) is not given{i}: return None")
+            if kind in (Variable, _NoGradient):
+                lines.append(f"    if (a{i}._generation >= 0) is not {kind is Variable}: return None")
+                value = f"a{i}.data"
+            elif isinstance(x, np.ndarray):
+                value = f"a{i}"
+            elif isinstance(x, np.generic):
+                value = f"asarray(a{i})"
+            else:
+                namespace[f"dtype{i}"] = dtype
+                value = f"array(a{i}, dtype{i})"
+            lines.append(f"    x{i} = {value}")
+        given = "".join(f"a{i}, " for i in range(len(arguments)))
+        head = ["def entry(*arguments):", f"    if len(arguments) != {len(arguments)}: return None"]
+        if given:
+            head.append(f"    {given}= arguments")
+        x = "".join(f"{name}, " for name in names)
+        exec("\n".join([*head, *lines, f"    return ({x}) if fits({x}) else None"]) + "\n", namespace)
+        entry: Callable[..., Sequence[Array] | None] = namespace["entry"]
+        return entry
 
     def results(self, leaves: Any) -> Any:
         """Put the leaves that were computed together as the function gave its results."""
         rest = iter(leaves)
         filled = [maker[0] if type(maker) is tuple else next(rest) for maker in self.makers]
-        return _unflatten(self.result, iter(filled))
+        return unflatten(self.result, iter(filled))
 
     def _builder(self) -> Callable[..., Any]:
         """Write the function that puts arrays together as the function gave its results."""
@@ -210,11 +243,10 @@ def _keys(structure: Any) -> Any:
             yield from _keys(item[1] if kind is dict else item)
 
 
-def _leaf(symbol: Any) -> Variable:
-    x = Variable.__new__(Variable)
-    x.data = symbol
-    x.creator = None
-    x._generation = 0 if symbol.dtype.char in "fd" else -1
+def _leaf(symbol: Any, requires_grad: bool = True) -> Variable:
+    x = _constant(symbol)
+    if requires_grad and symbol.dtype.char in "fd":
+        x._generation = 0
     return x
 
 
@@ -304,6 +336,21 @@ def _refuse_foreign_leaves(inputs: Sequence[Any], results: Sequence[Any]) -> Non
             )
 
 
+def _nothing(*arguments: Any) -> Any:
+    return None
+
+
+_all: weakref.WeakSet[Jitted] = weakref.WeakSet()
+
+
+def _forget_last_calls() -> None:
+    for jitted in list(_all):
+        jitted._quick, jitted._entry = _nothing, None
+
+
+default_dtype_changed.append(_forget_last_calls)
+
+
 class Jitted:
     """A function that is traced once for each signature, and replayed as a few fused kernels."""
 
@@ -315,8 +362,12 @@ class Jitted:
         self.function, self.static, self.donate = function, tuple(static_argnums), tuple(donate_argnums)
         self._traces: dict[Any, _Trace] = {}
         self._method: Jitted | None = None
-        #: For arrays alone: whether they are like those of the last call, its steps, and how results are put together.
-        self._last: tuple[Callable[..., bool], Callable[..., Any], Callable[..., Any]] | None = None
+        #: For arrays alone: the last call's steps, which give None for other arrays; how results are put together.
+        self._quick: Callable[..., Any] = _nothing
+        self._build: Callable[..., Any] = _nothing
+        #: For other arguments that are no nests: what gives their arrays, and the last call's trace.
+        self._entry: tuple[Callable[..., Sequence[Array] | None], _Trace] | None = None
+        _all.add(self)
 
     def __get__(self, instance: Any, owner: Any = None) -> Any:
         """Bind to an instance, as methods are; the instance is a static argument then."""
@@ -343,14 +394,14 @@ class Jitted:
                 ) from None
             positional[position] = _Static(value)
         leaves: list[Any] = []
-        structure = _flatten((positional, options), leaves)
+        structure = flatten((positional, options), leaves)
         kinds: list[Any] = []
         arrays: list[Any] = []
         given: list[Any] = []
         for leaf in leaves:
             kind = type(leaf)
             if kind is Variable or isinstance(leaf, Variable):
-                data, kind = leaf.data, Variable
+                data, kind = leaf.data, Variable if leaf._generation >= 0 else _NoGradient
             elif isinstance(leaf, np.ndarray):
                 data, kind = leaf, np.ndarray
             elif kind is float or kind is int:
@@ -385,24 +436,42 @@ class Jitted:
 
     def __call__(self, *arguments: Any, **options: Any) -> Any:
         """Run the function; see `jit`."""
-        last = self._last
-        if last is not None and not options and last[0](*arguments):
-            return last[2](*last[1](*arguments))
+        if not options:
+            found = self._quick(*arguments)
+            if found is not None:
+                return self._build(*found)
+        entry = self._entry
+        if entry is not None and not options:
+            arrays = entry[0](*arguments)
+            if arrays is not None:
+                given = [x for x, (kind, _, _) in zip(arguments, entry[1].kinds, strict=True) if kind is not _Static]
+                return self._run(entry[1], arrays, given)
         leaves: list[Any] = []
-        _flatten((arguments, options), leaves)
+        flatten((arguments, options), leaves)
         if any(isinstance(leaf.data if isinstance(leaf, Variable) else leaf, Symbol) for leaf in leaves):
             return self.function(*arguments, **options)  # inside another trace
         trace, arrays, given = self._trace(arguments, options)
-        variables = [leaf for leaf in given if isinstance(leaf, Variable)]
-        if any(x._generation >= 0 for x in variables) and is_grad_enabled() and any(trace.replay.giving):
+        if not options:
+            self._remember(trace, arguments, arrays)
+        return self._run(trace, arrays, given)
+
+    def _remember(self, trace: _Trace, arguments: tuple[Any, ...], arrays: Sequence[Array]) -> None:
+        """Have the next call recognise such arguments at once."""
+        if not self.static and arguments and all(type(x) is np.ndarray for x in arguments):
+            quick = trace.quick(arrays)
+            if quick is not None:
+                self._quick, self._build = quick, trace.build
+            return
+        entry = trace.entry(arguments, arrays)
+        if entry is not None:
+            self._entry = entry, trace
+
+    def _run(self, trace: _Trace, arrays: Sequence[Array], given: Sequence[Any]) -> Any:
+        if is_grad_enabled() and trace.gives and any(isinstance(x, Variable) and x._generation >= 0 for x in given):
             return self._recorded(trace, arrays, given)
-        if not options and not self.static and arguments and all(type(x) is np.ndarray for x in arguments):
-            fits = trace.signature(arrays)
-            if fits is not None:
-                self._last = fits, trace.run, trace.build
         return trace.build(*trace.run(*arrays))
 
-    def _recorded(self, trace: _Trace, arrays: list[Any], given: list[Any]) -> Any:
+    def _recorded(self, trace: _Trace, arrays: Sequence[Array], given: Sequence[Any]) -> Any:
         """Run the function as one Function of the graph."""
         inputs = [
             x if isinstance(x, Variable) else Variable(array, requires_grad=False)

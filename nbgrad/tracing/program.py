@@ -107,6 +107,7 @@ class Program:
         self.nodes: list[Node] = []
         self.inputs: list[Node] = []
         self._known: dict[Any, Node] = {}
+        self._met: dict[Node, bytes] = {}  # what arrays that can be written to held when they were first used
 
     def add(self, operation: Operation, inputs: Sequence[Node], shape: Shape, dtype: Any) -> Node:
         """Give the node for an operation, the one that is there already if it is."""
@@ -155,14 +156,51 @@ class Program:
             node.array = array if node.array is None else node.array
             return node
         node = self.add(Constant(id(array)), (), array.shape, array.dtype)
+        if node.array is None and not frozen:
+            self._met[node] = array.tobytes()
         node.array = array  # kept alive, so that its id stays its own
         return node
+
+    def refuse_changed_constants(self) -> None:
+        """Raise for an array from outside that the traced function changed after it had used it."""
+        for node, before in self._met.items():
+            if node.array.tobytes() != before:
+                raise TypeError(
+                    f"jit: an array of shape {node.shape} was changed in place after the traced function had used it, "
+                    "and every run would read what it became: change a copy, or make a new array"
+                )
+        self._met.clear()
 
 
 def literal_value(node: Node) -> Any:
     """Give the number that a literal stands for."""
     assert isinstance(node.operation, Literal)
     return node.operation.text == "True" if node.dtype.kind == "b" else float(node.operation.text)
+
+
+def is_view(node: Node) -> bool:
+    return isinstance(node.operation, View)
+
+
+def root_of(node: Node) -> Node:
+    """Give what a value is a view of."""
+    while isinstance(node.operation, View):
+        node = node.inputs[0]
+    return node
+
+
+def reshaped(node: Node) -> Node:
+    """Give what a value is only a reshaping of."""
+    while isinstance(node.operation, View) and node.operation.kind == "reshape":
+        node = node.inputs[0]
+    return node
+
+
+def stretched(node: Node) -> Node:
+    """Give what a broadcast repeats: a formula's inputs are repeated as needed anyway."""
+    while isinstance(node.operation, View) and node.operation.kind == "broadcast":
+        node = node.inputs[0]
+    return node
 
 
 def apply_view(view: View, x: Any) -> Any:
@@ -174,3 +212,10 @@ def apply_view(view: View, x: Any) -> Any:
     if view.kind == "broadcast":
         return np.broadcast_to(x, view.argument)
     return x[view.argument]
+
+
+def apply_views(views: Sequence[View], x: Any) -> Any:
+    """Make a view of a view of an array, and so on."""
+    for view in views:
+        x = apply_view(view, x)
+    return x

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 import sys
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ import numpy as np
 from ..kernels import formula, reductions
 from ..kernels import math as scalar
 from ..kernels.cpu import elementwise as cpu
-from ..kernels.formula import NUMBER, NUMPY_NAMES, TRUTH, Expression
+from ..kernels.formula import NUMBER, NUMPY_NAMES, TRUTH, Expression, ScalarFunction
 from ..variable import Variable
 from .program import Call, Fold, Map, Node, Program, View
 
@@ -33,13 +34,16 @@ class Symbol(np.lib.mixins.NDArrayOperatorsMixin):
 
     # ---- what arrays have -------------------------------------------------------------------------------------------
 
-    shape = property(lambda self: self.node.shape)
-    dtype = property(lambda self: self.node.dtype)
+    shape = property(lambda self: self.node.shape, lambda self, value: _replaced("shape", "x.reshape(shape)"))
+    dtype = property(lambda self: self.node.dtype, lambda self, value: _replaced("dtype", "x.view(dtype)"))
     ndim = property(lambda self: len(self.node.shape))
     size = property(lambda self: self.node.size)
     itemsize = property(lambda self: self.node.dtype.itemsize)
     nbytes = property(lambda self: self.node.size * self.node.dtype.itemsize)
     T = property(lambda self: self.transpose())
+    mT = property(lambda self: np.matrix_transpose(self))
+    real = property(lambda self: np.real(self), lambda self, value: _replaced("real", "value + 1j * x.imag"))
+    imag = property(lambda self: np.imag(self), lambda self, value: _replaced("imag", "x.real + 1j * value"))
 
     @property
     def flags(self) -> Any:
@@ -52,11 +56,35 @@ class Symbol(np.lib.mixins.NDArrayOperatorsMixin):
         return int(self.shape[0])
 
     def __iter__(self) -> Any:
+        if not self.shape:
+            raise TypeError("iteration over a traced array without dimensions")
         return (self[i] for i in range(len(self)))
+
+    def __getattr__(self, name: str) -> Any:
+        from .functions import attribute
+
+        return attribute(self, name)
+
+    def __pow__(self, exponent: Any) -> Any:
+        # as NumPy's operator has it; its function gives int64 for truth values
+        squares = self.dtype == np.bool_ and type(exponent) in (int, float) and exponent == 2
+        return np.square(self) if squares else super().__pow__(exponent)
+
+    def conj(self) -> Any:
+        """Give the complex conjugates."""
+        return np.conjugate(self) if self.dtype.kind == "c" else self.copy()
+
+    conjugate = conj
 
     def copy(self, order: str = "C") -> Symbol:
         """Give the same elements."""
         return self._with(self.node)
+
+    def __copy__(self) -> Symbol:
+        return self.copy()
+
+    def __deepcopy__(self, memory: Any) -> Symbol:
+        return self.copy()
 
     def _with(self, node: Node) -> Symbol:
         return Symbol(self.program, node)
@@ -64,14 +92,17 @@ class Symbol(np.lib.mixins.NDArrayOperatorsMixin):
     def _view(self, kind: str, argument: Any, shape: tuple[int, ...]) -> Symbol:
         return self._with(self.program.add(View(kind, argument), (self.node,), shape, self.dtype))
 
-    def view(self) -> Symbol:
-        """Give the same elements."""
-        return self._with(self.node)
+    def view(self, dtype: Any = None) -> Symbol:
+        """Give the same elements, or the same bytes as elements of another dtype."""
+        if dtype is None or np.dtype(dtype) == self.dtype:
+            return self._with(self.node)
+        return self._called("view", lambda x: x.view(dtype))
 
-    def reshape(self, *shape: Any, order: str = "C") -> Symbol:
+    def reshape(self, *shape: Any, order: Any = "C", copy: Any = None) -> Symbol:
         """Give the elements in another shape."""
-        _in_c_order("reshape", order)
         wanted = shape[0] if len(shape) == 1 and not isinstance(shape[0], int | np.integer) else shape
+        if order not in ("C", None):
+            return self._called("reshape", lambda x: x.reshape(wanted, order=order))
         target = self._shaped(lambda x: x.reshape(wanted))
         node = self.node
         while isinstance(node.operation, View) and node.operation.kind == "reshape":
@@ -80,28 +111,19 @@ class Symbol(np.lib.mixins.NDArrayOperatorsMixin):
             return self._with(node)
         return self._with(node)._view("reshape", target, target)
 
-    def ravel(self, order: str = "C") -> Symbol:
+    def ravel(self, order: Any = "C") -> Symbol:
         """Give the elements in one dimension."""
-        _in_c_order("ravel", order)
-        return self.reshape(self.size)
+        return self.reshape(self.size, order=order) if order in ("C", None) else self.reshape(-1, order=order)
+
+    flatten = ravel
 
     def transpose(self, *axes: Any) -> Symbol:
         """Give the elements with the axes in another order."""
-        order = axes[0] if len(axes) == 1 and not isinstance(axes[0], int) else axes
-        order = tuple(int(a) % self.ndim for a in order) if order else tuple(reversed(range(self.ndim)))
+        # the size of an axis tells which it was
+        order = np.empty(tuple(range(self.ndim)), np.int8).transpose(*axes).shape
         if order == tuple(range(self.ndim)):
             return self
         return self._view("transpose", order, tuple(self.shape[a] for a in order))
-
-    def swapaxes(self, first: int, second: int) -> Symbol:
-        """Give the elements with two axes exchanged."""
-        order = list(range(self.ndim))
-        order[first], order[second] = order[second], order[first]
-        return self.transpose(tuple(order))
-
-    def squeeze(self, axis: Any = None) -> Symbol:
-        """Drop dimensions of size 1."""
-        return self.reshape(self._shaped(lambda x: x.squeeze(axis)))
 
     def broadcast_to(self, shape: tuple[int, ...]) -> Symbol:
         """Repeat the elements along new and stretched axes."""
@@ -111,12 +133,24 @@ class Symbol(np.lib.mixins.NDArrayOperatorsMixin):
         """Give an array of the same shape and dtype, all of whose elements are a number."""
         return self._with(self.program.constant(_readonly(value, self.dtype))).broadcast_to(self.shape)
 
-    def astype(self, dtype: Any, **options: Any) -> Symbol:
+    def astype(self, dtype: Any, order: Any = "K", casting: Any = "unsafe", **options: Any) -> Symbol:
         """Convert the elements."""
         wanted = np.dtype(dtype)
+        if not np.can_cast(self.dtype, wanted, casting):
+            raise TypeError(f"astype: cannot cast from {self.dtype} to {wanted} according to the rule {casting!r}")
         if wanted == self.dtype:
             return self._with(self.node)
+        # what lies outside of the range of few or unsigned bits, each way of conversion takes elsewhere
+        outside = self.dtype.kind == "f" and (wanted.kind == "u" or (wanted.kind == "i" and wanted.itemsize < 4))
+        if outside or not (compiles(self.dtype) and compiles(wanted)):
+            return self._called("astype", lambda x: x.astype(wanted))
         return self._with(self.program.add(Map(None, wanted.name), (self.node,), self.shape, wanted))
+
+    def _called(self, name: str, function: Any) -> Any:
+        """Give what a function makes of the elements, called at every run."""
+        from .functions import call
+
+        return call(function, name, (self,), {})
 
     def _shaped(self, function: Any) -> tuple[int, ...]:
         """Give the shape that a view of this shape has."""
@@ -180,47 +214,90 @@ class Symbol(np.lib.mixins.NDArrayOperatorsMixin):
     # ---- what is computed -------------------------------------------------------------------------------------------
 
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **options: Any) -> Any:
+        from . import functions
+
         if any(isinstance(x, Variable) for x in inputs):
             return NotImplemented  # theirs to record
-        out = options.pop("out", None)
-        target = next((x for x in out or () if isinstance(x, Symbol)), None)
-        if method != "__call__" or options or (out is not None and target is None and out[0] is not ...):
-            raise _refused(f"np.{ufunc.__name__}" + ("" if method == "__call__" else f".{method}"))
-        result = self._apply(ufunc, [self._operand(x) for x in inputs], inputs)
-        if target is not None:  # accumulation in place: the name goes over to the sum
-            target.node = result.node
-            return target
-        return result
+        known = cpu.formulas.get(ufunc)
+        if known is not None:  # one of our own
+            out = options.pop("out", None) or (...,)
+            target = out[0] if isinstance(out[0], Symbol) else None
+            if method != "__call__" or options or (target is None and out[0] is not ...):
+                raise TypeError(f"jit: {ufunc.__name__} with these arguments cannot be traced, at {users_line()}")
+            (expression,), kinds = known
+            result = self.formula(ufunc, expression, kinds, [self._operand(x) for x in inputs])
+            if target is not None:  # accumulation in place, by the walk back: the name goes over to the sum
+                target.node = result.node
+                return target
+            return result
+        name = f"np.{ufunc.__name__}" + ("" if method == "__call__" else f".{method}")
+        if options.pop("out", None) is not None:
+            raise changed_in_place(f"{name} with out=, or by an operator", "write x = x + y instead of x += y")
+        if method == "at":
+            raise changed_in_place(name, "write nbgrad.where(mask, x + y, x), or a sum over what goes to each place")
+        if method == "__call__" and not options:
+            result = self._numpys(ufunc, inputs)
+            if result is not None:
+                return result
+        return functions.call(ufunc if method == "__call__" else getattr(ufunc, method), name, inputs, options)
 
     def _operand(self, x: Any) -> Symbol:
         if isinstance(x, Symbol):
-            if x.program is not self.program:
-                raise TypeError(
-                    "jit: a traced array has left its function, or two traces were mixed; return it instead"
-                )
-            return x
+            return in_trace(x, self.program)
         if isinstance(x, bool):
             return self._with(self.program.constant(np.asarray(x)))
         if isinstance(x, int | float) and not isinstance(x, np.generic):
             return Symbol(self.program, self.program.constant(_readonly(x)), type(x))
         return self._with(self.program.constant(x))
 
-    def _apply(self, ufunc: np.ufunc, operands: list[Symbol], given: tuple[Any, ...]) -> Symbol:
-        known = cpu.formulas.get(ufunc)
-        if known is None and ufunc is np.matmul:
-            return self._product(*operands)
-        if known is None:
-            name = NUMPY_NAMES.get(ufunc.__name__, ufunc.__name__)
-            function = formula._scalar_functions.get(name)
-            if function is None:
-                raise _refused(f"np.{ufunc.__name__}")
-            expression, kinds = function.expression, function.argument_kinds
-            if name == "pow" and isinstance(given[1], int | float):
-                expression, kinds, operands = scalar.pow(formula.variable(0), given[1]), (NUMBER,), operands[:1]
-            ufunc = cpu.kernel(name, [expression], kinds, function.domain)
-        else:
-            (expression,), kinds = known
-        return self.formula(ufunc, expression, kinds, operands)
+    def _numpys(self, ufunc: np.ufunc, inputs: tuple[Any, ...]) -> Any:
+        """Apply a ufunc of NumPy's as a formula; None where there is none that gives the dtype that NumPy would."""
+        from .functions import FLOATING_RULES
+
+        if ufunc in FLOATING_RULES and self.dtype.char in "fd":
+            return FLOATING_RULES[ufunc](self)
+        if ufunc is np.matmul:
+            arrays = [x if isinstance(x, Symbol) else np.asarray(x) for x in inputs]
+            plain = all(x.ndim and compiles(x.dtype) for x in arrays)
+            return self._product(*(self._operand(x) for x in inputs)) if plain else None
+        function = formula._scalar_functions.get(NUMPY_NAMES.get(ufunc.__name__, ufunc.__name__))
+        if function is None or ufunc.nout != 1:
+            return None
+        asked = [_asked(x) for x in inputs]
+        if all(isinstance(a, type) for a in asked):
+            asked = [np.dtype(np.int64 if a is int else np.float64) for a in asked]
+        try:
+            types = ufunc.resolve_dtypes((*asked, None))
+        except TypeError:
+            return None  # NumPy says why
+        result = self.compiled(function, types, inputs)
+        if result is not None and all(type(x) in (int, float) or getattr(x, "weak", None) for x in inputs):
+            # an operator of Python numbers gives one, a function of NumPy's an array
+            result.weak = {"i": int, "f": float}.get(result.dtype.kind) if ufunc in _OPERATORS else None
+        return result
+
+    def compiled(self, function: ScalarFunction, types: Sequence[Any], inputs: Sequence[Any]) -> Symbol | None:
+        """Apply a scalar function in the dtypes given, the result's last; None where it has no loop for them."""
+        expression, kinds, domain = function.expression, function.argument_kinds, function.domain
+        exponent = inputs[1] if function is scalar.pow else None
+        if isinstance(exponent, int | float) and not isinstance(exponent, np.generic | bool):
+            expression, kinds = scalar.pow(formula.variable(0), exponent), (NUMBER,)
+            if types[0].kind in "iu" and isinstance(exponent, int) and 1 <= exponent <= 8:
+                domain = formula.NUMERIC  # products, then
+            inputs = inputs[:1]
+        numbers = {np.dtype(t) for t, kind in zip(types, kinds, strict=False) if kind == NUMBER}
+        number = next(iter(numbers), np.dtype(bool))
+        dtype = np.dtype(bool) if expression.kind == TRUTH else number
+        if len(numbers) > 1 or number.char not in cpu.DTYPES[domain] or np.dtype(types[-1]) != dtype:
+            return None
+        for x in inputs:
+            if type(x) is int and not _holds(number if number.kind in "iu" else np.dtype(np.int64), x):
+                return None
+            if type(x) not in (bool, int, float) and not compiles(np.result_type(_asked(x))):
+                return None
+        operands = [self._operand(x) for x in inputs]
+        operands = [x if kind == NUMBER else x.astype(bool) for x, kind in zip(operands, kinds, strict=True)]
+        return self._formula_in(number, dtype, expression, operands)
 
     def _product(self, first: Symbol, second: Symbol) -> Symbol:
         """Multiply matrices: by BLAS, or as a formula where there is nothing to add up."""
@@ -241,6 +318,12 @@ class Symbol(np.lib.mixins.NDArrayOperatorsMixin):
         types = ufunc.resolve_dtypes((*asked, *[None] * ufunc.nout))
         number = next((t for t, kind in zip(types, kinds, strict=False) if kind == NUMBER), np.dtype(bool))
         dtype = np.dtype(bool) if expression.kind == TRUTH else number
+        return self._formula_in(number, dtype, expression, operands)
+
+    def _formula_in(
+        self, number: np.dtype[Any], dtype: np.dtype[Any], expression: Expression, operands: list[Symbol]
+    ) -> Symbol:
+        """Apply an elementwise formula in a dtype."""
         shape = np.broadcast_shapes(*(x.shape for x in operands))
         node = self._known(expression, operands, number)
         if node is None:
@@ -307,35 +390,6 @@ class Symbol(np.lib.mixins.NDArrayOperatorsMixin):
         # otherwise the axes stay until the end, so that what follows may still be in the same loop
         return self._with(self._stage(reduction.result, [*inputs, *results, count], dtype)).reshape(shape)
 
-    def _reduced(self, name: str, axis: Any, keepdims: bool) -> Any:
-        from ..ops import reduction
-
-        return getattr(reduction, name)(self, dim=axis, keepdim=keepdims)
-
-    def sum(self, axis: Any = None, keepdims: bool = False) -> Any:
-        """Add up the elements over axes."""
-        return self._reduced("sum", axis, keepdims)
-
-    def mean(self, axis: Any = None, keepdims: bool = False) -> Any:
-        """Average the elements over axes."""
-        return self._reduced("mean", axis, keepdims)
-
-    def prod(self, axis: Any = None, keepdims: bool = False) -> Any:
-        """Multiply the elements over axes."""
-        return self._reduced("prod", axis, keepdims)
-
-    def max(self, axis: Any = None, keepdims: bool = False) -> Any:
-        """Give the largest elements over axes."""
-        return self._reduced("amax", axis, keepdims)
-
-    def min(self, axis: Any = None, keepdims: bool = False) -> Any:
-        """Give the smallest elements over axes."""
-        return self._reduced("amin", axis, keepdims)
-
-    def dot(self, other: Any) -> Any:
-        """Multiply matrices."""
-        return np.matmul(self, other)
-
     def _stage(self, expression: Expression, nodes: list[Node], dtype: np.dtype[Any]) -> Node:
         used = formula.inputs_of([expression])
         if len(used) == 1 and expression is formula.variable(next(iter(used))):
@@ -346,37 +400,9 @@ class Symbol(np.lib.mixins.NDArrayOperatorsMixin):
     def __array_function__(self, function: Any, types: Any, arguments: Any, options: Any) -> Any:
         if any(issubclass(kind, Variable) for kind in types):
             return NotImplemented
-        ours = _FUNCTIONS.get(function.__name__)
-        if ours is not None:
-            return ours(*arguments, **options)
-        return self._call(function, arguments, options)
+        from .functions import apply
 
-    def _call(self, function: Any, arguments: Any, options: Any) -> Any:
-        """Leave a function of NumPy to NumPy, at every run; its result's shape and dtype are tried out on zeros."""
-        symbols: list[Symbol] = []
-
-        def collect(value: Any) -> Any:
-            if isinstance(value, Symbol):
-                symbols.append(value)
-                return _Place(len(symbols) - 1)
-            return type(value)(map(collect, value)) if type(value) in (list, tuple) else value
-
-        template = collect(tuple(arguments)), {name: collect(value) for name, value in options.items()}
-
-        def call(*arrays: Any) -> Any:
-            def fill(value: Any) -> Any:
-                if isinstance(value, _Place):
-                    return arrays[value.position]
-                return type(value)(map(fill, value)) if type(value) in (list, tuple) else value
-
-            return function(*fill(template[0]), **{name: fill(value) for name, value in template[1].items()})
-
-        sample = call(*(_sample(x) for x in symbols))
-        if not isinstance(sample, np.ndarray | np.generic):
-            raise _refused(f"np.{function.__name__}")
-        label = function.__name__
-        operation = Call(call, (label, next(_count)), label, False)
-        return self._with(self.program.add(operation, [x.node for x in symbols], sample.shape, sample.dtype))
+        return apply(function, arguments, options)
 
     def apply(self, function: Any, label: str, identity: Any) -> Symbol:
         """Have a function of the array called at every run, which gives an array of the same shape and dtype."""
@@ -386,27 +412,56 @@ class Symbol(np.lib.mixins.NDArrayOperatorsMixin):
 
     # ---- what only elements could tell ------------------------------------------------------------------------------
 
-    def _no_value(self, what: str) -> Any:
+    def _no_value(self, what: str, remedy: str = "use nbgrad.where instead of `if`") -> Any:
         raise TypeError(
             f"jit: {what} asks for the elements of a traced array of shape {self.shape} and dtype {self.dtype}, at "
-            f"{users_line()}: use nbgrad.where instead of `if`, keep to nbgrad's and NumPy's functions, or make the "
-            "argument static (static_argnums)"
+            f"{users_line()}: {remedy}, keep to nbgrad's and NumPy's functions, or make the argument static "
+            "(static_argnums)"
         )
 
     def __array__(self, *arguments: Any, **options: Any) -> Any:
-        return self._no_value("a conversion to an array")
+        return self._no_value(
+            "a conversion to an array (np.asarray, np.array of a list, writing into an array)",
+            "leave np.asarray out, join arrays by np.stack, use nbgrad.where instead of writing, index "
+            "nbgrad.tensor(array) instead of an array from outside",
+        )
+
+    def __hash__(self) -> int:
+        return int(self._no_value("hashing (a set, a key of a dict)", "use a list, or a number as the key"))
 
     def __bool__(self) -> bool:
-        return bool(self._no_value("a branch (if, while, and, or, not)"))
+        return bool(self._no_value("a branch (if, while, and, or, not, in, max, min, sorted)"))
+
+    def __contains__(self, value: Any) -> bool:
+        return bool(self._no_value("`in`", "use (x == value).any() and nbgrad.where"))
 
     def __float__(self) -> float:
-        return float(self._no_value("float()"))
+        return float(self._number("float(), a function of math or writing an element of an array"))
 
     def __int__(self) -> int:
-        return int(self._no_value("int()"))
+        return int(self._number("int()"))
+
+    def __complex__(self) -> complex:
+        return complex(self._number("complex()"))
+
+    def __round__(self, digits: int = 0) -> Any:
+        return self._number("round()")
+
+    def __trunc__(self) -> Any:
+        return self._number("math.trunc()")
+
+    def __floor__(self) -> Any:
+        return self._number("math.floor()")
+
+    def __ceil__(self) -> Any:
+        return self._number("math.ceil()")
 
     def __index__(self) -> int:
-        return int(self._no_value("its use as an index or a size"))
+        remedy = "use nbgrad.where, or index a traced array or nbgrad.tensor(array) instead of a list or an array"
+        return int(self._no_value("its use as an index or a size", remedy))
+
+    def _number(self, what: str) -> Any:
+        return self._no_value(what, "use nbgrad.where instead of `if`, x.astype and np.sin for float and math.sin")
 
     def item(self, *arguments: Any) -> Any:
         """Refuse to give an element."""
@@ -416,20 +471,21 @@ class Symbol(np.lib.mixins.NDArrayOperatorsMixin):
         """Refuse to give the elements."""
         return self._no_value("tolist()")
 
+    def tobytes(self, *arguments: Any) -> Any:
+        """Refuse to give the elements."""
+        return self._no_value("tobytes()")
+
     def __setitem__(self, key: Any, value: Any) -> None:
-        raise TypeError(
-            f"jit: an array was changed in place at {users_line()}: compute a new one (nbgrad.where, nbgrad.cat) and "
-            "return it"
-        )
+        raise changed_in_place("x[...] = y", "compute a new one (nbgrad.where, nbgrad.cat) and return it")
+
+    def __delitem__(self, key: Any) -> None:
+        raise changed_in_place("del x[...]", "use np.delete")
 
     def _changed(self, other: Any) -> Any:
-        raise TypeError(f"jit: an array was changed in place at {users_line()}: write x = x + y instead of x += y")
+        raise changed_in_place("an operator like +=", "write x = x + y instead of x += y")
 
     __iadd__ = __isub__ = __imul__ = __itruediv__ = __ifloordiv__ = __imod__ = __ipow__ = __imatmul__ = _changed
-
-    def fill(self, value: Any) -> None:
-        """Refuse to be changed."""
-        self[...] = value
+    __iand__ = __ior__ = __ixor__ = __ilshift__ = __irshift__ = _changed
 
     def __format__(self, specification: str) -> str:
         return repr(self)
@@ -438,20 +494,52 @@ class Symbol(np.lib.mixins.NDArrayOperatorsMixin):
         return f"<traced array of shape {self.shape} and dtype {self.dtype}>"
 
 
+#: What operators of Python numbers become.
+_OPERATORS = {
+    np.add, np.subtract, np.multiply, np.divide, np.floor_divide, np.remainder, np.power, np.negative, np.positive,
+    np.absolute,
+}  # fmt: skip
 _ARITHMETIC = {"add": np.add, "sub": np.subtract, "mul": np.multiply, "div": np.divide, "neg": np.negative}
 
 
-class _Flags:
-    writeable = False
-    c_contiguous = True
+#: Of memory that nobody may write to, nor make writeable.
+_FLAGS = np.frombuffer(bytes(4), np.int8).reshape(2, 2).flags
 
 
-_FLAGS = _Flags()
+def compiles(dtype: np.dtype[Any]) -> bool:
+    """Tell whether there are loops for a dtype."""
+    return dtype.char in cpu.DTYPES[formula.COMPARISON] and dtype.isnative
 
 
-class _Place:
-    def __init__(self, position: int) -> None:
-        self.position = position
+def in_trace(x: Symbol, program: Program) -> Symbol:
+    """Give a traced array, if it belongs to a program."""
+    if x.program is not program:
+        raise TypeError("jit: a traced array has left its function, or two traces were mixed; return it instead")
+    return x
+
+
+def changed_in_place(what: str, remedy: str) -> TypeError:
+    """Give the exception for a change of an array."""
+    return TypeError(
+        f"jit: an array was changed in place at {users_line()}, by {what}: traced functions leave arrays as they are: "
+        f"{remedy}"
+    )
+
+
+def _replaced(name: str, remedy: str) -> None:
+    raise changed_in_place(f"x.{name} = ...", f"write {remedy} instead")
+
+
+def _asked(x: Any) -> Any:
+    """Give what NumPy's promotion is to know of an operand: a dtype, or the type of a Python number."""
+    if isinstance(x, Symbol):
+        return x.weak or x.dtype
+    return type(x) if type(x) in (int, float) else np.asarray(x).dtype
+
+
+def _holds(dtype: np.dtype[Any], value: int) -> bool:
+    limits = np.iinfo(dtype)
+    return limits.min <= value <= limits.max
 
 
 def _readonly(value: float, dtype: Any = None) -> Any:
@@ -475,31 +563,12 @@ def _matmul_shape(first: tuple[int, ...], second: tuple[int, ...]) -> tuple[int,
     return (*stack, *first[-2:-1], *columns) if len(first) > 1 else (*stack, *columns)
 
 
-def _in_c_order(what: str, order: Any) -> None:
-    if order not in ("C", "K", "A", None):
-        raise _refused(f"{what} with order={order!r}")
-
-
 def _refuse_masks(parts: Any) -> None:
     if any(isinstance(part, Symbol) and part.dtype == np.bool_ for part in parts):
         raise TypeError(
             f"jit: an index of traced truth values, at {users_line()}, gives a shape that depends on elements: use "
             "nbgrad.where(mask, x, 0) and go on with the whole array"
         )
-
-
-def _sample(x: Symbol) -> Any:
-    """Give an array to try a function of NumPy out on: a matrix with an inverse, if it is square."""
-    values = np.random.default_rng(0).uniform(1, 2, x.shape)
-    if x.ndim >= 2 and x.shape[-1] == x.shape[-2]:
-        values = values + 4.0 * x.shape[-1] * np.eye(x.shape[-1])
-    return values.astype(x.dtype)
-
-
-def _refused(what: str) -> TypeError:
-    return TypeError(
-        f"jit: {what} with these arguments cannot be traced, at {users_line()}: use nbgrad's function of that purpose"
-    )
 
 
 def users_line() -> str:
@@ -511,45 +580,3 @@ def users_line() -> str:
             return f"{frame.f_code.co_filename}:{frame.f_lineno}"
         frame = frame.f_back
     return "an unknown line"
-
-
-def _where(condition: Any, x: Any, y: Any) -> Any:
-    symbol = next(v for v in (condition, x, y) if isinstance(v, Symbol))
-    operands = [symbol._operand(v) for v in (condition, x, y)]
-    expression = scalar.where.expression
-    return symbol.formula(
-        cpu.kernel("where", [expression], scalar.where.argument_kinds, scalar.where.domain),
-        expression,
-        scalar.where.argument_kinds,
-        operands,
-    )
-
-
-def _reduction(name: str) -> Any:
-    return lambda x, axis=None, keepdims=False: getattr(x, name)(axis, keepdims)
-
-
-def _broadcast_to(x: Symbol, shape: Any, **options: Any) -> Symbol:
-    return x.broadcast_to(tuple(int(size) for size in np.atleast_1d(shape)))
-
-
-#: NumPy's functions that become nodes; all others are called as they are at every run.
-_FUNCTIONS: dict[str, Any] = {
-    **{name: _reduction(name) for name in ("sum", "mean", "prod", "max", "min")},
-    "amax": _reduction("max"),
-    "amin": _reduction("min"),
-    "where": _where,
-    "dot": lambda x, y: np.matmul(x, y),
-    "reshape": lambda x, shape: x.reshape(shape),
-    "ravel": lambda x: x.ravel(),
-    "transpose": lambda x, axes=None: x.transpose(*(() if axes is None else (axes,))),
-    "swapaxes": lambda x, first, second: x.swapaxes(first, second),
-    "squeeze": lambda x, axis=None: x.squeeze(axis),
-    "broadcast_to": _broadcast_to,
-    "shape": lambda x: x.shape,
-    "ndim": lambda x: x.ndim,
-    "size": lambda x: x.size,
-    "copy": lambda x: x.copy(),
-    "zeros_like": lambda x, dtype=None: np.zeros(x.shape, dtype or x.dtype),
-    "ones_like": lambda x, dtype=None: np.ones(x.shape, dtype or x.dtype),
-}

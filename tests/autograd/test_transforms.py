@@ -1,5 +1,7 @@
 """nbgrad.grad and nbgrad.value_and_grad."""
 
+from typing import Any, NamedTuple
+
 import numpy as np
 import pytest
 from peers import peer
@@ -177,7 +179,7 @@ def test_arguments_without_gradients(argument, dtype):
     def named(v, w):
         return w.sum()
 
-    with pytest.raises(TypeError, match=f"argument 0 of named has dtype {dtype}.*has no gradients"):
+    with pytest.raises(TypeError, match=f"argument 0 of named holds .* of dtype {dtype}.*has no gradients"):
         nbgrad.grad(named)(argument, nbgrad.ones(2))
 
 
@@ -245,3 +247,58 @@ def test_errors_leave_the_mode_and_the_arguments_alone():
             nbgrad.grad(fail)(np.ones(2))
         assert not nbgrad.is_grad_enabled()
     assert nbgrad.is_grad_enabled()
+
+
+# ---- nests of parameters --------------------------------------------------------------------------------------------
+
+
+class Layer(NamedTuple):
+    weight: Any
+    bias: Any
+
+
+def network(parameters, x):
+    for layer in parameters["hidden"]:
+        x = nbgrad.tanh(x @ layer.weight + layer.bias)
+    return (x * parameters["scale"]).sum()
+
+
+def make_parameters(kind=np.asarray):
+    values = np.random.default_rng(3)
+    hidden = [Layer(kind(values.normal(size=(3, 3))), kind(values.normal(size=3))) for _ in range(2)]
+    return {"hidden": hidden, "scale": kind(values.normal(size=()))}
+
+
+@pytest.mark.parametrize("compiled", [False, True])
+def test_the_gradient_by_a_nest_is_such_a_nest(compiled):
+    parameters, x = make_parameters(), np.ones((2, 3))
+    transform = nbgrad.value_and_grad(network)
+    value, gradient = (nbgrad.jit(transform) if compiled else transform)(parameters, x)
+    variables = make_parameters(lambda array: nbgrad.tensor(array, requires_grad=True))
+    expected = network(variables, nbgrad.tensor(x))
+    expected.backward()
+    np.testing.assert_allclose(value, expected.data, rtol=1e-13)
+    assert list(gradient) == ["hidden", "scale"]
+    for layer, variable in zip(gradient["hidden"], variables["hidden"], strict=True):
+        assert type(layer) is Layer
+        np.testing.assert_allclose(layer.weight, variable.weight.grad.data, rtol=1e-12)
+        np.testing.assert_allclose(layer.bias, variable.bias.grad.data, rtol=1e-12)
+    np.testing.assert_allclose(gradient["scale"], variables["scale"].grad.data, rtol=1e-12)
+
+
+def test_several_arguments_may_be_nests():
+    first, second = {"a": np.array(2.0)}, [np.array(3.0), (np.array(5.0),)]
+    gradients = nbgrad.grad(lambda p, q: p["a"] * q[0] * q[1][0], argnums=(1, 0))(first, second)
+    assert gradients == ([10.0, (6.0,)], {"a": 15.0})
+
+
+def test_gradients_of_gradients_by_nests():
+    def inner(p):
+        return nbgrad.grad(lambda q: (q["x"] ** 3).sum())(p)["x"].sum()
+
+    assert nbgrad.grad(inner)({"x": np.array([2.0])})["x"] == 12.0
+
+
+def test_a_leaf_without_gradients_is_named():
+    with pytest.raises(TypeError, match="argument 0 of network holds ndarray of dtype int64"):
+        nbgrad.grad(network)(make_parameters() | {"scale": np.array(1)}, np.ones((2, 3)))

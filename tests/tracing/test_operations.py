@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from cases import DTYPES, ELEMENTWISE, REDUCTIONS, draw, numbered
+from cases import DTYPES, ELEMENTWISE, LAYOUTS, REDUCTIONS, draw, numbered
 
 import nbgrad
 from nbgrad import Variable
@@ -14,37 +14,54 @@ every_case = pytest.mark.parametrize("case", ELEMENTWISE, ids=numbered(ELEMENTWI
 every_dtype = pytest.mark.parametrize("dtype", DTYPES)
 
 
-def with_gradients(function, arrays, cotangent):
-    """Give the value and the gradients, by the graph."""
+def derivatives(function, arrays, cotangent):
+    """Give the value, the gradients, and the gradients of a weighted sum of these, by the graph."""
     xs = [Variable(array) for array in arrays]
+    wanted = [x for x in xs if x.requires_grad]
     y = function(*xs)
     if not y.requires_grad:
-        return y.data, [None] * len(xs)
-    y.backward(cotangent)
-    return y.data, [None if x.grad is None else x.grad.data for x in xs]
+        return y.data, [], []
+    first = nbgrad.autograd.grad(y, wanted, cotangent, create_graph=True, allow_unused=True)
+    weights = np.cos(np.arange(max((x.size for x in xs), default=0)))
+    sums = [(g * weights[: g.size].reshape(g.shape).astype(g.dtype)).sum() for g in first if g is not None]
+    total = sum(sums[1:], sums[0]) if sums else y
+    if not sums or not total.requires_grad:
+        return y.data, first, []
+    return y.data, first, nbgrad.autograd.grad(total, wanted, allow_unused=True)
 
 
-def assert_same_under_jit(function, arrays, dtype="float64"):
-    """Hold value and gradients of a function under jit against those without, twice, and in plain calls as well."""
-    compiled = nbgrad.jit(function)
+def assert_close(found, wanted, dtype, what):
+    """Hold an array against another, whose largest element tells how large errors may be where terms cancel."""
+    assert found.shape == wanted.shape, what
+    assert found.dtype == wanted.dtype, what
+    limits = LIMITS[dtype]
+    scale = max(1, np.max(abs(wanted), initial=0)) if wanted.dtype.kind == "f" else 1
+    np.testing.assert_allclose(found, wanted, rtol=limits["rtol"], atol=limits["atol"] * scale, err_msg=what)
+
+
+def assert_same_under_jit(function, arrays, dtype="float64", compiled=None):
+    """Hold value, gradients and their gradients under jit against those without, twice, and in plain calls as well."""
+    compiled = nbgrad.jit(function) if compiled is None else compiled
     with nbgrad.no_grad():
         like = function(*(Variable(array) for array in arrays)).data
-    cotangent = np.random.default_rng(1).uniform(0.5, 2, like.shape).astype(like.dtype)
-    expected, wanted = with_gradients(function, arrays, cotangent)
+    cotangent = Variable(np.random.default_rng(1).uniform(0.5, 2, like.shape).astype(like.dtype), requires_grad=False)
+    expected, *orders = derivatives(function, arrays, cotangent)
     for _ in range(2):
-        value, gradients = with_gradients(compiled, arrays, cotangent)
-        assert value.shape == expected.shape
-        assert value.dtype == expected.dtype
-        np.testing.assert_allclose(value, expected, **LIMITS[dtype])
-        for position, (gradient, want) in enumerate(zip(gradients, wanted, strict=True)):
-            if want is None:
-                assert gradient is None or not gradient.any()
-                continue
-            assert gradient.dtype == want.dtype
-            np.testing.assert_allclose(gradient, want, **LIMITS[dtype], err_msg=f"gradient of input {position}")
+        value, *found_orders = derivatives(compiled, arrays, cotangent)
+        assert_close(value, expected, dtype, "value")
+        for order, found, wanted in zip((1, 2), found_orders, orders, strict=True):
+            for position, want in enumerate(wanted):
+                gradient = found[position] if found else None
+                what = f"gradient {order} of input {position}"
+                if want is None:
+                    assert gradient is None or not gradient.data.any(), what
+                elif gradient is None:
+                    assert not want.data.any(), what
+                else:
+                    assert_close(gradient.data, want.data, dtype, what)
     plain = compiled(*(Variable(array, requires_grad=False) for array in arrays))
     assert not plain.requires_grad
-    np.testing.assert_allclose(plain.data, expected, **LIMITS[dtype])
+    assert_close(plain.data, expected, dtype, "value of constants")
 
 
 @every_case
@@ -52,6 +69,15 @@ def assert_same_under_jit(function, arrays, dtype="float64"):
 @pytest.mark.parametrize("shape", [(3, 5), (), (0, 2)], ids=str)
 def test_elementwise(case, dtype, shape):
     assert_same_under_jit(case.function, [draw(d, shape, dtype, i) for i, d in enumerate(case.domains)], dtype)
+
+
+@every_case
+@every_dtype
+def test_layouts(case, dtype):
+    compiled = nbgrad.jit(case.function)
+    arrays = [draw(d, (3, 5), dtype, i) for i, d in enumerate(case.domains)]
+    for layout in LAYOUTS.values():
+        assert_same_under_jit(case.function, [layout(array) for array in arrays], dtype, compiled)
 
 
 @pytest.mark.parametrize("case", [c for c in ELEMENTWISE if len(c.domains) == 2][::3], ids=repr)
@@ -66,6 +92,19 @@ def test_broadcasting(case):
 def test_reductions(reduction, axes, keepdim):
     x = np.random.default_rng(0).normal(size=(3, 4, 70))
     assert_same_under_jit(lambda x: reduction.function(x, axes, keepdim), [x])
+
+
+@pytest.mark.parametrize("reduction", REDUCTIONS, ids=repr)
+@every_dtype
+def test_layouts_of_reductions(reduction, dtype):
+    x = np.random.default_rng(0).normal(size=(3, 4, 6)).astype(dtype)
+
+    def function(x):
+        return reduction.function(x, (1, 2) if x.ndim else None)
+
+    compiled = nbgrad.jit(function)
+    for layout in LAYOUTS.values():
+        assert_same_under_jit(function, [layout(x)], dtype, compiled)
 
 
 @pytest.mark.parametrize("length", [1, 3, 63, 64, 65, 200, 70_000])

@@ -11,6 +11,7 @@ in float32 the float64 functions are at hand too, under their whole names.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from types import FunctionType, ModuleType
 from typing import Any
 
@@ -48,18 +49,18 @@ def _functions(family: ModuleType, dtype: str) -> dict[str, Any]:
     }
 
 
-def _specialise() -> dict[str, Any]:
-    """Compile each function with the constants of each dtype, to be inlined wherever it is called."""
+def specialise(compiled: Callable[[Any], Any], intrinsics: dict[str, Any]) -> dict[str, Any]:
+    """Have each function `compiled` with the constants of each dtype, to be inlined wherever it is called."""
     namespace: dict[str, Any] = {}
     for dtype in DTYPES:
-        names = intrinsics.NAMESPACE | _constants(dtype) | {"number": np.dtype(dtype).type} | namespace
+        names = intrinsics | _constants(dtype) | {"number": np.dtype(dtype).type} | namespace
         for family in _FAMILIES:
             for name, function in _functions(family, dtype).items():
                 code = FunctionType(function.__code__, names, f"{name}_{dtype}")
-                # no liberties at all: errors of sums and products are computed here, and must not be optimised away
-                names[name] = namespace[f"{name}_{dtype}"] = njit(error_model="numpy", forceinline=True)(code)
+                names[name] = namespace[f"{name}_{dtype}"] = compiled(code)
     return namespace
 
 
-#: The functions by the names that kernels call them: ``exp_float32`` and so on.
-NAMESPACE: dict[str, Any] = _specialise()
+#: The functions by the names that kernels call them: ``exp_float32`` and so on. They are compiled with no liberties at
+#: all: errors of sums and products are computed in them, and must not be optimised away.
+NAMESPACE: dict[str, Any] = specialise(njit(error_model="numpy", forceinline=True), intrinsics.NAMESPACE)

@@ -76,7 +76,7 @@ def _scale(typing_context: Any, y: Any, k: Any) -> Any:
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         y, k = arguments
-        integer, bias, shift = _layout(signature.return_type)
+        integer, _, _ = _layout(signature.return_type)
         whole = builder.fptosi(k, ir.IntType(32))
         if "+avx512f" in target()[1]:
             # one instruction, vscalef; elsewhere LLVM would call the C library
@@ -84,15 +84,20 @@ def _scale(typing_context: Any, y: Any, k: Any) -> Any:
             function_type = ir.FunctionType(y.type, [y.type, ir.IntType(32)])
             ldexp = cgutils.get_or_insert_function(builder.module, function_type, f"llvm.ldexp.{suffix}")
             return builder.call(ldexp, [y, whole])
-        # by halves, since 2**k alone may be out of range where the product is not
-        whole = builder.fptosi(k, integer)
-        half = builder.ashr(whole, ir.Constant(integer, 1))
-        for part in (half, builder.sub(whole, half)):
-            bits = builder.shl(builder.add(part, ir.Constant(integer, bias)), ir.Constant(integer, shift))
-            y = builder.fmul(y, builder.bitcast(bits, y.type))
-        return y
+        return scale_by_halves(builder, signature.return_type, y, k)
 
     return y(y, k), generate
+
+
+def scale_by_halves(builder: Any, kind: Any, y: Any, k: Any) -> Any:
+    """Multiply by 2**k in two steps, since 2**k alone may be out of range where the product is not."""
+    integer, bias, shift = _layout(kind)
+    whole = builder.fptosi(k, integer)
+    half = builder.ashr(whole, ir.Constant(integer, 1))
+    for part in (half, builder.sub(whole, half)):
+        bits = builder.shl(builder.add(part, ir.Constant(integer, bias)), ir.Constant(integer, shift))
+        y = builder.fmul(y, builder.bitcast(bits, y.type))
+    return y
 
 
 @intrinsic

@@ -14,7 +14,7 @@ from nbgrad.kernels.cpu import threads
 from nbgrad.kernels.cpu.reduce import reduce_array
 
 LENGTHS = [0, 1, 2, 63, 64, 65, 127, 128, 129, 8191, 8192, 8193, 20_000]
-LARGE = threads.SHARE_ABOVE + 100_003
+LARGE = threads.SHARE_ABOVE + 1_000_003
 
 
 @pytest.fixture

@@ -2,6 +2,8 @@
 
 import os
 import signal
+import subprocess
+import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -10,10 +12,11 @@ import numpy as np
 import pytest
 
 import nbgrad
-from nbgrad.kernels.cpu import threads
+from nbgrad.kernels.cpu import pool, threads
 from nbgrad.ops.elementwise import OPERATIONS
 
 LARGE = threads.SHARE_ABOVE + 100_003
+MANY = 9
 
 
 @pytest.fixture(autouse=True)
@@ -76,20 +79,15 @@ def test_an_environment_that_is_no_number_does_not_stop_anything(monkeypatch, as
     assert nbgrad.get_num_threads() >= 1
 
 
-def test_large_loops_are_shared_and_small_ones_are_not(monkeypatch):
-    names = set()
-    run = threading.Thread.run
-
-    def noting(self):
-        names.add(self.name)
-        run(self)
-
-    monkeypatch.setattr(threading.Thread, "run", noting)
-    nbgrad.set_num_threads(3)
-    add()(np.ones(1000), np.ones(1000))
-    assert not any("nbgrad" in name for name in names)
+def test_large_loops_are_shared_and_small_ones_are_not():
     assert_adds()
-    assert any("nbgrad" in name for name in names)
+    jobs = pool._words[pool._NUMBER]
+    add()(np.ones(1000), np.ones(1000))
+    assert pool._words[pool._NUMBER] == jobs
+    assert_adds()
+    assert pool._words[pool._NUMBER] == jobs + 1
+    names = {thread.name for thread in threading.enumerate()}
+    assert {"nbgrad-0", "nbgrad-1"} <= names
 
 
 def test_the_number_may_change_while_loops_run():
@@ -131,25 +129,110 @@ def test_a_system_without_threads_runs_everything_here(monkeypatch):
     assert_adds()
 
 
-def test_work_that_found_no_thread_is_not_done_again_later(monkeypatch):
-    """An executor puts work in its queue before it starts a thread for it."""
-    ones = np.ones(LARGE)
-    first = np.zeros(LARGE)
+def test_threads_that_could_not_be_had_are_tried_again(monkeypatch):
+    nbgrad.set_num_threads(1)
     with monkeypatch.context() as patch:
         patch.setattr(threading.Thread, "start", refuse)
-        add()(first, ones, first)
-    second = np.zeros(LARGE)
-    add()(second, ones, second)
-    time.sleep(0.05)
-    assert (first == 1).all()
-    assert (second == 1).all()
+        nbgrad.set_num_threads(MANY)
+        assert_adds()
+    nbgrad.set_num_threads(MANY)
+    assert_adds()
+    assert sum(thread.name.startswith("nbgrad") for thread in threading.enumerate()) >= MANY - 1
 
 
-def test_a_pool_that_was_shut_down_runs_everything_here():
-    assert_adds()
-    for executor in [value for value in vars(threads).values() if isinstance(value, ThreadPoolExecutor)]:
-        executor.shutdown()
-    assert_adds()
+def in_new_process(program):
+    return subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=300, check=False)
+
+
+def test_workers_end_with_the_process_and_loops_run_without_them():
+    """Workers run machine code, which the interpreter's end takes out of memory."""
+    program = f"""
+import atexit, threading
+import numpy as np
+
+def late():  # registered first, so it runs after the pool has closed
+    assert not any(thread.name.startswith("nbgrad") for thread in threading.enumerate())
+    assert (nbgrad.exp(x) == first).all()
+    print("late")
+
+atexit.register(late)
+import nbgrad
+nbgrad.set_num_threads(3)
+x = np.linspace(0, 1, {LARGE})
+first = nbgrad.exp(x)
+assert any(thread.name.startswith("nbgrad") for thread in threading.enumerate())
+"""
+    for _ in range(3):
+        done = in_new_process(program)
+        assert (done.returncode, done.stdout, done.stderr) == (0, "late\n", "")
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_a_child_starts_workers_of_its_own():
+    program = f"""
+import os, threading, warnings
+import numpy as np
+import nbgrad
+warnings.simplefilter("ignore")
+nbgrad.set_num_threads(3)
+x = np.linspace(0, 1, {LARGE})
+first = nbgrad.exp(x)
+child = os.fork()
+assert (nbgrad.exp(x) == first).all()
+if child == 0:
+    assert sum(thread.name.startswith("nbgrad") for thread in threading.enumerate()) == 2
+    os._exit(0)
+assert os.waitpid(child, 0)[1] == 0
+"""
+    done = in_new_process(program)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_other_threads_run_while_a_loop_is_shared():
+    """The GIL is let go, also where a loop was called from a builtin that holds it."""
+    x = np.full(20_000_000, 1.5)
+    power = nbgrad.jit(lambda x: nbgrad.sum(x**1.3))
+    power(x)
+    ticks = [0]
+    stop = threading.Event()
+
+    def tick():
+        while not stop.is_set():
+            ticks[0] += 1
+            time.sleep(0)
+
+    ticker = threading.Thread(target=tick)
+    ticker.start()
+    while not ticks[0]:
+        time.sleep(0)
+    before = ticks[0]
+    power(x)
+    stop.set()
+    ticker.join()
+    assert ticks[0] > before + 5
+
+
+# ---- how loops are cut ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("count", [2, 3, 64, 255])
+@pytest.mark.parametrize("size", [LARGE, LARGE + 1, 1_000_000, 64 * 1024 + 1])
+def test_every_element_is_computed_once(count, size):
+    nbgrad.set_num_threads(count)
+    total, ones = np.zeros(size), np.ones(size)
+    for _ in range(5):
+        add()(total, ones, total)
+    assert (total == 5).all()
+
+
+def test_many_small_jobs_in_a_row():
+    """Workers come late, go to sleep and wake up in all the moments there are."""
+    x = np.linspace(0, 1, LARGE)
+    expected = np.add(x, x)
+    for turn in range(3000):
+        if turn % 100 == 0:
+            time.sleep(0.001)
+        assert (add()(x, x) == expected).all()
 
 
 # ---- exceptions inside a loop ---------------------------------------------------------------------------------------
@@ -183,13 +266,14 @@ def test_an_exception_of_a_signal_handler_is_not_lost_in_a_loop():
 def test_an_exception_while_sharing_is_not_lost(monkeypatch, error):
     """Whatever fails between the loop and its pieces: the call raises, or its result is whole."""
 
-    def failing(self, *arguments):
+    def failing(*arguments):
         raise error
 
     x, result = np.full(LARGE, 2.0), np.zeros(LARGE)
     raised = False
     with monkeypatch.context() as patch:
-        patch.setattr(ThreadPoolExecutor, "submit", failing)
+        patch.setattr(pool, "start", failing)
+        pool._words[pool._STARTED] = 0  # as in a forked child
         try:
             add()(x, x, result)
         except error:

@@ -1,0 +1,206 @@
+"""What is computed in which loop: formulas and folds gathered into groups, which with the calls are the steps."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from ..kernels.cpu.fused import ELEMENT, NEST, ROW
+from .program import Call, Fold, Literal, Map, Node, Program, root_of, stretched
+
+#: Operations that go into one loop, at most: LLVM's time grows faster than the text.
+_MOST_STEPS = 400
+#: Arrays that one loop reads, at most; what it writes and folds is bounded by its operations.
+_MOST_SOURCES = 500
+
+
+class Group:
+    """Nodes that one loop computes, over a space of which the last `inner` dimensions are the row."""
+
+    def __init__(self, space: tuple[int, ...]) -> None:
+        self.space = space
+        self.inner: int | None = None
+        self.nodes: list[Node] = []
+        self.before: set[Group] = set()  # all groups that must run first
+        self.late: set[Node] = set()  # folds over all rows: known only after the loop
+        self.sources: set[Node] = set()
+
+    def level_of(self, shape: tuple[int, ...], inner: int | None) -> str | None:
+        """Tell at which level a value of a shape stands, for rows of `inner` dimensions; None if at none."""
+        if shape == self.space:
+            return ELEMENT
+        if math.prod(shape) == 1 and len(shape) <= len(self.space):
+            return NEST
+        if inner is None or len(shape) != len(self.space) or not inner:
+            return None
+        rows = len(self.space) - inner
+        return ROW if shape[:rows] == self.space[:rows] and math.prod(shape[rows:]) == 1 else None
+
+
+class Grouping:
+    """The steps of a program in order, and which values leave their loop."""
+
+    def __init__(self, program: Program, outputs: Sequence[Node]) -> None:
+        self.program, self.outputs = program, outputs
+        self.used = self._used_nodes()
+        self.groups: list[Group] = []
+        self.group_of: dict[Node, Group] = {}
+        self.steps: list[Any] = []  # Groups and Call nodes
+        self._gather()
+        self._order()
+        self.stored = self._stored_nodes()
+
+    def _used_nodes(self) -> list[Node]:
+        wanted: set[Node] = set()
+        stack = list(self.outputs)
+        while stack:
+            node = stack.pop()
+            if node not in wanted:
+                wanted.add(node)
+                stack.extend(node.inputs)
+        return [node for node in self.program.nodes if node in wanted]
+
+    def _gather(self) -> None:
+        """Put every formula and fold into a group, into one that is there already where that can be."""
+        self.after: dict[Node, set[Group]] = {}  # the groups that a node's memory waits for
+        for node in self.used:
+            waits: set[Group] = set()
+            for x in node.inputs:
+                waits |= self.after[x]
+            if isinstance(node.operation, Map | Fold):
+                group = self._place(node, waits)
+                waits = {group} | group.before
+            self.after[node] = waits
+
+    def _place(self, node: Node, waits: set[Group]) -> Group:
+        fold = node.operation if isinstance(node.operation, Fold) else None
+        space = node.inputs[0].shape if fold else node.shape
+        inner = self._inner_for(fold, space)
+        if inner is not None and inner < 0:  # axes in the middle: a loop over a view in which they are last
+            raise AssertionError("folds over axes in the middle are moved to the end when they are traced")
+        inputs = [stretched(x) for x in node.inputs]
+        for group in reversed(self.groups[-12:]):
+            if self._fits(group, node, fold, space, inner, inputs, waits):
+                break
+        else:
+            group = Group(space)
+            self.groups.append(group)
+        if inner is not None:
+            group.inner = inner
+        group.nodes.append(node)
+        self.group_of[node] = group
+        if fold is not None and self.over(group, node) != "row":
+            group.late.add(node)
+        for x in inputs:
+            if self.group_of.get(x) is not group and not isinstance(x.operation, Literal):
+                group.sources.add(x)
+        group.before |= waits - {group}
+        for other in self.groups:
+            if group in other.before:
+                other.before |= group.before
+        return group
+
+    def _inner_for(self, fold: Fold | None, space: tuple[int, ...]) -> int | None:
+        """Give the number of dimensions that a fold needs the row to have; None if it does not matter."""
+        if fold is None or len(fold.axes) == len(space):
+            return None
+        axes, last = fold.axes, len(space) - 1
+        if axes[-1] - axes[0] + 1 == len(axes):
+            if axes[-1] == last:
+                return len(axes)
+            if axes[0] == 0:
+                return len(space) - len(axes)
+        return -1
+
+    def over(self, group: Group, node: Node) -> str:
+        fold = node.operation
+        assert isinstance(fold, Fold)
+        if len(fold.axes) == len(group.space):
+            return "all"
+        return "row" if fold.axes[-1] == len(group.space) - 1 else "column"
+
+    def _fits(
+        self,
+        group: Group,
+        node: Node,
+        fold: Fold | None,
+        space: tuple[int, ...],
+        inner: int | None,
+        inputs: list[Node],
+        waits: set[Group],
+    ) -> bool:
+        if len(group.nodes) >= _MOST_STEPS or len(group.sources) + len(inputs) > _MOST_SOURCES:
+            return False
+        if inner is not None and group.inner is not None and inner != group.inner:
+            return False
+        chosen = inner if inner is not None else group.inner
+        shape = node.shape if fold is None else node.inputs[0].shape
+        level = group.level_of(shape, chosen)
+        if level is None or (level == NEST and group.space and math.prod(group.space) != 1):
+            return False
+        if fold is not None and (level != ELEMENT and len(fold.axes) != len(group.space)):
+            return False
+        if fold is None and level == ROW and not any(self.group_of.get(x) is group for x in inputs):
+            return False
+        # nothing that has to run between the group and the node
+        for other in waits:
+            if other is not group and group in other.before:
+                return False
+        for x in inputs:
+            if self.group_of.get(x) is group:
+                if x in group.late or group.level_of(x.shape, chosen) is None:
+                    return False
+            elif group in self.after[x]:  # by way of a view, or of a call
+                return False
+        if inner is not None and group.inner is None:
+            # rows take shape only now: what is there must have a level in it, and be read along it
+            return all(group.level_of(n.shape, inner) == ELEMENT or n in group.late or n.size == 1 for n in group.nodes)
+        return True
+
+    def _order(self) -> None:
+        """Bring groups and calls into an order in which everything comes after what it needs."""
+        done: set[Any] = set()
+        calls = [node for node in self.used if isinstance(node.operation, Call)]
+        pending: list[Any] = [*self.groups, *calls]
+        position = {node: i for i, node in enumerate(self.used)}
+        pending.sort(key=lambda s: position[s.nodes[0]] if isinstance(s, Group) else position[s])
+        needs: dict[Any, set[Any]] = {}
+        for step in pending:
+            nodes = step.nodes if isinstance(step, Group) else [step]
+            needed: set[Any] = set()
+            for node in nodes:
+                for x in node.inputs:
+                    root = root_of(x)
+                    owner: Any = self.group_of.get(root) or (root if isinstance(root.operation, Call) else None)
+                    if owner is not None and owner is not step:
+                        needed.add(owner)
+            needs[step] = needed
+        while pending:
+            ready = [step for step in pending if needs[step] <= done]
+            assert ready, "a cycle between fused loops"
+            step = ready[0]
+            self.steps.append(step)
+            done.add(step)
+            pending.remove(step)
+
+    def _stored_nodes(self) -> set[Node]:
+        """Find the values of loops that somebody outside of their loop reads."""
+        stored: set[Node] = set()
+
+        def reads(x: Node, group: Group | None) -> None:
+            root = root_of(x)
+            owner = self.group_of.get(root)
+            if owner is not None and (owner is not group or (stretched(x) is not root) or root in owner.late):
+                stored.add(root)
+
+        for node in self.used:
+            if isinstance(node.operation, Map | Fold):
+                for x in node.inputs:
+                    reads(stretched(x), self.group_of[node])
+            elif isinstance(node.operation, Call):
+                for x in node.inputs:
+                    reads(x, None)
+        for node in self.outputs:
+            reads(node, None)
+        return stored

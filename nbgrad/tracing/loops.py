@@ -1,0 +1,246 @@
+"""From a group to a loop nest: which arrays it reads and writes, by which steps, in how many blocks."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ..kernels import formula
+from ..kernels.cpu import fused
+from ..kernels.cpu.fused import ELEMENT, NEST, ROW
+from .grouping import Group
+from .layout import Access, dense
+from .program import Fold, Literal, Map, Node, is_view, stretched
+
+if TYPE_CHECKING:
+    from .plan import Plan
+
+#: What a block costs at least, in elements times operations; partial results are one a block.
+_BLOCK = 100_000
+_MOST_BLOCKS = 64
+
+
+def label_of(node: Node) -> str:
+    operation = node.operation
+    if isinstance(operation, Fold):
+        return f"fold_{operation.combine.name}"
+    assert isinstance(operation, Map)
+    if operation.expression is None:
+        return "cast"
+    function = operation.expression.function
+    return function.name if function is not None else "value"
+
+
+class Loop:
+    """Writes a group as a `fused.Nest`."""
+
+    def __init__(self, plan: Plan, group: Group) -> None:
+        self.plan, self.group = plan, group
+        space = group.space
+        self.inner = len(space) if group.inner is None else group.inner
+        self.operands: list[tuple[str, int]] = []
+        self.late: list[tuple[fused.Operand, Node, str]] = []
+        self.values: dict[Node, tuple[str, str, int]] = {}  # name, level, stage
+        self.bytes = 0
+        self.copied: set[Node] = set()
+        self.steps_of: dict[str, tuple[int, ...]] = {}  # strides over the space, by operand
+
+    def build(self) -> tuple[fused.Nest, list[tuple[str, int]]]:
+        group, plan = self.group, self.plan
+        inside = set(group.nodes)
+        external: dict[Node, None] = {}
+        for node in group.nodes:
+            for x in node.inputs:
+                x = stretched(x)
+                if x not in inside and not isinstance(x.operation, Literal):
+                    external[x] = None
+        reads: list[tuple[Node, Access, tuple[int, ...]]] = []
+        for x in external:
+            access = plan.layout.access(x)
+            if access is None:
+                access = Access(x, 0, dense(x.shape))
+            reads.append((x, access, self._spread(x.shape, access.strides)))
+        if self.group.inner is not None:
+            reads = [self._even(*read) for read in reads]
+        writes = [node for node in group.nodes if node in plan.grouping.stored and node not in group.late]
+        self._choose_dimensions([strides for _, _, strides in reads])
+        nest = fused.Nest(len(self.outer), self.flat)
+        loads: dict[Node, fused.Operand] = {}
+        for number, (x, access, strides) in enumerate(reads):
+            operand = self._operand(f"p{number}", x, strides)
+            loads[x] = operand
+            nest.loads.append(operand)
+            place = plan.viewed(x) if access.root is x and is_view(x) else plan.place[access.root]
+            if x in self.copied:
+                plan.namespace["broadcast_to"] = np.broadcast_to
+                place = f"contiguous(broadcast_to({plan.viewed(x)}, {group.space}))"
+            self.operands.append((place, access.offset * x.dtype.itemsize))
+            self.bytes += x.size * x.dtype.itemsize
+        self._formulas(nest, loads)
+        for number, node in enumerate(writes):
+            name, level, stage = self.values[node]
+            operand = self._operand(f"o{number}", node, self._spread(node.shape, dense(node.shape)))
+            operand = fused.Operand(operand.name, operand.dtype, level, operand.inner if level == ELEMENT else "1")
+            nest.stores.append((operand, name, stage))
+            self.operands.append((plan.place[node], 0))
+            self.bytes += node.size * node.dtype.itemsize
+        for number, name in enumerate(fused.keep_what_is_dear(nest)):
+            dear = next(s for s in nest.steps if isinstance(s, fused.Assign) and s.name == name)
+            nest.kept.append((fused.Operand(f"k{number}", dear.dtype, ELEMENT), name))
+        late = [node for node in group.nodes if node in group.late]
+        for number, node in enumerate(late):
+            step = next(s for s in nest.steps if isinstance(s, fused.Fold) and s.name == self.values[node][0])
+            operand = fused.Operand(f"q{number}", step.wide, ROW)
+            result = fused.Operand(f"r{number}", node.dtype.name, NEST)
+            nest.partials.append((operand, result, step.name))
+            self.late.append((operand, node, step.over))
+        self.nest = nest
+        return nest, self.operands
+
+    def _spread(self, shape: tuple[int, ...], strides: tuple[int, ...]) -> tuple[int, ...]:
+        """Give the steps over the whole space of an array that is broadcast to it."""
+        missing = len(self.group.space) - len(shape)
+        steps = [0] * missing + [0 if size == 1 else step for size, step in zip(shape, strides, strict=True)]
+        return tuple(steps)
+
+    def _even(self, x: Node, access: Access, strides: tuple[int, ...]) -> tuple[Node, Access, tuple[int, ...]]:
+        """See to it that the elements of a row are evenly spaced, by a copy in the whole space's shape if need be."""
+        space = self.group.space
+        axes = [axis for axis in range(len(space) - self.inner, len(space)) if space[axis] != 1]
+        if all(strides[a] == strides[b] * space[b] for a, b in itertools.pairwise(axes)):
+            return x, access, strides
+        self.copied.add(x)
+        return x, Access(x, 0, dense(space)), dense(space)
+
+    def _choose_dimensions(self, all_strides: list[tuple[int, ...]]) -> None:
+        """Join dimensions over which every array steps evenly; the last of what remains are the rows' elements."""
+        space = self.group.space
+        split = len(space) - self.inner  # dimensions before are rows'
+
+        def joined(begin: int, end: int) -> list[list[int]]:
+            parts: list[list[int]] = []
+            for axis in range(begin, end):
+                if space[axis] == 1:
+                    continue
+                if parts and all(s[parts[-1][-1]] == s[axis] * space[axis] for s in self._all(all_strides)):
+                    parts[-1].append(axis)
+                else:
+                    parts.append([axis])
+            return parts
+
+        outer, inner = joined(0, split), joined(split, len(space))
+        self.flat = self.group.inner is None and not outer and len(inner) <= 1
+        if len(inner) > 1:
+            assert self.group.inner is None
+            outer, inner = inner[:-1], inner[-1:]
+        self.outer = outer
+        self.row = inner[0] if inner else []
+        self.width = math.prod(space[axis] for axis in self.row)
+        if self.flat:
+            self.outer = [[]]  # pieces of the one row
+
+    def _all(self, all_strides: list[tuple[int, ...]]) -> list[tuple[int, ...]]:
+        stored = [n for n in self.group.nodes if n in self.plan.grouping.stored]
+        return all_strides + [self._spread(n.shape, dense(n.shape)) for n in stored if n not in self.group.late]
+
+    def _operand(self, name: str, node: Node, strides: tuple[int, ...]) -> fused.Operand:
+        self.steps_of[name] = strides
+        if node.size == 1:
+            level = NEST
+        else:
+            level = ELEMENT if any(strides[axis] for axis in self.row) else ROW
+        step = strides[self.row[-1]] if self.row else 0
+        inner = "0" if step == 0 else "1" if step == 1 else "s"
+        return fused.Operand(name, node.dtype.name, level, inner)
+
+    def _formulas(self, nest: fused.Nest, loads: dict[Node, fused.Operand]) -> None:
+        group = self.group
+        ranks = {NEST: 0, ROW: 1, ELEMENT: 2}
+        for x, operand in loads.items():
+            self.values[x] = (f"v_{operand.name}", operand.level, 0)
+        for node in group.nodes:
+            name = f"n{len(nest.steps)}"  # counted anew in each loop: equal loops have equal texts
+            inputs = [stretched(x) for x in node.inputs]
+            arguments, level, stage = [], NEST, 0
+            for x in inputs:
+                if isinstance(x.operation, Literal):
+                    dtype = x.dtype.name
+                    arguments.append(x.operation.text if dtype == "bool" else f"{dtype}({x.operation.text})")
+                    continue
+                value, at, when = self.values[x]
+                arguments.append(value)
+                level = at if ranks[at] > ranks[level] else level
+                stage = max(stage, when)
+            operation = node.operation
+            if isinstance(operation, Fold):
+                over = self.plan.grouping.over(group, node)
+                identity, wide = fused.fold_of(operation.combine, node.dtype.name)
+                # a value that is the same all along the row is still folded as often as it is repeated
+                level = ELEMENT if node.inputs[0].shape == group.space else ROW
+                fold = fused.Fold(
+                    name, arguments[0], operation.combine, identity, wide, node.dtype.name, over, level, stage
+                )
+                nest.steps.append(fold)
+                self.values[node] = (name, ROW if over == "row" else NEST, stage + 1 if over == "row" else stage)
+                continue
+            assert isinstance(operation, Map)
+            casts = [False] * len(inputs)
+            if operation.expression is not None:
+                kinds = formula.inputs_of([operation.expression])
+                casts = [
+                    kinds.get(i) != formula.TRUTH and x.dtype.name != operation.number for i, x in enumerate(inputs)
+                ]
+            if node.shape == group.space and node.size > 1 and level != ELEMENT and node in self.plan.grouping.stored:
+                level = ELEMENT  # the same value all along the row, and all of it is wanted
+            nest.steps.append(
+                fused.Assign(
+                    name,
+                    operation.expression,
+                    tuple(arguments),
+                    tuple(casts),
+                    operation.number,
+                    node.dtype.name,
+                    level,
+                    stage,
+                )
+            )
+            self.values[node] = (name, level, stage)
+
+    def sizes(self) -> tuple[list[int], int, int]:
+        """Give the values of `fused.size_names`, the number of blocks, and what an element costs."""
+        nest, space = self.nest, self.group.space
+        cost = fused.cost(nest)
+        total = math.prod(space)
+        if self.flat:
+            length = total
+            blocks = max(1, min(_MOST_BLOCKS, length * cost // _BLOCK))
+            width = -(-length // blocks)
+            width = -(-width // 1024) * 1024 if blocks > 1 else max(width, 1)
+            rows = max(1, -(-length // width))
+            blocks, rows_in_block = rows, 1
+            self.width = width
+            values: dict[str, int] = {"length": length}
+        else:
+            width = self.width
+            rows = math.prod(space[axis] for part in self.outer for axis in part)
+            blocks = max(1, min(_MOST_BLOCKS, total * cost // _BLOCK, rows))
+            rows_in_block = max(1, -(-rows // blocks))
+            blocks = max(1, -(-rows // rows_in_block))
+            values = {}
+        values |= {"blocks": blocks, "rows_in_block": rows_in_block, "rows": rows, "width": width}
+        for axis, part in enumerate(self.outer):
+            values[f"d{axis}"] = math.prod(space[a] for a in part)
+        for name, strides in self.steps_of.items():
+            if self.flat:
+                values[f"{name}_step0"] = width * (strides[self.row[-1]] if self.row else 0)
+            else:
+                for axis, part in enumerate(self.outer):
+                    values[f"{name}_step{axis}"] = strides[part[-1]]
+            values[f"{name}_inner"] = strides[self.row[-1]] if self.row else 0
+        for operand in [*(o for o, _, _ in nest.partials), *(o for o, _ in nest.kept)]:
+            for axis in range(nest.outer):
+                values[f"{operand.name}_step{axis}"] = 0
+        return [values[name] for name in fused.size_names(nest)], blocks, cost
