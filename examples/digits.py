@@ -25,13 +25,13 @@ from nbgrad.nn import functional as F
 MOMENTUM = 0.9
 
 
-def initial(sizes: tuple[int, ...]) -> list[nbgrad.Variable]:
+def initial(sizes: tuple[int, ...], device: str) -> list[nbgrad.Variable]:
     """Draw the weights, and set the biases to zero, in turns: layer by layer."""
     parameters = []
     for inputs, outputs in pairwise(sizes):
         parameters.append((nbgrad.randn(inputs, outputs, dtype=np.float32) * float(np.sqrt(2 / inputs))).detach())
         parameters.append(nbgrad.zeros(outputs, dtype=np.float32))
-    return [parameter.requires_grad_() for parameter in parameters]
+    return [parameter.to(device).requires_grad_() for parameter in parameters]
 
 
 def network(parameters: list[nbgrad.Variable], x: nbgrad.Variable) -> nbgrad.Variable:
@@ -68,7 +68,7 @@ def compiled_step(parameters, velocities, x, labels, rate):
 
 def accuracy(parameters: list[nbgrad.Variable], x: nbgrad.Variable, labels: np.ndarray) -> float:
     with nbgrad.no_grad():
-        return float((network(parameters, x).data.argmax(1) == labels).mean())
+        return float((network(parameters, x).cpu().data.argmax(1) == labels).mean())
 
 
 def main() -> None:
@@ -80,6 +80,7 @@ def main() -> None:
     parser.add_argument("--rate", type=float, default=0.05)
     parser.add_argument("--plot", type=Path, default=Path("digits.png"), help="where the loss curve goes")
     parser.add_argument("--jit", action="store_true", help="compile the whole training step")
+    parser.add_argument("--device", default="cpu", help="where to train: cpu, or cuda with nbgrad[cuda13]")
     options = parser.parse_args()
 
     digits = load_digits()
@@ -87,14 +88,15 @@ def main() -> None:
     x_train, x_test, y_train, y_test = train_test_split(
         images, digits.target, test_size=0.2, random_state=options.seed, stratify=digits.target
     )
-    x_test = nbgrad.tensor(x_test)
+    x_test = nbgrad.tensor(x_test, device=options.device)
+    x_train, y_train = (nbgrad.tensor(array, device=options.device).data for array in (x_train, y_train))
     nbgrad.manual_seed(options.seed)
     order = np.random.default_rng(options.seed)
-    parameters = initial((64, 128, 64, 10))
+    parameters = initial((64, 128, 64, 10), options.device)
     step = eager_step
     if options.jit:
         step, parameters = compiled_step, [p.data for p in parameters]
-    velocities = [np.zeros(p.shape, p.dtype) for p in parameters]
+    velocities = [nbgrad.zeros_like(p).data for p in parameters]
 
     losses: list[float] = []
     accuracies: list[float] = []

@@ -22,12 +22,15 @@ from .variable import set_default_dtype as set_default_dtype
 
 from .ops import clone as clone  # isort: skip  (installs operators and methods)
 from . import autograd as autograd
+from . import cuda as cuda
 from . import nn as nn
 from .autograd.transforms import grad as grad
 from .autograd.transforms import value_and_grad as value_and_grad
 from .ops.creation import arange as arange
+from .ops.creation import as_tensor as as_tensor
 from .ops.creation import empty as empty
 from .ops.creation import eye as eye
+from .ops.creation import from_dlpack as from_dlpack
 from .ops.creation import full as full
 from .ops.creation import full_like as full_like
 from .ops.creation import linspace as linspace

@@ -17,11 +17,11 @@ import numpy as np
 
 from .function import Function
 from .grad_mode import is_grad_enabled
-from .kernels import formula, math
+from .kernels import devices, formula, math
 from .kernels.cpu import elementwise as cpu
 from .kernels.cpu.caller import fast_call
 from .kernels.formula import COMPARISON, FLOATING, LOGICAL, NUMBER, TRUTH, Expression, ScalarFunction
-from .variable import Array, Variable, as_variable, is_array
+from .variable import Array, Variable, as_array, as_variable, is_array
 
 
 class Pullback(NamedTuple):
@@ -340,7 +340,12 @@ class _Rename(Function):
 
 def refusal(operation: Elementwise, error: Exception, arguments: tuple[Any, ...]) -> Exception:
     """Give the exception for operands that the kernel refused, naming the operation and what it got."""
-    arrays = [np.asarray(a.data if isinstance(a, Variable) else a) for a in arguments]
+    arrays = [as_array(a.data if isinstance(a, Variable) else a) for a in arguments]
+    if any(map(devices.is_cuda, arrays)):
+        try:
+            devices.check_together(operation.name, arrays)
+        except TypeError as apart:
+            return apart
     shapes = " and ".join(str(a.shape) for a in arrays)
     dtypes = " and ".join(str(a.dtype) for a in arrays)
     try:

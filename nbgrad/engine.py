@@ -20,6 +20,7 @@ from . import hooks, ops
 from .function import DIFFERENTIABLE, Function
 from .grad_mode import set_grad_enabled
 from .hooks import through_hooks
+from .kernels import devices
 from .kernels.forks import hold_over_fork
 from .variable import Array, Variable, as_array
 
@@ -69,7 +70,7 @@ def backward(
         start = _start("backward", self, gradient, create_graph)
     elif start is None and y.ndim == 0 and isinstance(y, np.ndarray):
         start = _ONES[y.dtype.char]
-    elif type(start) is not np.ndarray or start.dtype is not y.dtype or start.shape != y.shape:
+    elif type(start) is not type(y) or start.dtype is not y.dtype or start.shape != y.shape:
         start = _start("backward", self, gradient, create_graph)
     found: dict[Variable, Any] | None = None
     if create_graph or targets is not None or _WATCHED:
@@ -124,7 +125,7 @@ def gradients(
     for x in inputs:
         gx = found.get(x)
         if gx is None and x not in leaves and id(x) not in unused:  # used, but by Functions that are flat everywhere
-            results.append(_constant(np.zeros(x.data.shape, x.data.dtype)))
+            results.append(_constant(devices.zeros(x.data.shape, x.data.dtype, x.data)))
             continue
         if x in leaves:
             gx = leaves[x]
@@ -168,6 +169,8 @@ def _start(what: str, output: Variable, gradient: Any, create_graph: bool) -> An
         if isinstance(y, np.ndarray):
             start = np.empty(y.shape, y.dtype)
             start.fill(1)
+        elif devices.is_cuda(y):
+            start = devices.made(devices.name_of(y), "ones", y.shape, y.dtype)
         else:
             start = y.filled(1)  # being traced
         return _constant(start) if create_graph else start
@@ -175,7 +178,12 @@ def _start(what: str, output: Variable, gradient: Any, create_graph: bool) -> An
     if start.shape != y.shape and not (start.ndim == 0 and y.size == 1):
         raise ValueError(f"{what}: gradient has shape {start.shape}, the output {y.shape}: they must be the same")
     if isinstance(gradient, int | float) and not isinstance(gradient, bool):
-        start = np.full(y.shape, gradient, y.dtype)
+        start = devices.made(devices.name_of(y), "full", y.shape, gradient, y.dtype)
+    if devices.name_of(start) != devices.name_of(y):
+        raise TypeError(
+            f"{what}: gradient is on {devices.name_of(start)}, the output on {devices.name_of(y)}: move it with "
+            f".to({devices.name_of(y)!r})"
+        )
     if start.dtype != y.dtype:
         raise TypeError(
             f"{what}: gradient has dtype {start.dtype}, the output {y.dtype}: convert it with astype({y.dtype})"
@@ -202,7 +210,7 @@ def _accumulate(x: Variable, gx: Any, create_graph: bool) -> None:
             x.grad = ops.clone(gx) if x.grad is None else ops.add(x.grad, gx)
     elif x.grad is None:
         x.grad = _constant(gx)
-    elif _holders(x) == _NOBODY_ELSE and x.grad.data.flags.writeable and x.grad.shape == gx.shape:
+    elif _holders(x) == _NOBODY_ELSE and devices.is_writeable(x.grad.data) and x.grad.shape == gx.shape:
         ops.ADDITION.call(x.grad.data, gx, x.grad.data)
     else:
         x.grad = _constant(ops.ADDITION.call(x.grad.data, gx))
@@ -311,6 +319,7 @@ def _walk(
     inputs: Any = outputs
     gxs: Any = cotangents
     even = False
+    cuda = devices.cuda_seen
     first = outputs[0].creator
     if len(outputs) == 1 and first is not None and not first.multiple and gate is None:
         lone, lone_gy = first, cotangents[0]  # checked by _start, so nothing needs to be looked at
@@ -322,10 +331,10 @@ def _walk(
             index += 1
             if gx is None:
                 continue
-            if not even:
+            if not even or cuda:
                 data = x.data
                 # bytes and dimensions tell any difference that broadcasting and promotion can make, at half the price
-                if gx.nbytes != data.nbytes or gx.ndim != data.ndim or not gx.nbytes:
+                if gx.nbytes != data.nbytes or gx.ndim != data.ndim or not gx.nbytes or (cuda and _elsewhere(gx, data)):
                     gx = _fit(gx, data)
             key: Any = x.creator
             place: Any
@@ -441,18 +450,23 @@ def _is_private(gx: Array) -> bool:
     Rules hand cotangents through and give views of them; what is to become somebody's `grad` must be theirs alone.
     """
     base = gx.base
-    if not gx.flags.writeable:  # a broadcast view
+    if not devices.is_writeable(gx):  # a broadcast view
         return False
-    return base is None or (type(base) is np.ndarray and base.base is None and getrefcount(base) <= _ALONE + 1)
+    return base is None or (type(base) is type(gx) and base.base is None and getrefcount(base) <= _ALONE + 1)
+
+
+def _elsewhere(gx: Any, data: Array) -> bool:
+    """Tell whether a cotangent is on another device than its Variable: a scalar on the CPU took part on a GPU."""
+    return devices.is_cuda(gx.data if isinstance(gx, Variable) else gx) != devices.is_cuda(data)
 
 
 def _fit(gx: Any, data: Array) -> Any:
-    """Undo broadcasting and promotion: give the cotangent the shape and dtype of its Variable."""
+    """Undo broadcasting and promotion: give the cotangent the shape, dtype and device of its Variable."""
     if gx.shape != data.shape:
         gx = ops.sum_to(gx, data.shape)
     if gx.dtype != data.dtype:
         gx = ops.astype(gx, data.dtype)
-    return gx
+    return ops.to(gx, devices.name_of(data)) if devices.cuda_seen and _elsewhere(gx, data) else gx
 
 
 def _show(function: Function, gy: Any, gate: _Gate) -> Any:

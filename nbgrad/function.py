@@ -14,6 +14,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from .grad_mode import is_grad_enabled
+from .kernels import devices
 from .kernels.cpu.reduce import sum_to_shape
 from .variable import Array, Variable, as_array, as_variable
 
@@ -151,7 +152,8 @@ class Function:
         views = []
         for g in gys:
             view = g.view()
-            view.flags.writeable = False
+            if not devices.is_cuda(view):  # CuPy has no such flag
+                view.flags.writeable = False
             views.append(view)
         gxs = _as_tuple(self.backward(*views))
         back = {id(view): g for view, g in zip(views, gys, strict=True)}
@@ -177,7 +179,10 @@ class Function:
         if not self.multiple:
             return gy
         shapes = self._shapes  # type: ignore[attr-defined]
-        return [np.zeros(*like) if g is None else g for g, like in zip(gy, shapes, strict=True)]
+        known = next(g.data if isinstance(g, Variable) else g for g in gy if g is not None)
+        return [
+            devices.zeros(shape, dtype, known) if g is None else g for g, (shape, dtype) in zip(gy, shapes, strict=True)
+        ]
 
     def _checked(self, rule: str, gxs: Any) -> tuple[Array | None, ...]:
         """Hold the arrays that a user's rule gave against the inputs, and make them fit where that is clear."""

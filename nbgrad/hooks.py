@@ -10,6 +10,8 @@ import weakref
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from .kernels import devices
+
 if TYPE_CHECKING:
     from .variable import Variable
 
@@ -67,6 +69,12 @@ def through_hooks(hooks: Hooks | None, gx: Any, kind: type[Variable], create_gra
                 raise TypeError(
                     f"a hook returned {replaced!r}: it must return None or a Variable of shape {gx.shape} and "
                     f"dtype {gx.dtype}"
+                )
+            held = gx.data if isinstance(gx, kind) else gx
+            if devices.is_cuda(replaced.data) != devices.is_cuda(held):
+                raise TypeError(
+                    f"a hook returned a Variable on {replaced.device} for a gradient on {devices.name_of(held)}: move "
+                    f"it with .to({devices.name_of(held)!r})"
                 )
             gx = replaced if create_graph else replaced.data
     return gx

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from sys import modules
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,6 +11,7 @@ import numpy.typing as npt
 
 from .grad_mode import is_grad_enabled
 from .hooks import Handle, hook_keys, watch
+from .kernels import devices
 from .kernels.formula import Operators
 
 if TYPE_CHECKING:
@@ -19,8 +21,10 @@ Array = npt.NDArray[Any]
 
 
 def is_array(value: Any) -> bool:
-    """Tell whether a value is an array, or what stands in for one (`tracing.symbol`)."""
-    return isinstance(value, np.ndarray) or hasattr(type(value), "__nbgrad_array__")
+    """Tell whether a value is an array, of NumPy or CuPy, or what stands in for one (`tracing.symbol`)."""
+    if isinstance(value, np.ndarray) or hasattr(type(value), "__nbgrad_array__"):
+        return True
+    return "cupy" in modules and devices.is_cuda(value)
 
 
 def as_array(value: Any) -> Array:
@@ -59,7 +63,7 @@ class Variable(Operators):
     and numbers. `data` is the array, `grad` the gradient (a Variable, or None), `creator` the Function it came from,
     `generation` the length of the longest way from a leaf.
 
-    Raises TypeError for anything but an ndarray.
+    The array is NumPy's, or CuPy's on a GPU. Raises TypeError for anything else.
 
     >>> import numpy as np
     >>> x = Variable(np.array([1.0, 2.0]))
@@ -87,7 +91,7 @@ class Variable(Operators):
     def __init__(self, data: Array | None, name: str | None = None, requires_grad: bool | None = None) -> None:
         if data is None or not is_array(data):
             raise TypeError(
-                f"Variable: {type(data)} is not supported: it holds a numpy.ndarray; "
+                f"Variable: {type(data)} is not supported: it holds a numpy.ndarray or cupy.ndarray; "
                 "nbgrad.tensor takes numbers and lists"
             )
         self.data = data if data.dtype.isnative else data.astype(data.dtype.newbyteorder("="))
@@ -104,6 +108,9 @@ class Variable(Operators):
     def __getattr__(self, name: str) -> Any:
         if name in ("grad", "name", "_hooks", "_retains", "_index"):
             return None
+        if name == "__cuda_array_interface__":
+            reason = "requires a gradient: use x.detach()" if self._generation >= 0 else "is on the CPU: use x.cuda()"
+            raise AttributeError(f"no __cuda_array_interface__: this Variable {reason}")
         raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
 
     # ---- the array --------------------------------------------------------------------------------------------------
@@ -133,6 +140,16 @@ class Variable(Operators):
         """The array's dtype."""
         return self.data.dtype
 
+    @property
+    def device(self) -> str:
+        """Where the array is: "cpu", or "cuda:0"."""
+        return devices.name_of(self.data)
+
+    @property
+    def is_cuda(self) -> bool:
+        """Whether the array is on a GPU."""
+        return devices.is_cuda(self.data)
+
     def dim(self) -> int:
         """Give the number of dimensions."""
         return self.data.ndim
@@ -152,16 +169,19 @@ class Variable(Operators):
 
     def tolist(self) -> Any:
         """Give the elements as nested lists of Python numbers."""
-        return self.data.tolist()
+        return devices.on_host(self.data).tolist()
 
     def numpy(self) -> Array:
         """Give the array, which shares memory with the Variable.
 
-        Raises RuntimeError where a gradient would be lost unseen: for a Variable that requires one.
+        Raises RuntimeError where a gradient would be lost unseen: for a Variable that requires one. Raises TypeError
+        for one on a GPU.
         """
         return self.__array__()
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
+        if not isinstance(self.data, np.ndarray) and devices.is_cuda(self.data):
+            raise TypeError(f"a Variable on {self.device} is no NumPy array: copy it to the CPU with x.cpu() first")
         if self._generation >= 0:
             raise RuntimeError(
                 "a Variable that requires a gradient was about to become a plain array, losing the gradient unseen: "
@@ -170,6 +190,23 @@ class Variable(Operators):
         if copy is False and dtype is not None and dtype != self.data.dtype:
             raise ValueError(f"a copy is needed to give dtype {dtype} for {self.data.dtype}")
         return np.array(self.data, dtype=dtype, copy=copy)
+
+    @property
+    def __cuda_array_interface__(self) -> dict[str, Any]:
+        # CuPy's operators take whatever has this for an array; without it they leave it to ours, which record
+        if self._generation >= 0 or not devices.is_cuda(self.data):
+            raise AttributeError  # and on to __getattr__
+        array: Any = self.data
+        return array.__cuda_array_interface__
+
+    def __dlpack__(self, **options: Any) -> Any:
+        if self._generation >= 0:
+            raise RuntimeError("__dlpack__ of a Variable that requires a gradient: use x.detach()")
+        return self.data.__dlpack__(**options)
+
+    def __dlpack_device__(self) -> tuple[int, int]:
+        kind, number = self.data.__dlpack_device__()
+        return int(kind), int(number)
 
     def __len__(self) -> int:
         if not self.data.ndim:
@@ -208,15 +245,17 @@ class Variable(Operators):
         return format(self.data.item() if self.data.size == 1 and specification else str(self), specification)
 
     def __repr__(self) -> str:
-        text = np.array2string(self.data, separator=", ", prefix="Variable(")
+        text = np.array2string(devices.on_host(self.data), separator=", ", prefix="Variable(")
         if self.data.dtype.char not in "dl?":
             text += f", dtype={self.data.dtype}"
+        if devices.is_cuda(self.data):
+            text += f", device={self.device!r}"
         if self.name:
             text += f", name={self.name!r}"
         return f"Variable({text})"
 
     def __str__(self) -> str:
-        return str(self.data)
+        return str(devices.on_host(self.data))
 
     __hash__ = object.__hash__  # == compares elements
 
@@ -277,6 +316,9 @@ class Variable(Operators):
             inputs: Variable | Sequence[Variable] | None = None,
         ) -> None: ...
         def __getitem__(self, key: Any) -> Variable: ...
+        def cuda(self, device: Any = None) -> Variable: ...
+        def cpu(self) -> Variable: ...
+        def to(self, *target: Any, device: Any = None, dtype: Any = None) -> Variable: ...
         def __matmul__(self, other: Any) -> Variable: ...
         def __rmatmul__(self, other: Any) -> Variable: ...
         @property

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 from numpy._core import _multiarray_umath  # type: ignore[attr-defined]
 
-from .. import codegen
+from .. import codegen, devices
 from ..failures import checked
 from ..ufunc import keep_forever, loops_of
 
@@ -199,6 +199,16 @@ def fast_call(ufunc: np.ufunc) -> Callable[..., Any]:
 
 
 def _with_output(ufunc: np.ufunc, inputs: int, *arguments: Any) -> Any:
+    if devices.cuda_seen and any(map(devices.is_cuda, arguments)):
+        devices.check_together(ufunc.__name__, arguments)
+        return _cuda_call()(ufunc, arguments[:inputs], *arguments[inputs:])
     if len(arguments) > inputs:
         return checked(ufunc, *arguments)
     return checked(ufunc, *arguments, out=...)
+
+
+@once
+def _cuda_call() -> Callable[..., Any]:
+    from ..cuda.elementwise import call
+
+    return call

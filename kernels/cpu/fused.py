@@ -1,101 +1,15 @@
-"""Fused loops: many formulas and foldings over one space of elements, written as one loop nest.
-
-The space is rows of elements: any number of outer dimensions, and an inner one. Values are of three levels: one for
-each element, one for each row, one for the whole nest. An element's value may depend on what a folding over its row
-gave; each such dependence begins another stage, a loop over the row of its own. Rows are cut into blocks, which
-threads share. What is folded over all rows is kept block by block, and combined by another launch, so that results
-depend on the arrays alone and not on the number of threads.
+"""Fused loops: a nest of formulas and foldings, written as loops that threads share by blocks.
 
 Float32 is added up in float64, in lanes that LLVM turns into vectors (see `reduction`).
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-
 from .. import formula
-from ..formula import Expression, ScalarFunction
+from ..formula import ScalarFunction
+from ..nest import ELEMENT, NEST, ROW, Assign, Fold, Nest, Operand, assigned, size_names
 from .reduction import _identity_text
-from .sizes import LANES, OUTPUTS
-
-#: The levels of a value.
-ELEMENT, ROW, NEST = "element", "row", "nest"
-
-
-@dataclass(frozen=True)
-class Operand:
-    """An array that a nest reads or writes: its dtype, its level, and the step between neighbours of a row."""
-
-    name: str
-    dtype: str
-    level: str
-    #: "0" for one element along the row, "1" for neighbours in memory, "s" for a step given at the call.
-    inner: str = "1"
-
-
-@dataclass(frozen=True)
-class Assign:
-    """``name = expression`` of named values; `number` is the dtype that is computed in, `dtype` that of the result."""
-
-    name: str
-    expression: Expression | None  # None: the first value, converted
-    arguments: tuple[str, ...]
-    casts: tuple[bool, ...]  # which arguments have another dtype than `number`
-    number: str
-    dtype: str
-    level: str
-    stage: int
-
-
-@dataclass(frozen=True)
-class Fold:
-    """``name`` = the values of a row, of a column over all rows, or of everything, combined."""
-
-    name: str
-    argument: str
-    combine: ScalarFunction
-    identity: float
-    wide: str
-    dtype: str
-    #: "row", "column" or "all"
-    over: str
-    #: The level of the argument, and the stage in which it is known.
-    level: str
-    stage: int
-
-
-@dataclass
-class Nest:
-    """A loop nest to be written: what is loaded, computed, folded and stored."""
-
-    outer: int  # dimensions around the row
-    flat: bool  # the rows are pieces of one long row, the last of which may be short
-    loads: list[Operand] = field(default_factory=list)
-    steps: list[Assign | Fold] = field(default_factory=list)
-    stores: list[tuple[Operand, str, int]] = field(default_factory=list)  # the value stored, and its stage
-    #: A row's memory for each block, for what a later stage over the row would compute again; the value's name.
-    kept: list[tuple[Operand, str]] = field(default_factory=list)
-    #: Where the folds over all rows put what each block gave, and the whole if there is one block; the fold's name.
-    partials: list[tuple[Operand, Operand, str]] = field(default_factory=list)
-
-    @property
-    def operands(self) -> list[Operand]:
-        """All arrays, in the order in which a launch names them."""
-        partials, wholes = [o for o, _, _ in self.partials], [o for _, o, _ in self.partials]
-        kept = [o for o, _ in self.kept]
-        return [*self.loads, *(o for o, _, _ in self.stores), *kept, *partials, *wholes]
-
-
-def size_names(nest: Nest) -> list[str]:
-    """List what the array of sizes holds, in order."""
-    names = ["blocks", "rows_in_block", "rows", "width"] + (["length"] if nest.flat else [])
-    names += [f"d{axis}" for axis in range(1, nest.outer)]
-    for operand in nest.operands:
-        if operand.level != NEST:
-            names += [f"{operand.name}_step{axis}" for axis in range(nest.outer)]
-        if operand.level == ELEMENT and operand.inner == "s":
-            names.append(f"{operand.name}_inner")
-    return names
+from .sizes import CHUNK, LANES, OUTPUTS
 
 
 class _Writer:
@@ -129,13 +43,13 @@ def source(nest: Nest) -> str:
         put(f"used = {LANES}", "while used > 1 and used // 2 >= width:", "    used //= 2")
     for fold in folds:
         if fold.over == "row" or (fold.over == "all" and fold.level == ELEMENT):
-            put(f"{fold.name}_lanes = {fold.wide}_lanes()", f"{fold.name}_values = {fold.dtype}_lanes()")
+            put(f"{fold.name}_lanes = {fold.wide}_lanes()", f"{fold.name}_values = {fold.dtype}_chunk()")
     for operand in nest.loads:
         if operand.level == NEST:
             put(f"v_{operand.name} = {_loaded(operand, '0')}")
     for step in nest.steps:
         if isinstance(step, Assign) and step.level == NEST:
-            put(*_assigned(step))
+            put(*assigned(step))
     for operand, value, _ in nest.stores:
         if operand.level == NEST:
             put(f"{operand.name}[0] = {operand.dtype}({value})")
@@ -221,13 +135,11 @@ def _rows(
     for operand in nest.loads:
         if operand.level == ROW:
             put(f"v_{operand.name} = {_loaded(operand, f'{operand.name}_row')}")
-    stages = 1 + max((step.stage for step in nest.steps), default=0)
-    stages = max([stages, *(1 + stage for _, _, stage in nest.stores)])
-    for stage in range(stages):
+    for stage in range(nest.stages):
         for step in nest.steps:
             if step.level == ROW and step.stage == stage:
                 if isinstance(step, Assign):
-                    put(*_assigned(step))
+                    put(*assigned(step))
                 elif step.over == "all":
                     put(*_combined(step, f"{step.name}_total"))
         for operand, value, at in nest.stores:
@@ -243,34 +155,11 @@ def _stage(writer: _Writer, nest: Nest, stage: int, partials: dict[str, Operand]
     folds = [s for s in nest.steps if isinstance(s, Fold) and s.level == ELEMENT and s.stage == stage]
     stores = [(o, value) for o, value, at in nest.stores if o.level == ELEMENT and at == stage]
     wanted = {f.argument for f in folds} | {value for _, value in stores}
-    wanted |= {name for _, name in nest.kept if _stage_of(nest, name) == stage}
+    wanted |= {name for _, name in nest.kept if nest.stage_of(name) == stage}
     if not wanted:
         return
-    # everything that the loop needs: read back if it was kept by an earlier stage, else computed anew
+    used, back, order = nest.needed(wanted, stage)
     dear = {name: operand for operand, name in nest.kept}
-    assigns = {s.name: s for s in nest.steps if isinstance(s, Assign) and s.level == ELEMENT}
-    order: list[Assign] = []
-    loads = {f"v_{o.name}": o for o in nest.loads if o.level == ELEMENT}
-    used: list[Operand] = []
-    seen: set[str] = set()
-    stack = [(name, False) for name in sorted(wanted, reverse=True)]
-    back: list[str] = []
-    while stack:
-        name, done = stack.pop()
-        if name in dear and assigns[name].stage < stage:
-            if name not in seen:
-                seen.add(name)
-                back.append(name)
-        elif name in assigns:
-            if done:
-                order.append(assigns[name])
-            elif name not in seen:
-                seen.add(name)
-                stack.append((name, True))
-                stack.extend((argument, False) for argument in reversed(assigns[name].arguments))
-        elif name in loads and name not in seen:
-            seen.add(name)
-            used.append(loads[name])
     for operand in used:
         if operand.inner == "0":
             put(f"v_{operand.name} = {_loaded(operand, f'{operand.name}_row')}")
@@ -279,7 +168,7 @@ def _stage(writer: _Writer, nest: Nest, stage: int, partials: dict[str, Operand]
         operand = dear[name]
         body.append(f"{name} = load_back_{numbers[operand.name]}({operand.name}, {operand.name}_row + j)")
     for step in order:
-        body += _assigned(step)
+        body += assigned(step)
         if step.name in dear:
             operand = dear[step.name]
             body.append(f"store_{numbers[operand.name]}({operand.name}, {operand.name}_row + j, {step.name})")
@@ -300,70 +189,40 @@ def _stage(writer: _Writer, nest: Nest, stage: int, partials: dict[str, Operand]
             identity = _identity_text(fold.identity, fold.wide)
             put("for lane in range(used):", f"    {fold.name}_lanes[lane] = {identity}")
     # values wait in memory for a loop that adds them up: in one loop, the wider sums would make all vectors narrow
-    waiting = [f"{fold.name}_values[lane] = {fold.argument}" for fold in lanes]
+    waiting = [f"{fold.name}_values[place] = {fold.argument}" for fold in lanes]
 
-    def summed(fold: Fold) -> list[str]:
-        return _combined(fold, f"{fold.name}_lanes[lane]", f"{fold.name}_values[lane]")
+    def summed(fold: Fold, place: str) -> list[str]:
+        return _combined(fold, f"{fold.name}_lanes[lane]", f"{fold.name}_values[{place}]")
 
-    put(f"for start in range(np.uintp(0), np.uintp(n), np.uintp({LANES})):")
-    put(f"    count = min(np.uintp(n) - start, np.uintp({LANES}))")
-    put("    for lane in range(count):", "        j = start + lane", *(f"        {line}" for line in (*body, *waiting)))
+    put(f"for start in range(np.uintp(0), np.uintp(n), np.uintp({CHUNK})):")
+    put(f"    count = min(np.uintp(n) - start, np.uintp({CHUNK}))")
+    put(
+        "    for place in range(count):",
+        "        j = start + place",
+        *(f"        {line}" for line in (*body, *waiting)),
+    )
     narrow = [fold for fold in lanes if fold.combine.name == "add" and fold.dtype == "float32"]
-    if narrow:
-        # four at a time in float32, whose terms are rounded to it anyway: the conversions are what costs
-        put(f"    if count == np.uintp({LANES}):", f"        for lane in range(np.uintp({LANES // 4})):")
-        for fold in narrow:
-            at = [f"{fold.name}_values[lane + np.uintp({LANES // 4 * quarter})]" for quarter in range(4)]
-            put(f"            {fold.name}_lanes[lane] += float64(({at[0]} + {at[1]}) + ({at[2]} + {at[3]}))")
-        put("    else:", "        for lane in range(count):")
-        put(*(f"            {line}" for fold in narrow for line in summed(fold)))
-    others = [line for fold in lanes if fold not in narrow for line in summed(fold)]
-    if others:
-        put("    for lane in range(count):", *(f"        {line}" for line in others))
+    for group, together in ((narrow, 4), ([fold for fold in lanes if fold not in narrow], 1)):
+        if not group:
+            continue
+        # loops of constant length, which LLVM makes vectors of, and then what is left
+        put(f"    whole = count - count % np.uintp({together * LANES})")
+        put(f"    for first in range(np.uintp(0), whole, np.uintp({together * LANES})):")
+        put(f"        for lane in range(np.uintp({LANES})):")
+        for fold in group:
+            at = [f"{fold.name}_values[first + lane + np.uintp({LANES * part})]" for part in range(together)]
+            if together > 1:
+                # added up in float32 first, to which they are rounded anyway: the conversions are what costs
+                put(f"            {fold.name}_lanes[lane] += float64(({at[0]} + {at[1]}) + ({at[2]} + {at[3]}))")
+            else:
+                put(*(f"            {line}" for line in summed(fold, "first + lane")))
+        put(f"    for first in range(whole, count, np.uintp({LANES})):")
+        put(f"        for lane in range(min(count - first, np.uintp({LANES}))):")
+        put(*(f"            {line}" for fold in group for line in summed(fold, "first + lane")))
     for fold in lanes:
         if fold.over == "row":
             _fold_lanes(writer, fold)
             put(f"{fold.name} = {fold.dtype}({fold.name}_lanes[0])")
-
-
-def _stage_of(nest: Nest, name: str) -> int:
-    return next(step.stage for step in nest.steps if isinstance(step, Assign) and step.name == name)
-
-
-def keep_what_is_dear(nest: Nest) -> list[str]:
-    """Name the values that are worth keeping: divisions and functions that later stages would compute again."""
-    assigns = {s.name: s for s in nest.steps if isinstance(s, Assign) and s.level == ELEMENT}
-    dear = {name for name, s in assigns.items() if any("_float" in t or "/" in t for t in _formula_text(s))}
-    found: list[str] = []
-    for step in nest.steps:
-        if isinstance(step, Fold) and step.level == ELEMENT:
-            wanted, stage = step.argument, step.stage
-            found += _needed(assigns, wanted, stage, dear)
-    for operand, value, stage in nest.stores:
-        if operand.level == ELEMENT:
-            found += _needed(assigns, value, stage, dear)
-    return list(dict.fromkeys(found))
-
-
-def _needed(assigns: dict[str, Assign], name: str, stage: int, dear: set[str]) -> list[str]:
-    """Find the nearest dear values of earlier stages behind a value."""
-    found: list[str] = []
-    seen: set[str] = set()
-    stack = [name]
-    while stack:
-        name = stack.pop()
-        if name not in assigns or name in seen:
-            continue
-        seen.add(name)
-        if name in dear and assigns[name].stage < stage:
-            found.append(name)
-        else:
-            stack.extend(assigns[name].arguments)
-    return found
-
-
-def _formula_text(step: Assign) -> list[str]:
-    return _assigned(step) if step.expression is not None else []
 
 
 def _place(operand: Operand) -> str:
@@ -372,18 +231,6 @@ def _place(operand: Operand) -> str:
 
 def _loaded(operand: Operand, place: str) -> str:
     return f"load({operand.name}, {place})" + (" != 0" if operand.dtype == "bool" else "")
-
-
-def _assigned(step: Assign) -> list[str]:
-    if step.expression is None:
-        converted = f"{step.arguments[0]} != 0" if step.dtype == "bool" else f"{step.dtype}({step.arguments[0]})"
-        return [f"{step.name} = {converted}"]
-    values = [f"{step.number}({a})" if cast else a for a, cast in zip(step.arguments, step.casts, strict=True)]
-    names = dict(enumerate(values))
-    lines, (value,) = formula.source([step.expression], step.number, names, f"{step.name}_t")
-    if "int" in step.dtype:  # Numba computes in 64 bits, and the dtype's results wrap around
-        value = f"{step.dtype}({value})"
-    return [*lines, f"{step.name} = {value}"]
 
 
 def _combined(fold: Fold, old: str, value: str | None = None, put_back: str | None = None) -> list[str]:
@@ -410,12 +257,11 @@ def _fold_lanes(writer: _Writer, fold: Fold) -> None:
     )
 
 
-def cost(nest: Nest) -> int:
-    """Give the simple operations that one element costs, in units of `threads.SHARE_ABOVE`.
+def cost(text: str) -> int:
+    """Give the simple operations that one element of a loop costs, in units of `threads.SHARE_ABOVE`.
 
     A line of the loop takes a twelfth of what a whole loop over memory does for its one operation (measured).
     """
-    text = source(nest)
     return 1 + text.count("=") // 12 + text.count("_float") + 3 * text.count("math.")
 
 

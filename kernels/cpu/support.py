@@ -20,7 +20,7 @@ from numba.extending import intrinsic
 
 from ..cache import CompiledKernel
 from . import atomics
-from .sizes import LANES, MOST_OPERANDS, OUTPUTS
+from .sizes import CHUNK, LANES, MOST_OPERANDS, OUTPUTS
 
 _BYTES = types.CPointer(types.uint8)
 
@@ -234,6 +234,7 @@ NAMESPACE: dict[str, Any] = {
     **{f"store_{i}": _access(i, True) for i in range(OUTPUTS)},
     **{f"{name}_pointer": _pointer_to(scalar) for name, scalar in _SCALARS.items()},
     **{f"{name}_lanes": _lanes_of(scalar) for name, scalar in _SCALARS.items()},
+    **{f"{name}_chunk": _lanes_of(scalar, CHUNK) for name, scalar in _SCALARS.items()},
     **{name: getattr(np, name) for name in _SCALARS if name != "bool"},
 }
 

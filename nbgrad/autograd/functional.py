@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
-
 from ..engine import gradients
 from ..function import DIFFERENTIABLE
 from ..grad_mode import enable_grad
+from ..kernels import devices
 from ..ops.joining import stack
 from ..variable import Variable
 
@@ -88,7 +87,7 @@ def _slopes(y: Variable, xs: tuple[Variable, ...]) -> tuple[Variable, ...]:
     if y.requires_grad:
         found = gradients([y], list(xs), [None], None, create_graph=True)
     return tuple(
-        gx if gx is not None else Variable(np.zeros(x.shape, x.dtype), requires_grad=False)
+        gx if gx is not None else Variable(devices.zeros(x.shape, x.dtype, x.data), requires_grad=False)
         for gx, x in zip(found, xs, strict=True)
     )
 
@@ -109,21 +108,21 @@ def _jacobian_of(y: Variable, position: int, xs: list[Variable], create_graph: b
     found: list[list[Any]] = []
     if y.requires_grad:
         for index in range(y.size):
-            seed = np.zeros(y.shape, y.dtype)
-            seed.flat[index] = 1
+            seed = devices.zeros(y.shape, y.dtype, y.data)
+            seed.reshape(-1)[index] = 1
             found.append(gradients([y], xs, [seed], True, create_graph))
     jacobians = []
     for number, x in enumerate(xs):
         columns = [row[number] for row in found]
         if strict and all(gx is None for gx in columns):
             raise RuntimeError(f"jacobian: output {position} does not depend on input {number}, which strict forbids")
-        zero = Variable(np.zeros(x.shape, x.dtype), requires_grad=False)
+        zero = Variable(devices.zeros(x.shape, x.dtype, x.data), requires_grad=False)
         parts = [zero if gx is None else gx for gx in columns] or [zero] * y.size
         if not parts:
-            jacobians.append(Variable(np.zeros(y.shape + x.shape, x.dtype), requires_grad=False))
+            jacobians.append(Variable(devices.zeros(y.shape + x.shape, x.dtype, x.data), requires_grad=False))
         elif create_graph:
             jacobians.append(stack(parts).reshape(*y.shape, *x.shape))
         else:
-            whole = np.stack([gx.data for gx in parts]).reshape(y.shape + x.shape)
+            whole = stack([gx.data for gx in parts]).reshape(y.shape + x.shape)
             jacobians.append(Variable(whole, requires_grad=False))
     return jacobians

@@ -9,6 +9,7 @@ import numpy as np
 
 from ..engine import gradients
 from ..grad_mode import enable_grad
+from ..kernels import devices
 from ..variable import Array, Variable
 
 
@@ -49,7 +50,9 @@ def gradcheck(
         random = np.random.default_rng(0)
         with enable_grad():
             outputs = [y for y in _outputs(function(*given)) if y.requires_grad]
-        seeds = [Variable(random.uniform(0.5, 1.5, y.shape).astype(y.dtype)) for y in outputs]
+        seeds = [
+            Variable(devices.moved(np.asarray(random.uniform(0.5, 1.5, y.shape), y.dtype), y.device)) for y in outputs
+        ]
 
         def first(*arguments: Any) -> list[Any]:
             xs, cotangents = arguments[: len(given)], arguments[len(given) :]
@@ -70,7 +73,7 @@ def _check(
     function: Callable[..., Any], inputs: Sequence[Any], eps: float, atol: float, rtol: float, what: str
 ) -> None:
     # leaves of our own: the caller's arrays and gradients stay as they are
-    own = [Variable(np.array(x.data), requires_grad=x.requires_grad) if isinstance(x, Variable) else x for x in inputs]
+    own = [Variable(x.data.copy(), requires_grad=x.requires_grad) if isinstance(x, Variable) else x for x in inputs]
     wanted = [(number, x) for number, x in enumerate(own) if isinstance(x, Variable) and x.requires_grad]
     with enable_grad():
         outputs = _outputs(function(*own))
@@ -82,10 +85,16 @@ def _check(
         for index in range(y.size):
             seed = np.zeros(y.shape, y.dtype)
             seed.flat[index] = 1
+            seed = devices.moved(seed, y.device)
             found: list[Variable | None] = [None] * len(wanted)
             if y.requires_grad:  # a constant has zero derivatives, which is checked as well
                 found = gradients([y], [x for _, x in wanted], [seed], True, False)
-            rows.append([np.zeros(x.shape) if g is None else g.data for g, (_, x) in zip(found, wanted, strict=True)])
+            rows.append(
+                [
+                    np.zeros(x.shape) if g is None else devices.on_host(g.data)
+                    for g, (_, x) in zip(found, wanted, strict=True)
+                ]
+            )
         analytic.append(
             [np.array([row[i] for row in rows]).reshape(y.shape + x.shape) for i, (_, x) in enumerate(wanted)]
         )
@@ -116,11 +125,11 @@ def _check(
 
 def _difference(function: Callable[..., Any], inputs: list[Any], x: Variable, index: Any, eps: float) -> list[Array]:
     """Give the central difference of every output by one element."""
-    before = x.data[index]
+    before = x.data[index].item()
     values = []
     for step in (eps, -eps):
         x.data[index] = before + step
         with enable_grad():
-            values.append([np.array(y.data) for y in _outputs(function(*inputs))])
+            values.append([np.array(devices.on_host(y.data)) for y in _outputs(function(*inputs))])
     x.data[index] = before
     return [(high - low) / (2 * eps) for high, low in zip(*values, strict=True)]

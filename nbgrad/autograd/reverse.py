@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-
 from ..engine import gradients
-from ..variable import Variable
+from ..kernels import devices
+from ..variable import Variable, is_array
 
 
 def grad(
@@ -45,7 +44,7 @@ def grad(
     if grad_outputs is None:
         starts: list[Any] = [None] * len(ys)
     else:
-        single = isinstance(grad_outputs, Variable | np.ndarray | int | float)
+        single = isinstance(grad_outputs, Variable | int | float) or is_array(grad_outputs)
         starts = [grad_outputs] if single else list(grad_outputs)
     if len(starts) != len(ys):
         raise ValueError(f"grad: {len(ys)} outputs and {len(starts)} grad_outputs: give one for each")
@@ -54,7 +53,7 @@ def grad(
         if gx is not None:
             continue
         if materialize_grads:
-            results[position] = Variable(np.zeros(x.shape, x.dtype), requires_grad=False)
+            results[position] = Variable(devices.zeros(x.shape, x.dtype, x.data), requires_grad=False)
         elif not allow_unused:
             raise RuntimeError(
                 f"grad: input {position} of shape {x.shape} was not used to compute the outputs: "

@@ -7,11 +7,10 @@ from collections.abc import Callable, Sequence
 from contextvars import ContextVar
 from typing import Any
 
-import numpy as np
-
 from ..engine import gradients
 from ..function import DIFFERENTIABLE, Operation
 from ..grad_mode import enable_grad
+from ..kernels import devices
 from ..nests import flatten, unflatten
 from ..variable import Array, Variable, as_array, get_default_dtype
 
@@ -65,7 +64,7 @@ def value_and_grad(function: Callable[..., Any], argnums: int | Sequence[int] = 
         if value.requires_grad:
             results = gradients([value], inputs, [None], None, create_graph=recorded)
         found = [
-            gx if gx is not None else Variable(np.zeros(x.shape, x.dtype), requires_grad=False)
+            gx if gx is not None else Variable(devices.zeros(x.shape, x.dtype, x.data), requires_grad=False)
             for gx, x in zip(results, inputs, strict=True)
         ]
         gradient_leaves = iter(found if recorded else [gx.data for gx in found])

@@ -6,8 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from ..ops.elementwise import bce_with_logits, eq, mul, neg, relu, sigmoid, softplus, squared_error, tanh, where
-from ..ops.indexing import GetItem, Index
+from ..kernels import devices
+from ..ops.elementwise import add, bce_with_logits, eq, mul, neg, relu, sigmoid, softplus, squared_error, tanh, where
+from ..ops.indexing import GetItem, Index, bounds
 from ..ops.linalg import matmul
 from ..ops.reduction import log_softmax, mean, softmax, sum
 from ..ops.shape import reshape, t
@@ -97,6 +98,13 @@ def nll_loss(input: Any, target: Any, reduction: str = "mean") -> Any:
     if labels.dtype.kind not in "iu":
         raise TypeError(f"nll_loss: classes have dtype {labels.dtype}: they must be whole numbers")
     classes = input.shape[1]
+    data = input.data if isinstance(input, Variable) else input
+    if devices.is_cuda(data) or devices.is_cuda(labels):
+        devices.check_together("nll_loss", (data, labels))
+        starts = devices.moved(np.arange(labels.size, dtype=np.int64) * classes, devices.name_of(data))
+        positions = add(starts, _within(labels, classes).astype(np.int64))
+        picked = GetItem(Index.of_rows(positions))(reshape(input, input.size))
+        return neg(_reduced("nll_loss", picked, reduction))
     if not isinstance(labels, np.ndarray):  # being traced: a choice that fuses with whatever is around it
         labels = labels.apply(lambda array: _within(array, classes), "class check", ("classes", classes))
         chosen = eq(reshape(labels, labels.size, 1), np.arange(classes))
@@ -109,6 +117,11 @@ def nll_loss(input: Any, target: Any, reduction: str = "mean") -> Any:
 
 def _within(labels: Array, classes: int) -> Array:
     """Give the classes as they are, if they all exist."""
+    if devices.is_cuda(labels):
+        lowest, highest = bounds(labels)
+        if lowest < 0 or highest >= classes:
+            raise IndexError(f"nll_loss: classes from {lowest} to {highest}, log-probabilities for {classes}")
+        return labels
     # seen as unsigned, a negative number is too large as well
     if labels.size and labels.astype(np.uint64).max() >= classes:
         raise IndexError(f"nll_loss: classes from {labels.min()} to {labels.max()}, log-probabilities for {classes}")

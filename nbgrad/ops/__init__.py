@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from ..grad_mode import is_grad_enabled
+from ..kernels import devices
 from ..kernels.formula import NUMPY_NAMES, install_operators
 from ..variable import Variable
 from .elementwise import OPERATIONS, TABLE, add, where, whole_power
@@ -30,8 +31,9 @@ from .shape import (
     unsqueeze,
     view,
 )
+from .transfer import cpu, cuda, to
 
-__all__ = ["ADDITION", "NUMPY_UFUNCS", "add", "astype", "clone", "sum_to"]
+__all__ = ["ADDITION", "NUMPY_UFUNCS", "add", "astype", "clone", "sum_to", "to"]
 
 #: Addition, whose `call` accumulates gradients as arrays.
 ADDITION = OPERATIONS["add"]
@@ -110,14 +112,14 @@ def _in_place(function: Any) -> Any:
 def clone(x: Any) -> Any:
     """Copy; the gradient passes."""
     if not isinstance(x, Variable):
-        return np.array(x)
+        return x.copy() if devices.is_cuda(x) else np.array(x)
     return TABLE["positive"](x) if x.dtype.char in "fd" else Variable(x.data.copy())
 
 
 _METHODS = [
-    amax, amin, astype, bmm, broadcast_to, clone, dot, expand, expand_as, flatten, log_softmax, logsumexp, matmul, max,
-    mean, min, mm, mv, permute, prod, reshape, softmax, squeeze, sum, swapaxes, t, take_along_dim, transpose, unsqueeze,
-    view,
+    amax, amin, astype, bmm, broadcast_to, clone, cpu, cuda, dot, expand, expand_as, flatten, log_softmax, logsumexp,
+    matmul, max, mean, min, mm, mv, permute, prod, reshape, softmax, squeeze, sum, swapaxes, t, take_along_dim, to,
+    transpose, unsqueeze, view,
 ]  # fmt: skip
 #: Functions of the table that make no sense as methods of their first argument.
 _NOT_METHODS = ("where", "squared_error", "bce_with_logits", "softplus")

@@ -1,4 +1,4 @@
-"""Variables made from numbers and shapes, and random ones."""
+"""Variables made from numbers and shapes, and random ones; on a GPU with ``device="cuda"``."""
 
 from __future__ import annotations
 
@@ -7,26 +7,32 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ..variable import Array, Variable, get_default_dtype
+from ..kernels import devices
+from ..variable import Array, Variable, as_array, get_default_dtype, is_array
 from .arguments import whole_numbers
 
 Dtype = npt.DTypeLike | None
 
 _generator: np.random.Generator | None = None
+#: Generators of CuPy's, by the number of the GPU.
+_cuda_generators: dict[int, Any] = {}
+#: What they start from; None for anything.
+_seed: int | None = None
 
 
-def _made(data: Array, requires_grad: bool) -> Variable:
-    return Variable(data, requires_grad=requires_grad)
+def _made(data: Array, requires_grad: bool, device: Any = None) -> Variable:
+    return Variable(data if device is None else devices.moved(data, device), requires_grad=requires_grad)
 
 
 def _floating(dtype: Dtype) -> np.dtype[Any]:
     return get_default_dtype() if dtype is None else np.dtype(dtype)
 
 
-def tensor(data: Any, dtype: Dtype = None, requires_grad: bool = False) -> Variable:
+def tensor(data: Any, dtype: Dtype = None, requires_grad: bool = False, device: Any = None) -> Variable:
     """Make a Variable of numbers, nested lists or an array, which is copied.
 
-    Arrays keep their dtype; Python floats become the default dtype, whole numbers int64, truth values bool.
+    Arrays keep their dtype; Python floats become the default dtype, whole numbers int64, truth values bool. What is on
+    a GPU already stays there unless `device` says otherwise, also arrays of other libraries, as torch's.
     Raises TypeError for what is not numeric, and for `requires_grad` with a dtype that has no gradients.
 
     >>> import nbgrad
@@ -37,92 +43,170 @@ def tensor(data: Any, dtype: Dtype = None, requires_grad: bool = False) -> Varia
         data = data.data
     if isinstance(data, list | tuple):
         data = _plain(data)
+    if _is_on_gpu(data):
+        here = _from_gpu(data)
+        # a copy, but one is enough
+        copied = here.copy() if dtype is None else here.astype(dtype)
+        return _made(_numeric("tensor", copied), requires_grad, device)
     try:
         array = np.array(data, dtype=dtype)
     except (ValueError, TypeError) as error:
         raise type(error)(f"tensor: {error}") from None
     if dtype is None and array.dtype == np.float64 and not isinstance(data, np.ndarray | np.generic):
         array = array.astype(get_default_dtype(), copy=False)
+    return _made(_numeric("tensor", array), requires_grad, device)
+
+
+def as_tensor(data: Any, dtype: Dtype = None, device: Any = None) -> Variable:
+    """Make a Variable that shares memory with an array, of whatever library, where dtype and device allow it.
+
+    A Variable of that dtype and device is given as it is; numbers and lists are copied, as `tensor` does.
+    """
+    if isinstance(data, Variable):
+        return data.to(device=device, dtype=data.dtype if dtype is None else dtype)
+    if _is_on_gpu(data):
+        data = _from_gpu(data)
+    elif not is_array(data):
+        return tensor(data, dtype, device=device)
+    array = _numeric("as_tensor", data if dtype is None else data.astype(dtype, copy=False))
+    return _made(array, False, device)
+
+
+def from_dlpack(data: Any) -> Variable:
+    """Make a Variable on the memory of another library's array, on the CPU or a GPU, by the DLPack protocol.
+
+    >>> import numpy as np, nbgrad
+    >>> array = np.zeros(2)
+    >>> x = nbgrad.from_dlpack(array)
+    >>> array[0] = 1
+    >>> x
+    Variable([1., 0.])
+    """
+    try:
+        kind, _ = data.__dlpack_device__()
+    except AttributeError:
+        raise TypeError(f"from_dlpack: {type(data).__name__} has no __dlpack__: nbgrad.tensor copies") from None
+    numpy = devices.cupy() if kind in _CUDA_MEMORY else np
+    return _made(_numeric("from_dlpack", numpy.from_dlpack(data)), False)
+
+
+#: DLPack's numbers for the memory of GPUs, and for memory that they share with the CPU.
+_CUDA_MEMORY = (2, 13)
+
+
+def _is_on_gpu(data: Any) -> bool:
+    return not isinstance(data, np.ndarray | list | int | float) and hasattr(data, "__cuda_array_interface__")
+
+
+def _from_gpu(data: Any) -> Array:
+    """Give the array of CuPy's on the memory of another library's."""
+    return data if devices.is_cuda(data) else devices.cupy().asarray(data)
+
+
+def _numeric(what: str, array: Array) -> Array:
     if array.dtype.kind not in "fiub":
-        raise TypeError(f"tensor: dtype {array.dtype} is not numeric: give numbers, or a numeric dtype=")
-    return _made(array, requires_grad)
+        raise TypeError(f"{what}: dtype {array.dtype} is not numeric: give numbers, or a numeric dtype=")
+    return array
 
 
 def _plain(data: Any) -> Any:
     if isinstance(data, Variable):
-        return data.data
+        return devices.on_host(data.data)
+    if devices.is_cuda(data):
+        return devices.on_host(data)
     return [_plain(item) for item in data] if isinstance(data, list | tuple) else data
 
 
-def zeros(*size: Any, dtype: Dtype = None, requires_grad: bool = False) -> Variable:
+def zeros(*size: Any, dtype: Dtype = None, requires_grad: bool = False, device: Any = None) -> Variable:
     """Make a Variable of zeros; sizes as arguments or as one sequence."""
-    return _made(np.zeros(whole_numbers("zeros", size), _floating(dtype)), requires_grad)
+    shape, kind = whole_numbers("zeros", size), _floating(dtype)
+    return _made(np.zeros(shape, kind) if device is None else devices.made(device, "zeros", shape, kind), requires_grad)
 
 
-def ones(*size: Any, dtype: Dtype = None, requires_grad: bool = False) -> Variable:
+def ones(*size: Any, dtype: Dtype = None, requires_grad: bool = False, device: Any = None) -> Variable:
     """Make a Variable of ones; sizes as arguments or as one sequence."""
-    return _made(np.ones(whole_numbers("ones", size), _floating(dtype)), requires_grad)
+    shape, kind = whole_numbers("ones", size), _floating(dtype)
+    return _made(np.ones(shape, kind) if device is None else devices.made(device, "ones", shape, kind), requires_grad)
 
 
-def empty(*size: Any, dtype: Dtype = None, requires_grad: bool = False) -> Variable:
+def empty(*size: Any, dtype: Dtype = None, requires_grad: bool = False, device: Any = None) -> Variable:
     """Make a Variable whose elements are whatever the memory held."""
-    return _made(np.empty(whole_numbers("empty", size), _floating(dtype)), requires_grad)
+    shape, kind = whole_numbers("empty", size), _floating(dtype)
+    return _made(np.empty(shape, kind) if device is None else devices.made(device, "empty", shape, kind), requires_grad)
 
 
-def full(size: Any, fill_value: Any, dtype: Dtype = None, requires_grad: bool = False) -> Variable:
+def full(size: Any, fill_value: Any, dtype: Dtype = None, requires_grad: bool = False, device: Any = None) -> Variable:
     """Make a Variable with every element `fill_value`, whose kind of number decides the dtype unless given."""
     if dtype is None:
         value = np.asarray(fill_value)
         dtype = get_default_dtype() if isinstance(fill_value, float) else value.dtype
     shape = whole_numbers("full", (size,) if not isinstance(size, tuple | list) else tuple(size))
-    return _made(np.full(shape, fill_value, dtype), requires_grad)
+    return _made(devices.made(device, "full", shape, fill_value, dtype), requires_grad)
 
 
-def eye(n: int, m: int | None = None, dtype: Dtype = None, requires_grad: bool = False) -> Variable:
+def eye(n: int, m: int | None = None, dtype: Dtype = None, requires_grad: bool = False, device: Any = None) -> Variable:
     """Make an n by m matrix (n by n unless given) with ones on the diagonal."""
-    return _made(np.eye(n, m, dtype=_floating(dtype)), requires_grad)
+    return _made(np.eye(n, m, dtype=_floating(dtype)), requires_grad, device)
 
 
-def arange(*bounds: Any, dtype: Dtype = None, requires_grad: bool = False) -> Variable:
+def arange(*bounds: Any, dtype: Dtype = None, requires_grad: bool = False, device: Any = None) -> Variable:
     """Make a Variable of start, start + step, ... before end: ``arange(end)``, ``arange(start, end, step)``."""
     if not 1 <= len(bounds) <= 3:
         raise TypeError(f"arange: takes 1 to 3 bounds, got {len(bounds)}")
     numbers = [b.item() if isinstance(b, Variable) else b for b in bounds]
     if dtype is None and any(isinstance(b, float) for b in numbers):
         dtype = get_default_dtype()
-    return _made(np.arange(*numbers, dtype=dtype), requires_grad)
+    return _made(np.arange(*numbers, dtype=dtype), requires_grad, device)
 
 
-def linspace(start: Any, end: Any, steps: int, dtype: Dtype = None, requires_grad: bool = False) -> Variable:
+def linspace(
+    start: Any, end: Any, steps: int, dtype: Dtype = None, requires_grad: bool = False, device: Any = None
+) -> Variable:
     """Make a Variable of `steps` evenly spaced values from `start` to `end`, both included."""
     first, last = (b.item() if isinstance(b, Variable) else b for b in (start, end))
-    return _made(np.linspace(first, last, steps, dtype=_floating(dtype)), requires_grad)
+    return _made(np.linspace(first, last, steps, dtype=_floating(dtype)), requires_grad, device)
 
 
 def _like(x: Any) -> Array:
-    return x.data if isinstance(x, Variable) else np.asarray(x)
+    return x.data if isinstance(x, Variable) else as_array(x)
 
 
-def zeros_like(x: Any, dtype: Dtype = None, requires_grad: bool = False) -> Variable:
+def _made_like(x: Any, function: str, value: tuple[Any, ...], dtype: Dtype, device: Any) -> Array:
+    like = _like(x)
+    where = devices.name_of(like) if device is None and devices.is_cuda(like) else device
+    array: Array = devices.made(where, function, like.shape, *value, np.dtype(dtype or like.dtype))
+    return array
+
+
+def zeros_like(x: Any, dtype: Dtype = None, requires_grad: bool = False, device: Any = None) -> Variable:
     """Make a Variable of zeros with the shape and dtype of x."""
-    return _made(np.zeros(_like(x).shape, dtype or _like(x).dtype), requires_grad)
+    return _made(_made_like(x, "zeros", (), dtype, device), requires_grad)
 
 
-def ones_like(x: Any, dtype: Dtype = None, requires_grad: bool = False) -> Variable:
+def ones_like(x: Any, dtype: Dtype = None, requires_grad: bool = False, device: Any = None) -> Variable:
     """Make a Variable of ones with the shape and dtype of x."""
-    return _made(np.ones(_like(x).shape, dtype or _like(x).dtype), requires_grad)
+    return _made(_made_like(x, "ones", (), dtype, device), requires_grad)
 
 
-def full_like(x: Any, fill_value: Any, dtype: Dtype = None, requires_grad: bool = False) -> Variable:
+def full_like(
+    x: Any, fill_value: Any, dtype: Dtype = None, requires_grad: bool = False, device: Any = None
+) -> Variable:
     """Make a Variable with every element `fill_value` and the shape and dtype of x."""
-    return _made(np.full(_like(x).shape, fill_value, dtype or _like(x).dtype), requires_grad)
+    return _made(_made_like(x, "full", (fill_value,), dtype, device), requires_grad)
 
 
-# ---- random numbers, from NumPy's generator -------------------------------------------------------------------------
+# ---- random numbers, from NumPy's generator or CuPy's ---------------------------------------------------------------
 
 
-def _random() -> np.random.Generator:
+def _random(device: Any = None) -> Any:
     global _generator
+    number = None if device is None else devices.number_of(device)
+    if number is not None:
+        cupy = devices.cupy()
+        if number not in _cuda_generators:
+            with cupy.cuda.Device(number):
+                _cuda_generators[number] = cupy.random.default_rng(_seed)
+        return _cuda_generators[number]
     if _generator is None:
         _generator = np.random.default_rng()
     return _generator
@@ -131,27 +215,30 @@ def _random() -> np.random.Generator:
 def manual_seed(seed: int) -> np.random.Generator:
     """Start the random numbers over from a seed, and give the NumPy generator behind them.
 
+    GPUs have generators of their own, which start from the same seed and give other numbers.
+
     >>> import nbgrad
     >>> _ = nbgrad.manual_seed(0); a = nbgrad.randn(3)
     >>> _ = nbgrad.manual_seed(0); b = nbgrad.randn(3)
     >>> bool((a.data == b.data).all())
     True
     """
-    global _generator
-    _generator = np.random.default_rng(seed)
+    global _generator, _seed
+    _generator, _seed = np.random.default_rng(seed), seed
+    _cuda_generators.clear()
     return _generator
 
 
-def rand(*size: Any, dtype: Dtype = None, requires_grad: bool = False) -> Variable:
+def rand(*size: Any, dtype: Dtype = None, requires_grad: bool = False, device: Any = None) -> Variable:
     """Make a Variable of numbers uniform in [0, 1)."""
     chosen: Any = _drawn("rand", dtype)
-    return _made(np.asarray(_random().random(whole_numbers("rand", size), chosen)), requires_grad)
+    return _made(as_array(_random(device).random(whole_numbers("rand", size), chosen)), requires_grad)
 
 
-def randn(*size: Any, dtype: Dtype = None, requires_grad: bool = False) -> Variable:
+def randn(*size: Any, dtype: Dtype = None, requires_grad: bool = False, device: Any = None) -> Variable:
     """Make a Variable of numbers from the standard normal distribution."""
     chosen: Any = _drawn("randn", dtype)
-    return _made(np.asarray(_random().standard_normal(whole_numbers("randn", size), chosen)), requires_grad)
+    return _made(as_array(_random(device).standard_normal(whole_numbers("randn", size), chosen)), requires_grad)
 
 
 def _drawn(what: str, dtype: Dtype) -> np.dtype[Any]:
@@ -161,7 +248,9 @@ def _drawn(what: str, dtype: Dtype) -> np.dtype[Any]:
     return chosen
 
 
-def randint(*bounds: Any, size: Any = None, dtype: Dtype = np.int64, requires_grad: bool = False) -> Variable:
+def randint(
+    *bounds: Any, size: Any = None, dtype: Dtype = np.int64, requires_grad: bool = False, device: Any = None
+) -> Variable:
     """Make a Variable of whole numbers in [low, high): ``randint(high, size)`` or ``randint(low, high, size)``."""
     numbers = list(bounds)
     if size is None and numbers:
@@ -171,4 +260,4 @@ def randint(*bounds: Any, size: Any = None, dtype: Dtype = np.int64, requires_gr
     low, high = (0, numbers[0]) if len(numbers) == 1 else numbers
     shape = whole_numbers("randint", (size,) if not isinstance(size, tuple | list) else tuple(size))
     kind: Any = dtype
-    return _made(_random().integers(low, high, shape, kind), requires_grad)
+    return _made(as_array(_random(device).integers(low, high, shape, kind)), requires_grad)

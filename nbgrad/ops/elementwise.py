@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from ..elementwise import Elementwise, number_like
-from ..kernels import formula, math
+from ..kernels import devices, formula, math
 from ..kernels.formula import FLOATING, NUMBER, Expression, ScalarFunction
 from ..variable import Variable, as_array, get_default_dtype, is_array
 
@@ -119,9 +119,13 @@ def pow(x: Any, y: Any) -> Any:
             return whole_power(int(y)).function(x)
     if isinstance(x, Expression) or isinstance(y, Expression):
         return math.pow(x, y)
-    kinds = [as_array(v.data if isinstance(v, Variable) else v).dtype.kind for v in (x, y)]
-    if all(kind in "iub" for kind in kinds):  # NumPy knows which whole powers exist
-        result = np.power(*(v.data if isinstance(v, Variable) else v for v in (x, y)))
+    arrays = [as_array(v.data if isinstance(v, Variable) else v) for v in (x, y)]
+    if all(array.dtype.kind in "iub" for array in arrays):  # NumPy, and CuPy like it, knows which whole powers exist
+        if any(map(devices.is_cuda, arrays)):
+            devices.check_together("pow", arrays)
+            result = np.power(*(array if devices.is_cuda(array) else array.item() for array in arrays))
+        else:
+            result = np.power(*(v.data if isinstance(v, Variable) else v for v in (x, y)))
         return Variable(np.asarray(result)) if isinstance(x, Variable) or isinstance(y, Variable) else result
     return _pow(x, y)
 
@@ -166,6 +170,8 @@ def where(condition: Any, x: Any = None, y: Any = None) -> Any:
         condition = as_array(condition)
         if not any(isinstance(v, Variable) and v.requires_grad for v in (x, y)):
             arrays = [v.data if isinstance(v, Variable) else v for v in (x, y)]
+            if devices.cuda_seen and any(map(devices.is_cuda, (condition, *arrays))):
+                devices.check_together("where", (condition, *arrays))
             result = OPERATIONS["where"].call(condition, *arrays)
             return Variable(result, requires_grad=False) if any(isinstance(v, Variable) for v in (x, y)) else result
         condition = Variable(condition)

@@ -8,15 +8,21 @@ from typing import Any
 import numpy as np
 
 from ..function import Operation
+from ..kernels import devices
 from ..kernels.cpu import indexing as cpu
+from ..kernels.cpu.reduce import reduce_array
 from ..kernels.failures import checked
 from ..variable import Array, Variable, as_array, is_array
+from .elementwise import add, lt, where
 
 
 class Index:
     """An index as NumPy understands it, made of arrays and numbers only, and looked at once."""
 
-    __slots__ = ("advanced", "checked", "key", "masks_only", "symbol")
+    __slots__ = ("advanced", "checked", "key", "masks_only", "placed", "symbol")
+
+    #: On a GPU: a shape, and what `on_gpu` found for it.
+    placed: tuple[tuple[int, ...], tuple[Array, int, tuple[int, ...]]]
 
     def __init__(self, key: Any) -> None:
         parts = tuple(_part(p) for p in (key if type(key) is tuple else (key,)))
@@ -26,7 +32,9 @@ class Index:
             parts = (*parts, Ellipsis)  # a single element then comes as a 0-d view, and not as a copy
         self.key = parts
         self.checked = False
-        self.symbol = next((p for p in parts if is_array(p) and not isinstance(p, np.ndarray)), None)  # being traced
+        self.symbol = None
+        if self.advanced:  # being traced, or on a GPU
+            self.symbol = next((p for p in parts if is_array(p) and not isinstance(p, np.ndarray)), None)
 
     def of(self, x: Array) -> Array:
         try:
@@ -51,6 +59,8 @@ class Index:
         index, count = self.key[0], shape[0]
         if self.checked:
             return index, math.prod(shape[1:])
+        if devices.cuda_seen and devices.is_cuda(index):
+            return within(f"indexing shape {shape}", index, count), math.prod(shape[1:])
         lowest, highest = (index.min(), index.max()) if index.size else (0, -1)
         if not (-count <= lowest and highest < count):
             raise IndexError(f"indexing shape {shape}: positions from {lowest} to {highest} in {count} rows")
@@ -69,12 +79,54 @@ class Index:
             stride *= shape[axis]
         return np.asarray(total)
 
+    def on_gpu(self, x: Array) -> tuple[Array, int, tuple[int, ...]]:
+        """Give the rows picked of an array on a GPU seen as a table, the width of a row, and the result's shape.
+
+        Anything but one array of whole numbers is worked out on the CPU, once for value and gradient.
+        """
+        shape = x.shape
+        if getattr(self, "placed", (None,))[0] != shape:
+            table = self.rows(shape) if shape else None
+            if table is not None:
+                rows, width = table
+                result = (*rows.shape, *shape[1:])
+            else:
+                host = Index(tuple(devices.on_host(p) for p in self.key))
+                rows = host.positions(shape) if shape else host.of(np.zeros((), np.int64))
+                width, result = 1, rows.shape
+            self.placed = shape, (devices.moved(rows.reshape(-1), devices.name_of(x)), width, result)
+        return self.placed[1]
+
+    @property
+    def is_gpu_mask(self) -> bool:
+        """Whether this is one array of truth values on a GPU, which CuPy picks by."""
+        return self.masks_only and len(self.key) == 1 and devices.is_cuda(self.key[0])
+
+
+def within(what: str, index: Array, count: int) -> Array:
+    """Give positions on a GPU among `count` as whole numbers from 0, 64 bits wide.
+
+    Raises IndexError for positions outside.
+    """
+    lowest, highest = bounds(index)
+    if not (-count <= lowest and highest < count):
+        raise IndexError(f"{what}: positions from {lowest} to {highest} in {count} rows")
+    index = index.astype(np.int64, copy=False)
+    return index if lowest >= 0 else where(lt(index, 0), add(index, count), index)
+
+
+def bounds(index: Array) -> tuple[int, int]:
+    """Give the lowest and the highest of whole numbers on a GPU; (0, -1) where there are none."""
+    if not index.size:
+        return 0, -1
+    flat = index.reshape(-1)
+    lowest, highest = (int(reduce_array(name, flat, (0,)).item()) for name in ("amin", "amax"))
+    return lowest, highest
+
 
 def _part(part: Any) -> Any:
     if isinstance(part, Variable):
         part = part.data
-    if is_array(part) and not isinstance(part, np.ndarray) and part.dtype.kind in "iub":
-        return part
     if isinstance(part, list | tuple | np.ndarray):
         array = np.array(part)  # a copy: the index must be the same when the gradient comes back
         if not array.size and array.dtype == np.float64:
@@ -84,6 +136,10 @@ def _part(part: Any) -> Any:
         return int(array) if not array.ndim and array.dtype != np.bool_ else array
     if part is None or part is Ellipsis or isinstance(part, slice | bool | np.bool_):
         return np.asarray(part) if isinstance(part, bool | np.bool_) else part
+    if is_array(part) and part.dtype.kind in "iub":
+        if not devices.is_cuda(part):
+            return part
+        return part.copy() if part.ndim else _part(devices.on_host(part))
     try:
         return part.__index__()
     except AttributeError:
@@ -101,8 +157,10 @@ class GetItem(Operation):
     def forward(self, x: Array) -> Array:
         index = self.index
         if not isinstance(x, np.ndarray):
-            return x[index.key]
+            return self._on_gpu(x) if devices.is_cuda(x) else x[index.key]
         if index.symbol is not None:
+            if devices.is_cuda(index.symbol):
+                raise devices.mixed("indexing", (x, index.symbol))
             return index.symbol.pick_from(x, index.key)
         if not index.advanced or x.dtype.char not in "fd" or not x.ndim:
             return index.of(x)
@@ -114,6 +172,19 @@ class GetItem(Operation):
         rows, width = table
         picked = checked(cpu.gather(), x.reshape(x.shape[0], width), rows.reshape(-1))
         return picked.reshape(*rows.shape, *x.shape[1:])
+
+    def _on_gpu(self, x: Array) -> Array:
+        index = self.index
+        if not index.advanced or index.is_gpu_mask:
+            return index.of(x)
+        rows, width, shape = index.on_gpu(x)
+        table = x.reshape(-1, width) if width else x.reshape(*x.shape[:1], 0)
+        if x.dtype.char not in "fd":
+            return table[rows].reshape(shape)
+        from ..kernels.cuda import indexing as cuda
+
+        devices.check_together("indexing", (x,))
+        return cuda.gather(table, rows).reshape(shape)
 
     def vjp(self, gy: Any, y: Any, x: Any) -> Any:
         return Scatter(self.index, tuple(x.shape))(gy)
@@ -129,7 +200,7 @@ class Scatter(Operation):
 
     def forward(self, g: Array) -> Array:
         if not isinstance(g, np.ndarray):
-            return g.scatter(self.index.key, self.shape)
+            return self._on_gpu(g) if devices.is_cuda(g) else g.scatter(self.index.key, self.shape)
         y = np.zeros(self.shape, g.dtype)
         index = self.index
         if not index.advanced or index.masks_only or not y.ndim:  # no element is met twice
@@ -142,6 +213,20 @@ class Scatter(Operation):
         else:
             rows, width = table
             checked(cpu.scatter_add(), rows.reshape(-1), g.reshape(rows.size, width), y.reshape(y.shape[0], width))
+        return y
+
+    def _on_gpu(self, g: Array) -> Array:
+        y = devices.zeros(self.shape, g.dtype, g)
+        index = self.index
+        if not index.advanced or index.is_gpu_mask:
+            y[index.key] = g
+            return y
+        from ..kernels.cuda import indexing as cuda
+
+        devices.check_together("indexing", (g,))
+        rows, width, _ = index.on_gpu(y)
+        if rows.size and width:
+            cuda.scatter_add(rows, g.reshape(rows.size, width), y.reshape(-1, width))
         return y
 
     def vjp(self, gy: Any, y: Any, g: Any) -> Any:

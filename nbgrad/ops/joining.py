@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from ..function import Operation
+from ..kernels import devices
 from ..variable import Array, Variable, as_array, as_variable, is_array
 from .arguments import axis_of, either
-from .indexing import getitem
-from .shape import unsqueeze
+from .elementwise import add, mul
+from .indexing import GetItem, Index, getitem, within
+from .shape import Reshape, unsqueeze
 
 
 class Cat(Operation):
@@ -23,6 +26,9 @@ class Cat(Operation):
         self.axis = axis
 
     def forward(self, *xs: Array) -> Array:
+        if devices.cuda_seen and any(map(devices.is_cuda, xs)):
+            devices.check_together("cat", xs)
+            return devices.library(xs[0]).concatenate(xs, self.axis)
         return np.concatenate(xs, self.axis)
 
     def vjp(self, gy: Any, y: Any, *xs: Any) -> Any:
@@ -91,8 +97,24 @@ def take_along_dim(x: Any, indices: Any, dim: int) -> Any:
         return x
     where = indices.data if isinstance(indices, Variable) else as_array(indices)
     along = axis_of("take_along_dim", dim, x.ndim)
+    if devices.is_cuda(x.data if isinstance(x, Variable) else x):
+        return _take_along_cuda(x, devices.moved(where, x.device), along)
     key = [
         where if axis == along else np.arange(size).reshape(-1, *(1,) * (x.ndim - 1 - axis))
         for axis, size in enumerate(x.shape)
     ]
     return getitem(x, tuple(key))
+
+
+def _take_along_cuda(x: Any, where: Array, along: int) -> Any:
+    """Pick by flat positions, which are computed where the array is."""
+    shape = x.shape
+    where = within("take_along_dim", where, shape[along])
+    strides = [math.prod(shape[axis + 1 :]) for axis in range(x.ndim)]
+    start: Any = np.zeros((1,) * x.ndim, np.int64)
+    for axis, size in enumerate(shape):
+        if axis != along:
+            start = start + np.arange(size).reshape(-1, *(1,) * (x.ndim - 1 - axis)) * strides[axis]
+    positions = add(mul(where, strides[along]), devices.moved(start, devices.name_of(where)))
+    picked = GetItem(Index.of_rows(positions.reshape(-1)))(Reshape((x.size,))(x))
+    return Reshape(tuple(positions.shape))(picked)

@@ -1,4 +1,4 @@
-"""Matrix products, by the BLAS that NumPy brings."""
+"""Matrix products, by the BLAS that NumPy brings, or cuBLAS."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..function import Operation
+from ..kernels import devices
 from ..variable import Array, Variable, as_array, is_array
 from .elementwise import mul
 from .shape import Permute, Reshape, SumTo, unsqueeze
@@ -25,12 +26,16 @@ class MatMul(Operation):
     def forward(self, x: Array, w: Array) -> Array:
         if not x.ndim or not w.ndim:
             raise ValueError(f"matmul: shapes {x.shape} and {w.shape}: scalars are multiplied with *")
+        numpy: Any = np
+        if devices.cuda_seen and (devices.is_cuda(x) or devices.is_cuda(w)):
+            devices.check_together("matmul", (x, w))
+            numpy = devices.library(x)
         try:
             with np.errstate(all="ignore"):  # infinities and NaN are as silent as everywhere
                 if w.ndim == 2 and x.ndim > 2:  # one large product instead of many small ones
                     rows = x.reshape(math.prod(x.shape[:-1]), x.shape[-1])
-                    return np.dot(rows, w).reshape(*x.shape[:-1], w.shape[-1])
-                return as_array(np.matmul(x, w) if x.ndim > 2 or w.ndim > 2 else np.dot(x, w))
+                    return numpy.dot(rows, w).reshape(*x.shape[:-1], w.shape[-1])
+                return as_array(numpy.matmul(x, w) if x.ndim > 2 or w.ndim > 2 else numpy.dot(x, w))
         except ValueError:
             inner = x.shape[-1], w.shape[0 if w.ndim == 1 else -2]
             hint = f"{inner[0]} columns meet {inner[1]} rows" if inner[0] != inner[1] else "the stacks do not broadcast"

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..function import Operation
-from ..kernels import formula
+from ..kernels import devices, formula
 from ..kernels import math as scalar
 from ..kernels.cpu.reduce import reduce_array, spread_array
 from ..variable import Array, Variable, as_array, is_array
@@ -102,6 +102,7 @@ class Extremum(Reduce):
         value, extreme = (v.data if isinstance(v, Variable) else v for v in (x, y))
         share = eq(value, self.spread(extreme, x)).astype(value.dtype)
         counts = reduce_array("sum", share, self.axes)
+        # to look at the counts is to wait for a GPU
         if not isinstance(counts, np.ndarray) or (counts.size and (counts != 1).any()):
             share = div(share, self.spread(counts, x) if not self.keepdim else counts.reshape(extreme.shape))
         return mul(self.spread(gy, x), share)
@@ -154,7 +155,9 @@ def _products_of_others(x: Any) -> Any:
 
 
 def _ones_like(x: Any) -> Any:
-    ones = np.ones(x.shape, x.dtype)
+    array = x.data if isinstance(x, Variable) else x
+    device = devices.name_of(array) if devices.is_cuda(array) else None
+    ones = devices.made(device, "ones", x.shape, x.dtype)
     return Variable(ones, requires_grad=False) if isinstance(x, Variable) else ones
 
 
@@ -325,7 +328,7 @@ def _extreme(which: str, x: Any, dim: Any, keepdim: bool, axis: Any, keepdims: b
     if x.ndim and data.shape[along] == 0:
         raise ValueError(f"{which}: no elements to take it of in shape {x.shape} over dimension {dim}")
     indices = as_array(
-        (np.argmax if which == "max" else np.argmin)(data, axis=along if x.ndim else None, keepdims=True)
+        getattr(devices.library(data), f"arg{which}")(data, axis=along if x.ndim else None, keepdims=True)
     )
     values = take_along_dim(x, indices, along)
     if not keepdim and x.ndim:

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..function import Operation
+from ..kernels import devices
 from ..kernels.cpu.reduce import sum_to_shape
 from ..variable import Array, Variable
 from .arguments import axes_of, axis_of, either, whole_numbers
@@ -64,7 +65,7 @@ class BroadcastTo(Operation):
             view.flags.writeable = False
             return view
         try:
-            return np.broadcast_to(x, self.shape)
+            return devices.library(x).broadcast_to(x, self.shape)
         except ValueError:
             raise ValueError(f"broadcast_to: shape {x.shape} does not broadcast to {self.shape}") from None
 

@@ -13,13 +13,14 @@ import numpy as np
 from ..engine import _constant, gradients
 from ..function import Function
 from ..grad_mode import is_grad_enabled, set_grad_enabled
-from ..kernels.cpu.launch import signature
+from ..kernels import devices
 from ..kernels.forks import hold_over_fork
 from ..nests import flatten, unflatten
 from ..variable import Array, Variable, default_dtype_changed, get_default_dtype
 from .plan import Plan
 from .program import Node, Program
 from .symbol import Symbol
+from .targets import target
 
 # ---- structures -----------------------------------------------------------------------------------------------------
 
@@ -61,9 +62,9 @@ class _Trace:
     """A function traced for one signature: its program, its plan, and how results are put together."""
 
     def __init__(
-        self, function: Callable[..., Any], structure: Any, kinds: Sequence[Any], donated: Sequence[int]
+        self, function: Callable[..., Any], structure: Any, kinds: Sequence[Any], donated: Sequence[int], device: str
     ) -> None:
-        self.structure, self.kinds = structure, kinds
+        self.structure, self.kinds, self.target = structure, kinds, target(device)
         self.program = Program()
         arguments: list[Any] = []
         self.inputs: list[Any] = []
@@ -90,7 +91,7 @@ class _Trace:
                     raise TypeError("jit: a result belongs to another trace: return what was computed in this function")
                 self.outputs.append(data.node)
                 self.makers.append(Variable if isinstance(leaf, Variable) else np.ndarray)
-            elif isinstance(data, np.ndarray | np.generic):
+            elif isinstance(data, np.ndarray | np.generic) or devices.is_cuda(data):
                 self.outputs.append(self.program.constant(data))
                 self.makers.append(Variable if isinstance(leaf, Variable) else np.ndarray)
             elif leaf is None or isinstance(leaf, bool | int | float | complex | str | bytes | type):
@@ -103,12 +104,15 @@ class _Trace:
         self.computed = [leaf for leaf, m in zip(leaves, self.makers, strict=True) if type(m) is not tuple]
         _refuse_foreign_leaves(self.inputs, self.computed)
         positions = self._donated_inputs(structure, donated)
-        self.plan = Plan(self.program, self.outputs, positions)
+        self.plan = Plan(self.program, self.outputs, self.target, positions)
         self.run = self.plan.run
         self.build = self._builder()
         # in the graph the inputs are still needed for the way back
         self.replay = _Replayable(
-            self.program, self.inputs, self.computed, Plan(self.program, self.outputs) if positions else self.plan
+            self.program,
+            self.inputs,
+            self.computed,
+            Plan(self.program, self.outputs, self.target) if positions else self.plan,
         )
         self.gives = any(self.replay.giving)
 
@@ -134,7 +138,7 @@ class _Trace:
         None if arrays cannot be looked at quickly.
         """
         replay = self.plan.replay()
-        fits = signature(arrays)
+        fits = self.target.fits(arrays)
         if replay is not None or fits is None:
             return replay
         run = self.run
@@ -145,7 +149,7 @@ class _Trace:
 
         None for nested arguments, which would have to be taken apart first.
         """
-        fits = signature(arrays)
+        fits = self.target.fits(arrays)
         if (
             fits is None
             or len(arguments) != len(self.kinds)
@@ -164,7 +168,7 @@ class _Trace:
             if kind in (Variable, _NoGradient):
                 lines.append(f"    if (a{i}._generation >= 0) is not {kind is Variable}: return None")
                 value = f"a{i}.data"
-            elif isinstance(x, np.ndarray):
+            elif isinstance(x, np.ndarray) or devices.is_cuda(x):
                 value = f"a{i}"
             elif isinstance(x, np.generic):
                 value = f"asarray(a{i})"
@@ -278,7 +282,7 @@ class _Replayable:
                     for x, gx in zip(xs, found, strict=True)
                 ]
                 nodes: list[Any] = [gx.data for gx in results]
-                plan = Plan(self.program, [symbol.node for symbol in nodes])
+                plan = Plan(self.program, [symbol.node for symbol in nodes], self.plan.target)
                 self._back = _Replayable(self.program, [*self.inputs, *gys], list(results), plan)
             return self._back
 
@@ -313,9 +317,24 @@ class _Replay(Function):
 
 def _in_order(x: Array) -> Array:
     """Give an array that lies in memory as loops expect it: itself, if it does."""
+    if not isinstance(x, np.ndarray):
+        return x if x.flags.c_contiguous else x.copy()
     if x.flags.c_contiguous and x.flags.aligned and x.dtype.isnative:
         return x
     return np.array(x, x.dtype.newbyteorder("="), order="C")
+
+
+def _together(name: str, arrays: list[Any]) -> tuple[list[Any], str]:
+    """Bring arguments together: scalars go to the GPU that the arrays are on; gives the device, too.
+
+    Raises TypeError for arrays on several devices.
+    """
+    found = [devices.name_of(x) for x in arrays]
+    device = next((here for here in found if here != "cpu"), "cpu")
+    for x, here in zip(arrays, found, strict=True):
+        if here != device and (x.ndim or here != "cpu"):
+            raise devices.mixed(f"jit: {name}", arrays)
+    return [devices.moved(x, device) for x in arrays], device
 
 
 def _refuse_foreign_leaves(inputs: Sequence[Any], results: Sequence[Any]) -> None:
@@ -402,7 +421,7 @@ class Jitted:
             kind = type(leaf)
             if kind is Variable or isinstance(leaf, Variable):
                 data, kind = leaf.data, Variable if leaf._generation >= 0 else _NoGradient
-            elif isinstance(leaf, np.ndarray):
+            elif isinstance(leaf, np.ndarray) or devices.is_cuda(leaf):
                 data, kind = leaf, np.ndarray
             elif kind is float or kind is int:
                 data = np.array(leaf, get_default_dtype() if kind is float else np.int64)
@@ -421,17 +440,20 @@ class Jitted:
                 continue
             if data.dtype.kind not in "fiub" or data.dtype.char == "e":
                 raise TypeError(f"jit: an argument of {self.name} has dtype {data.dtype}: convert it first")
-            data = _in_order(data)
             kinds.append((kind, data.shape, data.dtype))
             arrays.append(data)
             given.append(leaf)
-        return (structure, tuple(kinds), get_default_dtype()), structure, kinds, arrays, given
+        device = "cpu"
+        if devices.cuda_seen:
+            arrays, device = _together(self.name, arrays)
+        arrays = [_in_order(data) for data in arrays]
+        return (structure, tuple(kinds), get_default_dtype(), device), structure, kinds, arrays, given
 
     def _trace(self, arguments: tuple[Any, ...], options: dict[str, Any]) -> tuple[_Trace, list[Any], list[Any]]:
         key, structure, kinds, arrays, given = self._signature(arguments, options)
         trace = self._traces.get(key)
         if trace is None:
-            trace = self._traces[key] = _Trace(self.function, structure, kinds, self.donate)
+            trace = self._traces[key] = _Trace(self.function, structure, kinds, self.donate, key[-1])
         return trace, arrays, given
 
     def __call__(self, *arguments: Any, **options: Any) -> Any:
@@ -457,7 +479,7 @@ class Jitted:
 
     def _remember(self, trace: _Trace, arguments: tuple[Any, ...], arrays: Sequence[Array]) -> None:
         """Have the next call recognise such arguments at once."""
-        if not self.static and arguments and all(type(x) is np.ndarray for x in arguments):
+        if not self.static and arguments and all(type(x) is np.ndarray or devices.is_cuda(x) for x in arguments):
             quick = trace.quick(arrays)
             if quick is not None:
                 self._quick, self._build = quick, trace.build

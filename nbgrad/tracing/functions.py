@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from ..kernels import math as scalar
+from ..variable import as_array
 from .program import Call
 from .symbol import Symbol, changed_in_place, compiles, in_trace, users_line
 
@@ -143,7 +144,7 @@ def call(function: Any, name: str, arguments: Sequence[Any], options: dict[str, 
 
     def run(*arrays: Any) -> Any:
         found = invoke(arrays)
-        parts = [np.asarray(part) for part in (found if several else [found])]
+        parts = [as_array(part) for part in (found if several else [found])]
         for part, like in zip(parts, known, strict=True):
             if part.shape != like.shape or part.dtype != like.dtype:
                 raise TypeError(

@@ -6,13 +6,11 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from ..kernels.cpu.fused import ELEMENT, NEST, ROW
+from ..kernels.nest import ELEMENT, NEST, ROW
 from .program import Call, Fold, Literal, Map, Node, Program, root_of, stretched
 
 #: Operations that go into one loop, at most: LLVM's time grows faster than the text.
 _MOST_STEPS = 400
-#: Arrays that one loop reads, at most; what it writes and folds is bounded by its operations.
-_MOST_SOURCES = 500
 
 
 class Group:
@@ -41,8 +39,8 @@ class Group:
 class Grouping:
     """The steps of a program in order, and which values leave their loop."""
 
-    def __init__(self, program: Program, outputs: Sequence[Node]) -> None:
-        self.program, self.outputs = program, outputs
+    def __init__(self, program: Program, outputs: Sequence[Node], most_sources: int) -> None:
+        self.program, self.outputs, self.most_sources = program, outputs, most_sources
         self.used = self._used_nodes()
         self.groups: list[Group] = []
         self.group_of: dict[Node, Group] = {}
@@ -130,7 +128,7 @@ class Grouping:
         inputs: list[Node],
         waits: set[Group],
     ) -> bool:
-        if len(group.nodes) >= _MOST_STEPS or len(group.sources) + len(inputs) > _MOST_SOURCES:
+        if len(group.nodes) >= _MOST_STEPS or len(group.sources) + len(inputs) > self.most_sources:
             return False
         if inner is not None and group.inner is not None and inner != group.inner:
             return False

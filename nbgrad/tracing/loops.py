@@ -6,21 +6,15 @@ import itertools
 import math
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from ..kernels import formula
-from ..kernels.cpu import fused
-from ..kernels.cpu.fused import ELEMENT, NEST, ROW
+from ..kernels.nest import ELEMENT, NEST, ROW, Assign, Nest, Operand, keep_what_is_dear, size_names
+from ..kernels.nest import Fold as Folding
 from .grouping import Group
 from .layout import Access, dense
 from .program import Fold, Literal, Map, Node, is_view, stretched
 
 if TYPE_CHECKING:
     from .plan import Plan
-
-#: What a block costs at least, in elements times operations; partial results are one a block.
-_BLOCK = 100_000
-_MOST_BLOCKS = 64
 
 
 def label_of(node: Node) -> str:
@@ -35,20 +29,20 @@ def label_of(node: Node) -> str:
 
 
 class Loop:
-    """Writes a group as a `fused.Nest`."""
+    """Writes a group as a `Nest`."""
 
     def __init__(self, plan: Plan, group: Group) -> None:
         self.plan, self.group = plan, group
         space = group.space
         self.inner = len(space) if group.inner is None else group.inner
         self.operands: list[tuple[str, int]] = []
-        self.late: list[tuple[fused.Operand, Node, str]] = []
+        self.late: list[tuple[Operand, Node, str]] = []
         self.values: dict[Node, tuple[str, str, int]] = {}  # name, level, stage
         self.bytes = 0
         self.copied: set[Node] = set()
         self.steps_of: dict[str, tuple[int, ...]] = {}  # strides over the space, by operand
 
-    def build(self) -> tuple[fused.Nest, list[tuple[str, int]]]:
+    def build(self) -> tuple[Nest, list[tuple[str, int]]]:
         group, plan = self.group, self.plan
         inside = set(group.nodes)
         external: dict[Node, None] = {}
@@ -67,15 +61,15 @@ class Loop:
             reads = [self._even(*read) for read in reads]
         writes = [node for node in group.nodes if node in plan.grouping.stored and node not in group.late]
         self._choose_dimensions([strides for _, _, strides in reads])
-        nest = fused.Nest(len(self.outer), self.flat)
-        loads: dict[Node, fused.Operand] = {}
+        nest = Nest(len(self.outer), self.flat)
+        loads: dict[Node, Operand] = {}
         for number, (x, access, strides) in enumerate(reads):
             operand = self._operand(f"p{number}", x, strides)
             loads[x] = operand
             nest.loads.append(operand)
             place = plan.viewed(x) if access.root is x and is_view(x) else plan.place[access.root]
             if x in self.copied:
-                plan.namespace["broadcast_to"] = np.broadcast_to
+                plan.namespace["broadcast_to"] = plan.target.broadcast_to
                 place = f"contiguous(broadcast_to({plan.viewed(x)}, {group.space}))"
             self.operands.append((place, access.offset * x.dtype.itemsize))
             self.bytes += x.size * x.dtype.itemsize
@@ -83,18 +77,18 @@ class Loop:
         for number, node in enumerate(writes):
             name, level, stage = self.values[node]
             operand = self._operand(f"o{number}", node, self._spread(node.shape, dense(node.shape)))
-            operand = fused.Operand(operand.name, operand.dtype, level, operand.inner if level == ELEMENT else "1")
+            operand = Operand(operand.name, operand.dtype, level, operand.inner if level == ELEMENT else "1")
             nest.stores.append((operand, name, stage))
             self.operands.append((plan.place[node], 0))
             self.bytes += node.size * node.dtype.itemsize
-        for number, name in enumerate(fused.keep_what_is_dear(nest)):
-            dear = next(s for s in nest.steps if isinstance(s, fused.Assign) and s.name == name)
-            nest.kept.append((fused.Operand(f"k{number}", dear.dtype, ELEMENT), name))
+        for number, name in enumerate(keep_what_is_dear(nest)):
+            dear = next(s for s in nest.steps if isinstance(s, Assign) and s.name == name)
+            nest.kept.append((Operand(f"k{number}", dear.dtype, ELEMENT), name))
         late = [node for node in group.nodes if node in group.late]
         for number, node in enumerate(late):
-            step = next(s for s in nest.steps if isinstance(s, fused.Fold) and s.name == self.values[node][0])
-            operand = fused.Operand(f"q{number}", step.wide, ROW)
-            result = fused.Operand(f"r{number}", node.dtype.name, NEST)
+            step = next(s for s in nest.steps if isinstance(s, Folding) and s.name == self.values[node][0])
+            operand = Operand(f"q{number}", step.wide, ROW)
+            result = Operand(f"r{number}", node.dtype.name, NEST)
             nest.partials.append((operand, result, step.name))
             self.late.append((operand, node, step.over))
         self.nest = nest
@@ -146,7 +140,7 @@ class Loop:
         stored = [n for n in self.group.nodes if n in self.plan.grouping.stored]
         return all_strides + [self._spread(n.shape, dense(n.shape)) for n in stored if n not in self.group.late]
 
-    def _operand(self, name: str, node: Node, strides: tuple[int, ...]) -> fused.Operand:
+    def _operand(self, name: str, node: Node, strides: tuple[int, ...]) -> Operand:
         self.steps_of[name] = strides
         if node.size == 1:
             level = NEST
@@ -154,9 +148,9 @@ class Loop:
             level = ELEMENT if any(strides[axis] for axis in self.row) else ROW
         step = strides[self.row[-1]] if self.row else 0
         inner = "0" if step == 0 else "1" if step == 1 else "s"
-        return fused.Operand(name, node.dtype.name, level, inner)
+        return Operand(name, node.dtype.name, level, inner)
 
-    def _formulas(self, nest: fused.Nest, loads: dict[Node, fused.Operand]) -> None:
+    def _formulas(self, nest: Nest, loads: dict[Node, Operand]) -> None:
         group = self.group
         ranks = {NEST: 0, ROW: 1, ELEMENT: 2}
         for x, operand in loads.items():
@@ -177,10 +171,10 @@ class Loop:
             operation = node.operation
             if isinstance(operation, Fold):
                 over = self.plan.grouping.over(group, node)
-                identity, wide = fused.fold_of(operation.combine, node.dtype.name)
+                identity, wide = self.plan.target.fold_of(operation.combine, node.dtype.name)
                 # a value that is the same all along the row is still folded as often as it is repeated
                 level = ELEMENT if node.inputs[0].shape == group.space else ROW
-                fold = fused.Fold(
+                fold = Folding(
                     name, arguments[0], operation.combine, identity, wide, node.dtype.name, over, level, stage
                 )
                 nest.steps.append(fold)
@@ -196,7 +190,7 @@ class Loop:
             if node.shape == group.space and node.size > 1 and level != ELEMENT and node in self.plan.grouping.stored:
                 level = ELEMENT  # the same value all along the row, and all of it is wanted
             nest.steps.append(
-                fused.Assign(
+                Assign(
                     name,
                     operation.expression,
                     tuple(arguments),
@@ -209,14 +203,13 @@ class Loop:
             )
             self.values[node] = (name, level, stage)
 
-    def sizes(self) -> tuple[list[int], int, int]:
-        """Give the values of `fused.size_names`, the number of blocks, and what an element costs."""
-        nest, space = self.nest, self.group.space
-        cost = fused.cost(nest)
+    def sizes(self) -> tuple[list[int], int]:
+        """Give the values of `size_names`, and the number of blocks."""
+        nest, space, target = self.nest, self.group.space, self.plan.target
         total = math.prod(space)
         if self.flat:
             length = total
-            blocks = max(1, min(_MOST_BLOCKS, length * cost // _BLOCK))
+            blocks = target.blocks(nest, length, length)
             width = -(-length // blocks)
             width = -(-width // 1024) * 1024 if blocks > 1 else max(width, 1)
             rows = max(1, -(-length // width))
@@ -226,7 +219,7 @@ class Loop:
         else:
             width = self.width
             rows = math.prod(space[axis] for part in self.outer for axis in part)
-            blocks = max(1, min(_MOST_BLOCKS, total * cost // _BLOCK, rows))
+            blocks = target.blocks(nest, rows, total)
             rows_in_block = max(1, -(-rows // blocks))
             blocks = max(1, -(-rows // rows_in_block))
             values = {}
@@ -243,4 +236,4 @@ class Loop:
         for operand in [*(o for o, _, _ in nest.partials), *(o for o, _ in nest.kept)]:
             for axis in range(nest.outer):
                 values[f"{operand.name}_step{axis}"] = 0
-        return [values[name] for name in fused.size_names(nest)], blocks, cost
+        return [values[name] for name in size_names(nest)], blocks

@@ -9,9 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from ..kernels import codegen
-from ..kernels.cpu import fused, threads
-from ..kernels.cpu.launch import ARGUMENT, FIXED, RESULT, Launch, launcher, replayer
+from ..kernels import devices
+from ..kernels.cpu.launch import ARGUMENT, FIXED, RESULT, Launch, replayer
 from .grouping import Group, Grouping
 from .layout import Layout
 from .loops import Loop, label_of
@@ -30,17 +29,18 @@ from .program import (
     reshaped,
     root_of,
 )
+from .targets import Target
 
 
 class Plan:
     """The steps of a program, for the shapes it was traced with."""
 
-    def __init__(self, program: Program, outputs: Sequence[Node], donated: Sequence[int] = ()) -> None:
-        self.program, self.outputs = program, list(outputs)
+    def __init__(self, program: Program, outputs: Sequence[Node], target: Target, donated: Sequence[int] = ()) -> None:
+        self.program, self.outputs, self.target = program, list(outputs), target
         self.donated = set(donated)
-        self.grouping, self.layout = Grouping(program, self.outputs), Layout()
+        self.grouping, self.layout = Grouping(program, self.outputs, target.most_sources), Layout()
         self._given: set[Node] = set()
-        self.launches: list[tuple[Launch, list[str]]] = []
+        self.launches: list[tuple[Launch | None, list[str]]] = []
         self.taken: set[str] = set()  # donated inputs that a result is written over
         self.explained: list[dict[str, Any]] = []
         self.markers: list[str] = []  # how the line of each step begins
@@ -51,10 +51,10 @@ class Plan:
     def _write(self) -> Callable[..., Any]:
         """Write the function that runs the steps."""
         self.namespace: dict[str, Any] = {
-            "empty": np.empty,
-            "contiguous": np.ascontiguousarray,
-            "settled": _settled,
-            "is_free": _is_free,
+            "empty": self.target.empty,
+            "contiguous": self.target.contiguous_array,
+            "settled": self._settled,
+            "is_free": self._is_free,
         }
         self.place: dict[Node, str] = {}
         lines: list[str] = []
@@ -64,13 +64,10 @@ class Plan:
             elif isinstance(node.operation, Constant):
                 name = f"constant{node.number}"
                 self.place[node] = name
-                array = node.array
-                if not array.flags.c_contiguous:
-                    array = np.ascontiguousarray(array)
-                self.namespace[name] = array
+                self.namespace[name] = self.target.constant(node.array)
             elif isinstance(node.operation, Literal):
                 self.place[node] = f"constant{node.number}"
-                self.namespace[self.place[node]] = np.array(literal_value(node), node.dtype)
+                self.namespace[self.place[node]] = self.target.constant(np.array(literal_value(node), node.dtype))
         # what a result is only a reshaping of is made in the result's shape at once
         self.returned: dict[Node, tuple[int, ...]] = {}
         for node in self.outputs:
@@ -138,7 +135,7 @@ class Plan:
         self.text, self.workspace_bytes = text, sum(buffers)
 
         def make() -> list[Any]:
-            memory = [np.empty(max(size, 1), np.uint8) for size in buffers]
+            memory = [self.target.empty(max(size, 1), np.uint8) for size in buffers]
             return [
                 memory[index][: math.prod(shape) * dtype.itemsize].view(dtype).reshape(shape)
                 for index, shape, dtype in views.values()
@@ -239,7 +236,7 @@ class Plan:
             self._given.add(node)
             return text
         # the second mention of an output is an array of its own, as is anything seen through a view
-        self.namespace["array"] = np.array
+        self.namespace["array"] = self.target.copy
         return f"array({text})"
 
     # ---- looking inside ---------------------------------------------------------------------------------------------
@@ -283,7 +280,7 @@ class Plan:
         """Make the loop of a group; gives the lines that run it and what comes after it."""
         builder = Loop(self, group)
         nest, operands = builder.build()
-        sizes, blocks, cost = builder.sizes()
+        sizes, blocks = builder.sizes()
         names = [name for name, _ in operands]
         offsets = [offset for _, offset in operands]
         for operand, _ in nest.kept:
@@ -296,18 +293,12 @@ class Plan:
         for _, fold_node, _ in builder.late:
             names.append(self.place[fold_node])
             offsets.append(0)
-        text = fused.source(nest)
         label = "_".join(dict.fromkeys(label_of(node) for node in group.nodes))[:40]
-        address = codegen.address(f"fused_{label}", text)
-        elements = math.prod(group.space)
-        shared = blocks > 1 and elements * cost > threads.SHARE_ABOVE
-        name = f"kernel{len(self.explained)}"
-        launches = {name: Launch(address, sizes, blocks, offsets, shared)}
-        if builder.late and blocks > 1:
-            launches[f"{name}_blocks"] = Launch(address, sizes, 0, offsets, False)
+        first = f"kernel{len(self.explained)}"
         lines = []
-        for name, launch in launches.items():
-            self.namespace[name] = launcher(launch)
+        loops = self.target.loops(label, nest, sizes, blocks, offsets, math.prod(group.space))
+        for name, (loop, launch) in zip((first, f"{first}_blocks"), loops, strict=False):
+            self.namespace[name] = loop
             self.launches.append((launch, names))
             lines.append(f"    {name}({', '.join(names)})")
         self.explained.append(
@@ -315,10 +306,10 @@ class Plan:
                 "step": f"loop over {group.space}",
                 "ops": [label_of(node) for node in group.nodes],
                 "bytes": builder.bytes,
-                "source": text,
+                "source": self.target.source(nest),
             }
         )
-        self.markers.append(f"{next(iter(launches))}(")
+        self.markers.append(f"{first}(")
         return lines
 
     def replay(self) -> Callable[..., Any] | None:
@@ -336,25 +327,27 @@ class Plan:
         operands |= {name: (FIXED, array) for name, array in self.namespace.items() if name.startswith("constant")}
         if any(name not in operands for _, names in self.launches for name in names):
             return None  # a view that has to be made, or a copy
-        launches = [(launch, [operands[name] for name in names]) for launch, names in self.launches]
+        launches = [
+            (launch, [operands[name] for name in names]) for launch, names in self.launches if launch is not None
+        ]
+        if len(launches) < len(self.launches):
+            return None
         arguments = [(node.dtype, node.shape) for node in self.program.inputs]
         return replayer(arguments, [(node.dtype, node.shape) for node in self.outputs], launches)
 
+    # ---- what the written function calls ----------------------------------------------------------------------------
 
-def _is_free(x: Any, *others: Any) -> bool:
-    """Tell whether a donated array may be written over: nobody forbids it, and no other argument lies in its memory."""
-    return x.flags.writeable and not any(np.may_share_memory(x, other) for other in others)
+    def _is_free(self, x: Any, *others: Any) -> bool:
+        """Tell whether a donated array may be written over: nobody forbids it, and no other one lies in its memory."""
+        return devices.is_writeable(x) and not any(self.target.shares_memory(x, other) for other in others)
 
-
-def _settled(y: Any, node: Node, *arguments: Any) -> Any:
-    """Give what a called function gave, as the trace knew it: of its shape and dtype, and in memory of its own."""
-    y = np.asarray(y, order="C")
-    if y.shape != node.shape or y.dtype != node.dtype:
-        assert isinstance(node.operation, Call)
-        raise TypeError(
-            f"jit: {node.operation.label} gave shape {y.shape} and dtype {y.dtype} where the trace had {node.shape} "
-            f"and {node.dtype}: its result's shape depends on elements, which a traced function's must not"
-        )
-    if any(np.may_share_memory(y, x) for x in arguments):
-        return y.copy()
-    return y
+    def _settled(self, y: Any, node: Node, *arguments: Any) -> Any:
+        """Give what a called function gave, as the trace knew it: of its shape and dtype, in memory of its own."""
+        y = self.target.settled(y)
+        if y.shape != node.shape or y.dtype != node.dtype:
+            assert isinstance(node.operation, Call)
+            raise TypeError(
+                f"jit: {node.operation.label} gave shape {y.shape} and dtype {y.dtype} where the trace had "
+                f"{node.shape} and {node.dtype}: a traced function must not give shapes that depend on elements"
+            )
+        return y.copy() if any(self.target.shares_memory(y, x) for x in arguments) else y

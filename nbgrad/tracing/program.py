@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ..kernels import devices
 from ..kernels.formula import Expression, ScalarFunction
 
 Shape = tuple[int, ...]
@@ -139,6 +140,10 @@ class Program:
 
     def constant(self, array: Any) -> Node:
         """Add an array from outside, or a number if it is one that stays in the text."""
+        if devices.is_cuda(array):
+            node = self.add(Constant(id(array)), (), array.shape, array.dtype)
+            node.array = array
+            return node
         array = np.asarray(array)
         if array.dtype.kind not in "fiub" or array.dtype.char == "e":
             raise TypeError(f"jit: an array of dtype {array.dtype} takes part in a traced function: convert it first")

@@ -17,7 +17,7 @@ from ..kernels import formula, reductions
 from ..kernels import math as scalar
 from ..kernels.cpu import elementwise as cpu
 from ..kernels.formula import NUMBER, NUMPY_NAMES, TRUTH, Expression, ScalarFunction
-from ..variable import Variable
+from ..variable import Variable, as_array
 from .program import Call, Fold, Map, Node, Program, View
 
 _count = itertools.count()
@@ -257,7 +257,7 @@ class Symbol(np.lib.mixins.NDArrayOperatorsMixin):
         if ufunc in FLOATING_RULES and self.dtype.char in "fd":
             return FLOATING_RULES[ufunc](self)
         if ufunc is np.matmul:
-            arrays = [x if isinstance(x, Symbol) else np.asarray(x) for x in inputs]
+            arrays = [x if isinstance(x, Symbol) else as_array(x) for x in inputs]
             plain = all(x.ndim and compiles(x.dtype) for x in arrays)
             return self._product(*(self._operand(x) for x in inputs)) if plain else None
         function = formula._scalar_functions.get(NUMPY_NAMES.get(ufunc.__name__, ufunc.__name__))
@@ -534,7 +534,7 @@ def _asked(x: Any) -> Any:
     """Give what NumPy's promotion is to know of an operand: a dtype, or the type of a Python number."""
     if isinstance(x, Symbol):
         return x.weak or x.dtype
-    return type(x) if type(x) in (int, float) else np.asarray(x).dtype
+    return type(x) if type(x) in (int, float) else as_array(x).dtype
 
 
 def _holds(dtype: np.dtype[Any], value: int) -> bool:

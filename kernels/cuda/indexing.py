@@ -1,0 +1,153 @@
+"""Gather and scatter of CuPy arrays: rows of a table by whole numbers, each the other's adjoint.
+
+Some threads share a row, neighbouring ones its neighbouring columns; several rows share a block. Scattering first sorts
+the positions, equal ones in their order: the threads of the first of them add up the rows of all, one after the other,
+so that results are the CPU's to the last bit, whatever repeats. A position that repeats very often is slow for it.
+"""
+
+from __future__ import annotations
+
+from functools import cache as once
+from typing import Any
+
+import numpy as np
+
+from . import launch
+
+_MOST = 1 << 20  # blocks of one launch
+
+# `shift`: the power of two of threads that share a row.
+_OPEN = """
+    step = int64(1) << shift
+    thread = int64(cuda.threadIdx.x)
+    rows = int64(cuda.blockDim.x) >> shift
+    i = int64(cuda.blockIdx.x) * rows + (thread >> shift)
+    while i < count:
+"""
+
+_GATHER = f"""
+def kernel(x, index, y, count, width, shift, x_row, x_column, index_step):{_OPEN}
+        begin = index[i * index_step] * x_row
+        j = thread & (step - 1)
+        while j < width:
+            y[i * width + j] = x[begin + j * x_column]
+            j += step
+        i += int64(cuda.gridDim.x) * rows
+"""
+
+# `width` in vectors of 16 bytes
+_GATHER_VECTORS = f"""
+def kernel(x, index, y, count, width, shift, x_row, x_column, index_step):{_OPEN}
+        begin = index[i * index_step] * x_row
+        j = thread & (step - 1)
+        while j < width:
+            store_vector(y, (i * width + j) * {{lanes}}, load_vector(x, begin + j * {{lanes}}))
+            j += step
+        i += int64(cuda.gridDim.x) * rows
+"""
+
+# order: which rows of g belong to the sorted positions
+_SCATTER_ADD = f"""
+def kernel(index, order, g, y, count, width, shift, g_row, g_column, y_row, y_column):{_OPEN}
+        row = index[i]
+        if i == 0 or index[i - 1] != row:
+            end = i + 1
+            while end < count and index[end] == row:
+                end += 1
+            j = thread & (step - 1)
+            while j < width:
+                column = j * g_column
+                total = y[row * y_row + j * y_column]
+                n = i
+                while n + 3 < end:
+                    first = g[order[n] * g_row + column]
+                    second = g[order[n + 1] * g_row + column]
+                    third = g[order[n + 2] * g_row + column]
+                    fourth = g[order[n + 3] * g_row + column]
+                    total = (((total + first) + second) + third) + fourth
+                    n += 4
+                while n < end:
+                    total = total + g[order[n] * g_row + column]
+                    n += 1
+                y[row * y_row + j * y_column] = total
+                j += step
+        i += int64(cuda.gridDim.x) * rows
+"""
+
+
+@once
+def _gather_kernel(number: str, vectors: bool) -> tuple[str, str, tuple[str, ...]]:
+    text = _GATHER_VECTORS.format(lanes=16 // np.dtype(number).itemsize) if vectors else _GATHER
+    name = f"gather_{'vector_' if vectors else ''}{number}"
+    return name, text, (f"{number}*", "int64*", f"{number}*", *["int64"] * 6)
+
+
+@once
+def _scatter_kernel(number: str) -> tuple[str, str, tuple[str, ...]]:
+    pointers = ("int64*", "int64*", f"{number}*", f"{number}*")
+    return f"scatter_add_{number}", _SCATTER_ADD, (*pointers, *["int64"] * 7)
+
+
+def gather(x: Any, index: Any) -> Any:
+    """Give the rows ``x[index]`` of a table; the caller has checked that positions are within it.
+
+    `index` may be a NumPy array. Raises TypeError for elements of no 1, 2, 4 or 8 bytes.
+    """
+    import cupy
+
+    if x.itemsize not in (1, 2, 4, 8):
+        raise TypeError(f"gather: no kernel for dtype {x.dtype}: convert to a real dtype first")
+    index = _positions(index)
+    count, width = index.size, x.shape[1]
+    y = cupy.empty((count, width), x.dtype)
+    if y.size:
+        row, column = (stride // x.itemsize for stride in x.strides)
+        lanes = 16 // x.itemsize
+        # bits are moved, whatever they stand for
+        fits = width % lanes == 0 and column == 1 and row % lanes == 0 and x.data.ptr % 16 == 0
+        if fits:
+            width //= lanes
+        blocks, threads, shift = _threads(count, width)
+        numbers = (count, width, shift, row, column, index.strides[0] // 8)
+        run = launch.kernel(*_gather_kernel(f"uint{8 * x.itemsize}", fits))
+        run(blocks, threads, x.data.ptr, index.data.ptr, y.data.ptr, *numbers)
+    return y
+
+
+def scatter_add(index: Any, g: Any, y: Any) -> Any:
+    """Add rows, ``y[index[i], :] += g[i, :]``, in their order, and give y; repeated positions accumulate.
+
+    `index` may be a NumPy array. Raises TypeError for anything but float32 or float64 in g and y alike.
+    """
+    import cupy
+
+    if g.dtype != y.dtype or y.dtype.char not in "fd":
+        raise TypeError(f"scatter_add: no kernel for {g.dtype} into {y.dtype}: convert both to float32 or float64")
+    if not g.size:
+        return y
+    index = _positions(index)
+    order = cupy.argsort(index)  # equal ones stay in their order
+    index = index[order]
+    count, width = g.shape
+    blocks, threads, shift = _threads(count, width)
+    numbers = [count, width, shift, *(stride // a.itemsize for a in (g, y) for stride in a.strides)]
+    run = launch.kernel(*_scatter_kernel(y.dtype.name))
+    run(blocks, threads, index.data.ptr, order.data.ptr, g.data.ptr, y.data.ptr, *numbers)
+    return y
+
+
+def _positions(index: Any) -> Any:
+    """Bring positions to the GPU as int64."""
+    import cupy
+
+    index = cupy.asarray(index)
+    if index.dtype.kind not in "iu":
+        raise TypeError(f"positions of dtype {index.dtype}: whole numbers pick rows")
+    return index if index.dtype == np.int64 else index.astype(np.int64)
+
+
+def _threads(count: int, width: int) -> tuple[int, int, int]:
+    """Give blocks, threads in each, and the power of two of threads that share a row."""
+    shift = min(max(width - 1, 0).bit_length(), 8)
+    threads = min(launch.THREADS, max(32, 1 << (max(count - 1, 0).bit_length() + shift)))
+    return min(-(-count // (threads >> shift)), _MOST), threads, shift

@@ -1,0 +1,185 @@
+"""Loop nests of formulas and foldings over one space of elements, for every target to write in its own way.
+
+The space is rows of elements: any number of outer dimensions, and an inner one. Values are of three levels: one for
+each element, one for each row, one for the whole nest. An element's value may depend on what a folding over its row
+gave; each such dependence begins another stage, a loop over the row of its own. Rows are cut into blocks, which run
+side by side. What is folded over all rows is kept block by block, and combined by another launch, so that results
+depend on the arrays alone.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from . import formula
+from .formula import Expression, ScalarFunction
+
+#: The levels of a value.
+ELEMENT, ROW, NEST = "element", "row", "nest"
+
+
+@dataclass(frozen=True)
+class Operand:
+    """An array that a nest reads or writes: its dtype, its level, and the step between neighbours of a row."""
+
+    name: str
+    dtype: str
+    level: str
+    #: "0" for one element along the row, "1" for neighbours in memory, "s" for a step given at the call.
+    inner: str = "1"
+
+
+@dataclass(frozen=True)
+class Assign:
+    """``name = expression`` of named values; `number` is the dtype that is computed in, `dtype` that of the result."""
+
+    name: str
+    expression: Expression | None  # None: the first value, converted
+    arguments: tuple[str, ...]
+    casts: tuple[bool, ...]  # which arguments have another dtype than `number`
+    number: str
+    dtype: str
+    level: str
+    stage: int
+
+
+@dataclass(frozen=True)
+class Fold:
+    """``name`` = the values of a row, of a column over all rows, or of everything, combined."""
+
+    name: str
+    argument: str
+    combine: ScalarFunction
+    identity: float
+    wide: str
+    dtype: str
+    #: "row", "column" or "all"
+    over: str
+    #: The level of the argument, and the stage in which it is known.
+    level: str
+    stage: int
+
+
+@dataclass
+class Nest:
+    """A loop nest to be written: what is loaded, computed, folded and stored."""
+
+    outer: int  # dimensions around the row
+    flat: bool  # the rows are pieces of one long row, the last of which may be short
+    loads: list[Operand] = field(default_factory=list)
+    steps: list[Assign | Fold] = field(default_factory=list)
+    stores: list[tuple[Operand, str, int]] = field(default_factory=list)  # the value stored, and its stage
+    #: A row's memory for each block, for what a later stage over the row would compute again; the value's name.
+    kept: list[tuple[Operand, str]] = field(default_factory=list)
+    #: Where the folds over all rows put what each block gave, and the whole if there is one block; the fold's name.
+    partials: list[tuple[Operand, Operand, str]] = field(default_factory=list)
+    #: What a target has written of it.
+    text: str = ""
+
+    @property
+    def operands(self) -> list[Operand]:
+        """All arrays, in the order in which a launch names them."""
+        partials, wholes = [o for o, _, _ in self.partials], [o for _, o, _ in self.partials]
+        kept = [o for o, _ in self.kept]
+        return [*self.loads, *(o for o, _, _ in self.stores), *kept, *partials, *wholes]
+
+    @property
+    def stages(self) -> int:
+        """The number of loops over the row."""
+        return 1 + max([0, *(step.stage for step in self.steps), *(stage for _, _, stage in self.stores)])
+
+    def stage_of(self, name: str) -> int:
+        """Give the stage in which a value is known."""
+        return next(step.stage for step in self.steps if isinstance(step, Assign) and step.name == name)
+
+    def needed(self, wanted: set[str], stage: int) -> tuple[list[Operand], list[str], list[Assign]]:
+        """Find what a stage's loop over the row needs for the values that are wanted of it.
+
+        The operands to load, the names of kept values to read back, and what to compute, in order.
+        """
+        dear = {name: operand for operand, name in self.kept}
+        assigns = {s.name: s for s in self.steps if isinstance(s, Assign) and s.level == ELEMENT}
+        order: list[Assign] = []
+        loads = {f"v_{o.name}": o for o in self.loads if o.level == ELEMENT}
+        used: list[Operand] = []
+        seen: set[str] = set()
+        stack = [(name, False) for name in sorted(wanted, reverse=True)]
+        back: list[str] = []
+        while stack:
+            name, done = stack.pop()
+            if name in dear and assigns[name].stage < stage:
+                if name not in seen:
+                    seen.add(name)
+                    back.append(name)
+            elif name in assigns:
+                if done:
+                    order.append(assigns[name])
+                elif name not in seen:
+                    seen.add(name)
+                    stack.append((name, True))
+                    stack.extend((argument, False) for argument in reversed(assigns[name].arguments))
+            elif name in loads and name not in seen:
+                seen.add(name)
+                used.append(loads[name])
+        return used, back, order
+
+
+def size_names(nest: Nest) -> list[str]:
+    """List what the array of sizes holds, in order."""
+    names = ["blocks", "rows_in_block", "rows", "width"] + (["length"] if nest.flat else [])
+    names += [f"d{axis}" for axis in range(1, nest.outer)]
+    for operand in nest.operands:
+        if operand.level != NEST:
+            names += [f"{operand.name}_step{axis}" for axis in range(nest.outer)]
+        if operand.level == ELEMENT and operand.inner == "s":
+            names.append(f"{operand.name}_inner")
+    return names
+
+
+def keep_what_is_dear(nest: Nest) -> list[str]:
+    """Name the values that are worth keeping: divisions and functions that later stages would compute again."""
+    assigns = {s.name: s for s in nest.steps if isinstance(s, Assign) and s.level == ELEMENT}
+    dear = {name for name, s in assigns.items() if any("_float" in t or "/" in t for t in _text_of(s))}
+    found: list[str] = []
+    for step in nest.steps:
+        if isinstance(step, Fold) and step.level == ELEMENT:
+            wanted, stage = step.argument, step.stage
+            found += _needed(assigns, wanted, stage, dear)
+    for operand, value, stage in nest.stores:
+        if operand.level == ELEMENT:
+            found += _needed(assigns, value, stage, dear)
+    return list(dict.fromkeys(found))
+
+
+def _needed(assigns: dict[str, Assign], name: str, stage: int, dear: set[str]) -> list[str]:
+    """Find the nearest dear values of earlier stages behind a value."""
+    found: list[str] = []
+    seen: set[str] = set()
+    stack = [name]
+    while stack:
+        name = stack.pop()
+        if name not in assigns or name in seen:
+            continue
+        seen.add(name)
+        if name in dear and assigns[name].stage < stage:
+            found.append(name)
+        else:
+            stack.extend(assigns[name].arguments)
+    return found
+
+
+def _text_of(step: Assign) -> list[str]:
+    return assigned(step) if step.expression is not None else []
+
+
+def assigned(step: Assign) -> list[str]:
+    """Write what an assignment computes."""
+    if step.expression is None:
+        converted = f"{step.arguments[0]} != 0" if step.dtype == "bool" else f"{step.dtype}({step.arguments[0]})"
+        return [f"{step.name} = {converted}"]
+    values = [f"{step.number}({a})" if cast else a for a, cast in zip(step.arguments, step.casts, strict=True)]
+    names = dict(enumerate(values))
+    lines, (value,) = formula.source([step.expression], step.number, names, f"{step.name}_t")
+    if "int" in step.dtype:  # Numba computes in 64 bits, and the dtype's results wrap around
+        value = f"{step.dtype}({value})"
+    return [*lines, f"{step.name} = {value}"]

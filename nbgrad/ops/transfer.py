@@ -1,0 +1,83 @@
+"""Moving Variables between the CPU and GPUs; the gradient moves back."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ..function import Operation
+from ..kernels import devices
+from ..variable import Array, Variable
+from .shape import astype
+
+
+class Transfer(Operation):
+    """The same elements in another memory."""
+
+    __slots__ = ("device",)
+
+    def __init__(self, device: str) -> None:
+        self.device = device
+
+    def forward(self, x: Array) -> Array:
+        return devices.moved(x, self.device)
+
+    def vjp(self, gy: Any, y: Any, x: Any) -> Any:
+        return Transfer(devices.name_of(_array(x)))(gy)
+
+
+def _array(x: Any) -> Any:
+    return x.data if isinstance(x, Variable) else x
+
+
+def _moved(x: Any, device: Any) -> Any:
+    number = devices.number_of(device)
+    name = "cpu" if number is None else f"cuda:{number}"
+    return x if devices.name_of(_array(x)) == name else Transfer(name)(x)
+
+
+def cuda(x: Any, device: Any = None) -> Any:
+    """Move to a GPU, the current one unless given; x itself if it is there. The gradient moves back.
+
+    Raises ImportError where nbgrad[cuda13] is not installed, RuntimeError without a GPU or a driver for it.
+    """
+    if device is None and devices.is_cuda(_array(x)):
+        return x
+    return _moved(x, "cuda" if device is None else device)
+
+
+def cpu(x: Any) -> Any:
+    """Move to the memory of the CPU; x itself if it is there. The gradient moves back."""
+    return _moved(x, "cpu")
+
+
+def to(x: Any, *target: Any, device: Any = None, dtype: Any = None) -> Any:
+    """Move to a device, convert to a dtype, or both: ``to("cuda")``, ``to(np.float32)``, ``to("cuda", np.float32)``.
+
+    With a Variable as the target its device and dtype are taken. Raises TypeError for anything else.
+    """
+    for value in target:
+        if isinstance(value, Variable):
+            found = {"device": value.device, "dtype": value.dtype}
+        else:
+            found = {"device" if _names_device(value) else "dtype": value}
+        for name, given in found.items():
+            if (device if name == "device" else dtype) is not None:
+                raise TypeError(f"to: two {name}s: {given!r} comes second")
+            device, dtype = (given, dtype) if name == "device" else (device, given)
+    if device is None and dtype is None:
+        raise TypeError("to: needs a device, a dtype or a Variable like which to become")
+    if dtype is not None:
+        try:
+            dtype = np.dtype(dtype)
+        except TypeError:
+            raise TypeError(f"to: {dtype!r} is no device and no dtype: give 'cpu', 'cuda' or a dtype") from None
+        x = astype(x, dtype)
+    return x if device is None else _moved(x, device)
+
+
+def _names_device(value: Any) -> bool:
+    if isinstance(value, int) and not isinstance(value, bool):
+        return True
+    return str(value).partition(":")[0] in ("cpu", "cuda")

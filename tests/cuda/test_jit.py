@@ -1,0 +1,119 @@
+"""Compiled functions on the device: the same as on the CPU, values and gradients."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import cupy
+import numpy as np
+import pytest
+
+import nbgrad
+from nbgrad.kernels.cuda import launch
+from nbgrad.nn import functional as F
+
+
+class Program(NamedTuple):
+    """A function of arrays, and their shapes."""
+
+    function: Callable[..., Any]
+    shapes: tuple[tuple[int, ...], ...]
+    gradient: bool = True
+
+
+def layer_norm(x):
+    centred = x - x.mean(-1, keepdims=True)
+    return nbgrad.sum((centred / nbgrad.sqrt((centred * centred).mean(-1, keepdims=True) + 1e-5)) ** 3)
+
+
+def network(x, w, b):
+    hidden = nbgrad.relu(x @ w + b)
+    return F.cross_entropy(hidden, np.arange(x.shape[0]) % w.shape[1])
+
+
+#: Every kind of loop: elements, rows, columns, everything; one block and several; views, products and calls between.
+PROGRAMS = {
+    "elements": Program(lambda x: nbgrad.tanh(x) * 2 + x, ((3, 7),), False),
+    "broadcast": Program(lambda x, v: nbgrad.exp(x - v) * v, ((2, 33), (33,)), False),
+    "several results": Program(lambda x: (x * 2, nbgrad.sum(x, -1), nbgrad.amax(x)), ((2, 33),), False),
+    "whole sum": Program(lambda x: nbgrad.sum(nbgrad.tanh(x * 2 + 1) ** 2 * nbgrad.exp(-(x**2))), ((40,),)),
+    "sum of blocks": Program(lambda x: nbgrad.sum(nbgrad.exp(x)), ((1100,),)),
+    "rows": Program(lambda x: nbgrad.sum(nbgrad.logsumexp(x, -1) ** 2), ((2, 33),)),
+    "columns": Program(lambda x: nbgrad.sum(nbgrad.mean(x * x, 0) ** 2), ((70, 3),)),
+    "columns of blocks": Program(lambda x: nbgrad.sum(x * x, 0), ((130, 3),), False),
+    "middle axis": Program(lambda x: nbgrad.sum(nbgrad.softmax(x, 1) ** 2), ((2, 5, 3),)),
+    "layer norm": Program(layer_norm, ((2, 33),)),
+    "network": Program(network, ((4, 5), (5, 3), (3,))),
+    "slices": Program(lambda x: nbgrad.sum(x[::2, 1:] * x[1::2, :-1]), ((4, 5),)),
+    "transposed": Program(lambda x: nbgrad.sum(x.T @ x * 2), ((3, 4),)),
+    "empty": Program(lambda x: nbgrad.sum(nbgrad.exp(x)) + 1, ((0, 3),)),
+    "0-d": Program(lambda x, y: x * y + nbgrad.sin(x), ((), ())),
+}
+
+
+@pytest.fixture(autouse=True)
+def small_blocks(monkeypatch):
+    """Threads that wait for each other are slow where they are stand-ins."""
+    monkeypatch.setattr(launch, "THREADS", 64)
+
+
+def flat(value):
+    return [leaf for item in value for leaf in flat(item)] if isinstance(value, tuple) else [value]
+
+
+#: Programs without barriers run quickly where threads are stand-ins: these are tried in both dtypes.
+QUICK = ("elements", "broadcast", "columns of blocks", "whole sum", "slices", "0-d", "empty")
+
+
+@pytest.mark.parametrize(
+    ("name", "dtype"), [(name, "float32") for name in PROGRAMS] + [(name, "float64") for name in QUICK]
+)
+def test_compiled_functions_agree_with_the_cpu(name, dtype):
+    function, shapes, gradient = PROGRAMS[name]
+    random = np.random.default_rng(3)
+    arrays = [np.asarray(random.normal(size=shape), dtype) for shape in shapes]
+    if gradient:
+        function = nbgrad.value_and_grad(function, argnums=tuple(range(len(shapes))))
+    expected = flat(function(*arrays))
+    compiled = nbgrad.jit(function)
+    tolerance = 3e-5 if dtype == "float32" else 3e-13
+    for _ in range(2):  # traced, and by the quick test
+        got = flat(compiled(*map(cupy.asarray, arrays)))
+        for y, e in zip(got, expected, strict=True):
+            assert isinstance(y, cupy.ndarray)
+            assert (y.dtype, y.shape) == (e.dtype, e.shape)
+            np.testing.assert_allclose(y.get(), e, rtol=tolerance, atol=tolerance)
+    for y, e in zip(flat(compiled(*arrays)), expected, strict=True):  # the same function on the CPU
+        np.testing.assert_allclose(y, e, rtol=tolerance, atol=tolerance)
+
+
+def test_a_compiled_function_in_the_graph():
+    compiled = nbgrad.jit(lambda x, w: nbgrad.tanh(x * w))
+    x = nbgrad.tensor([0.5, -1.0], requires_grad=True, device="cuda")
+    w = nbgrad.tensor([2.0, 3.0], requires_grad=True, device="cuda")
+    compiled(x, w).sum().backward()
+    slope = 1 - np.tanh([1.0, -3.0]) ** 2
+    assert x.grad.device == w.grad.device == "cuda:0"
+    np.testing.assert_allclose(x.grad.cpu().data, slope * [2, 3], rtol=1e-14)
+    np.testing.assert_allclose(w.grad.cpu().data, slope * [0.5, -1], rtol=1e-14)
+
+
+def test_scalars_follow_the_arrays_and_arrays_do_not():
+    compiled = nbgrad.jit(lambda x, factor, array: x * factor + array)
+    x = cupy.asarray(np.ones(3))
+    assert (compiled(x, 2.0, np.array(1.0)).get() == 3).all()
+    assert (compiled(x, np.float64(4), x).get() == 5).all()
+    with pytest.raises(TypeError, match="operands on cuda:0 and cpu"):
+        compiled(x, 2.0, np.ones(3))
+
+
+def test_arrays_from_outside_come_along():
+    outside, there = np.arange(3.0), cupy.asarray(np.full(3, 2.0))
+    compiled = nbgrad.jit(lambda x: x * outside + there)
+    assert (compiled(cupy.asarray(np.ones(3))).get() == [2, 3, 4]).all()
+
+
+def test_looking_inside():
+    compiled = nbgrad.jit(lambda x: nbgrad.sum(x * 2))
+    x = cupy.asarray(np.ones((3, 4)))
+    assert "loop over (3, 4)" in compiled.explain(x)
+    assert "cuda.threadIdx.x" in compiled.source(x)
