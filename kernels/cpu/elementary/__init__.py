@@ -32,6 +32,7 @@ def _constants(dtype: str) -> dict[str, Any]:
     constants: dict[str, Any] = {}
     for family in _FAMILIES:
         constants |= {name: number(values[column]) for name, values in family.CONSTANTS.items()}
+        constants |= getattr(family, "TABLES", {})
     for polynomials in coefficients.ALL:
         # "wide" ones are in float64, for float32 functions that compute in it to the few digits they need
         constants |= polynomials.get("wide", {})

@@ -23,12 +23,28 @@ CONSTANTS: dict[str, tuple[float, float]] = {
     "HALF_PI_1": (float.fromhex("0x1.921fb54442d18p0"), float.fromhex("0x1.921fb4p0")),
     "HALF_PI_2": (float.fromhex("0x1.1a62633145c06p-54"), float.fromhex("0x1.4442d0p-24")),
     "HALF_PI_3": (float.fromhex("0x1.c1cd129024e08p-107"), float.fromhex("0x1.846988p-48")),
+    "MANTISSA_UNIT": (2.0**53, 2.0**24),
+    "FRACTION_UNIT": (2.0**-60, 2.0**-60),
     # rounded, and what rounding took
     "HALF_PI": (math.pi / 2, math.pi / 2),
     "HALF_PI_LOW": (float.fromhex("0x1.1a62633145c07p-54"), float.fromhex("-0x1.777a5cf72cecep-25")),
     "PI": (math.pi, math.pi),
     "PI_LOW": (float.fromhex("0x1.1a62633145c07p-53"), float.fromhex("-0x1.777a5cf72cecep-24")),
 }
+
+
+#: 2/pi in digits of 28 bits, behind two that are zero.
+# fmt: off
+TABLES: dict[str, tuple[int, ...]] = {
+    "TWO_OVER_PI_DIGITS": (
+        0, 0, 0xA2F9836, 0xE4E4415, 0x29FC275, 0x7D1F534, 0xDDC0DB6, 0x295993C, 0x439041F, 0xE5163AB, 0xDEBBC56,
+        0x1B7246E, 0x3A424DD, 0x2E00649, 0x2EEA09D, 0x1921CFE, 0x1DEB1CB, 0x129A73E, 0xE88235F, 0x52EBB44, 0x84E99C7,
+        0x26B45F, 0x7E41399, 0x1D63983, 0x5339F49, 0xC845F8B, 0xBDF9283, 0xB1FF897, 0xFFDE059, 0x80FEF2F, 0x118B5A0,
+        0xA6D1F6D, 0x367ECF2, 0x7CB09B7, 0x4F463F6, 0x69E5FEA, 0x2D7527B, 0xAC7EBE5, 0xF17B3D0, 0x739F78A, 0x5292EA6,
+        0xBFB5FB1, 0x1F8D5D0, 0x8560330, 0x46FC7B6, 0xBABF0CF,
+    ),
+}
+# fmt: on
 
 
 def _turns(x: Any) -> tuple[Any, Any, Any]:
@@ -55,25 +71,17 @@ def _far_turns_float64(x: Any) -> tuple[Any, Any, Any]:
     k's last; the others are the fraction, of which 2**-62 or more is left where x is nearest to a multiple of pi/2,
     and of which what was cut off amounts to less than 2**-138.
     """
-    # 2/pi in digits of 28 bits, behind two that are zero
-    # fmt: off
-    digits = (
-        0, 0, 0xA2F9836, 0xE4E4415, 0x29FC275, 0x7D1F534, 0xDDC0DB6, 0x295993C, 0x439041F, 0xE5163AB, 0xDEBBC56,
-        0x1B7246E, 0x3A424DD, 0x2E00649, 0x2EEA09D, 0x1921CFE, 0x1DEB1CB, 0x129A73E, 0xE88235F, 0x52EBB44, 0x84E99C7,
-        0x26B45F, 0x7E41399, 0x1D63983, 0x5339F49, 0xC845F8B, 0xBDF9283, 0xB1FF897, 0xFFDE059, 0x80FEF2F, 0x118B5A0,
-        0xA6D1F6D, 0x367ECF2, 0x7CB09B7, 0x4F463F6, 0x69E5FEA, 0x2D7527B, 0xAC7EBE5, 0xF17B3D0, 0x739F78A, 0x5292EA6,
-        0xBFB5FB1, 0x1F8D5D0, 0x8560330, 0x46FC7B6, 0xBABF0CF,
-    )
-    # fmt: on
     size = absolute(x)
-    n = int(mantissa(size) * 2.0**53)
+    n = int(mantissa(size) * MANTISSA_UNIT)
     place = int(exponent(size)) + 1  # of the first bit of 2/pi that matters, counted from the first zero
     skipped, shift = place // 28, place % 28
     low, high = n & 0xFFFFFFF, n >> 28
     before = carry = top = 0
     middle = rest = 0.0
     for i in range(6, -1, -1):
-        digit = (digits[skipped + i] << shift | digits[skipped + i + 1] >> (28 - shift)) & 0xFFFFFFF
+        digit = (
+            TWO_OVER_PI_DIGITS[skipped + i] << shift | TWO_OVER_PI_DIGITS[skipped + i + 1] >> (28 - shift)
+        ) & 0xFFFFFFF
         product = low * digit + high * before + carry
         before, carry = digit, product >> 28
         product &= 0xFFFFFFF
@@ -93,6 +101,36 @@ def _far_turns_float64(x: Any) -> tuple[Any, Any, Any]:
     return ROUNDER + sign * k, sign * r + (x - x), -sign * error
 
 
+def _far_turns_float32(x: Any) -> tuple[Any, Any, Any]:
+    """The same with 112 bits of 2/pi, and without any float64, of which many GPUs have little.
+
+    Where x is nearest to a multiple of pi/2, 2**-30 or more is left of the fraction, of which 60 bits are computed.
+    """
+    size = absolute(x)
+    n = int(mantissa(size) * MANTISSA_UNIT)
+    place = int(exponent(size)) + 30
+    skipped, shift = place // 28, place % 28
+    carry = top = 0
+    for i in range(3, -1, -1):
+        following = TWO_OVER_PI_DIGITS[skipped + i + 1] >> (28 - shift)
+        digit = (TWO_OVER_PI_DIGITS[skipped + i] << shift | following) & 0xFFFFFFF
+        product = n * digit + carry
+        carry = product >> 28
+        product &= 0xFFFFFFF
+        if i == 2:
+            top = product >> 22
+        elif i < 2:
+            top |= product << (34 - 28 * i)
+    k = (top + (1 << 59)) >> 60
+    fraction = top - (k << 60)
+    high = number(fraction)
+    low = number(fraction - int(high))
+    r, error = two_product(high * FRACTION_UNIT, HALF_PI)
+    r, error = fast_two_sum(r, error + (high * HALF_PI_LOW + low * HALF_PI) * FRACTION_UNIT)
+    sign = copysign(ONE, x)
+    return ROUNDER + sign * number(k), sign * r + (x - x), -sign * error
+
+
 def _wave(m: Any, r: Any, rest: Any) -> Any:
     """sin(r - rest), cos(r - rest) or their opposites, by m.
 
@@ -106,22 +144,14 @@ def _wave(m: Any, r: Any, rest: Any) -> Any:
     return flip_sign(c if has_bit(m, 0) else s, m, 1)
 
 
-def _sin_far_float64(x: Any) -> Any:
+def _sin_far(x: Any) -> Any:
     m, r, rest = _far_turns(x)
     return _wave(m, r, rest)
 
 
-def _cos_far_float64(x: Any) -> Any:
+def _cos_far(x: Any) -> Any:
     m, r, rest = _far_turns(x)
     return _wave(m + ONE, r, rest)
-
-
-def _sin_far_float32(x: Any) -> Any:
-    return number(_sin_far_float64(x * 1.0))
-
-
-def _cos_far_float32(x: Any) -> Any:
-    return number(_cos_far_float64(x * 1.0))
 
 
 def sin(x: Any) -> Any:
@@ -158,13 +188,9 @@ def _slope(m: Any, r: Any, rest: Any) -> Any:
     return flip_sign((below if odd else above) / (above if odd else below), m, 0)
 
 
-def _tan_far_float64(x: Any) -> Any:
+def _tan_far(x: Any) -> Any:
     m, r, rest = _far_turns(x)
     return _slope(m, r, rest)
-
-
-def _tan_far_float32(x: Any) -> Any:
-    return number(_tan_far_float64(x * 1.0))
 
 
 def tan(x: Any) -> Any:
