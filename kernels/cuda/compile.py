@@ -1,8 +1,4 @@
-"""From source text to a cubin, by numba-cuda; the only module of this target that imports it.
-
-No GPU is needed: what a kernel is compiled for is an argument. numba-cuda's own way to call one function from another
-asks for the present device, so functions that kernels call are `_Inlined`.
-"""
+"""From source text to a cubin, by numba-cuda. No GPU is needed: what a kernel is compiled for is an argument."""
 
 from __future__ import annotations
 
@@ -10,41 +6,13 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-
-if not hasattr(np, "row_stack"):  # numba-cuda 0.30 asks for it, and NumPy 2.5 has it no more
-    np.row_stack = np.vstack  # noqa: NPY201
-
 from numba.cuda import types
 from numba.cuda.compiler import compile_cuda, kernel_fixup
 from numba.cuda.core.compiler_lock import global_compiler_lock
-from numba.cuda.core.targetconfig import ConfigStack
-from numba.cuda.dispatcher import CUDADispatcher
 
 from ..cache import CompiledKernel
-
-#: NVVM may not join multiplications and additions by itself: elementary functions compute the errors of both.
-_OPTIONS = {"opt": 3, "fma": 0}
-
-
-class Inlined(CUDADispatcher):  # type: ignore[misc]
-    """A function for kernels to call, compiled for the compute capability of the kernel that does."""
-
-    def __init__(self, function: Any) -> None:
-        options = {"device": True, "opt": True, "fastmath": False, "debug": False}
-        super().__init__(function, targetoptions=options | {"inline": "never", "forceinline": True})
-
-    def compile_device(self, args: Any, return_type: Any = None) -> Any:
-        """Compile for argument types; numba-cuda calls this when it meets a call."""
-        if args not in self.overloads:
-            capability = ConfigStack.top_or_none().compute_capability
-            with self._compiling_counter:
-                made = compile_cuda(
-                    self.py_func, return_type, args, cc=capability, forceinline=True, nvvm_options=_OPTIONS
-                )
-                self.overloads[args] = made
-                made.target_context.insert_user_function(made.entry_point, made.fndesc, [made.library])
-        return self.overloads[args]
+from .inlining import OPTIONS
+from .support import NAMESPACE
 
 
 def type_of(name: str) -> Any:
@@ -57,9 +25,7 @@ def type_of(name: str) -> Any:
 @global_compiler_lock
 def compile_library(function: Any, signature: Sequence[str], capability: tuple[int, int]) -> Any:
     """Compile a Python function as a kernel; gives numba-cuda's code library, which has LLVM's and NVVM's text."""
-    made = compile_cuda(
-        function, types.void, tuple(map(type_of, signature)), cc=capability, nvvm_options=dict(_OPTIONS)
-    )
+    made = compile_cuda(function, types.void, tuple(map(type_of, signature)), cc=capability, nvvm_options=dict(OPTIONS))
     library = made.library
     library._entry_name = made.fndesc.llvm_func_name
     kernel = library.get_function(library._entry_name)
@@ -73,8 +39,6 @@ def compile_library(function: Any, signature: Sequence[str], capability: tuple[i
 
 def assembly(source: str, signature: Sequence[str], capability: tuple[int, int]) -> str:
     """Compile the function `kernel` of a text to PTX."""
-    from .support import NAMESPACE
-
     namespace = dict(NAMESPACE)
     exec(compile(source, "<nbgrad cuda kernel>", "exec"), namespace)
     library = compile_library(namespace["kernel"], signature, capability)

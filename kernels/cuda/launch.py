@@ -48,7 +48,12 @@ def _stamp() -> tuple[str, ...]:
     """Everything besides source and device that shapes machine code."""
     packages = ("numba-cuda", "numba", "llvmlite", "nvidia-nvvm", "nvidia-nvjitlink")
     here = Path(__file__).parent
-    rooms = [here / "compile.py", here / "support.py", *sorted((here.parent / "cpu" / "elementary").rglob("*.py"))]
+    rooms = [
+        here / "compile.py",
+        here / "inlining.py",
+        here / "support.py",
+        *sorted((here.parent / "cpu" / "elementary").rglob("*.py")),
+    ]
     ours = cache.key_of("cuda", *(path.read_text() for path in rooms))
     return (*(_version(package) for package in packages), ours)
 

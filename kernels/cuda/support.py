@@ -13,7 +13,7 @@ from numba.cuda.extending import intrinsic
 
 from ..cpu import elementary
 from ..cpu.elementary import intrinsics as host
-from .compile import Inlined
+from .inlining import Inlined
 
 
 def _libdevice(name: str, arity: int) -> Any:

@@ -4,17 +4,25 @@ from __future__ import annotations
 
 import itertools
 import math
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from ..kernels import formula
 from ..kernels.nest import ELEMENT, NEST, ROW, Assign, Nest, Operand, keep_what_is_dear, size_names
 from ..kernels.nest import Fold as Folding
-from .grouping import Group
-from .layout import Access, dense
+from .grouping import Group, Grouping
+from .layout import Access, Layout, dense
 from .program import Fold, Literal, Map, Node, is_view, stretched
+from .targets import Target
 
-if TYPE_CHECKING:
-    from .plan import Plan
+
+class Places(Protocol):
+    """The names of values' arrays, in the function that runs a program."""
+
+    def of(self, node: Node) -> str:
+        """Give the name of a value's array."""
+
+    def viewed(self, node: Node) -> str:
+        """Write an expression for a value as an array."""
 
 
 def label_of(node: Node) -> str:
@@ -31,8 +39,8 @@ def label_of(node: Node) -> str:
 class Loop:
     """Writes a group as a `Nest`."""
 
-    def __init__(self, plan: Plan, group: Group) -> None:
-        self.plan, self.group = plan, group
+    def __init__(self, group: Group, grouping: Grouping, layout: Layout, target: Target, places: Places) -> None:
+        self.group, self.grouping, self.layout, self.target, self.places = group, grouping, layout, target, places
         space = group.space
         self.inner = len(space) if group.inner is None else group.inner
         self.operands: list[tuple[str, int]] = []
@@ -43,7 +51,7 @@ class Loop:
         self.steps_of: dict[str, tuple[int, ...]] = {}  # strides over the space, by operand
 
     def build(self) -> tuple[Nest, list[tuple[str, int]]]:
-        group, plan = self.group, self.plan
+        group = self.group
         inside = set(group.nodes)
         external: dict[Node, None] = {}
         for node in group.nodes:
@@ -53,13 +61,13 @@ class Loop:
                     external[x] = None
         reads: list[tuple[Node, Access, tuple[int, ...]]] = []
         for x in external:
-            access = plan.layout.access(x)
+            access = self.layout.access(x)
             if access is None:
                 access = Access(x, 0, dense(x.shape))
             reads.append((x, access, self._spread(x.shape, access.strides)))
         if self.group.inner is not None:
             reads = [self._even(*read) for read in reads]
-        writes = [node for node in group.nodes if node in plan.grouping.stored and node not in group.late]
+        writes = [node for node in group.nodes if node in self.grouping.stored and node not in group.late]
         self._choose_dimensions([strides for _, _, strides in reads])
         nest = Nest(len(self.outer), self.flat)
         loads: dict[Node, Operand] = {}
@@ -67,10 +75,9 @@ class Loop:
             operand = self._operand(f"p{number}", x, strides)
             loads[x] = operand
             nest.loads.append(operand)
-            place = plan.viewed(x) if access.root is x and is_view(x) else plan.place[access.root]
+            place = self.places.viewed(x) if access.root is x and is_view(x) else self.places.of(access.root)
             if x in self.copied:
-                plan.namespace["broadcast_to"] = plan.target.broadcast_to
-                place = f"contiguous(broadcast_to({plan.viewed(x)}, {group.space}))"
+                place = f"contiguous(broadcast_to({self.places.viewed(x)}, {group.space}))"
             self.operands.append((place, access.offset * x.dtype.itemsize))
             self.bytes += x.size * x.dtype.itemsize
         self._formulas(nest, loads)
@@ -79,7 +86,7 @@ class Loop:
             operand = self._operand(f"o{number}", node, self._spread(node.shape, dense(node.shape)))
             operand = Operand(operand.name, operand.dtype, level, operand.inner if level == ELEMENT else "1")
             nest.stores.append((operand, name, stage))
-            self.operands.append((plan.place[node], 0))
+            self.operands.append((self.places.of(node), 0))
             self.bytes += node.size * node.dtype.itemsize
         for number, name in enumerate(keep_what_is_dear(nest)):
             dear = next(s for s in nest.steps if isinstance(s, Assign) and s.name == name)
@@ -137,7 +144,7 @@ class Loop:
             self.outer = [[]]  # pieces of the one row
 
     def _all(self, all_strides: list[tuple[int, ...]]) -> list[tuple[int, ...]]:
-        stored = [n for n in self.group.nodes if n in self.plan.grouping.stored]
+        stored = [n for n in self.group.nodes if n in self.grouping.stored]
         return all_strides + [self._spread(n.shape, dense(n.shape)) for n in stored if n not in self.group.late]
 
     def _operand(self, name: str, node: Node, strides: tuple[int, ...]) -> Operand:
@@ -170,8 +177,8 @@ class Loop:
                 stage = max(stage, when)
             operation = node.operation
             if isinstance(operation, Fold):
-                over = self.plan.grouping.over(group, node)
-                identity, wide = self.plan.target.fold_of(operation.combine, node.dtype.name)
+                over = self.grouping.over(group, node)
+                identity, wide = self.target.fold_of(operation.combine, node.dtype.name)
                 # a value that is the same all along the row is still folded as often as it is repeated
                 level = ELEMENT if node.inputs[0].shape == group.space else ROW
                 fold = Folding(
@@ -187,7 +194,7 @@ class Loop:
                 casts = [
                     kinds.get(i) != formula.TRUTH and x.dtype.name != operation.number for i, x in enumerate(inputs)
                 ]
-            if node.shape == group.space and node.size > 1 and level != ELEMENT and node in self.plan.grouping.stored:
+            if node.shape == group.space and node.size > 1 and level != ELEMENT and node in self.grouping.stored:
                 level = ELEMENT  # the same value all along the row, and all of it is wanted
             nest.steps.append(
                 Assign(
@@ -205,7 +212,7 @@ class Loop:
 
     def sizes(self) -> tuple[list[int], int]:
         """Give the values of `size_names`, and the number of blocks."""
-        nest, space, target = self.nest, self.group.space, self.plan.target
+        nest, space, target = self.nest, self.group.space, self.target
         total = math.prod(space)
         if self.flat:
             length = total

@@ -53,6 +53,7 @@ class Plan:
         self.namespace: dict[str, Any] = {
             "empty": self.target.empty,
             "contiguous": self.target.contiguous_array,
+            "broadcast_to": self.target.broadcast_to,
             "settled": self._settled,
             "is_free": self._is_free,
         }
@@ -193,6 +194,10 @@ class Plan:
         buffers.append(size)
         return len(buffers) - 1
 
+    def of(self, node: Node) -> str:
+        """Give the name of a value's array."""
+        return self.place[node]
+
     def viewed(self, node: Node) -> str:
         """Write an expression for a value as an array."""
         views = []
@@ -278,7 +283,7 @@ class Plan:
 
     def _launch(self, group: Group, scratch: Callable[..., str]) -> list[str]:
         """Make the loop of a group; gives the lines that run it and what comes after it."""
-        builder = Loop(self, group)
+        builder = Loop(group, self.grouping, self.layout, self.target, self)
         nest, operands = builder.build()
         sizes, blocks = builder.sizes()
         names = [name for name, _ in operands]
