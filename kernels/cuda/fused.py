@@ -58,6 +58,7 @@ def loops(
     import cupy
 
     table = cupy.asarray(np.array(sizes, np.int64))
+    cupy.cuda.get_current_stream().synchronize()  # launches may be on other streams
     width = sizes[size_names(nest).index("width")]
     threads = min(launch.THREADS, max(32, 1 << (width - 1).bit_length() if width > 1 else 1))
 

@@ -72,6 +72,7 @@ class _Driver:
         self._configurations: dict[tuple[int, int], Any] = {}
         self._streams: dict[int, Any] = {}
         self._capabilities: dict[int, tuple[int, int]] = {}
+        self._threads = threading.local()
 
     def device(self) -> int:
         """Give the number of CuPy's current device."""
@@ -107,10 +108,15 @@ class _Driver:
         import cupy
         from cuda.core import LaunchConfig, Stream, launch
 
-        configurations, streams = self._configurations, self._streams
-        current = cupy.cuda.get_current_stream
+        configurations, streams, thread = self._configurations, self._streams, self._threads
+        current, runtime = cupy.cuda.get_current_stream, cupy.cuda.runtime
 
         def run(blocks: int, threads: int, *arguments: Any) -> None:
+            try:
+                thread.has_context  # noqa: B018
+            except AttributeError:  # a new thread, which takes memory from CuPy's pool without a word to the driver
+                runtime.setDevice(runtime.getDevice())
+                thread.has_context = True
             configuration = configurations.get((blocks, threads))
             if configuration is None:
                 if len(configurations) > 10_000:

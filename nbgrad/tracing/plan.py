@@ -123,15 +123,18 @@ class Plan:
         self.workspace = names = list(views)
         inputs = ", ".join(f"x{i}" for i in range(len(self.program.inputs)))
         head = [f"def run({inputs}):"]
-        if names:
+        if names and self.target.keeps_workspace:
             head += [
                 "    try:",
                 "        workspace = spare.pop()",
                 "    except IndexError:",
                 "        workspace = make()",
-                f"    {', '.join(names)}, = workspace",
             ]
             lines.append("    spare.append(workspace)")
+        elif names:
+            head.append("    workspace = make()")
+        if names:
+            head.append(f"    {', '.join(names)}, = workspace")
         text = "\n".join([*head, *lines, f"    return ({''.join(f'{result}, ' for result in results)})"]) + "\n"
         self.text, self.workspace_bytes = text, sum(buffers)
 

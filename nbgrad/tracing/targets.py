@@ -21,6 +21,8 @@ class Host:
     """The CPU, on NumPy's arrays."""
 
     device = "cpu"
+    #: Whether memory for values on the way is kept from call to call.
+    keeps_workspace = True
     empty: Callable[..., Any] = staticmethod(np.empty)
     broadcast_to: Callable[..., Any] = staticmethod(np.broadcast_to)
     copy: Callable[..., Any] = staticmethod(np.array)
@@ -76,6 +78,9 @@ class Host:
 class Cuda:
     """A GPU, on CuPy's arrays."""
 
+    #: A call returns before its loops have run, and the next one may be on another stream: memory comes from CuPy's
+    #: pool, which keeps streams apart.
+    keeps_workspace = False
     most_sources = 200
 
     def __init__(self, device: str) -> None:
@@ -95,7 +100,9 @@ class Cuda:
 
     def constant(self, x: Any) -> Any:
         """Give an array from outside as loops read it: on the GPU."""
-        return self.contiguous_array(devices.moved(np.asarray(x) if not devices.is_cuda(x) else x, self.device))
+        there = self.contiguous_array(devices.moved(np.asarray(x) if not devices.is_cuda(x) else x, self.device))
+        self.cupy.cuda.get_current_stream().synchronize()  # calls may be on other streams
+        return there
 
     settled = contiguous_array
 

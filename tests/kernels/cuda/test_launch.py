@@ -1,6 +1,7 @@
 """Loading and launching kernels, with stand-ins for the driver: what goes into the cache, what reaches a launch."""
 
 import sys
+import threading
 from types import ModuleType, SimpleNamespace
 
 import numpy as np
@@ -18,6 +19,7 @@ class Driver:
 
     def __init__(self, monkeypatch):
         self.launched, self.loaded, self.streams, self.configurations, self.compiled = [], [], [], [], []
+        self.contexts = []
         self.device, self.capability, self.stream = 0, "90", 0x5000
         core = ModuleType("cuda.core")
         core.ObjectCode = SimpleNamespace(from_cubin=self.load)
@@ -26,7 +28,7 @@ class Driver:
         core.launch = lambda *arguments: self.launched.append(arguments)
         cupy = ModuleType("cupy")
         cupy.cuda = SimpleNamespace(
-            runtime=SimpleNamespace(getDevice=lambda: self.device),
+            runtime=SimpleNamespace(getDevice=lambda: self.device, setDevice=self.contexts.append),
             Device=lambda number: SimpleNamespace(compute_capability=self.capability),
             get_current_stream=lambda: SimpleNamespace(ptr=self.stream),
         )
@@ -130,3 +132,14 @@ def test_what_the_compiler_says_is_not_swallowed(driver):
     sys.modules["nbgrad.kernels.cuda.compile"].compile_kernel = driver.compile
     launch.kernel("copy", SOURCE, ("float32*", "int64"))(1, 32, 1, 2)
     assert len(driver.launched) == 1
+
+
+def test_every_thread_makes_the_device_its_own_before_it_launches(driver):
+    """The driver wants a context in the calling thread, and what takes memory from CuPy's pool never asked for one."""
+    run = launch.kernel("copy", SOURCE, ("float32*", "int64"))
+    for _ in range(2):
+        thread = threading.Thread(target=lambda: [run(1, 32, 1, 2) for _ in range(3)])
+        thread.start()
+        thread.join()
+    assert driver.contexts == [0, 0]
+    assert len(driver.launched) == 6
