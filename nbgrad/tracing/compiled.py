@@ -364,7 +364,7 @@ _all: weakref.WeakSet[Jitted] = weakref.WeakSet()
 
 def _forget_last_calls() -> None:
     for jitted in list(_all):
-        jitted._quick, jitted._entry = _nothing, None
+        jitted._last, jitted._entry = (_nothing, None), None
 
 
 default_dtype_changed.append(_forget_last_calls)
@@ -381,9 +381,9 @@ class Jitted:
         self.function, self.static, self.donate = function, tuple(static_argnums), tuple(donate_argnums)
         self._traces: dict[Any, _Trace] = {}
         self._method: Jitted | None = None
-        #: For arrays alone: the last call's steps, which give None for other arrays; how results are put together.
-        self._quick: Callable[..., Any] = _nothing
-        self._build: Callable[..., Any] = _nothing
+        #: For arrays alone: the last call's steps, which give None for other arrays; how results are put together, if
+        #: that is left to do.
+        self._last: tuple[Callable[..., Any], Callable[..., Any] | None] = (_nothing, None)
         #: For other arguments that are no nests: what gives their arrays, and the last call's trace.
         self._entry: tuple[Callable[..., Sequence[Array] | None], _Trace] | None = None
         _all.add(self)
@@ -459,9 +459,10 @@ class Jitted:
     def __call__(self, *arguments: Any, **options: Any) -> Any:
         """Run the function; see `jit`."""
         if not options:
-            found = self._quick(*arguments)
+            quick, build = self._last  # read at once: another thread may write
+            found = quick(*arguments)
             if found is not None:
-                return self._build(*found)
+                return found if build is None else build(*found)
         entry = self._entry
         if entry is not None and not options:
             arrays = entry[0](*arguments)
@@ -482,7 +483,9 @@ class Jitted:
         if not self.static and arguments and all(type(x) is np.ndarray or devices.is_cuda(x) for x in arguments):
             quick = trace.quick(arrays)
             if quick is not None:
-                self._quick, self._build = quick, trace.build
+                # a tuple of arrays is what the steps give already
+                plain = trace.result == (tuple, (None,) * len(trace.makers)) and set(trace.makers) == {np.ndarray}
+                self._last = quick, None if plain else trace.build
             return
         entry = trace.entry(arguments, arrays)
         if entry is not None:
