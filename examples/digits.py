@@ -115,7 +115,7 @@ def main() -> None:
         epochs.set_postfix(loss=f"{losses[-1]:.4f}", accuracy=f"{accuracies[-1]:.2%}")
 
     seconds = time.perf_counter() - trained
-    print(f"{len(losses)} steps in {seconds:.1f} s")
+    print(f"{len(losses)} steps in {seconds:.2f} s")
     print(f"test accuracy {accuracies[-1]:.2%} on {len(y_test)} digits that were held out")
     figure, left = plt.subplots(figsize=(7, 4), layout="constrained")
     steps = np.arange(1, len(losses) + 1) * options.epochs / len(losses)

@@ -56,6 +56,7 @@ class Plan:
             "broadcast_to": self.target.broadcast_to,
             "settled": self._settled,
             "is_free": self._is_free,
+            "all_apart": _all_apart,
         }
         self.place: dict[Node, str] = {}
         lines: list[str] = []
@@ -97,7 +98,7 @@ class Plan:
                     given = self._donation(node, step, number)
                     if given is not None:
                         others = "".join(f"{place}, " for place in self._arrays() if place != given)
-                        fresh = f"{given} if is_free({given}, {others}) else {fresh}"
+                        fresh = f"{given} if apart and is_free({given}) or is_free({given}, {others}) else {fresh}"
                     lines.append(f"    {name} = {fresh}")
                     self.namespace[f"dtype_{node.dtype.name}"] = node.dtype
                     continue
@@ -123,6 +124,8 @@ class Plan:
         self.workspace = names = list(views)
         inputs = ", ".join(f"x{i}" for i in range(len(self.program.inputs)))
         head = [f"def run({inputs}):"]
+        if self.taken:
+            head.append(f"    apart = all_apart({', '.join(self._arrays())})")
         if names and self.target.keeps_workspace:
             head += [
                 "    try:",
@@ -359,3 +362,8 @@ class Plan:
                 f"{node.shape} and {node.dtype}: a traced function must not give shapes that depend on elements"
             )
         return y.copy() if any(self.target.shares_memory(y, x) for x in arguments) else y
+
+
+def _all_apart(*arrays: Any) -> bool:
+    """Tell quickly whether arrays are different ones that own their memory, so that no two have any in common."""
+    return len(set(map(id, arrays))) == len(arrays) and all([x.base is None for x in arrays])
