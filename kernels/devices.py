@@ -29,6 +29,13 @@ def is_cuda(value: Any) -> bool:
     return True
 
 
+def on_gpu(arrays: Sequence[Any]) -> bool:
+    """Tell whether a computation on arrays belongs to a GPU: one is there, and none stands in for one being traced."""
+    if not cuda_seen or not any(map(is_cuda, arrays)):
+        return False
+    return not any(hasattr(type(array), "__nbgrad_array__") for array in arrays)
+
+
 def library(array: Any) -> Any:
     """Give the module with the functions for an array: CuPy, or NumPy."""
     return sys.modules["cupy"] if is_cuda(array) else np

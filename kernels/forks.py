@@ -14,9 +14,12 @@ _locks: list[Any] = []
 _taken: list[Any] = []
 
 
-def hold_over_fork(lock: Any) -> None:
-    """Have every fork of this process acquire a lock before, and release it after, in parent and child."""
-    _locks.append(lock)
+def hold_over_fork(lock: Any, outermost: bool = False) -> None:
+    """Have every fork of this process acquire a lock before, and release it after, in parent and child.
+
+    `outermost`: whoever holds it may take the others.
+    """
+    _locks.insert(0 if outermost else len(_locks), lock)
 
 
 def _llvm_lock() -> Any:
@@ -35,8 +38,10 @@ def _before() -> None:
 
 
 def _after() -> None:
-    while _taken:
-        _taken.pop().release()
+    taken = _taken[:]
+    _taken.clear()  # before any is released: another thread may be about to fork
+    for lock in reversed(taken):
+        lock.release()
 
 
 if hasattr(os, "register_at_fork"):

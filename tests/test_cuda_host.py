@@ -16,7 +16,7 @@ HERE = Path(__file__).parent
 
 @pytest.mark.skipif(importlib.util.find_spec("numba_cuda") is None, reason="numba-cuda is not installed")
 def test_the_cuda_target_on_host_memory():
-    environment = {**os.environ, "NBGRAD_TEST_CUDA": "1", "LLVMLITE_ENABLE_IR_LAYER_TYPED_POINTERS": "0"}
+    environment = {**os.environ, "NBGRAD_TEST_CUDA": "host", "LLVMLITE_ENABLE_IR_LAYER_TYPED_POINTERS": "0"}
     for name in [name for name in environment if name.startswith("PYTEST_")]:
         del environment[name]
     command = [sys.executable, "-m", "pytest", str(HERE / "cuda"), "-q", "-n", "2", "-p", "no:cacheprovider"]

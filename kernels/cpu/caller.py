@@ -199,7 +199,7 @@ def fast_call(ufunc: np.ufunc) -> Callable[..., Any]:
 
 
 def _with_output(ufunc: np.ufunc, inputs: int, *arguments: Any) -> Any:
-    if devices.cuda_seen and any(map(devices.is_cuda, arguments)):
+    if devices.on_gpu(arguments):
         devices.check_together(ufunc.__name__, arguments)
         return _cuda_call()(ufunc, arguments[:inputs], *arguments[inputs:])
     if len(arguments) > inputs:

@@ -33,7 +33,7 @@ _ALIGNMENT = 1024
 _OWNED, _OPEN, _NEXT, _FINISHED, _INSIDE = 0, 8, 16, 24, 32
 _LOOP, _ARGS, _DIMS, _STEPS, _DATA, _OPERANDS, _DIMENSIONS, _LENGTH, _PIECE_COUNT, _NUMBER = range(40, 50)
 _HELPERS, _STARTED, _CLOSING = range(56, 59)
-_ACQUIRE, _RELEASE, _GIL_CHECK, _GIL_SAVE, _GIL_RESTORE, _YIELD, _START = range(64, 71)
+_ACQUIRE, _RELEASE, _GIL_SAVE, _GIL_RESTORE, _YIELD, _START, _MY_STATE, _STATE = range(64, 72)
 _WORKERS = 72  # and for each worker a line: whether it sleeps, and its lock
 
 _TAKE = f"""
@@ -111,9 +111,11 @@ def loop(args, dims, steps, data):
     for i in range(launch[3], launch[4]):
         if steps[i] == 0:  # ufunc.reduce: pieces would meet in the output
             helpers = 0
-    held = invoke_1(pool[{_GIL_CHECK}], (0,)) & 0xFFFFFFFF
+    # PyGILState_Check would do, had it not to say yes to everything once there was a subinterpreter
+    mine = invoke_1(pool[{_MY_STATE}], (0,))
+    held = mine != 0 and mine == invoke_1(pool[{_STATE}], (0,))
     state = 0
-    if held != 0:
+    if held:
         state = invoke_1(pool[{_GIL_SAVE}], (0,))
     if helpers > 0 and atomic_replace(pool, {_OWNED}, 0, 1):
         length = max(1, count // ({_PIECES} * (helpers + 1)))
@@ -139,11 +141,14 @@ def loop(args, dims, steps, data):
             pause()
         atomic_set(pool, {_OPEN}, 0)
         while atomic_get(pool, {_INSIDE}) != 0:
+            turns += 1
+            if turns % 64 == 0 and pool[{_YIELD}] != 0:
+                invoke_1(pool[{_YIELD}], (0,))
             pause()
         atomic_set(pool, {_OWNED}, 0)
     else:
         invoke_4(launch[2], (address(args), address(dims), address(steps), address(record)))
-    if held != 0:
+    if held:
         invoke_1(pool[{_GIL_RESTORE}], (state,))
 """
 
@@ -169,7 +174,7 @@ def start(helpers: int, entry: int) -> None:
     """Have so many workers take part in jobs, as far as threads are to be had; a child calls `entry` to start anew."""
     with _changing:
         _words[_START] = entry
-        if not _words[_GIL_CHECK]:
+        if not _words[_STATE]:
             _find_functions()
         helpers = min(helpers, MOST_WORKERS)
         while len(_threads) < helpers and not _words[_CLOSING]:
@@ -191,7 +196,8 @@ def _find_functions() -> None:
         (_RELEASE, python.PyThread_release_lock),
         (_GIL_SAVE, python.PyEval_SaveThread),
         (_GIL_RESTORE, python.PyEval_RestoreThread),
-        (_GIL_CHECK, python.PyGILState_Check),
+        (_MY_STATE, python.PyGILState_GetThisThreadState),
+        (_STATE, getattr(python, "PyThreadState_GetUnchecked", None) or python._PyThreadState_UncheckedGet),
     ):
         _words[place] = ctypes.cast(function, ctypes.c_void_p).value or 0
     if os.name == "posix":
@@ -214,14 +220,13 @@ def _worker(number: int) -> threading.Thread:
 def _close() -> None:
     """Let all workers end: machine code is taken out of memory when the interpreter ends."""
     release = ctypes.PYFUNCTYPE(None, ctypes.c_void_p)(("PyThread_release_lock", ctypes.pythonapi))
-    with _changing:
-        _words[_HELPERS], _words[_CLOSING] = 0, 1
-        for number, thread in enumerate(_threads):
-            mine = _WORKERS + 8 * number
-            if _words[mine]:
-                _words[mine] = 0
-                release(int(_words[mine + 1]))
-            thread.join(1)
+    _words[_HELPERS], _words[_CLOSING] = 0, 1
+    for number, thread in enumerate(list(_threads)):
+        mine = _WORKERS + 8 * number
+        if _words[mine]:
+            _words[mine] = 0
+            release(int(_words[mine + 1]))
+        thread.join(1)
 
 
 def _forget() -> None:

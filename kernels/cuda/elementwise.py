@@ -228,7 +228,7 @@ def _by_value(dtype: np.dtype[Any]) -> Callable[[Any], Any]:
         return lambda x: np.uint8(bool(x))
     if dtype == np.int64:
         return lambda x: int(np.int64(x))
-    return dtype.type
+    return np.dtype(dtype.name).type  # of two whole numbers of 64 bits, the one that is passed on by its width
 
 
 def _order(arrays: Sequence[Any], shape: tuple[int, ...]) -> list[int]:

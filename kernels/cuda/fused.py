@@ -19,9 +19,9 @@ from ..reductions import IDENTITIES
 from . import launch
 from .folding import Folding, joined_in_block
 
-#: Elements of one long row that a block takes, and the rows of a column's block.
+#: Elements of one long row that a block takes, and the least rows of a column's block.
 _PIECE = 1024
-_ROWS = 64
+_ROWS = 8
 #: The most blocks, where each has a partial result, or memory of its own.
 _MOST = 1024
 
@@ -46,6 +46,11 @@ def blocks(nest: Nest, rows: int, elements: int) -> int:
     return max(1, min(most, _MOST if bounded else 2**31 - 1))
 
 
+def _tiled(nest: Nest) -> bool:
+    """Tell whether blocks can divide a row among them: nothing is folded over it."""
+    return not nest.flat and not any(isinstance(step, Fold) and step.over != "column" for step in nest.steps)
+
+
 def signature(nest: Nest) -> tuple[str, ...]:
     """Give the parameters of a nest's kernels: the sizes, and the operands."""
     return ("int64*", *(f"{operand.dtype}*" for operand in nest.operands))
@@ -68,7 +73,8 @@ def loops(
 
         return call
 
-    made = [loop(launch.kernel(f"fused_{label}", source(nest), signature(nest)), blocks, threads)]
+    tiles = -(-width // threads) if _tiled(nest) else 1
+    made = [loop(launch.kernel(f"fused_{label}", source(nest), signature(nest)), blocks * max(tiles, 1), threads)]
     if nest.partials and blocks > 1:
         kernel = launch.kernel(f"joined_{label}", joining_source(nest), signature(nest))
         columns = any(isinstance(step, Fold) and step.over == "column" for step in nest.steps)
@@ -95,7 +101,7 @@ def _begin(nest: Nest) -> _Writer:
     writer.depth = 1
     put("thread = int64(cuda.threadIdx.x)", "threads = int64(cuda.blockDim.x)", "block = int64(cuda.blockIdx.x)")
     put(*(f"{name} = sizes[{position}]" for position, name in enumerate(size_names(nest))))
-    wides = {step.wide for step in nest.steps if isinstance(step, Fold) and _joins(step)}
+    wides = {_folding(step).wide for step in nest.steps if isinstance(step, Fold) and _joins(step)}
     for wide in sorted(wides):
         put(*(f"shared{c}_{wide} = cuda.shared.array(32, {wide})" for c in range(2 if wide.startswith("float") else 1)))
     return writer
@@ -128,6 +134,10 @@ def source(nest: Nest) -> str:
             put("if block == 0 and thread == 0:", f"    {operand.name}[0] = {operand.dtype}({value})")
     if not folds and all(operand.level == NEST for operand in nest.operands):
         return "\n".join(writer.lines) + "\n"
+    put("first, last = thread, width")
+    if _tiled(nest):  # neighbouring blocks take the same rows, and one column a thread
+        put("tiles = (width + threads - 1) // threads", "if tiles > 1:", "    first += block % tiles * threads")
+        put("    last = min(first + 1, width)", "    block = block // tiles")
     put("begin = block * rows_in_block", "end = min(begin + rows_in_block, rows)")
     for fold in folds:
         if fold.over == "all":
@@ -135,7 +145,7 @@ def source(nest: Nest) -> str:
         elif fold.over == "column":
             q = partials[fold.name]
             identity = f"{q.dtype}({_folding(fold).identity()})"
-            put("j = thread", "while j < width:", f"    {q.name}[block * width + j] = {identity}", "    j += threads")
+            put("j = first", "while j < last:", f"    {q.name}[block * width + j] = {identity}", "    j += threads")
     for operand, _ in nest.kept:
         put(f"{operand.name}_row = block * width")
     put("row = begin", "while row < end:")
@@ -151,7 +161,7 @@ def source(nest: Nest) -> str:
             put(f"        {wholes[fold.name].name}[0] = {wholes[fold.name].dtype}({fold.name})")
         elif fold.over == "column":
             q, r = partials[fold.name], wholes[fold.name]
-            put("if blocks == 1:", "    j = thread", "    while j < width:")
+            put("if blocks == 1:", "    j = first", "    while j < last:")
             put(f"        {r.name}[j] = {r.dtype}({q.name}[j])", "        j += threads")
     return "\n".join(writer.lines) + "\n"
 
@@ -170,7 +180,7 @@ def _rows(writer: _Writer, nest: Nest, partials: dict[str, Operand]) -> None:
         if operand.level != NEST and operand not in partials.values() and operand not in kept:
             terms = " + ".join(f"i{axis} * {operand.name}_step{axis}" for axis in range(nest.outer)) or "int64(0)"
             put(f"{operand.name}_row = {terms}")
-    put("n = min(width, length - row * width)" if nest.flat else "n = width")
+    put("n = min(width, length - row * width)" if nest.flat else "n = last")
     for operand in nest.loads:
         if operand.level == ROW:
             put(f"v_{operand.name} = {_loaded(operand, f'{operand.name}_row')}")
@@ -204,7 +214,7 @@ def _stage(writer: _Writer, nest: Nest, stage: int, partials: dict[str, Operand]
     for fold in folds:
         if fold.over == "row":
             put(*_folding(fold).begin())
-    put("j = thread", "while j < n:")
+    put("j = first", "while j < n:")
     writer.depth += 1
     put(*(f"v_{o.name} = {_loaded(o, _place(o))}" for o in used if o.inner != "0"))
     for name in back:

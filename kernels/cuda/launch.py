@@ -1,4 +1,4 @@
-"""Launching kernels on CuPy's current stream: found in the cache or compiled, loaded once, 2 us a launch.
+"""Launching kernels on CuPy's current stream: found in the cache or compiled, and loaded once.
 
 `backend` is the seam: tests put a runner of the kernels' text on the CPU in its place.
 """

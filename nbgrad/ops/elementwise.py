@@ -126,7 +126,7 @@ def pow(x: Any, y: Any) -> Any:
             result = np.power(*(array if devices.is_cuda(array) else array.item() for array in arrays))
         else:
             result = np.power(*(v.data if isinstance(v, Variable) else v for v in (x, y)))
-        return Variable(np.asarray(result)) if isinstance(x, Variable) or isinstance(y, Variable) else result
+        return Variable(as_array(result)) if isinstance(x, Variable) or isinstance(y, Variable) else result
     return _pow(x, y)
 
 
@@ -170,7 +170,7 @@ def where(condition: Any, x: Any = None, y: Any = None) -> Any:
         condition = as_array(condition)
         if not any(isinstance(v, Variable) and v.requires_grad for v in (x, y)):
             arrays = [v.data if isinstance(v, Variable) else v for v in (x, y)]
-            if devices.cuda_seen and any(map(devices.is_cuda, (condition, *arrays))):
+            if devices.on_gpu((condition, *arrays)):
                 devices.check_together("where", (condition, *arrays))
             result = OPERATIONS["where"].call(condition, *arrays)
             return Variable(result, requires_grad=False) if any(isinstance(v, Variable) for v in (x, y)) else result

@@ -26,7 +26,7 @@ class Cat(Operation):
         self.axis = axis
 
     def forward(self, *xs: Array) -> Array:
-        if devices.cuda_seen and any(map(devices.is_cuda, xs)):
+        if devices.on_gpu(xs):
             devices.check_together("cat", xs)
             return devices.library(xs[0]).concatenate(xs, self.axis)
         return np.concatenate(xs, self.axis)

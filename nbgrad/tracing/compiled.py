@@ -254,21 +254,24 @@ def _leaf(symbol: Any, requires_grad: bool = True) -> Variable:
     return x
 
 
+#: Held while a way back is traced and compiled.
+_backs = threading.RLock()
+hold_over_fork(_backs, outermost=True)
+
+
 class _Replayable:
     """A traced computation whose way back can be had as one, too: both come from one run of the function."""
 
     def __init__(self, program: Program, inputs: list[Any], results: list[Any], plan: Plan) -> None:
         self.program, self.inputs, self.results, self.plan = program, inputs, results, plan
         self._back: _Replayable | None = None
-        self._lock = threading.RLock()
-        hold_over_fork(self._lock)
         #: Which inputs have gradients, and which results give some.
         self.wanted = [isinstance(x, Variable) and x._generation >= 0 for x in inputs]
         self.giving = [isinstance(y, Variable) and y._generation >= 0 for y in results]
 
     def back(self) -> _Replayable:
         """Give the computation of the wanted inputs' cotangents, from all inputs and the giving results' cotangents."""
-        with self._lock:
+        with _backs:
             if self._back is None:
                 ys = [y for y, gives in zip(self.results, self.giving, strict=True) if gives]
                 xs = [x for x, wants in zip(self.inputs, self.wanted, strict=True) if wants]
@@ -440,7 +443,7 @@ class Jitted:
                 continue
             if data.dtype.kind not in "fiub" or data.dtype.char == "e":
                 raise TypeError(f"jit: an argument of {self.name} has dtype {data.dtype}: convert it first")
-            kinds.append((kind, data.shape, data.dtype))
+            kinds.append((kind, data.shape, data.dtype.newbyteorder("=")))  # which loops get it in
             arrays.append(data)
             given.append(leaf)
         device = "cpu"

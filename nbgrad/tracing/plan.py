@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -126,18 +127,16 @@ class Plan:
         head = [f"def run({inputs}):"]
         if self.taken:
             head.append(f"    apart = all_apart({', '.join(self._arrays())})")
-        if names and self.target.keeps_workspace:
+        if names:
             head += [
+                "    spare = kept[key()]",
                 "    try:",
                 "        workspace = spare.pop()",
                 "    except IndexError:",
                 "        workspace = make()",
+                f"    {', '.join(names)}, = workspace",
             ]
             lines.append("    spare.append(workspace)")
-        elif names:
-            head.append("    workspace = make()")
-        if names:
-            head.append(f"    {', '.join(names)}, = workspace")
         text = "\n".join([*head, *lines, f"    return ({''.join(f'{result}, ' for result in results)})"]) + "\n"
         self.text, self.workspace_bytes = text, sum(buffers)
 
@@ -148,7 +147,7 @@ class Plan:
                 for index, shape, dtype in views.values()
             ]
 
-        self.namespace |= {"spare": [], "make": make}
+        self.namespace |= {"kept": defaultdict(list), "key": self.target.spare, "make": make}
         exec(compile(text, "<nbgrad jit>", "exec"), self.namespace)
         run: Callable[..., Any] = self.namespace["run"]
         return run
@@ -266,6 +265,10 @@ class Plan:
                 lines.append("     " + ", ".join(f"{n} x {name}" if n > 1 else name for name, n in counts.items()))
         return "\n".join(lines)
 
+    def _clock(self) -> float:
+        self.target.wait()
+        return time.perf_counter()
+
     def _times(self, arrays: Sequence[Any], rounds: int) -> list[float]:
         """Run the steps with a clock around each."""
         best = [math.inf] * len(self.explained)
@@ -278,7 +281,7 @@ class Plan:
                 number += 1
             else:
                 lines.append(line)
-        namespace = {**self.namespace, "clock": time.perf_counter, "times": [0.0] * len(best)}
+        namespace = {**self.namespace, "clock": self._clock, "times": [0.0] * len(best)}
         exec(compile("\n".join(lines), "<nbgrad jit, timed>", "exec"), namespace)
         for _ in range(rounds):
             namespace["run"](*arrays)

@@ -134,7 +134,9 @@ class Program:
         """Give the value of a node that is a number and will stay the same, None for any other."""
         if isinstance(node.operation, Literal):
             return literal_value(node)
-        if isinstance(node.operation, Constant) and not node.shape and not node.array.flags.writeable:
+        if not isinstance(node.operation, Constant) or node.shape or devices.is_cuda(node.array):
+            return None
+        if not node.array.flags.writeable:
             return node.array[()]
         return None
 

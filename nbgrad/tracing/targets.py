@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Sequence
 from functools import cache as once
 from typing import Any
@@ -9,20 +10,23 @@ from typing import Any
 import numpy as np
 
 from ..kernels import codegen, devices
-from ..kernels.cpu import fused, threads
+from ..kernels.cpu import fused
 from ..kernels.cpu.launch import Launch, launcher, signature
+from ..kernels.cpu.threads import SHARE_ABOVE
 from ..kernels.nest import Nest
 
 #: A loop as a function of its operands' arrays, and what `replayer` needs to know of it, if it can replay it.
 Loops = list[tuple[Callable[..., None], Launch | None]]
 
 
+#: The number that CUDA has for "the default stream of this thread".
+_STREAM_OF_THREAD = 2
+
+
 class Host:
     """The CPU, on NumPy's arrays."""
 
     device = "cpu"
-    #: Whether memory for values on the way is kept from call to call.
-    keeps_workspace = True
     empty: Callable[..., Any] = staticmethod(np.empty)
     broadcast_to: Callable[..., Any] = staticmethod(np.broadcast_to)
     copy: Callable[..., Any] = staticmethod(np.array)
@@ -38,7 +42,15 @@ class Host:
         return np.ascontiguousarray(x)
 
     def constant(self, x: Any) -> Any:
-        """Give an array from outside as loops read it."""
+        """Give an array from outside as loops read it.
+
+        Raises TypeError for one on a GPU.
+        """
+        if devices.is_cuda(x):
+            raise TypeError(
+                f"jit: an array from outside is on {devices.name_of(x)} and the arguments are on the CPU: move one to "
+                "the other, with x.cpu() or x.cuda()"
+            )
         return x if x.flags.c_contiguous else np.ascontiguousarray(x)
 
     def settled(self, y: Any) -> Any:
@@ -48,6 +60,13 @@ class Host:
     def fits(self, arrays: Sequence[Any]) -> Callable[..., bool] | None:
         """Give the quick test whether arrays are like these, None if they cannot be looked at quickly."""
         return signature(arrays)
+
+    def wait(self) -> None:
+        """Wait until all loops have run: they have."""
+
+    def spare(self) -> Any:
+        """Tell what the memory of calls that are over is kept by."""
+        return None
 
     def shares_memory(self, x: Any, y: Any) -> bool:
         """Tell whether two arrays may have memory in common."""
@@ -62,7 +81,7 @@ class Host:
     ) -> Loops:
         """Compile a nest; gives the launches it takes, in order."""
         address = codegen.address(f"fused_{label}", self.source(nest))
-        shared = blocks > 1 and elements * fused.cost(self.source(nest)) > threads.SHARE_ABOVE
+        shared = blocks > 1 and elements * fused.cost(self.source(nest)) > SHARE_ABOVE
         launches = [Launch(address, sizes, blocks, offsets, shared)]
         if nest.partials and blocks > 1:
             launches.append(Launch(address, sizes, 0, offsets, False))
@@ -78,9 +97,6 @@ class Host:
 class Cuda:
     """A GPU, on CuPy's arrays."""
 
-    #: A call returns before its loops have run, and the next one may be on another stream: memory comes from CuPy's
-    #: pool, which keeps streams apart.
-    keeps_workspace = False
     most_sources = 200
 
     def __init__(self, device: str) -> None:
@@ -101,7 +117,7 @@ class Cuda:
     def constant(self, x: Any) -> Any:
         """Give an array from outside as loops read it: on the GPU."""
         there = self.contiguous_array(devices.moved(np.asarray(x) if not devices.is_cuda(x) else x, self.device))
-        self.cupy.cuda.get_current_stream().synchronize()  # calls may be on other streams
+        self.wait()  # calls may be on other streams
         return there
 
     settled = contiguous_array
@@ -119,6 +135,15 @@ class Cuda:
             return True
 
         return fits
+
+    def wait(self) -> None:
+        """Wait until all loops have run."""
+        self.cupy.cuda.get_current_stream().synchronize()
+
+    def spare(self) -> Any:
+        """Tell what the memory of calls that are over is kept by: their stream, on which the next one comes later."""
+        stream = self.cupy.cuda.get_current_stream().ptr
+        return (stream, threading.get_ident()) if stream == _STREAM_OF_THREAD else stream
 
     def shares_memory(self, x: Any, y: Any) -> bool:
         """Tell whether two arrays may have memory in common."""

@@ -1,4 +1,4 @@
-"""The tests of the CUDA target: on a GPU where there is one, else on host memory.
+"""The tests of the CUDA target: on a GPU with NBGRAD_TEST_CUDA=1, on host memory with NBGRAD_TEST_CUDA=host.
 
 They are collected only where NBGRAD_TEST_CUDA is set, since the stand-ins take the place of CuPy and of the GPU for
 the whole process; tests/test_cuda_host.py runs them in one of its own.
@@ -25,7 +25,9 @@ def has_gpu() -> bool:
 
 if os.environ.get("NBGRAD_TEST_CUDA"):
     sys.path.insert(0, str(Path(__file__).parent))
-    REAL = os.environ["NBGRAD_TEST_CUDA"] != "host" and has_gpu()
+    REAL = os.environ["NBGRAD_TEST_CUDA"] != "host"
+    if REAL and not has_gpu():
+        raise RuntimeError("there is no GPU to test on; NBGRAD_TEST_CUDA=host tests on host memory")
     if not REAL:
         for name in [name for name in sys.modules if name.split(".")[0] == "cupy"]:
             del sys.modules[name]

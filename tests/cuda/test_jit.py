@@ -112,6 +112,35 @@ def test_arrays_from_outside_come_along():
     assert (compiled(cupy.asarray(np.ones(3))).get() == [2, 3, 4]).all()
 
 
+def test_variables_and_numbers_from_outside_come_along():
+    w = nbgrad.tensor([1.0, 2.0, 3.0], device="cuda")
+    one = nbgrad.tensor(2.0, device="cuda")
+    x = cupy.asarray(np.ones(3))
+    for function in (lambda x: x * w, lambda x: w * x, lambda x: nbgrad.where(x > 0, w, x), lambda x: w * x * one / 2):
+        result = nbgrad.jit(function)(x)
+        assert ((result.data if isinstance(result, nbgrad.Variable) else result).get() == [1, 2, 3]).all()
+    with pytest.raises(TypeError, match="an array from outside is on cuda:0 and the arguments are on the CPU"):
+        nbgrad.jit(lambda x: x * w)(np.ones(3))
+
+
+@pytest.mark.parametrize("dtype", ["bool", "int8", "uint16", "uint32", "int64"])
+def test_the_largest_of_whole_numbers(dtype):
+    array = (np.arange(66).reshape(2, 33) * 7 % 5).astype(dtype)
+    compiled = nbgrad.jit(lambda x: (nbgrad.amax(x, -1), nbgrad.amin(x)))
+    rows, whole = compiled(cupy.asarray(array))
+    assert (rows.get() == array.max(-1)).all()
+    assert whole.get() == array.min()
+    assert rows.dtype == whole.dtype == dtype
+
+
+def test_wide_rows_are_divided_among_blocks():
+    array = np.random.default_rng(0).normal(size=(20, 150))
+    compiled = nbgrad.jit(lambda x, v: (nbgrad.sum(x * v, 0), x + v))
+    columns, whole = compiled(cupy.asarray(array), cupy.asarray(array[0]))
+    np.testing.assert_allclose(columns.get(), (array * array[0]).sum(0), rtol=1e-12, atol=1e-14)
+    assert (whole.get() == array + array[0]).all()
+
+
 def test_looking_inside():
     compiled = nbgrad.jit(lambda x: nbgrad.sum(x * 2))
     x = cupy.asarray(np.ones((3, 4)))

@@ -1,5 +1,8 @@
 """The compiled function: signatures, structures, refusals, threads, and looking inside."""
 
+import os
+import subprocess
+import sys
 import threading
 from collections import namedtuple
 
@@ -684,3 +687,35 @@ def test_a_donated_array_that_is_another_argument_too_stays_as_it_is():
         assert (first == [1, 2, 3, 4]).all()
         assert (second == [9, 8, 7, 6]).all()
         a = np.arange(4.0)
+
+
+def test_arrays_in_the_other_byte_order_at_every_call():
+    compiled = nbgrad.jit(lambda x: x * 2.0 + 1.0)
+    x = np.arange(4.0).astype(np.dtype(float).newbyteorder())
+    for argument in (x, x, np.arange(4.0), x):
+        assert (compiled(argument) == [1, 3, 5, 7]).all()
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_forks_while_another_thread_compiles_a_way_back():
+    program = """
+import os, threading, warnings
+import numpy as np, nbgrad
+warnings.simplefilter("ignore")
+stop = threading.Event()
+def work():
+    for n in range(12):
+        x = nbgrad.tensor(np.ones(3), requires_grad=True)
+        nbgrad.jit(lambda x: (x * (n + 0.25)).sum())(x).backward()
+    stop.set()
+thread = threading.Thread(target=work)
+thread.start()
+while not stop.is_set():
+    child = os.fork()
+    if not child:
+        os._exit(0)
+    os.waitpid(child, 0)
+thread.join()
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr

@@ -212,6 +212,23 @@ def test_other_threads_run_while_a_loop_is_shared():
     assert ticks[0] > before + 5
 
 
+def test_loops_are_shared_after_there_was_a_subinterpreter():
+    """PyGILState_Check then says of every thread that it holds the GIL."""
+    program = f"""
+import numpy as np
+import nbgrad
+interpreters = __import__("_interpreters" if __import__("sys").version_info >= (3, 13) else "_xxsubinterpreters")
+x = np.linspace(0, 1, {LARGE})
+first = nbgrad.exp(x)
+interpreters.destroy(interpreters.create())
+assert (nbgrad.exp(x) == first).all()
+jitted = nbgrad.jit(lambda x: nbgrad.exp(x))
+assert (jitted(x) == first).all() and (jitted(x) == first).all()
+"""
+    done = in_new_process(program)
+    assert done.returncode == 0, done.stderr
+
+
 # ---- how loops are cut ----------------------------------------------------------------------------------------------
 
 
