@@ -135,7 +135,8 @@ def is_writeable(array: Any) -> bool:
 
 
 @once
-def _several() -> bool:
+def several() -> bool:
+    """Tell whether there is more than one GPU."""
     return int(sys.modules["cupy"].cuda.runtime.getDeviceCount()) > 1
 
 
@@ -147,7 +148,7 @@ def check_together(what: str, arrays: Sequence[Any]) -> None:
     for array in arrays:
         if isinstance(array, np.ndarray) and array.ndim:
             raise mixed(what, arrays)
-    if _several():
+    if several():
         here = sys.modules["cupy"].cuda.runtime.getDevice()
         for array in arrays:
             if is_cuda(array) and array.device.id != here:

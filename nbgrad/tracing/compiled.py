@@ -337,7 +337,10 @@ def _together(name: str, arrays: list[Any]) -> tuple[list[Any], str]:
     for x, here in zip(arrays, found, strict=True):
         if here != device and (x.ndim or here != "cpu"):
             raise devices.mixed(f"jit: {name}", arrays)
-    return [devices.moved(x, device) for x in arrays], device
+    arrays = [devices.moved(x, device) for x in arrays]
+    if device != "cpu":
+        devices.check_together(f"jit: {name}", arrays)
+    return arrays, device
 
 
 def _refuse_foreign_leaves(inputs: Sequence[Any], results: Sequence[Any]) -> None:

@@ -125,9 +125,12 @@ class Cuda:
     def fits(self, arrays: Sequence[Any]) -> Callable[..., bool] | None:
         """Give the test whether arrays are like these."""
         kind, expected = type(arrays[0]) if arrays else None, [(x.shape, x.dtype) for x in arrays]
+        current, here = self.cupy.cuda.runtime.getDevice, devices.number_of(self.device)
 
         def fits(*others: Any) -> bool:
-            if len(others) != len(expected):
+            if len(others) != len(expected) or current() != here:
+                return False
+            if devices.several() and any(x.device.id != here for x in others if type(x) is kind):
                 return False
             for x, (shape, dtype) in zip(others, expected, strict=True):
                 if type(x) is not kind or x.shape != shape or x.dtype != dtype or not x.flags.c_contiguous:

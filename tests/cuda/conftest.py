@@ -52,12 +52,12 @@ def driver(monkeypatch):
 
     saved = dict(vars(stand_in.state))
     devices._check_driver.cache_clear()
-    devices._several.cache_clear()
+    devices.several.cache_clear()
     yield stand_in.state
     used = stand_in.state.used
     vars(stand_in.state).update(saved, used=used)
     devices._check_driver.cache_clear()
-    devices._several.cache_clear()
+    devices.several.cache_clear()
 
 
 def pytest_runtest_setup(item):

@@ -146,3 +146,16 @@ def test_looking_inside():
     x = cupy.asarray(np.ones((3, 4)))
     assert "loop over (3, 4)" in compiled.explain(x)
     assert "cuda.threadIdx.x" in compiled.source(x)
+
+
+def test_arrays_of_another_device_are_refused(driver):
+    driver.count = 2
+    compiled = nbgrad.jit(lambda x: x * 3)
+    here = cupy.asarray(np.ones(3))
+    for _ in range(3):
+        assert (compiled(here).get() == 3).all()
+    there = nbgrad.ones(3, device="cuda:1").data
+    with pytest.raises(TypeError, match="operands on cuda:1 where cuda:0 computes"):
+        compiled(there)
+    with nbgrad.cuda.device(1), pytest.raises(TypeError, match="operands on cuda:0 where cuda:1 computes"):
+        compiled(here)
