@@ -62,7 +62,7 @@ class Torch:
         return lambda *xs: self.settled(function(*self.together(xs)))
 
     def array(self, values, like):
-        return self.torch.tensor(np.ascontiguousarray(values)).to(like.dtype)
+        return self.torch.tensor(np.array(values)).to(like.dtype)
 
     def astype(self, x, dtype):
         return self.settled(x.to(getattr(self.torch, dtype)))
