@@ -20,7 +20,7 @@ from numba.cuda.dispatcher import CUDADispatcher
 OPTIONS = {"opt": 3, "fma": 0}
 
 
-class Inlined(CUDADispatcher):  # type: ignore[misc]
+class Inlined(CUDADispatcher):
     """A function for kernels to call, compiled for the compute capability of the kernel that does."""
 
     def __init__(self, function: Any) -> None:

@@ -112,9 +112,9 @@ class _Driver:
         current, runtime = cupy.cuda.get_current_stream, cupy.cuda.runtime
 
         def run(blocks: int, threads: int, *arguments: Any) -> None:
-            try:
-                thread.has_context  # noqa: B018
-            except AttributeError:  # a new thread, which takes memory from CuPy's pool without a word to the driver
+            if not hasattr(
+                thread, "has_context"
+            ):  # a new thread, which takes memory from CuPy's pool without a word to the driver
                 runtime.setDevice(runtime.getDevice())
                 thread.has_context = True
             configuration = configurations.get((blocks, threads))

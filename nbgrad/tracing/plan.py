@@ -128,8 +128,9 @@ class Plan:
         if self.taken:
             head.append(f"    apart = all_apart({', '.join(self._arrays())})")
         if names:
+            if self.target.streams:  # memory belongs to the stream on which the call that had it may still run
+                head.append("    spare = kept[stream()]")
             head += [
-                "    spare = kept[key()]",
                 "    try:",
                 "        workspace = spare.pop()",
                 "    except IndexError:",
@@ -147,7 +148,7 @@ class Plan:
                 for index, shape, dtype in views.values()
             ]
 
-        self.namespace |= {"kept": defaultdict(list), "key": self.target.spare, "make": make}
+        self.namespace |= {"spare": [], "kept": defaultdict(list), "stream": self.target.stream, "make": make}
         exec(compile(text, "<nbgrad jit>", "exec"), self.namespace)
         run: Callable[..., Any] = self.namespace["run"]
         return run

@@ -27,6 +27,8 @@ class Host:
     """The CPU, on NumPy's arrays."""
 
     device = "cpu"
+    #: Whether calls return before their loops have run.
+    streams = False
     empty: Callable[..., Any] = staticmethod(np.empty)
     broadcast_to: Callable[..., Any] = staticmethod(np.broadcast_to)
     copy: Callable[..., Any] = staticmethod(np.array)
@@ -64,9 +66,8 @@ class Host:
     def wait(self) -> None:
         """Wait until all loops have run: they have."""
 
-    def spare(self) -> Any:
-        """Tell what the memory of calls that are over is kept by."""
-        return None
+    def stream(self) -> None:
+        """Give the current stream: there are none."""
 
     def shares_memory(self, x: Any, y: Any) -> bool:
         """Tell whether two arrays may have memory in common."""
@@ -97,6 +98,7 @@ class Host:
 class Cuda:
     """A GPU, on CuPy's arrays."""
 
+    streams = True
     most_sources = 200
 
     def __init__(self, device: str) -> None:
@@ -143,8 +145,8 @@ class Cuda:
         """Wait until all loops have run."""
         self.cupy.cuda.get_current_stream().synchronize()
 
-    def spare(self) -> Any:
-        """Tell what the memory of calls that are over is kept by: their stream, on which the next one comes later."""
+    def stream(self) -> Any:
+        """Name the current stream, on which whatever is launched next comes later."""
         stream = self.cupy.cuda.get_current_stream().ptr
         return (stream, threading.get_ident()) if stream == _STREAM_OF_THREAD else stream
 
