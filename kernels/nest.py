@@ -92,11 +92,19 @@ class Nest:
         """Give the stage in which a value is known."""
         return next(step.stage for step in self.steps if isinstance(step, Assign) and step.name == name)
 
-    def needed(self, wanted: set[str], stage: int) -> tuple[list[Operand], list[str], list[Assign]]:
-        """Find what a stage's loop over the row needs for the values that are wanted of it.
+    def ends_of(self, stage: int) -> tuple[list[Fold], list[tuple[Operand, str]]]:
+        """Give the folds over elements and the stores of elements, with the value stored, of a stage's loop."""
+        folds = [s for s in self.steps if isinstance(s, Fold) and s.level == ELEMENT and s.stage == stage]
+        return folds, [(o, value) for o, value, at in self.stores if o.level == ELEMENT and at == stage]
+
+    def needed(self, stage: int) -> tuple[list[Operand], list[str], list[Assign]]:
+        """Find what a stage's loop over the row needs for what it folds, stores and keeps.
 
         The operands to load, the names of kept values to read back, and what to compute, in order.
         """
+        folds, stores = self.ends_of(stage)
+        wanted = {fold.argument for fold in folds} | {value for _, value in stores}
+        wanted |= {name for _, name in self.kept if self.stage_of(name) == stage}
         dear = {name: operand for operand, name in self.kept}
         assigns = {s.name: s for s in self.steps if isinstance(s, Assign) and s.level == ELEMENT}
         order: list[Assign] = []
@@ -134,6 +142,22 @@ def size_names(nest: Nest) -> list[str]:
         if operand.level == ELEMENT and operand.inner == "s":
             names.append(f"{operand.name}_inner")
     return names
+
+
+def row_places(nest: Nest) -> list[str]:
+    """Write where the operands' elements of a row begin."""
+    lines = ["i0 = row"]
+    if nest.outer > 1:
+        lines = ["rest = row"]
+        for axis in range(nest.outer - 1, 0, -1):
+            lines += [f"i{axis} = rest % d{axis}", f"rest = rest // d{axis}"]
+        lines.append("i0 = rest")
+    of_blocks = [*(o for o, _ in nest.kept), *(o for o, _, _ in nest.partials)]
+    for operand in nest.operands:
+        if operand.level != NEST and operand not in of_blocks:
+            terms = " + ".join(f"i{axis} * {operand.name}_step{axis}" for axis in range(nest.outer)) or "0"
+            lines.append(f"{operand.name}_row = {terms}")
+    return lines
 
 
 def keep_what_is_dear(nest: Nest) -> list[str]:

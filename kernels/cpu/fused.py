@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from .. import formula
 from ..formula import ScalarFunction
-from ..nest import ELEMENT, NEST, ROW, Assign, Fold, Nest, Operand, assigned, size_names
+from ..nest import ELEMENT, NEST, ROW, Assign, Fold, Nest, Operand, assigned, row_places, size_names
 from .reduction import _identity_text
 from .sizes import CHUNK, LANES, OUTPUTS
 
@@ -117,20 +117,9 @@ def _rows(
     writer: _Writer, nest: Nest, folds: list[Fold], partials: dict[str, Operand], numbers: dict[str, int]
 ) -> None:
     put = writer.put
-    kept = [operand for operand, _ in nest.kept]
     put("for row in range(begin, end):")
     writer.depth += 1
-    if nest.outer > 1:
-        put("rest = row")
-        for axis in range(nest.outer - 1, 0, -1):
-            put(f"i{axis} = rest % d{axis}", f"rest = rest // d{axis}")
-        put("i0 = rest")
-    else:
-        put("i0 = row")
-    for operand in nest.operands:
-        if operand.level != NEST and operand not in partials.values() and operand not in kept:
-            terms = " + ".join(f"i{axis} * {operand.name}_step{axis}" for axis in range(nest.outer)) or "0"
-            put(f"{operand.name}_row = {terms}")
+    put(*row_places(nest))
     put("n = min(width, length - row * width)" if nest.flat else "n = width")
     for operand in nest.loads:
         if operand.level == ROW:
@@ -152,13 +141,10 @@ def _rows(
 def _stage(writer: _Writer, nest: Nest, stage: int, partials: dict[str, Operand], numbers: dict[str, int]) -> None:
     """Write one loop over the row, and what the row folds to."""
     put = writer.put
-    folds = [s for s in nest.steps if isinstance(s, Fold) and s.level == ELEMENT and s.stage == stage]
-    stores = [(o, value) for o, value, at in nest.stores if o.level == ELEMENT and at == stage]
-    wanted = {f.argument for f in folds} | {value for _, value in stores}
-    wanted |= {name for _, name in nest.kept if nest.stage_of(name) == stage}
-    if not wanted:
+    folds, stores = nest.ends_of(stage)
+    used, back, order = nest.needed(stage)
+    if not (folds or stores or order):
         return
-    used, back, order = nest.needed(wanted, stage)
     dear = {name: operand for operand, name in nest.kept}
     for operand in used:
         if operand.inner == "0":

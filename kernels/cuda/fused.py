@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from ..formula import ScalarFunction
-from ..nest import ELEMENT, NEST, ROW, Assign, Fold, Nest, Operand, assigned, size_names
+from ..nest import ELEMENT, NEST, ROW, Assign, Fold, Nest, Operand, assigned, row_places, size_names
 from ..reductions import IDENTITIES
 from . import launch
 from .folding import Folding, joined_in_block
@@ -168,18 +168,7 @@ def source(nest: Nest) -> str:
 
 def _rows(writer: _Writer, nest: Nest, partials: dict[str, Operand]) -> None:
     put = writer.put
-    kept = [operand for operand, _ in nest.kept]
-    if nest.outer > 1:
-        put("rest = row")
-        for axis in range(nest.outer - 1, 0, -1):
-            put(f"i{axis} = rest % d{axis}", f"rest = rest // d{axis}")
-        put("i0 = rest")
-    else:
-        put("i0 = row")
-    for operand in nest.operands:
-        if operand.level != NEST and operand not in partials.values() and operand not in kept:
-            terms = " + ".join(f"i{axis} * {operand.name}_step{axis}" for axis in range(nest.outer)) or "int64(0)"
-            put(f"{operand.name}_row = {terms}")
+    put(*row_places(nest))
     put("n = min(width, length - row * width)" if nest.flat else "n = last")
     for operand in nest.loads:
         if operand.level == ROW:
@@ -200,13 +189,10 @@ def _rows(writer: _Writer, nest: Nest, partials: dict[str, Operand]) -> None:
 def _stage(writer: _Writer, nest: Nest, stage: int, partials: dict[str, Operand]) -> None:
     """Write one loop over the row, and what the row folds to."""
     put = writer.put
-    folds = [s for s in nest.steps if isinstance(s, Fold) and s.level == ELEMENT and s.stage == stage]
-    stores = [(o, value) for o, value, at in nest.stores if o.level == ELEMENT and at == stage]
-    wanted = {f.argument for f in folds} | {value for _, value in stores}
-    wanted |= {name for _, name in nest.kept if nest.stage_of(name) == stage}
-    if not wanted:
+    folds, stores = nest.ends_of(stage)
+    used, back, order = nest.needed(stage)
+    if not (folds or stores or order):
         return
-    used, back, order = nest.needed(wanted, stage)
     dear = {name: operand for operand, name in nest.kept}
     for operand in used:
         if operand.inner == "0":
