@@ -446,7 +446,7 @@ class Jitted:
                 continue
             if data.dtype.kind not in "fiub" or data.dtype.char == "e":
                 raise TypeError(f"jit: an argument of {self.name} has dtype {data.dtype}: convert it first")
-            kinds.append((kind, data.shape, data.dtype.newbyteorder("=")))  # which loops get it in
+            kinds.append((kind, data.shape, np.dtype(data.dtype.char)))  # in the byte order that loops get
             arrays.append(data)
             given.append(leaf)
         device = "cpu"

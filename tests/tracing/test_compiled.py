@@ -634,6 +634,17 @@ def test_arrays_changed_after_use_are_refused():
     assert (nbgrad.jit(making)(np.ones(3)) == 2).all()
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64", "int64", "bool"])
+def test_the_second_call_is_recognised_at_once(dtype):
+    compiled = nbgrad.jit(lambda x: x | x if dtype == "bool" else x * 2)
+    x = np.ones(3, dtype)
+    compiled(x)
+    last = compiled._last
+    assert last[0](x) is not None
+    compiled(x)
+    assert compiled._last is last
+
+
 def test_the_default_dtype_is_part_of_the_signature():
     compiled = nbgrad.jit(lambda x: x * nbgrad.ones(3).data)
     x = np.ones(3, np.float32)
