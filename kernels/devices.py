@@ -25,7 +25,9 @@ def is_cuda(value: Any) -> bool:
     cupy = sys.modules.get("cupy")
     if cupy is None or not isinstance(value, getattr(cupy, "ndarray", ())):
         return False
-    cuda_seen = True
+    if not cuda_seen:
+        cuda_seen = True
+        from . import cuda as cuda  # whose repair of NumPy a user's own kernels may need, too
     return True
 
 

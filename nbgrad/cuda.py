@@ -38,7 +38,7 @@ def is_available() -> bool:
         devices.cupy()
     except (ImportError, RuntimeError):
         return False
-    return all(find_spec(name) is not None for name in ("numba_cuda", "cuda"))
+    return all(find_spec(name) is not None for name in ("numba_cuda", "nvmath", "cuda", "cuda.core"))
 
 
 def device_count() -> int:

@@ -7,11 +7,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
-if not hasattr(np, "row_stack"):  # numba-cuda 0.30 asks for it, and NumPy 2.5 has it no more
-    np.row_stack = np.vstack  # noqa: NPY201
-
 from numba.cuda.compiler import compile_cuda
 from numba.cuda.core.targetconfig import ConfigStack
 from numba.cuda.dispatcher import CUDADispatcher

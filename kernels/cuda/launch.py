@@ -9,10 +9,12 @@ import importlib.metadata
 import threading
 from collections.abc import Callable, Sequence
 from functools import cache as once
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from .. import cache
+from ..devices import INSTALL
 from ..forks import hold_over_fork
 
 #: Runs a kernel: the number of blocks, threads in each, and its arguments: addresses and whole numbers as int,
@@ -22,6 +24,9 @@ Kernel = Callable[..., None]
 #: Threads in a block, where nothing else decides.
 THREADS = 256
 
+#: How many streams, and sizes of launches, are remembered.
+_KEPT = 1000
+
 _lock = threading.RLock()
 hold_over_fork(_lock)
 _kernels: dict[Any, Kernel] = {}
@@ -30,8 +35,8 @@ _kernels: dict[Any, Kernel] = {}
 def kernel(name: str, source: str, signature: Sequence[str]) -> Kernel:
     """Give the kernel that a text defines as ``kernel(...)``, for the current device.
 
-    `signature` has a dtype for each parameter, with "*" for pointers. Raises RuntimeError where there is no device, or
-    the cuda extra is not installed.
+    `signature` has a dtype for each parameter, with "*" for pointers. Raises ImportError where the cuda extra is not
+    installed, RuntimeError and MemoryError for what the driver refuses.
     """
     key = (source, tuple(signature), backend.device())
     found = _kernels.get(key)
@@ -72,13 +77,16 @@ class _Driver:
         self._configurations: dict[tuple[int, int], Any] = {}
         self._streams: dict[int, Any] = {}
         self._capabilities: dict[int, tuple[int, int]] = {}
-        self._threads = threading.local()
+
+    @cached_property
+    def _runtime(self) -> Any:
+        import cupy
+
+        return cupy.cuda.runtime
 
     def device(self) -> int:
         """Give the number of CuPy's current device."""
-        import cupy
-
-        return int(cupy.cuda.runtime.getDevice())
+        return int(self._runtime.getDevice())
 
     def capability(self, device: int) -> tuple[int, int]:
         """Give a device's compute capability."""
@@ -90,45 +98,74 @@ class _Driver:
         return self._capabilities[device]
 
     def load(self, name: str, source: str, signature: tuple[str, ...]) -> Kernel:
-        """Load a kernel's machine code, compiled if it is not in the cache, and give its launcher."""
-        from cuda.core import ObjectCode
+        """Load a kernel's machine code, compiled if it is not in the cache, and give its launcher.
 
+        Raises ImportError without what compiles and launches, MemoryError and RuntimeError for what the driver refuses.
+        """
         capability = self.capability(self.device())
         key = cache.key_of(f"cuda_{name}", source, " ".join(signature), str(capability), *_stamp())
         compiled = cache.read(key)
-        if compiled is None:
-            from .compile import compile_kernel
+        try:
+            from cuda.core import ObjectCode
 
+            if compiled is None:
+                from .compile import compile_kernel
+        except ImportError as error:
+            raise ImportError(f"CUDA needs cuda-core and numba-cuda ({error}): {INSTALL}") from None
+        if compiled is None:
             compiled = compile_kernel(source, signature, capability)
             cache.write(key, compiled, source)
-        function = ObjectCode.from_cubin(compiled.code).get_kernel(compiled.symbol)
-        return self._launcher(function)
+        try:
+            function = ObjectCode.from_cubin(compiled.code).get_kernel(compiled.symbol)
+        except Exception as error:
+            reason = f"kernel {name} for compute capability {capability[0]}.{capability[1]} could not be loaded"
+            _refuse(error, f"{reason}; nbgrad[cuda13] needs an NVIDIA driver for CUDA 13.0 or later (580 or later)")
+        return self._launcher(name, function)
 
-    def _launcher(self, function: Any) -> Kernel:
+    def _launcher(self, name: str, function: Any) -> Kernel:
         import cupy
         from cuda.core import LaunchConfig, Stream, launch
 
-        configurations, streams, thread = self._configurations, self._streams, self._threads
-        current, runtime = cupy.cuda.get_current_stream, cupy.cuda.runtime
+        configurations, streams, runtime = self._configurations, self._streams, self._runtime
+        current = cupy.cuda.get_current_stream
 
         def run(blocks: int, threads: int, *arguments: Any) -> None:
-            if not hasattr(
-                thread, "has_context"
-            ):  # a new thread, which takes memory from CuPy's pool without a word to the driver
-                runtime.setDevice(runtime.getDevice())
-                thread.has_context = True
             configuration = configurations.get((blocks, threads))
             if configuration is None:
-                if len(configurations) > 10_000:
+                if len(configurations) > _KEPT:
                     configurations.clear()
                 configuration = configurations[blocks, threads] = LaunchConfig(grid=blocks, block=threads)
             pointer = current().ptr
             stream = streams.get(pointer)
             if stream is None:
-                stream = streams[pointer] = Stream.from_handle(pointer)
-            launch(stream, configuration, function, *arguments)
+                if len(streams) > _KEPT:
+                    streams.clear()
+                # the address is all it has, so it also serves a stream that got the address of one that is no more;
+                # 0 may be each thread's own stream to cuda-bindings, while 1 is the one that CuPy's 0 is
+                stream = streams[pointer] = Stream.from_handle(pointer or 1)
+            try:
+                launch(stream, configuration, function, *arguments)
+            except Exception as error:
+                if _code(error) != "CUDA_ERROR_INVALID_CONTEXT":
+                    _refuse(error, f"kernel {name}, {blocks} blocks of {threads} threads")
+                # a new thread, which takes memory from CuPy's pool without a word to the driver
+                runtime.setDevice(runtime.getDevice())
+                launch(stream, configuration, function, *arguments)
 
         return run
+
+
+def _code(error: Exception) -> str:
+    """Give the name of the driver's error that an exception of cuda.core's is for: what it begins with."""
+    return str(error).partition(":")[0]
+
+
+def _refuse(error: Exception, what: str) -> NoReturn:
+    """Raise a built-in exception for one of cuda.core's, and any other as it is."""
+    if type(error).__name__ != "CUDAError":
+        raise error
+    kind = MemoryError if _code(error) == "CUDA_ERROR_OUT_OF_MEMORY" else RuntimeError
+    raise kind(f"CUDA: {what}: {error}") from error
 
 
 backend: Any = _Driver()
