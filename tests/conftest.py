@@ -1,11 +1,17 @@
 """What all tests share: the helper modules beside this file by name, and random numbers from a seed."""
 
+import os
 import sys
 from pathlib import Path
 
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if config.getoption("markexpr") == "cuda":  # before tests/cuda is collected, which is left out otherwise
+        os.environ.setdefault("NBGRAD_TEST_CUDA", "1")
 
 
 @pytest.fixture(autouse=True)

@@ -7,6 +7,9 @@ so that results are the CPU's to the last bit, whatever repeats. A position that
 
 from __future__ import annotations
 
+import ctypes
+from collections import defaultdict
+from collections.abc import Callable
 from functools import cache as once
 from typing import Any
 
@@ -75,6 +78,20 @@ def kernel(index, order, g, y, count, width, shift, g_row, g_column, y_row, y_co
 """
 
 
+# found: whether a position is outside, and whether one is negative; words of the host's memory
+_LOOK = """
+def kernel(index, count, step, lowest, highest, found):
+    i = int64(cuda.blockIdx.x) * int64(cuda.blockDim.x) + int64(cuda.threadIdx.x)
+    while i < count:
+        position = index[i * step]
+        if position < {number}(lowest) or position > {number}(highest):
+            found[0] = int64(1)
+        if position < {number}(0):
+            found[1] = int64(1)
+        i += int64(cuda.gridDim.x) * int64(cuda.blockDim.x)
+"""
+
+
 @once
 def _gather_kernel(number: str, vectors: bool) -> tuple[str, str, tuple[str, ...]]:
     text = _GATHER_VECTORS.format(lanes=16 // np.dtype(number).itemsize) if vectors else _GATHER
@@ -86,6 +103,53 @@ def _gather_kernel(number: str, vectors: bool) -> tuple[str, str, tuple[str, ...
 def _scatter_kernel(number: str) -> tuple[str, str, tuple[str, ...]]:
     pointers = ("int64*", "int64*", f"{number}*", f"{number}*")
     return f"scatter_add_{number}", _SCATTER_ADD, (*pointers, *["int64"] * 7)
+
+
+class _Slot:
+    """Two words of the host's memory that a kernel can write to, and an event after which they can be read."""
+
+    def __init__(self, cupy: Any) -> None:
+        self.memory = cupy.cuda.alloc_pinned_memory(16)
+        self.words = (ctypes.c_int64 * 2).from_address(self.memory.ptr)
+        self.event = cupy.cuda.Event(disable_timing=True)
+
+
+#: Slots by device, those at hand and all: none is ever given back, since a kernel may write to it late.
+_slots: defaultdict[int, list[_Slot]] = defaultdict(list)
+_all_slots: list[_Slot] = []
+
+
+def look(index: Any, lowest: int, highest: int) -> Callable[[], tuple[bool, bool]]:
+    """Begin to look at positions; gives a function that waits, and tells if one is out of limits, and if one is < 0."""
+    import cupy
+
+    if not index.size:
+        return lambda: (False, False)
+    unsigned = index.dtype.kind == "u"
+    number = "uint64" if unsigned else "int64"
+    index = index.reshape(-1)
+    free = _slots[launch.backend.device()]
+    try:
+        slot = free.pop()
+    except IndexError:
+        slot = _Slot(cupy)
+        _all_slots.append(slot)
+    slot.words[:] = [0, 0]
+    threads = launch.THREADS
+    run = launch.kernel(
+        f"look_{index.dtype}", _LOOK.format(number=number), (f"{index.dtype}*", *["int64"] * 4, "int64*")
+    )
+    numbers = index.size, index.strides[0] // index.itemsize, max(lowest, 0) if unsigned else lowest, highest
+    run(min(-(-index.size // threads), 1024), threads, index.data.ptr, *numbers, slot.memory.ptr)
+    slot.event.record()
+
+    def found() -> tuple[bool, bool]:
+        slot.event.synchronize()
+        outside, negative = map(bool, slot.words)
+        free.append(slot)
+        return outside, negative
+
+    return found
 
 
 def gather(x: Any, index: Any) -> Any:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from ..kernels import devices
 from ..ops.elementwise import add, bce_with_logits, eq, mul, neg, relu, sigmoid, softplus, squared_error, tanh, where
-from ..ops.indexing import GetItem, Index, bounds
+from ..ops.indexing import GetItem, Index, bounds, look
 from ..ops.linalg import matmul
 from ..ops.reduction import log_softmax, mean, softmax, sum
 from ..ops.shape import reshape, t
@@ -101,12 +102,13 @@ def nll_loss(input: Any, target: Any, reduction: str = "mean") -> Any:
     data = input.data if isinstance(input, Variable) else input
     if devices.is_cuda(data) or devices.is_cuda(labels):
         devices.check_together("nll_loss", (data, labels))
-        starts = devices.moved(np.arange(labels.size, dtype=np.int64) * classes, devices.name_of(data))
-        positions = add(starts, _within(labels, classes).astype(np.int64))
+        _checked(labels, classes)()
+        starts = devices.made(devices.name_of(data), "arange", 0, labels.size * classes, max(classes, 1))
+        positions = add(starts, labels.astype(np.int64))
         picked = GetItem(Index.of_rows(positions))(reshape(input, input.size))
         return neg(_reduced("nll_loss", picked, reduction))
     if not isinstance(labels, np.ndarray):  # being traced: a choice that fuses with whatever is around it
-        labels = labels.apply(lambda array: _within(array, classes), "class check", ("classes", classes))
+        labels = labels.checked(lambda array: _checked(array, classes), "class check", ("classes", classes))
         chosen = eq(reshape(labels, labels.size, 1), np.arange(classes))
         return neg(_reduced("nll_loss", sum(where(chosen, input, 0.0), -1), reduction))
     # by flat positions, which need no broadcasting of row numbers and classes
@@ -117,15 +119,25 @@ def nll_loss(input: Any, target: Any, reduction: str = "mean") -> Any:
 
 def _within(labels: Array, classes: int) -> Array:
     """Give the classes as they are, if they all exist."""
-    if devices.is_cuda(labels):
-        lowest, highest = bounds(labels)
-        if lowest < 0 or highest >= classes:
-            raise IndexError(f"nll_loss: classes from {lowest} to {highest}, log-probabilities for {classes}")
-        return labels
     # seen as unsigned, a negative number is too large as well
     if labels.size and labels.astype(np.uint64).max() >= classes:
         raise IndexError(f"nll_loss: classes from {labels.min()} to {labels.max()}, log-probabilities for {classes}")
     return labels
+
+
+def _checked(labels: Array, classes: int) -> Callable[[], None]:
+    """Begin to look whether all classes exist; gives a function that waits until that is known."""
+    if not devices.is_cuda(labels):
+        _within(labels, classes)
+        return lambda: None
+    found = look(labels, 0, classes - 1)
+
+    def wait() -> None:
+        if found()[0]:
+            lowest, highest = bounds(labels)
+            raise IndexError(f"nll_loss: classes from {lowest} to {highest}, log-probabilities for {classes}")
+
+    return wait
 
 
 def cross_entropy(input: Any, target: Any, reduction: str = "mean") -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -108,11 +109,22 @@ def within(what: str, index: Array, count: int) -> Array:
 
     Raises IndexError for positions outside.
     """
-    lowest, highest = bounds(index)
-    if not (-count <= lowest and highest < count):
+    outside, negative = look(index, -count, count - 1)()
+    if outside:
+        lowest, highest = bounds(index)
         raise IndexError(f"{what}: positions from {lowest} to {highest} in {count} rows")
     index = index.astype(np.int64, copy=False)
-    return index if lowest >= 0 else where(lt(index, 0), add(index, count), index)
+    return where(lt(index, 0), add(index, count), index) if negative else index
+
+
+def look(index: Array, lowest: int, highest: int) -> Callable[[], tuple[bool, bool]]:
+    """Begin to look at whole numbers on a GPU.
+
+    Gives a function that waits, and tells whether any is out of limits, and whether any is negative.
+    """
+    from ..kernels.cuda import indexing as cuda
+
+    return cuda.look(index, lowest, highest)
 
 
 def bounds(index: Array) -> tuple[int, int]:

@@ -18,6 +18,12 @@ def _transposed(x: Any) -> Any:
     return Permute((*range(x.ndim - 2), x.ndim - 1, x.ndim - 2))(x)
 
 
+def _on_gpu(x: Array, w: Array) -> Array:
+    from ..kernels.cuda.blas import product
+
+    return product(x, w)
+
+
 class MatMul(Operation):
     """Matrix product over the last two axes, broadcast over the others; vectors as NumPy's matmul has them."""
 
@@ -26,16 +32,17 @@ class MatMul(Operation):
     def forward(self, x: Array, w: Array) -> Array:
         if not x.ndim or not w.ndim:
             raise ValueError(f"matmul: shapes {x.shape} and {w.shape}: scalars are multiplied with *")
-        numpy: Any = np
-        if devices.cuda_seen and (devices.is_cuda(x) or devices.is_cuda(w)):
+        on_gpu = devices.cuda_seen and (devices.is_cuda(x) or devices.is_cuda(w))
+        if on_gpu:
             devices.check_together("matmul", (x, w))
-            numpy = devices.library(x)
         try:
             with np.errstate(all="ignore"):  # infinities and NaN are as silent as everywhere
                 if w.ndim == 2 and x.ndim > 2:  # one large product instead of many small ones
                     rows = x.reshape(math.prod(x.shape[:-1]), x.shape[-1])
-                    return numpy.dot(rows, w).reshape(*x.shape[:-1], w.shape[-1])
-                return as_array(numpy.matmul(x, w) if x.ndim > 2 or w.ndim > 2 else numpy.dot(x, w))
+                    return (_on_gpu if on_gpu else np.dot)(rows, w).reshape(*x.shape[:-1], w.shape[-1])
+                if on_gpu:
+                    return _on_gpu(x, w)
+                return as_array(np.matmul(x, w) if x.ndim > 2 or w.ndim > 2 else np.dot(x, w))
         except ValueError:
             inner = x.shape[-1], w.shape[0 if w.ndim == 1 else -2]
             hint = f"{inner[0]} columns meet {inner[1]} rows" if inner[0] != inner[1] else "the stacks do not broadcast"

@@ -60,11 +60,13 @@ class Plan:
             "all_apart": _all_apart,
         }
         self.place: dict[Node, str] = {}
+        for node in self.program.inputs:
+            assert isinstance(node.operation, Input)
+            self.place[node] = f"x{node.operation.position}"
         lines: list[str] = []
+        fresh: dict[str, str] = {}  # how the arrays of results are made, by name
         for node in self.grouping.used:
-            if isinstance(node.operation, Input):
-                self.place[node] = f"x{node.operation.position}"
-            elif isinstance(node.operation, Constant):
+            if isinstance(node.operation, Constant):
                 name = f"constant{node.number}"
                 self.place[node] = name
                 self.namespace[name] = self.target.constant(node.array)
@@ -95,12 +97,12 @@ class Plan:
                 if isinstance(node.operation, Call) and not node.operation.into:
                     continue
                 if node in self.returned:
-                    fresh = f"empty({self.returned[node]}, dtype_{node.dtype.name})"
+                    made_by = f"empty({self.returned[node]}, dtype_{node.dtype.name})"
                     given = self._donation(node, step, number)
                     if given is not None:
                         others = "".join(f"{place}, " for place in self._arrays() if place != given)
-                        fresh = f"{given} if apart and is_free({given}) or is_free({given}, {others}) else {fresh}"
-                    lines.append(f"    {name} = {fresh}")
+                        made_by = f"{given} if apart and is_free({given}) or is_free({given}, {others}) else {made_by}"
+                    fresh[name] = made_by
                     self.namespace[f"dtype_{node.dtype.name}"] = node.dtype
                     continue
                 held[node] = self._buffer(buffers, free, node.size * node.dtype.itemsize)
@@ -121,25 +123,10 @@ class Plan:
                 lines.append(self._call(step))
             for node in [n for n in held if last.get(n, -1) <= number]:
                 free.append(held.pop(node))
-        self.results = results = [self._result(node) for node in self.outputs]
-        self.workspace = names = list(views)
-        inputs = ", ".join(f"x{i}" for i in range(len(self.program.inputs)))
-        head = [f"def run({inputs}):"]
-        if self.taken:
-            head.append(f"    apart = all_apart({', '.join(self._arrays())})")
-        if names:
-            if self.target.streams:  # memory belongs to the stream on which the call that had it may still run
-                head.append("    spare = kept[stream()]")
-            head += [
-                "    try:",
-                "        workspace = spare.pop()",
-                "    except IndexError:",
-                "        workspace = make()",
-                f"    {', '.join(names)}, = workspace",
-            ]
-            lines.append("    spare.append(workspace)")
-        text = "\n".join([*head, *lines, f"    return ({''.join(f'{result}, ' for result in results)})"]) + "\n"
-        self.text, self.workspace_bytes = text, sum(buffers)
+        self.results = [self._result(node) for node in self.outputs]
+        self.workspace = list(views)
+        self.workspace_bytes = sum(buffers)
+        self.text = self._function(lines, fresh)
 
         def make() -> list[Any]:
             memory = [self.target.empty(max(size, 1), np.uint8) for size in buffers]
@@ -148,9 +135,53 @@ class Plan:
                 for index, shape, dtype in views.values()
             ]
 
-        self.namespace |= {"spare": [], "kept": defaultdict(list), "stream": self.target.stream, "make": make}
-        exec(compile(text, "<nbgrad jit>", "exec"), self.namespace)
-        run: Callable[..., Any] = self.namespace["run"]
+        self.namespace |= {"make": make, "stream": self.target.stream, "Workspace": self.target.workspace}
+        return self._compiled(self.text)
+
+    def _function(self, lines: Sequence[str], fresh: dict[str, str]) -> str:
+        """Write the function `run`; where there are streams, with the steps in another one, which can be captured."""
+        inputs = [f"x{i}" for i in range(len(self.program.inputs))]
+        head = [f"def run({', '.join(inputs)}):"]
+        if self.taken:
+            head.append(f"    apart = all_apart({', '.join(self._arrays())})")
+        begins, ends = [], []
+        for number, ((_, node), begin) in enumerate(self.program.checks.items()):
+            self.namespace[f"check{number}"] = begin
+            begins.append(f"    look{number} = check{number}({self.viewed(node)})")
+            ends.append(f"    look{number}()")
+        if self.taken:  # nothing is lost where a look finds a fault
+            begins, ends = [*begins, *ends], []
+        head += begins
+        head += [f"    {name} = {text}" for name, text in fresh.items()]
+        names = f"    {_tuple(self.workspace)} = workspace"
+        # made before another thread may have the workspace
+        results = f"    results = {_tuple(self.results)}"
+        back = ["    spare.append(workspace)", *ends, "    return results"]
+        taken = ["    try:", "        workspace = spare.pop()", "    except IndexError:"]
+        if not self.target.streams:
+            if not self.workspace:
+                return _text([*head, *lines, results, *back[1:]])
+            return _text([*head, *taken, "        workspace = make()", names, *lines, results, *back])
+        called = [self.place[root_of(n)] for n in self.outputs if isinstance(root_of(n).operation, Call)]
+        called = [name for name in dict.fromkeys(called) if name not in fresh and name not in self.workspace]
+        given = [*inputs, *fresh]
+        donated = [inputs.index(name) for name in self.taken]
+        run = [
+            "    spare = kept[stream()]",  # memory belongs to the stream on which the call that had it may still run
+            *taken,
+            f"        workspace = Workspace(steps, make(), {len(inputs)}, {donated})",
+            f"    {_tuple(called) + ' = ' if called else ''}workspace.run({_tuple(given)})",
+        ]
+        if any(self.place[root_of(node)] in self.workspace for node in self.outputs):
+            run.append(f"{names}.arrays")
+        steps = [f"def steps({', '.join([*given, *self.workspace])}):", *lines, f"    return {_tuple(called)}"]
+        return _text([*steps, "", "", *head, *run, results, *back])
+
+    def _compiled(self, text: str, **names: Any) -> Callable[..., Any]:
+        """Compile `run`, with a workspace of its own."""
+        namespace = {**self.namespace, "spare": [], "kept": defaultdict(list), **names}
+        exec(compile(text, "<nbgrad jit>", "exec"), namespace)
+        run: Callable[..., Any] = namespace["run"]
         return run
 
     def _arrays(self) -> list[str]:
@@ -230,7 +261,7 @@ class Plan:
         )
         if operation.into:
             self.markers.append(f"{operation.label}(")
-            self.namespace[operation.label] = operation.function
+            self.namespace[operation.label] = self.target.called(operation)
             return f"    {operation.label}({arguments}, {name})"
         self.namespace[f"call{node.number}"] = operation.function
         self.markers.append(f"{name} = settled(call")
@@ -273,20 +304,20 @@ class Plan:
     def _times(self, arrays: Sequence[Any], rounds: int) -> list[float]:
         """Run the steps with a clock around each."""
         best = [math.inf] * len(self.explained)
-        marked = [line for line in self.text.splitlines() if not line.startswith("    spare.append")]
         lines, number = [], 0
-        for line in marked:
-            is_step = line.strip().startswith(self.markers[number]) if number < len(self.markers) else False
-            if is_step:
+        for line in self.text.splitlines():
+            if line.startswith("    spare.append"):
+                continue  # a new workspace in each round: a graph knows no clock
+            if number < len(self.markers) and line.strip().startswith(self.markers[number]):
                 lines += ["    start = clock()", line, f"    times[{number}] = clock() - start"]
                 number += 1
             else:
                 lines.append(line)
-        namespace = {**self.namespace, "clock": self._clock, "times": [0.0] * len(best)}
-        exec(compile("\n".join(lines), "<nbgrad jit, timed>", "exec"), namespace)
+        times = [0.0] * len(best)
+        run = self._compiled("\n".join(lines), clock=self._clock, times=times)
         for _ in range(rounds):
-            namespace["run"](*arrays)
-            best = [min(b, t) for b, t in zip(best, namespace["times"], strict=True)]
+            run(*arrays)
+            best = [min(b, t) for b, t in zip(best, times, strict=True)]
         return best
 
     # ---- loops ------------------------------------------------------------------------------------------------------
@@ -333,7 +364,8 @@ class Plan:
         None if there is something besides loops on new arrays.
         """
         returned = [self.place.get(reshaped(node)) for node in self.outputs]
-        if self.taken or returned != self.results or any(isinstance(step, Node) for step in self.grouping.steps):
+        calls = self.program.checks or any(isinstance(step, Node) for step in self.grouping.steps)
+        if self.taken or returned != self.results or calls:
             return None
         operands: dict[str, tuple[int, Any]] = {f"x{i}": (ARGUMENT, i) for i in range(len(self.program.inputs))}
         workspace = self.namespace["make"]()
@@ -366,6 +398,14 @@ class Plan:
                 f"{node.shape} and {node.dtype}: a traced function must not give shapes that depend on elements"
             )
         return y.copy() if any(self.target.shares_memory(y, x) for x in arguments) else y
+
+
+def _text(lines: Sequence[str]) -> str:
+    return "\n".join(lines) + "\n"
+
+
+def _tuple(names: Sequence[str]) -> str:
+    return f"({''.join(f'{name}, ' for name in names)})"
 
 
 def _all_apart(*arrays: Any) -> bool:

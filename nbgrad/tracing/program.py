@@ -107,6 +107,8 @@ class Program:
     def __init__(self) -> None:
         self.nodes: list[Node] = []
         self.inputs: list[Node] = []
+        #: For inputs and views of them: functions that begin to look at the array, and give one that waits and raises.
+        self.checks: dict[tuple[Any, Node], Callable[[Any], Callable[[], None]]] = {}
         self._known: dict[Any, Node] = {}
         self._met: dict[Node, bytes] = {}  # what arrays that can be written to held when they were first used
 

@@ -18,7 +18,7 @@ from ..kernels import math as scalar
 from ..kernels.cpu import elementwise as cpu
 from ..kernels.formula import NUMBER, NUMPY_NAMES, TRUTH, Expression, ScalarFunction
 from ..variable import Variable, as_array
-from .program import Call, Fold, Map, Node, Program, View
+from .program import Call, Fold, Input, Map, Node, Program, View, root_of
 
 _count = itertools.count()
 
@@ -409,6 +409,21 @@ class Symbol(np.lib.mixins.NDArrayOperatorsMixin):
         return self._with(
             self.program.add(Call(function, identity, label, False), (self.node,), self.shape, self.dtype)
         )
+
+    def checked(self, begin: Any, label: str, identity: Any) -> Symbol:
+        """Have the elements looked at in every run: `begin(array)` gives a function that waits and raises.
+
+        An argument, which nothing has to be computed for, is looked at while everything else is under way.
+        """
+        if isinstance(root_of(self.node).operation, Input):
+            self.program.checks[identity, self.node] = begin
+            return self
+
+        def look(array: Any) -> Any:
+            begin(array)()
+            return array
+
+        return self.apply(look, label, identity)
 
     # ---- what only elements could tell ------------------------------------------------------------------------------
 

@@ -14,6 +14,7 @@ from ..kernels.cpu import fused
 from ..kernels.cpu.launch import Launch, launcher, signature
 from ..kernels.cpu.threads import SHARE_ABOVE
 from ..kernels.nest import Nest
+from .program import Call
 
 #: A loop as a function of its operands' arrays, and what `replayer` needs to know of it, if it can replay it.
 Loops = list[tuple[Callable[..., None], Launch | None]]
@@ -29,6 +30,7 @@ class Host:
     device = "cpu"
     #: Whether calls return before their loops have run.
     streams = False
+    workspace = None
     empty: Callable[..., Any] = staticmethod(np.empty)
     broadcast_to: Callable[..., Any] = staticmethod(np.broadcast_to)
     copy: Callable[..., Any] = staticmethod(np.array)
@@ -58,6 +60,10 @@ class Host:
     def settled(self, y: Any) -> Any:
         """Give what a called function gave as an array that loops can read."""
         return np.asarray(y, order="C")
+
+    def called(self, operation: Call) -> Callable[..., Any]:
+        """Give the function to call for an operation that is no loop."""
+        return operation.function
 
     def fits(self, arrays: Sequence[Any]) -> Callable[..., bool] | None:
         """Give the quick test whether arrays are like these, None if they cannot be looked at quickly."""
@@ -103,7 +109,10 @@ class Cuda:
 
     def __init__(self, device: str) -> None:
         from ..kernels.cuda import fused as cuda
+        from ..kernels.cuda.blas import product
+        from .workspace import Workspace
 
+        self.product, self.workspace = product, Workspace
         self.device, self.cuda, self.cupy = device, cuda, devices.cupy()
         self.empty, self.broadcast_to = self.cupy.empty, self.cupy.broadcast_to
         self.fold_of, self.source = cuda.fold_of, cuda.source
@@ -123,6 +132,10 @@ class Cuda:
         return there
 
     settled = contiguous_array
+
+    def called(self, operation: Call) -> Callable[..., Any]:
+        """Give the function to call for an operation that is no loop: products by calls that a graph can hold."""
+        return self.product if operation.into else operation.function
 
     def fits(self, arrays: Sequence[Any]) -> Callable[..., bool] | None:
         """Give the test whether arrays are like these."""

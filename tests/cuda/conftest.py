@@ -1,4 +1,4 @@
-"""The tests of the CUDA target: on a GPU with NBGRAD_TEST_CUDA=1, on host memory with NBGRAD_TEST_CUDA=host.
+"""The tests of the CUDA target: on a GPU by ``pytest -m cuda``, on host memory with NBGRAD_TEST_CUDA=host.
 
 They are collected only where NBGRAD_TEST_CUDA is set, since the stand-ins take the place of CuPy and of the GPU for
 the whole process; tests/test_cuda_host.py runs them in one of its own.
@@ -6,11 +6,13 @@ the whole process; tests/test_cuda_host.py runs them in one of its own.
 
 import os
 import sys
+import types
+from importlib.machinery import ModuleSpec
 from pathlib import Path
 
 import pytest
 
-collect_ignore_glob = [] if os.environ.get("NBGRAD_TEST_CUDA") else ["test_*.py"]
+collect_ignore_glob = [] if os.environ.get("NBGRAD_TEST_CUDA") else ["*.py"]
 
 
 def has_gpu() -> bool:
@@ -23,22 +25,28 @@ def has_gpu() -> bool:
         return False
 
 
+REAL = os.environ.get("NBGRAD_TEST_CUDA", "host") != "host"
+
 if os.environ.get("NBGRAD_TEST_CUDA"):
     sys.path.insert(0, str(Path(__file__).parent))
-    REAL = os.environ["NBGRAD_TEST_CUDA"] != "host"
     if REAL and not has_gpu():
         raise RuntimeError("there is no GPU to test on; NBGRAD_TEST_CUDA=host tests on host memory")
     if not REAL:
         for name in [name for name in sys.modules if name.split(".")[0] == "cupy"]:
             del sys.modules[name]
         import stand_in
+        import stand_in_cublas
 
         sys.modules["cupy"] = stand_in
+        for name in ("nvmath", "nvmath.bindings"):
+            sys.modules[name] = types.ModuleType(name)
+            sys.modules[name].__spec__ = ModuleSpec(name, None)
+        sys.modules["nvmath.bindings"].cublas = sys.modules["nvmath.bindings.cublas"] = stand_in_cublas
         from emulation import Emulation
 
         from nbgrad.kernels.cuda import launch
 
-        launch.backend = Emulation()
+        launch.backend = Emulation(enqueue=stand_in.enqueue)
 
 
 @pytest.fixture
@@ -58,6 +66,14 @@ def driver(monkeypatch):
     vars(stand_in.state).update(saved, used=used)
     devices._check_driver.cache_clear()
     devices.several.cache_clear()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items):
+    """On a GPU all tests here are such as need one."""
+    for item in items:
+        if REAL and item.path.is_relative_to(Path(__file__).parent):
+            item.add_marker("cuda")
 
 
 def pytest_runtest_setup(item):

@@ -493,13 +493,17 @@ class Emulation:
     _compiled: ClassVar[dict[Any, _Kernel]] = {}
     _lock = threading.RLock()  # the registers are one kernel's, and launches on a stream follow each other
 
-    def __init__(self, capability: tuple[int, int] = (9, 0)) -> None:
+    def __init__(
+        self,
+        capability: tuple[int, int] = (9, 0),
+        enqueue: Callable[[Callable[[], None]], None] = lambda action: action(),
+    ) -> None:
         if os.environ.get(VARIABLE) != "0":
             raise RuntimeError(f"the emulation needs {VARIABLE}=0 in the environment, before llvmlite is imported")
         if platform.system() != "Linux":
             raise RuntimeError(f"the emulation needs glibc's contexts, and this is {platform.system()}")
         self.launches: list[Launch] = []
-        self._capability = capability
+        self._capability, self._enqueue = capability, enqueue
 
     def device(self) -> int:
         """Give the number of the only device."""
@@ -519,6 +523,9 @@ class Emulation:
 
         def run(blocks: int, threads: int, *arguments: Any) -> None:
             _check(name, signature, blocks, threads, arguments)
+            self._enqueue(lambda: happen(blocks, threads, arguments))
+
+        def happen(blocks: int, threads: int, arguments: tuple[Any, ...]) -> None:
             with self._lock:
                 self.launches.append(Launch(name, blocks, threads, arguments))
                 fault = kernel.run(blocks, threads, arguments)

@@ -7,8 +7,11 @@ what arrays take; the device and its driver can be taken away through `state`.
 
 from __future__ import annotations
 
+import ctypes
 import sys
 import types
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, ClassVar
 
 import numpy as np
@@ -34,6 +37,20 @@ class _State:
 
 
 state = _State()
+
+
+def enqueue(action: Callable[[], Any]) -> None:
+    """Do what goes to the current stream: at once, or at each launch of the graph that it is captured into."""
+    actions = _streams[-1].actions
+    if actions is None:
+        action()
+    else:
+        actions.append(action)
+
+
+def _refuse_while_capturing(what: str) -> None:
+    if _streams[-1].actions is not None:
+        raise RuntimeError(f"the current stream is capturing, so {what} are disallowed")
 
 
 class _Block:
@@ -63,11 +80,12 @@ class Device:
 
     def __enter__(self) -> Device:
         self._before.append(state.current)
-        state.current = self.id
+        if self.id != state.current:
+            runtime.setDevice(self.id)
         return self
 
     def __exit__(self, *error: Any) -> None:
-        state.current = self._before.pop()
+        runtime.setDevice(self._before.pop())
 
     def __eq__(self, other: Any) -> bool:
         return isinstance(other, Device) and other.id == self.id
@@ -160,19 +178,26 @@ class ndarray:
     # ---- elements ---------------------------------------------------------------------------------------------------
 
     def get(self) -> Any:
+        _refuse_while_capturing("D2H transfers")
         return self._host.copy(order="C" if self._host.flags.c_contiguous else "A")
 
     def item(self, *place: Any) -> Any:
+        _refuse_while_capturing("D2H transfers")
         return self._host.item(*place)
 
     def tolist(self) -> Any:
+        _refuse_while_capturing("D2H transfers")
         return self._host.tolist()
 
     def fill(self, value: Any) -> None:
-        self._host.fill(_operand(value))
+        enqueue(lambda: self._host.fill(_operand(value)))
 
     def copy(self, order: str = "C") -> ndarray:
-        return _new(self._host.copy(order))
+        if order != "C":
+            return _new(self._host.copy(order))
+        made = _allocated(self.shape, self.dtype)
+        enqueue(lambda: made._host.__setitem__(..., self._host))
+        return made
 
     def astype(self, dtype: Any, order: str = "K", casting: Any = None, subok: Any = None, copy: bool = True) -> Any:
         if not copy and self.dtype == dtype:
@@ -210,18 +235,21 @@ class ndarray:
     def __setitem__(self, key: Any, value: Any) -> None:
         if isinstance(value, np.ndarray) and value.ndim:
             raise ValueError("non-scalar numpy.ndarray cannot be used for fill")
-        self._host[_key(key, self.shape)[0]] = value._host if isinstance(value, ndarray) else value
+        enqueue(lambda: self._host.__setitem__(_key(key, self.shape)[0], _operand(value)))
 
     def __iter__(self) -> Any:
         return (self[i] for i in range(len(self)))
 
     def __bool__(self) -> bool:
+        _refuse_while_capturing("D2H transfers")
         return bool(self._host)
 
     def __int__(self) -> int:
+        _refuse_while_capturing("D2H transfers")
         return int(self._host)
 
     def __float__(self) -> float:
+        _refuse_while_capturing("D2H transfers")
         return float(self._host)
 
     def _reduced(self, name: str, *arguments: Any, **options: Any) -> ndarray:
@@ -282,6 +310,7 @@ def _key(key: Any, shape: tuple[int, ...]) -> tuple[Any, bool]:
 
 def _new(host: Any) -> ndarray:
     """Give a device array of its own with the elements of a host array."""
+    _refuse_while_capturing("H2D transfers, and functions that the stand-in cannot put off,")
     host = np.asarray(host)
     made = _allocated(host.shape, host.dtype)
     if host.flags.f_contiguous and not host.flags.c_contiguous:
@@ -320,8 +349,12 @@ def ones(shape: Any, dtype: Any = float) -> ndarray:
 
 def full(shape: Any, value: Any, dtype: Any = None) -> ndarray:
     made = _allocated(shape, np.result_type(value) if dtype is None else dtype)
-    made._host.fill(value)
+    made.fill(value)
     return made
+
+
+def arange(start: int, stop: int, step: int) -> ndarray:
+    return _new(np.arange(start, stop, step))
 
 
 def asarray(x: Any, dtype: Any = None) -> ndarray:
@@ -420,27 +453,86 @@ class Generator:
         return _new(self._host.integers(low, high, size, dtype))
 
 
+class Graph:
+    """What a stream was given while it was captured."""
+
+    def __init__(self, actions: list[Callable[[], Any]]) -> None:
+        self.actions = actions
+
+    def launch(self, stream: Any = None) -> None:
+        for action in self.actions:
+            enqueue(action)
+
+
 class Stream:
-    """A stream on which everything has always happened already."""
+    """A stream on which everything has always happened already, unless it is captured."""
 
     null: ClassVar[Stream]
 
     def __init__(self, null: bool = False, non_blocking: bool = False) -> None:
         self.ptr = 0 if null else id(self)
+        self.actions: list[Callable[[], Any]] | None = None
+
+    def begin_capture(self, mode: Any = None) -> None:
+        if self.ptr == 0:
+            raise RuntimeError("cannot capture on the default (legacy) stream")
+        self.actions = []
+
+    def end_capture(self) -> Graph:
+        actions, self.actions = self.actions, None
+        assert actions is not None
+        return Graph(actions)
+
+    def is_capturing(self) -> bool:
+        return self.actions is not None
 
     def __enter__(self) -> Stream:
         _streams.append(self)
         return self
 
     def __exit__(self, *error: Any) -> None:
-        _streams.remove(self)
+        assert _streams.pop() is self
 
     def synchronize(self) -> None:
+        _refuse_while_capturing("synchronous API calls")
+
+
+class Event:
+    """A place in a stream, which the stream has always passed already."""
+
+    def __init__(self, block: bool = False, disable_timing: bool = False, interprocess: bool = False) -> None:
         pass
+
+    def record(self, stream: Any = None) -> None:
+        enqueue(lambda: None)
+
+    def synchronize(self) -> None:
+        _refuse_while_capturing("synchronous API calls")
 
 
 Stream.null = Stream(null=True)
 _streams = [Stream.null]
+
+
+class _Pinned:
+    """Memory of the host that the device can write to."""
+
+    def __init__(self, size: int) -> None:
+        self.room = np.empty(size, np.uint8)
+        self.ptr = self.room.ctypes.data
+
+
+class MemoryPool:
+    """Memory for whoever asks for it."""
+
+    def malloc(self, size: int) -> Any:
+        raise NotImplementedError("the stand-in's arrays have memory of their own")
+
+
+@contextmanager
+def _using_allocator(allocator: Any = None) -> Iterator[None]:
+    assert callable(allocator)
+    yield
 
 
 class _Pool:
@@ -455,14 +547,26 @@ def get_default_memory_pool() -> _Pool:
     return _Pool()
 
 
+def _copy(target: int, source: int, size: int, kind: int, stream: int) -> None:
+    assert kind == 3 and stream == _streams[-1].ptr
+    enqueue(lambda: ctypes.memmove(target, source, size))
+
+
 def _device_count() -> int:
     if state.refusal is not None:
         raise CUDARuntimeError(state.refusal)
     return state.count
 
 
+def _set_device(number: int) -> None:
+    state.current = number
+
+
 runtime = types.SimpleNamespace(
     getDevice=lambda: state.current,
+    memcpyAsync=_copy,
+    memcpyDeviceToDevice=3,
+    setDevice=_set_device,
     getDeviceCount=_device_count,
     deviceSynchronize=lambda: None,
     memGetInfo=lambda: (80 << 30, 80 << 30),
@@ -473,6 +577,11 @@ cuda = types.SimpleNamespace(
     runtime=runtime,
     Device=Device,
     Stream=Stream,
+    Event=Event,
+    Graph=Graph,
+    MemoryPool=MemoryPool,
+    using_allocator=_using_allocator,
+    alloc_pinned_memory=_Pinned,
     get_current_stream=lambda: _streams[-1],
     is_available=lambda: state.refusal is None and state.count > 0,
     memory=types.SimpleNamespace(OutOfMemoryError=OutOfMemoryError),
