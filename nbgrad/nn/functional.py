@@ -105,7 +105,7 @@ def nll_loss(input: Any, target: Any, reduction: str = "mean") -> Any:
         _checked(labels, classes)()
         starts = devices.made(devices.name_of(data), "arange", 0, labels.size * classes, max(classes, 1))
         positions = add(starts, labels.astype(np.int64))
-        picked = GetItem(Index.of_rows(positions))(reshape(input, input.size))
+        picked = GetItem(Index.of_rows(positions, unique=True))(reshape(input, input.size))
         return neg(_reduced("nll_loss", picked, reduction))
     if not isinstance(labels, np.ndarray):  # being traced: a choice that fuses with whatever is around it
         labels = labels.checked(lambda array: _checked(array, classes), "class check", ("classes", classes))

@@ -20,7 +20,7 @@ from .elementwise import add, lt, where
 class Index:
     """An index as NumPy understands it, made of arrays and numbers only, and looked at once."""
 
-    __slots__ = ("advanced", "checked", "key", "masks_only", "placed", "symbol")
+    __slots__ = ("advanced", "checked", "key", "masks_only", "placed", "symbol", "unique")
 
     #: On a GPU: a shape, and what `on_gpu` found for it.
     placed: tuple[tuple[int, ...], tuple[Array, int, tuple[int, ...]]]
@@ -32,7 +32,7 @@ class Index:
         if not self.advanced and Ellipsis not in parts:
             parts = (*parts, Ellipsis)  # a single element then comes as a 0-d view, and not as a copy
         self.key = parts
-        self.checked = False
+        self.checked = self.unique = False
         self.symbol = None
         if self.advanced:  # being traced, or on a GPU
             self.symbol = next((p for p in parts if is_array(p) and not isinstance(p, np.ndarray)), None)
@@ -44,10 +44,14 @@ class Index:
             raise IndexError(f"indexing shape {x.shape}: {error}") from None
 
     @classmethod
-    def of_rows(cls, rows: Array) -> Index:
-        """Give the index for row numbers that are known to be whole, 64 bits wide and within the array."""
+    def of_rows(cls, rows: Array, unique: bool = False) -> Index:
+        """Give the index for row numbers that are known to be whole, 64 bits wide and within the array.
+
+        `unique`: none comes twice.
+        """
         index = cls.__new__(cls)
         index.key, index.advanced, index.masks_only, index.checked, index.symbol = (rows,), True, False, True, None
+        index.unique = unique
         return index
 
     def rows(self, shape: tuple[int, ...]) -> tuple[Array, int] | None:
@@ -95,7 +99,10 @@ class Index:
                 host = Index(tuple(devices.on_host(p) for p in self.key))
                 rows = host.positions(shape) if shape else host.of(np.zeros((), np.int64))
                 width, result = 1, rows.shape
-            self.placed = shape, (devices.moved(rows.reshape(-1), devices.name_of(x)), width, result)
+            there = devices.moved(rows.reshape(-1), devices.name_of(x))
+            if there is not rows and isinstance(rows, np.ndarray):
+                devices.library(there).cuda.get_current_stream().synchronize()  # it may be used on other streams
+            self.placed = shape, (there, width, result)
         return self.placed[1]
 
     @property
@@ -109,12 +116,31 @@ def within(what: str, index: Array, count: int) -> Array:
 
     Raises IndexError for positions outside.
     """
-    outside, negative = look(index, -count, count - 1)()
-    if outside:
-        lowest, highest = bounds(index)
-        raise IndexError(f"{what}: positions from {lowest} to {highest} in {count} rows")
+    negative = begin_within(what, index, count)()
     index = index.astype(np.int64, copy=False)
-    return where(lt(index, 0), add(index, count), index) if negative else index
+    return from_the_end(index, count) if negative else index
+
+
+def from_the_end(index: Any, count: int) -> Any:
+    """Give positions with `count` added to the negative ones."""
+    return where(lt(index, 0), add(index, count), index)
+
+
+def begin_within(what: str, index: Array, count: int) -> Callable[[], bool]:
+    """Begin to look whether positions on a GPU are among `count`.
+
+    Gives a function that waits, raises IndexError if any is not, and tells whether any is negative.
+    """
+    found = look(index, -count, count - 1)
+
+    def wait() -> bool:
+        outside, negative = found()
+        if outside:
+            lowest, highest = bounds(index)
+            raise IndexError(f"{what}: positions from {lowest} to {highest} in {count} rows")
+        return negative
+
+    return wait
 
 
 def look(index: Array, lowest: int, highest: int) -> Callable[[], tuple[bool, bool]]:
@@ -237,7 +263,9 @@ class Scatter(Operation):
 
         devices.check_together("indexing", (g,))
         rows, width, _ = index.on_gpu(y)
-        if rows.size and width:
+        if index.unique:
+            y.reshape(-1, width)[rows] = g.reshape(rows.size, width)
+        elif rows.size and width:
             cuda.scatter_add(rows, g.reshape(rows.size, width), y.reshape(-1, width))
         return y
 

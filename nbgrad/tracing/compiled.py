@@ -65,7 +65,7 @@ class _Trace:
         self, function: Callable[..., Any], structure: Any, kinds: Sequence[Any], donated: Sequence[int], device: str
     ) -> None:
         self.structure, self.kinds, self.target = structure, kinds, target(device)
-        self.program = Program()
+        self.program = Program(device)
         arguments: list[Any] = []
         self.inputs: list[Any] = []
         for kind, shape, dtype in kinds:

@@ -102,9 +102,10 @@ def _readonly(value: Any) -> Any:
 
 
 class Program:
-    """Nodes in the order in which they came about."""
+    """Nodes in the order in which they came about, for a device."""
 
-    def __init__(self) -> None:
+    def __init__(self, device: str = "cpu") -> None:
+        self.device = device
         self.nodes: list[Node] = []
         self.inputs: list[Node] = []
         #: For inputs and views of them: functions that begin to look at the array, and give one that waits and raises.

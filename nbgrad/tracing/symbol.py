@@ -13,12 +13,12 @@ from typing import Any
 
 import numpy as np
 
-from ..kernels import formula, reductions
+from ..kernels import devices, formula, reductions
 from ..kernels import math as scalar
 from ..kernels.cpu import elementwise as cpu
 from ..kernels.formula import NUMBER, NUMPY_NAMES, TRUTH, Expression, ScalarFunction
 from ..variable import Variable, as_array
-from .program import Call, Fold, Input, Map, Node, Program, View, root_of
+from .program import Call, Constant, Fold, Input, Map, Node, Program, View, root_of
 
 _count = itertools.count()
 
@@ -158,11 +158,29 @@ class Symbol(np.lib.mixins.NDArrayOperatorsMixin):
 
     def __getitem__(self, key: Any) -> Symbol:
         parts = key if type(key) is tuple else (key,)
-        if any(isinstance(part, np.ndarray | list | Symbol) for part in parts):
+        if any(isinstance(part, np.ndarray | list | Symbol) or devices.is_cuda(part) for part in parts):
             return self._pick(parts)
         if Ellipsis not in parts:
             parts = (*parts, Ellipsis)  # a single element then is a view as well
         return self._view("index", parts, self._shaped(lambda x: x[parts]))
+
+    def _index_part(self, part: Any) -> Any:
+        """Give a part of an index as it stays: of an array on the CPU a copy, for one on a GPU a constant."""
+        if isinstance(part, np.ndarray | list):
+            return np.array(part)
+        return self._with(self.program.constant(part)) if devices.is_cuda(part) else part
+
+    def _rows(self, parts: tuple[Any, ...], shape: tuple[int, ...]) -> Symbol | None:
+        """Give the numbers of rows that an index picks, looked at without waiting; None unless it is one on a GPU."""
+        from ..ops.indexing import begin_within, from_the_end
+
+        if self.program.device == "cpu" or len(parts) != 1 or not isinstance(parts[0], Symbol) or not shape:
+            return None
+        index, count = parts[0], shape[0]
+        what = f"indexing shape {shape}"
+        index = index.checked(lambda array: begin_within(what, array, count), "position check", ("positions", count))
+        rows: Symbol = from_the_end(index.astype(np.int64), count)
+        return rows
 
     def pick_from(self, x: Any, key: tuple[Any, ...]) -> Symbol:
         """Pick from an array by an index that has this array among its parts."""
@@ -171,18 +189,24 @@ class Symbol(np.lib.mixins.NDArrayOperatorsMixin):
     def _pick(self, parts: tuple[Any, ...]) -> Symbol:
         from ..ops.indexing import GetItem, Index
 
+        parts = tuple(self._index_part(part) for part in parts)
         _refuse_masks(parts)
-        parts = tuple(np.array(part) if isinstance(part, np.ndarray | list) else part for part in parts)
+        rows = self._rows(parts, self.shape)
+        if rows is not None:
+            shape = (*rows.shape, *self.shape[1:])
+            pick_rows = Call(lambda x, rows: GetItem(Index.of_rows(rows)).forward(x), "pick rows", "gather", False)
+            return self._with(self.program.add(pick_rows, (self.node, rows.node), shape, self.dtype))
         symbols = [part for part in parts if isinstance(part, Symbol)]
         places = [isinstance(part, Symbol) for part in parts]
         dummies = tuple(np.zeros(p.shape, p.dtype) if isinstance(p, Symbol) else p for p in parts)
         shape = np.broadcast_to(np.zeros((), np.int8), self.shape)[dummies].shape
         fixed = tuple(None if is_symbol else part for part, is_symbol in zip(parts, places, strict=True))
+        index = None if symbols else Index(parts)  # looked at once, and on a GPU placed there
 
         def pick(x: Any, *positions: Any) -> Any:
             rest = iter(positions)
             filled = tuple(next(rest) if is_symbol else part for part, is_symbol in zip(fixed, places, strict=True))
-            return GetItem(Index(filled)).forward(x)
+            return GetItem(index or Index(filled)).forward(x)
 
         identity = (
             "pick",
@@ -198,13 +222,20 @@ class Symbol(np.lib.mixins.NDArrayOperatorsMixin):
         """Give zeros of a shape with these elements added at an index."""
         from ..ops.indexing import Index, Scatter
 
+        key = tuple(self._index_part(part) for part in key)
         _refuse_masks(key)
+        rows = self._rows(key, shape)
+        if rows is not None:
+            identity = "put rows", shape
+            put_rows = Call(lambda g, rows: Scatter(Index.of_rows(rows), shape).forward(g), identity, "scatter", False)
+            return self._with(self.program.add(put_rows, (self.node, rows.node), shape, self.dtype))
         symbols = [part for part in key if isinstance(part, Symbol)]
+        index = None if symbols else Index(key)
 
         def put(g: Any, *positions: Any) -> Any:
             rest = iter(positions)
             filled = tuple(next(rest) if isinstance(part, Symbol) else part for part in key)
-            return Scatter(Index(filled), shape).forward(g)
+            return Scatter(index or Index(filled), shape).forward(g)
 
         nodes = (self.node, *(symbol.node for symbol in symbols))
         return self._with(
@@ -413,9 +444,9 @@ class Symbol(np.lib.mixins.NDArrayOperatorsMixin):
     def checked(self, begin: Any, label: str, identity: Any) -> Symbol:
         """Have the elements looked at in every run: `begin(array)` gives a function that waits and raises.
 
-        An argument, which nothing has to be computed for, is looked at while everything else is under way.
+        What nothing has to be computed for is looked at while everything else is under way.
         """
-        if isinstance(root_of(self.node).operation, Input):
+        if isinstance(root_of(self.node).operation, Input | Constant):
             self.program.checks[identity, self.node] = begin
             return self
 

@@ -132,6 +132,44 @@ def test_what_cannot_be_captured_is_launched(captured):
     assert captured["refused"] == 1 and not captured["launches"]
 
 
+def rows_of(kind):
+    positions = np.array([[0, -1, 2], [1, 1, -3]])
+    outside = on_device(positions)
+    return {
+        "an argument": (lambda x, i: x[i] * 2, positions),
+        "computed": (lambda x, i: x[i - 1] * 2, positions + 1),
+        "on the GPU outside": (lambda x, i: x[outside] * 2, positions),
+        "on the CPU outside": (lambda x, i: x[positions] * 2, positions),
+    }[kind]
+
+
+@pytest.mark.parametrize("kind", ["an argument", "computed", "on the GPU outside", "on the CPU outside"])
+def test_rows_are_picked_without_waiting(captured, kind):
+    function, given = rows_of(kind)
+    array = np.random.default_rng(0).normal(size=(3, 5))
+    f, x, i = nbgrad.jit(function), on_device(array), on_device(given)
+    expected = 2 * array[np.array([[0, -1, 2], [1, 1, -3]])]
+    for _ in range(4):
+        np.testing.assert_array_equal(cupy.asnumpy(f(x, i)), expected)
+    assert bool(captured["launches"]) is (kind != "computed")  # what is computed is looked at on the way
+    if "outside" not in kind:
+        i[1, 2] = 9
+        with pytest.raises(IndexError, match=r"indexing shape \(3, 5\): positions from -1 to [89] in 3 rows"):
+            f(x, i)
+        i[...] = on_device(given)
+        np.testing.assert_array_equal(cupy.asnumpy(f(x, i)), expected)
+
+
+@pytest.mark.parametrize("kind", ["an argument", "computed", "on the GPU outside", "on the CPU outside"])
+def test_gradients_of_picked_rows_accumulate(kind):
+    function, given = rows_of(kind)
+    array = np.random.default_rng(0).normal(size=(3, 5))
+    f = nbgrad.jit(nbgrad.grad(lambda x, i: nbgrad.sum(function(x, i) ** 2)))
+    picked = np.array([2, 2, 2])[:, None]  # how often each row is
+    for _ in range(4):
+        np.testing.assert_allclose(cupy.asnumpy(f(on_device(array), on_device(given))), 8 * array * picked, rtol=1e-14)
+
+
 def test_what_is_called_gives_arrays_of_its_own(captured):
     f = nbgrad.jit(lambda x, g: (nbgrad.sum(x * 2, 0), x[np.array([0, 0, 1])], x + g))
     x, kept = cupy.ones((2, 3)), []
