@@ -1,4 +1,4 @@
-"""GPUs: what there is, and waiting for it. PyTorch's names, CuPy's streams and memory.
+"""GPUs: what there is, and waiting for it. PyTorch's names, CuPy's streams, events and memory.
 
 Nothing here imports CuPy before it is asked for a GPU.
 """
@@ -9,24 +9,29 @@ from typing import TYPE_CHECKING, Any
 
 from .kernels import devices
 
-__all__ = [
-    "Stream",
+__all__ = [  # without Event and Stream, which import CuPy
+    "current_device",
     "current_stream",
     "device",
     "device_count",
+    "empty_cache",
     "get_device_name",
     "is_available",
+    "memory_allocated",
+    "memory_reserved",
     "memory_stats",
+    "stream",
     "synchronize",
 ]
 
 if TYPE_CHECKING:
+    Event: Any
     Stream: Any
 
 
 def __getattr__(name: str) -> Any:
-    if name == "Stream":  # CuPy's class; `with stream:` makes it the current one
-        return devices.cupy().cuda.Stream
+    if name in ("Event", "Stream"):  # CuPy's classes; `with stream:` makes it the current one
+        return getattr(devices.cupy().cuda, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
@@ -49,26 +54,36 @@ def device_count() -> int:
         return 0
 
 
+def _number(function: str, device: Any) -> int:
+    number = devices.number_of(device)
+    if number is None:
+        raise ValueError(f"{function}: {device!r} is no GPU")
+    return number
+
+
+def current_device() -> int:
+    """Give the number of the current GPU."""
+    return _number("current_device", "cuda")
+
+
 def device(number: Any) -> Any:
     """Give a context in which a GPU is the current one: ``with nbgrad.cuda.device(1):``."""
-    index = devices.number_of(number)
-    if index is None:
-        raise ValueError(f"device: {number!r} is no GPU")
+    index = _number("device", number)
     return devices.cupy().cuda.Device(index)
 
 
-def get_device_name(number: Any = "cuda") -> str:
+def get_device_name(device: Any = "cuda") -> str:
     """Give the name of a GPU, the current one unless given."""
-    index = devices.number_of(number)
-    if index is None:
-        raise ValueError(f"get_device_name: {number!r} is no GPU")
+    index = _number("get_device_name", device)
     name = devices.cupy().cuda.runtime.getDeviceProperties(index)["name"]
     return name.decode() if isinstance(name, bytes) else str(name)
 
 
-def synchronize() -> None:
-    """Wait until the current GPU has done all it was given; errors of kernels surface here at the latest."""
-    devices.cupy().cuda.runtime.deviceSynchronize()
+def synchronize(device: Any = "cuda") -> None:
+    """Wait until a GPU, the current one unless given, has done all; errors of kernels surface here at the latest."""
+    index = _number("synchronize", device)
+    with devices.cupy().cuda.Device(index):
+        devices.cupy().cuda.runtime.deviceSynchronize()
 
 
 def current_stream() -> Any:
@@ -76,14 +91,32 @@ def current_stream() -> Any:
     return devices.cupy().cuda.get_current_stream()
 
 
+def stream(stream: Any) -> Any:
+    """Give a context in which a stream is the current one: ``with nbgrad.cuda.stream(s):``, or ``with s:``."""
+    return stream
+
+
+def empty_cache() -> None:
+    """Give memory that CuPy's pool holds, and no array uses, back to the GPU."""
+    devices.cupy().get_default_memory_pool().free_all_blocks()
+
+
+def memory_allocated() -> int:
+    """Give the bytes of memory that arrays on the current GPU use."""
+    return int(devices.cupy().get_default_memory_pool().used_bytes())
+
+
+def memory_reserved() -> int:
+    """Give the bytes of memory that CuPy's pool holds on the current GPU, for arrays that are and that will be."""
+    return int(devices.cupy().get_default_memory_pool().total_bytes())
+
+
 def memory_stats() -> dict[str, int]:
     """Give bytes of memory: used by arrays, held by CuPy's pool, and free and total on the current GPU."""
-    module = devices.cupy()
-    pool = module.get_default_memory_pool()
-    free, total = module.cuda.runtime.memGetInfo()
+    free, total = devices.cupy().cuda.runtime.memGetInfo()
     return {
-        "used_bytes": int(pool.used_bytes()),
-        "pool_bytes": int(pool.total_bytes()),
+        "used_bytes": memory_allocated(),
+        "pool_bytes": memory_reserved(),
         "free_bytes": int(free),
         "total_bytes": int(total),
     }

@@ -542,6 +542,9 @@ class _Pool:
     def total_bytes(self) -> int:
         return state.used
 
+    def free_all_blocks(self) -> None:
+        pass
+
 
 def get_default_memory_pool() -> _Pool:
     return _Pool()

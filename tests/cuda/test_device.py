@@ -468,10 +468,23 @@ def test_the_module():
         y = x * 2
         stream.synchronize()
     assert y.sum().item() == 2000
+    with nbgrad.cuda.stream(stream):
+        assert nbgrad.cuda.current_stream().ptr == stream.ptr
     with nbgrad.cuda.device(0):
         assert nbgrad.ones(1, device="cuda").device == "cuda:0"
-    with pytest.raises(ValueError, match="'cpu' is no GPU"):
-        nbgrad.cuda.get_device_name("cpu")
+        assert nbgrad.cuda.current_device() == 0
+    event = nbgrad.cuda.Event()
+    event.record()
+    event.synchronize()
+    nbgrad.cuda.synchronize("cuda:0")
+    before = nbgrad.cuda.memory_allocated()
+    del x
+    assert before >= nbgrad.cuda.memory_allocated() + 8000
+    nbgrad.cuda.empty_cache()
+    assert nbgrad.cuda.memory_reserved() >= nbgrad.cuda.memory_allocated()
+    for function in (nbgrad.cuda.get_device_name, nbgrad.cuda.device, nbgrad.cuda.synchronize):
+        with pytest.raises(ValueError, match=f"{function.__name__}: 'cpu' is no GPU"):
+            function("cpu")
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
         nbgrad.cuda.nothing  # noqa: B018
 
