@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 from numpy._core import _multiarray_umath  # type: ignore[attr-defined]
 
-from .. import codegen, devices
+from .. import codegen, devices, elsewhere
 from ..failures import checked
 from ..ufunc import keep_forever, loops_of
 
@@ -200,15 +200,7 @@ def fast_call(ufunc: np.ufunc) -> Callable[..., Any]:
 
 def _with_output(ufunc: np.ufunc, inputs: int, *arguments: Any) -> Any:
     if devices.on_gpu(arguments):
-        devices.check_together(ufunc.__name__, arguments)
-        return _cuda_call()(ufunc, arguments[:inputs], *arguments[inputs:])
+        return elsewhere.call(ufunc, arguments[:inputs], *arguments[inputs:])
     if len(arguments) > inputs:
         return checked(ufunc, *arguments)
     return checked(ufunc, *arguments, out=...)
-
-
-@once
-def _cuda_call() -> Callable[..., Any]:
-    from ..cuda.elementwise import call
-
-    return call

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from .. import devices, reductions
+from .. import elsewhere, reductions
 from ..failures import checked
 from .reduction import block_kernel, row_kernel
 
@@ -24,12 +24,7 @@ _BLOCKS = 16
 def reduce_array(name: str, x: Array, axes: tuple[int, ...]) -> Array:
     """Reduce an array over `axes` (ascending), dropping them."""
     if not isinstance(x, np.ndarray):
-        if devices.is_cuda(x):
-            from ..cuda import reduction as cuda
-
-            devices.check_together(name, (x,))
-            return cuda.reduce_array(name, x, axes)
-        return x.folded(name, axes)  # what stands in for an array knows how
+        return elsewhere.reduce_array(name, x, axes)
     reduction = reductions.TABLE[name]
     if len(axes) == x.ndim:
         return _reduce_flat(reduction, x)
@@ -98,12 +93,7 @@ def sum_to_shape(x: Array, shape: tuple[int, ...]) -> Array:
 def spread_array(name: str, axis: int, *arrays: Array) -> Array:
     """Run a reduction that gives a value for each element along one axis of arrays of one shape."""
     if not isinstance(arrays[0], np.ndarray):
-        if devices.is_cuda(arrays[0]):
-            from ..cuda import reduction as cuda
-
-            devices.check_together(name, arrays)
-            return cuda.spread_array(name, axis, *arrays)
-        return arrays[0].folded(name, (axis,) if arrays[0].ndim else (), *arrays[1:])
+        return elsewhere.spread_array(name, axis, *arrays)
     reduction = reductions.TABLE[name]
     x = arrays[0]
     if not x.ndim:
