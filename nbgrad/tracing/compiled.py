@@ -144,46 +144,72 @@ class _Trace:
         run = self.run
         return lambda *arrays: run(*arrays) if fits(*arrays) else None
 
-    def entry(self, arguments: Sequence[Any], arrays: Sequence[Array]) -> Callable[..., Sequence[Array] | None] | None:
-        """Write the function that gives the arrays of such arguments, None if they do not belong to this trace.
+    def nested(self, quick: Callable[..., Any]) -> Callable[..., Any]:
+        """Write the function that calls another one with its arguments' leaves, and gives None for other nests."""
+        lines, names, namespace = self._apart()
+        namespace["quick"] = quick
+        return _written([*lines, f"    return quick({', '.join(names)})"], namespace)
 
-        None for nested arguments, which would have to be taken apart first.
+    def entry(self, leaves: Sequence[Any], arrays: Sequence[Array]) -> Callable[..., Any] | None:
+        """Write the function that gives the arrays, and what they were, of arguments whose leaves are like these.
+
+        It gives None for those that do not belong to this trace. None if arrays cannot be looked at quickly.
         """
         fits = self.target.fits(arrays)
-        if (
-            fits is None
-            or len(arguments) != len(self.kinds)
-            or any(isinstance(x, tuple | list | dict) for x in arguments)
-        ):
+        if fits is None:
             return None
-        namespace: dict[str, Any] = {"fits": fits, "array": np.array, "asarray": np.asarray}
-        lines, names = [], []
-        for i, (x, (kind, _, dtype)) in enumerate(zip(arguments, self.kinds, strict=True)):
-            namespace[f"given{i}"] = x if kind is _Static else type(x)
+        lines, names, namespace = self._apart()
+        namespace |= {"fits": fits, "array": np.array, "asarray": np.asarray}
+        values, given = [], []
+        for i, (name, x, (kind, _, dtype)) in enumerate(zip(names, leaves, self.kinds, strict=True)):
+            namespace[f"given{i}"] = type(x)
             if kind is _Static:
-                lines.append(f"    if a{i} is not given{i}: return None")
+                namespace[f"given{i}"] = x.value if isinstance(x, _Static) else x
+                lines.append(f"    if {name} is not given{i}: return None")
                 continue
-            names.append(f"x{i}")
-            lines.append(f"    if type(a{i}) is not given{i}: return None")
+            lines.append(f"    if type({name}) is not given{i}: return None")
+            value = name
             if kind in (Variable, _NoGradient):
-                lines.append(f"    if (a{i}._generation >= 0) is not {kind is Variable}: return None")
-                value = f"a{i}.data"
-            elif isinstance(x, np.ndarray) or devices.is_cuda(x):
-                value = f"a{i}"
+                lines.append(f"    if ({name}._generation >= 0) is not {kind is Variable}: return None")
+                value = f"{name}.data"
             elif isinstance(x, np.generic):
-                value = f"asarray(a{i})"
-            else:
+                value = f"asarray({name})"
+            elif not isinstance(x, np.ndarray) and not devices.is_cuda(x):
                 namespace[f"dtype{i}"] = dtype
-                value = f"array(a{i}, dtype{i})"
+                value = f"array({name}, dtype{i})"
             lines.append(f"    x{i} = {value}")
-        given = "".join(f"a{i}, " for i in range(len(arguments)))
-        head = ["def entry(*arguments):", f"    if len(arguments) != {len(arguments)}: return None"]
-        if given:
-            head.append(f"    {given}= arguments")
-        x = "".join(f"{name}, " for name in names)
-        exec("\n".join([*head, *lines, f"    return ({x}) if fits({x}) else None"]) + "\n", namespace)
-        entry: Callable[..., Sequence[Array] | None] = namespace["entry"]
-        return entry
+            values.append(f"x{i}, ")
+            given.append(f"{name}, ")
+        x = "".join(values)
+        return _written([*lines, f"    return (({x}), ({''.join(given)})) if fits({x}) else None"], namespace)
+
+    def _apart(self) -> tuple[list[str], list[str], dict[str, Any]]:
+        """Write how arguments without names are taken apart: the lines, the leaves' names, and what the lines use."""
+        lines: list[str] = []
+        names: list[str] = []
+        namespace: dict[str, Any] = {}
+
+        def apart(structure: Any, name: str) -> None:
+            if structure is None:
+                names.append(name)
+                return
+            kind, items = structure
+            if name != "arguments":
+                namespace[f"kind_{name}"] = kind
+                lines.append(f"    if type({name}) is not kind_{name}: return None")
+            lines.append(f"    if len({name}) != {len(items)}: return None")
+            if kind is dict:
+                namespace[f"keys_{name}"] = tuple(key for key, _ in items)
+                lines.append(f"    if tuple({name}) != keys_{name}: return None")
+                items = [item for _, item in items]
+            parts = [f"{name}_{i}" for i in range(len(items))]
+            if parts:
+                lines.append(f"    {''.join(f'{part}, ' for part in parts)}= {name}{'.values()' * (kind is dict)}")
+            for part, item in zip(parts, items, strict=True):
+                apart(item, part)
+
+        apart(self.structure[1][0], "arguments")
+        return lines, names, namespace
 
     def results(self, leaves: Any) -> Any:
         """Put the leaves that were computed together as the function gave its results."""
@@ -228,6 +254,13 @@ class _Trace:
 
     def _computed(self) -> list[Any]:
         return [maker for maker in self.makers if type(maker) is not tuple]
+
+
+def _written(lines: Sequence[str], namespace: dict[str, Any]) -> Callable[..., Any]:
+    """Compile the body of a function of any arguments."""
+    exec("\n".join(["def function(*arguments):", *lines]) + "\n", namespace)
+    function: Callable[..., Any] = namespace["function"]
+    return function
 
 
 def _count(structure: Any) -> int:
@@ -370,10 +403,16 @@ _all: weakref.WeakSet[Jitted] = weakref.WeakSet()
 
 def _forget_last_calls() -> None:
     for jitted in list(_all):
-        jitted._last, jitted._entry = (_nothing, None), None
+        jitted._last, jitted._earlier = (_nothing, None, None), ()
 
 
 default_dtype_changed.append(_forget_last_calls)
+
+
+#: A function that gives None for arguments of another kind; else, without a trace, results, and what puts them
+#: together, and with one, the arrays to run it on, and the arguments they come from.
+_Route = tuple[Callable[..., Any], Callable[..., Any] | None, "_Trace | None"]
+_EARLIER = 3
 
 
 class Jitted:
@@ -387,11 +426,9 @@ class Jitted:
         self.function, self.static, self.donate = function, tuple(static_argnums), tuple(donate_argnums)
         self._traces: dict[Any, _Trace] = {}
         self._method: Jitted | None = None
-        #: For arrays alone: the last call's steps, which give None for other arrays; how results are put together, if
-        #: that is left to do.
-        self._last: tuple[Callable[..., Any], Callable[..., Any] | None] = (_nothing, None)
-        #: For other arguments that are no nests: what gives their arrays, and the last call's trace.
-        self._entry: tuple[Callable[..., Sequence[Array] | None], _Trace] | None = None
+        #: How the last call's like is run at once, and some earlier ones'.
+        self._last: _Route = (_nothing, None, None)
+        self._earlier: tuple[_Route, ...] = ()
         _all.add(self)
 
     def __get__(self, instance: Any, owner: Any = None) -> Any:
@@ -453,49 +490,55 @@ class Jitted:
         if devices.cuda_seen:
             arrays, device = _together(self.name, arrays)
         arrays = [_in_order(data) for data in arrays]
-        return (structure, tuple(kinds), get_default_dtype(), device), structure, kinds, arrays, given
+        return (structure, tuple(kinds), get_default_dtype(), device), structure, kinds, arrays, given, leaves
 
-    def _trace(self, arguments: tuple[Any, ...], options: dict[str, Any]) -> tuple[_Trace, list[Any], list[Any]]:
-        key, structure, kinds, arrays, given = self._signature(arguments, options)
+    def _trace(self, arguments: tuple[Any, ...], options: dict[str, Any]) -> tuple[_Trace, list[Any], list[Any], Any]:
+        key, structure, kinds, arrays, given, leaves = self._signature(arguments, options)
         trace = self._traces.get(key)
         if trace is None:
             trace = self._traces[key] = _Trace(self.function, structure, kinds, self.donate, key[-1])
-        return trace, arrays, given
+        return trace, arrays, given, leaves
 
     def __call__(self, *arguments: Any, **options: Any) -> Any:
         """Run the function; see `jit`."""
         if not options:
-            quick, build = self._last  # read at once: another thread may write
-            found = quick(*arguments)
+            call, build, trace = self._last  # read at once: another thread may write
+            found = call(*arguments)
             if found is not None:
-                return found if build is None else build(*found)
-        entry = self._entry
-        if entry is not None and not options:
-            arrays = entry[0](*arguments)
-            if arrays is not None:
-                given = [x for x, (kind, _, _) in zip(arguments, entry[1].kinds, strict=True) if kind is not _Static]
-                return self._run(entry[1], arrays, given)
+                if trace is None:
+                    return found if build is None else build(*found)
+                return self._run(trace, *found)
+            for call, build, trace in self._earlier:
+                found = call(*arguments)
+                if found is not None:
+                    if trace is None:
+                        return found if build is None else build(*found)
+                    return self._run(trace, *found)
         leaves: list[Any] = []
         flatten((arguments, options), leaves)
         if any(isinstance(leaf.data if isinstance(leaf, Variable) else leaf, Symbol) for leaf in leaves):
             return self.function(*arguments, **options)  # inside another trace
-        trace, arrays, given = self._trace(arguments, options)
+        trace, arrays, given, leaves = self._trace(arguments, options)
         if not options:
-            self._remember(trace, arguments, arrays)
+            self._remember(trace, leaves, arrays)
         return self._run(trace, arrays, given)
 
-    def _remember(self, trace: _Trace, arguments: tuple[Any, ...], arrays: Sequence[Array]) -> None:
+    def _remember(self, trace: _Trace, leaves: Sequence[Any], arrays: Sequence[Array]) -> None:
         """Have the next call recognise such arguments at once."""
-        if not self.static and arguments and all(type(x) is np.ndarray or devices.is_cuda(x) for x in arguments):
+        route: _Route | None = None
+        if leaves and all(type(x) is np.ndarray or devices.is_cuda(x) for x in leaves):
             quick = trace.quick(arrays)
             if quick is not None:
                 # a tuple of arrays is what the steps give already
                 plain = trace.result == (tuple, (None,) * len(trace.makers)) and set(trace.makers) == {np.ndarray}
-                self._last = quick, None if plain else trace.build
-            return
-        entry = trace.entry(arguments, arrays)
-        if entry is not None:
-            self._entry = entry, trace
+                flat = all(part is None for part in trace.structure[1][0][1])
+                route = quick if flat else trace.nested(quick), None if plain else trace.build, None
+        else:
+            entry = trace.entry(leaves, arrays)
+            route = None if entry is None else (entry, None, trace)
+        if route is not None:
+            self._earlier = (self._last, *self._earlier)[:_EARLIER] if self._last[0] is not _nothing else ()
+            self._last = route
 
     def _run(self, trace: _Trace, arrays: Sequence[Array], given: Sequence[Any]) -> Any:
         if is_grad_enabled() and trace.gives and any(isinstance(x, Variable) and x._generation >= 0 for x in given):
@@ -519,11 +562,11 @@ class Jitted:
 
     def explain(self, *arguments: Any, **options: Any) -> str:
         """Describe the steps for these arguments: operations fused, bytes moved, and the time of each."""
-        trace, arrays, _ = self._trace(arguments, options)
+        trace, arrays, _, _ = self._trace(arguments, options)
         return f"{self.name}: " + trace.plan.explain(arrays)
 
     def source(self, *arguments: Any, **options: Any) -> str:
         """Give the text of the kernels for these arguments, and of the function that runs them."""
-        trace, _, _ = self._trace(arguments, options)
+        trace, _, _, _ = self._trace(arguments, options)
         kernels = [step["source"] for step in trace.plan.explained if "source" in step]
         return "\n\n".join([*kernels, trace.plan.text])

@@ -645,6 +645,66 @@ def test_the_second_call_is_recognised_at_once(dtype):
     assert compiled._last is last
 
 
+def test_nests_are_recognised_at_once():
+    Pair = namedtuple("Pair", "first second")
+    compiled = nbgrad.jit(lambda p, x: {"sum": p["a"][0] + p["b"].second * x, "rest": [p["b"].first]})
+
+    def nest(*numbers):
+        return {"a": [np.full(2, numbers[0])], "b": Pair(np.full(2, numbers[1]), np.full(2, numbers[2]))}
+
+    for numbers in ((1.0, 2.0, 3.0), (4.0, 5.0, 6.0)):
+        found = compiled(nest(*numbers), np.full(2, 10.0))
+        assert found["sum"].tolist() == [numbers[0] + 10 * numbers[2]] * 2
+        assert found["rest"][0].tolist() == [numbers[1]] * 2
+    last = compiled._last
+    assert last[0](nest(1.0, 2.0, 3.0), np.ones(2)) is not None
+    others = [
+        {"a": [np.ones(2), np.ones(2)], "b": Pair(np.ones(2), np.ones(2))},
+        {"a": (np.ones(2),), "b": Pair(np.ones(2), np.ones(2))},
+        {"a": [np.ones(2)], "b": (np.ones(2), np.ones(2))},
+        {"b": Pair(np.ones(2), np.ones(2)), "a": [np.ones(2)]},
+        {"a": [np.ones(2)], "c": Pair(np.ones(2), np.ones(2))},
+        {"a": [np.ones(3)], "b": Pair(np.ones(2), np.ones(2))},
+        {"a": np.ones((1, 2)), "b": Pair(np.ones(2), np.ones(2))},
+        np.ones(2),
+    ]
+    for other in others:
+        assert last[0](other, np.ones(2)) is None
+    assert last[0](nest(1.0, 2.0, 3.0)) is None and last[0](nest(1.0, 2.0, 3.0), np.ones(2), np.ones(2)) is None
+
+
+def test_several_signatures_are_recognised_at_once():
+    compiled = nbgrad.jit(lambda x, y=None: x * 2 if y is None else [x, x * y])
+    calls = [(np.ones(3),), (np.ones(4),), (np.ones(3), 2.0), (nbgrad.ones(3, requires_grad=True), np.ones(3))]
+    for arguments in calls:
+        compiled(*arguments)
+    traces, routes = len(compiled._traces), (compiled._last, compiled._earlier)
+    for arguments in [*calls, *reversed(calls)]:
+        found = compiled(*arguments)
+        first = found[0] if isinstance(found, list) else found
+        assert first.shape == arguments[0].shape and float(first[0]) == (1 if len(arguments) > 1 else 2)
+    assert len(compiled._traces) == traces and (compiled._last, compiled._earlier) == routes
+
+
+def test_nests_of_variables_and_numbers_take_gradients_at_every_call():
+    compiled = nbgrad.jit(lambda p, x: nbgrad.sum(p["w"] * x * p["rate"]))
+    w = nbgrad.ones(3, requires_grad=True)
+    for n in range(1, 4):
+        w.grad = None
+        compiled({"w": w, "rate": float(n)}, np.full(3, 2.0)).backward()
+        assert w.grad.tolist() == [2.0 * n] * 3
+        with nbgrad.no_grad():
+            assert not compiled({"w": w, "rate": float(n)}, np.full(3, 2.0)).requires_grad
+
+
+def test_static_arguments_may_be_nests():
+    compiled = nbgrad.jit(lambda shape, x: nbgrad.sum(x) * nbgrad.ones(*shape), static_argnums=0)
+    shape = (2, 3)
+    for _ in range(3):
+        assert compiled(shape, np.ones(4)).shape == (2, 3)
+        assert compiled((3, 2), np.ones(4)).shape == (3, 2)
+
+
 def test_the_default_dtype_is_part_of_the_signature():
     compiled = nbgrad.jit(lambda x: x * nbgrad.ones(3).data)
     x = np.ones(3, np.float32)
