@@ -246,13 +246,14 @@ class _Trace:
 
         if any(type(key) not in (str, int) for key in _keys(self.result)):
             return lambda *arrays: self.results(
-                [_constant(a) if m is Variable else a for a, m in zip(arrays, self._computed(), strict=True)]
+                [_constant(a) if m is Variable else a for a, m in zip(arrays, self.array_makers(), strict=True)]
             )
         exec(f"def build({', '.join(names)}):\n    return {written(self.result, iter(texts))}\n", namespace)
         build: Callable[..., Any] = namespace["build"]
         return build
 
-    def _computed(self) -> list[Any]:
+    def array_makers(self) -> list[Any]:
+        """Give, for each array that is computed, what it becomes: a Variable or what it is."""
         return [maker for maker in self.makers if type(maker) is not tuple]
 
 
@@ -301,6 +302,7 @@ class _Replayable:
         #: Which inputs have gradients, and which results give some.
         self.wanted = [isinstance(x, Variable) and x._generation >= 0 for x in inputs]
         self.giving = [isinstance(y, Variable) and y._generation >= 0 for y in results]
+        self.shapes = [(y.shape, y.dtype) for y in results]
 
     def back(self) -> _Replayable:
         """Give the computation of the wanted inputs' cotangents, from all inputs and the giving results' cotangents."""
@@ -330,24 +332,44 @@ def _as_symbol(like: Any, array: Array) -> Any:
 class _Replay(Function):
     """A run of a traced function in the graph."""
 
+    even = True
+
     def __init__(self, traced: _Replayable) -> None:
         self.traced = traced
 
-    def forward(self, *xs: Array) -> Any:
-        results = self.traced.plan.run(*map(_in_order, xs))
-        return results if len(results) > 1 else results[0]
+    def __call__(self, *inputs: Variable) -> list[Variable]:
+        return self.record(inputs, [_in_order(x.data) for x in inputs])
+
+    def record(self, inputs: Sequence[Variable], arrays: Sequence[Array]) -> list[Variable]:
+        """Run the steps on the arrays of Variables; results that have gradients are recorded."""
+        traced = self.traced
+        results = traced.plan.run(*arrays)
+        generation = max([x._generation for x in inputs])
+        recorded = generation >= 0 and is_grad_enabled()
+        if recorded:
+            self.inputs, self.generation = tuple(inputs), generation
+            self.multiple, self._shapes = len(results) > 1, traced.shapes  # type: ignore[misc]
+        outputs = []
+        for index, array in enumerate(results):
+            y = _constant(array)
+            if recorded and traced.giving[index]:
+                y.creator, y._generation, y._index = self, generation + 1, index
+            outputs.append(y)
+        return outputs
+
+    def pull(self, gy: Any) -> tuple[Array | None, ...]:
+        assert self.inputs is not None
+        traced = self.traced
+        given = self._complete(gy) if self.multiple else (gy,)
+        gys = [_in_order(g) for g, gives in zip(given, traced.giving, strict=True) if gives]
+        rest = iter(traced.back().plan.run(*[_in_order(x.data) for x in self.inputs], *gys))
+        return tuple([next(rest) if wants else None for wants in traced.wanted])
 
     def vjp(self, gy: Any, y: Any, *xs: Any) -> Any:
         traced = self.traced
         given = gy if self.multiple else [gy]
         gys = [g for g, gives in zip(given, traced.giving, strict=True) if gives]
-        back = traced.back()
-        if any(isinstance(v, Variable) for v in (*xs, *gys)):
-            found = _Replay(back)(*xs, *gys)
-            found = found if isinstance(found, list) else [found]
-        else:
-            found = back.plan.run(*map(_in_order, xs), *map(_in_order, gys))
-        rest = iter(found)
+        rest = iter(_Replay(traced.back())(*xs, *gys))
         return tuple(next(rest) if wants else None for wants in traced.wanted)
 
 
@@ -551,12 +573,10 @@ class Jitted:
             x if isinstance(x, Variable) else Variable(array, requires_grad=False)
             for x, array in zip(given, arrays, strict=True)
         ]
-        outputs = _Replay(trace.replay)(*inputs)
-        several = outputs if isinstance(outputs, list) else [outputs]
-        made = []
-        for y, like, gives in zip(several, trace.computed, trace.replay.giving, strict=True):
-            made.append(y if gives else y.detach() if isinstance(like, Variable) else y.data)
-        return trace.results(made)
+        outputs = _Replay(trace.replay).record(inputs, arrays)
+        return trace.results(
+            [y if maker is Variable else y.data for y, maker in zip(outputs, trace.array_makers(), strict=True)]
+        )
 
     # ---- looking inside ---------------------------------------------------------------------------------------------
 
