@@ -10,10 +10,10 @@ from ..kernels.cuda.graphs import Graph, capture
 
 #: Graphs that one workspace keeps; those used longest ago go first.
 _MOST = 32
-#: Calls in a row on addresses without a graph after which arguments are copied to where they stay, and after which
-#: nothing is captured any more.
+#: Calls in a row on addresses without a graph after which small arrays get stand-ins that stay where they are, and
+#: after which nothing is captured any more.
 _FEW, _MANY = 8, 256
-#: The largest argument that is copied, in bytes: a copy of this size takes a microsecond on the GPU.
+#: The largest array that has a stand-in, in bytes: to copy it takes a microsecond on the GPU.
 _SMALL = 1 << 20
 
 
@@ -22,26 +22,36 @@ class Workspace:
 
     A graph reads and writes the memory that it was captured with. In a training loop the same addresses come again and
     again, since CuPy's pool hands out first what was freed last: what is called on addresses for the second time is
-    captured. Small arguments that are elsewhere at each call are copied to memory that stays.
+    captured. Small arguments and results that are elsewhere at each call are copied to, and from, memory that stays.
     """
 
     def __init__(
         self, steps: Callable[..., Sequence[Any]], arrays: Sequence[Any], inputs: int, donated: Sequence[int]
     ) -> None:
-        self.arrays, self._steps = arrays, steps
+        self.arrays, self._steps, self._inputs, self._donated = arrays, steps, inputs, donated
         self._graphs: OrderedDict[tuple[int, ...], Graph | None] | None = OrderedDict()
-        self._candidates = [position for position in range(inputs) if position not in donated]
-        self._copied: dict[int, Any] = {}
+        self._stand_ins: dict[int, Any] = {}
         self._before: tuple[int, ...] = ()
         self._misses = 0
 
     def run(self, given: tuple[Any, ...]) -> Sequence[Any]:
         """Run the steps on arguments and the arrays of results; gives what other results the steps have."""
-        graphs = self._graphs
-        if graphs is None:
+        if self._graphs is None:
             return self._steps(*given, *self.arrays)
-        if self._copied:
-            given = self._with_copies(given)
+        if not self._stand_ins:
+            return self._run(self._graphs, given)
+        arrays = list(given)
+        for position, array in self._stand_ins.items():
+            arrays[position] = array
+            if position < self._inputs:
+                _copy(given[position], array)
+        found = self._run(self._graphs, tuple(arrays))
+        for position in self._stand_ins:
+            if position >= self._inputs:
+                _copy(arrays[position], given[position])
+        return found
+
+    def _run(self, graphs: OrderedDict[tuple[int, ...], Graph | None], given: tuple[Any, ...]) -> Sequence[Any]:
         key = tuple([array.data.ptr for array in given])
         graph = graphs.get(key)
         if graph is None:
@@ -57,7 +67,7 @@ class Workspace:
         before, self._before = self._before, key
         self._misses += 1
         if self._misses == _FEW:
-            self._copy_what_moves(before, key, given)
+            self._have_stand_ins(before, key, given)
         elif self._misses > _MANY:
             self._graphs = None
         elif key not in graphs:
@@ -71,21 +81,18 @@ class Workspace:
             self._graphs = None  # it is impossible, and stays so
         return self._steps(*given, *self.arrays)
 
-    def _copy_what_moves(self, before: tuple[int, ...], key: tuple[int, ...], given: tuple[Any, ...]) -> None:
-        for position in self._candidates:
-            array = given[position]
-            if position not in self._copied and before[position] != key[position] and 0 < array.nbytes <= _SMALL:
-                self._copied[position] = array.copy()
+    def _have_stand_ins(self, before: tuple[int, ...], key: tuple[int, ...], given: tuple[Any, ...]) -> None:
+        """Give small arrays that are not where they were stand-ins, from the next call on."""
+        for position, array in enumerate(given):
+            moved = position not in self._stand_ins and before[position] != key[position]
+            if moved and 0 < array.nbytes <= _SMALL and position not in self._donated:
+                self._stand_ins[position] = array.copy()
                 self._graphs = OrderedDict()
 
-    def _with_copies(self, given: tuple[Any, ...]) -> tuple[Any, ...]:
-        """Give the arguments with copies in place of those that move."""
-        import cupy
 
-        runtime, stream = cupy.cuda.runtime, cupy.cuda.get_current_stream().ptr
-        arrays = list(given)
-        for position, copy in self._copied.items():
-            source = arrays[position].data.ptr
-            runtime.memcpyAsync(copy.data.ptr, source, copy.nbytes, runtime.memcpyDeviceToDevice, stream)
-            arrays[position] = copy
-        return tuple(arrays)
+def _copy(source: Any, target: Any) -> None:
+    """Copy the elements of a contiguous array to another one."""
+    import cupy
+
+    runtime, stream = cupy.cuda.runtime, cupy.cuda.get_current_stream().ptr
+    runtime.memcpyAsync(target.data.ptr, source.data.ptr, target.nbytes, runtime.memcpyDeviceToDevice, stream)

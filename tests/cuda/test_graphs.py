@@ -95,6 +95,27 @@ def test_small_arguments_that_are_always_elsewhere_are_copied(captured):
     assert captured["launches"] >= 8
 
 
+def test_small_results_that_somebody_keeps_are_copied(captured):
+    parameters, x, y = setting()
+    step = nbgrad.jit(nbgrad.value_and_grad(network))
+    w, b, v = (on_device(p) for p in parameters)
+    x, y, losses = on_device(x), on_device(y), []
+    for _ in range(20):
+        value, slopes = step([w, b, v], x, y)
+        for parameter, slope in zip((w, b, v), slopes, strict=True):
+            parameter[...] = parameter - slope * 0.1
+        losses.append(value)
+    expected = [float(value) for value in losses]
+    host = [p.copy() for p in parameters]
+    _, x, y = setting()
+    for value in expected:
+        found, slopes = nbgrad.value_and_grad(network)(host, x, y)
+        assert value == pytest.approx(float(found), rel=1e-4)
+        for parameter, slope in zip(host, slopes, strict=True):
+            parameter[...] = parameter - slope * 0.1
+    assert captured["launches"] >= 8
+
+
 def test_addresses_that_never_come_again_end_it(captured, monkeypatch):
     monkeypatch.setattr(workspace, "_SMALL", 0)
     monkeypatch.setattr(workspace, "_MANY", 20)
