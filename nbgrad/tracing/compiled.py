@@ -194,7 +194,7 @@ class _Trace:
                 names.append(name)
                 return
             kind, items = structure
-            if name != "arguments":
+            if name not in ("arguments", "options"):
                 namespace[f"kind_{name}"] = kind
                 lines.append(f"    if type({name}) is not kind_{name}: return None")
             lines.append(f"    if len({name}) != {len(items)}: return None")
@@ -209,6 +209,7 @@ class _Trace:
                 apart(item, part)
 
         apart(self.structure[1][0], "arguments")
+        apart(self.structure[1][1], "options")
         return lines, names, namespace
 
     def results(self, leaves: Any) -> Any:
@@ -259,7 +260,7 @@ class _Trace:
 
 def _written(lines: Sequence[str], namespace: dict[str, Any]) -> Callable[..., Any]:
     """Compile the body of a function of any arguments."""
-    exec("\n".join(["def function(*arguments):", *lines]) + "\n", namespace)
+    exec("\n".join(["def function(*arguments, **options):", *lines]) + "\n", namespace)
     function: Callable[..., Any] = namespace["function"]
     return function
 
@@ -425,7 +426,7 @@ _all: weakref.WeakSet[Jitted] = weakref.WeakSet()
 
 def _forget_last_calls() -> None:
     for jitted in list(_all):
-        jitted._last, jitted._earlier = (_nothing, None, None), ()
+        jitted._last, jitted._earlier, jitted._named = (_nothing, None, None), (), ()
 
 
 default_dtype_changed.append(_forget_last_calls)
@@ -451,6 +452,7 @@ class Jitted:
         #: How the last call's like is run at once, and some earlier ones'.
         self._last: _Route = (_nothing, None, None)
         self._earlier: tuple[_Route, ...] = ()
+        self._named: tuple[_Route, ...] = ()  # for calls with arguments by name
         _all.add(self)
 
     def __get__(self, instance: Any, owner: Any = None) -> Any:
@@ -530,22 +532,21 @@ class Jitted:
                 if trace is None:
                     return found if build is None else build(*found)
                 return self._run(trace, *found)
-            for call, build, trace in self._earlier:
-                found = call(*arguments)
-                if found is not None:
-                    if trace is None:
-                        return found if build is None else build(*found)
-                    return self._run(trace, *found)
+        for call, build, trace in self._named if options else self._earlier:
+            found = call(*arguments, **options)
+            if found is not None:
+                if trace is None:
+                    return found if build is None else build(*found)
+                return self._run(trace, *found)
         leaves: list[Any] = []
         flatten((arguments, options), leaves)
         if any(isinstance(leaf.data if isinstance(leaf, Variable) else leaf, Symbol) for leaf in leaves):
             return self.function(*arguments, **options)  # inside another trace
         trace, arrays, given, leaves = self._trace(arguments, options)
-        if not options:
-            self._remember(trace, leaves, arrays)
+        self._remember(trace, leaves, arrays, bool(options))
         return self._run(trace, arrays, given)
 
-    def _remember(self, trace: _Trace, leaves: Sequence[Any], arrays: Sequence[Array]) -> None:
+    def _remember(self, trace: _Trace, leaves: Sequence[Any], arrays: Sequence[Array], named: bool) -> None:
         """Have the next call recognise such arguments at once."""
         route: _Route | None = None
         if leaves and all(type(x) is np.ndarray or devices.is_cuda(x) for x in leaves):
@@ -553,12 +554,14 @@ class Jitted:
             if quick is not None:
                 # a tuple of arrays is what the steps give already
                 plain = trace.result == (tuple, (None,) * len(trace.makers)) and set(trace.makers) == {np.ndarray}
-                flat = all(part is None for part in trace.structure[1][0][1])
+                flat = not named and all(part is None for part in trace.structure[1][0][1])
                 route = quick if flat else trace.nested(quick), None if plain else trace.build, None
         else:
             entry = trace.entry(leaves, arrays)
             route = None if entry is None else (entry, None, trace)
-        if route is not None:
+        if route is not None and named:
+            self._named = (route, *self._named)[: 1 + _EARLIER]
+        elif route is not None:
             self._earlier = (self._last, *self._earlier)[:_EARLIER] if self._last[0] is not _nothing else ()
             self._last = route
 

@@ -686,6 +686,23 @@ def test_several_signatures_are_recognised_at_once():
     assert len(compiled._traces) == traces and (compiled._last, compiled._earlier) == routes
 
 
+def test_arguments_by_name_are_recognised_at_once():
+    compiled = nbgrad.jit(lambda x, scale, training=False: x * scale["by"] if training else x)
+    x, scale = np.ones(3), {"by": np.full(3, 2.0)}
+    for _ in range(2):
+        assert compiled(x, scale=scale).tolist() == [1, 1, 1]
+        assert compiled(x, scale=scale, training=True).tolist() == [2, 2, 2]
+        assert compiled(x, training=True, scale=scale).tolist() == [2, 2, 2]
+        assert compiled(x, scale).tolist() == [1, 1, 1]
+    routes = compiled._last, compiled._earlier, compiled._named
+    for training, expected in ((True, 2), (False, 1), (True, 2)):
+        assert compiled(x, scale=scale, training=training).tolist() == [expected] * 3
+        assert compiled(x, scale=scale).tolist() == [1, 1, 1]
+    assert len(compiled._named) == 4 and compiled._last == routes[0]
+    with pytest.raises(TypeError, match="unexpected keyword argument 'rate'"):
+        compiled(x, scale=scale, rate=1.0)
+
+
 def test_nests_of_variables_and_numbers_take_gradients_at_every_call():
     compiled = nbgrad.jit(lambda p, x: nbgrad.sum(p["w"] * x * p["rate"]))
     w = nbgrad.ones(3, requires_grad=True)
