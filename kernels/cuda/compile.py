@@ -9,6 +9,7 @@ from typing import Any
 from numba.cuda import types
 from numba.cuda.compiler import compile_cuda, kernel_fixup
 from numba.cuda.core.compiler_lock import global_compiler_lock
+from numba.cuda.cudadrv import nvvm
 
 from ..cache import CompiledKernel
 from .inlining import OPTIONS
@@ -23,13 +24,20 @@ def type_of(name: str) -> Any:
 
 
 @global_compiler_lock
-def compile_library(function: Any, signature: Sequence[str], capability: tuple[int, int]) -> Any:
-    """Compile a Python function as a kernel; gives numba-cuda's code library, which has LLVM's and NVVM's text."""
+def compile_library(
+    function: Any, signature: Sequence[str], capability: tuple[int, int], bounds: tuple[int, ...] | None = None
+) -> Any:
+    """Compile a Python function as a kernel; gives numba-cuda's code library, which has LLVM's and NVVM's text.
+
+    `bounds` are the most threads of a block and the least blocks that a processor is to run at once: there are
+    registers for as many.
+    """
     made = compile_cuda(function, types.void, tuple(map(type_of, signature)), cc=capability, nvvm_options=dict(OPTIONS))
     library = made.library
     library._entry_name = made.fndesc.llvm_func_name
     kernel = library.get_function(library._entry_name)
     kernel_fixup(kernel, False)
+    nvvm.set_launch_bounds(kernel, bounds)
     for block in kernel.blocks:  # formulas may be contracted as they are on the CPU, elementary functions may not
         for instruction in block.instructions:
             if getattr(instruction, "opname", "") in ("fadd", "fsub", "fmul"):
@@ -38,10 +46,10 @@ def compile_library(function: Any, signature: Sequence[str], capability: tuple[i
 
 
 def assembly(source: str, signature: Sequence[str], capability: tuple[int, int]) -> str:
-    """Compile the function `kernel` of a text to PTX."""
+    """Compile the function `kernel` of a text to PTX, within its `BOUNDS` if the text has any."""
     namespace = dict(NAMESPACE)
     exec(compile(source, "<nbgrad cuda kernel>", "exec"), namespace)
-    library = compile_library(namespace["kernel"], signature, capability)
+    library = compile_library(namespace["kernel"], signature, capability, namespace.get("BOUNDS"))
     text = "\n".join(library.get_asm_strs(cc=capability))
     # a short name in place of Numba's mangled one, and no environments, which kernels never use
     return re.sub(r"^\.common \.global .*NumbaEnv.*\n", "", text, flags=re.M).replace(library._entry_name, "kernel")

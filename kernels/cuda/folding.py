@@ -107,3 +107,24 @@ def joined_in_block(fold: Folding) -> list[str]:
         *(f"    {name} = {place}[thread & 31]" for place, name in zip(shared, fold.carried, strict=True)),
         *joined_in_warp(fold, "32"),
     ]
+
+
+def joined_in_columns(fold: Folding, part: str, parts: str) -> list[str]:
+    """Join what threads carry that are multiples of ``1 << shift`` apart: the first of them have the whole.
+
+    `part` names which of a column's threads one is, and `parts` how many they are, a power of two.
+    """
+    shared = [f"shared{c}_{fold.wide}" for c in range(len(fold.carried))]
+    kept = [f"{place}[thread] = {name}" for place, name in zip(shared, fold.carried, strict=True)]
+    return [
+        "cuda.syncthreads()",
+        *kept,
+        "cuda.syncthreads()",
+        f"half = {parts} >> 1",
+        "while half > 0:",
+        f"    if {part} < half:",
+        *(f"        other{c} = {place}[thread + (half << shift)]" for c, place in enumerate(shared)),
+        *(f"        {line}" for line in (*fold.join(), *kept)),
+        "    cuda.syncthreads()",
+        "    half >>= 1",
+    ]

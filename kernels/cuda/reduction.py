@@ -31,7 +31,7 @@ from ..formula import source as write
 from ..formula import substitute, variable
 from ..reductions import Reduction
 from . import launch
-from .folding import Folding, joined_in_block, joined_in_warp, shuffled
+from .folding import Folding, joined_in_block, joined_in_columns, joined_in_warp, shuffled
 
 GROUPS, BLOCKS, COLUMNS = "groups", "blocks", "columns"
 
@@ -47,6 +47,8 @@ _PIECE = 8192
 _ROWS = 32
 #: The most blocks of one launch; they take what is left in turns.
 _MOST = 1 << 20
+#: The most threads of a block that has a line, which leaves 64 registers to each.
+_MOST_THREADS = 1024
 #: Loads under way at once in a thread.
 _UNROLL = 4
 
@@ -115,6 +117,8 @@ def source(reduction: Reduction, number: str, layout: str, vector: bool) -> str:
     wide = shuffled(result_of(reduction, number))
     writer = _Writer()
     put = writer.put
+    if layout == BLOCKS:
+        put(0, f"BOUNDS = ({_MOST_THREADS},)")
     put(0, f"def kernel({', '.join([*pointers, *_WHOLE, *steps])}):")
     folds = [_Stage(reduction, s, number, wide) for s in range(len(reduction.stages))]
     if layout != GROUPS:
@@ -260,16 +264,7 @@ def _join_blocks(put: Callable[..., None], fold: _Stage) -> None:
 
 
 def _join_columns(put: Callable[..., None], fold: _Stage) -> None:
-    put(2, "cuda.syncthreads()")
-    put(2, *(f"shared{c}_{fold.wide}[thread] = {name}" for c, name in enumerate(fold.carried)))
-    put(2, "cuda.syncthreads()", "half = step >> 1", "while half > 0:", "    if lane < half:")
-    put(
-        4,
-        *(f"other{c} = shared{c}_{fold.wide}[thread + (half << shift)]" for c in range(len(fold.carried))),
-        *fold.join(),
-    )
-    put(4, *(f"shared{c}_{fold.wide}[thread] = {name}" for c, name in enumerate(fold.carried)))
-    put(3, "cuda.syncthreads()", "half >>= 1")
+    put(2, *joined_in_columns(fold, "lane", "step"))
     put(2, *(f"{name} = shared{c}_{fold.wide}[thread & (width - 1)]" for c, name in enumerate(fold.carried)))
 
 
@@ -390,7 +385,7 @@ class _Plan:
             items = -(-lines // (threads >> shift))
         else:
             layout, shift = BLOCKS, 0
-            threads = min(1024, max(64, 1 << _exponent(k // 16)))
+            threads = min(_MOST_THREADS, max(64, 1 << _exponent(k // 16)))
             items, grain, least = lines, 64, _PIECE
         chunks, piece = 1, k
         if least and reduction.name in _PARTS and min(_BUSY // items, k // least) > 1:

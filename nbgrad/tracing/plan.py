@@ -330,7 +330,7 @@ class Plan:
         names = [name for name, _ in operands]
         offsets = [offset for _, offset in operands]
         for operand, _ in nest.kept:
-            names.append(scratch((blocks, builder.width), operand.dtype))
+            names.append(scratch((self.target.kept(nest, sizes, blocks),), operand.dtype))
             offsets.append(0)
         for operand, _, over in builder.late:
             shape = (blocks,) if over == "all" else (blocks, builder.width)

@@ -358,9 +358,16 @@ class Symbol(np.lib.mixins.NDArrayOperatorsMixin):
         shape = np.broadcast_shapes(*(x.shape for x in operands))
         node = self._known(expression, operands, number)
         if node is None:
-            node = self.program.add(Map(expression, number.name), [x.node for x in operands], shape, dtype)
+            kinds = formula.inputs_of([expression])
+            nodes = [self._in_dtype(x.node, number, kinds.get(i) == TRUTH) for i, x in enumerate(operands)]
+            node = self.program.add(Map(expression, number.name), nodes, shape, dtype)
         weak = operands[0].weak if all(x.weak for x in operands) and dtype.kind == operands[0].dtype.kind else None
         return Symbol(self.program, node, weak)
+
+    def _in_dtype(self, node: Node, number: np.dtype[Any], truth: bool) -> Node:
+        """Give a number that stays the same in the dtype it is wanted in, once and for all; anything else as it is."""
+        value = None if truth or number.kind != "f" or node.dtype == number else self.program.number_of(node)
+        return node if value is None else self.program.constant(_readonly(value, number))
 
     def _known(self, expression: Expression, operands: list[Symbol], number: np.dtype[Any]) -> Node | None:
         """Give the result of simple arithmetic on numbers at once: a mean's slope is often made of them alone."""

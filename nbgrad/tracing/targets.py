@@ -13,7 +13,7 @@ from ..kernels import codegen, devices
 from ..kernels.cpu import fused
 from ..kernels.cpu.launch import Launch, launcher, signature
 from ..kernels.cpu.threads import SHARE_ABOVE
-from ..kernels.nest import Nest
+from ..kernels.nest import Nest, size_names
 from .program import Call
 
 #: A loop as a function of its operands' arrays, and what `replayer` needs to know of it, if it can replay it.
@@ -82,6 +82,10 @@ class Host:
     def blocks(self, nest: Nest, rows: int, elements: int) -> int:
         """Give the number of blocks that a loop is cut into."""
         return max(1, min(self._most_blocks, elements * fused.cost(self.source(nest)) // self._block, rows))
+
+    def kept(self, nest: Nest, sizes: Sequence[int], blocks: int) -> int:
+        """Give the elements of memory that a value takes which a loop keeps for its later stages."""
+        return blocks * sizes[size_names(nest).index("width")]
 
     def loops(
         self, label: str, nest: Nest, sizes: Sequence[int], blocks: int, offsets: Sequence[int], elements: int
@@ -170,6 +174,10 @@ class Cuda:
     def blocks(self, nest: Nest, rows: int, elements: int) -> int:
         """Give the number of blocks that a loop is cut into."""
         return self.cuda.blocks(nest, rows, elements)
+
+    def kept(self, nest: Nest, sizes: Sequence[int], blocks: int) -> int:
+        """Give the elements of memory that a value takes which a loop keeps for its later stages."""
+        return self.cuda.kept(nest, sizes, blocks)
 
     def loops(
         self, label: str, nest: Nest, sizes: Sequence[int], blocks: int, offsets: Sequence[int], elements: int

@@ -159,3 +159,15 @@ def test_arrays_of_another_device_are_refused(driver):
         compiled(there)
     with nbgrad.cuda.device(1), pytest.raises(TypeError, match="operands on cuda:0 where cuda:1 computes"):
         compiled(here)
+
+
+def test_float32_functions_know_no_float64(monkeypatch):
+    """Numbers that are written as such, or follow from shapes, are float32 by the time a kernel sees them."""
+    seen, real = [], launch.kernel
+    monkeypatch.setattr(launch, "kernel", lambda *asked: seen.append(asked) or real(*asked))
+    x, gain = (cupy.asarray(np.random.default_rng(0).normal(size=(3, 12)).astype(np.float32)) for _ in range(2))
+    both = nbgrad.value_and_grad(
+        lambda x, gain: layer_norm(x) + nbgrad.mean(nbgrad.softmax(x * 0.3, -1) * gain), (0, 1)
+    )
+    nbgrad.jit(both)(x, gain)
+    assert seen and not any("float64" in f"{source}{signature}" for _, source, signature in seen)
