@@ -1,0 +1,119 @@
+"""Runs of a traced function in the graph, whose way back is traced as well."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from ..engine import _constant, gradients
+from ..function import Function
+from ..grad_mode import is_grad_enabled, set_grad_enabled
+from ..kernels.forks import hold_over_fork
+from ..variable import Array, Variable
+from .plan import Plan
+from .program import Program
+from .symbol import Symbol
+
+
+def leaf_of(symbol: Any, requires_grad: bool = True) -> Variable:
+    x = _constant(symbol)
+    if requires_grad and symbol.dtype.char in "fd":
+        x._generation = 0
+    return x
+
+
+#: Held while a way back is traced and compiled.
+_backs = threading.RLock()
+hold_over_fork(_backs, outermost=True)
+
+
+class Replayable:
+    """A traced computation whose way back can be had as one, too: both come from one run of the function."""
+
+    def __init__(self, program: Program, inputs: list[Any], results: list[Any], plan: Plan) -> None:
+        self.program, self.inputs, self.results, self.plan = program, inputs, results, plan
+        self._back: Replayable | None = None
+        #: Which inputs have gradients, and which results give some.
+        self.wanted = [isinstance(x, Variable) and x._generation >= 0 for x in inputs]
+        self.giving = [isinstance(y, Variable) and y._generation >= 0 for y in results]
+        self.shapes = [(y.shape, y.dtype) for y in results]
+
+    def back(self) -> Replayable:
+        """Give the computation of the wanted inputs' cotangents, from all inputs and the giving results' cotangents."""
+        with _backs:
+            if self._back is None:
+                ys = [y for y, gives in zip(self.results, self.giving, strict=True) if gives]
+                xs = [x for x, wants in zip(self.inputs, self.wanted, strict=True) if wants]
+                gys = [leaf_of(Symbol(self.program, self.program.input(y.shape, y.dtype))) for y in ys]
+                with set_grad_enabled(True):
+                    found = gradients(ys, xs, gys, True, True) if ys else [None] * len(xs)
+                results = [
+                    _constant(_as_symbol(x.data, np.zeros(x.shape, x.dtype) if gx is None else gx.data))
+                    if gx is None or not isinstance(gx.data, Symbol)
+                    else gx
+                    for x, gx in zip(xs, found, strict=True)
+                ]
+                nodes: list[Any] = [gx.data for gx in results]
+                plan = Plan(self.program, [symbol.node for symbol in nodes], self.plan.target)
+                self._back = Replayable(self.program, [*self.inputs, *gys], list(results), plan)
+            return self._back
+
+
+def _as_symbol(like: Any, array: Array) -> Any:
+    return Symbol(like.program, like.program.constant(array))
+
+
+class Replay(Function):
+    """A run of a traced function in the graph."""
+
+    even = True
+
+    def __init__(self, traced: Replayable) -> None:
+        self.traced = traced
+
+    def __call__(self, *inputs: Variable) -> list[Variable]:
+        return self.record(inputs, [in_order(x.data) for x in inputs])
+
+    def record(self, inputs: Sequence[Variable], arrays: Sequence[Array]) -> list[Variable]:
+        """Run the steps on the arrays of Variables; results that have gradients are recorded."""
+        traced = self.traced
+        results = traced.plan.run(*arrays)
+        generation = max([x._generation for x in inputs])
+        recorded = generation >= 0 and is_grad_enabled()
+        if recorded:
+            self.inputs, self.generation = tuple(inputs), generation
+            self.multiple, self._shapes = len(results) > 1, traced.shapes  # type: ignore[misc]
+        outputs = []
+        for index, array in enumerate(results):
+            y = _constant(array)
+            if recorded and traced.giving[index]:
+                y.creator, y._generation, y._index = self, generation + 1, index
+            outputs.append(y)
+        return outputs
+
+    def pull(self, gy: Any) -> tuple[Array | None, ...]:
+        assert self.inputs is not None
+        traced = self.traced
+        given = self._complete(gy) if self.multiple else (gy,)
+        gys = [in_order(g) for g, gives in zip(given, traced.giving, strict=True) if gives]
+        rest = iter(traced.back().plan.run(*[in_order(x.data) for x in self.inputs], *gys))
+        return tuple([next(rest) if wants else None for wants in traced.wanted])
+
+    def vjp(self, gy: Any, y: Any, *xs: Any) -> Any:
+        traced = self.traced
+        given = gy if self.multiple else [gy]
+        gys = [g for g, gives in zip(given, traced.giving, strict=True) if gives]
+        rest = iter(Replay(traced.back())(*xs, *gys))
+        return tuple(next(rest) if wants else None for wants in traced.wanted)
+
+
+def in_order(x: Array) -> Array:
+    """Give an array that lies in memory as loops expect it: itself, if it does."""
+    if not isinstance(x, np.ndarray):
+        return x if x.flags.c_contiguous else x.copy()
+    if x.flags.c_contiguous and x.flags.aligned and x.dtype.isnative:
+        return x
+    return np.array(x, x.dtype.newbyteorder("="), order="C")

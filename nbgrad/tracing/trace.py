@@ -1,0 +1,291 @@
+"""A function traced for one signature, and how its arguments are taken apart and its results put together."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from ..engine import _constant
+from ..grad_mode import set_grad_enabled
+from ..kernels import devices
+from ..nests import flatten, unflatten
+from ..variable import Array, Variable
+from .plan import Plan
+from .program import Node, Program
+from .replay import Replayable, leaf_of
+from .symbol import Symbol
+from .targets import target
+
+
+def _same(first: Any, second: Any) -> bool:
+    """Tell whether two static values are one to the function: also 0.0 and -0.0, 1 and 1.0 differ."""
+    if type(first) is not type(second):
+        return False
+    if isinstance(first, float):
+        return repr(first) == repr(second)
+    if isinstance(first, tuple):
+        return len(first) == len(second) and all(map(_same, first, second))
+    return bool(first == second)
+
+
+class Static:
+    """An argument that is part of the trace: compared by its value."""
+
+    __slots__ = ("value",)
+
+    def __init__(self, value: Any) -> None:
+        self.value = value
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Static) and _same(self.value, other.value)
+
+    def __hash__(self) -> int:
+        return hash(self.value)
+
+
+class NoGradient:
+    """The kind of arguments that are Variables and require no gradient."""
+
+
+class Trace:
+    """A function traced for one signature: its program, its plan, and how results are put together."""
+
+    def __init__(
+        self, function: Callable[..., Any], structure: Any, kinds: Sequence[Any], donated: Sequence[int], device: str
+    ) -> None:
+        self.structure, self.kinds, self.target = structure, kinds, target(device)
+        self.program = Program(device)
+        arguments: list[Any] = []
+        self.inputs: list[Any] = []
+        for kind, shape, dtype in kinds:
+            if kind is Static:
+                arguments.append(shape.value)
+                continue
+            weak = kind if kind in (float, int) else None
+            symbol = Symbol(self.program, self.program.input(shape, dtype), weak)
+            self.inputs.append(leaf_of(symbol, kind is Variable) if kind in (Variable, NoGradient) else symbol)
+            arguments.append(self.inputs[-1])
+        positional, named = unflatten(structure, iter(arguments))
+        with set_grad_enabled(True):
+            result = function(*positional, **named)
+        self.program.refuse_changed_constants()
+        leaves: list[Any] = []
+        self.result = flatten(result, leaves)
+        self.outputs: list[Node] = []
+        self.makers: list[Any] = []  # for each leaf of the result: Variable, np.ndarray, or what it is
+        for leaf in leaves:
+            data = leaf.data if isinstance(leaf, Variable) else leaf
+            if isinstance(data, Symbol):
+                if data.program is not self.program:
+                    raise TypeError("jit: a result belongs to another trace: return what was computed in this function")
+                self.outputs.append(data.node)
+                self.makers.append(Variable if isinstance(leaf, Variable) else np.ndarray)
+            elif isinstance(data, np.ndarray | np.generic) or devices.is_cuda(data):
+                self.outputs.append(self.program.constant(data))
+                self.makers.append(Variable if isinstance(leaf, Variable) else np.ndarray)
+            elif leaf is None or isinstance(leaf, bool | int | float | complex | str | bytes | type):
+                self.makers.append((leaf,))
+            else:
+                raise TypeError(
+                    f"jit: a result is a {type(leaf).__name__}: results are Variables, arrays, numbers, strings, and "
+                    "lists, tuples and dicts of them"
+                )
+        self.computed = [leaf for leaf, m in zip(leaves, self.makers, strict=True) if type(m) is not tuple]
+        _refuse_foreign_leaves(self.inputs, self.computed)
+        positions = self._donated_inputs(structure, donated)
+        self.plan = Plan(self.program, self.outputs, self.target, positions)
+        self.run = self.plan.run
+        self.build = self._builder()
+        # in the graph the inputs are still needed for the way back
+        self.replay = Replayable(
+            self.program,
+            self.inputs,
+            self.computed,
+            Plan(self.program, self.outputs, self.target) if positions else self.plan,
+        )
+        self.gives = any(self.replay.giving)
+
+    def _donated_inputs(self, structure: Any, donated: Sequence[int]) -> list[int]:
+        """Give the positions, among the inputs, of what the donated arguments consist of."""
+        positional = structure[1][0][1]
+        begin, found = 0, []
+        arguments = {number % max(len(positional), 1) for number in donated}
+        leaf = 0
+        for number, part in enumerate(positional):
+            count = _count(part)
+            for kind, _, _ in self.kinds[begin : begin + count]:
+                if kind is not Static:
+                    if number in arguments:
+                        found.append(leaf)
+                    leaf += 1
+            begin += count
+        return found
+
+    def quick(self, arrays: Sequence[Array]) -> Callable[..., Any] | None:
+        """Give the function that runs the steps on arrays of this trace's shapes and dtypes, and gives None for others.
+
+        None if arrays cannot be looked at quickly.
+        """
+        replay = self.plan.replay()
+        fits = self.target.fits(arrays)
+        if replay is not None or fits is None:
+            return replay
+        run = self.run
+        return lambda *arrays: run(*arrays) if fits(*arrays) else None
+
+    def nested(self, quick: Callable[..., Any]) -> Callable[..., Any]:
+        """Write the function that calls another one with its arguments' leaves, and gives None for other nests."""
+        lines, names, namespace = self._apart()
+        namespace["quick"] = quick
+        return _written([*lines, f"    return quick({', '.join(names)})"], namespace)
+
+    def entry(self, leaves: Sequence[Any], arrays: Sequence[Array]) -> Callable[..., Any] | None:
+        """Write the function that gives the arrays, and what they were, of arguments whose leaves are like these.
+
+        It gives None for those that do not belong to this trace. None if arrays cannot be looked at quickly.
+        """
+        fits = self.target.fits(arrays)
+        if fits is None:
+            return None
+        lines, names, namespace = self._apart()
+        namespace |= {"fits": fits, "array": np.array, "asarray": np.asarray}
+        values, given = [], []
+        for i, (name, x, (kind, _, dtype)) in enumerate(zip(names, leaves, self.kinds, strict=True)):
+            namespace[f"given{i}"] = type(x)
+            if kind is Static:
+                namespace[f"given{i}"] = x.value if isinstance(x, Static) else x
+                lines.append(f"    if {name} is not given{i}: return None")
+                continue
+            lines.append(f"    if type({name}) is not given{i}: return None")
+            value = name
+            if kind in (Variable, NoGradient):
+                lines.append(f"    if ({name}._generation >= 0) is not {kind is Variable}: return None")
+                value = f"{name}.data"
+            elif isinstance(x, np.generic):
+                value = f"asarray({name})"
+            elif not isinstance(x, np.ndarray) and not devices.is_cuda(x):
+                namespace[f"dtype{i}"] = dtype
+                value = f"array({name}, dtype{i})"
+            lines.append(f"    x{i} = {value}")
+            values.append(f"x{i}, ")
+            given.append(f"{name}, ")
+        x = "".join(values)
+        return _written([*lines, f"    return (({x}), ({''.join(given)})) if fits({x}) else None"], namespace)
+
+    def _apart(self) -> tuple[list[str], list[str], dict[str, Any]]:
+        """Write how arguments without names are taken apart: the lines, the leaves' names, and what the lines use."""
+        lines: list[str] = []
+        names: list[str] = []
+        namespace: dict[str, Any] = {}
+
+        def apart(structure: Any, name: str) -> None:
+            if structure is None:
+                names.append(name)
+                return
+            kind, items = structure
+            if name not in ("arguments", "options"):
+                namespace[f"kind_{name}"] = kind
+                lines.append(f"    if type({name}) is not kind_{name}: return None")
+            lines.append(f"    if len({name}) != {len(items)}: return None")
+            if kind is dict:
+                namespace[f"keys_{name}"] = tuple(key for key, _ in items)
+                lines.append(f"    if tuple({name}) != keys_{name}: return None")
+                items = [item for _, item in items]
+            parts = [f"{name}_{i}" for i in range(len(items))]
+            if parts:
+                lines.append(f"    {''.join(f'{part}, ' for part in parts)}= {name}{'.values()' * (kind is dict)}")
+            for part, item in zip(parts, items, strict=True):
+                apart(item, part)
+
+        apart(self.structure[1][0], "arguments")
+        apart(self.structure[1][1], "options")
+        return lines, names, namespace
+
+    def results(self, leaves: Any) -> Any:
+        """Put the leaves that were computed together as the function gave its results."""
+        rest = iter(leaves)
+        filled = [maker[0] if type(maker) is tuple else next(rest) for maker in self.makers]
+        return unflatten(self.result, iter(filled))
+
+    def _builder(self) -> Callable[..., Any]:
+        """Write the function that puts arrays together as the function gave its results."""
+        names = [f"a{i}" for i in range(len(self.outputs))]
+        namespace: dict[str, Any] = {"wrapped": _constant}
+        texts = []
+        rest = iter(names)
+        for position, maker in enumerate(self.makers):
+            if type(maker) is tuple:
+                namespace[f"fixed{position}"] = maker[0]
+                texts.append(f"fixed{position}")
+            else:
+                name = next(rest)
+                texts.append(f"wrapped({name})" if maker is Variable else name)
+
+        def written(structure: Any, leaves: Any) -> str:
+            if structure is None:
+                return str(next(leaves))
+            kind, items = structure
+            if kind is dict:
+                return "{" + ", ".join(f"{key!r}: {written(item, leaves)}" for key, item in items) + "}"
+            inner = "".join(f"{written(item, leaves)}, " for item in items)
+            if kind is tuple:
+                return f"({inner})"
+            name = f"kind{len(namespace)}"
+            namespace[name] = kind
+            return f"{name}({inner})" if hasattr(kind, "_fields") else f"{name}([{inner}])"
+
+        if any(type(key) not in (str, int) for key in _keys(self.result)):
+            return lambda *arrays: self.results(
+                [_constant(a) if m is Variable else a for a, m in zip(arrays, self.array_makers(), strict=True)]
+            )
+        exec(f"def build({', '.join(names)}):\n    return {written(self.result, iter(texts))}\n", namespace)
+        build: Callable[..., Any] = namespace["build"]
+        return build
+
+    def array_makers(self) -> list[Any]:
+        """Give, for each array that is computed, what it becomes: a Variable or what it is."""
+        return [maker for maker in self.makers if type(maker) is not tuple]
+
+
+def _written(lines: Sequence[str], namespace: dict[str, Any]) -> Callable[..., Any]:
+    """Compile the body of a function of any arguments."""
+    exec("\n".join(["def function(*arguments, **options):", *lines]) + "\n", namespace)
+    function: Callable[..., Any] = namespace["function"]
+    return function
+
+
+def _count(structure: Any) -> int:
+    """Count the leaves of a structure."""
+    if structure is None:
+        return 1
+    kind, items = structure
+    return sum(_count(item[1] if kind is dict else item) for item in items)
+
+
+def _keys(structure: Any) -> Any:
+    if structure is not None:
+        kind, items = structure
+        for item in items:
+            if kind is dict:
+                yield item[0]
+            yield from _keys(item[1] if kind is dict else item)
+
+
+def _refuse_foreign_leaves(inputs: Sequence[Any], results: Sequence[Any]) -> None:
+    """Raise for a Variable from outside whose gradient would be lost, since replays do not know of it."""
+    known = {id(x) for x in inputs}
+    seen: set[Any] = set()
+    stack = [y for y in results if isinstance(y, Variable) and y._generation >= 0]
+    while stack:
+        x = stack.pop()
+        if x.creator is not None:
+            if x.creator not in seen:
+                seen.add(x.creator)
+                stack.extend(y for y in x.creator.inputs or () if y._generation >= 0)
+        elif id(x) not in known and not isinstance(x.data, Symbol):
+            raise TypeError(
+                f"jit: the result depends on a Variable of shape {x.shape} that requires a gradient and is no "
+                "argument: pass it as an argument, or use x.detach() where its gradient is not wanted"
+            )
