@@ -2,7 +2,9 @@
 
 Some threads share a row, neighbouring ones its neighbouring columns; several rows share a block. Scattering first sorts
 the positions, equal ones in their order: the threads of the first of them add up the rows of all, one after the other,
-so that results are the CPU's to the last bit, whatever repeats. A position that repeats very often is slow for it.
+so that results are the CPU's to the last bit, whatever repeats. A position that repeats very often is slow for it. Few
+positions are sorted by one kernel, each thread counting those that come before its own; CuPy, which sorts the others,
+takes several launches and waits for them, so that this cannot be captured into a graph.
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ import numpy as np
 from . import launch
 
 _MOST = 1 << 20  # blocks of one launch
+_FEW = 4096  # positions that are sorted by counting: some ten microseconds of comparisons
 
 # `shift`: the power of two of threads that share a row.
 _OPEN = """
@@ -47,6 +50,29 @@ def kernel(x, index, y, count, width, shift, x_row, x_column, index_step):{_OPEN
             store_vector(y, (i * width + j) * {{lanes}}, load_vector(x, begin + j * {{lanes}}))
             j += step
         i += int64(cuda.gridDim.x) * rows
+"""
+
+# ranked: the sorted positions; order: where each of them was
+_RANK = """
+def kernel(index, order, ranked, count):
+    i = int64(cuda.blockIdx.x) * int64(cuda.blockDim.x) + int64(cuda.threadIdx.x)
+    if i < count:
+        row = index[i]
+        rank = int64(0)
+        j = int64(0)
+        while j + 3 < count:
+            first, second, third, fourth = index[j], index[j + 1], index[j + 2], index[j + 3]
+            rank += int64((first < row) | ((first == row) & (j < i)))
+            rank += int64((second < row) | ((second == row) & (j + 1 < i)))
+            rank += int64((third < row) | ((third == row) & (j + 2 < i)))
+            rank += int64((fourth < row) | ((fourth == row) & (j + 3 < i)))
+            j += 4
+        while j < count:
+            other = index[j]
+            rank += int64((other < row) | ((other == row) & (j < i)))
+            j += 1
+        order[rank] = i
+        ranked[rank] = row
 """
 
 # order: which rows of g belong to the sorted positions
@@ -183,21 +209,35 @@ def scatter_add(index: Any, g: Any, y: Any) -> Any:
 
     `index` may be a NumPy array. Raises TypeError for anything but float32 or float64 in g and y alike.
     """
-    import cupy
 
     if g.dtype != y.dtype or y.dtype.char not in "fd":
         raise TypeError(f"scatter_add: no kernel for {g.dtype} into {y.dtype}: convert both to float32 or float64")
     if not g.size:
         return y
-    index = _positions(index)
-    order = cupy.argsort(index)  # equal ones stay in their order
-    index = index[order]
+    index, order = _sorted(_positions(index))
     count, width = g.shape
     blocks, threads, shift = _threads(count, width)
     numbers = [count, width, shift, *(stride // a.itemsize for a in (g, y) for stride in a.strides)]
     run = launch.kernel(*_scatter_kernel(y.dtype.name))
     run(blocks, threads, index.data.ptr, order.data.ptr, g.data.ptr, y.data.ptr, *numbers)
     return y
+
+
+def _sorted(index: Any) -> tuple[Any, Any]:
+    """Give positions in ascending order, equal ones in the order they had, and where each of them was."""
+    import cupy
+
+    count = index.size
+    if count > _FEW:
+        order = cupy.argsort(index)
+        return index[order], order
+    if not index.flags.c_contiguous:
+        index = index.copy()
+    order, ranked = cupy.empty(count, np.int64), cupy.empty(count, np.int64)
+    threads = 64  # few, so that more processors take part
+    run = launch.kernel("rank", _RANK, ("int64*", "int64*", "int64*", "int64"))
+    run(-(-count // threads), threads, index.data.ptr, order.data.ptr, ranked.data.ptr, count)
+    return ranked, order
 
 
 def _positions(index: Any) -> Any:

@@ -4,6 +4,7 @@ import cupy
 import numpy as np
 import pytest
 
+from nbgrad.kernels.cuda import indexing
 from nbgrad.kernels.cuda.indexing import gather, scatter_add
 
 WIDTHS = [0, 1, 2, 4, 16, 17, 300]
@@ -69,6 +70,18 @@ def test_repeated_positions_accumulate_in_order():
     g = np.array([[1e16], [1.0], [-1e16]] * 5)
     y = scatter_add(np.zeros(15, np.int64), cupy.asarray(g), cupy.zeros((1, 1)))
     np.testing.assert_array_equal(cupy.asnumpy(y), scattered(np.zeros(15, int), g, np.zeros((1, 1))))
+
+
+@pytest.mark.parametrize("few", [0, 4096])
+@pytest.mark.parametrize("count", [1, 2, 3, 4, 5, 63, 64, 65, 203])
+def test_positions_are_sorted_and_equal_ones_keep_their_order(monkeypatch, count, few):
+    monkeypatch.setattr(indexing, "_FEW", few)
+    for largest in (1, 7, 1000):
+        index = np.random.default_rng(count).integers(0, largest, 2 * count)[::2]
+        for given in (cupy.asarray(index.copy()), cupy.asarray(np.repeat(index, 2))[::2]):
+            ranked, order = indexing._sorted(given)
+            np.testing.assert_array_equal(cupy.asnumpy(order), np.argsort(index, kind="stable"))
+            np.testing.assert_array_equal(cupy.asnumpy(ranked), np.sort(index))
 
 
 def test_each_is_the_others_adjoint():
