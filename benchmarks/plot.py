@@ -1,9 +1,9 @@
-"""The results as a picture: each library's time relative to torch's, a row a workload."""
+"""The results as a picture: each library's time relative to another, a row a workload."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import matplotlib
 
@@ -30,57 +30,93 @@ def _times(value: float, _: Any = None) -> str:
     return f"{value:g}×" if value >= 1 else f"1/{1 / value:g}"
 
 
-def draw(results: dict[str, Any], path: Path) -> None:
-    """Draw the picture and save it."""
-    workloads = results["workloads"]
+_RED = STYLES["nbgrad"]["color"]
+_TICKS = [1 / 1000, 1 / 300, 1 / 100, 1 / 30, 1 / 10, 1 / 3, 1, 3, 10, 30, 100, 300, 1000]
+
+
+class Row(NamedTuple):
+    """A row of a chart: what it is, nbgrad's time, the libraries' times relative to the line at 1, and the limits."""
+
+    title: str
+    time: str
+    ratios: dict[str, float]
+    limits: list[float]
+
+
+def chart(
+    path: Path,
+    rows: list[Row],
+    styles: dict[str, dict[str, Any]],
+    labels: dict[str, str],
+    line: str,
+    heading: str,
+    subheading: str,
+    relative_to: str,
+) -> None:
+    """Draw rows of marks on a logarithmic axis, a line of the color `line` at 1, and save the picture."""
     plt.rcParams.update({"font.family": "DejaVu Sans", "font.size": 10})
-    figure, axes = plt.subplots(figsize=(11, 1.9 + 0.46 * len(workloads)), layout="constrained")
-    axes.axvline(1, color=STYLES["torch"]["color"], linewidth=1, zorder=1)
-    lowest, highest = 1.0, 1.0
-    for row, workload in enumerate(workloads):
-        if row % 2 == 0:
-            axes.axhspan(row - 0.5, row + 0.5, color="#f4f5f7", zorder=0)
-        ratios = {name: over["median"] for name, over in workload["over_torch"].items()}
-        for name, value in ratios.items():
-            axes.scatter(value, row, **STYLES[name])
-        if workload["limit"]:
-            axes.plot([workload["limit"]] * 2, [row - 0.36, row + 0.36], color="#d1495b", linewidth=2.5, zorder=2)
-        lowest, highest = min(lowest, *ratios.values()), max(highest, *ratios.values())
+    figure, axes = plt.subplots(figsize=(11, 1.9 + 0.46 * len(rows)), layout="constrained")
+    axes.axvline(1, color=line, linewidth=1, zorder=1)
+    for number, row in enumerate(rows):
+        if number % 2 == 0:
+            axes.axhspan(number - 0.5, number + 0.5, color="#f4f5f7", zorder=0)
+        for name, value in row.ratios.items():
+            axes.scatter(value, number, **styles[name])
+        for limit in row.limits:
+            axes.plot([limit] * 2, [number - 0.36, number + 0.36], color=_RED, linewidth=2.5, zorder=2)
+    values = [1.0, *(value for row in rows for value in (*row.ratios.values(), *row.limits))]
+    lowest, highest = min(values) / 1.5, max(values) * 1.5
 
     axes.set_xscale("log")
-    axes.set_xlim(lowest / 1.5, highest * 1.5)
-    ticks = [1 / 1000, 1 / 300, 1 / 100, 1 / 30, 1 / 10, 1 / 3, 1, 3, 10, 30, 100, 300, 1000]
-    ticks = [tick for tick in ticks if lowest / 1.5 < tick < highest * 1.5]
-    axes.xaxis.set_major_locator(FixedLocator(ticks))
+    axes.set_xlim(lowest, highest)
+    axes.xaxis.set_major_locator(FixedLocator([tick for tick in _TICKS if lowest < tick < highest]))
     axes.xaxis.set_minor_locator(NullLocator())
     axes.xaxis.set_major_formatter(FuncFormatter(_times))
     axes.grid(axis="x", color="#d9dce1", linewidth=0.7, zorder=0.5)
     axes.set_axisbelow(True)
-    axes.set_ylim(len(workloads) - 0.5, -0.5)
-    axes.set_yticks(range(len(workloads)), [f"{w['title']}\n{w['dtype']}" for w in workloads])
+    axes.set_ylim(len(rows) - 0.5, -0.5)
+    axes.set_yticks(range(len(rows)), [row.title for row in rows])
     right = axes.secondary_yaxis("right")
-    right.set_yticks(range(len(workloads)), [duration(w["seconds"]["nbgrad"]["median"]) for w in workloads])
-    right.set_ylabel("time of nbgrad", color="#d1495b")
+    right.set_yticks(range(len(rows)), [row.time for row in rows])
+    right.set_ylabel("time of nbgrad", color=_RED)
     for side in (axes, right):
         side.tick_params(axis="both", length=0)
         for spine in side.spines.values():
             spine.set_visible(False)
-    right.tick_params(axis="y", colors="#d1495b")
-    axes.set_xlabel("time relative to torch eager (log scale; further left is faster)")
+    right.tick_params(axis="y", colors=_RED)
+    axes.set_xlabel(f"time relative to {relative_to} (log scale; further left is faster)")
 
-    handles = [axes.scatter([], [], **style) for style in STYLES.values()]
+    handles = [axes.scatter([], [], **style) for style in styles.values()]
     handles.append(
-        plt.Line2D(
-            [], [], color="#d1495b", linewidth=2.5, linestyle="none", marker="|", markersize=13, markeredgewidth=2.5
-        )
+        plt.Line2D([], [], color=_RED, linewidth=2.5, linestyle="none", marker="|", markersize=13, markeredgewidth=2.5)
     )
-    names = [LABELS.get(name, LIBRARIES[name].label) for name in STYLES]
-    figure.legend(handles, [*names, "promised limit for nbgrad"], loc="outside lower center", ncols=4, frameon=False)
-    figure.suptitle("Value and gradients: nbgrad and its peers on the same work", fontsize=14, fontweight="bold")
-    axes.set_title(
-        f"{results['machine']['cpu']}, {results['machine']['cores']} cores, {results['date']}",
-        fontsize=9,
-        color="#6b7280",
-    )
+    names = [*(labels[name] for name in styles), "promised limit for nbgrad"]
+    figure.legend(handles, names, loc="outside lower center", ncols=4, frameon=False)
+    figure.suptitle(heading, fontsize=14, fontweight="bold")
+    axes.set_title(subheading, fontsize=9, color="#6b7280")
     figure.savefig(path, dpi=150)
     plt.close(figure)
+
+
+def draw(results: dict[str, Any], path: Path) -> None:
+    """Draw the workloads' times relative to torch's."""
+    rows = [
+        Row(
+            f"{workload['title']}\n{workload['dtype']}",
+            duration(workload["seconds"]["nbgrad"]["median"]),
+            {name: over["median"] for name, over in workload["over_torch"].items()},
+            [workload["limit"]] if workload["limit"] else [],
+        )
+        for workload in results["workloads"]
+    ]
+    machine = results["machine"]
+    chart(
+        path,
+        rows,
+        STYLES,
+        {name: LABELS.get(name, LIBRARIES[name].label) for name in STYLES},
+        STYLES["torch"]["color"],
+        "Value and gradients: nbgrad and its peers on the same work",
+        f"{machine['cpu']}, {machine['cores']} cores, {results['date']}",
+        "torch eager",
+    )
