@@ -81,8 +81,10 @@ def get_device_name(device: Any = "cuda") -> str:
 
 def synchronize(device: Any = "cuda") -> None:
     """Wait until a GPU, the current one unless given, has done all; errors of kernels surface here at the latest."""
+    from .kernels.cuda.graphs import capturing
+
     index = _number("synchronize", device)
-    with devices.cupy().cuda.Device(index):
+    with capturing, devices.cupy().cuda.Device(index):
         devices.cupy().cuda.runtime.deviceSynchronize()
 
 

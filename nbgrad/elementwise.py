@@ -17,7 +17,7 @@ import numpy as np
 
 from .function import Function
 from .grad_mode import is_grad_enabled
-from .kernels import devices, formula, math
+from .kernels import devices, elsewhere, formula, math
 from .kernels.cpu import elementwise as cpu
 from .kernels.cpu.caller import fast_call
 from .kernels.formula import COMPARISON, FLOATING, LOGICAL, NUMBER, TRUTH, Expression, ScalarFunction
@@ -68,7 +68,8 @@ class Elementwise:
         """For each input, how cotangents come back; None where none do."""
         return [self._pullback(index) for index in range(self.arity)]
 
-    def _pullback(self, index: int) -> Pullback | None:
+    def _cotangent(self, index: int) -> Expression | None:
+        """Give the formula of an input's cotangent, of (gy, y, x0, x1, ...); None where there is none."""
         if not self.differentiable or self.kinds[index] == TRUTH:
             return None
         gy, y = formula.variable(0), formula.variable(1)
@@ -86,20 +87,39 @@ class Elementwise:
         if partial is None:
             return None
         product = formula.times(gy, partial)
-        if product is gy:
-            return Pullback(None, (0,))
-        used = formula.inputs_of([product])
-        if 0 not in used:  # the gradient is a constant, zero
+        # one that does not depend on gy is a constant, zero
+        return product if 0 in formula.inputs_of([product]) else None
+
+    def _pullback(self, index: int) -> Pullback | None:
+        product = self._cotangent(index)
+        if product is None:
             return None
-        renumbered = {
-            formula.variable(position, kind): formula.variable(new, kind)
-            for new, (position, kind) in enumerate(used.items())
-        }
-        expression = formula.substitute(product, renumbered)
-        return Pullback(Elementwise(f"{self.name}_vjp{index}", expression, list(used.values()), FLOATING), tuple(used))
+        if product is formula.variable(0):
+            return Pullback(None, (0,))
+        (expression,), kinds, uses = _of_those_used([product])
+        return Pullback(Elementwise(f"{self.name}_vjp{index}", expression, kinds, FLOATING), uses)
+
+    @cached_property
+    def together(self) -> tuple[np.ufunc, tuple[int, ...], tuple[int, ...]]:
+        """The kernel of all cotangents that are formulas, what of (gy, y, x0, ...) it reads, and whose they are."""
+        found = {index: self._cotangent(index) for index in range(self.arity)}
+        gy = formula.variable(0)
+        products = {index: p for index, p in found.items() if p is not None and p is not gy}
+        expressions, kinds, uses = _of_those_used(list(products.values()))
+        return cpu.kernel(f"{self.name}_vjp", expressions, kinds, FLOATING), uses, tuple(products)
 
     def __repr__(self) -> str:
         return f"<elementwise {self.name}>"
+
+
+def _of_those_used(expressions: list[Expression]) -> tuple[list[Expression], list[str], tuple[int, ...]]:
+    """Give expressions as functions of only those inputs that they have, the kinds of these, and which they were."""
+    used = formula.inputs_of(expressions)
+    renumbered = {
+        formula.variable(position, kind): formula.variable(new, kind)
+        for new, (position, kind) in enumerate(used.items())
+    }
+    return [formula.substitute(e, renumbered) for e in expressions], list(used.values()), tuple(used)
 
 
 # ---- the specialised functions --------------------------------------------------------------------------------------
@@ -213,14 +233,28 @@ def _make_node(operation: Elementwise, keeps_output: bool) -> type[Function]:
                 namespace[f"pull{i}"] = pullback.operation.function if recorded else pullback.operation.call
         return FunctionType(_pull_code(uses, recorded), namespace, "pull_graph" if recorded else "pull")
 
-    body = {
+    body: dict[str, Any] = {
         "__slots__": slots,
         "__doc__": f"{operation.name}, elementwise.",
         "operation": operation,
         "pull": pull_function(False),
         "pull_graph": pull_function(True),
     }
+    if sum(bool(use) for use in uses) > 1:
+        body["pull_on_gpu"] = _pull_together
     return type(operation.name, (Function,), body)
+
+
+def _pull_together(self: Any, gy: Any) -> tuple[Array | None, ...]:
+    """Give the inputs' cotangents, on a GPU by one kernel if all are wanted: to launch it is what it costs."""
+    ufunc, uses, formulas = self.operation.together
+    inputs = self.inputs
+    if not devices.is_cuda(gy) or any([inputs[i]._generation < 0 for i in formulas]):
+        return self.pull(gy)
+    values = [gy if use == 0 else self.output if use == 1 else inputs[use - 2].data for use in uses]
+    found = dict(zip(formulas, elsewhere.call(ufunc, values), strict=True))
+    rest = [p is not None and x._generation >= 0 for p, x in zip(self.operation.pullbacks, inputs, strict=True)]
+    return tuple([found[i] if i in found else gy if rest[i] else None for i in range(len(inputs))])
 
 
 def first_call(operation: Elementwise, arguments: tuple[Any, ...]) -> Any:

@@ -334,7 +334,9 @@ def _walk(
             if not even or cuda:
                 data = x.data
                 # bytes and dimensions tell any difference that broadcasting and promotion can make, at half the price
-                if gx.nbytes != data.nbytes or gx.ndim != data.ndim or not gx.nbytes or (cuda and _elsewhere(gx, data)):
+                if gx.nbytes != data.nbytes or gx.ndim != data.ndim or not gx.nbytes:
+                    gx = _fit(gx, data)
+                elif cuda and type(gx) is not type(data) and _elsewhere(gx, data):
                     gx = _fit(gx, data)
             key: Any = x.creator
             place: Any
@@ -398,7 +400,10 @@ def _walk(
         inputs = function.inputs
         if inputs is None:
             raise _freed(function)
-        gxs = function.pull_graph(gy) if recorded else function.pull(gy)
+        if recorded:
+            gxs = function.pull_graph(gy)
+        else:
+            gxs = function.pull_on_gpu(gy) if cuda else function.pull(gy)
         even = function.even
         if not retain_graph:
             function.inputs = None

@@ -107,6 +107,10 @@ class Function:
             return self._checked("vjp", [gx.data if isinstance(gx, Variable) else gx for gx in _as_tuple(gxs)])
         return self._checked("backward", self._backward(self._complete(gy)))
 
+    def pull_on_gpu(self, gy: Any) -> tuple[Array | None, ...]:
+        """Give what `pull` gives, where arrays may be on a GPU."""
+        return self.pull(gy)
+
     def pull_graph(self, gy: Any) -> tuple[Variable | None, ...]:
         """Give the inputs' cotangents as Variables, recorded, from the output's Variable (or list of them)."""
         assert self.inputs is not None

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
+import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import numpy as np
@@ -13,64 +15,97 @@ import numpy as np
 WORKSPACE = 32 << 20
 
 _LARGEST = 2**31 - 1
-_DTYPES = {"f": np.float32, "d": np.float64}
-_NUMBERS = {char: (np.ones(1, dtype), np.zeros(1, dtype)) for char, dtype in _DTYPES.items()}
-#: Addresses of one and zero.
-_SCALARS = {char: (one.ctypes.data, zero.ctypes.data) for char, (one, zero) in _NUMBERS.items()}
+_NUMBERS = {char: np.array([1, 0], char) for char in "fd"}
+#: The addresses of one and zero.
+_SCALARS = {char: (pair.ctypes.data, pair.ctypes.data + pair.itemsize) for char, pair in _NUMBERS.items()}
 _NORMAL, _TRANSPOSED = 0, 1
+_ON_THE_HOST, _ON_THE_DEVICE = 0, 1
 
 
-class _Handles(threading.local):
-    """cuBLAS's handles of a thread, by device, and the stream that each is set to."""
+class _Handle:
+    """A handle of cuBLAS, and the stream that it is set to."""
+
+    def __init__(self, cublas: Any) -> None:
+        self.number, self._destroy = cublas.create(), cublas.destroy
+        self.stream: int | None = None
+
+    def __del__(self) -> None:
+        if hasattr(self, "number"):
+            with suppress(Exception):  # at the process's end the driver may be gone
+                self._destroy(self.number)
+
+
+class _Thread(threading.local):
+    """A thread's handles by device, and the memory they are to use."""
 
     def __init__(self) -> None:
-        self.of: dict[int, int] = {}
-        self.streams: dict[int, int | None] = {}
+        self.handles: dict[int, _Handle] = {}
         self.workspace: Callable[[], Any] | None = None
 
 
-_handles = _Handles()
+_thread = _Thread()
 
 
 def _handle(cublas: Any, cupy: Any) -> int:
     """Give this thread's handle for the current device, set to the current stream."""
     device = cupy.cuda.runtime.getDevice()
-    handle = _handles.of.get(device)
+    handle = _thread.handles.get(device)
     if handle is None:
-        handle = _handles.of[device] = cublas.create()
+        try:
+            handle = _Handle(cublas)
+        except Exception:  # there may be no memory outside of CuPy's pool
+            cupy.get_default_memory_pool().free_all_blocks()
+            handle = _Handle(cublas)
+        _thread.handles[device] = handle
     stream = cupy.cuda.get_current_stream().ptr
-    if _handles.streams.get(device) != stream:
-        cublas.set_stream(handle, stream)  # which takes back whatever workspace was set
-        if _handles.workspace is not None:
-            memory = _handles.workspace()
-            cublas.set_workspace(handle, memory.data.ptr, memory.nbytes)
-        _handles.streams[device] = stream
-    return handle
+    if handle.stream != stream:
+        cublas.set_stream(handle.number, stream)  # which takes back whatever workspace was set
+        if _thread.workspace is not None:
+            memory = _thread.workspace()
+            cublas.set_workspace(handle.number, memory.data.ptr, memory.nbytes)
+        handle.stream = stream
+    return int(handle.number)
+
+
+def prepare() -> None:
+    """Make this thread's handle, if there were products in any: it cannot be made while a stream is captured."""
+    import cupy
+
+    bindings = sys.modules.get("nvmath.bindings")
+    if bindings is not None:
+        _handle(bindings.cublas, cupy)
 
 
 @contextmanager
 def workspace(give: Callable[[], Any]) -> Iterator[None]:
     """Have products of this thread use the memory that a function gives, which it does when there is one to be used."""
-    _handles.workspace = give
-    _handles.streams.clear()
+    _thread.workspace = give
+    _forget_streams()
     try:
         yield
     finally:
-        _handles.workspace = None
-        _handles.streams.clear()
+        _thread.workspace = None
+        _forget_streams()
+
+
+def _forget_streams() -> None:
+    for handle in _thread.handles.values():
+        handle.stream = None
 
 
 def product(x: Any, w: Any, out: Any = None) -> Any:
     """Give the matrix product of CuPy arrays, by the rules of `numpy.matmul`; into `out`, if given, a contiguous array.
 
-    Stacks of more than one dimension, other dtypes than float32 and float64, and inner products are CuPy's. Raises
+    Other dtypes than float32 and float64 are CuPy's, and stacks of several dimensions that are broadcast. Raises
     ValueError for shapes that do not match.
     """
     import cupy
 
     char = x.dtype.char
-    if char not in _SCALARS or w.dtype.char != char or x.ndim + w.ndim < 3 or x.ndim > 3 or w.ndim > 3:
+    if char not in _SCALARS or w.dtype.char != char:
         return _by_cupy(cupy, x, w, out)
+    if x.ndim > 3 or w.ndim > 3:
+        return _of_stacks(cupy, x, w, out)
     stack = _stack(x, w)
     m, n, k = 1 if x.ndim == 1 else x.shape[-2], 1 if w.ndim == 1 else w.shape[-1], x.shape[-1]
     if w.shape[0 if w.ndim == 1 else -2] != k:
@@ -81,12 +116,14 @@ def product(x: Any, w: Any, out: Any = None) -> Any:
     if not (m and n and k) or stack == 0:
         out.fill(0)
         return out
-    x, x_operation, x_leading = _operand(x, x.shape[-2:] if x.ndim > 1 else (1, k), x.strides[-2:], 0)
-    w, w_operation, w_leading = _operand(w, w.shape[-2:] if w.ndim > 1 else (k, 1), w.strides[-2:], 1)
-    if max(m, n, k, x_leading, w_leading) > _LARGEST:
-        return _by_cupy(cupy, x, w, out)
     from nvmath.bindings import cublas
 
+    if x.ndim == w.ndim == 1:
+        return _inner(cublas, cupy, x, w, out)
+    x, x_operation, x_leading = _operand(x, x.shape[-2:] if x.ndim > 1 else (1, k), x.strides[-2:], 0)
+    w, w_operation, w_leading = _operand(w, w.shape[-2:] if w.ndim > 1 else (k, 1), w.strides[-2:], 1)
+    if max(m, n, k, x_leading, w_leading, stack or 0) > _LARGEST:
+        return _by_cupy(cupy, x, w, out)
     handle = _handle(cublas, cupy)
     one, zero = _SCALARS[char]
     # rows are cuBLAS's columns: the transposed product is that of the transposed operands, the other way round
@@ -100,6 +137,32 @@ def product(x: Any, w: Any, out: Any = None) -> Any:
         multiply(handle, w_operation, x_operation, n, m, k, one, w.data.ptr, w_leading, w_step, x.data.ptr, x_leading,
                  x_step, zero, out.data.ptr, n, m * n, stack)  # fmt: skip
     return out
+
+
+def _inner(cublas: Any, cupy: Any, x: Any, w: Any, out: Any) -> Any:
+    """Multiply vectors; the result goes to the device without the host waiting for it."""
+    size = x.itemsize
+    x, w = (a if a.strides[0] > 0 and a.strides[0] % size == 0 else a.copy() for a in (x, w))
+    if x.size > _LARGEST:
+        return _by_cupy(cupy, x, w, out)
+    handle = _handle(cublas, cupy)
+    multiply = cublas.sdot if size == 4 else cublas.ddot
+    cublas.set_pointer_mode(handle, _ON_THE_DEVICE)
+    try:
+        multiply(handle, x.size, x.data.ptr, x.strides[0] // size, w.data.ptr, w.strides[0] // size, out.data.ptr)
+    finally:
+        cublas.set_pointer_mode(handle, _ON_THE_HOST)
+    return out
+
+
+def _of_stacks(cupy: Any, x: Any, w: Any, out: Any) -> Any:
+    """Multiply stacks of several dimensions, if they are the same, or one is no stack, as stacks of one."""
+    if x.ndim > 2 and w.ndim > 2 and x.shape[:-2] != w.shape[:-2]:
+        return _by_cupy(cupy, x, w, out)
+    stack = (x if x.ndim > 2 else w).shape[:-2]
+    x, w = (a.reshape(math.prod(stack), *a.shape[-2:]) if a.ndim > 2 else a for a in (x, w))
+    made = product(x, w, None if out is None else out.reshape(math.prod(stack), *out.shape[len(stack) :]))
+    return made.reshape(*stack, *made.shape[1:]) if out is None else out
 
 
 def _stack(x: Any, w: Any) -> int | None:
@@ -122,8 +185,8 @@ def _operand(x: Any, shape: tuple[int, int], strides: tuple[int, ...], side: int
         along = size
     if rows == 1:
         down = along * columns
-    if x.ndim == 3 and x.shape[0] > 1 and x.strides[0] % size:
-        down = along = 0  # no whole elements
+    if x.ndim == 3 and x.shape[0] > 1 and (x.strides[0] % size or x.strides[0] < 0):
+        down = along = 0  # to be copied
     if along == size and down % size == 0 and down >= columns * size:
         return x, _NORMAL, down // size
     if rows == 1 or down == size:

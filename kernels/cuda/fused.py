@@ -31,7 +31,7 @@ _VECTOR = 16
 #: for to be busy all the time (3.35 TB/s by 0.7 microseconds among 132).
 _LOADS = 4
 #: Blocks of 256 threads that such a GPU runs at once, four a processor, where threads need no more than 64 registers.
-_EVEN = 528
+_RESIDENT = 528
 #: The least blocks for which they are as large as can be, and the least rows that each has of a column.
 _FEW = 264
 _ROWS = 8
@@ -182,12 +182,12 @@ def blocks(nest: Nest, rows: int, elements: int) -> int:
     if nest.flat:
         form = _form(nest, 1, elements)
         count = -(-elements // max(_PIECE, form.threads * form.slots))
-        return max(1, min(count, _EVEN if nest.partials else 2**31 - 1))
+        return max(1, min(count, _RESIDENT if nest.partials else 2**31 - 1))
     width = elements // max(rows, 1)
     form = _form(nest, rows, width)
     groups, tiles = form.threads // form.group, _tiles(nest, form, width)
     count = -(-rows // groups)  # a turn each
-    even = max(1, _EVEN * launch.THREADS // (form.threads * tiles))
+    even = max(1, _RESIDENT * launch.THREADS // (form.threads * tiles))
     if _columns(nest):
         most = min(even, max(-(-count // _ROWS), _FEW // 2 // tiles, 1))
     elif nest.partials:
@@ -209,7 +209,7 @@ def kept(nest: Nest, sizes: Sequence[int], blocks: int) -> int:
 def _bounds(nest: Nest, form: Form) -> tuple[int, int]:
     """Give the most threads of a block, and how many blocks a processor is to run at once.
 
-    As many as `_EVEN` is made for, if 64 registers will do.
+    As many as `_RESIDENT` is made for, if 64 registers will do.
     """
     if form.threads > 256:
         return form.threads, 1
@@ -224,7 +224,7 @@ def signature(nest: Nest) -> tuple[str, ...]:
     return (*["int64"] * (len(size_names(nest)) + 2), *(f"{operand.dtype}*" for operand in nest.operands))
 
 
-def _even(nest: Nest, form: Form, sizes: dict[str, int]) -> bool:
+def _aligned(nest: Nest, form: Form, sizes: dict[str, int]) -> bool:
     """Tell whether every row begins at a multiple of 16 bytes, if the arrays do."""
     lanes = form.lanes
     if nest.flat:
@@ -245,7 +245,7 @@ def loops(
     """Compile a nest; gives functions of its operands' arrays, to be called one after the other."""
     named = dict(zip(size_names(nest), sizes, strict=True))
     form = _form_of(nest, named)
-    if not _even(nest, form, named):
+    if not _aligned(nest, form, named):
         form = form._replace(lanes=1)
     vectors = _vectors(nest, form.lanes, form.held)
     wide = [position for position, operand in enumerate(nest.operands) if operand in vectors]

@@ -140,9 +140,42 @@ class _Slot:
         self.event = cupy.cuda.Event(disable_timing=True)
 
 
-#: Slots by device, those at hand and all: none is ever given back, since a kernel may write to it late.
-_slots: defaultdict[int, list[_Slot]] = defaultdict(list)
-_all_slots: list[_Slot] = []
+#: Slots that nobody has, by device; none is ever given back to the system, since a kernel may write to it late.
+_free: defaultdict[int, list[_Slot]] = defaultdict(list)
+
+
+class Look:
+    """A look at positions that is under way: call it to wait for what it has found."""
+
+    def __init__(self, cupy: Any, device: int) -> None:
+        self._free, self._found = _free[device], (False, False)
+        self._slot: _Slot | None = None
+        try:
+            self._slot = self._free.pop()
+            self._slot.event.synchronize()  # somebody may have gone without waiting
+        except IndexError:
+            self._slot = _Slot(cupy)
+        self._slot.words[:] = [0, 0]
+        self.address = self._slot.memory.ptr
+
+    def begun(self) -> None:
+        """Take note that the kernel is on its way."""
+        assert self._slot is not None
+        self._slot.event.record()
+
+    def __call__(self) -> tuple[bool, bool]:
+        """Wait, and tell if a position is out of limits, and if one is negative."""
+        if self._slot is not None:
+            self._slot.event.synchronize()
+            outside, negative = self._slot.words
+            self._found = bool(outside), bool(negative)
+            self.__del__()
+        return self._found
+
+    def __del__(self) -> None:
+        slot, self._slot = self._slot, None
+        if slot is not None:
+            self._free.append(slot)
 
 
 def look(index: Any, lowest: int, highest: int) -> Callable[[], tuple[bool, bool]]:
@@ -154,27 +187,13 @@ def look(index: Any, lowest: int, highest: int) -> Callable[[], tuple[bool, bool
     unsigned = index.dtype.kind == "u"
     number = "uint64" if unsigned else "int64"
     index = index.reshape(-1)
-    free = _slots[launch.backend.device()]
-    try:
-        slot = free.pop()
-    except IndexError:
-        slot = _Slot(cupy)
-        _all_slots.append(slot)
-    slot.words[:] = [0, 0]
+    found = Look(cupy, launch.backend.device())
     threads = launch.THREADS
-    run = launch.kernel(
-        f"look_{index.dtype}", _LOOK.format(number=number), (f"{index.dtype}*", *["int64"] * 4, "int64*")
-    )
+    signature = (f"{index.dtype}*", *["int64"] * 4, "int64*")
+    run = launch.kernel(f"look_{index.dtype}", _LOOK.format(number=number), signature)
     numbers = index.size, index.strides[0] // index.itemsize, max(lowest, 0) if unsigned else lowest, highest
-    run(min(-(-index.size // threads), 1024), threads, index.data.ptr, *numbers, slot.memory.ptr)
-    slot.event.record()
-
-    def found() -> tuple[bool, bool]:
-        slot.event.synchronize()
-        outside, negative = map(bool, slot.words)
-        free.append(slot)
-        return outside, negative
-
+    run(min(-(-index.size // threads), 1024), threads, index.data.ptr, *numbers, found.address)
+    found.begun()
     return found
 
 

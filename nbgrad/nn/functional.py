@@ -100,44 +100,33 @@ def nll_loss(input: Any, target: Any, reduction: str = "mean") -> Any:
         raise TypeError(f"nll_loss: classes have dtype {labels.dtype}: they must be whole numbers")
     classes = input.shape[1]
     data = input.data if isinstance(input, Variable) else input
-    if devices.is_cuda(data) or devices.is_cuda(labels):
+    if devices.cuda_seen and (devices.is_cuda(data) or devices.is_cuda(labels)):
         devices.check_together("nll_loss", (data, labels))
-        _checked(labels, classes)()
-        starts = devices.made(devices.name_of(data), "arange", 0, labels.size * classes, max(classes, 1))
-        positions = add(starts, labels.astype(np.int64))
-        picked = GetItem(Index.of_rows(positions, unique=True))(reshape(input, input.size))
-        return neg(_reduced("nll_loss", picked, reduction))
-    if not isinstance(labels, np.ndarray):  # being traced: a choice that fuses with whatever is around it
+    elif not isinstance(labels, np.ndarray):  # being traced: a choice that fuses with whatever is around it
         labels = labels.checked(lambda array: _checked(array, classes), "class check", ("classes", classes))
         chosen = eq(reshape(labels, labels.size, 1), np.arange(classes))
         return neg(_reduced("nll_loss", sum(where(chosen, input, 0.0), -1), reduction))
+    _checked(labels, classes)()
     # by flat positions, which need no broadcasting of row numbers and classes
-    positions = np.arange(labels.size, dtype=np.int64) * classes + _within(labels, classes).astype(np.int64)
-    picked = GetItem(Index.of_rows(positions))(reshape(input, input.size))
+    starts = devices.library(labels).arange(0, labels.size * classes, max(classes, 1))
+    positions = add(starts, labels.astype(np.int64))
+    picked = GetItem(Index.of_rows(positions, unique=True))(reshape(input, input.size))
     return neg(_reduced("nll_loss", picked, reduction))
-
-
-def _within(labels: Array, classes: int) -> Array:
-    """Give the classes as they are, if they all exist."""
-    # seen as unsigned, a negative number is too large as well
-    if labels.size and labels.astype(np.uint64).max() >= classes:
-        raise IndexError(f"nll_loss: classes from {labels.min()} to {labels.max()}, log-probabilities for {classes}")
-    return labels
 
 
 def _checked(labels: Array, classes: int) -> Callable[[], None]:
     """Begin to look whether all classes exist; gives a function that waits until that is known."""
+
+    def refuse(lowest: int, highest: int) -> None:
+        raise IndexError(f"nll_loss: classes from {lowest} to {highest}, log-probabilities for {classes}")
+
     if not devices.is_cuda(labels):
-        _within(labels, classes)
+        # seen as unsigned, a negative number is too large as well
+        if labels.size and labels.astype(np.uint64).max() >= classes:
+            refuse(labels.min(), labels.max())
         return lambda: None
     found = look(labels, 0, classes - 1)
-
-    def wait() -> None:
-        if found()[0]:
-            lowest, highest = bounds(labels)
-            raise IndexError(f"nll_loss: classes from {lowest} to {highest}, log-probabilities for {classes}")
-
-    return wait
+    return lambda: refuse(*bounds(labels)) if found()[0] else None
 
 
 def cross_entropy(input: Any, target: Any, reduction: str = "mean") -> Any:

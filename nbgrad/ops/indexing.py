@@ -217,7 +217,7 @@ class GetItem(Operation):
             return index.of(x)
         rows, width, shape = index.on_gpu(x)
         table = x.reshape(-1, width) if width else x.reshape(*x.shape[:1], 0)
-        if x.dtype.char not in "fd":
+        if x.dtype.kind not in "fiub":
             return table[rows].reshape(shape)
         from ..kernels.cuda import indexing as cuda
 

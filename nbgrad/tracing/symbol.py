@@ -171,7 +171,11 @@ class Symbol(np.lib.mixins.NDArrayOperatorsMixin):
         return self._with(self.program.constant(part)) if devices.is_cuda(part) else part
 
     def _rows(self, parts: tuple[Any, ...], shape: tuple[int, ...]) -> Symbol | None:
-        """Give the numbers of rows that an index picks, looked at without waiting; None unless it is one on a GPU."""
+        """Give the numbers of rows that an index picks, looked at without waiting; None unless it is one on a GPU.
+
+        They are held within the table, so that wrong ones do no harm until they are refused.
+        """
+        from ..ops.elementwise import maximum, minimum
         from ..ops.indexing import begin_within, from_the_end
 
         if self.program.device == "cpu" or len(parts) != 1 or not isinstance(parts[0], Symbol) or not shape:
@@ -179,7 +183,11 @@ class Symbol(np.lib.mixins.NDArrayOperatorsMixin):
         index, count = parts[0], shape[0]
         what = f"indexing shape {shape}"
         index = index.checked(lambda array: begin_within(what, array, count), "position check", ("positions", count))
-        rows: Symbol = from_the_end(index.astype(np.int64), count)
+        if not count:
+            if index.size:
+                raise IndexError(f"{what}: positions in no rows")
+            return index.astype(np.int64)
+        rows: Symbol = minimum(maximum(from_the_end(index.astype(np.int64), count), 0), count - 1)
         return rows
 
     def pick_from(self, x: Any, key: tuple[Any, ...]) -> Symbol:

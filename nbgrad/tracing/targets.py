@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Sequence
 from functools import cache as once
 from typing import Any
@@ -18,10 +17,6 @@ from .program import Call
 
 #: A loop as a function of its operands' arrays, and what `replayer` needs to know of it, if it can replay it.
 Loops = list[tuple[Callable[..., None], Launch | None]]
-
-
-#: The number that CUDA has for "the default stream of this thread".
-_STREAM_OF_THREAD = 2
 
 
 class Host:
@@ -114,9 +109,10 @@ class Cuda:
     def __init__(self, device: str) -> None:
         from ..kernels.cuda import fused as cuda
         from ..kernels.cuda.blas import product
+        from ..kernels.cuda.graphs import stream
         from .workspace import Workspace
 
-        self.product, self.workspace = product, Workspace
+        self.product, self.workspace, self.stream = product, Workspace, stream
         self.device, self.cuda, self.cupy = device, cuda, devices.cupy()
         self.empty, self.broadcast_to = self.cupy.empty, self.cupy.broadcast_to
         self.fold_of, self.source = cuda.fold_of, cuda.source
@@ -161,11 +157,6 @@ class Cuda:
     def wait(self) -> None:
         """Wait until all loops have run."""
         self.cupy.cuda.get_current_stream().synchronize()
-
-    def stream(self) -> Any:
-        """Name the current stream, on which whatever is launched next comes later."""
-        stream = self.cupy.cuda.get_current_stream().ptr
-        return (stream, threading.get_ident()) if stream == _STREAM_OF_THREAD else stream
 
     def shares_memory(self, x: Any, y: Any) -> bool:
         """Tell whether two arrays may have memory in common."""

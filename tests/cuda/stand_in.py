@@ -10,6 +10,7 @@ from __future__ import annotations
 import ctypes
 import sys
 import types
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, ClassVar
@@ -53,6 +54,10 @@ def _refuse_while_capturing(what: str) -> None:
         raise RuntimeError(f"the current stream is capturing, so {what} are disallowed")
 
 
+#: Memory that arrays have given back, by size: the next of the size gets it, as in CuPy's pool.
+_free_rooms: defaultdict[int, list[Any]] = defaultdict(list)
+
+
 class _Block:
     """Memory of the device; alignment is CUDA's."""
 
@@ -61,12 +66,15 @@ class _Block:
             raise OutOfMemoryError(f"Out of memory allocating {size:,} bytes (allocated so far: {state.used:,} bytes).")
         self.size = size
         state.used += size
-        self.room = np.empty(size + 512, np.uint8)
+        free = _free_rooms[size]
+        self.room = free.pop() if free else np.empty(size + 512, np.uint8)
         self.start = -self.room.ctypes.data % 512
 
     def __del__(self) -> None:
         if hasattr(self, "room"):
             state.used -= self.size
+            if self.size < 1 << 16:
+                _free_rooms[self.size].append(self.room)
 
 
 class Device:
@@ -537,8 +545,13 @@ class _Pinned:
 class MemoryPool:
     """Memory for whoever asks for it."""
 
+    freed: ClassVar[list[int]] = []
+
     def malloc(self, size: int) -> Any:
         raise NotImplementedError("the stand-in's arrays have memory of their own")
+
+    def free_all_blocks(self) -> None:
+        self.freed.append(id(self))
 
 
 @contextmanager

@@ -17,6 +17,14 @@ def create() -> int:
     return len(calls)
 
 
+def destroy(handle: int) -> None:
+    calls.append(("destroy", handle))
+
+
+def set_pointer_mode(handle: int, mode: int) -> None:
+    calls.append(("set_pointer_mode", handle, mode))
+
+
 def set_stream(handle: int, stream: int) -> None:
     calls.append(("set_stream", handle, stream))
 
@@ -59,5 +67,20 @@ def _product(dtype: Any) -> Any:
     return gemm, batched
 
 
+def _dot(dtype: Any) -> Any:
+    def dot(handle: int, n: int, x: int, x_step: int, y: int, y_step: int, result: int) -> None:
+        assert calls[-1] == ("set_pointer_mode", handle, 1) and x_step > 0 and y_step > 0
+
+        def multiply() -> None:
+            first, second = (_matrix(a, 1, n, step, dtype)[0] for a, step in ((x, x_step), (y, y_step)))
+            with np.errstate(all="ignore"):
+                _matrix(result, 1, 1, 1, dtype)[...] = first @ second
+
+        stand_in.enqueue(multiply)
+
+    return dot
+
+
+sdot, ddot = _dot(np.float32), _dot(np.float64)
 sgemm, sgemm_strided_batched = _product(np.float32)
 dgemm, dgemm_strided_batched = _product(np.float64)

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from collections import Counter
 
 import both
 import cupy
@@ -11,6 +12,7 @@ import pytest
 import nbgrad
 from nbgrad import Function, Variable
 from nbgrad.kernels import devices
+from nbgrad.kernels.cuda import elementwise, launch
 
 # ---- there and back -------------------------------------------------------------------------------------------------
 
@@ -553,3 +555,51 @@ def test_arrays_on_several_devices(driver):
         x + y
     assert (x + y.cuda("cuda:0")).tolist() == [2, 2]
     assert y.to("cuda:0").device == "cuda:0"
+
+
+# ---- launches -------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def launches(monkeypatch):
+    """Count kernels by name."""
+    counts = Counter()
+    real = launch.kernel
+
+    def kernel(name, *rest):
+        run = real(name, *rest)
+
+        def counted(*arguments):
+            counts[name] += 1
+            run(*arguments)
+
+        return counted
+
+    monkeypatch.setattr(launch, "kernel", kernel)
+    monkeypatch.setattr(elementwise, "_plans", {})
+    for maker in (elementwise._line_kernel, elementwise._rows_kernel):
+        maker.cache_clear()
+    yield counts
+    for maker in (elementwise._line_kernel, elementwise._rows_kernel):
+        maker.cache_clear()
+
+
+@pytest.mark.parametrize("shapes", [((3,), (3,)), ((2, 3), (3,)), ((), (3,))])
+def test_a_product_has_its_factors_cotangents_from_one_kernel(launches, shapes):
+    arrays = [np.random.default_rng(0).normal(size=shape) for shape in shapes]
+    x, y = (nbgrad.tensor(array, device="cuda", requires_grad=True) for array in arrays)
+    nbgrad.sum(x * y).backward()
+    found = {name.split("-")[0]: n for name, n in launches.items() if name.startswith("mul")}
+    assert found == {"mul": 1, "mul_vjp": 1}
+    seed = np.ones(np.broadcast_shapes(*shapes))
+    for variable, other in ((x, arrays[1]), (y, arrays[0])):
+        extra = seed.ndim - variable.ndim
+        expected = (seed * other).sum(tuple(range(extra)))
+        np.testing.assert_allclose(variable.grad.cpu().numpy(), expected.reshape(variable.shape), rtol=1e-14)
+
+
+def test_one_factor_alone_has_its_own_kernel(launches):
+    x, y = nbgrad.tensor([1.0, 2.0], device="cuda", requires_grad=True), nbgrad.tensor([3.0, 4.0], device="cuda")
+    nbgrad.sum(x * y).backward()
+    assert sorted(name.split("-")[0] for name in launches if name.startswith("mul")) == ["mul", "mul_vjp0"]
+    assert x.grad.tolist() == [3, 4]

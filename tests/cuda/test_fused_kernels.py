@@ -29,7 +29,7 @@ def small_blocks(monkeypatch):
 @pytest.fixture
 def few_blocks(monkeypatch):
     """Give each block many rows, or many pieces of one."""
-    monkeypatch.setattr(fused, "_EVEN", 3)
+    monkeypatch.setattr(fused, "_RESIDENT", 3)
 
 
 @pytest.fixture
@@ -336,5 +336,5 @@ def test_any_shape(name, shape, dtype, even, shift):
     if 0 in shape and name in ("rows, columns, all", "columns"):
         shape = (1, *shape[1:])
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(fused, "_EVEN", even)
+        patch.setattr(fused, "_RESIDENT", even)
         assert_same(PROGRAMS[name], [draw(shape, dtype), draw(shape, dtype, 1)], shift=shift, scale=4)

@@ -113,9 +113,9 @@ def test_lanes_are_neighbours_only_where_rows_begin_at_multiples_of_16_bytes():
     form = fused._form(nest, 100, 1024)
     sizes = {"width": 1024, "p0_step0": 1024, "o0_step0": 1024}
     assert form.lanes == 4
-    assert fused._even(nest, form, sizes)
+    assert fused._aligned(nest, form, sizes)
     for name in sizes:
-        assert not fused._even(nest, form, sizes | {name: 1026})
+        assert not fused._aligned(nest, form, sizes | {name: 1026})
 
 
 def test_parameters_may_take_more_than_4096_bytes():
