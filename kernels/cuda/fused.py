@@ -268,7 +268,7 @@ def loops(
     if nest.partials and blocks > 1:
         kernel = launch.kernel(f"joined_{label}", joining_source(nest), signature(nest))
         across = min(32, _power(named["width"]))
-        grid = -(-named["width"] // across) if _columns(nest) else 1
+        grid = max(1, -(-named["width"] // across)) if _columns(nest) else 1
         made.append(loop(kernel, grid, launch.THREADS, across))
     return made
 

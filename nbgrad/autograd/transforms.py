@@ -134,7 +134,7 @@ def _leaf(function: Callable[..., Any], wanted: Sequence[int], x: Any) -> Variab
                 return linked
         x = x.data
     array: Array = as_array(x)
-    if isinstance(x, int | float) and not isinstance(x, bool):
+    if (isinstance(x, int | float) and not isinstance(x, bool)) or getattr(x, "weak", None):  # or stands for one
         array = array.astype(get_default_dtype())
     if array.dtype not in DIFFERENTIABLE:
         raise TypeError(

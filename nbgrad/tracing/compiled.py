@@ -108,7 +108,7 @@ class Jitted:
             elif isinstance(leaf, np.ndarray) or devices.is_cuda(leaf):
                 data, kind = leaf, np.ndarray
             elif kind is float or kind is int:
-                data = np.array(leaf, get_default_dtype() if kind is float else np.int64)
+                data = np.array(leaf, np.float64 if kind is float else np.int64)
             elif isinstance(leaf, np.generic):
                 data, kind = np.asarray(leaf), np.ndarray
             else:
@@ -127,11 +127,14 @@ class Jitted:
             kinds.append((kind, data.shape, np.dtype(data.dtype.char)))  # in the byte order that loops get
             arrays.append(data)
             given.append(leaf)
-        device = "cpu"
+        device, ordered = "cpu", arrays
         if devices.cuda_seen:
-            arrays, device = _together(self.name, arrays)
-        arrays = [in_order(data) for data in arrays]
-        return (structure, tuple(kinds), get_default_dtype(), device), structure, kinds, arrays, given, leaves
+            ordered, device = _together(self.name, arrays)
+        ordered = [in_order(data) for data in ordered]
+        # what has to be converted first is not recognised at once
+        known = all(x is y and (type(x) is np.ndarray or device != "cpu") for x, y in zip(ordered, arrays, strict=True))
+        key = structure, tuple(kinds), get_default_dtype(), device
+        return key, structure, kinds, ordered, given, leaves if known else None
 
     def _trace(self, arguments: tuple[Any, ...], options: dict[str, Any]) -> tuple[Trace, list[Any], list[Any], Any]:
         key, structure, kinds, arrays, given, leaves = self._signature(arguments, options)
@@ -140,7 +143,7 @@ class Jitted:
             trace = self._traces[key] = Trace(self.function, structure, kinds, self.donate, key[-1])
         return trace, arrays, given, leaves
 
-    def __call__(self, *arguments: Any, **options: Any) -> Any:
+    def __call__(self, /, *arguments: Any, **options: Any) -> Any:
         """Run the function; see `jit`."""
         if not options:
             call, build, trace = self._last  # read at once: another thread may write
@@ -160,27 +163,35 @@ class Jitted:
         if any(isinstance(leaf.data if isinstance(leaf, Variable) else leaf, Symbol) for leaf in leaves):
             return self.function(*arguments, **options)  # inside another trace
         trace, arrays, given, leaves = self._trace(arguments, options)
-        self._remember(trace, leaves, arrays, bool(options))
+        if leaves is not None:
+            self._remember(trace, leaves, arrays, bool(options))
         return self._run(trace, arrays, given)
 
     def _remember(self, trace: Trace, leaves: Sequence[Any], arrays: Sequence[Array], named: bool) -> None:
         """Have the next call recognise such arguments at once."""
-        route: _Route | None = None
-        if leaves and all(type(x) is np.ndarray or devices.is_cuda(x) for x in leaves):
-            quick = trace.quick(arrays)
-            if quick is not None:
-                # a tuple of arrays is what the steps give already
-                plain = trace.result == (tuple, (None,) * len(trace.makers)) and set(trace.makers) == {np.ndarray}
-                flat = not named and all(part is None for part in trace.structure[1][0][1])
-                route = quick if flat else trace.nested(quick), None if plain else trace.build, None
-        else:
-            entry = trace.entry(leaves, arrays)
-            route = None if entry is None else (entry, None, trace)
-        if route is not None and named:
+        key = named, *map(type, leaves)
+        if key not in trace.routes:
+            trace.routes[key] = self._route(trace, leaves, arrays, named)
+        route = trace.routes[key]
+        if route is None or route in (self._last, *self._earlier, *self._named):
+            return
+        if named:
             self._named = (route, *self._named)[: 1 + _EARLIER]
-        elif route is not None:
+        else:
             self._earlier = (self._last, *self._earlier)[:_EARLIER] if self._last[0] is not _nothing else ()
             self._last = route
+
+    def _route(self, trace: Trace, leaves: Sequence[Any], arrays: Sequence[Array], named: bool) -> _Route | None:
+        if leaves and all(type(x) is np.ndarray or devices.is_cuda(x) for x in leaves):
+            quick = trace.quick(arrays)
+            if quick is None:
+                return None
+            # a tuple of arrays is what the steps give already
+            plain = trace.result == (tuple, (None,) * len(trace.makers)) and set(trace.makers) == {np.ndarray}
+            flat = not named and all(part is None for part in trace.structure[1][0][1])
+            return quick if flat else trace.nested(quick), None if plain else trace.build, None
+        entry = trace.entry(leaves, arrays)
+        return None if entry is None else (entry, None, trace)
 
     def _run(self, trace: Trace, arrays: Sequence[Array], given: Sequence[Any]) -> Any:
         if is_grad_enabled() and trace.gives and any(isinstance(x, Variable) and x._generation >= 0 for x in given):
@@ -200,12 +211,12 @@ class Jitted:
 
     # ---- looking inside ---------------------------------------------------------------------------------------------
 
-    def explain(self, *arguments: Any, **options: Any) -> str:
+    def explain(self, /, *arguments: Any, **options: Any) -> str:
         """Describe the steps for these arguments: operations fused, bytes moved, and the time of each."""
         trace, arrays, _, _ = self._trace(arguments, options)
         return f"{self.name}: " + trace.plan.explain(arrays)
 
-    def source(self, *arguments: Any, **options: Any) -> str:
+    def source(self, /, *arguments: Any, **options: Any) -> str:
         """Give the text of the kernels for these arguments, and of the function that runs them."""
         trace, _, _, _ = self._trace(arguments, options)
         kernels = [step["source"] for step in trace.plan.explained if "source" in step]

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from ..kernels import devices
 from ..kernels import math as scalar
 from ..variable import as_array
 from .program import Call
@@ -120,13 +121,22 @@ def call(function: Any, name: str, arguments: Sequence[Any], options: dict[str, 
         return type(value)(map(collect, value)) if type(value) in (list, tuple) else value
 
     template = collect(tuple(arguments)), {option: collect(value) for option, value in options.items()}
+    device = symbols[0].program.device if symbols else "cpu"
+    placed: dict[int, Any] = {}  # arrays from outside, on the GPU
+
+    def outside(array: Any) -> Any:
+        if device == "cpu" or not array.ndim:
+            return array
+        if id(array) not in placed:
+            placed[id(array)] = devices.moved(array, device)
+        return placed[id(array)]
 
     def invoke(arrays: Sequence[Any], frozen: bool = False) -> Any:
         def fill(value: Any) -> Any:
             if isinstance(value, _Place):
                 return arrays[value.position] if value.weak is None else value.weak(arrays[value.position])
-            if frozen and isinstance(value, np.ndarray):  # one from outside, which the trial must not change
-                return _frozen(value.view())
+            if isinstance(value, np.ndarray):  # one from outside, which the trial must not change
+                return _frozen(value.view()) if frozen else outside(value)
             return type(value)(map(fill, value)) if type(value) in (list, tuple) else value
 
         return function(*fill(template[0]), **{option: fill(value) for option, value in template[1].items()})

@@ -11,6 +11,7 @@ import numpy as np
 from ..engine import _constant, gradients
 from ..function import Function
 from ..grad_mode import is_grad_enabled, set_grad_enabled
+from ..kernels import devices
 from ..kernels.forks import hold_over_fork
 from ..variable import Array, Variable
 from .plan import Plan
@@ -40,6 +41,8 @@ class Replayable:
         self.wanted = [isinstance(x, Variable) and x._generation >= 0 for x in inputs]
         self.giving = [isinstance(y, Variable) and y._generation >= 0 for y in results]
         self.shapes = [(y.shape, y.dtype) for y in results]
+        self.kinds = [(x.shape, x.dtype) for x in inputs]
+        self.on_gpu = program.device != "cpu"
 
     def back(self) -> Replayable:
         """Give the computation of the wanted inputs' cotangents, from all inputs and the giving results' cotangents."""
@@ -75,7 +78,7 @@ class Replay(Function):
         self.traced = traced
 
     def __call__(self, *inputs: Variable) -> list[Variable]:
-        return self.record(inputs, [in_order(x.data) for x in inputs])
+        return self.record(inputs, self._in_order(inputs))
 
     def record(self, inputs: Sequence[Variable], arrays: Sequence[Array]) -> list[Variable]:
         """Run the steps on the arrays of Variables; results that have gradients are recorded."""
@@ -94,12 +97,24 @@ class Replay(Function):
             outputs.append(y)
         return outputs
 
+    def _in_order(self, inputs: Sequence[Variable]) -> list[Array]:
+        """Give the arrays of inputs, which somebody may have replaced since the trace."""
+        arrays = [in_order(x.data) for x in inputs]
+        for array, (shape, dtype) in zip(arrays, self.traced.kinds, strict=True):
+            if array.shape != shape or array.dtype != dtype or devices.is_cuda(array) != self.traced.on_gpu:
+                raise ValueError(
+                    f"jit: the data of an argument has shape {array.shape} and dtype {array.dtype} on "
+                    f"{devices.name_of(array)} where {dtype} of shape {shape} was traced: put new data of another kind "
+                    "into a new Variable"
+                )
+        return arrays
+
     def pull(self, gy: Any) -> tuple[Array | None, ...]:
         assert self.inputs is not None
         traced = self.traced
         given = self._complete(gy) if self.multiple else (gy,)
         gys = [in_order(g) for g, gives in zip(given, traced.giving, strict=True) if gives]
-        rest = iter(traced.back().plan.run(*[in_order(x.data) for x in self.inputs], *gys))
+        rest = iter(traced.back().plan.run(*self._in_order(self.inputs), *gys))
         return tuple([next(rest) if wants else None for wants in traced.wanted])
 
     def vjp(self, gy: Any, y: Any, *xs: Any) -> Any:

@@ -106,6 +106,8 @@ class Trace:
             Plan(self.program, self.outputs, self.target) if positions else self.plan,
         )
         self.gives = any(self.replay.giving)
+        #: How calls with arguments of such types are recognised at once, if they can be.
+        self.routes: dict[Any, Any] = {}
 
     def _donated_inputs(self, structure: Any, donated: Sequence[int]) -> list[int]:
         """Give the positions, among the inputs, of what the donated arguments consist of."""
@@ -150,13 +152,13 @@ class Trace:
         if fits is None:
             return None
         lines, names, namespace = self._apart()
-        namespace |= {"fits": fits, "array": np.array, "asarray": np.asarray}
+        namespace |= {"fits": fits, "array": np.array, "asarray": np.asarray, "same": _same}
         values, given = [], []
         for i, (name, x, (kind, _, dtype)) in enumerate(zip(names, leaves, self.kinds, strict=True)):
             namespace[f"given{i}"] = type(x)
             if kind is Static:
                 namespace[f"given{i}"] = x.value if isinstance(x, Static) else x
-                lines.append(f"    if {name} is not given{i}: return None")
+                lines.append(f"    if {name} is not given{i} and not same({name}, given{i}): return None")
                 continue
             lines.append(f"    if type({name}) is not given{i}: return None")
             value = name

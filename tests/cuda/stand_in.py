@@ -331,7 +331,9 @@ def _allocated(shape: Any, dtype: Any) -> ndarray:
     dtype = np.dtype(dtype)
     shape = (shape,) if isinstance(shape, int) else tuple(shape)
     made = object.__new__(ndarray)
-    made._block = _Block(int(np.prod(shape, dtype=np.int64)) * dtype.itemsize)
+    made._block = block = _Block(int(np.prod(shape, dtype=np.int64)) * dtype.itemsize)
+    if _streams[-1].actions is not None:
+        enqueue(lambda: block)  # what a graph writes to is its own, even if nobody else has it
     made._host = np.ndarray(shape, dtype, made._block.room, made._block.start)
     made._number, made.base = state.current, None
     return made

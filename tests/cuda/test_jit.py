@@ -171,3 +171,28 @@ def test_float32_functions_know_no_float64(monkeypatch):
     )
     nbgrad.jit(both)(x, gain)
     assert seen and not any("float64" in f"{source}{signature}" for _, source, signature in seen)
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda x: nbgrad.cat([x, np.zeros_like(x)]),
+        lambda x: np.concatenate([np.ones((1, 4)), x]),
+        lambda x: nbgrad.stack([x, nbgrad.ones(3, 4)]),
+        lambda x: nbgrad.grad(lambda x: nbgrad.sum(nbgrad.prod(x, -1)))(x),
+    ],
+)
+def test_arrays_from_outside_are_joined_on_the_device(function):
+    array = np.random.default_rng(0).normal(size=(3, 4))
+    compiled, x = nbgrad.jit(function), cupy.asarray(array)
+    for _ in range(3):
+        results = compiled(x), nbgrad.jit(function)(array)
+        found, expected = (y.data if isinstance(y, nbgrad.Variable) else y for y in results)
+        np.testing.assert_allclose(cupy.asnumpy(found), np.asarray(expected), rtol=1e-13)
+
+
+@pytest.mark.parametrize("shape", [(5, 0), (300, 0), (2, 3000, 0)])
+def test_columns_of_no_width(shape):
+    found = nbgrad.jit(lambda x: nbgrad.sum(nbgrad.tanh(x), 0))(cupy.zeros(shape))
+    assert found.shape == shape[1:]
+    assert nbgrad.jit(nbgrad.grad(lambda x: nbgrad.sum(x @ x.T)))(cupy.zeros((4, 0))).shape == (4, 0)

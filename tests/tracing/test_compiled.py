@@ -11,6 +11,7 @@ import pytest
 
 import nbgrad
 from nbgrad import Variable
+from nbgrad.tracing import trace
 
 X = np.linspace(-1.5, 2.0, 12).reshape(3, 4)
 
@@ -701,6 +702,70 @@ def test_arguments_by_name_are_recognised_at_once():
     assert len(compiled._named) == 4 and compiled._last == routes[0]
     with pytest.raises(TypeError, match="unexpected keyword argument 'rate'"):
         compiled(x, scale=scale, rate=1.0)
+
+
+def test_what_has_been_recognised_once_is_not_written_again(monkeypatch):
+    written, real = [], trace._written
+    monkeypatch.setattr(trace, "_written", lambda *given: written.append(1) or real(*given))
+
+    class Model:
+        @nbgrad.jit
+        def scaled(self, x, how):
+            return x * 2 if how == "twice" else x
+
+    models, x = [Model() for _ in range(7)], nbgrad.ones(3)
+    for _ in range(3):
+        for model in models:
+            assert model.scaled(x, "".join(["tw", "ice"])).tolist() == [2, 2, 2]
+        if not written:
+            pytest.fail("nothing was written at all")
+        assert len(written) == len(models)
+
+
+@pytest.mark.parametrize(
+    "unusual",
+    [lambda x: x[::2], lambda x: x[:3].astype(">f8"), lambda x: x[:3].view(type("Array", (np.ndarray,), {}))],
+)
+def test_what_is_converted_first_takes_the_way_of_first_calls(unusual):
+    compiled = nbgrad.jit(lambda x, nest: x * 2 + nest[0])
+    plain = np.arange(3.0), [np.arange(3.0)]
+    compiled(*plain)
+    last = compiled._last, compiled._earlier
+    for _ in range(3):
+        x = unusual(np.arange(6.0))
+        np.testing.assert_array_equal(compiled(x, [np.arange(3.0)]), 2 * np.asarray(x, float) + np.arange(3.0))
+        np.testing.assert_array_equal(compiled(np.arange(3.0), [x]), x + 2 * np.arange(3.0))
+        assert (compiled._last, compiled._earlier) == last
+
+
+@pytest.mark.parametrize("replaced", [np.ones(4), np.ones(3, np.float32), np.ones((3, 1))])
+def test_data_of_another_kind_is_refused_on_the_way_back(replaced):
+    compiled = nbgrad.jit(lambda x: nbgrad.sum(x * x))
+    for create_graph in (False, True):
+        x = nbgrad.ones(3, requires_grad=True)
+        y = compiled(x)
+        x.data = replaced
+        with pytest.raises(ValueError, match=r"jit: the data of an argument has shape .* where float64 of shape \(3,"):
+            nbgrad.autograd.grad(y, x, create_graph=create_graph)
+        x.data = np.full(3, 2.0)
+
+
+def test_numbers_keep_their_digits_whatever_the_default_dtype():
+    scaled = nbgrad.jit(lambda x, s: x * s)
+    try:
+        nbgrad.set_default_dtype(np.float32)
+        for _ in range(2):
+            assert scaled(np.ones(1), 0.1)[0] == 0.1
+            assert scaled(np.ones(1, np.float32), 0.1).dtype == np.float32
+            for function in (lambda s: s * s * 2, lambda s: nbgrad.sum(nbgrad.ones(2) * s)):
+                slope, compiled = nbgrad.grad(function)(0.1), nbgrad.jit(nbgrad.grad(function))(0.1)
+                assert slope.dtype == compiled.dtype == np.float32 and slope == pytest.approx(compiled)
+    finally:
+        nbgrad.set_default_dtype(np.float64)
+
+
+def test_an_argument_may_be_called_self():
+    assert nbgrad.jit(lambda self, x: self * x)(**{"self": np.ones(2), "x": np.ones(2)}).tolist() == [1, 1]
 
 
 def test_nests_of_variables_and_numbers_take_gradients_at_every_call():
