@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
@@ -40,7 +40,7 @@ class _Thread(threading.local):
 
     def __init__(self) -> None:
         self.handles: dict[int, _Handle] = {}
-        self.workspace: Callable[[], Any] | None = None
+        self.workspace: Any = None
 
 
 _thread = _Thread()
@@ -61,25 +61,26 @@ def _handle(cublas: Any, cupy: Any) -> int:
     if handle.stream != stream:
         cublas.set_stream(handle.number, stream)  # which takes back whatever workspace was set
         if _thread.workspace is not None:
-            memory = _thread.workspace()
-            cublas.set_workspace(handle.number, memory.data.ptr, memory.nbytes)
+            cublas.set_workspace(handle.number, _thread.workspace.data.ptr, _thread.workspace.nbytes)
         handle.stream = stream
     return int(handle.number)
 
 
-def prepare() -> None:
+def prepare() -> bool:
     """Make this thread's handle, if there were products in any: it cannot be made while a stream is captured."""
     import cupy
 
     bindings = sys.modules.get("nvmath.bindings")
-    if bindings is not None:
-        _handle(bindings.cublas, cupy)
+    if bindings is None:
+        return False
+    _handle(bindings.cublas, cupy)
+    return True
 
 
 @contextmanager
-def workspace(give: Callable[[], Any]) -> Iterator[None]:
-    """Have products of this thread use the memory that a function gives, which it does when there is one to be used."""
-    _thread.workspace = give
+def workspace(memory: Any) -> Iterator[None]:
+    """Have cuBLAS use an array's memory in this thread's products."""
+    _thread.workspace = memory
     _forget_streams()
     try:
         yield

@@ -5,7 +5,10 @@ from __future__ import annotations
 import gc
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any
+
+import numpy as np
 
 from ..forks import hold_over_fork
 from . import blas
@@ -44,7 +47,8 @@ class Memory:
 
     def __del__(self) -> None:
         self.results.clear()
-        with self._cupy.cuda.Device(self._device):
+        # at the process's end the driver may be gone
+        with suppress(Exception), self._cupy.cuda.Device(self._device):
             self.pool.free_all_blocks()  # which CuPy leaves to whoever made a pool
 
 
@@ -74,20 +78,19 @@ def capture(function: Callable[..., Sequence[Any]], arrays: Sequence[Any], memor
     import cupy
 
     place = cupy.cuda.runtime.getDevice(), stream()
+    try:
+        if blas.prepare() and place not in _scratch:
+            _scratch.setdefault(place, cupy.empty(blas.WORKSPACE, np.uint8))
+    except Exception:  # there is no memory, now
+        return None
     apart = cupy.cuda.Stream(non_blocking=True)  # the default stream cannot be captured
 
-    def workspace() -> Any:
-        if place not in _scratch:
-            _scratch.setdefault(place, cupy.empty(blas.WORKSPACE, "uint8"))
-        return _scratch[place]
-
-    blas.prepare()
     results: Sequence[Any] | None = None
     graph: Any = None
     collects = gc.isenabled()
     gc.disable()  # what it finds may be events and graphs, whose end has no place in a capture
     try:
-        with capturing, apart, cupy.cuda.using_allocator(memory.pool.malloc), blas.workspace(workspace):
+        with capturing, apart, cupy.cuda.using_allocator(memory.pool.malloc), blas.workspace(_scratch.get(place)):
             apart.begin_capture()
             try:
                 results = function(*arrays)
