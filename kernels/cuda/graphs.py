@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import gc
 import threading
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import numpy as np
@@ -68,6 +68,18 @@ class Graph:
         return tuple([result.copy() for result in self._memory.results[id(self)]])
 
 
+@contextmanager
+def _without_collections() -> Iterator[None]:
+    """Put garbage collections off: what they find may be events and graphs, whose end has no place in a capture."""
+    collects = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if collects:
+            gc.enable()
+
+
 def capture(function: Callable[..., Sequence[Any]], arrays: Sequence[Any], memory: Memory) -> Graph | None:
     """Capture what a function of arrays launches, which is to run on the current stream; None if that is refused.
 
@@ -84,26 +96,20 @@ def capture(function: Callable[..., Sequence[Any]], arrays: Sequence[Any], memor
     except Exception:  # there is no memory, now
         return None
     apart = cupy.cuda.Stream(non_blocking=True)  # the default stream cannot be captured
-
     results: Sequence[Any] | None = None
     graph: Any = None
-    collects = gc.isenabled()
-    gc.disable()  # what it finds may be events and graphs, whose end has no place in a capture
-    try:
-        with capturing, apart, cupy.cuda.using_allocator(memory.pool.malloc), blas.workspace(_scratch.get(place)):
-            apart.begin_capture()
+    memory_of = cupy.cuda.using_allocator(memory.pool.malloc)
+    with capturing, _without_collections(), apart, memory_of, blas.workspace(_scratch.get(place)):
+        apart.begin_capture()
+        try:
+            results = function(*arrays)
+        except Exception:  # whoever refuses does so in his own way; the launches that follow tell what was at fault
+            results = None
+        finally:
             try:
-                results = function(*arrays)
-            except Exception:  # whoever refuses does so in his own way; the launches that follow tell what was at fault
-                results = None
-            finally:
-                try:
-                    graph = apart.end_capture()
-                except Exception:  # the refusal has invalidated what was captured so far
-                    graph = None
-    finally:
-        if collects:
-            gc.enable()
+                graph = apart.end_capture()
+            except Exception:  # the refusal has invalidated what was captured so far
+                graph = None
     return None if results is None or graph is None else Graph(graph, results, memory)
 
 
