@@ -450,12 +450,6 @@ class Symbol(np.lib.mixins.NDArrayOperatorsMixin):
 
         return apply(function, arguments, options)
 
-    def apply(self, function: Any, label: str, identity: Any) -> Symbol:
-        """Have a function of the array called at every run, which gives an array of the same shape and dtype."""
-        return self._with(
-            self.program.add(Call(function, identity, label, False), (self.node,), self.shape, self.dtype)
-        )
-
     def checked(self, begin: Any, label: str, identity: Any) -> Symbol:
         """Have the elements looked at in every run: `begin(array)` gives a function that waits and raises.
 
@@ -469,7 +463,7 @@ class Symbol(np.lib.mixins.NDArrayOperatorsMixin):
             begin(array)()
             return array
 
-        return self.apply(look, label, identity)
+        return self._with(self.program.add(Call(look, identity, label, False), (self.node,), self.shape, self.dtype))
 
     # ---- what only elements could tell ------------------------------------------------------------------------------
 
