@@ -2,7 +2,6 @@
 
 import subprocess
 import sys
-from collections import Counter
 
 import both
 import cupy
@@ -12,7 +11,7 @@ import pytest
 import nbgrad
 from nbgrad import Function, Variable
 from nbgrad.kernels import devices
-from nbgrad.kernels.cuda import elementwise, launch
+from nbgrad.kernels.cuda import launch
 
 # ---- there and back -------------------------------------------------------------------------------------------------
 
@@ -561,27 +560,12 @@ def test_arrays_on_several_devices(driver):
 
 
 @pytest.fixture
-def launches(monkeypatch):
-    """Count kernels by name."""
-    counts = Counter()
-    real = launch.kernel
-
-    def kernel(name, *rest):
-        run = real(name, *rest)
-
-        def counted(*arguments):
-            counts[name] += 1
-            run(*arguments)
-
-        return counted
-
-    monkeypatch.setattr(launch, "kernel", kernel)
-    monkeypatch.setattr(elementwise, "_plans", {})
-    for maker in (elementwise._line_kernel, elementwise._rows_kernel):
-        maker.cache_clear()
-    yield counts
-    for maker in (elementwise._line_kernel, elementwise._rows_kernel):
-        maker.cache_clear()
+def launches():
+    """Give how many arrays each kernel has had that was launched from here on: equal texts share a name."""
+    if not hasattr(launch.backend, "launches"):
+        pytest.skip("launches are not known")
+    before = len(launch.backend.launches)
+    return lambda: [sum(x > 1 << 20 for x in one.arguments) for one in launch.backend.launches[before:]]
 
 
 @pytest.mark.parametrize("shapes", [((3,), (3,)), ((2, 3), (3,)), ((), (3,))])
@@ -589,8 +573,8 @@ def test_a_product_has_its_factors_cotangents_from_one_kernel(launches, shapes):
     arrays = [np.random.default_rng(0).normal(size=shape) for shape in shapes]
     x, y = (nbgrad.tensor(array, device="cuda", requires_grad=True) for array in arrays)
     nbgrad.sum(x * y).backward()
-    found = {name.split("-")[0]: n for name, n in launches.items() if name.startswith("mul")}
-    assert found == {"mul": 1, "mul_vjp": 1}
+    counts = launches()
+    assert counts.count(3) == counts.count(5) == 1, "the product, and both cotangents of three arrays"
     seed = np.ones(np.broadcast_shapes(*shapes))
     for variable, other in ((x, arrays[1]), (y, arrays[0])):
         extra = seed.ndim - variable.ndim
@@ -601,5 +585,6 @@ def test_a_product_has_its_factors_cotangents_from_one_kernel(launches, shapes):
 def test_one_factor_alone_has_its_own_kernel(launches):
     x, y = nbgrad.tensor([1.0, 2.0], device="cuda", requires_grad=True), nbgrad.tensor([3.0, 4.0], device="cuda")
     nbgrad.sum(x * y).backward()
-    assert sorted(name.split("-")[0] for name in launches if name.startswith("mul")) == ["mul", "mul_vjp0"]
+    counts = launches()
+    assert counts.count(3) == 2 and not counts.count(5), "the product, and one cotangent of two arrays"
     assert x.grad.tolist() == [3, 4]
