@@ -228,7 +228,6 @@ def scatter_add(index: Any, g: Any, y: Any) -> Any:
 
     `index` may be a NumPy array. Raises TypeError for anything but float32 or float64 in g and y alike.
     """
-
     if g.dtype != y.dtype or y.dtype.char not in "fd":
         raise TypeError(f"scatter_add: no kernel for {g.dtype} into {y.dtype}: convert both to float32 or float64")
     if not g.size:

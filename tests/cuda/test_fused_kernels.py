@@ -3,6 +3,7 @@
 import ctypes
 import math
 import mmap
+from typing import ClassVar
 
 import cupy
 import numpy as np
@@ -263,7 +264,7 @@ class Fenced:
     Whoever reads or writes beyond kills the process.
     """
 
-    _kept: list = []  # noqa: RUF012
+    _kept: ClassVar[list] = []
 
     def __init__(self, array, end, exact):
         page = mmap.PAGESIZE
