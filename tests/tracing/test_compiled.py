@@ -764,6 +764,17 @@ def test_numbers_keep_their_digits_whatever_the_default_dtype():
         nbgrad.set_default_dtype(np.float64)
 
 
+def test_results_are_made_before_another_thread_may_have_the_workspace():
+    compiled = nbgrad.jit(lambda x: (x @ x + 1).sum(0)[::2] @ x[::2])
+    shown = nbgrad.jit(lambda x: (np.exp(x @ x) @ x).T)
+    x = np.eye(4)
+    np.testing.assert_allclose(shown(x), np.exp(x).T)
+    np.testing.assert_allclose(compiled(x), (x @ x + 1).sum(0)[::2] @ x[::2])
+    text = shown.source(x)
+    assert "array(apply_views" in text  # a copy of what lies in the workspace
+    assert text.index("array(apply_views") < text.index("spare.append")
+
+
 def test_an_argument_may_be_called_self():
     assert nbgrad.jit(lambda self, x: self * x)(**{"self": np.ones(2), "x": np.ones(2)}).tolist() == [1, 1]
 
