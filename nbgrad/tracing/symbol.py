@@ -18,6 +18,7 @@ from ..kernels import math as scalar
 from ..kernels.cpu import elementwise as cpu
 from ..kernels.formula import NUMBER, NUMPY_NAMES, TRUTH, Expression, ScalarFunction
 from ..variable import Variable, as_array
+from .layout import can_reshape
 from .program import Call, Constant, Fold, Input, Map, Node, Program, View, root_of
 
 _count = itertools.count()
@@ -109,6 +110,10 @@ class Symbol(np.lib.mixins.NDArrayOperatorsMixin):
             node = node.inputs[0]
         if node.shape == target:
             return self._with(node)
+        if compiles(self.dtype) and not can_reshape(node, target):
+            # NumPy would copy as well; what lies in C order afterwards has any shape
+            kind = TRUTH if self.dtype == np.bool_ else NUMBER
+            node = self.mapped(formula.variable(0, kind), [node], self.dtype)
         return self._with(node)._view("reshape", target, target)
 
     def ravel(self, order: Any = "C") -> Symbol:
@@ -381,8 +386,10 @@ class Symbol(np.lib.mixins.NDArrayOperatorsMixin):
         """Give the result of simple arithmetic on numbers at once: a mean's slope is often made of them alone."""
         function = _ARITHMETIC.get(expression.function.name if expression.function is not None else "")
         values = [self.program.number_of(x.node) for x in operands]
-        inputs = tuple(formula.variable(i) for i in range(len(operands)))
-        if function is None or None in values or expression.arguments != inputs:
+        if function is None or None in values:
+            return None
+        # `is`, since == of expressions writes a comparison
+        if any(x is not formula.variable(i) for i, x in enumerate(expression.arguments)):
             return None
         with np.errstate(all="ignore"):
             return self.program.constant(_readonly(function(*(np.asarray(v, number) for v in values)), number))
