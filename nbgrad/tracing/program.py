@@ -105,7 +105,7 @@ def is_plain(value: Any) -> bool:
     return isinstance(value, bool) or float(value) in _PLAIN
 
 
-def _is_frozen(array: Any) -> bool:
+def is_frozen(array: Any) -> bool:
     """Tell whether nobody can change an array, also not what it is a view of."""
     while isinstance(array, np.ndarray):
         if array.flags.writeable:
@@ -136,6 +136,8 @@ class Program:
     def __init__(self, device: str = "cpu") -> None:
         self.device = device
         self.nodes: list[Node] = []
+        #: Whether the function has been traced, so that whoever still computes has a traced array that got away.
+        self.closed = False
         self.inputs: list[Node] = []
         #: For inputs and views of them: functions that begin to look at the array, and give one that waits and raises.
         self.checks: dict[tuple[Any, Node], Callable[[Any], Callable[[], None]]] = {}
@@ -144,6 +146,8 @@ class Program:
 
     def add(self, operation: Operation, inputs: Sequence[Node], shape: Shape, dtype: Any) -> Node:
         """Give the node for an operation, the one that is there already if it is."""
+        if self.closed:
+            raise TypeError("jit: a traced array has left its function: return what is wanted of it instead")
         dtype = np.dtype(dtype)
         identity = operation.identity if isinstance(operation, Call) else operation
         if isinstance(operation, View):
@@ -168,7 +172,7 @@ class Program:
             return literal_value(node)
         if not isinstance(node.operation, Constant) or node.shape or devices.is_cuda(node.array):
             return None
-        return node.array[()] if _is_frozen(node.array) else None
+        return node.array[()] if is_frozen(node.array) else None
 
     def constant(self, array: Any) -> Node:
         """Add an array from outside, or a number if it is one that stays in the text."""
@@ -177,11 +181,11 @@ class Program:
             node.array = array
             return node
         array = np.asarray(array)
-        if array.dtype.kind not in "fiub" or array.dtype.char == "e":
+        if array.dtype.kind not in "fiub":
             raise TypeError(f"jit: an array of dtype {array.dtype} takes part in a traced function: convert it first")
         if self.device != "cpu" and not array.flags.c_contiguous:
             array = np.ascontiguousarray(array)  # it is copied to the GPU
-        frozen = _is_frozen(array)
+        frozen = is_frozen(array)
         if not frozen and not _is_ordinary(array):
             kept = functools.partial(_made_ordinary, array)
             return self.add(Call(kept, id(array), "conversion", False), (), array.shape, array.dtype.newbyteorder("="))
