@@ -1,0 +1,413 @@
+"""Kernel text run as Python: loops without a compiler, and with every access held against the array's bounds.
+
+`interpreted` gives the function that a loop's text defines. It computes what the compiled one would, on NumPy's memory,
+by NumPy's and SciPy's functions; a loop whose turns do not depend on each other is run at once, on slices. `Interpreted`
+is the target on which nbgrad.jit launches such functions, and `install` has the whole process interpret its kernels,
+those of eager mode too. Memory that a program works in begins as 0xFF bytes, which are NaN.
+"""
+
+from __future__ import annotations
+
+import ast
+import ctypes
+import math
+import re
+from collections.abc import Callable, Sequence
+from functools import cache as once
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+from peers import peer
+
+from nbgrad.kernels import codegen, failures, formula, ufunc
+from nbgrad.kernels.cpu import caller, fused, launch, threads
+from nbgrad.tracing import trace
+from nbgrad.tracing.targets import Host
+
+# ---- memory ---------------------------------------------------------------------------------------------------------
+
+
+class Along:
+    """The whole numbers start, start + step, ...: a loop's counter, or a place computed from it, in all turns."""
+
+    __slots__ = ("count", "start", "step")
+
+    def __init__(self, start: int, step: int, count: int) -> None:
+        self.start, self.step, self.count = start, step, count
+
+    def __add__(self, other: int) -> Along:
+        return Along(self.start + other, self.step, self.count)
+
+    def __mul__(self, other: int) -> Along:
+        return Along(self.start * other, self.step * other, self.count)
+
+    __radd__, __rmul__ = __add__, __mul__
+
+
+def along(begin: int, end: int | None = None, step: int = 1) -> Along:
+    """Give the turns of ``range(begin, end, step)``."""
+    turns = range(begin) if end is None else range(begin, end, step)
+    return Along(turns.start, turns.step, len(turns))
+
+
+class Memory:
+    """An array's memory, from `low` to `high`, and the place in it that an operand's pointer points to, in bytes."""
+
+    def __init__(self, name: str, low: int, high: int, address: int, dtype: Any = None, owner: Any = None) -> None:
+        self.name, self.low, self.high, self.address, self.dtype, self.owner = name, low, high, address, dtype, owner
+
+    @classmethod
+    def of(cls, name: str, array: Any, offset: int) -> Memory:
+        """Give the memory of an array, and the place of the element `offset` bytes after its first."""
+        low, high = np.lib.array_utils.byte_bounds(array)
+        return cls(name, low, high if array.size else low, array.ctypes.data + offset, array.dtype, array)
+
+    def pointer(self, dtype: Any) -> Pointer:
+        """Give the pointer to elements of a dtype, which must be the array's."""
+        if self.dtype is not None and self.dtype.itemsize != dtype.itemsize:
+            raise AssertionError(f"operand {self.name} of dtype {self.dtype} is read as {dtype}")
+        size = dtype.itemsize
+        # where only steps are known, the last element is known by its beginning
+        high = self.high if self.dtype is not None else self.high + size
+        count = max(0, (high - self.low) // size)
+        memory = (ctypes.c_char * (count * size)).from_address(self.low)
+        return Pointer(self, np.ndarray((count,), dtype, memory), (self.address - self.low) // size)
+
+
+class Pointer:
+    """Elements from a place on; a whole number picks one, an `Along` one for each turn."""
+
+    __slots__ = ("array", "memory", "origin", "wide")
+
+    def __init__(self, memory: Memory, array: Any, origin: int) -> None:
+        self.memory, self.array, self.origin = memory, array, origin
+        # Numba computes in 64 bits
+        kind = array.dtype.kind if array.dtype.itemsize < 8 else ""
+        self.wide = {"i": np.int64, "u": np.uint64}.get(kind)
+
+    def _place(self, index: Any) -> Any:
+        if type(index) is not Along:
+            place = self.origin + index
+            if not 0 <= place < self.array.size:
+                self._refuse(place, place)
+            return place
+        first = self.origin + index.start
+        if not index.count:
+            return slice(0, 0)
+        last = first + index.step * (index.count - 1)
+        if not (0 <= first < self.array.size and 0 <= last < self.array.size):
+            self._refuse(first, last)
+        if index.step > 0:
+            return slice(first, last + 1, index.step)
+        return slice(first, last - 1 if last else None, index.step) if index.step else first
+
+    def _refuse(self, first: int, last: int) -> None:
+        raise AssertionError(
+            f"operand {self.memory.name}: elements {first} to {last} of its array's memory, which has "
+            f"{self.array.size} of {self.array.dtype}"
+        )
+
+    def __getitem__(self, index: Any) -> Any:
+        value = self.array[self._place(index)]
+        if self.wide is not None:
+            return value.astype(self.wide)
+        return value.copy() if type(index) is Along else value
+
+    def __setitem__(self, index: Any, value: Any) -> None:
+        self.array[self._place(index)] = value
+
+
+def poisoned(shape: Any, dtype: Any = np.float64) -> Any:
+    """Give an array of which nothing has been written: NaN, and whole numbers as wrong as can be."""
+    array = np.empty(shape, dtype)
+    array.reshape(-1).view(np.uint8).fill(0xFF)
+    return array
+
+
+# ---- what kernel text calls ------------------------------------------------------------------------------------------
+
+_SCALARS = ("bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "float32", "float64")
+
+
+def _sinpi(x: Any) -> Any:
+    return np.sin(np.pi * np.remainder(x, 2))
+
+
+#: Functions that neither NumPy nor SciPy has by our name.
+_OWN: dict[str, Callable[..., Any]] = {
+    "cospi": lambda x: _sinpi(x + 0.5),
+    "digamma": lambda x: peer("scipy.special").psi(x),
+    "hurwitz": lambda s, x: peer("scipy.special").zeta(s, x),
+    "lgamma": lambda x: peer("scipy.special").gammaln(x),
+    "pow": np.power,
+    "sigmoid": lambda x: peer("scipy.special").expit(x),
+    "sinpi": _sinpi,
+    "softplus": lambda x: np.logaddexp(x, 0.0),
+}
+_NUMPYS = {ours: numpys for numpys, ours in formula.NUMPY_NAMES.items()}
+
+
+def elementary(name: str) -> Callable[..., Any]:
+    """Give the function of NumPy or SciPy that an elementary function of ours is."""
+    for candidate in (name, _NUMPYS.get(name, name), f"arc{name[1:]}" if name[0] == "a" else name):
+        if candidate not in _OWN and isinstance(getattr(np, candidate, None), np.ufunc):
+            return getattr(np, candidate)
+    return _OWN[name] if name in _OWN else getattr(peer("scipy.special"), name)
+
+
+def _rounded(number: Any, function: Callable[..., Any]) -> Callable[..., Any]:
+    return lambda *xs: number(function(*map(np.float64, xs)))
+
+
+def _converted(name: str) -> Callable[[Any], Any]:
+    number = np.dtype("uint8" if name == "bool" else name).type
+    if name.startswith("float") or name == "bool":
+        return number
+    wide = np.uint64 if name.startswith("u") else np.int64
+    return lambda x: wide(np.asarray(x).astype(number))  # wraps around
+
+
+def _pointer_to(name: str) -> Callable[[Any], Any]:
+    dtype = np.dtype("uint8" if name == "bool" else name)
+    return lambda x: x.pointer(dtype) if isinstance(x, Memory) else x
+
+
+def _room_for(name: str, constant: str) -> Callable[[], Pointer]:
+    """Give memory on the stack, of as many elements as the writer of loops thinks there are now."""
+    dtype = "uint8" if name == "bool" else name
+
+    def room() -> Pointer:
+        array = poisoned(getattr(fused, constant), dtype)
+        return Pointer(Memory.of(constant.lower(), array, 0), array, 0)
+
+    return room
+
+
+def _select(condition: Any, first: Any, second: Any) -> Any:
+    if isinstance(condition, np.ndarray) and condition.ndim:
+        return np.where(condition, first, second)
+    return first if condition else second
+
+
+def _load(pointer: Pointer, index: Any) -> Any:
+    return pointer[index]
+
+
+def _store(pointer: Pointer, index: Any, value: Any) -> None:
+    pointer[index] = value
+
+
+@once
+def _namespace() -> dict[str, Any]:
+    names: dict[str, Any] = {
+        "np": SimpleNamespace(uintp=int),
+        "math": SimpleNamespace(sqrt=np.sqrt),
+        "select": _select,
+        "negated": np.logical_not,
+        "along": along,
+        "load": _load,
+        "address": lambda x: x.address if isinstance(x, Memory) else x,
+        **dict.fromkeys(("align_stack", "clear_exceptions", "clear_all_exceptions"), lambda: None),
+    }
+    for i in range(fused.OUTPUTS):
+        names |= {f"load_back_{i}": _load, f"store_{i}": _store}
+    for name in _SCALARS:
+        names |= {name: _converted(name), f"{name}_pointer": _pointer_to(name)}
+        names |= {f"{name}_lanes": _room_for(name, "LANES"), f"{name}_chunk": _room_for(name, "CHUNK")}
+    for name, function in formula._scalar_functions.items():
+        if "_{number}(" in function.template:
+            for number in ("float32", "float64"):
+                names[f"{name}_{number}"] = _rounded(np.dtype(number).type, elementary(name))
+    return names
+
+
+# ---- from text to function -------------------------------------------------------------------------------------------
+
+
+#: The counters of loops over neighbours, from which places are computed by sums and products alone.
+_ALONG = ("i", "j", "lane", "place")
+
+
+class _Writer(ast.NodeTransformer):
+    """Writes kernel text for slices: choices become calls, and loops whose turns are independent one turn."""
+
+    def visit_IfExp(self, node: ast.IfExp) -> ast.AST:
+        self.generic_visit(node)
+        return ast.Call(ast.Name("select", ast.Load()), [node.test, node.body, node.orelse], [])
+
+    def visit_UnaryOp(self, node: ast.UnaryOp) -> ast.AST:
+        self.generic_visit(node)
+        return ast.Call(ast.Name("negated", ast.Load()), [node.operand], []) if isinstance(node.op, ast.Not) else node
+
+    def visit_For(self, node: ast.For) -> Any:
+        at_once = _independent(node)
+        self.generic_visit(node)
+        if not at_once:
+            return node
+        assert isinstance(node.iter, ast.Call)
+        turns = ast.Call(ast.Name("along", ast.Load()), node.iter.args, [])
+        return [ast.Assign([node.target], turns), *node.body]
+
+
+def _independent(loop: ast.For) -> bool:
+    """Tell whether a loop's turns may run at once: each writes to places of its own, and reads no other one's names."""
+    assert isinstance(loop.target, ast.Name)
+    if loop.target.id not in _ALONG:
+        return False
+    moving = {loop.target.id}  # what is different in each turn
+    assigned: set[str] = set()
+    written = {x.id for step in loop.body for x in ast.walk(step) if isinstance(x, ast.Name) and _is_stored(x)}
+    for step in loop.body:
+        place: ast.AST | None = None
+        if isinstance(step, ast.Assign | ast.AugAssign):
+            target = step.targets[0] if isinstance(step, ast.Assign) else step.target
+            read = _names(step.value)
+            if isinstance(target, ast.Subscript):
+                place = target.slice
+            elif isinstance(step, ast.AugAssign):
+                return False
+        elif isinstance(step, ast.Expr) and isinstance(step.value, ast.Call):
+            target, read = None, _names(step.value)
+            place = step.value.args[1]  # store(pointer, place, value)
+        else:
+            return False
+        if (read & written) - assigned or (place is not None and not _names(place) & moving):
+            return False
+        if isinstance(target, ast.Name):
+            assigned.add(target.id)
+            if read & moving:
+                moving.add(target.id)
+    return True
+
+
+def _is_stored(name: ast.Name) -> bool:
+    return isinstance(name.ctx, ast.Store)
+
+
+def _names(node: ast.AST) -> set[str]:
+    return {x.id for x in ast.walk(node) if isinstance(x, ast.Name)}
+
+
+@once
+def interpreted(source: str) -> Callable[..., None]:
+    """Give the function ``loop(args, dims, steps, data)`` of a text; `args` are `Memory` and numbers."""
+    tree = ast.fix_missing_locations(_Writer().visit(ast.parse(source)))
+    names = dict(_namespace())
+    exec(compile(tree, "<interpreted kernel>", "exec"), names)
+    loop = names["loop"]
+
+    def run(args: Sequence[Any], dims: Sequence[int], steps: Sequence[int] = ()) -> None:
+        with np.errstate(all="ignore"):
+            loop(args, dims, steps, (math.inf,))
+
+    return run
+
+
+# ---- under jit -------------------------------------------------------------------------------------------------------
+
+
+class Interpreted(Host):
+    """The CPU, where loops are interpreted; in more blocks than they would have, if `block` is small."""
+
+    empty = staticmethod(poisoned)
+
+    def __init__(self, block: int = Host._block) -> None:
+        self._block = block
+
+    def fits(self, arrays: Sequence[Any]) -> None:
+        """Give no quick test: it would be compiled."""
+
+    def loops(
+        self, label: str, nest: Any, sizes: Sequence[int], blocks: int, offsets: Sequence[int], elements: int
+    ) -> Any:
+        """Give the launches of a nest, as functions of its operands' arrays."""
+        loop = interpreted(self.source(nest))
+        operands = list(zip(nest.operands, offsets, strict=True))
+
+        def launched(count: int) -> Callable[..., None]:
+            def run(*arrays: Any) -> None:
+                given = [Memory.of(o.name, x, offset) for (o, offset), x in zip(operands, arrays, strict=True)]
+                for (operand, _), x in zip(operands, arrays, strict=True):
+                    assert x.dtype == operand.dtype, f"operand {operand.name} of {operand.dtype} got {x.dtype}"
+                loop([0, sizes, *given], [count])
+
+            return run
+
+        counts = [blocks, 0] if nest.partials and blocks > 1 else [blocks]
+        return [(launched(count), None) for count in counts]
+
+
+# ---- eager mode ------------------------------------------------------------------------------------------------------
+
+_LARGEST = 8  # bytes that an element has
+
+_kept: list[Any] = []
+#: The generalised ufuncs' signature, while one of their loops is asked for.
+_signature: list[str | None] = [None]
+
+
+def _extents(
+    signature: str | None, dims: Sequence[int], steps: Sequence[int], operands: int
+) -> list[tuple[int, int]]:
+    """Give the distances of the first and the last element of each operand from where its pointer points, in bytes."""
+    parts: list[list[str]] = [[]] * operands
+    if signature is not None:
+        parts = [part.split(",") if part else [] for part in re.findall(r"\((.*?)\)", signature)]
+    sizes = dict(zip(dict.fromkeys(name for part in parts for name in part), dims[1:], strict=True))
+    rest = iter(steps[operands:])
+    extents = []
+    for step, part in zip(steps, parts, strict=False):
+        spans = [((size - 1) * step, size) for size, step in ((dims[0], step), *((sizes[n], next(rest)) for n in part))]
+        low, high = sum(min(0, span) for span, _ in spans), sum(max(0, span) for span, _ in spans)
+        # the last element lies before the first where there are none
+        extents.append((low, high) if all(size for _, size in spans) else (0, -_LARGEST))
+    return extents
+
+
+def _address(name: str, source: str, entry: str = "loop", fastmath: tuple[str, ...] = ()) -> int:
+    """Give the address of a ufunc's loop that is interpreted."""
+    assert entry == "loop", f"{name} would be compiled"
+    signature = _signature[0]
+    operands = 1 + max(map(int, re.findall(r"args\[(\d+)\]", source)))
+    core = [] if signature is None else [n for part in re.findall(r"\((.*?)\)", signature) for n in part.split(",") if n]
+    count, sizes = operands + len(core), 1 + len(set(core))
+    loop = interpreted(source)
+
+    def call(args: int, dims: int, steps: int, data: int) -> object:
+        try:
+            places = (ctypes.c_int64 * operands).from_address(args)
+            shape = list((ctypes.c_int64 * sizes).from_address(dims))
+            strides = list((ctypes.c_int64 * count).from_address(steps))
+            extents = _extents(signature, shape, strides, operands)
+            loop(
+                [Memory(f"args[{i}] of {name}", p + low, p + high, p)
+                 for i, (p, (low, high)) in enumerate(zip(places, extents, strict=True))],
+                shape,
+                strides,
+            )
+        except BaseException as error:
+            return failures.raise_afterwards(error)
+        return None
+
+    callback = threads.LOOP(call)
+    _kept.append(callback)
+    return ctypes.cast(callback, ctypes.c_void_p).value or 0
+
+
+def install() -> None:
+    """Have this process interpret all kernels from now on: nothing is compiled any more."""
+    made = ufunc.make
+
+    def make(name: str, types: Any, outputs: int, compile_loop: Any, signature: str | None = None) -> np.ufunc:
+        def compile_interpreted(codes: Any) -> tuple[int, int]:
+            _signature[0] = signature
+            return compile_loop(codes)[0], threads.NEVER
+
+        return made(name, types, outputs, compile_interpreted, signature)
+
+    ufunc.make = make
+    codegen.address = _address
+    caller.layout_holds = launch.layout_holds = lambda: False
+    targets = {}
+    trace.target = lambda device: targets.setdefault(device, Interpreted())
