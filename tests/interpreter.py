@@ -15,13 +15,14 @@ import re
 from collections.abc import Callable, Sequence
 from functools import cache as once
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from peers import peer
 
 from nbgrad.kernels import codegen, failures, formula, ufunc
 from nbgrad.kernels.cpu import caller, fused, launch, threads
+from nbgrad.kernels.cpu.sizes import CHUNK, LANES, OUTPUTS
 from nbgrad.tracing import trace
 from nbgrad.tracing.targets import Host
 
@@ -173,13 +174,13 @@ def _pointer_to(name: str) -> Callable[[Any], Any]:
     return lambda x: x.pointer(dtype) if isinstance(x, Memory) else x
 
 
-def _room_for(name: str, constant: str) -> Callable[[], Pointer]:
-    """Give memory on the stack, of as many elements as the writer of loops thinks there are now."""
+def _room_for(name: str, what: str, count: int) -> Callable[[], Pointer]:
+    """Give the function that reserves memory on the stack."""
     dtype = "uint8" if name == "bool" else name
 
     def room() -> Pointer:
-        array = poisoned(getattr(fused, constant), dtype)
-        return Pointer(Memory.of(constant.lower(), array, 0), array, 0)
+        array = poisoned(count, dtype)
+        return Pointer(Memory.of(what, array, 0), array, 0)
 
     return room
 
@@ -199,7 +200,7 @@ def _store(pointer: Pointer, index: Any, value: Any) -> None:
 
 
 @once
-def _namespace() -> dict[str, Any]:
+def _namespace(lanes: int, chunk: int) -> dict[str, Any]:
     names: dict[str, Any] = {
         "np": SimpleNamespace(uintp=int),
         "math": SimpleNamespace(sqrt=np.sqrt),
@@ -210,11 +211,11 @@ def _namespace() -> dict[str, Any]:
         "address": lambda x: x.address if isinstance(x, Memory) else x,
         **dict.fromkeys(("align_stack", "clear_exceptions", "clear_all_exceptions"), lambda: None),
     }
-    for i in range(fused.OUTPUTS):
+    for i in range(OUTPUTS):
         names |= {f"load_back_{i}": _load, f"store_{i}": _store}
     for name in _SCALARS:
         names |= {name: _converted(name), f"{name}_pointer": _pointer_to(name)}
-        names |= {f"{name}_lanes": _room_for(name, "LANES"), f"{name}_chunk": _room_for(name, "CHUNK")}
+        names |= {f"{name}_{what}": _room_for(name, what, n) for what, n in (("lanes", lanes), ("chunk", chunk))}
     for name, function in formula._scalar_functions.items():
         if "_{number}(" in function.template:
             for number in ("float32", "float64"):
@@ -226,75 +227,101 @@ def _namespace() -> dict[str, Any]:
 
 
 #: The counters of loops over neighbours, from which places are computed by sums and products alone.
-_ALONG = ("i", "j", "lane", "place")
+_LOOP = re.compile(r"( *)for (i|j|lane|place) in range\((.*)\):")
 
 
-class _Writer(ast.NodeTransformer):
-    """Writes kernel text for slices: choices become calls, and loops whose turns are independent one turn."""
+class _Choices(ast.NodeTransformer):
+    """Writes choices as calls, which take slices as well."""
 
     def visit_IfExp(self, node: ast.IfExp) -> ast.AST:
         self.generic_visit(node)
-        return ast.Call(ast.Name("select", ast.Load()), [node.test, node.body, node.orelse], [])
+        return ast.Call(ast.Name("select"), [node.test, node.body, node.orelse], [])
 
     def visit_UnaryOp(self, node: ast.UnaryOp) -> ast.AST:
         self.generic_visit(node)
-        return ast.Call(ast.Name("negated", ast.Load()), [node.operand], []) if isinstance(node.op, ast.Not) else node
-
-    def visit_For(self, node: ast.For) -> Any:
-        at_once = _independent(node)
-        self.generic_visit(node)
-        if not at_once:
-            return node
-        assert isinstance(node.iter, ast.Call)
-        turns = ast.Call(ast.Name("along", ast.Load()), node.iter.args, [])
-        return [ast.Assign([node.target], turns), *node.body]
-
-
-def _independent(loop: ast.For) -> bool:
-    """Tell whether a loop's turns may run at once: each writes to places of its own, and reads no other one's names."""
-    assert isinstance(loop.target, ast.Name)
-    if loop.target.id not in _ALONG:
-        return False
-    moving = {loop.target.id}  # what is different in each turn
-    assigned: set[str] = set()
-    written = {x.id for step in loop.body for x in ast.walk(step) if isinstance(x, ast.Name) and _is_stored(x)}
-    for step in loop.body:
-        place: ast.AST | None = None
-        if isinstance(step, ast.Assign | ast.AugAssign):
-            target = step.targets[0] if isinstance(step, ast.Assign) else step.target
-            read = _names(step.value)
-            if isinstance(target, ast.Subscript):
-                place = target.slice
-            elif isinstance(step, ast.AugAssign):
-                return False
-        elif isinstance(step, ast.Expr) and isinstance(step.value, ast.Call):
-            target, read = None, _names(step.value)
-            place = step.value.args[1]  # store(pointer, place, value)
-        else:
-            return False
-        if (read & written) - assigned or (place is not None and not _names(place) & moving):
-            return False
-        if isinstance(target, ast.Name):
-            assigned.add(target.id)
-            if read & moving:
-                moving.add(target.id)
-    return True
-
-
-def _is_stored(name: ast.Name) -> bool:
-    return isinstance(name.ctx, ast.Store)
-
-
-def _names(node: ast.AST) -> set[str]:
-    return {x.id for x in ast.walk(node) if isinstance(x, ast.Name)}
+        return ast.Call(ast.Name("negated"), [node.operand], []) if isinstance(node.op, ast.Not) else node
 
 
 @once
-def interpreted(source: str) -> Callable[..., None]:
-    """Give the function ``loop(args, dims, steps, data)`` of a text; `args` are `Memory` and numbers."""
-    tree = ast.fix_missing_locations(_Writer().visit(ast.parse(source)))
-    names = dict(_namespace())
-    exec(compile(tree, "<interpreted kernel>", "exec"), names)
+def _with_calls(line: str) -> str:
+    """Write a line without Python's choices. Lines are few, and the same in many kernels."""
+    if line.endswith(":") or not re.search(r" if |\bnot ", line):
+        return line
+    return ast.unparse(_Choices().visit(ast.parse(line)))
+
+
+class _Line(NamedTuple):
+    """What a line of a loop does: the name it assigns, or the names in the place where it puts something."""
+
+    target: str | None
+    place: frozenset[str] | None
+    read: frozenset[str]
+    simple: bool
+
+
+@once
+def _understood(line: str) -> _Line:
+    if line.endswith(":"):
+        return _Line(None, None, frozenset(), False)
+    (step,) = ast.parse(line).body
+    if isinstance(step, ast.Expr):
+        assert isinstance(step.value, ast.Call)
+        return _Line(None, _names(step.value.args[1]), _names(step.value), True)  # store(pointer, place, value)
+    assert isinstance(step, ast.Assign | ast.AugAssign)
+    target = step.targets[0] if isinstance(step, ast.Assign) else step.target
+    if isinstance(target, ast.Subscript):
+        return _Line(None, _names(target.slice), _names(step.value), True)
+    assert isinstance(target, ast.Name)
+    return _Line(target.id, None, _names(step.value), isinstance(step, ast.Assign))
+
+
+def _names(node: ast.AST) -> frozenset[str]:
+    return frozenset(x.id for x in ast.walk(node) if isinstance(x, ast.Name))
+
+
+def _independent(counter: str, body: Sequence[str]) -> bool:
+    """Tell whether a loop's turns may run at once: each writes to places of its own, and reads no other one's names."""
+    steps = [_understood(line) for line in body]
+    written = {step.target for step in steps}
+    moving, assigned = {counter}, set()
+    for step in steps:
+        if not step.simple or (step.read & written) - assigned or (step.place is not None and not step.place & moving):
+            return False
+        if step.target is not None:
+            assigned.add(step.target)
+            if step.read & moving:
+                moving.add(step.target)
+    return True
+
+
+def rewritten(source: str) -> str:
+    """Write kernel text for slices: choices become calls, and loops whose turns are independent one turn."""
+    lines = source.splitlines()
+    result, number = [], 0
+    while number < len(lines):
+        line = lines[number]
+        number += 1
+        loop = _LOOP.fullmatch(line)
+        indent = len(line) - len(line.lstrip())
+        if loop is not None:
+            end = number
+            while end < len(lines) and lines[end].startswith(" " * (indent + 1)):
+                end += 1
+            body = [text.lstrip() for text in lines[number:end]]
+            if _independent(loop[2], body):
+                result.append(f"{loop[1]}{loop[2]} = along({loop[3]})")
+                result += [loop[1] + _with_calls(text) for text in body]
+                number = end
+                continue
+        result.append(" " * indent + _with_calls(line.lstrip()))
+    return "\n".join(result) + "\n"
+
+
+@once
+def interpreted(source: str, lanes: int = LANES, chunk: int = CHUNK) -> Callable[..., None]:
+    """Give the function ``loop(args, dims, steps)`` of a text; `args` are `Memory` and numbers."""
+    names = dict(_namespace(lanes, chunk))
+    exec(compile(rewritten(source), "<interpreted kernel>", "exec"), names)
     loop = names["loop"]
 
     def run(args: Sequence[Any], dims: Sequence[int], steps: Sequence[int] = ()) -> None:
@@ -308,12 +335,9 @@ def interpreted(source: str) -> Callable[..., None]:
 
 
 class Interpreted(Host):
-    """The CPU, where loops are interpreted; in more blocks than they would have, if `block` is small."""
+    """The CPU, where loops are interpreted."""
 
     empty = staticmethod(poisoned)
-
-    def __init__(self, block: int = Host._block) -> None:
-        self._block = block
 
     def fits(self, arrays: Sequence[Any]) -> None:
         """Give no quick test: it would be compiled."""
@@ -322,7 +346,7 @@ class Interpreted(Host):
         self, label: str, nest: Any, sizes: Sequence[int], blocks: int, offsets: Sequence[int], elements: int
     ) -> Any:
         """Give the launches of a nest, as functions of its operands' arrays."""
-        loop = interpreted(self.source(nest))
+        loop = interpreted(self.source(nest), fused.LANES, fused.CHUNK)
         operands = list(zip(nest.operands, offsets, strict=True))
 
         def launched(count: int) -> Callable[..., None]:
@@ -336,6 +360,14 @@ class Interpreted(Host):
 
         counts = [blocks, 0] if nest.partials and blocks > 1 else [blocks]
         return [(launched(count), None) for count in counts]
+
+
+_SIZES = Host._block, LANES, CHUNK
+
+
+def cut_small(small: bool) -> None:
+    """Have loops written from now on in many blocks, few lanes and short chunks, which small arrays fill; or not."""
+    Interpreted._block, fused.LANES, fused.CHUNK = (40, 4, 16) if small else _SIZES
 
 
 # ---- eager mode ------------------------------------------------------------------------------------------------------

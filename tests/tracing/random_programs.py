@@ -26,6 +26,7 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
+import interpreter
 from cases import ELEMENTWISE, LAYOUTS, REDUCTIONS, TRUTH, numbered
 from peers import peer
 
@@ -33,7 +34,7 @@ import nbgrad
 from nbgrad import Variable
 
 #: The most elements that a value has.
-MOST = 60
+MOST = 72
 
 
 class Operation(NamedTuple):
@@ -80,6 +81,11 @@ def _torch_cross_entropy(t: Any, x: Any, classes: Any) -> Any:
     return t.nn.functional.cross_entropy(x, t.tensor(classes))
 
 
+def _detached(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a function that is flat everywhere: torch raises for some of them."""
+    return lambda t, *xs: function(t, *(x.detach() for x in xs))
+
+
 def _joined(name: str) -> Operation:
     return Operation(
         lambda *xs: getattr(nbgrad, name)(xs[:-1], xs[-1]),
@@ -99,7 +105,7 @@ OPERATIONS: dict[str, Operation] = {
     **{
         name: Operation(
             case.function,
-            case.torch,
+            case.torch if case.differentiable else _detached(case.torch),
             np.broadcast_shapes,
             f"CASE[{name!r}]({{all}})" if "-" in name else f"nbgrad.{name}({{all}})",
         )
@@ -262,10 +268,12 @@ class Program(NamedTuple):
     outputs: tuple[int, ...]
     order: int
     way: str
+    #: Whether loops are cut into many small blocks, lanes and chunks.
+    pieces: bool
     seed: int
 
     def __str__(self) -> str:
-        lines = [f"# seed {self.seed}, jit of {self.way}, order {self.order}"]
+        lines = [f"# seed {self.seed}, jit of {self.way}, order {self.order}{', in pieces' if self.pieces else ''}"]
         lines += [f"v{x.number} = {x.layout} {x.dtype} of {x.shape}" for x in self.inputs]
         lines += [f"{step}  # {step.shape}" for step in self.steps]
         return "\n".join([*lines, f"return {', '.join(f'v{i}' for i in self.outputs)}"])
@@ -288,19 +296,19 @@ class Writer:
         self.truths: set[int] = set()
         self.used: set[int] = set()
         self.steps: list[Instruction] = []
-        sizes = random.integers(1, 7, size=3)
+        sizes = random.choice([1, 2, 3, 4, 5, 6], size=3, p=[0.1, 0.25, 0.25, 0.2, 0.1, 0.1])
         dtypes = [["float64"], ["float64"], ["float64"], ["float32"], ["float32", "float64"]][random.integers(5)]
         layouts = ["contiguous"] * 3 + ["strided", "negative-stride", "Fortran-ordered"]
         inputs = []
         for number in range(random.integers(1, 4)):
-            shape = tuple(map(int, random.choice(sizes, size=random.integers(0, 4))))
+            shape = tuple(map(int, random.choice(sizes, size=random.choice(5, p=[0.1, 0.2, 0.35, 0.25, 0.1]))))
             while math.prod(shape) > MOST:
                 shape = shape[1:]
             layout = layouts[random.integers(len(layouts))] if shape else "contiguous"
             inputs.append(Input(number, shape, dtypes[random.integers(len(dtypes))], layout))
             self.shapes.append(shape)
         self.mixed = len(dtypes) > 1
-        length = int(random.choice([5, 8, 12, 20, 50], p=[0.35, 0.35, 0.2, 0.08, 0.02]))
+        length = int(random.choice([5, 10, 20, 35, 50], p=[0.25, 0.35, 0.25, 0.1, 0.05]))
         for _ in range(20 * length):
             if len(self.steps) >= length:
                 break
@@ -315,14 +323,17 @@ class Writer:
             tuple(dict.fromkeys(i for i in outputs if i not in self.truths)),
             int(random.choice([0, 1, 2, 2])),
             ["everything", "the values"][random.integers(2)],
+            bool(random.integers(2)),
             seed,
         )
 
     def recent(self) -> int:
         """Choose a value, a late one mostly."""
+        tries = 0
         while True:
+            tries += 1
             number = len(self.shapes) - 1 - min(int(self.random.geometric(0.4)) - 1, len(self.shapes) - 1)
-            if number not in self.truths:
+            if number not in self.truths and (tries > 4 or math.prod(self.shapes[number]) > 1):
                 return number
 
     def add(self, name: str, operands: Sequence[int], *parameters: Any, truth: bool = False) -> int | None:
@@ -394,7 +405,7 @@ class Writer:
 
     def view(self, number: int, shape: tuple[int, ...]) -> None:
         """A view, and a view of it, and so on."""
-        for _ in range(self.random.integers(1, 4)):
+        for _ in range(self.random.integers(1, 6)):
             kind = self.VIEWS[self.random.integers(len(self.VIEWS))]
             found = kind(self, number, self.shapes[number])
             number = number if found is None else found
@@ -419,7 +430,7 @@ class Writer:
         random = self.random
         key: list[Any] = []
         for size in shape:
-            kind = random.integers(7)
+            kind = random.integers(10)
             low, high = sorted(int(i) for i in random.integers(0, size + 1, size=2))
             if kind == 0:
                 key.append(int(random.integers(-size, size)))
@@ -497,7 +508,7 @@ class Writer:
             self.add("number", [number], *(float(x) for x in self.random.integers(1, 5, 2) * 0.7))
 
     VIEWS = (permute, permute, reshape, reshape, index, index, broadcast)
-    KINDS = (elementwise, elementwise, elementwise, reduction, reduction, view, view, spread, pick, join, product, other)
+    KINDS = (*(elementwise,) * 4, *(reduction,) * 3, *(view,) * 4, spread, pick, join, product, other)
 
 
 # ---- running programs -----------------------------------------------------------------------------------------------
@@ -549,6 +560,7 @@ def ours(program: Program, compiled: bool) -> list[list[Any]]:
     """Give values, gradients and products; None for gradients that there are not."""
     xs = [Variable(x.array()) for x in program.inputs]
     function = functools.partial(run_ours, program)
+    interpreter.cut_small(program.pieces)
     if compiled and program.way == "the values":
         function = nbgrad.jit(function)
     whole = derivatives(function, program.order)
@@ -731,13 +743,15 @@ def _smaller(program: Program) -> Any:
             yield program._replace(inputs=(*program.inputs[:place], simple, *program.inputs[place + 1 :]))
     if program.way == "the values":
         yield program._replace(way="everything")
+    if program.pieces:
+        yield program._replace(pieces=False)
 
 
 def _size(program: Program) -> tuple[int, ...]:
     other = sum(x.layout != "contiguous" for x in program.inputs) + sum(x.dtype != "float64" for x in program.inputs)
     return (
         len(program.steps), program.order, len(program.outputs), len(program.inputs), other,
-        program.way == "the values",
+        program.way == "the values", program.pieces,
     )  # fmt: skip
 
 
@@ -773,8 +787,6 @@ def shrunk(program: Program, kind: str, most: int = 400) -> Program:
 
 
 def _prepare() -> None:
-    import interpreter
-
     interpreter.install()
     peer("torch").set_num_threads(1)
 
