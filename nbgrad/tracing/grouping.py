@@ -61,15 +61,19 @@ class Grouping:
 
     def _gather(self) -> None:
         """Put every formula and fold into a group, into one that is there already where that can be."""
-        self.after: dict[Node, set[Group]] = {}  # the groups that a node's memory waits for
+        self.after: dict[Node, set[Group]] = {}  # the groups that a node comes from, directly or by views and calls
         for node in self.used:
-            waits: set[Group] = set()
+            owners: set[Group] = set()
             for x in node.inputs:
-                waits |= self.after[x]
+                owners |= self.after[x]
             if isinstance(node.operation, Map | Fold):
-                group = self._place(node, waits)
-                waits = {group} | group.before
-            self.after[node] = waits
+                owners = {self._place(node, self._with_those_before(owners))}
+            self.after[node] = owners
+
+    @staticmethod
+    def _with_those_before(owners: set[Group]) -> set[Group]:
+        """Give groups and all that must run before them as it is known now: a group that grows may wait for more."""
+        return owners.union(*(owner.before for owner in owners))
 
     def _place(self, node: Node, waits: set[Group]) -> Group:
         fold = node.operation if isinstance(node.operation, Fold) else None
@@ -78,8 +82,9 @@ class Grouping:
         if inner is not None and inner < 0:  # axes in the middle: a loop over a view in which they are last
             raise AssertionError("folds over axes in the middle are moved to the end when they are traced")
         inputs = [stretched(x) for x in node.inputs]
+        behind = [self._with_those_before(self.after[x]) for x in inputs]
         for group in reversed(self.groups[-12:]):
-            if self._fits(group, node, fold, space, inner, inputs, waits):
+            if self._fits(group, node, fold, space, inner, inputs, behind, waits):
                 break
         else:
             group = Group(space)
@@ -126,6 +131,7 @@ class Grouping:
         space: tuple[int, ...],
         inner: int | None,
         inputs: list[Node],
+        behind: list[set[Group]],
         waits: set[Group],
     ) -> bool:
         if len(group.nodes) >= _MOST_STEPS or len(group.sources) + len(inputs) > self.most_sources:
@@ -145,11 +151,11 @@ class Grouping:
         for other in waits:
             if other is not group and group in other.before:
                 return False
-        for x in inputs:
+        for x, groups in zip(inputs, behind, strict=True):
             if self.group_of.get(x) is group:
                 if x in group.late or group.level_of(x.shape, chosen) is None:
                     return False
-            elif group in self.after[x]:  # by way of a view, or of a call
+            elif group in groups:  # by way of a view, a call, or another group
                 return False
         if inner is not None and group.inner is None:
             # rows take shape only now: what is there must have a level in it, and be read along it
