@@ -1,9 +1,9 @@
 """Kernel text run as Python: loops without a compiler, and with every access held against the array's bounds.
 
-`interpreted` gives the function that a loop's text defines. It computes what the compiled one would, on NumPy's memory,
-by NumPy's and SciPy's functions; a loop whose turns do not depend on each other is run at once, on slices. `Interpreted`
-is the target on which nbgrad.jit launches such functions, and `install` has the whole process interpret its kernels,
-those of eager mode too. Memory that a program works in begins as 0xFF bytes, which are NaN.
+`interpreted` gives the function that a loop's text defines. It computes what the compiled one would, on NumPy's memory
+and by NumPy's and SciPy's functions; a loop whose turns do not depend on each other runs at once, on slices.
+`Interpreted` is the target on which nbgrad.jit launches such functions, and `install` has the whole process interpret
+its kernels, those of eager mode too. Memory that a program works in begins as 0xFF bytes, which are NaN.
 """
 
 from __future__ import annotations
@@ -379,9 +379,7 @@ _kept: list[Any] = []
 _signature: list[str | None] = [None]
 
 
-def _extents(
-    signature: str | None, dims: Sequence[int], steps: Sequence[int], operands: int
-) -> list[tuple[int, int]]:
+def _extents(signature: str | None, dims: Sequence[int], steps: Sequence[int], operands: int) -> list[tuple[int, int]]:
     """Give the distances of the first and the last element of each operand from where its pointer points, in bytes."""
     parts: list[list[str]] = [[]] * operands
     if signature is not None:
@@ -402,7 +400,9 @@ def _address(name: str, source: str, entry: str = "loop", fastmath: tuple[str, .
     assert entry == "loop", f"{name} would be compiled"
     signature = _signature[0]
     operands = 1 + max(map(int, re.findall(r"args\[(\d+)\]", source)))
-    core = [] if signature is None else [n for part in re.findall(r"\((.*?)\)", signature) for n in part.split(",") if n]
+    core = (
+        [] if signature is None else [n for part in re.findall(r"\((.*?)\)", signature) for n in part.split(",") if n]
+    )
     count, sizes = operands + len(core), 1 + len(set(core))
     loop = interpreted(source)
 
@@ -413,8 +413,10 @@ def _address(name: str, source: str, entry: str = "loop", fastmath: tuple[str, .
             strides = list((ctypes.c_int64 * count).from_address(steps))
             extents = _extents(signature, shape, strides, operands)
             loop(
-                [Memory(f"args[{i}] of {name}", p + low, p + high, p)
-                 for i, (p, (low, high)) in enumerate(zip(places, extents, strict=True))],
+                [
+                    Memory(f"args[{i}] of {name}", p + low, p + high, p)
+                    for i, (p, (low, high)) in enumerate(zip(places, extents, strict=True))
+                ],
                 shape,
                 strides,
             )
@@ -427,8 +429,15 @@ def _address(name: str, source: str, entry: str = "loop", fastmath: tuple[str, .
     return ctypes.cast(callback, ctypes.c_void_p).value or 0
 
 
+def installed() -> bool:
+    """Tell whether this process interprets its kernels."""
+    return codegen.address is _address
+
+
 def install() -> None:
     """Have this process interpret all kernels from now on: nothing is compiled any more."""
+    if installed():
+        return
     made = ufunc.make
 
     def make(name: str, types: Any, outputs: int, compile_loop: Any, signature: str | None = None) -> np.ufunc:

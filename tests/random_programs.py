@@ -1,6 +1,6 @@
 """Random programs: eager mode, nbgrad.jit and torch must agree on values, gradients and Hessian-vector products.
 
-    python -m tests.tracing.random_programs --count 20000 --seed 1
+    python -m tests.random_programs --count 20000 --seed 1
 
 tries programs 1, 2, ... on all cores, with all kernels interpreted (see tests/interpreter.py), and prints the smallest
 program of each kind of disagreement. A program is a list of instructions: an operation, the values it takes by their
@@ -17,14 +17,13 @@ import os
 import re
 import sys
 import traceback
-from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
-sys.path.insert(0, str(Path(__file__).parent.parent))
+sys.path.insert(0, str(Path(__file__).parent))
 
 import interpreter
 from cases import ELEMENTWISE, LAYOUTS, REDUCTIONS, TRUTH, numbered
@@ -163,9 +162,7 @@ OPERATIONS: dict[str, Operation] = {
         "nbgrad.astype({0}, {p})",
         "other",
     ),
-    "detach": Operation(
-        lambda x: x.detach(), lambda t, x: x.detach(), _view(lambda x: x), "{0}.detach()", "other"
-    ),
+    "detach": Operation(lambda x: x.detach(), lambda t, x: x.detach(), _view(lambda x: x), "{0}.detach()", "other"),
     # views
     "permute": Operation(
         nbgrad.permute, lambda t, x, order: x.permute(order), _view(np.transpose), "nbgrad.permute({0}, {p})", "other"
@@ -173,9 +170,7 @@ OPERATIONS: dict[str, Operation] = {
     "reshape": Operation(
         nbgrad.reshape, lambda t, x, shape: x.reshape(shape), _view(np.reshape), "nbgrad.reshape({0}, {p})", "other"
     ),
-    "index": Operation(
-        lambda x, key: x[key], _torch_index, _view(lambda x, key: x[key]), "{0}[{p}]", "other"
-    ),
+    "index": Operation(lambda x, key: x[key], _torch_index, _view(lambda x, key: x[key]), "{0}[{p}]", "other"),
     "broadcast_to": Operation(
         nbgrad.broadcast_to,
         lambda t, x, shape: t.broadcast_to(x, shape),
@@ -383,9 +378,7 @@ class Writer:
                 return
             operands.append(found)
             shape = np.broadcast_shapes(shape, self.shapes[found])
-        case = ELEMENTWISE[list(DOMAINS).index(name)]
-        truth = not case.differentiable and name not in ("sign", "floor_divide")
-        self.add(name, operands, truth=truth)
+        self.add(name, operands, truth=name in _TRUTHS)
 
     def reduction(self, number: int, shape: tuple[int, ...]) -> None:
         name = REDUCTIONS[self.random.integers(len(REDUCTIONS))].name
@@ -437,7 +430,9 @@ class Writer:
             elif kind == 1:
                 key.append(slice(None, None, -1))
             elif kind == 2:
-                key.append(slice(low, high if high > low else low + 1 if low < size else None, int(random.integers(1, 3))))
+                key.append(
+                    slice(low, high if high > low else low + 1 if low < size else None, int(random.integers(1, 3)))
+                )
             elif kind == 3:
                 key.append(slice(None, None, -2))
             elif kind == 4:
@@ -560,7 +555,7 @@ def ours(program: Program, compiled: bool) -> list[list[Any]]:
     """Give values, gradients and products; None for gradients that there are not."""
     xs = [Variable(x.array()) for x in program.inputs]
     function = functools.partial(run_ours, program)
-    interpreter.cut_small(program.pieces)
+    interpreter.cut_small(program.pieces and interpreter.installed())
     if compiled and program.way == "the values":
         function = nbgrad.jit(function)
     whole = derivatives(function, program.order)
@@ -599,7 +594,7 @@ def torchs(program: Program, noise: int | None = None) -> list[list[Any]]:
     for again in range(program.order):
         if not level:
             break
-        terms = [settled((y * t.tensor(_weights(y.shape)).to(y.dtype))).sum() for y in level]
+        terms = [settled(y * t.tensor(_weights(y.shape)).to(y.dtype)).sum() for y in level]
         loss = functools.reduce(lambda a, b: a + b, together(terms))
         if not loss.requires_grad:
             break
@@ -715,6 +710,14 @@ def _live(program: Program) -> Program:
     return program._replace(inputs=inputs, steps=tuple(reversed(steps)))
 
 
+#: Operations that give truth values.
+_TRUTHS = {
+    name
+    for name, case in zip(numbered(ELEMENTWISE), ELEMENTWISE, strict=True)
+    if not case.differentiable and name not in ("sign", "floor_divide")
+}
+
+
 def _smaller(program: Program) -> Any:
     """Give programs with something less."""
     if program.order:
@@ -722,9 +725,14 @@ def _smaller(program: Program) -> Any:
     if len(program.outputs) > 1:
         for i in program.outputs:
             yield program._replace(outputs=tuple(j for j in program.outputs if j != i))
-    truths = {"lt", "le", "gt", "ge", "eq", "ne", "logical_and", "logical_or", "logical_xor", "logical_not"}
+    made = {step.number: step for step in program.steps}
+    for i in program.outputs:  # what a result is made of is a result
+        if i in made:
+            operands = [j for j in made[i].operands if j not in made or made[j].name not in _TRUTHS]
+            outputs = [j for k in program.outputs for j in (operands if k == i else [k])]
+            yield program._replace(outputs=tuple(dict.fromkeys(outputs)))
     for step in reversed(program.steps):  # its result is an argument now
-        if step.name not in truths:
+        if step.name not in _TRUTHS:
             rest = tuple(s for s in program.steps if s is not step)
             argument = Input(step.number, step.shape, "float64" if program.dtypes == {"float64"} else "float32")
             yield program._replace(inputs=(*program.inputs, argument), steps=rest)
@@ -732,6 +740,7 @@ def _smaller(program: Program) -> Any:
     for step in program.steps:  # its result is what it was made of
         for operand in step.operands:
             if shapes[operand] == step.shape:
+
                 def other(i: int, step: Any = step, operand: int = operand) -> int:
                     return operand if i == step.number else i
 
@@ -786,8 +795,9 @@ def shrunk(program: Program, kind: str, most: int = 400) -> Program:
 # ---- the command ----------------------------------------------------------------------------------------------------
 
 
-def _prepare() -> None:
-    interpreter.install()
+def _prepare(compiled: bool) -> None:
+    if not compiled:
+        interpreter.install()
     peer("torch").set_num_threads(1)
 
 
@@ -796,34 +806,15 @@ def tried(seed: int) -> tuple[int, str | None]:
     return seed, disagreement(Writer(seed).program)
 
 
-def search(seeds: Sequence[int], processes: int, each: int, progress: bool) -> Counter[str]:
-    """Try the programs of all seeds; print the smallest of `each` of each kind of disagreement."""
-    kinds: Counter[str] = Counter()
+def _results(seeds: Sequence[int], processes: int, compiled: bool) -> Any:
+    """Give what trying each seed gives, in any order."""
     if processes == 1:
-        _prepare()
-        results: Any = map(tried, seeds)
+        _prepare(compiled)
+        yield from map(tried, seeds)
     else:
-        pool = multiprocessing.get_context("spawn").Pool(processes, _prepare)
-        results = pool.imap_unordered(tried, seeds, 20)
-    found: dict[str, list[int]] = {}
-    if progress:
-        from tqdm import tqdm
-
-        results = tqdm(results, total=len(seeds), smoothing=0)
-    for seed, kind in results:
-        if kind is not None:
-            kinds[kind] += 1
-            found.setdefault(kind, []).append(seed)
-    if processes > 1:
-        pool.close()
-        _prepare()
-    for kind, these in found.items():
-        if kind == ROUNDING:
-            continue
-        print(f"\n==== {kind}: {len(these)} programs, seeds {these[:8]}")
-        small = [shrunk(Writer(seed).program, kind) for seed in these[:each]]
-        print(min(small, key=_size), flush=True)
-    return kinds
+        with multiprocessing.get_context("spawn").Pool(processes, _prepare, (compiled,)) as pool:
+            yield from pool.imap_unordered(tried, seeds, 20)
+        _prepare(compiled)
 
 
 def main() -> int:
@@ -833,15 +824,26 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=None, help="the first program's; a new one if not given")
     parser.add_argument("--processes", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--each", type=int, default=3, help="programs of each kind to look for the smallest among")
+    parser.add_argument("--compiled", action="store_true", help="with kernels as they are: seconds for each program")
     parser.add_argument("--quiet", action="store_true", help="without a progress bar")
     given = parser.parse_args()
     seed = int.from_bytes(os.urandom(4)) if given.seed is None else given.seed
-    kinds = search(range(seed, seed + given.count), given.processes, given.each, not given.quiet)
-    wrong = sum(count for kind, count in kinds.items() if kind != ROUNDING)
-    print(
-        f"\n{given.count} programs from seed {seed}: {wrong} disagree, in {kinds[ROUNDING]} rounding may change more "
-        "than is compared"
-    )
+    print(f"{given.count} programs from seed {seed}", flush=True)
+    results = _results(range(seed, seed + given.count), given.processes, given.compiled)
+    if not given.quiet:
+        from tqdm import tqdm
+
+        results = tqdm(results, total=given.count, smoothing=0)
+    found: dict[str, list[int]] = {}
+    for number, kind in results:
+        if kind is not None:
+            found.setdefault(kind, []).append(number)
+    rounding = len(found.pop(ROUNDING, ()))
+    for kind, seeds in found.items():
+        print(f"\n==== {kind}: {len(seeds)} programs, seeds {seeds[:8]}")
+        print(min((shrunk(Writer(number).program, kind) for number in seeds[: given.each]), key=_size), flush=True)
+    wrong = sum(map(len, found.values()))
+    print(f"{wrong} disagree; in {rounding} rounding may change more than is compared")
     return min(wrong, 1)
 
 
