@@ -155,6 +155,20 @@ OPERATIONS: dict[str, Operation] = {
         "({0} * {p0} - {p1}) / 3",
         "other",
     ),
+    "outside": Operation(
+        lambda x, array: x * array,
+        lambda t, x, array: x * t.tensor(np.array(array, order="C")),
+        _view(np.multiply),
+        "{0} * {p}",
+        "other",
+    ),
+    "count": Operation(
+        lambda x, axes: nbgrad.sum(x, axes).astype("float64"),
+        lambda t, x, axes: x.sum(axes).to(t.float64),
+        _view(np.sum),
+        "nbgrad.sum({0}, {p}).astype('float64')",
+        "other",
+    ),
     "astype": Operation(
         nbgrad.astype,
         lambda t, x, dtype: x.to(getattr(t, dtype)),
@@ -235,7 +249,7 @@ class Instruction(NamedTuple):
 
 def _written(parameter: Any) -> str:
     if isinstance(parameter, np.ndarray):
-        return f"np.array({parameter.tolist()})"
+        return f"np.array({parameter.round(3).tolist()})"
     if isinstance(parameter, tuple):
         return f"({''.join(f'{_written(part)}, ' for part in parameter)})"
     return repr(parameter)
@@ -248,11 +262,18 @@ class Input(NamedTuple):
     shape: tuple[int, ...]
     dtype: str
     layout: str = "contiguous"
+    #: Whether its elements are of few values, so that there are zeros and equal ones.
+    few: bool = False
 
-    def array(self) -> Any:
-        """Give its elements, the same ones each time."""
-        random = np.random.default_rng([self.number, *self.shape])
-        return LAYOUTS[self.layout](random.normal(size=self.shape).astype(self.dtype))
+    def __str__(self) -> str:
+        values = f" with elements {self.array().tolist()}" if self.few else ""
+        return f"v{self.number} = {self.layout} {self.dtype} of {self.shape}{values}"
+
+    def array(self, other: int = 0) -> Any:
+        """Give its elements, the same ones each time, or other ones."""
+        random = np.random.default_rng([self.number, *self.shape, other])
+        values = random.integers(-2, 3, self.shape) / 2 if self.few else random.normal(size=self.shape)
+        return LAYOUTS[self.layout](np.asarray(values, self.dtype))
 
 
 class Program(NamedTuple):
@@ -269,7 +290,7 @@ class Program(NamedTuple):
 
     def __str__(self) -> str:
         lines = [f"# seed {self.seed}, jit of {self.way}, order {self.order}{', in pieces' if self.pieces else ''}"]
-        lines += [f"v{x.number} = {x.layout} {x.dtype} of {x.shape}" for x in self.inputs]
+        lines += [str(x) for x in self.inputs]
         lines += [f"{step}  # {step.shape}" for step in self.steps]
         return "\n".join([*lines, f"return {', '.join(f'v{i}' for i in self.outputs)}"])
 
@@ -300,7 +321,8 @@ class Writer:
             while math.prod(shape) > MOST:
                 shape = shape[1:]
             layout = layouts[random.integers(len(layouts))] if shape else "contiguous"
-            inputs.append(Input(number, shape, dtypes[random.integers(len(dtypes))], layout))
+            dtype = dtypes[random.integers(len(dtypes))]
+            inputs.append(Input(number, shape, dtype, layout, not random.integers(5)))
             self.shapes.append(shape)
         self.mixed = len(dtypes) > 1
         length = int(random.choice([5, 10, 20, 35, 50], p=[0.25, 0.35, 0.25, 0.1, 0.05]))
@@ -317,7 +339,7 @@ class Writer:
             tuple(self.steps),
             tuple(dict.fromkeys(i for i in outputs if i not in self.truths)),
             int(random.choice([0, 1, 2, 2])),
-            ["everything", "the values"][random.integers(2)],
+            list(_WAYS)[random.integers(len(_WAYS))],
             bool(random.integers(2)),
             seed,
         )
@@ -382,14 +404,18 @@ class Writer:
 
     def reduction(self, number: int, shape: tuple[int, ...]) -> None:
         name = REDUCTIONS[self.random.integers(len(REDUCTIONS))].name
-        axes = tuple(axis for axis in range(len(shape)) if self.random.integers(2)) or tuple(range(len(shape)))
-        if not self.random.integers(4):
-            axes = tuple(range(len(shape)))
+        axes = self.axes(shape)
         if name == "prod":
             number = self.into(number, ((0.7, 1.3),) if self.random.integers(2) else ((-1.2, 1.2),))
         elif self.random.integers(2):
             number = self.into(number, ((-2.0, 2.0),))
         self.add(name, [number], axes, bool(self.random.integers(2)))
+
+    def axes(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        """Choose some axes, or all of them."""
+        everything = tuple(range(len(shape)))
+        some = tuple(axis for axis in everything if self.random.integers(2))
+        return some if some and self.random.integers(4) else everything
 
     def spread(self, number: int, shape: tuple[int, ...]) -> None:
         name = ["softmax", "log_softmax", "max", "min"][self.random.integers(4)]
@@ -494,11 +520,18 @@ class Writer:
             self.add("matmul", [self.into(number, ((-1.0, 1.0),)), other])
 
     def other(self, number: int, shape: tuple[int, ...]) -> None:
-        kind = self.random.integers(4)
+        random = self.random
+        kind = random.integers(6)
         if kind == 0 and self.mixed:
-            self.add("astype", [number], ["float32", "float64"][self.random.integers(2)])
+            self.add("astype", [number], ["float32", "float64"][random.integers(2)])
         elif kind == 1:
             self.add("detach", [number])
+        elif kind == 2 and shape:
+            layout = list(LAYOUTS)[random.integers(5)]
+            self.add("outside", [number], LAYOUTS[layout](random.normal(size=shape[random.integers(len(shape)) :])))
+        elif kind == 3 and self.truths:
+            truth = sorted(self.truths)[random.integers(len(self.truths))]
+            self.add("count", [truth], self.axes(self.shapes[truth]))
         else:
             self.add("number", [number], *(float(x) for x in self.random.integers(1, 5, 2) * 0.7))
 
@@ -551,16 +584,33 @@ def derivatives(function: Callable[..., Any], order: int) -> Callable[..., Any]:
     return found
 
 
+def _plain(function: Callable[..., Any]) -> Callable[..., Any]:
+    return function
+
+
+def _donating(function: Callable[..., Any]) -> Callable[..., Any]:
+    compiled = nbgrad.jit(function, donate_argnums=(0, 1, 2))
+    return lambda *xs: compiled(*(Variable(x.data.copy()) for x in xs))
+
+
+#: What is compiled: the function that gives the values, and the one that differentiates it.
+_WAYS: dict[str, tuple[Callable[..., Any], Callable[..., Any]]] = {
+    "everything": (_plain, nbgrad.jit),
+    "the values": (nbgrad.jit, _plain),
+    "both": (nbgrad.jit, nbgrad.jit),
+    "everything, donated": (_plain, _donating),
+}
+
+
 def ours(program: Program, compiled: bool) -> list[list[Any]]:
     """Give values, gradients and products; None for gradients that there are not."""
     xs = [Variable(x.array()) for x in program.inputs]
-    function = functools.partial(run_ours, program)
+    function: Any = functools.partial(run_ours, program)
+    within, around = _WAYS[program.way] if compiled else (_plain, _plain)
     interpreter.cut_small(program.pieces and interpreter.installed())
-    if compiled and program.way == "the values":
-        function = nbgrad.jit(function)
-    whole = derivatives(function, program.order)
-    if compiled and program.way == "everything":
-        whole = nbgrad.jit(whole)
+    whole = around(derivatives(within(function), program.order))
+    if compiled:  # what was traced with other data is right for these
+        whole(*(Variable(x.array(1)) for x in program.inputs))
     return [[None if y is None else y.data for y in ys] for ys in whole(*xs)]
 
 
@@ -734,8 +784,10 @@ def _smaller(program: Program) -> Any:
     for step in reversed(program.steps):  # its result is an argument now
         if step.name not in _TRUTHS:
             rest = tuple(s for s in program.steps if s is not step)
-            argument = Input(step.number, step.shape, "float64" if program.dtypes == {"float64"} else "float32")
-            yield program._replace(inputs=(*program.inputs, argument), steps=rest)
+            for few in (False, True):
+                dtype = "float64" if program.dtypes == {"float64"} else "float32"
+                argument = Input(step.number, step.shape, dtype, few=few)
+                yield program._replace(inputs=(*program.inputs, argument), steps=rest)
     shapes = {x.number: x.shape for x in (*program.inputs, *program.steps)}
     for step in program.steps:  # its result is what it was made of
         for operand in step.operands:
@@ -747,20 +799,20 @@ def _smaller(program: Program) -> Any:
                 steps = [s._replace(operands=tuple(map(other, s.operands))) for s in program.steps if s is not step]
                 yield program._replace(steps=tuple(steps), outputs=tuple(dict.fromkeys(map(other, program.outputs))))
     for place, x in enumerate(program.inputs):
-        if x.layout != "contiguous" or x.dtype != "float64":
-            simple = x._replace(layout="contiguous", dtype="float64")
+        if x.layout != "contiguous" or x.dtype != "float64" or x.few:
+            simple = x._replace(layout="contiguous", dtype="float64", few=False)
             yield program._replace(inputs=(*program.inputs[:place], simple, *program.inputs[place + 1 :]))
-    if program.way == "the values":
-        yield program._replace(way="everything")
+    for way in list(_WAYS)[: list(_WAYS).index(program.way)]:
+        yield program._replace(way=way)
     if program.pieces:
         yield program._replace(pieces=False)
 
 
 def _size(program: Program) -> tuple[int, ...]:
-    other = sum(x.layout != "contiguous" for x in program.inputs) + sum(x.dtype != "float64" for x in program.inputs)
+    other = sum((x.layout != "contiguous") + (x.dtype != "float64") + x.few for x in program.inputs)
     return (
         len(program.steps), program.order, len(program.outputs), len(program.inputs), other,
-        program.way == "the values", program.pieces,
+        list(_WAYS).index(program.way), program.pieces,
     )  # fmt: skip
 
 
@@ -837,6 +889,8 @@ def main() -> int:
     found: dict[str, list[int]] = {}
     for number, kind in results:
         if kind is not None:
+            if kind != ROUNDING and kind not in found:
+                print(f"seed {number}: {kind}", flush=True)
             found.setdefault(kind, []).append(number)
     rounding = len(found.pop(ROUNDING, ()))
     for kind, seeds in found.items():
