@@ -417,6 +417,16 @@ class Writer:
         some = tuple(axis for axis in everything if self.random.integers(2))
         return some if some and self.random.integers(4) else everything
 
+    def across(self, number: int, shape: tuple[int, ...]) -> None:
+        """Use sums of values with others of whatever sizes, which orders loops."""
+        values = [i for i in range(len(self.shapes)) if i not in self.truths]
+        first, second, third = (values[i] for i in self.random.integers(len(values), size=3))
+        for one, other in ((first, second), (second, first), (third, first))[: self.random.integers(1, 4)]:
+            inner = self.into(one, ((-2.0, 2.0),))
+            total = self.add("sum", [inner], tuple(range(len(self.shapes[one]))), False)
+            assert total is not None
+            self.add(["mul", "add"][self.random.integers(2)], [self.into(other, ((-2.0, 2.0),)), total])
+
     def spread(self, number: int, shape: tuple[int, ...]) -> None:
         name = ["softmax", "log_softmax", "max", "min"][self.random.integers(4)]
         if shape:
@@ -536,7 +546,7 @@ class Writer:
             self.add("number", [number], *(float(x) for x in self.random.integers(1, 5, 2) * 0.7))
 
     VIEWS = (permute, permute, reshape, reshape, index, index, broadcast)
-    KINDS = (*(elementwise,) * 4, *(reduction,) * 3, *(view,) * 4, spread, pick, join, product, other)
+    KINDS = (*(elementwise,) * 4, *(reduction,) * 3, *(view,) * 4, across, spread, pick, join, product, other)
 
 
 # ---- running programs -----------------------------------------------------------------------------------------------
@@ -555,10 +565,10 @@ def _weights(shape: Sequence[int]) -> Any:
 
 
 def weighed_ours(ys: Sequence[Any]) -> Any:
-    """Make one number of arrays."""
+    """Make one number of arrays; the slope of a number among them is then known while tracing."""
     total = None
     for y in ys:
-        term = nbgrad.sum(nbgrad.mul(y, _weights(y.shape).astype(y.dtype)))
+        term = nbgrad.sum(nbgrad.mul(y, _weights(y.shape).astype(y.dtype))) if y.ndim else y
         total = term if total is None else nbgrad.add(total, term)
     return total
 
