@@ -326,11 +326,12 @@ class Writer:
             self.shapes.append(shape)
         self.mixed = len(dtypes) > 1
         length = int(random.choice([5, 10, 20, 35, 50], p=[0.25, 0.35, 0.25, 0.1, 0.05]))
+        kinds = self.KINDS if random.integers(12) else (Writer.across,)
         for _ in range(20 * length):
             if len(self.steps) >= length:
                 break
             number = self.recent()
-            kind = self.KINDS[random.integers(len(self.KINDS))]
+            kind = kinds[random.integers(len(kinds))]
             kind(self, number, self.shapes[number])
         outputs = [s.number for s in self.steps if s.number not in self.used]
         outputs += [int(i) for i in random.integers(len(self.shapes), size=random.integers(0, 2))]
@@ -418,14 +419,14 @@ class Writer:
         return some if some and self.random.integers(4) else everything
 
     def across(self, number: int, shape: tuple[int, ...]) -> None:
-        """Use sums of values with others of whatever sizes, which orders loops."""
+        """Use the sums of some values with the next ones, of whatever sizes: all loops wait for each other's."""
         values = [i for i in range(len(self.shapes)) if i not in self.truths]
-        first, second, third = (values[i] for i in self.random.integers(len(values), size=3))
-        for one, other in ((first, second), (second, first), (third, first))[: self.random.integers(1, 4)]:
-            inner = self.into(one, ((-2.0, 2.0),))
-            total = self.add("sum", [inner], tuple(range(len(self.shapes[one]))), False)
+        inner = [self.into(values[i], ((-2.0, 2.0),)) for i in self.random.integers(len(values), size=3)]
+        totals = [self.add("sum", [i], tuple(range(len(self.shapes[i]))), False) for i in inner]
+        for place in self.random.permutation(3)[: self.random.integers(2, 4)]:
+            total = totals[(place + 1) % 3]
             assert total is not None
-            self.add(["mul", "add"][self.random.integers(2)], [self.into(other, ((-2.0, 2.0),)), total])
+            self.add(["mul", "add"][self.random.integers(2)], [inner[place], total])
 
     def spread(self, number: int, shape: tuple[int, ...]) -> None:
         name = ["softmax", "log_softmax", "max", "min"][self.random.integers(4)]
