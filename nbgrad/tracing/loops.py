@@ -65,7 +65,7 @@ class Loop:
             reads.append((x, place, self._spread(x.shape, place.strides)))
         if self.group.inner is not None:
             reads = [self._even(*read) for read in reads]
-        writes = [node for node in group.nodes if node in self.grouping.stored and node not in group.late]
+        writes = [n for n in group.nodes if n in self.grouping.stored and n not in group.late and n.size]
         self._choose_dimensions([strides for _, _, strides in reads])
         nest = Nest(len(self.outer), self.flat)
         loads: dict[Node, Operand] = {}
@@ -148,6 +148,8 @@ class Loop:
 
     def _operand(self, name: str, node: Node, strides: tuple[int, ...]) -> Operand:
         self.steps_of[name] = strides
+        if not node.size:
+            return Operand(name, node.dtype.name, ELEMENT)  # rows there may be, but no element of them is read
         if node.size == 1:
             level = NEST
         else:

@@ -6,6 +6,8 @@ import pytest
 import nbgrad
 from nbgrad import exp
 
+pytestmark = pytest.mark.usefixtures("kernels")
+
 SIZES = np.arange(3.0), np.arange(2.0), np.arange(4.0)
 
 

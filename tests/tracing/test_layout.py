@@ -9,6 +9,8 @@ import nbgrad
 from nbgrad.tracing.layout import access, can_reshape
 from nbgrad.tracing.program import Program, View
 
+pytestmark = pytest.mark.usefixtures("kernels")
+
 A = np.arange(1.0, 25).reshape(2, 3, 4)
 
 VIEWS = {

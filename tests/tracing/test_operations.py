@@ -7,6 +7,8 @@ from cases import DTYPES, ELEMENTWISE, LAYOUTS, REDUCTIONS, draw, numbered
 import nbgrad
 from nbgrad import Variable
 
+pytestmark = pytest.mark.usefixtures("kernels")
+
 #: A fused loop rounds less often than single operations do, and adds up in another order.
 LIMITS = {"float32": {"rtol": 2e-5, "atol": 2e-6}, "float64": {"rtol": 1e-12, "atol": 1e-13}}
 
@@ -105,17 +107,6 @@ def test_layouts_of_reductions(reduction, dtype):
     compiled = nbgrad.jit(function)
     for layout in LAYOUTS.values():
         assert_same_under_jit(function, [layout(x)], dtype, compiled)
-
-
-@pytest.mark.parametrize("length", [1, 3, 63, 64, 65, 200, 70_000])
-@every_dtype
-def test_lengths_of_rows(length, dtype):
-    """Rows shorter than the lanes, whole numbers of them, and rests; several blocks of a long one."""
-    x = np.random.default_rng(0).normal(size=(2, length)).astype(dtype)
-    limits = {"rtol": 1e-4, "atol": 1e-5} if dtype == "float32" else LIMITS["float64"]
-    for axes in (None, 0, 1):
-        function = nbgrad.jit(lambda x, axes=axes: (x * x).sum(axes) + nbgrad.exp(x).mean(axes))
-        np.testing.assert_allclose(function(x), (x * x).sum(axes) + np.exp(x).mean(axes), **limits)
 
 
 @pytest.mark.parametrize("axis", [0, 1, 2, -1])

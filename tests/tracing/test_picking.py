@@ -6,6 +6,8 @@ import pytest
 import nbgrad
 from nbgrad import Variable
 
+pytestmark = pytest.mark.usefixtures("kernels")
+
 X = np.arange(12.0).reshape(4, 3)
 
 

@@ -6,6 +6,8 @@ import pytest
 import nbgrad
 from nbgrad import grad, value_and_grad
 
+pytestmark = pytest.mark.usefixtures("kernels")
+
 
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
 @pytest.mark.parametrize(

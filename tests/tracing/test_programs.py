@@ -23,6 +23,8 @@ from peers import peer
 import nbgrad
 from nbgrad import Variable
 
+pytestmark = pytest.mark.usefixtures("kernels")
+
 # ---- libraries ------------------------------------------------------------------------------------------------------
 
 
