@@ -1,0 +1,58 @@
+"""Values of a chunk combined into lanes, and lanes into one value."""
+
+import ctypes
+
+import numpy as np
+import pytest
+
+from nbgrad.kernels import codegen, formula
+from nbgrad.kernels.cpu import folding, threads
+from nbgrad.kernels.cpu.fused import fold_of
+from nbgrad.kernels.cpu.sizes import LANES
+
+
+def text(combine, dtype, folds=1):
+    """Write a kernel that folds the same values again and again."""
+    identity, wide = fold_of(formula._scalar_functions[combine], dtype)
+    lines = [
+        f'gather = gathering("{combine}", "{dtype}", "{wide}")',
+        f'fold = folding("{combine}", "{wide}")',
+        "def loop(args, dims, steps, data):",
+        f"    values = {dtype}_pointer(args[0])",
+        f"    result = {wide}_pointer(args[1])",
+    ]
+    for number in range(folds):
+        lines += [
+            f"    lanes{number} = {wide}_lanes()",
+            f"    for lane in range({LANES}):",
+            f"        lanes{number}[lane] = {wide}(float('{identity}'))",
+            f"    gather(lanes{number}, values, np.uintp(dims[0]))",
+            f"    result[{number}] = fold(lanes{number}, {LANES})",
+        ]
+    return "\n".join(lines) + "\n"
+
+
+@pytest.mark.parametrize(
+    ("combine", "dtype", "exact"),
+    [("add", "float32", np.sum), ("mul", "float64", np.prod), ("maximum", "float32", np.max)],
+)
+def test_values_are_combined_whatever_their_number(combine, dtype, exact):
+    loop = threads.LOOP(codegen.address(f"test_{combine}_{dtype}", text(combine, dtype)))
+    identity, wide = fold_of(formula._scalar_functions[combine], dtype)
+    values = np.random.default_rng(0).uniform(0.9, 1.1, 512).astype(dtype)
+    for count in (0, 1, LANES - 1, LANES, LANES + 1, 4 * LANES, 4 * LANES + 3, 512):
+        result = np.zeros(1, wide)
+        pointers = (ctypes.c_void_p * 2)(values.ctypes.data, result.ctypes.data)
+        sizes = (ctypes.c_ssize_t * 1)(count)
+        loop(ctypes.addressof(pointers), ctypes.addressof(sizes), None, None)
+        expected = exact(values[:count].astype(wide)) if count else identity
+        # float32 is added up in float32 by fours
+        np.testing.assert_allclose(result[0], expected, rtol=1e-13 if dtype == "float64" else 2e-7)
+
+
+def test_a_kernel_holds_the_functions_once():
+    once, often = (
+        len(codegen._compile(text("add", "float32", folds), "loop", f"<{folds} folds>", {}).code) for folds in (1, 6)
+    )
+    assert often < 2 * once
+    assert folding.folding("add", "float64") is folding.folding("add", "float64")
