@@ -12,7 +12,7 @@ from numba import njit, types
 from numba.extending import intrinsic
 
 from .. import formula
-from .pipeline import KernelCompiler
+from .pipeline import INSIDE_ONLY, KernelCompiler
 from .sizes import LANES
 
 
@@ -76,7 +76,8 @@ def _compiled(name: str, text: str, arity: int) -> Any:
 
     namespace = NAMESPACE | {"never_inline": never_inline}
     exec(text, namespace)
-    compiled = njit(error_model="numpy", forceinline=False, pipeline_class=KernelCompiler)(namespace[name])
+    compile_ = njit(error_model="numpy", forceinline=False, pipeline_class=KernelCompiler, **INSIDE_ONLY)
+    compiled = compile_(namespace[name])
     return _called_apart(compiled, arity)
 
 

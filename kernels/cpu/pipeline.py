@@ -28,6 +28,10 @@ _PASSES = (
 )
 
 
+#: For functions that only kernels call: nothing has to be made by which Python or C could call them.
+INSIDE_ONLY = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
+
+
 class KernelCompiler(CompilerBase):
     """Numba's compiler with those passes only."""
 
