@@ -10,6 +10,7 @@ from ..grad_mode import is_grad_enabled
 from ..kernels import devices
 from ..kernels.formula import NUMPY_NAMES, install_operators
 from ..variable import Variable
+from . import arithmetic
 from .elementwise import OPERATIONS, TABLE, add, where, whole_power
 from .indexing import getitem
 from .joining import cat, stack, take_along_dim
@@ -129,6 +130,7 @@ def _install() -> None:
     install_operators(Variable, TABLE.__getitem__)
     methods: dict[str, Any] = {function.__name__: function for function in _METHODS}
     methods |= {name: function for name, function in TABLE.items() if name not in _NOT_METHODS}
+    methods |= {name: getattr(arithmetic, name) for name in arithmetic.__all__}
     methods["__matmul__"] = matmul
     methods["__rmatmul__"] = lambda self, other: matmul(other, self)
     methods["__getitem__"] = getitem

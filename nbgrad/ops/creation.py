@@ -149,14 +149,37 @@ def eye(n: int, m: int | None = None, dtype: Dtype = None, requires_grad: bool =
     return _made(np.eye(n, m, dtype=_floating(dtype)), requires_grad, device)
 
 
-def arange(*bounds: Any, dtype: Dtype = None, requires_grad: bool = False, device: Any = None) -> Variable:
+def arange(
+    *bounds: Any,
+    start: Any = None,
+    end: Any = None,
+    step: Any = None,
+    dtype: Dtype = None,
+    requires_grad: bool = False,
+    device: Any = None,
+) -> Variable:
     """Make a Variable of start, start + step, ... before end: ``arange(end)``, ``arange(start, end, step)``."""
+    if start is not None or end is not None or step is not None:
+        bounds = _bounds_by_name(list(bounds), start, end, step)
     if not 1 <= len(bounds) <= 3:
         raise TypeError(f"arange: takes 1 to 3 bounds, got {len(bounds)}")
     numbers = [b.item() if isinstance(b, Variable) else b for b in bounds]
     if dtype is None and any(isinstance(b, float) for b in numbers):
         dtype = get_default_dtype()
     return _made(np.arange(*numbers, dtype=dtype), requires_grad, device)
+
+
+def _bounds_by_name(given: list[Any], start: Any, end: Any, step: Any) -> tuple[Any, ...]:
+    """Give arange's bounds in their order, some of which were named."""
+    if len(given) == 1 and start is None and end is None:
+        end = given.pop()
+    named = [start, end, step]
+    for position, value in enumerate(named):
+        if value is None and given:
+            named[position] = given.pop(0)
+    if given or named[1] is None:
+        raise TypeError("arange: takes (end), (start, end) or (start, end, step), each once, by position or by name")
+    return 0 if named[0] is None else named[0], named[1], 1 if named[2] is None else named[2]
 
 
 def linspace(
@@ -249,15 +272,27 @@ def _drawn(what: str, dtype: Dtype) -> np.dtype[Any]:
 
 
 def randint(
-    *bounds: Any, size: Any = None, dtype: Dtype = np.int64, requires_grad: bool = False, device: Any = None
+    *bounds: Any,
+    low: Any = None,
+    high: Any = None,
+    size: Any = None,
+    dtype: Dtype = np.int64,
+    requires_grad: bool = False,
+    device: Any = None,
 ) -> Variable:
-    """Make a Variable of whole numbers in [low, high): ``randint(high, size)`` or ``randint(low, high, size)``."""
+    """Make a Variable of whole numbers in [low, high): ``randint(high, size)`` or ``randint(low, high, size)``.
+
+    The numbers may be wanted in a floating dtype.
+    """
     numbers = list(bounds)
     if size is None and numbers:
         size = numbers.pop()
-    if not 1 <= len(numbers) <= 2 or size is None:
+    numbers += [high] if high is not None else []
+    numbers = ([low] if low is not None else []) + numbers
+    if not 1 <= len(numbers) <= 2 or size is None or (len(numbers) == 1 and low is not None):
         raise TypeError("randint: takes (high, size) or (low, high, size)")
     low, high = (0, numbers[0]) if len(numbers) == 1 else numbers
     shape = whole_numbers("randint", (size,) if not isinstance(size, tuple | list) else tuple(size))
-    kind: Any = dtype
-    return _made(as_array(_random(device).integers(low, high, shape, kind)), requires_grad)
+    kind = np.dtype(dtype)
+    drawn = _random(device).integers(low, high, shape, kind if kind.kind in "iub" else np.int64)
+    return _made(as_array(drawn).astype(kind, copy=False), requires_grad)
