@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cache as once
 from typing import Any
 
 import numpy as np
 
 from ..kernels import devices
-from ..kernels import math as scalar
 from ..ops.elementwise import (
     add,
     bce_with_logits,
     div,
-    elementwise,
     eq,
     mul,
     ne,
@@ -23,6 +20,7 @@ from ..ops.elementwise import (
     sigmoid,
     softplus,
     squared_error,
+    sub,
     tanh,
     where,
 )
@@ -92,7 +90,7 @@ def binary_cross_entropy_with_logits(
     """Give the loss ``-t*log(sigmoid(x)) - (1-t)*log(1-sigmoid(x))``, reduced, from logits of any size.
 
     Computed as ``max(x, 0) - x*t + log(1 + exp(-|x|))``, one pass forward and one back. `pos_weight` multiplies the
-    first term, `weight` the whole; both broadcast to the shape of the input.
+    first term, which takes more passes, `weight` the whole; both broadcast to the shape of the input.
 
     Raises ValueError for different shapes or an unknown reduction.
 
@@ -104,25 +102,15 @@ def binary_cross_entropy_with_logits(
     what = "binary_cross_entropy_with_logits"
     _no_old_arguments(what, size_average, reduce)
     _same_shape(what, input, target)
-    losses = bce_with_logits(input, target) if pos_weight is None else _weighted_bce()(input, target, pos_weight)
+    losses = bce_with_logits(input, target)
+    if pos_weight is not None:
+        losses = add(losses, mul(mul(sub(pos_weight, 1.0), target), softplus(neg(input))))
     if weight is not None:
         losses = mul(losses, weight)
     if losses.shape != input.shape:
         shapes = [np.shape(w) for w in (weight, pos_weight) if w is not None]
         raise ValueError(f"{what}: weights of shape {shapes} do not broadcast to shape {input.shape} of the input")
     return _reduced(what, losses, reduction)
-
-
-@once
-def _weighted_bce() -> Any:
-    """Give ``-p*t*log(sigmoid(x)) - (1-t)*log(1-sigmoid(x))`` as an elementwise function."""
-    return elementwise(
-        lambda x, t, p: (1 - t) * x + (1 + (p - 1) * t) * scalar.softplus(-x),
-        lambda y, x, t, p: (1 + (p - 1) * t) * scalar.sigmoid(x) - p * t,
-        lambda y, x, t, p: (p - 1) * scalar.softplus(-x) - x,
-        lambda y, x, t, p: t * scalar.softplus(-x),
-        name="weighted_bce_with_logits",
-    )
 
 
 def mse_loss(

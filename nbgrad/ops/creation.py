@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -160,7 +161,7 @@ def arange(
 ) -> Variable:
     """Make a Variable of start, start + step, ... before end: ``arange(end)``, ``arange(start, end, step)``."""
     if start is not None or end is not None or step is not None:
-        bounds = _bounds_by_name(list(bounds), start, end, step)
+        bounds = _bounds_by_name(bounds, start=start, end=end, step=step)
     if not 1 <= len(bounds) <= 3:
         raise TypeError(f"arange: takes 1 to 3 bounds, got {len(bounds)}")
     numbers = [b.item() if isinstance(b, Variable) else b for b in bounds]
@@ -169,17 +170,14 @@ def arange(
     return _made(np.arange(*numbers, dtype=dtype), requires_grad, device)
 
 
-def _bounds_by_name(given: list[Any], start: Any, end: Any, step: Any) -> tuple[Any, ...]:
+def _bounds_by_name(given: Sequence[Any], **named: Any) -> tuple[Any, ...]:
     """Give arange's bounds in their order, some of which were named."""
-    if len(given) == 1 and start is None and end is None:
-        end = given.pop()
-    named = [start, end, step]
-    for position, value in enumerate(named):
-        if value is None and given:
-            named[position] = given.pop(0)
-    if given or named[1] is None:
+    positions = ("end",) if len(given) == 1 and named["end"] is None else ("start", "end", "step")
+    twice = any(named[name] is not None for name in positions[: len(given)])
+    named |= dict(zip(positions, given, strict=False))
+    if twice or len(given) > 3 or named["end"] is None:
         raise TypeError("arange: takes (end), (start, end) or (start, end, step), each once, by position or by name")
-    return 0 if named[0] is None else named[0], named[1], 1 if named[2] is None else named[2]
+    return named["start"] or 0, named["end"], 1 if named["step"] is None else named["step"]
 
 
 def linspace(
