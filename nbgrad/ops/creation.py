@@ -150,6 +150,16 @@ def eye(n: int, m: int | None = None, dtype: Dtype = None, requires_grad: bool =
     return _made(np.eye(n, m, dtype=_floating(dtype)), requires_grad, device)
 
 
+def _bounds_by_name(given: Sequence[Any], **named: Any) -> tuple[Any, ...]:
+    """Give arange's bounds in their order, some of which were named."""
+    positions = ("end",) if len(given) == 1 and named["end"] is None else ("start", "end", "step")
+    twice = any(named[name] is not None for name in positions[: len(given)])
+    named |= dict(zip(positions, given, strict=False))
+    if twice or len(given) > 3 or named["end"] is None:
+        raise TypeError("arange: takes (end), (start, end) or (start, end, step), each once, by position or by name")
+    return named["start"] or 0, named["end"], 1 if named["step"] is None else named["step"]
+
+
 def arange(
     *bounds: Any,
     start: Any = None,
@@ -168,16 +178,6 @@ def arange(
     if dtype is None and any(isinstance(b, float) for b in numbers):
         dtype = get_default_dtype()
     return _made(np.arange(*numbers, dtype=dtype), requires_grad, device)
-
-
-def _bounds_by_name(given: Sequence[Any], **named: Any) -> tuple[Any, ...]:
-    """Give arange's bounds in their order, some of which were named."""
-    positions = ("end",) if len(given) == 1 and named["end"] is None else ("start", "end", "step")
-    twice = any(named[name] is not None for name in positions[: len(given)])
-    named |= dict(zip(positions, given, strict=False))
-    if twice or len(given) > 3 or named["end"] is None:
-        raise TypeError("arange: takes (end), (start, end) or (start, end, step), each once, by position or by name")
-    return named["start"] or 0, named["end"], 1 if named["step"] is None else named["step"]
 
 
 def linspace(
