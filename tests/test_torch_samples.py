@@ -158,8 +158,8 @@ def test_wrong_inputs_are_refused(operations: Any) -> None:
         for wrong in operation.error_inputs("cpu") if operation.error_inputs_func else ():
             sample = wrong.sample_input
             count += 1
-            ours = converted([sample.input, list(sample.args), dict(sample.kwargs)], torch)
             try:
+                ours = converted([sample.input, list(sample.args), dict(sample.kwargs)], torch)
                 function(ours[0], *ours[1], **ours[2])
             except (TypeError, ValueError, IndexError, RuntimeError):
                 continue

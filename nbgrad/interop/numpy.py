@@ -92,21 +92,22 @@ def _parameters(rule: Any) -> tuple[float, dict[str, None], bool]:
 
 def _lost(function: Any, method: str, options: dict[str, Any], rule: Any) -> TypeError:
     """Give the exception for a function through which no gradient can pass, naming what there is instead."""
+    known, ours = rule is not None, getattr(rule, "__name__", "")
     if getattr(np, function.__name__, None) is function:
         name = f"np.{function.__name__}{method}"
     elif isinstance(function, np.ufunc) or not function.__module__.startswith("numpy."):
         name = f"the ufunc {function.__name__}{method}"
     else:
         name = f"{function.__module__}.{function.__name__}".replace("numpy", "np", 1)
-    if rule is not None and method:
-        remedy = f"use {_REDUCING.get(function, 'nbgrad.' + rule.__name__ + ' and what follows from it')}"
-    elif rule is not None and isinstance(function, np.ufunc):
-        remedy = f"use nbgrad.{rule.__name__} without them"
-    elif rule is not None:
+    if known and method:
+        remedy = f"use {_REDUCING.get(function, f'nbgrad.{ours} and what follows from it')}"
+    elif known and isinstance(function, np.ufunc):
+        remedy = f"use nbgrad.{ours} without them"
+    elif known:
         remedy = f"there it takes ({', '.join(_parameters(rule)[1])}), where out has to be None"
     else:
         remedy = REMEDIES.get(function, "nbgrad has no function for it")
-    given = f" with {sorted(options)}" if options else " with these arguments" if rule is not None else ""
+    given = f" with {sorted(options)}" if options else " with these arguments" if known else ""
     return TypeError(
         f"{name}{given} does not work on Variables that require a gradient: {remedy}; where no gradient is needed use "
         "x.data, or no_grad() around it"
@@ -371,7 +372,7 @@ def _vdot(a: Any, b: Any) -> Any:
 def _outer(a: Any, b: Any, out: None = None) -> Any:
     if out is not None:
         return NotImplemented
-    return plain.mul(np.reshape(_operand(a), (-1, 1)), np.reshape(_operand(b), (1, -1)))
+    return np.multiply(np.reshape(_operand(a), (-1, 1)), np.reshape(_operand(b), (1, -1)))
 
 
 def _tensordot(a: Any, b: Any, axes: Any = 2) -> Any:
@@ -444,7 +445,7 @@ def _append(arr: Any, values: Any, axis: Any = None) -> Any:
 
 def _broadcast_arrays(*arrays: Any) -> Any:
     shape = np.broadcast_shapes(*(np.shape(x) for x in arrays))
-    return tuple(broadcast_to(_operand(x), shape) for x in arrays)
+    return tuple(np.broadcast_to(_operand(x), shape) for x in arrays)
 
 
 # ---- picking, sorting

@@ -43,13 +43,13 @@ ADDITION = OPERATIONS["add"]
 def _array_ufunc(self: Variable, *call: Any, **options: Any) -> Any:
     """Stand in for NumPy's ufuncs until the first is called, which brings `interop.numpy`."""
     _bring_numpys_functions()
-    return self.__array_ufunc__(*call, **options)  # type: ignore[attr-defined]
+    return self.__array_ufunc__(*call, **options)
 
 
 def _array_function(self: Variable, *call: Any) -> Any:
     """Stand in for NumPy's other functions, likewise."""
     _bring_numpys_functions()
-    return self.__array_function__(*call)  # type: ignore[attr-defined]
+    return self.__array_function__(*call)
 
 
 def _bring_numpys_functions() -> None:

@@ -283,7 +283,7 @@ def sum(
     *,
     axis: Any = None,
     keepdims: bool | None = None,
-    dtype: npt.DTypeLike = None,
+    dtype: npt.DTypeLike | None = None,
 ) -> Any:
     """Sum over the dimensions `dim` (all if None); float32 is added up in float64, integers in 64 bits.
 
@@ -305,7 +305,7 @@ def mean(
     *,
     axis: Any = None,
     keepdims: bool | None = None,
-    dtype: npt.DTypeLike = None,
+    dtype: npt.DTypeLike | None = None,
 ) -> Any:
     """Average over the dimensions `dim` (all if None); integers give float64.
 
@@ -323,7 +323,7 @@ def prod(
     *,
     axis: Any = None,
     keepdims: bool | None = None,
-    dtype: npt.DTypeLike = None,
+    dtype: npt.DTypeLike | None = None,
 ) -> Any:
     """Multiply over the dimensions `dim` (all if None); gradients are right for zeros too.
 
@@ -408,14 +408,14 @@ def min(x: Any, dim: Any = None, keepdim: bool = False, *, axis: Any = None, kee
     return _extreme("min", x, dim, keepdim, axis, keepdims)
 
 
-def softmax(x: Any, dim: int | None = None, *, axis: int | None = None, dtype: npt.DTypeLike = None) -> Any:
+def softmax(x: Any, dim: int | None = None, *, axis: int | None = None, dtype: npt.DTypeLike | None = None) -> Any:
     """Give exp(x) / sum(exp(x)) along a dimension (the last if None), without overflow; of x in `dtype`, if given."""
     if dtype is not None:
         return softmax(astype(x, _floating_dtype("softmax", dtype)), dim, axis=axis)
     return Softmax(_one_axis("softmax", x, dim, axis))(x)
 
 
-def log_softmax(x: Any, dim: int | None = None, *, axis: int | None = None, dtype: npt.DTypeLike = None) -> Any:
+def log_softmax(x: Any, dim: int | None = None, *, axis: int | None = None, dtype: npt.DTypeLike | None = None) -> Any:
     """Give x - log(sum(exp(x))) along a dimension (the last if None), without overflow; of x in `dtype`, if given."""
     if dtype is not None:
         return log_softmax(astype(x, _floating_dtype("log_softmax", dtype)), dim, axis=axis)
