@@ -47,7 +47,8 @@ def array_function(self: Variable, function: Any, types: Any, arguments: Any, op
     """Stand in for another NumPy function that met a Variable (NEP 18)."""
     rule = RULES.get(function)
     if rule is not None:
-        options = {name: value for name, value in options.items() if value is not np._NoValue}
+        if options:
+            options = {name: value for name, value in options.items() if value is not np._NoValue}
         if _takes(rule, arguments, options):
             result = rule(*arguments, **options)
             if result is not NotImplemented:
@@ -93,12 +94,13 @@ def _parameters(rule: Any) -> tuple[float, dict[str, None], bool]:
 def _lost(function: Any, method: str, options: dict[str, Any], rule: Any) -> TypeError:
     """Give the exception for a function through which no gradient can pass, naming what there is instead."""
     known, ours = rule is not None, getattr(rule, "__name__", "")
+    plainly, module = f"{function.__name__}{method}", str(function.__module__)
     if getattr(np, function.__name__, None) is function:
-        name = f"np.{function.__name__}{method}"
-    elif isinstance(function, np.ufunc) or not function.__module__.startswith("numpy."):
-        name = f"the ufunc {function.__name__}{method}"
+        name = f"np.{plainly}"
+    elif isinstance(function, np.ufunc) or not module.startswith("numpy."):
+        name = f"the ufunc {plainly}"
     else:
-        name = f"{function.__module__}.{function.__name__}".replace("numpy", "np", 1)
+        name = f"{module}.{plainly}".replace("numpy", "np", 1)
     if known and method:
         remedy = f"use {_REDUCING.get(function, f'nbgrad.{ours} and what follows from it')}"
     elif known and isinstance(function, np.ufunc):
@@ -274,7 +276,7 @@ def _reduction(name: str) -> Any:
     def rule(a: Any, axis: Any = None, dtype: Any = None, out: None = None, keepdims: bool = False) -> Any:
         if out is not None or not _ours(a) or a.dtype.kind not in "fiub":
             return NotImplemented
-        return getattr(reductions, name)(a, axis=axis, keepdims=bool(keepdims), dtype=dtype)
+        return getattr(reductions, name)(a, axis=axis, keepdims=bool(keepdims) or None, dtype=dtype)
 
     return rule
 
@@ -285,7 +287,7 @@ def _extremum(name: str) -> Any:
     def rule(a: Any, axis: Any = None, out: None = None, keepdims: bool = False) -> Any:
         if out is not None or not _ours(a) or a.dtype.kind not in "fiu":
             return NotImplemented
-        return getattr(reductions, name)(a, axis=axis, keepdims=bool(keepdims))
+        return getattr(reductions, name)(a, axis=axis, keepdims=bool(keepdims) or None)
 
     return rule
 

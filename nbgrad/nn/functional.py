@@ -73,9 +73,8 @@ def linear(input: Any, weight: Any, bias: Any = None) -> Any:
     return y if bias is None else y + bias
 
 
-def _no_old_arguments(what: str, size_average: Any, reduce: Any) -> None:
-    if size_average is not None or reduce is not None:
-        raise TypeError(f"{what}: size_average and reduce are gone: use reduction=")
+def _old_arguments(what: str) -> TypeError:
+    return TypeError(f"{what}: size_average and reduce are gone: use reduction=")
 
 
 def binary_cross_entropy_with_logits(
@@ -100,7 +99,8 @@ def binary_cross_entropy_with_logits(
     0.0
     """
     what = "binary_cross_entropy_with_logits"
-    _no_old_arguments(what, size_average, reduce)
+    if size_average is not None or reduce is not None:
+        raise _old_arguments(what)
     _same_shape(what, input, target)
     losses = bce_with_logits(input, target)
     if pos_weight is not None:
@@ -120,7 +120,8 @@ def mse_loss(
 
     The mean is then the weighted one. Raises ValueError for different shapes or an unknown reduction.
     """
-    _no_old_arguments("mse_loss", size_average, reduce)
+    if size_average is not None or reduce is not None:
+        raise _old_arguments("mse_loss")
     _same_shape("mse_loss", input, target)
     losses = squared_error(input, target)
     if weight is None:
@@ -152,7 +153,8 @@ def nll_loss(
 
     Raises ValueError for other shapes, TypeError for classes that are not whole, IndexError for classes out of range.
     """
-    _no_old_arguments("nll_loss", size_average, reduce)
+    if size_average is not None or reduce is not None:
+        raise _old_arguments("nll_loss")
     labels = target.data if isinstance(target, Variable) else as_array(target)
     if input.ndim != 2 or labels.shape != input.shape[:1]:
         input = _classes_last("nll_loss", input, labels.shape)
@@ -181,9 +183,9 @@ def _picked(logs: Any, labels: Array) -> Any:
     _checked(labels, classes)()
     # by flat positions, which need no broadcasting of row numbers and classes
     starts = devices.library(labels).arange(0, labels.size * classes, max(classes, 1))
-    positions = add(starts, labels.reshape(-1).astype(np.int64))
-    picked = GetItem(Index.of_rows(positions, unique=True))(reshape(logs, logs.size))
-    return picked if labels.ndim == 1 else reshape(picked, labels.shape)
+    flat = labels if labels.ndim == 1 else labels.reshape(-1)
+    picked = GetItem(Index.of_rows(add(starts, flat.astype(np.int64)), unique=True))(reshape(logs, logs.size))
+    return picked if flat is labels else reshape(picked, labels.shape)
 
 
 def _choice(labels: Array, classes: int) -> Any:
@@ -267,13 +269,14 @@ def cross_entropy(
     >>> print(f"{nbgrad.nn.functional.cross_entropy(x, nbgrad.tensor([0, 3])):.4f}")
     1.3863
     """
-    _no_old_arguments("cross_entropy", size_average, reduce)
+    if size_average is not None or reduce is not None:
+        raise _old_arguments("cross_entropy")
     if not isinstance(target, Variable):
         target = as_array(target)
     probabilities = target.dtype.kind == "f" and target.shape == input.shape
-    if input.ndim != 2 or not probabilities:
+    if input.ndim != 2 or not (probabilities or target.shape == input.shape[:1]):
         input = _classes_last("cross_entropy", input, None if probabilities else target.shape)
-    if label_smoothing and not 0 < label_smoothing <= 1:
+    if not 0 <= label_smoothing <= 1:
         raise ValueError(f"cross_entropy: label_smoothing is {label_smoothing}: it must be from 0 to 1")
     logs = log_softmax(input, -1)
     if not probabilities:

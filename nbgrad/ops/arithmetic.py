@@ -14,13 +14,17 @@ from . import elementwise as plain
 
 __all__ = ["add", "div", "logical_and", "logical_not", "logical_or", "logical_xor", "sub"]
 
+_add, _sub, _div = plain.add, plain.sub, plain.div
+
 
 def add(x: Any, other: Any, *, alpha: Any = None) -> Any:
     """Add: x + other, or x + alpha * other; elementwise, with broadcasting.
 
     Raises TypeError for an `alpha` that is no number, or a floating one of whole numbers.
     """
-    return plain.add(x, other if alpha is None else _scaled("add", x, other, alpha))
+    if alpha is None:
+        return _add(x, other)
+    return _add(x, _scaled("add", x, other, alpha))
 
 
 def sub(x: Any, other: Any, *, alpha: Any = None) -> Any:
@@ -28,7 +32,9 @@ def sub(x: Any, other: Any, *, alpha: Any = None) -> Any:
 
     Raises TypeError for an `alpha` that is no number, or a floating one of whole numbers.
     """
-    return plain.sub(x, other if alpha is None else _scaled("sub", x, other, alpha))
+    if alpha is None:
+        return _sub(x, other)
+    return _sub(x, _scaled("sub", x, other, alpha))
 
 
 def _scaled(what: str, x: Any, other: Any, alpha: Any) -> Any:
@@ -56,7 +62,7 @@ def div(x: Any, other: Any, *, rounding_mode: str | None = None) -> Any:
     Variable([-3,  3])
     """
     if rounding_mode is None:
-        return plain.div(x, other)
+        return _div(x, other)
     if rounding_mode == "floor":
         return plain.floor_divide(x, other)
     if rounding_mode != "trunc":
