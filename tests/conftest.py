@@ -9,6 +9,14 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent))
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_cmdline_main(config: pytest.Config) -> None:
+    """Use all cores where pytest-xdist is installed and nothing else is asked for."""
+    if config.pluginmanager.hasplugin("xdist") and config.getoption("numprocesses", None) is None:
+        if not hasattr(config, "workerinput") and not config.getoption("usepdb"):
+            config.option.numprocesses, config.option.dist = "auto", "worksteal"
+
+
 def pytest_configure(config: pytest.Config) -> None:
     if config.getoption("markexpr") == "cuda":  # before tests/cuda is collected, which is left out otherwise
         os.environ.setdefault("NBGRAD_TEST_CUDA", "1")

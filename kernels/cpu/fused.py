@@ -27,6 +27,9 @@ def source(nest: Nest) -> str:
     put = writer.put
     partials = {name: operand for operand, _, name in nest.partials}
     wholes = {name: operand for _, operand, name in nest.partials}
+    folds = [step for step in nest.steps if isinstance(step, Fold)]
+    in_lanes = [fold for fold in folds if fold.over == "row" or (fold.over == "all" and fold.level == ELEMENT)]
+    put(*_functions(in_lanes))
     put("def loop(args, dims, steps, data):")
     writer.depth = 1
     put("align_stack()")
@@ -37,13 +40,11 @@ def source(nest: Nest) -> str:
         put(f"{name} = sizes[{position}]")
     for position, operand in enumerate(nest.operands):
         put(f"{operand.name} = {operand.dtype}_pointer(args[{2 + position}])")
-    folds = [step for step in nest.steps if isinstance(step, Fold)]
-    if any(fold.over == "row" or (fold.over == "all" and fold.level == ELEMENT) for fold in folds):
+    if in_lanes:
         # short rows use the first lanes only
         put(f"used = {LANES}", "while used > 1 and used // 2 >= width:", "    used //= 2")
-    for fold in folds:
-        if fold.over == "row" or (fold.over == "all" and fold.level == ELEMENT):
-            put(f"{fold.name}_lanes = {fold.wide}_lanes()", f"{fold.name}_values = {fold.dtype}_chunk()")
+    for fold in in_lanes:
+        put(f"{fold.name}_lanes = {fold.wide}_lanes()", f"{fold.name}_values = {fold.dtype}_chunk()")
     for operand in nest.loads:
         if operand.level == NEST:
             put(f"v_{operand.name} = {_loaded(operand, '0')}")
@@ -79,8 +80,7 @@ def source(nest: Nest) -> str:
         for fold in folds:
             if fold.over == "all":
                 if fold.level == ELEMENT:
-                    _fold_lanes(writer, fold)
-                    put(f"{fold.name}_total = {fold.name}_lanes[0]")
+                    put(f"{fold.name}_total = {_fold(fold)}({fold.name}_lanes, used)")
                 put(f"{partials[fold.name].name}[block] = {fold.name}_total")
         writer.depth = 1
         if partials:
@@ -176,10 +176,6 @@ def _stage(writer: _Writer, nest: Nest, stage: int, partials: dict[str, Operand]
             put("for lane in range(used):", f"    {fold.name}_lanes[lane] = {identity}")
     # values wait in memory for a loop that adds them up: in one loop, the wider sums would make all vectors narrow
     waiting = [f"{fold.name}_values[place] = {fold.argument}" for fold in lanes]
-
-    def summed(fold: Fold, place: str) -> list[str]:
-        return _combined(fold, f"{fold.name}_lanes[lane]", f"{fold.name}_values[{place}]")
-
     put(f"for start in range(np.uintp(0), np.uintp(n), np.uintp({CHUNK})):")
     put(f"    count = min(np.uintp(n) - start, np.uintp({CHUNK}))")
     put(
@@ -187,28 +183,27 @@ def _stage(writer: _Writer, nest: Nest, stage: int, partials: dict[str, Operand]
         "        j = start + place",
         *(f"        {line}" for line in (*body, *waiting)),
     )
-    narrow = [fold for fold in lanes if fold.combine.name == "add" and fold.dtype == "float32"]
-    for group, together in ((narrow, 4), ([fold for fold in lanes if fold not in narrow], 1)):
-        if not group:
-            continue
-        # loops of constant length, which LLVM makes vectors of, and then what is left
-        put(f"    whole = count - count % np.uintp({together * LANES})")
-        put(f"    for first in range(np.uintp(0), whole, np.uintp({together * LANES})):")
-        put(f"        for lane in range(np.uintp({LANES})):")
-        for fold in group:
-            at = [f"{fold.name}_values[first + lane + np.uintp({LANES * part})]" for part in range(together)]
-            if together > 1:
-                # added up in float32 first, to which they are rounded anyway: the conversions are what costs
-                put(f"            {fold.name}_lanes[lane] += float64(({at[0]} + {at[1]}) + ({at[2]} + {at[3]}))")
-            else:
-                put(*(f"            {line}" for line in summed(fold, "first + lane")))
-        put(f"    for first in range(whole, count, np.uintp({LANES})):")
-        put(f"        for lane in range(min(count - first, np.uintp({LANES}))):")
-        put(*(f"            {line}" for fold in group for line in summed(fold, "first + lane")))
+    put(*(f"    {_gather(fold)}({fold.name}_lanes, {fold.name}_values, count)" for fold in lanes))
     for fold in lanes:
         if fold.over == "row":
-            _fold_lanes(writer, fold)
-            put(f"{fold.name} = {fold.dtype}({fold.name}_lanes[0])")
+            put(f"{fold.name} = {fold.dtype}({_fold(fold)}({fold.name}_lanes, used))")
+
+
+def _gather(fold: Fold) -> str:
+    return f"gather_{fold.combine.name}_{fold.dtype}"
+
+
+def _fold(fold: Fold) -> str:
+    return f"fold_{fold.combine.name}_{fold.wide}"
+
+
+def _functions(folds: list[Fold]) -> list[str]:
+    """Write how the kernel gets the functions of `folding` that it calls."""
+    lines = []
+    for fold in folds:
+        lines.append(f'{_gather(fold)} = gathering("{fold.combine.name}", "{fold.dtype}", "{fold.wide}")')
+        lines.append(f'{_fold(fold)} = folding("{fold.combine.name}", "{fold.wide}")')
+    return list(dict.fromkeys(lines))
 
 
 def _place(operand: Operand) -> str:
@@ -226,21 +221,6 @@ def _combined(fold: Fold, old: str, value: str | None = None, put_back: str | No
     result = f"{fold.wide}({value})"
     lines = [f"old = {old}", f"new = {fold.wide}({given})", *steps]
     return [*lines, put_back.format(result) if put_back else f"{old} = {result}"]
-
-
-def _fold_lanes(writer: _Writer, fold: Fold) -> None:
-    steps, (value,) = formula.source([fold.combine.expression], fold.wide, {0: "old", 1: "new"}, "c")
-    lanes = f"{fold.name}_lanes"
-    writer.put(
-        "half = used // 2",
-        "while half > 0:",
-        "    for lane in range(half):",
-        f"        old = {lanes}[lane]",
-        f"        new = {lanes}[lane + half]",
-        *(f"        {line}" for line in steps),
-        f"        {lanes}[lane] = {fold.wide}({value})",
-        "    half //= 2",
-    )
 
 
 def cost(text: str) -> int:

@@ -20,6 +20,7 @@ from numba.extending import intrinsic
 
 from ..cache import CompiledKernel
 from . import atomics
+from .pipeline import KernelCompiler
 from .sizes import CHUNK, LANES, MOST_OPERANDS, OUTPUTS
 
 _BYTES = types.CPointer(types.uint8)
@@ -261,7 +262,9 @@ def compile_callback(function: Any, signature: Any, options: dict[str, Any]) -> 
     """Compile a function with Numba to a callback that C can call."""
     # Numba names symbols after the function; a name of its own keeps loops apart once they share a process.
     function.__name__ = function.__qualname__ = f"{function.__name__}_{uuid.uuid4().hex}"
-    callback: Any = CFunc(function, (signature.args, signature.return_type), {}, _OPTIONS | options)
+    kind = signature.args, signature.return_type
+    pipeline: Any = KernelCompiler
+    callback: Any = CFunc(function, kind, {}, _OPTIONS | options, pipeline_class=pipeline)
     callback.compile()
     return callback
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextvars import ContextVar
 from typing import Any
 
 import numpy as np
@@ -219,8 +220,15 @@ def full_like(
 # ---- random numbers, from NumPy's generator or CuPy's ---------------------------------------------------------------
 
 
-def _random(device: Any = None) -> Any:
+#: Called with the name of a function that draws random numbers in this context, where somebody has to know.
+on_draw: ContextVar[Callable[[str], None] | None] = ContextVar("nbgrad_on_draw", default=None)
+
+
+def _random(what: str, device: Any = None) -> Any:
     global _generator
+    told = on_draw.get()
+    if told is not None:
+        told(f"nbgrad.{what}")
     number = None if device is None else devices.number_of(device)
     if number is not None:
         cupy = devices.cupy()
@@ -253,13 +261,15 @@ def manual_seed(seed: int) -> np.random.Generator:
 def rand(*size: Any, dtype: Dtype = None, requires_grad: bool = False, device: Any = None) -> Variable:
     """Make a Variable of numbers uniform in [0, 1)."""
     chosen: Any = _drawn("rand", dtype)
-    return _made(as_array(_random(device).random(whole_numbers("rand", size), chosen)), requires_grad)
+    return _made(as_array(_random("rand", device).random(whole_numbers("rand", size), chosen)), requires_grad)
 
 
 def randn(*size: Any, dtype: Dtype = None, requires_grad: bool = False, device: Any = None) -> Variable:
     """Make a Variable of numbers from the standard normal distribution."""
     chosen: Any = _drawn("randn", dtype)
-    return _made(as_array(_random(device).standard_normal(whole_numbers("randn", size), chosen)), requires_grad)
+    return _made(
+        as_array(_random("randn", device).standard_normal(whole_numbers("randn", size), chosen)), requires_grad
+    )
 
 
 def _drawn(what: str, dtype: Dtype) -> np.dtype[Any]:
@@ -292,5 +302,5 @@ def randint(
     low, high = (0, numbers[0]) if len(numbers) == 1 else numbers
     shape = whole_numbers("randint", (size,) if not isinstance(size, tuple | list) else tuple(size))
     kind = np.dtype(dtype)
-    drawn = _random(device).integers(low, high, shape, kind if kind.kind in "iub" else np.int64)
+    drawn = _random("randint", device).integers(low, high, shape, kind if kind.kind in "iub" else np.int64)
     return _made(as_array(drawn).astype(kind, copy=False), requires_grad)

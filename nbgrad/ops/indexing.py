@@ -20,13 +20,15 @@ from .elementwise import add, lt, where
 class Index:
     """An index as NumPy understands it, made of arrays and numbers only, and looked at once."""
 
-    __slots__ = ("advanced", "checked", "key", "masks_only", "placed", "symbol", "unique")
+    __slots__ = ("advanced", "checked", "given", "key", "masks_only", "placed", "symbol", "unique")
 
     #: On a GPU: a shape, and what `on_gpu` found for it.
     placed: tuple[tuple[int, ...], tuple[Array, int, tuple[int, ...]]]
 
     def __init__(self, key: Any) -> None:
-        parts = tuple(_part(p) for p in (key if type(key) is tuple else (key,)))
+        #: The parts before arrays were copied: what is being traced reads them as they are in every run.
+        self.given = key if type(key) is tuple else (key,)
+        parts = tuple([part_of_index(p) for p in self.given])
         self.advanced = any(is_array(p) for p in parts)
         self.masks_only = self.advanced and not any(is_array(p) and p.dtype != np.bool_ for p in parts)
         if not self.advanced and Ellipsis not in parts:
@@ -36,6 +38,10 @@ class Index:
         self.symbol = None
         if self.advanced:  # being traced, or on a GPU
             self.symbol = next((p for p in parts if is_array(p) and not isinstance(p, np.ndarray)), None)
+
+    def plain(self) -> tuple[Any, ...]:
+        """Give the parts as they were given, of Variables their arrays."""
+        return tuple([p.data if isinstance(p, Variable) else p for p in self.given]) if self.advanced else self.key
 
     def of(self, x: Array) -> Array:
         try:
@@ -50,7 +56,8 @@ class Index:
         `unique`: none comes twice.
         """
         index = cls.__new__(cls)
-        index.key, index.advanced, index.masks_only, index.checked, index.symbol = (rows,), True, False, True, None
+        index.key = index.given = (rows,)
+        index.advanced, index.masks_only, index.checked, index.symbol = True, False, True, None
         index.unique = unique
         return index
 
@@ -162,7 +169,8 @@ def bounds(index: Array) -> tuple[int, int]:
     return lowest, highest
 
 
-def _part(part: Any) -> Any:
+def part_of_index(part: Any) -> Any:
+    """Give a part of an index as NumPy takes it, an array as a copy; raises TypeError for what is none."""
     if isinstance(part, Variable):
         part = part.data
     if isinstance(part, list | tuple | np.ndarray):
@@ -177,7 +185,7 @@ def _part(part: Any) -> Any:
     if is_array(part) and part.dtype.kind in "iub":
         if not devices.is_cuda(part):
             return part
-        return part.copy() if part.ndim else _part(devices.on_host(part))
+        return part.copy() if part.ndim else part_of_index(devices.on_host(part))
     try:
         return part.__index__()
     except AttributeError:
@@ -195,11 +203,11 @@ class GetItem(Operation):
     def forward(self, x: Array) -> Array:
         index = self.index
         if not isinstance(x, np.ndarray):
-            return self._on_gpu(x) if devices.is_cuda(x) else x[index.key]
+            return self._on_gpu(x) if devices.is_cuda(x) else x[index.plain()]
         if index.symbol is not None:
             if devices.is_cuda(index.symbol):
                 raise devices.mixed("indexing", (x, index.symbol))
-            return index.symbol.pick_from(x, index.key)
+            return index.symbol.pick_from(x, index.plain())
         if not index.advanced or x.dtype.char not in "fd" or not x.ndim:
             return index.of(x)
         table = index.rows(x.shape)
@@ -238,7 +246,7 @@ class Scatter(Operation):
 
     def forward(self, g: Array) -> Array:
         if not isinstance(g, np.ndarray):
-            return self._on_gpu(g) if devices.is_cuda(g) else g.scatter(self.index.key, self.shape)
+            return self._on_gpu(g) if devices.is_cuda(g) else g.scatter(self.index.plain(), self.shape)
         y = np.zeros(self.shape, g.dtype)
         index = self.index
         if not index.advanced or index.masks_only or not y.ndim:  # no element is met twice

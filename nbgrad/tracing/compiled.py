@@ -53,6 +53,8 @@ default_dtype_changed.append(_forget_last_calls)
 #: together, and with one, the arrays to run it on, and the arguments they come from.
 _Route = tuple[Callable[..., Any], Callable[..., Any] | None, "Trace | None"]
 _EARLIER = 3
+#: Traces that a function keeps: static values that are new at each call would take memory for ever.
+MOST_TRACES = 256
 
 
 class Jitted:
@@ -122,7 +124,7 @@ class Jitted:
                     ) from None
                 kinds.append((Static, value, None))
                 continue
-            if data.dtype.kind not in "fiub" or data.dtype.char == "e":
+            if data.dtype.kind not in "fiub":
                 raise TypeError(f"jit: an argument of {self.name} has dtype {data.dtype}: convert it first")
             kinds.append((kind, data.shape, np.dtype(data.dtype.char)))  # in the byte order that loops get
             arrays.append(data)
@@ -138,9 +140,10 @@ class Jitted:
 
     def _trace(self, arguments: tuple[Any, ...], options: dict[str, Any]) -> tuple[Trace, list[Any], list[Any], Any]:
         key, structure, kinds, arrays, given, leaves = self._signature(arguments, options)
-        trace = self._traces.get(key)
-        if trace is None:
-            trace = self._traces[key] = Trace(self.function, structure, kinds, self.donate, key[-1])
+        trace = self._traces.pop(key, None) or Trace(self.function, structure, kinds, self.donate, key[-1])
+        self._traces[key] = trace  # last in order, the longest unused first
+        while len(self._traces) > MOST_TRACES:
+            self._traces.pop(next(iter(self._traces)), None)
         return trace, arrays, given, leaves
 
     def __call__(self, /, *arguments: Any, **options: Any) -> Any:
@@ -171,6 +174,8 @@ class Jitted:
         """Have the next call recognise such arguments at once."""
         key = named, *map(type, leaves)
         if key not in trace.routes:
+            if len(trace.routes) >= MOST_TRACES:
+                trace.routes.clear()
             trace.routes[key] = self._route(trace, leaves, arrays, named)
         route = trace.routes[key]
         if route is None or route in (self._last, *self._earlier, *self._named):

@@ -19,7 +19,8 @@ from ..kernels import devices
 from ..kernels import math as scalar
 from ..variable import as_array
 from .program import Call
-from .symbol import Symbol, changed_in_place, compiles, in_trace, users_line
+from .refusals import changed_in_place, users_line
+from .symbol import Symbol, compiles, in_trace
 
 _count = itertools.count()
 

@@ -16,13 +16,19 @@ _MOST_STEPS = 400
 class Group:
     """Nodes that one loop computes, over a space of which the last `inner` dimensions are the row."""
 
-    def __init__(self, space: tuple[int, ...]) -> None:
+    def __init__(self, space: tuple[int, ...], number: int) -> None:
         self.space = space
+        self.bit = 1 << number  # stands for this group in sets, which are whole numbers
         self.inner: int | None = None
         self.nodes: list[Node] = []
-        self.before: set[Group] = set()  # all groups that must run first
+        self.before = 0  # all groups that must run first
         self.late: set[Node] = set()  # folds over all rows: known only after the loop
         self.sources: set[Node] = set()
+
+    @property
+    def until(self) -> int:
+        """This group and all that must run before it."""
+        return self.bit | self.before
 
     def level_of(self, shape: tuple[int, ...], inner: int | None) -> str | None:
         """Tell at which level a value of a shape stands, for rows of `inner` dimensions; None if at none."""
@@ -61,17 +67,16 @@ class Grouping:
 
     def _gather(self) -> None:
         """Put every formula and fold into a group, into one that is there already where that can be."""
-        self.after: dict[Node, set[Group]] = {}  # the groups that a node's memory waits for
+        self.after: dict[Node, set[Group]] = {}  # the groups that a node comes from, directly or by views and calls
         for node in self.used:
-            waits: set[Group] = set()
+            owners: set[Group] = set()
             for x in node.inputs:
-                waits |= self.after[x]
+                owners |= self.after[x]
             if isinstance(node.operation, Map | Fold):
-                group = self._place(node, waits)
-                waits = {group} | group.before
-            self.after[node] = waits
+                owners = {self._place(node, owners)}
+            self.after[node] = owners
 
-    def _place(self, node: Node, waits: set[Group]) -> Group:
+    def _place(self, node: Node, owners: set[Group]) -> Group:
         fold = node.operation if isinstance(node.operation, Fold) else None
         space = node.inputs[0].shape if fold else node.shape
         inner = self._inner_for(fold, space)
@@ -79,10 +84,10 @@ class Grouping:
             raise AssertionError("folds over axes in the middle are moved to the end when they are traced")
         inputs = [stretched(x) for x in node.inputs]
         for group in reversed(self.groups[-12:]):
-            if self._fits(group, node, fold, space, inner, inputs, waits):
+            if self._fits(group, node, fold, space, inner, inputs, owners):
                 break
         else:
-            group = Group(space)
+            group = Group(space, len(self.groups))
             self.groups.append(group)
         if inner is not None:
             group.inner = inner
@@ -93,10 +98,13 @@ class Grouping:
         for x in inputs:
             if self.group_of.get(x) is not group and not isinstance(x.operation, Literal):
                 group.sources.add(x)
-        group.before |= waits - {group}
-        for other in self.groups:
-            if group in other.before:
-                other.before |= group.before
+        before = group.before
+        for owner in owners - {group}:
+            group.before |= owner.until
+        if group.before != before:
+            for other in self.groups:
+                if other.before & group.bit:
+                    other.before |= group.before
         return group
 
     def _inner_for(self, fold: Fold | None, space: tuple[int, ...]) -> int | None:
@@ -126,7 +134,7 @@ class Grouping:
         space: tuple[int, ...],
         inner: int | None,
         inputs: list[Node],
-        waits: set[Group],
+        owners: set[Group],
     ) -> bool:
         if len(group.nodes) >= _MOST_STEPS or len(group.sources) + len(inputs) > self.most_sources:
             return False
@@ -142,14 +150,13 @@ class Grouping:
         if fold is None and level == ROW and not any(self.group_of.get(x) is group for x in inputs):
             return False
         # nothing that has to run between the group and the node
-        for other in waits:
-            if other is not group and group in other.before:
-                return False
+        if any(owner.before & group.bit for owner in owners):
+            return False
         for x in inputs:
             if self.group_of.get(x) is group:
                 if x in group.late or group.level_of(x.shape, chosen) is None:
                     return False
-            elif group in self.after[x]:  # by way of a view, or of a call
+            elif any(owner.until & group.bit for owner in self.after[x]):  # by way of a view, a call, another group
                 return False
         if inner is not None and group.inner is None:
             # rows take shape only now: what is there must have a level in it, and be read along it

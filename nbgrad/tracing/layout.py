@@ -3,17 +3,11 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 
-from .program import Node, View, apply_view, is_view
-
-
-class Access:
-    """Where a value's elements are: a node with memory, the first element's place, and steps, in elements."""
-
-    def __init__(self, root: Node, offset: int, strides: tuple[int, ...]) -> None:
-        self.root, self.offset, self.strides = root, offset, strides
+from .program import Access, Constant, Node, View, apply_view, is_view
 
 
 def dense(shape: tuple[int, ...]) -> tuple[int, ...]:
@@ -21,36 +15,46 @@ def dense(shape: tuple[int, ...]) -> tuple[int, ...]:
     return tuple(math.prod(shape[axis + 1 :]) for axis in range(len(shape)))
 
 
-class Layout:
-    """The places of values, and of views of them."""
+def access(node: Node) -> Access:
+    """Give the place of a value's elements.
 
-    def __init__(self) -> None:
-        self._views: dict[Node, Access | None] = {}
+    Arguments and results lie in C order, arrays from outside as they do. Raises ValueError for a reshaping that no
+    view gives.
+    """
+    chain = []  # views of views, as many as there are
+    while node.place is None and is_view(node):
+        chain.append(node)
+        node = node.inputs[0]
+    if node.place is None:
+        steps = dense(node.shape)
+        if isinstance(node.operation, Constant):
+            steps = tuple(step // node.dtype.itemsize for step in node.array.strides)
+        node.place = Access(node, 0, steps)
+    place = node.place
+    for node in reversed(chain):
+        place = node.place = _seen_through(node, place)
+    return place
 
-    def access(self, node: Node) -> Access | None:
-        """Give the place of a value's elements; None where a view of it is none, and NumPy would copy."""
-        chain = []  # views of views, as many as there are
-        while node not in self._views and is_view(node):
-            chain.append(node)
-            node = node.inputs[0]
-        if node not in self._views:
-            self._views[node] = Access(node, 0, dense(node.shape))
-        place = self._views[node]
-        for node in reversed(chain):
-            place = self._views[node] = None if place is None else self._access(node, place)
-        return place
 
-    def _access(self, node: Node, base: Access) -> Access | None:
-        """Give the place of a view's elements, from the place of what it is a view of."""
-        view = node.operation
-        assert isinstance(view, View)
-        model = np.lib.stride_tricks.as_strided(np.zeros(1, np.int8), node.inputs[0].shape, base.strides)
-        if view.kind == "reshape":
-            try:
-                seen = model.reshape(view.argument, copy=False)
-            except ValueError:
-                return None
-        else:
-            seen = apply_view(view, model)
-        offset = seen.__array_interface__["data"][0] - model.__array_interface__["data"][0] if seen.size else 0
-        return Access(base.root, base.offset + offset, seen.strides)
+def can_reshape(node: Node, shape: tuple[int, ...]) -> bool:
+    """Tell whether a value in another shape is a view of it."""
+    try:
+        _model(node.shape, access(node)).reshape(shape, copy=False)
+    except ValueError:
+        return False
+    return True
+
+
+def _model(shape: tuple[int, ...], place: Access) -> Any:
+    """Give an array with a value's steps, of bytes that are not there."""
+    return np.lib.stride_tricks.as_strided(np.zeros(1, np.int8), shape, place.strides)
+
+
+def _seen_through(node: Node, base: Access) -> Access:
+    """Give the place of a view's elements, from the place of what it is a view of."""
+    view = node.operation
+    assert isinstance(view, View)
+    model = _model(node.inputs[0].shape, base)
+    seen = model.reshape(view.argument, copy=False) if view.kind == "reshape" else apply_view(view, model)
+    offset = seen.__array_interface__["data"][0] - model.__array_interface__["data"][0] if seen.size else 0
+    return Access(base.root, base.offset + offset, seen.strides)

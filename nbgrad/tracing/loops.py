@@ -10,8 +10,8 @@ from ..kernels import formula
 from ..kernels.nest import ELEMENT, NEST, ROW, Assign, Nest, Operand, keep_what_is_dear, size_names
 from ..kernels.nest import Fold as Folding
 from .grouping import Group, Grouping
-from .layout import Access, Layout, dense
-from .program import Fold, Literal, Map, Node, is_view, stretched
+from .layout import access, dense
+from .program import Access, Fold, Literal, Map, Node, stretched
 from .targets import Target
 
 
@@ -39,8 +39,8 @@ def label_of(node: Node) -> str:
 class Loop:
     """Writes a group as a `Nest`."""
 
-    def __init__(self, group: Group, grouping: Grouping, layout: Layout, target: Target, places: Places) -> None:
-        self.group, self.grouping, self.layout, self.target, self.places = group, grouping, layout, target, places
+    def __init__(self, group: Group, grouping: Grouping, target: Target, places: Places) -> None:
+        self.group, self.grouping, self.target, self.places = group, grouping, target, places
         space = group.space
         self.inner = len(space) if group.inner is None else group.inner
         self.operands: list[tuple[str, int]] = []
@@ -61,24 +61,23 @@ class Loop:
                     external[x] = None
         reads: list[tuple[Node, Access, tuple[int, ...]]] = []
         for x in external:
-            access = self.layout.access(x)
-            if access is None:
-                access = Access(x, 0, dense(x.shape))
-            reads.append((x, access, self._spread(x.shape, access.strides)))
+            place = access(x)
+            reads.append((x, place, self._spread(x.shape, place.strides)))
         if self.group.inner is not None:
             reads = [self._even(*read) for read in reads]
         writes = [node for node in group.nodes if node in self.grouping.stored and node not in group.late]
         self._choose_dimensions([strides for _, _, strides in reads])
         nest = Nest(len(self.outer), self.flat)
         loads: dict[Node, Operand] = {}
-        for number, (x, access, strides) in enumerate(reads):
+        for number, (x, place, strides) in enumerate(reads):
             operand = self._operand(f"p{number}", x, strides)
             loads[x] = operand
             nest.loads.append(operand)
-            place = self.places.viewed(x) if access.root is x and is_view(x) else self.places.of(access.root)
             if x in self.copied:
-                place = f"contiguous(broadcast_to({self.places.viewed(x)}, {group.space}))"
-            self.operands.append((place, access.offset * x.dtype.itemsize))
+                name = f"contiguous(broadcast_to({self.places.viewed(x)}, {group.space}))"
+            else:
+                name = self.places.of(place.root)
+            self.operands.append((name, place.offset * x.dtype.itemsize))
             self.bytes += x.size * x.dtype.itemsize
         self._formulas(nest, loads)
         for number, node in enumerate(writes):
@@ -107,12 +106,12 @@ class Loop:
         steps = [0] * missing + [0 if size == 1 else step for size, step in zip(shape, strides, strict=True)]
         return tuple(steps)
 
-    def _even(self, x: Node, access: Access, strides: tuple[int, ...]) -> tuple[Node, Access, tuple[int, ...]]:
+    def _even(self, x: Node, place: Access, strides: tuple[int, ...]) -> tuple[Node, Access, tuple[int, ...]]:
         """See to it that the elements of a row are evenly spaced, by a copy in the whole space's shape if need be."""
         space = self.group.space
         axes = [axis for axis in range(len(space) - self.inner, len(space)) if space[axis] != 1]
         if all(strides[a] == strides[b] * space[b] for a, b in itertools.pairwise(axes)):
-            return x, access, strides
+            return x, place, strides
         self.copied.add(x)
         return x, Access(x, 0, dense(space)), dense(space)
 

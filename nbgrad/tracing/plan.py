@@ -13,7 +13,6 @@ import numpy as np
 from ..kernels import devices
 from ..kernels.cpu.launch import ARGUMENT, FIXED, RESULT, Launch, replayer
 from .grouping import Group, Grouping
-from .layout import Layout
 from .loops import Loop, label_of
 from .program import (
     Call,
@@ -39,7 +38,7 @@ class Plan:
     def __init__(self, program: Program, outputs: Sequence[Node], target: Target, donated: Sequence[int] = ()) -> None:
         self.program, self.outputs, self.target = program, list(outputs), target
         self.donated = set(donated)
-        self.grouping, self.layout = Grouping(program, self.outputs, target.most_sources), Layout()
+        self.grouping = Grouping(program, self.outputs, target.most_sources)
         self._given: set[Node] = set()
         self.launches: list[tuple[Launch | None, list[str]]] = []
         self.taken: set[str] = set()  # donated inputs that a result is written over
@@ -324,7 +323,7 @@ class Plan:
 
     def _launch(self, group: Group, scratch: Callable[..., str]) -> list[str]:
         """Make the loop of a group; gives the lines that run it and what comes after it."""
-        builder = Loop(group, self.grouping, self.layout, self.target, self)
+        builder = Loop(group, self.grouping, self.target, self)
         nest, operands = builder.build()
         sizes, blocks = builder.sizes()
         names = [name for name, _ in operands]

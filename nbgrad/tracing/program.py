@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
@@ -65,16 +66,25 @@ class Call(NamedTuple):
 Operation = Input | Constant | Literal | Map | Fold | View | Call
 
 
+class Access(NamedTuple):
+    """Where a value's elements are: a node with memory, the first element's place, and steps, in elements."""
+
+    root: Node
+    offset: int
+    strides: tuple[int, ...]
+
+
 class Node:
     """An operation on earlier nodes, and the shape and dtype of its result."""
 
-    __slots__ = ("array", "dtype", "inputs", "number", "operation", "shape")
+    __slots__ = ("array", "dtype", "inputs", "number", "operation", "place", "shape")
 
     def __init__(
         self, operation: Operation, inputs: tuple[Node, ...], shape: Shape, dtype: np.dtype[Any], number: int
     ) -> None:
         self.operation, self.inputs, self.shape, self.dtype, self.number = operation, inputs, shape, dtype, number
         self.array: Any = None
+        self.place: Access | None = None  # what `layout.access` found
 
     @property
     def size(self) -> int:
@@ -95,6 +105,25 @@ def is_plain(value: Any) -> bool:
     return isinstance(value, bool) or float(value) in _PLAIN
 
 
+def is_frozen(array: Any) -> bool:
+    """Tell whether nobody can change an array, also not what it is a view of."""
+    while isinstance(array, np.ndarray):
+        if array.flags.writeable:
+            return False
+        array = array.base
+    return array is None or isinstance(array, bytes)
+
+
+def _is_ordinary(array: Any) -> bool:
+    """Tell whether loops can read an array as it lies."""
+    whole = all(step % array.itemsize == 0 for step in array.strides)
+    return bool(whole and array.dtype.isnative and array.flags.aligned)
+
+
+def _made_ordinary(array: Any) -> Any:
+    return array.astype(array.dtype.newbyteorder("="), order="C")
+
+
 def _readonly(value: Any) -> Any:
     array = np.array(value)
     array.flags.writeable = False
@@ -107,6 +136,8 @@ class Program:
     def __init__(self, device: str = "cpu") -> None:
         self.device = device
         self.nodes: list[Node] = []
+        #: Whether the function has been traced, so that whoever still computes has a traced array that got away.
+        self.closed = False
         self.inputs: list[Node] = []
         #: For inputs and views of them: functions that begin to look at the array, and give one that waits and raises.
         self.checks: dict[tuple[Any, Node], Callable[[Any], Callable[[], None]]] = {}
@@ -115,6 +146,8 @@ class Program:
 
     def add(self, operation: Operation, inputs: Sequence[Node], shape: Shape, dtype: Any) -> Node:
         """Give the node for an operation, the one that is there already if it is."""
+        if self.closed:
+            raise TypeError("jit: a traced array has left its function: return what is wanted of it instead")
         dtype = np.dtype(dtype)
         identity = operation.identity if isinstance(operation, Call) else operation
         if isinstance(operation, View):
@@ -139,9 +172,7 @@ class Program:
             return literal_value(node)
         if not isinstance(node.operation, Constant) or node.shape or devices.is_cuda(node.array):
             return None
-        if not node.array.flags.writeable:
-            return node.array[()]
-        return None
+        return node.array[()] if is_frozen(node.array) else None
 
     def constant(self, array: Any) -> Node:
         """Add an array from outside, or a number if it is one that stays in the text."""
@@ -150,11 +181,16 @@ class Program:
             node.array = array
             return node
         array = np.asarray(array)
-        if array.dtype.kind not in "fiub" or array.dtype.char == "e":
+        if array.dtype.kind not in "fiub":
             raise TypeError(f"jit: an array of dtype {array.dtype} takes part in a traced function: convert it first")
-        if not array.dtype.isnative or not array.flags.aligned:
-            array = array.astype(array.dtype.newbyteorder("="))
-        frozen = not array.flags.writeable
+        if self.device != "cpu" and not array.flags.c_contiguous:
+            array = np.ascontiguousarray(array)  # it is copied to the GPU
+        frozen = is_frozen(array)
+        if not frozen and not _is_ordinary(array):
+            kept = functools.partial(_made_ordinary, array)
+            return self.add(Call(kept, id(array), "conversion", False), (), array.shape, array.dtype.newbyteorder("="))
+        if not _is_ordinary(array):
+            array = _made_ordinary(array)
         if frozen and array.ndim and array.size and not any(array.strides):  # one element, repeated
             one = self.constant(_readonly(array[(0,) * array.ndim]))
             return self.add(View("broadcast", array.shape), (one,), array.shape, array.dtype)

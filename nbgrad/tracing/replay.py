@@ -48,21 +48,28 @@ class Replayable:
         """Give the computation of the wanted inputs' cotangents, from all inputs and the giving results' cotangents."""
         with _backs:
             if self._back is None:
-                ys = [y for y, gives in zip(self.results, self.giving, strict=True) if gives]
-                xs = [x for x, wants in zip(self.inputs, self.wanted, strict=True) if wants]
-                gys = [leaf_of(Symbol(self.program, self.program.input(y.shape, y.dtype))) for y in ys]
-                with set_grad_enabled(True):
-                    found = gradients(ys, xs, gys, True, True) if ys else [None] * len(xs)
-                results = [
-                    _constant(_as_symbol(x.data, np.zeros(x.shape, x.dtype) if gx is None else gx.data))
-                    if gx is None or not isinstance(gx.data, Symbol)
-                    else gx
-                    for x, gx in zip(xs, found, strict=True)
-                ]
-                nodes: list[Any] = [gx.data for gx in results]
-                plan = Plan(self.program, [symbol.node for symbol in nodes], self.plan.target)
-                self._back = Replayable(self.program, [*self.inputs, *gys], list(results), plan)
+                self.program.closed = False
+                try:
+                    self._back = self._traced_back()
+                finally:
+                    self.program.closed = True
             return self._back
+
+    def _traced_back(self) -> Replayable:
+        ys = [y for y, gives in zip(self.results, self.giving, strict=True) if gives]
+        xs = [x for x, wants in zip(self.inputs, self.wanted, strict=True) if wants]
+        gys = [leaf_of(Symbol(self.program, self.program.input(y.shape, y.dtype))) for y in ys]
+        with set_grad_enabled(True):
+            found = gradients(ys, xs, gys, True, True) if ys else [None] * len(xs)
+        results = [
+            _constant(_as_symbol(x.data, np.zeros(x.shape, x.dtype) if gx is None else gx.data))
+            if gx is None or not isinstance(gx.data, Symbol)
+            else gx
+            for x, gx in zip(xs, found, strict=True)
+        ]
+        nodes: list[Any] = [gx.data for gx in results]
+        plan = Plan(self.program, [symbol.node for symbol in nodes], self.plan.target)
+        return Replayable(self.program, [*self.inputs, *gys], list(results), plan)
 
 
 def _as_symbol(like: Any, array: Array) -> Any:

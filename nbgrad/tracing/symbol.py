@@ -6,8 +6,6 @@ arrays, our own kernels included, so the operations, their rules and the walk ba
 
 from __future__ import annotations
 
-import itertools
-import sys
 from collections.abc import Sequence
 from typing import Any
 
@@ -18,9 +16,9 @@ from ..kernels import math as scalar
 from ..kernels.cpu import elementwise as cpu
 from ..kernels.formula import NUMBER, TRUTH, Expression, ScalarFunction
 from ..variable import Variable, as_array
+from .layout import can_reshape
 from .program import Call, Constant, Fold, Input, Map, Node, Program, View, root_of
-
-_count = itertools.count()
+from .refusals import changed_in_place, users_line
 
 
 class Symbol(np.lib.mixins.NDArrayOperatorsMixin):
@@ -109,6 +107,10 @@ class Symbol(np.lib.mixins.NDArrayOperatorsMixin):
             node = node.inputs[0]
         if node.shape == target:
             return self._with(node)
+        if compiles(self.dtype) and not can_reshape(node, target):
+            # NumPy would copy as well; what lies in C order afterwards has any shape
+            kind = TRUTH if self.dtype == np.bool_ else NUMBER
+            node = self.mapped(formula.variable(0, kind), [node], self.dtype)
         return self._with(node)._view("reshape", target, target)
 
     def ravel(self, order: Any = "C") -> Symbol:
@@ -159,96 +161,31 @@ class Symbol(np.lib.mixins.NDArrayOperatorsMixin):
     def __getitem__(self, key: Any) -> Symbol:
         parts = key if type(key) is tuple else (key,)
         if any(isinstance(part, np.ndarray | list | Symbol) or devices.is_cuda(part) for part in parts):
-            return self._pick(parts)
+            from .picking import pick
+
+            return pick(self, parts)
         if Ellipsis not in parts:
             parts = (*parts, Ellipsis)  # a single element then is a view as well
         return self._view("index", parts, self._shaped(lambda x: x[parts]))
 
-    def _index_part(self, part: Any) -> Any:
-        """Give a part of an index as it stays: of an array on the CPU a copy, for one on a GPU a constant."""
-        if isinstance(part, np.ndarray | list):
-            return np.array(part)
-        return self._with(self.program.constant(part)) if devices.is_cuda(part) else part
+    def outside(self, array: Any) -> Symbol:
+        """Give an array from outside as a traced one, which is read in every run."""
+        return self._with(self.program.constant(array))
 
-    def _rows(self, parts: tuple[Any, ...], shape: tuple[int, ...]) -> Symbol | None:
-        """Give the numbers of rows that an index picks, looked at without waiting; None unless it is one on a GPU.
-
-        They are held within the table, so that wrong ones do no harm until they are refused.
-        """
-        from ..ops.elementwise import maximum, minimum
-        from ..ops.indexing import begin_within, from_the_end
-
-        if self.program.device == "cpu" or len(parts) != 1 or not isinstance(parts[0], Symbol) or not shape:
-            return None
-        index, count = parts[0], shape[0]
-        what = f"indexing shape {shape}"
-        index = index.checked(lambda array: begin_within(what, array, count), "position check", ("positions", count))
-        if not count:
-            if index.size:
-                raise IndexError(f"{what}: positions in no rows")
-            return index.astype(np.int64)
-        rows: Symbol = minimum(maximum(from_the_end(index.astype(np.int64), count), 0), count - 1)
-        return rows
+    def called(self, operation: Call, others: Sequence[Symbol], shape: tuple[int, ...]) -> Symbol:
+        """Give what a call of this array and others gives, of the same dtype."""
+        nodes = (self.node, *(other.node for other in others))
+        return self._with(self.program.add(operation, nodes, shape, self.dtype))
 
     def pick_from(self, x: Any, key: tuple[Any, ...]) -> Symbol:
         """Pick from an array by an index that has this array among its parts."""
-        return self._operand(x)._pick(key)
+        return self._operand(x)[key]
 
-    def _pick(self, parts: tuple[Any, ...]) -> Symbol:
-        from ..ops.indexing import GetItem, Index
-
-        parts = tuple(self._index_part(part) for part in parts)
-        _refuse_masks(parts)
-        rows = self._rows(parts, self.shape)
-        if rows is not None:
-            shape = (*rows.shape, *self.shape[1:])
-            pick_rows = Call(lambda x, rows: GetItem(Index.of_rows(rows)).forward(x), "pick rows", "gather", False)
-            return self._with(self.program.add(pick_rows, (self.node, rows.node), shape, self.dtype))
-        symbols = [part for part in parts if isinstance(part, Symbol)]
-        places = [isinstance(part, Symbol) for part in parts]
-        dummies = tuple(np.zeros(p.shape, p.dtype) if isinstance(p, Symbol) else p for p in parts)
-        shape = np.broadcast_to(np.zeros((), np.int8), self.shape)[dummies].shape
-        fixed = tuple(None if is_symbol else part for part, is_symbol in zip(parts, places, strict=True))
-        index = None if symbols else Index(parts)  # looked at once, and on a GPU placed there
-
-        def pick(x: Any, *positions: Any) -> Any:
-            rest = iter(positions)
-            filled = tuple(next(rest) if is_symbol else part for part, is_symbol in zip(fixed, places, strict=True))
-            return GetItem(index or Index(filled)).forward(x)
-
-        identity = (
-            "pick",
-            *(
-                None if s else repr(p) if not isinstance(p, np.ndarray) else id(p)
-                for p, s in zip(parts, places, strict=True)
-            ),
-        )
-        nodes = (self.node, *(symbol.node for symbol in symbols))
-        return self._with(self.program.add(Call(pick, identity, "gather", False), nodes, shape, self.dtype))
-
-    def scatter(self, key: Any, shape: tuple[int, ...]) -> Symbol:
+    def scatter(self, key: tuple[Any, ...], shape: tuple[int, ...]) -> Symbol:
         """Give zeros of a shape with these elements added at an index."""
-        from ..ops.indexing import Index, Scatter
+        from .picking import scatter
 
-        key = tuple(self._index_part(part) for part in key)
-        _refuse_masks(key)
-        rows = self._rows(key, shape)
-        if rows is not None:
-            identity = "put rows", shape
-            put_rows = Call(lambda g, rows: Scatter(Index.of_rows(rows), shape).forward(g), identity, "scatter", False)
-            return self._with(self.program.add(put_rows, (self.node, rows.node), shape, self.dtype))
-        symbols = [part for part in key if isinstance(part, Symbol)]
-        index = None if symbols else Index(key)
-
-        def put(g: Any, *positions: Any) -> Any:
-            rest = iter(positions)
-            filled = tuple(next(rest) if isinstance(part, Symbol) else part for part in key)
-            return Scatter(index or Index(filled), shape).forward(g)
-
-        nodes = (self.node, *(symbol.node for symbol in symbols))
-        return self._with(
-            self.program.add(Call(put, ("scatter", next(_count)), "scatter", False), nodes, shape, self.dtype)
-        )
+        return scatter(self, key, shape)
 
     # ---- what is computed -------------------------------------------------------------------------------------------
 
@@ -375,14 +312,18 @@ class Symbol(np.lib.mixins.NDArrayOperatorsMixin):
     def _in_dtype(self, node: Node, number: np.dtype[Any], truth: bool) -> Node:
         """Give a number that stays the same in the dtype it is wanted in, once and for all; anything else as it is."""
         value = None if truth or number.kind != "f" or node.dtype == number else self.program.number_of(node)
-        return node if value is None else self.program.constant(_readonly(value, number))
+        if value is not None:
+            return self.program.constant(_readonly(value, number))
+        return node if compiles(node.dtype) else self._with(node).astype(number).node
 
     def _known(self, expression: Expression, operands: list[Symbol], number: np.dtype[Any]) -> Node | None:
         """Give the result of simple arithmetic on numbers at once: a mean's slope is often made of them alone."""
         function = _ARITHMETIC.get(expression.function.name if expression.function is not None else "")
         values = [self.program.number_of(x.node) for x in operands]
-        inputs = tuple(formula.variable(i) for i in range(len(operands)))
-        if function is None or None in values or expression.arguments != inputs:
+        if function is None or None in values:
+            return None
+        # `is`, since == of expressions writes a comparison
+        if any(x is not formula.variable(i) for i, x in enumerate(expression.arguments)):
             return None
         with np.errstate(all="ignore"):
             return self.program.constant(_readonly(function(*(np.asarray(v, number) for v in values)), number))
@@ -394,6 +335,8 @@ class Symbol(np.lib.mixins.NDArrayOperatorsMixin):
 
     def folded(self, name: str, axes: tuple[int, ...], *others: Symbol) -> Symbol:
         """Apply one of `kernels.reductions`: its stages, and the formula at the end; a finish drops the axes."""
+        if self.dtype == np.float16:
+            return self.astype(np.float32).folded(name, axes, *(x.astype(np.float32) for x in others))
         rest = tuple(axis for axis in range(self.ndim) if axis not in axes)
         ordered = rest + axes
         if axes and axes[-1] - axes[0] + 1 == len(axes) and (axes[0] == 0 or axes[-1] == self.ndim - 1):
@@ -516,7 +459,9 @@ class Symbol(np.lib.mixins.NDArrayOperatorsMixin):
         return int(self._no_value("its use as an index or a size", remedy))
 
     def _number(self, what: str) -> Any:
-        return self._no_value(what, "use nbgrad.where instead of `if`, x.astype and np.sin for float and math.sin")
+        return self._no_value(
+            what, "use x.astype and np.sin for float and math.sin, np.stack or nbgrad.where for writing"
+        )
 
     def item(self, *arguments: Any) -> Any:
         """Refuse to give an element."""
@@ -573,14 +518,6 @@ def in_trace(x: Symbol, program: Program) -> Symbol:
     return x
 
 
-def changed_in_place(what: str, remedy: str) -> TypeError:
-    """Give the exception for a change of an array."""
-    return TypeError(
-        f"jit: an array was changed in place at {users_line()}, by {what}: traced functions leave arrays as they are: "
-        f"{remedy}"
-    )
-
-
 def _replaced(name: str, remedy: str) -> None:
     raise changed_in_place(f"x.{name} = ...", f"write {remedy} instead")
 
@@ -616,22 +553,3 @@ def _matmul_shape(first: tuple[int, ...], second: tuple[int, ...]) -> tuple[int,
         return (*rows, *columns)
     stack = np.broadcast_shapes(first[:-2], second[:-2])
     return (*stack, *first[-2:-1], *columns) if len(first) > 1 else (*stack, *columns)
-
-
-def _refuse_masks(parts: Any) -> None:
-    if any(isinstance(part, Symbol) and part.dtype == np.bool_ for part in parts):
-        raise TypeError(
-            f"jit: an index of traced truth values, at {users_line()}, gives a shape that depends on elements: use "
-            "nbgrad.where(mask, x, 0) and go on with the whole array"
-        )
-
-
-def users_line() -> str:
-    """Tell where, outside of this library and NumPy, the program stands."""
-    frame: Any = sys._getframe(1)
-    while frame is not None:
-        module = frame.f_globals.get("__name__", "")
-        if not module.startswith(("nbgrad.", "numpy")) and module != "nbgrad" and frame.f_code.co_filename[:1] != "<":
-            return f"{frame.f_code.co_filename}:{frame.f_lineno}"
-        frame = frame.f_back
-    return "an unknown line"

@@ -50,7 +50,7 @@ class Host:
                 f"jit: an array from outside is on {devices.name_of(x)} and the arguments are on the CPU: move one to "
                 "the other, with x.cpu() or x.cuda()"
             )
-        return x if x.flags.c_contiguous else np.ascontiguousarray(x)
+        return x
 
     def settled(self, y: Any) -> Any:
         """Give what a called function gave as an array that loops can read."""
@@ -127,7 +127,7 @@ class Cuda:
 
     def constant(self, x: Any) -> Any:
         """Give an array from outside as loops read it: on the GPU."""
-        there = self.contiguous_array(devices.moved(np.asarray(x) if not devices.is_cuda(x) else x, self.device))
+        there = devices.moved(x, self.device)
         self.wait()  # calls may be on other streams
         return there
 

@@ -11,9 +11,11 @@ from ..engine import _constant
 from ..grad_mode import set_grad_enabled
 from ..kernels import devices
 from ..nests import flatten, unflatten
+from ..ops.creation import on_draw
 from ..variable import Array, Variable
 from .plan import Plan
-from .program import Node, Program
+from .program import Constant, Literal, Node, Program
+from .purity import Sources, refuse_draw
 from .replay import Replayable, leaf_of
 from .symbol import Symbol
 from .targets import target
@@ -23,10 +25,12 @@ def _same(first: Any, second: Any) -> bool:
     """Tell whether two static values are one to the function: also 0.0 and -0.0, 1 and 1.0 differ."""
     if type(first) is not type(second):
         return False
-    if isinstance(first, float):
+    if isinstance(first, float | complex):
         return repr(first) == repr(second)
     if isinstance(first, tuple):
         return len(first) == len(second) and all(map(_same, first, second))
+    if isinstance(first, frozenset):
+        return len(first) == len(second) and all(any(_same(x, y) for y in second) for x in first)
     return bool(first == second)
 
 
@@ -68,9 +72,7 @@ class Trace:
             self.inputs.append(leaf_of(symbol, kind is Variable) if kind in (Variable, NoGradient) else symbol)
             arguments.append(self.inputs[-1])
         positional, named = unflatten(structure, iter(arguments))
-        with set_grad_enabled(True):
-            result = function(*positional, **named)
-        self.program.refuse_changed_constants()
+        result = self._traced(function, positional, named)
         leaves: list[Any] = []
         self.result = flatten(result, leaves)
         self.outputs: list[Node] = []
@@ -93,6 +95,7 @@ class Trace:
                     "lists, tuples and dicts of them"
                 )
         self.computed = [leaf for leaf, m in zip(leaves, self.makers, strict=True) if type(m) is not tuple]
+        self.program.closed = True
         _refuse_foreign_leaves(self.inputs, self.computed)
         positions = self._donated_inputs(structure, donated)
         self.plan = Plan(self.program, self.outputs, self.target, positions)
@@ -108,6 +111,24 @@ class Trace:
         self.gives = any(self.replay.giving)
         #: How calls with arguments of such types are recognised at once, if they can be.
         self.routes: dict[Any, Any] = {}
+
+    def _traced(self, function: Callable[..., Any], positional: Any, named: Any) -> Any:
+        """Run the function on traced arrays."""
+        sources = Sources(function)
+        watched = on_draw.set(refuse_draw)
+        try:
+            with set_grad_enabled(True):
+                result = function(*positional, **named)
+        except ValueError as error:
+            # NumPy writes over what was refused in an assignment to an element
+            if isinstance(error.__cause__, TypeError) and str(error.__cause__).startswith("jit: "):
+                raise error.__cause__ from None
+            raise
+        finally:
+            on_draw.reset(watched)
+        self.program.refuse_changed_constants()
+        sources.refuse_drawn(any(isinstance(node.operation, Constant | Literal) for node in self.program.nodes))
+        return result
 
     def _donated_inputs(self, structure: Any, donated: Sequence[int]) -> list[int]:
         """Give the positions, among the inputs, of what the donated arguments consist of."""

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 from numba import njit
 
+from ..pipeline import KernelCompiler
 from . import arithmetic, coefficients, exponential, hyperbolic, intrinsics, roots, special, trigonometric
 
 DTYPES = ("float64", "float32")
@@ -64,4 +65,6 @@ def specialise(compiled: Callable[[Any], Any], intrinsics: dict[str, Any]) -> di
 
 #: The functions by the names that kernels call them: ``exp_float32`` and so on. They are compiled with no liberties at
 #: all: errors of sums and products are computed in them, and must not be optimised away.
-NAMESPACE: dict[str, Any] = specialise(njit(error_model="numpy", forceinline=True), intrinsics.NAMESPACE)
+NAMESPACE: dict[str, Any] = specialise(
+    njit(error_model="numpy", forceinline=True, pipeline_class=KernelCompiler), intrinsics.NAMESPACE
+)

@@ -1,0 +1,59 @@
+"""Indexing of traced arrays by arrays, which are read in every run."""
+
+import numpy as np
+import pytest
+
+import nbgrad
+from nbgrad import Variable
+
+X = np.arange(12.0).reshape(4, 3)
+
+
+def gradient_of(pick):
+    return nbgrad.grad(lambda x: (pick(x) * pick(x)).sum())
+
+
+@pytest.mark.parametrize("given", [lambda x: x, Variable])
+def test_positions_from_outside_are_those_of_the_run(given):
+    rows, columns, mask = np.array([0, 2]), np.array([1, 1]), np.array([True, False, True, False])
+    picks = [
+        lambda x: x[rows],
+        lambda x: x[rows, columns],
+        lambda x: x[rows, 1:],
+        lambda x: x[mask],
+        lambda x: x[:, columns],
+    ]
+    compiled = [(nbgrad.jit(pick), nbgrad.jit(gradient_of(pick)), pick) for pick in picks]
+    for change in (lambda: None, lambda: rows.fill(3), lambda: columns.fill(-1), lambda: mask[:].sort()):
+        change()
+        for values, gradient, pick in compiled:
+            found, slope = values(given(X)), gradient(X)
+            np.testing.assert_array_equal(getattr(found, "data", found) if given is Variable else found, pick(X))
+            np.testing.assert_array_equal(slope, gradient_of(pick)(X))
+
+
+def test_a_mask_from_outside_that_picks_more_or_less_is_refused():
+    mask = np.array([True, False, True, False])
+    compiled = nbgrad.jit(lambda x: x[mask] * 2)
+    np.testing.assert_array_equal(compiled(X), X[mask] * 2)
+    mask[1] = True
+    with pytest.raises(TypeError, match=r"a mask from outside .* picks 3 elements where the trace had 2"):
+        compiled(X)
+    mask[0] = False
+    np.testing.assert_array_equal(compiled(X), X[mask] * 2)
+
+
+def test_positions_out_of_range_are_refused_in_the_run_that_has_them():
+    rows = np.array([0, 2])
+    compiled = nbgrad.jit(gradient_of(lambda x: x[rows]))
+    compiled(X)
+    rows[0] = 4
+    with pytest.raises(IndexError, match="in 4 rows"):
+        compiled(X)
+    rows[0] = -4
+    np.testing.assert_array_equal(compiled(X), gradient_of(lambda x: x[rows])(X))
+
+
+def test_an_empty_list_picks_nothing():
+    assert nbgrad.jit(lambda x: x[[]] * 2)(X).shape == (0, 3)
+    assert nbgrad.jit(lambda x, i: x[i, []] * 2)(X, np.zeros((2, 0), int)).shape == (2, 0)
