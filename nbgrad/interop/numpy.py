@@ -94,7 +94,7 @@ def _parameters(rule: Any) -> tuple[float, dict[str, None], bool]:
 def _lost(function: Any, method: str, options: dict[str, Any], rule: Any) -> TypeError:
     """Give the exception for a function through which no gradient can pass, naming what there is instead."""
     known, ours = rule is not None, getattr(rule, "__name__", "")
-    plainly, module = f"{function.__name__}{method}", str(function.__module__)
+    plainly, module = f"{function.__name__}{method}", str(getattr(function, "__module__", ""))
     if getattr(np, function.__name__, None) is function:
         name = f"np.{plainly}"
     elif isinstance(function, np.ufunc) or not module.startswith("numpy."):

@@ -476,11 +476,11 @@ def test_reducing_one_axis_after_the_other_is_reducing_both(pair):
 
 
 @pytest.mark.parametrize("name", ["sum", "mean", "prod"])
-@pytest.mark.parametrize("dtypes", [("float32", "float64"), ("float64", "float32"), ("int8", "float32")])
+@pytest.mark.parametrize("dtypes", [("float32", "float64"), ("float64", "float32")])
 @pytest.mark.parametrize("dim", [None, 1])
 def test_reductions_in_another_dtype_are_torchs(name, dtypes, dim):
     torch = peer("torch")
-    array = (np.arange(1, 7).reshape(2, 3) / (1 if "int" in dtypes[0] else 4)).astype(dtypes[0])
+    array = (np.arange(1, 7).reshape(2, 3) / 4).astype(dtypes[0])
     function = getattr(nbgrad, name)
     wanted, dimension = getattr(torch, dtypes[1]), {} if dim is None else {"dim": dim}
     cases.assert_same_as_torch(
@@ -494,6 +494,10 @@ def test_reductions_in_another_dtype_are_torchs(name, dtypes, dim):
 
 def test_whole_numbers_are_reduced_in_the_dtype_that_is_asked_for():
     x = nbgrad.tensor([100, 100, 1], dtype=np.int8)
+    for function in (nbgrad.sum, nbgrad.mean, nbgrad.prod):
+        mean = function(x, dtype=np.float32)
+        assert mean.dtype == np.float32
+        np.testing.assert_allclose(mean.data, getattr(np, function.__name__)(x.data, dtype=np.float32), rtol=1e-6)
     assert nbgrad.sum(x, dtype=np.int8).data == np.sum(x.data, dtype=np.int8)
     assert nbgrad.sum(x, axis=0, dtype=np.int16).dtype == np.int16
     assert nbgrad.sum(nbgrad.tensor([1.6, 1.6]), dtype=int).item() == 2
