@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from ..grad_mode import is_grad_enabled
+from ..kernels import devices
 from ..kernels.formula import NUMPY_NAMES, standing_for
 from ..ops import arithmetic, clone, linalg
 from ..ops import elementwise as plain
@@ -171,6 +172,12 @@ def _operand(x: Any) -> Any:
     return x if isinstance(x, Variable) else as_array(x)
 
 
+def _beside(array: Any, x: Any) -> Any:
+    """Give an array where x is: on its GPU, or on the CPU."""
+    data = x.data if isinstance(x, Variable) else x
+    return devices.moved(array, devices.name_of(data)) if devices.is_cuda(data) else array
+
+
 def _dummy(shape: tuple[int, ...]) -> Any:
     return np.broadcast_to(np.zeros((), np.int8), shape)
 
@@ -245,7 +252,7 @@ def _picking(function: Any) -> Any:
             return NotImplemented
         places = function(np.arange(1, a.size + 1).reshape(a.shape), *arguments, **options)
         if not places.all():  # 0 stands for zeros
-            return np.concatenate([np.zeros(1, a.dtype), a.reshape(-1)])[places]
+            return cat([_beside(np.zeros(1, a.dtype), a), a.reshape(-1)])[places]
         return a.reshape(-1)[places - 1]
 
     return rule
@@ -262,10 +269,10 @@ def _masking(function: Any) -> Any:
     """Make the rule of np.tril and np.triu."""
 
     def rule(m: Any, k: int = 0) -> Any:
-        if not _ours(m):
+        if not _ours(m) or m.dtype.kind != "f":
             return NotImplemented
         mask = function(np.ones(m.shape[-2:] if m.ndim > 1 else m.shape * 2, bool), k)
-        return np.where(mask, m, np.zeros((), m.dtype))
+        return plain.where(_beside(mask, m), m, 0)
 
     return rule
 

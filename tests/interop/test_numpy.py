@@ -328,9 +328,8 @@ def test_functions_of_one_compiled_program():
         pieces = [*np.split(np.flip(x, 1), [1]), np.roll(x, 1, 0), np.tril(x), np.hstack([x, x[:, :1]])[:, 1:]]
         joined = np.vstack([*pieces, np.sort(x, 1), np.clip(x, -1.0, 1.0), np.pad(x, ((0, 0), (1, 0)))[:, :4]])
         products = np.tensordot(joined, x, ([1], [1])) + np.dot(np.outer(joined[:, 0], [1.0, 2.0, 3.0]), 2.0)
-        return (
-            np.sum(products) + np.ptp(x) + np.average(x, weights=x * x) + np.trace(np.arcsinh(x)) + np.inner(x, x)[0, 1]
-        )
+        total = np.sum(products) + np.ptp(x) + np.average(x, weights=x * x) + np.trace(np.arcsinh(x))
+        return total + np.inner(x, x)[0, 1] + np.var(x) + np.std(x, 0, ddof=1)[0]
 
     compiled = nbgrad.jit(nbgrad.value_and_grad(program))
     value, gradient = compiled(MATRIX)
