@@ -16,31 +16,27 @@ from .pipeline import KernelCompiler
 from .sizes import LANES
 
 
-def gathering(combine: str, dtype: str, wide: str) -> Any:
-    """Give ``gather(lanes, values, count)``, which combines the first `count` values of a chunk into lanes."""
+def gathering_source(combine: str, dtype: str, wide: str, lanes: int = LANES) -> str:
+    """Write ``gather(lanes, values, count)``, which combines the first `count` values of a chunk into lanes."""
     # float32 is added up in float32 first, to which values are rounded anyway: the conversions are what costs
     together = 4 if combine == "add" and dtype == "float32" else 1
-    parts = [f"load(values, first + lane + np.uintp({LANES * part}))" for part in range(together)]
-    if together > 1:
-        new = f"(({parts[0]} + {parts[1]}) + ({parts[2]} + {parts[3]}))"
-    else:
-        (new,) = parts
-    step, rest = LANES * together, _combined(combine, wide, "load(values, first + lane)")
-    return _function(
+    parts = [f"load(values, first + lane + np.uintp({lanes * part}))" for part in range(together)]
+    new = f"(({parts[0]} + {parts[1]}) + ({parts[2]} + {parts[3]}))" if together > 1 else parts[0]
+    return _text(
         "gather(lanes, values, count)",
-        f"whole = count - count % np.uintp({step})",
-        f"for first in range(np.uintp(0), whole, np.uintp({step})):",
-        f"    for lane in range(np.uintp({LANES})):",
+        f"whole = count - count % np.uintp({lanes * together})",
+        f"for first in range(np.uintp(0), whole, np.uintp({lanes * together})):",
+        f"    for lane in range(np.uintp({lanes})):",
         *(f"        {line}" for line in _combined(combine, wide, new)),
-        f"for first in range(whole, count, np.uintp({LANES})):",
-        f"    for lane in range(min(count - first, np.uintp({LANES}))):",
-        *(f"        {line}" for line in rest),
+        f"for first in range(whole, count, np.uintp({lanes})):",
+        f"    for lane in range(min(count - first, np.uintp({lanes}))):",
+        *(f"        {line}" for line in _combined(combine, wide, "load(values, first + lane)")),
     )
 
 
-def folding(combine: str, wide: str) -> Any:
-    """Give ``fold(lanes, used)``, which combines the used lanes in pairs, and gives the result."""
-    return _function(
+def folding_source(combine: str, wide: str) -> str:
+    """Write ``fold(lanes, used)``, which combines the used lanes in pairs, and gives the result."""
+    return _text(
         "fold(lanes, used)",
         "half = used // 2",
         "while half > 0:",
@@ -51,6 +47,18 @@ def folding(combine: str, wide: str) -> Any:
     )
 
 
+@once
+def gathering(combine: str, dtype: str, wide: str) -> Any:
+    """Give the function of `gathering_source`."""
+    return _compiled("gather", gathering_source(combine, dtype, wide), 3)
+
+
+@once
+def folding(combine: str, wide: str) -> Any:
+    """Give the function of `folding_source`."""
+    return _compiled("fold", folding_source(combine, wide), 2)
+
+
 def _combined(combine: str, wide: str, new: str) -> list[str]:
     """Write: lane = combine(lane, new)."""
     expression = formula._scalar_functions[combine].expression
@@ -58,17 +66,18 @@ def _combined(combine: str, wide: str, new: str) -> list[str]:
     return ["old = load_back_0(lanes, lane)", f"new = {wide}({new})", *steps, f"store_0(lanes, lane, {wide}({value}))"]
 
 
-@once
-def _function(head: str, *lines: str) -> Any:
-    """Compile a function of lanes that is never inlined, and give what calls it."""
+def _text(head: str, *lines: str) -> str:
+    return "\n".join([f"def {head}:", "    never_inline()", *(f"    {line}" for line in lines)]) + "\n"
+
+
+def _compiled(name: str, text: str, arity: int) -> Any:
+    """Compile a function of lanes, and give what calls it."""
     from .support import NAMESPACE
 
-    text = "\n".join([f"def {head}:", "    never_inline()", *(f"    {line}" for line in lines)])
     namespace = NAMESPACE | {"never_inline": never_inline}
     exec(text, namespace)
-    name = head.partition("(")[0]
     compiled = njit(error_model="numpy", forceinline=False, pipeline_class=KernelCompiler)(namespace[name])
-    return _called_apart(compiled, head.count(",") + 1)
+    return _called_apart(compiled, arity)
 
 
 @intrinsic

@@ -17,6 +17,7 @@ _PASSES = (
     untyped.TranslateByteCode,
     untyped.FixupArgs,
     untyped.IRProcessing,
+    untyped.GenericRewrites,  # items of constant tuples
     untyped.ReconstructSSA,
     typed.NopythonTypeInference,
     typed.PreLowerStripPhis,
