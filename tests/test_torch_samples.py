@@ -135,7 +135,7 @@ def operations() -> Any:
 def test_samples_agree(operations: Any) -> None:
     torch = peer("torch")
     assert len(operations) > 120
-    count, wrong = 0, []
+    count, excused, wrong = 0, 0, []
     for operation, function in operations:
         samples = operation.sample_inputs("cpu", torch.float64, requires_grad=operation.supports_autograd)
         for _, sample in zip(range(MOST), samples, strict=False):
@@ -143,10 +143,12 @@ def test_samples_agree(operations: Any) -> None:
             try:
                 compare(operation, function, sample, torch)
             except Exception as error:
-                if operation.name not in EXCEPTIONS or EXCEPTIONS[operation.name] not in str(error):
+                if operation.name in EXCEPTIONS and EXCEPTIONS[operation.name] in str(error):
+                    excused += 1
+                else:
                     wrong.append(f"{operation.name} {operation.variant_test_name}: {sample}: {error}"[:600])
-    print(f"{100 - 100 * len(wrong) / count:.1f} % of {count} samples agree")
-    assert count > 1200
+    print(f"{100 - 100 * (len(wrong) + excused) / count:.1f} % of {count} samples agree")
+    assert count > 1200 and excused < 5
     assert not wrong, "\n".join(wrong)
 
 
