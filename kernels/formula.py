@@ -8,6 +8,7 @@ are found by identity.
 
 from __future__ import annotations
 
+import sys
 import threading
 import weakref
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -97,7 +98,7 @@ class Expression(Operators):
     __int__ = __index__ = __float__
 
     def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **options: Any) -> Expression:
-        name = NUMPY_NAMES.get(ufunc.__name__, ufunc.__name__)
+        name = standing_for(ufunc)
         if method != "__call__" or options or name not in _scalar_functions:
             raise TypeError(
                 f"np.{ufunc.__name__} has no counterpart in a formula; known functions are {sorted(_scalar_functions)}"
@@ -173,7 +174,23 @@ NUMPY_NAMES = {
     "arccos": "acos",
     "arctan": "atan",
     "arctan2": "atan2",
+    "arcsinh": "asinh",
+    "arccosh": "acosh",
+    "arctanh": "atanh",
+    # scipy.special's
+    "gammaln": "lgamma",
+    "psi": "digamma",
+    "expit": "sigmoid",
 }
+
+
+def standing_for(ufunc: Any) -> str | None:
+    """Give our name for a ufunc of NumPy's or SciPy's; None for others, which only may be called like one of these."""
+    name = ufunc.__name__
+    for library in ("numpy", "scipy.special"):
+        if getattr(sys.modules.get(library), name, None) is ufunc:
+            return NUMPY_NAMES.get(name, name)
+    return None
 
 
 def _node(function: ScalarFunction | None, arguments: tuple[Expression, ...], payload: Any, kind: str) -> Expression:

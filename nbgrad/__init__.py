@@ -26,6 +26,13 @@ from . import cuda as cuda
 from . import nn as nn
 from .autograd.transforms import grad as grad
 from .autograd.transforms import value_and_grad as value_and_grad
+from .ops.arithmetic import add as add
+from .ops.arithmetic import div as div
+from .ops.arithmetic import logical_and as logical_and
+from .ops.arithmetic import logical_not as logical_not
+from .ops.arithmetic import logical_or as logical_or
+from .ops.arithmetic import logical_xor as logical_xor
+from .ops.arithmetic import sub as sub
 from .ops.creation import arange as arange
 from .ops.creation import as_tensor as as_tensor
 from .ops.creation import empty as empty
@@ -46,7 +53,6 @@ from .ops.creation import zeros_like as zeros_like
 from .ops.elementwise import abs as abs
 from .ops.elementwise import acos as acos
 from .ops.elementwise import acosh as acosh
-from .ops.elementwise import add as add
 from .ops.elementwise import asin as asin
 from .ops.elementwise import asinh as asinh
 from .ops.elementwise import atan as atan
@@ -57,7 +63,6 @@ from .ops.elementwise import clamp as clamp
 from .ops.elementwise import cos as cos
 from .ops.elementwise import cosh as cosh
 from .ops.elementwise import digamma as digamma
-from .ops.elementwise import div as div
 from .ops.elementwise import elementwise as elementwise
 from .ops.elementwise import eq as eq
 from .ops.elementwise import erf as erf
@@ -77,10 +82,6 @@ from .ops.elementwise import log1p as log1p
 from .ops.elementwise import log2 as log2
 from .ops.elementwise import log10 as log10
 from .ops.elementwise import logaddexp as logaddexp
-from .ops.elementwise import logical_and as logical_and
-from .ops.elementwise import logical_not as logical_not
-from .ops.elementwise import logical_or as logical_or
-from .ops.elementwise import logical_xor as logical_xor
 from .ops.elementwise import lt as lt
 from .ops.elementwise import maximum as maximum
 from .ops.elementwise import minimum as minimum
@@ -101,7 +102,6 @@ from .ops.elementwise import sinh as sinh
 from .ops.elementwise import softplus as softplus
 from .ops.elementwise import sqrt as sqrt
 from .ops.elementwise import square as square
-from .ops.elementwise import sub as sub
 from .ops.elementwise import tan as tan
 from .ops.elementwise import tanh as tanh
 from .ops.elementwise import where as where

@@ -185,7 +185,7 @@ class Variable(Operators):
         if self._generation >= 0:
             raise RuntimeError(
                 "a Variable that requires a gradient was about to become a plain array, losing the gradient unseen: "
-                "use x.detach().numpy() or x.data, or no_grad() around the computation"
+                "use x.detach().numpy() or x.data, or no_grad() around the computation; nbgrad.stack joins several"
             )
         if copy is False and dtype is not None and dtype != self.data.dtype:
             raise ValueError(f"a copy is needed to give dtype {dtype} for {self.data.dtype}")

@@ -8,7 +8,6 @@ import pytest
 import nbgrad
 from nbgrad import Variable
 from nbgrad.autograd import functional, grad
-from nbgrad.nn import functional as F
 
 
 @pytest.mark.parametrize("retain_graph", [False, True])
@@ -59,18 +58,11 @@ def test_threads_that_walk_to_one_leaf_lose_nothing():
     assert x.grad.item() == 2000
 
 
-def test_cross_entropy_takes_samples_and_classes_only():
-    with pytest.raises(ValueError, match=r"cross_entropy: logits have shape \(2, 3, 4\)"):
-        F.cross_entropy(nbgrad.ones(2, 3, 4), nbgrad.ones(2, 3, 4))
-
-
-def test_what_numpy_would_do_otherwise_is_refused_or_done():
-    recorded, constant = Variable(np.ones((2, 3, 3))), nbgrad.ones(2, 3, 3)
+def test_arguments_of_numpys_functions_are_numpys():
+    recorded = Variable(np.arange(18.0).reshape(2, 3, 3))
     for call in (lambda x: np.dot(x, x), lambda x: np.sum(x, 0, np.float32), lambda x: np.concatenate([x], axis=None)):
-        with pytest.raises(TypeError, match="on Variables that require a gradient"):
-            call(recorded)
-        np.testing.assert_array_equal(call(constant), call(constant.data))
-    assert np.allclose(constant, 1)
+        np.testing.assert_array_equal(call(recorded).data, call(recorded.data))
+    assert np.allclose(nbgrad.ones(2, 3, 3), 1)
 
 
 @pytest.mark.parametrize("exponent", [-1, -2, -3])

@@ -8,11 +8,26 @@ from typing import Any
 import numpy as np
 
 from ..kernels import devices
-from ..ops.elementwise import add, bce_with_logits, eq, mul, neg, relu, sigmoid, softplus, squared_error, tanh, where
-from ..ops.indexing import GetItem, Index, bounds, look
+from ..ops.elementwise import (
+    add,
+    bce_with_logits,
+    div,
+    eq,
+    mul,
+    ne,
+    neg,
+    relu,
+    sigmoid,
+    softplus,
+    squared_error,
+    sub,
+    tanh,
+    where,
+)
+from ..ops.indexing import GetItem, Index, bounds, getitem, look
 from ..ops.linalg import matmul
 from ..ops.reduction import log_softmax, mean, softmax, sum
-from ..ops.shape import reshape, t
+from ..ops.shape import astype, permute, reshape, t
 from ..variable import Array, Variable, as_array
 
 __all__ = [
@@ -58,12 +73,23 @@ def linear(input: Any, weight: Any, bias: Any = None) -> Any:
     return y if bias is None else y + bias
 
 
+def _old_arguments(what: str) -> TypeError:
+    return TypeError(f"{what}: size_average and reduce are gone: use reduction=")
+
+
 def binary_cross_entropy_with_logits(
-    input: Any, target: Any, weight: Any = None, size_average: Any = None, reduce: Any = None, reduction: str = "mean"
+    input: Any,
+    target: Any,
+    weight: Any = None,
+    size_average: Any = None,
+    reduce: Any = None,
+    reduction: str = "mean",
+    pos_weight: Any = None,
 ) -> Any:
     """Give the loss ``-t*log(sigmoid(x)) - (1-t)*log(1-sigmoid(x))``, reduced, from logits of any size.
 
-    Computed as ``max(x, 0) - x*t + log(1 + exp(-|x|))``, one pass forward and one back.
+    Computed as ``max(x, 0) - x*t + log(1 + exp(-|x|))``, one pass forward and one back. `pos_weight` multiplies the
+    first term, which takes more passes, `weight` the whole; both broadcast to the shape of the input.
 
     Raises ValueError for different shapes or an unknown reduction.
 
@@ -72,53 +98,109 @@ def binary_cross_entropy_with_logits(
     >>> float(F.binary_cross_entropy_with_logits(nbgrad.tensor([1000.0]), nbgrad.tensor([1.0])))
     0.0
     """
+    what = "binary_cross_entropy_with_logits"
     if size_average is not None or reduce is not None:
-        raise TypeError("binary_cross_entropy_with_logits: size_average and reduce are gone: use reduction=")
-    _same_shape("binary_cross_entropy_with_logits", input, target)
+        raise _old_arguments(what)
+    _same_shape(what, input, target)
     losses = bce_with_logits(input, target)
-    return _reduced("binary_cross_entropy_with_logits", losses if weight is None else mul(losses, weight), reduction)
+    if pos_weight is not None:
+        losses = add(losses, mul(mul(sub(pos_weight, 1.0), target), softplus(neg(input))))
+    if weight is not None:
+        losses = mul(losses, weight)
+    if losses.shape != input.shape:
+        shapes = [np.shape(w) for w in (weight, pos_weight) if w is not None]
+        raise ValueError(f"{what}: weights of shape {shapes} do not broadcast to shape {input.shape} of the input")
+    return _reduced(what, losses, reduction)
 
 
-def mse_loss(input: Any, target: Any, reduction: str = "mean") -> Any:
-    """Give the squared differences, reduced.
+def mse_loss(
+    input: Any, target: Any, size_average: Any = None, reduce: Any = None, reduction: str = "mean", weight: Any = None
+) -> Any:
+    """Give the squared differences, times a weight of their shape where there is one, reduced.
 
-    Raises ValueError for different shapes or an unknown reduction.
+    The mean is then the weighted one. Raises ValueError for different shapes or an unknown reduction.
     """
+    if size_average is not None or reduce is not None:
+        raise _old_arguments("mse_loss")
     _same_shape("mse_loss", input, target)
-    return _reduced("mse_loss", squared_error(input, target), reduction)
+    losses = squared_error(input, target)
+    if weight is None:
+        return _reduced("mse_loss", losses, reduction)
+    _same_shape("mse_loss", input, weight)
+    total = _reduced("mse_loss", mul(losses, weight), "sum" if reduction == "mean" else reduction)
+    return div(total, sum(weight)) if reduction == "mean" else total
 
 
-def nll_loss(input: Any, target: Any, reduction: str = "mean") -> Any:
-    """Give the negative log-likelihood of the target classes, from log-probabilities of shape (samples, classes)."""
+#: The label that stands for no class unless another one is named.
+_IGNORED = -100
+
+
+def nll_loss(
+    input: Any,
+    target: Any,
+    weight: Any = None,
+    size_average: Any = None,
+    ignore_index: int | None = None,
+    reduce: Any = None,
+    reduction: str = "mean",
+) -> Any:
+    """Give the negative log-likelihood of the target classes, from log-probabilities, reduced.
+
+    Log-probabilities have the shape (samples, classes), classes (samples,); or (samples, classes, ...) and
+    (samples, ...); or (classes,) and (). `weight` has a factor for each class, and the mean is the weighted one.
+    Targets of `ignore_index` (-100 unless given) count for nothing. A function that `nbgrad.jit` compiles looks for
+    them only where it is given, and takes -100 for a class out of range otherwise.
+
+    Raises ValueError for other shapes, TypeError for classes that are not whole, IndexError for classes out of range.
+    """
+    if size_average is not None or reduce is not None:
+        raise _old_arguments("nll_loss")
     labels = target.data if isinstance(target, Variable) else as_array(target)
     if input.ndim != 2 or labels.shape != input.shape[:1]:
+        input = _classes_last("nll_loss", input, labels.shape)
+    return _nll(input, labels, weight, ignore_index, reduction)
+
+
+def _classes_last(what: str, input: Any, shape: tuple[int, ...] | None) -> Any:
+    """Give log-probabilities, or logits, with the classes as the last dimension, for classes of a shape (None: any)."""
+    if input.ndim == 0 or shape not in (None, (*input.shape[:1], *input.shape[2:]) if input.ndim > 1 else ()):
         raise ValueError(
-            f"nll_loss: log-probabilities of shape {input.shape} and classes of shape {labels.shape}: "
-            "they must be (samples, classes) and (samples,)"
+            f"{what}: log-probabilities of shape {input.shape} and classes of shape {shape}: they must be "
+            "(samples, classes, ...) and (samples, ...), or (classes,) and ()"
         )
-    if labels.dtype.kind not in "iu":
-        raise TypeError(f"nll_loss: classes have dtype {labels.dtype}: they must be whole numbers")
-    classes = input.shape[1]
-    data = input.data if isinstance(input, Variable) else input
+    return input if input.ndim <= 2 else permute(input, (0, *range(2, input.ndim), 1))
+
+
+def _picked(logs: Any, labels: Array) -> Any:
+    """Give the log-probability of each label, of the labels' shape; the classes come last."""
+    classes = logs.shape[-1]
+    data = logs.data if isinstance(logs, Variable) else logs
     if devices.cuda_seen and (devices.is_cuda(data) or devices.is_cuda(labels)):
         devices.check_together("nll_loss", (data, labels))
     elif not isinstance(labels, np.ndarray):  # being traced: a choice that fuses with whatever is around it
         labels = labels.checked(lambda array: _checked(array, classes), "class check", ("classes", classes))
-        chosen = eq(reshape(labels, labels.size, 1), np.arange(classes))
-        return neg(_reduced("nll_loss", sum(where(chosen, input, 0.0), -1), reduction))
+        return sum(where(_choice(labels, classes), logs, 0.0), -1)
     _checked(labels, classes)()
     # by flat positions, which need no broadcasting of row numbers and classes
     starts = devices.library(labels).arange(0, labels.size * classes, max(classes, 1))
-    positions = add(starts, labels.astype(np.int64))
-    picked = GetItem(Index.of_rows(positions, unique=True))(reshape(input, input.size))
-    return neg(_reduced("nll_loss", picked, reduction))
+    flat = labels if labels.ndim == 1 else labels.reshape(-1)
+    picked = GetItem(Index.of_rows(add(starts, flat.astype(np.int64)), unique=True))(reshape(logs, logs.size))
+    return picked if flat is labels else reshape(picked, labels.shape)
+
+
+def _choice(labels: Array, classes: int) -> Any:
+    """Tell for each label and each class whether it is this one."""
+    return eq(reshape(labels, *labels.shape, 1), np.arange(classes))
 
 
 def _checked(labels: Array, classes: int) -> Callable[[], None]:
     """Begin to look whether all classes exist; gives a function that waits until that is known."""
 
     def refuse(lowest: int, highest: int) -> None:
-        raise IndexError(f"nll_loss: classes from {lowest} to {highest}, log-probabilities for {classes}")
+        raise IndexError(
+            f"nll_loss: classes from {lowest} to {highest}, log-probabilities for {classes}; "
+            "ignore_index= names one that counts for nothing"
+        )
 
     if not devices.is_cuda(labels):
         # seen as unsigned, a negative number is too large as well
@@ -129,8 +211,56 @@ def _checked(labels: Array, classes: int) -> Callable[[], None]:
     return lambda: refuse(*bounds(labels)) if found()[0] else None
 
 
-def cross_entropy(input: Any, target: Any, reduction: str = "mean") -> Any:
-    """Give the cross entropy of logits (samples, classes) with classes (samples,) or probabilities of their shape.
+def _nll(
+    logs: Any, labels: Array, weight: Any, ignore_index: int | None, reduction: str, smoothing: float = 0.0
+) -> Any:
+    """Give `nll_loss` from log-probabilities whose last dimension are the classes."""
+    if labels.dtype.kind not in "iu":
+        raise TypeError(f"nll_loss: classes have dtype {labels.dtype}: they must be whole numbers")
+    if weight is None and ignore_index is None and not smoothing:
+        try:
+            return neg(_reduced("nll_loss", _picked(logs, labels), reduction))
+        except IndexError:
+            # those to ignore are looked for only now, where labels can be looked at: all others are spared it
+            if hasattr(labels, "__nbgrad_array__") or not bool((labels == _IGNORED).any()):
+                raise
+    labels = labels.astype(np.int64)
+    kept = ne(labels, _IGNORED if ignore_index is None else ignore_index)
+    labels = where(kept, labels, 0)
+    losses = neg(_picked(logs, labels))
+    factors = astype(kept, logs.dtype)
+    if weight is not None:
+        weight = _class_weights(weight, logs.shape[-1])
+        factors = where(kept, getitem(weight, labels), 0.0)
+        losses = mul(losses, factors)
+    if smoothing:
+        everywhere = neg(sum(logs if weight is None else mul(logs, weight), -1))
+        losses = add(mul(losses, 1 - smoothing), mul(everywhere, smoothing / logs.shape[-1]))
+    losses = where(kept, losses, 0.0)
+    return div(sum(losses), sum(factors)) if reduction == "mean" else _reduced("nll_loss", losses, reduction)
+
+
+def _class_weights(weight: Any, classes: int) -> Any:
+    weight = weight if isinstance(weight, Variable) else as_array(weight)
+    if weight.shape != (classes,):
+        raise ValueError(f"nll_loss: weight has shape {weight.shape}: it must be ({classes},), one for each class")
+    return weight
+
+
+def cross_entropy(
+    input: Any,
+    target: Any,
+    weight: Any = None,
+    size_average: Any = None,
+    ignore_index: int | None = None,
+    reduce: Any = None,
+    reduction: str = "mean",
+    label_smoothing: float = 0.0,
+) -> Any:
+    """Give the cross entropy of logits with classes, or with probabilities of the logits' shape, reduced.
+
+    Shapes, `weight` and `ignore_index` are those of `nll_loss`. With `label_smoothing` a part of each target is spread
+    evenly over all classes.
 
     Raises ValueError for other shapes, TypeError for classes that are not whole, IndexError for classes out of range.
 
@@ -139,9 +269,25 @@ def cross_entropy(input: Any, target: Any, reduction: str = "mean") -> Any:
     >>> print(f"{nbgrad.nn.functional.cross_entropy(x, nbgrad.tensor([0, 3])):.4f}")
     1.3863
     """
-    if input.ndim != 2:
-        raise ValueError(f"cross_entropy: logits have shape {input.shape}: it must be (samples, classes)")
+    if size_average is not None or reduce is not None:
+        raise _old_arguments("cross_entropy")
+    if not isinstance(target, Variable):
+        target = as_array(target)
+    probabilities = target.dtype.kind == "f" and target.shape == input.shape
+    if input.ndim != 2 or not (probabilities or target.shape == input.shape[:1]):
+        input = _classes_last("cross_entropy", input, None if probabilities else target.shape)
+    if not 0 <= label_smoothing <= 1:
+        raise ValueError(f"cross_entropy: label_smoothing is {label_smoothing}: it must be from 0 to 1")
     logs = log_softmax(input, -1)
-    if target.shape == input.shape and target.dtype.kind == "f":
-        return _reduced("cross_entropy", neg(sum(mul(logs, target), -1)), reduction)
-    return nll_loss(logs, target, reduction)
+    if not probabilities:
+        labels = target.data if isinstance(target, Variable) else target
+        return _nll(logs, labels, weight, ignore_index, reduction, label_smoothing)
+    if ignore_index is not None and ignore_index >= 0:
+        raise ValueError("cross_entropy: ignore_index is for classes, and the targets are probabilities")
+    if target.ndim > 2:
+        target = _classes_last("cross_entropy", target, None)
+    if label_smoothing:
+        target = add(mul(target, 1 - label_smoothing), label_smoothing / logs.shape[-1])
+    if weight is not None:
+        target = mul(target, _class_weights(weight, logs.shape[-1]))
+    return _reduced("cross_entropy", neg(sum(mul(logs, target), -1)), reduction)

@@ -8,11 +8,12 @@ import numpy as np
 
 from ..grad_mode import is_grad_enabled
 from ..kernels import devices
-from ..kernels.formula import NUMPY_NAMES, install_operators
+from ..kernels.formula import install_operators
 from ..variable import Variable
-from .elementwise import OPERATIONS, TABLE, add, where, whole_power
+from . import arithmetic
+from .elementwise import OPERATIONS, TABLE, add, whole_power
 from .indexing import getitem
-from .joining import cat, stack, take_along_dim
+from .joining import take_along_dim
 from .linalg import bmm, dot, matmul, mm, mv
 from .reduction import LOGSUMEXP_SLOPE, amax, amin, log_softmax, logsumexp, max, mean, min, prod, softmax, sum
 from .shape import (
@@ -33,64 +34,29 @@ from .shape import (
 )
 from .transfer import cpu, cuda, to
 
-__all__ = ["ADDITION", "NUMPY_UFUNCS", "add", "astype", "clone", "sum_to", "to"]
+__all__ = ["ADDITION", "add", "astype", "clone", "sum_to", "to"]
 
 #: Addition, whose `call` accumulates gradients as arrays.
 ADDITION = OPERATIONS["add"]
 
-#: Functions that stand behind NumPy's ufuncs, by our names for them.
-NUMPY_UFUNCS: dict[str, Any] = {**TABLE, "matmul": matmul}
+
+def _array_ufunc(self: Variable, *call: Any, **options: Any) -> Any:
+    """Stand in for NumPy's ufuncs until the first is called, which brings `interop.numpy`."""
+    _bring_numpys_functions()
+    return self.__array_ufunc__(*call, **options)
 
 
-def _array_ufunc(self: Variable, ufunc: np.ufunc, method: str, *inputs: Any, **options: Any) -> Any:
-    """Stand in for a NumPy ufunc that met a Variable (NEP 13)."""
-    function = NUMPY_UFUNCS.get(NUMPY_NAMES.get(ufunc.__name__, ufunc.__name__))
-    if function is None or method != "__call__" or options:
-        call = f"np.{ufunc.__name__}" + ("" if method == "__call__" else f".{method}")
-        raise TypeError(
-            f"{call} with {sorted(options) or 'these arguments'} does not work on Variables: "
-            "use nbgrad's function of that purpose, or x.data where no gradient is needed"
-        )
-    return function(*inputs)
+def _array_function(self: Variable, *call: Any) -> Any:
+    """Stand in for NumPy's other functions, likewise."""
+    _bring_numpys_functions()
+    return self.__array_function__(*call)
 
 
-#: NumPy's functions that are ours by the same arguments.
-_NUMPY_FUNCTIONS: dict[str, Any] = {
-    **{f.__name__: f for f in (sum, mean, prod, amax, amin, reshape, squeeze, transpose, broadcast_to, where)},
-    "max": lambda x, axis=None, **options: max(x, axis=axis, **options),
-    "min": lambda x, axis=None, **options: min(x, axis=axis, **options),
-    "concatenate": cat,
-    "stack": stack,
-    "dot": matmul,
-    "swapaxes": swapaxes,
-}
+def _bring_numpys_functions() -> None:
+    from ..interop import numpy
 
-
-def _array_function(self: Variable, function: Any, types: Any, arguments: Any, options: Any) -> Any:
-    """Stand in for another NumPy function that met a Variable (NEP 18)."""
-    ours = _NUMPY_FUNCTIONS.get(function.__name__)
-    if ours in (sum, mean, prod, amax, amin) and len(arguments) == 2:
-        arguments, options = arguments[:1], {"axis": arguments[1], **options}
-    expected, most = (("axis", "keepdims"), 1) if ours in (sum, mean, prod, amax, amin) else (("axis", "keepdims"), 3)
-    plain = len(arguments) <= most and not (function.__name__ == "dot" and any(x.ndim > 2 for x in arguments))
-    if ours is not None and plain and all(name in expected and options[name] is not None for name in options):
-        return ours(*arguments, **options)
-    recorded = False
-
-    def unwrapped(value: Any) -> Any:
-        nonlocal recorded
-        if isinstance(value, Variable):
-            recorded = recorded or value.requires_grad
-            return value.data
-        return type(value)(map(unwrapped, value)) if type(value) in (list, tuple) else value
-
-    arguments, options = unwrapped(arguments), {name: unwrapped(value) for name, value in options.items()}
-    if recorded:
-        raise TypeError(
-            f"np.{function.__name__} with these arguments does not work on Variables that require a gradient: use "
-            "nbgrad's function of that purpose, or x.data where no gradient is needed"
-        )
-    return function(*arguments, **options)
+    Variable.__array_ufunc__ = numpy.array_ufunc  # type: ignore[attr-defined]
+    Variable.__array_function__ = numpy.array_function  # type: ignore[attr-defined]
 
 
 def _in_place(function: Any) -> Any:
@@ -129,6 +95,7 @@ def _install() -> None:
     install_operators(Variable, TABLE.__getitem__)
     methods: dict[str, Any] = {function.__name__: function for function in _METHODS}
     methods |= {name: function for name, function in TABLE.items() if name not in _NOT_METHODS}
+    methods |= {name: getattr(arithmetic, name) for name in arithmetic.__all__}
     methods["__matmul__"] = matmul
     methods["__rmatmul__"] = lambda self, other: matmul(other, self)
     methods["__getitem__"] = getitem

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextvars import ContextVar
 from typing import Any
 
@@ -151,8 +151,28 @@ def eye(n: int, m: int | None = None, dtype: Dtype = None, requires_grad: bool =
     return _made(np.eye(n, m, dtype=_floating(dtype)), requires_grad, device)
 
 
-def arange(*bounds: Any, dtype: Dtype = None, requires_grad: bool = False, device: Any = None) -> Variable:
+def _bounds_by_name(given: Sequence[Any], **named: Any) -> tuple[Any, ...]:
+    """Give arange's bounds in their order, some of which were named."""
+    positions = ("end",) if len(given) == 1 and named["end"] is None else ("start", "end", "step")
+    twice = any(named[name] is not None for name in positions[: len(given)])
+    named |= dict(zip(positions, given, strict=False))
+    if twice or len(given) > 3 or named["end"] is None:
+        raise TypeError("arange: takes (end), (start, end) or (start, end, step), each once, by position or by name")
+    return named["start"] or 0, named["end"], 1 if named["step"] is None else named["step"]
+
+
+def arange(
+    *bounds: Any,
+    start: Any = None,
+    end: Any = None,
+    step: Any = None,
+    dtype: Dtype = None,
+    requires_grad: bool = False,
+    device: Any = None,
+) -> Variable:
     """Make a Variable of start, start + step, ... before end: ``arange(end)``, ``arange(start, end, step)``."""
+    if start is not None or end is not None or step is not None:
+        bounds = _bounds_by_name(bounds, start=start, end=end, step=step)
     if not 1 <= len(bounds) <= 3:
         raise TypeError(f"arange: takes 1 to 3 bounds, got {len(bounds)}")
     numbers = [b.item() if isinstance(b, Variable) else b for b in bounds]
@@ -260,15 +280,27 @@ def _drawn(what: str, dtype: Dtype) -> np.dtype[Any]:
 
 
 def randint(
-    *bounds: Any, size: Any = None, dtype: Dtype = np.int64, requires_grad: bool = False, device: Any = None
+    *bounds: Any,
+    low: Any = None,
+    high: Any = None,
+    size: Any = None,
+    dtype: Dtype = np.int64,
+    requires_grad: bool = False,
+    device: Any = None,
 ) -> Variable:
-    """Make a Variable of whole numbers in [low, high): ``randint(high, size)`` or ``randint(low, high, size)``."""
+    """Make a Variable of whole numbers in [low, high): ``randint(high, size)`` or ``randint(low, high, size)``.
+
+    The numbers may be wanted in a floating dtype.
+    """
     numbers = list(bounds)
     if size is None and numbers:
         size = numbers.pop()
-    if not 1 <= len(numbers) <= 2 or size is None:
+    numbers += [high] if high is not None else []
+    numbers = ([low] if low is not None else []) + numbers
+    if not 1 <= len(numbers) <= 2 or size is None or (len(numbers) == 1 and low is not None):
         raise TypeError("randint: takes (high, size) or (low, high, size)")
     low, high = (0, numbers[0]) if len(numbers) == 1 else numbers
     shape = whole_numbers("randint", (size,) if not isinstance(size, tuple | list) else tuple(size))
-    kind: Any = dtype
-    return _made(as_array(_random("randint", device).integers(low, high, shape, kind)), requires_grad)
+    kind = np.dtype(dtype)
+    drawn = _random("randint", device).integers(low, high, shape, kind if kind.kind in "iub" else np.int64)
+    return _made(as_array(drawn).astype(kind, copy=False), requires_grad)

@@ -165,7 +165,8 @@ def where(condition: Any, x: Any = None, y: Any = None) -> Any:
     dtypes = [v.dtype for v in (x, y) if isinstance(v, Variable | np.generic) or is_array(v)]
     if not dtypes:
         dtypes = [get_default_dtype() if isinstance(x, float) or isinstance(y, float) else np.dtype(np.int64)]
-    x, y = (number_like(v, np.result_type(*dtypes)) if isinstance(v, int | float) else v for v in (x, y))
+    given = x, y
+    x, y = (number_like(v, np.result_type(*dtypes)) if isinstance(v, int | float) else v for v in given)
     if not isinstance(condition, Variable):
         condition = as_array(condition)
         if not any(isinstance(v, Variable) and v.requires_grad for v in (x, y)):
@@ -173,7 +174,7 @@ def where(condition: Any, x: Any = None, y: Any = None) -> Any:
             if devices.on_gpu((condition, *arrays)):
                 devices.check_together("where", (condition, *arrays))
             result = OPERATIONS["where"].call(condition, *arrays)
-            return Variable(result, requires_grad=False) if any(isinstance(v, Variable) for v in (x, y)) else result
+            return Variable(result, requires_grad=False) if any(isinstance(v, Variable) for v in given) else result
         condition = Variable(condition)
     return _where(condition, x, y)
 

@@ -44,13 +44,15 @@ class Cat(Operation):
 def cat(tensors: Sequence[Any], dim: int | None = None, *, axis: int | None = None) -> Any:
     """Join a sequence along a dimension (the first, unless given).
 
-    Raises ValueError where other dimensions differ, or for nothing to join.
+    Empty vectors join with any shape. Raises ValueError where other dimensions differ, or for nothing to join.
 
     >>> import nbgrad
     >>> nbgrad.cat([nbgrad.ones(2), nbgrad.zeros(1)])
     Variable([1., 1., 0.])
     """
     xs = _sequence("cat", tensors)
+    if any(x.ndim > 1 for x in xs):  # PyTorch lets an empty vector be joined to anything
+        xs = [x for x in xs if x.shape != (0,)]
     along = axis_of("cat", either("cat", "dim", dim, "axis", axis, 0), max(xs[0].ndim, 1))
     shapes = [x.shape for x in xs]
     for shape in shapes:
@@ -88,14 +90,21 @@ def _sequence(what: str, tensors: Any) -> list[Any]:
     return [as_array(x) for x in xs]
 
 
-def take_along_dim(x: Any, indices: Any, dim: int) -> Any:
-    """Pick along one dimension by an array of positions with the other dimensions of x.
+def take_along_dim(x: Any, indices: Any, dim: int | None = None) -> Any:
+    """Pick along one dimension by an array of positions, whose other dimensions broadcast with those of x.
 
-    Raises IndexError for positions outside.
+    Without `dim`, positions count through all of x, and the result has one dimension. Raises IndexError for positions
+    outside, ValueError for positions with another number of dimensions.
     """
+    where = indices.data if isinstance(indices, Variable) else as_array(indices)
+    if dim is None:
+        x, where, dim = Reshape((x.size,))(x), where.reshape(-1), 0
+    if where.ndim != x.ndim:
+        raise ValueError(
+            f"take_along_dim: positions of shape {where.shape} for shape {x.shape}: both need the same dimensions"
+        )
     if not x.ndim:
         return x
-    where = indices.data if isinstance(indices, Variable) else as_array(indices)
     along = axis_of("take_along_dim", dim, x.ndim)
     if devices.is_cuda(x.data if isinstance(x, Variable) else x):
         return _take_along_cuda(x, devices.moved(where, x.device), along)

@@ -8,6 +8,7 @@ from functools import cache as once
 from typing import Any, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 from ..function import Operation
 from ..kernels import devices, formula
@@ -17,7 +18,7 @@ from ..variable import Array, Variable, as_array, is_array
 from .arguments import axes_of, axis_of, either
 from .elementwise import div, elementwise, eq, exp, mul, neg, sub
 from .joining import cat, stack, take_along_dim
-from .shape import BroadcastTo, Permute, Reshape
+from .shape import BroadcastTo, Permute, Reshape, astype
 
 
 @once
@@ -267,25 +268,69 @@ def _reduce(kind: type[Reduce], x: Any, dim: Any, keepdim: Any, axis: Any, keepd
     return kind(axes, bool(either(name, "keepdim", keepdim or None, "keepdims", keepdims, False)))(x)
 
 
-def sum(x: Any, dim: Any = None, keepdim: bool = False, *, axis: Any = None, keepdims: bool | None = None) -> Any:
+def _converted(name: str, reduce: Any, x: Any, dtype: Any, *arguments: Any) -> Any:
+    """Reduce what x is in another dtype, which the result has as well."""
+    x = x if isinstance(x, Variable) or is_array(x) else np.asarray(x)
+    if name == "mean":
+        dtype = _floating_dtype(name, dtype)
+    return astype(reduce(astype(x, dtype), *arguments), dtype)
+
+
+def sum(
+    x: Any,
+    dim: Any = None,
+    keepdim: bool = False,
+    *,
+    axis: Any = None,
+    keepdims: bool | None = None,
+    dtype: npt.DTypeLike | None = None,
+) -> Any:
     """Sum over the dimensions `dim` (all if None); float32 is added up in float64, integers in 64 bits.
 
-    Raises IndexError for a dimension that does not exist.
+    With `dtype`, x is converted first. Raises IndexError for a dimension that does not exist.
 
     >>> import nbgrad
     >>> nbgrad.sum(nbgrad.tensor([[1.0, 2.0], [3.0, 4.0]]), dim=0)
     Variable([4., 6.])
     """
+    if dtype is not None:
+        return _converted("sum", sum, x, dtype, either("sum", "dim", dim, "axis", axis), keepdims or keepdim)
     return _reduce(Sum, x, dim, keepdim, axis, keepdims)
 
 
-def mean(x: Any, dim: Any = None, keepdim: bool = False, *, axis: Any = None, keepdims: bool | None = None) -> Any:
-    """Average over the dimensions `dim` (all if None); integers give float64."""
+def mean(
+    x: Any,
+    dim: Any = None,
+    keepdim: bool = False,
+    *,
+    axis: Any = None,
+    keepdims: bool | None = None,
+    dtype: npt.DTypeLike | None = None,
+) -> Any:
+    """Average over the dimensions `dim` (all if None); integers give float64.
+
+    With `dtype`, x is converted first.
+    """
+    if dtype is not None:
+        return _converted("mean", mean, x, dtype, either("mean", "dim", dim, "axis", axis), keepdims or keepdim)
     return _reduce(Mean, x, dim, keepdim, axis, keepdims)
 
 
-def prod(x: Any, dim: Any = None, keepdim: bool = False, *, axis: Any = None, keepdims: bool | None = None) -> Any:
-    """Multiply over the dimensions `dim` (all if None); gradients are right for zeros too."""
+def prod(
+    x: Any,
+    dim: Any = None,
+    keepdim: bool = False,
+    *,
+    axis: Any = None,
+    keepdims: bool | None = None,
+    dtype: npt.DTypeLike | None = None,
+) -> Any:
+    """Multiply over the dimensions `dim` (all if None); gradients are right for zeros too.
+
+    With `dtype`, x is converted first.
+    """
+    if dtype is not None:
+        return _converted("prod", prod, x, dtype, either("prod", "dim", dim, "axis", axis), keepdims or keepdim)
     return _reduce(Prod, x, dim, keepdim, axis, keepdims)
 
 
@@ -323,6 +368,8 @@ def _extreme(which: str, x: Any, dim: Any, keepdim: bool, axis: Any, keepdims: b
     if axis is not None or dim is None or isinstance(dim, tuple | list):
         return _reduce(kind, x, dim, keepdim, axis, keepdims)
     keepdim = bool(either(which, "keepdim", keepdim or None, "keepdims", keepdims, False))
+    if not isinstance(x, Variable):
+        x = as_array(x)
     (along,) = axes_of(which, dim, x.ndim) or (0,)
     data = x.data if isinstance(x, Variable) else x
     if x.ndim and data.shape[along] == 0:
@@ -361,14 +408,25 @@ def min(x: Any, dim: Any = None, keepdim: bool = False, *, axis: Any = None, kee
     return _extreme("min", x, dim, keepdim, axis, keepdims)
 
 
-def softmax(x: Any, dim: int | None = None, *, axis: int | None = None) -> Any:
-    """Give exp(x) / sum(exp(x)) along a dimension (the last if None), without overflow."""
+def softmax(x: Any, dim: int | None = None, *, axis: int | None = None, dtype: npt.DTypeLike | None = None) -> Any:
+    """Give exp(x) / sum(exp(x)) along a dimension (the last if None), without overflow; of x in `dtype`, if given."""
+    if dtype is not None:
+        return softmax(astype(x, _floating_dtype("softmax", dtype)), dim, axis=axis)
     return Softmax(_one_axis("softmax", x, dim, axis))(x)
 
 
-def log_softmax(x: Any, dim: int | None = None, *, axis: int | None = None) -> Any:
-    """Give x - log(sum(exp(x))) along a dimension (the last if None), without overflow."""
+def log_softmax(x: Any, dim: int | None = None, *, axis: int | None = None, dtype: npt.DTypeLike | None = None) -> Any:
+    """Give x - log(sum(exp(x))) along a dimension (the last if None), without overflow; of x in `dtype`, if given."""
+    if dtype is not None:
+        return log_softmax(astype(x, _floating_dtype("log_softmax", dtype)), dim, axis=axis)
     return LogSoftmax(_one_axis("log_softmax", x, dim, axis))(x)
+
+
+def _floating_dtype(what: str, dtype: npt.DTypeLike) -> np.dtype[Any]:
+    chosen = np.dtype(dtype)
+    if chosen.kind != "f":
+        raise TypeError(f"{what}: dtype is {chosen}: the result is floating")
+    return chosen
 
 
 def _one_axis(what: str, x: Any, dim: Any, axis: Any) -> int:

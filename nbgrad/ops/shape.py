@@ -156,18 +156,25 @@ def permute(x: Any, *dims: Any) -> Any:
     return Permute(order)(x)
 
 
-def transpose(x: Any, *dims: Any) -> Any:
+def transpose(x: Any, *dims: Any, dim0: int | None = None, dim1: int | None = None) -> Any:
     """Exchange two dimensions (PyTorch's ``transpose(x, 0, 1)``), or reorder all of them (NumPy's).
 
     Without dimensions all are reversed; a permutation may be given as one sequence.
     """
+    if dim0 is not None or dim1 is not None:
+        dims = tuple(d for d in (*dims, dim0, dim1) if d is not None)
+        if len(dims) != 2:
+            raise TypeError(f"transpose: dim0 and dim1 are two dimensions, got {dims}")
     axes = whole_numbers("transpose", tuple(d for d in dims if d is not None))
     if not axes:
         return Permute(tuple(range(x.ndim))[::-1])(x)
     if len(axes) != 2 or isinstance(dims[0], tuple | list):
         return permute(x, axes)
     order = list(range(x.ndim))
-    first, second = (axis_of("transpose", axis, x.ndim) for axis in axes)
+    # PyTorch lets a scalar have a dimension
+    first, second = (axis_of("transpose", axis, x.ndim or 1) for axis in axes)
+    if not x.ndim:
+        return Permute(())(x)
     order[first], order[second] = order[second], order[first]
     return Permute(tuple(order))(x)
 

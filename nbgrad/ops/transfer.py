@@ -52,11 +52,27 @@ def cpu(x: Any) -> Any:
     return _moved(x, "cpu")
 
 
-def to(x: Any, *target: Any, device: Any = None, dtype: Any = None) -> Any:
+def to(
+    x: Any,
+    *target: Any,
+    device: Any = None,
+    dtype: Any = None,
+    non_blocking: bool = False,
+    copy: bool = False,
+    memory_format: Any = None,
+) -> Any:
     """Move to a device, convert to a dtype, or both: ``to("cuda")``, ``to(np.float32)``, ``to("cuda", np.float32)``.
 
-    With a Variable as the target its device and dtype are taken. Raises TypeError for anything else.
+    With a Variable as the target its device and dtype are taken. With `copy` the result never is x itself. PyTorch's
+    `non_blocking` and `memory_format` are hints, which change no result and are not needed here.
+    Raises TypeError for anything else.
     """
+    flags = [value for value in target if isinstance(value, bool | np.bool_)]
+    if flags:  # PyTorch's to(device, dtype, non_blocking, copy)
+        if len(flags) > 2 or any(value is not flag for value, flag in zip(target[-len(flags) :], flags, strict=True)):
+            raise TypeError(f"to: takes a device, a dtype, non_blocking and copy in this order, got {target}")
+        target = target[: -len(flags)]
+        copy = bool(flags[1]) if len(flags) == 2 else copy
     for value in target:
         if isinstance(value, Variable):
             found = {"device": value.device, "dtype": value.dtype}
@@ -66,15 +82,20 @@ def to(x: Any, *target: Any, device: Any = None, dtype: Any = None) -> Any:
             if (device if name == "device" else dtype) is not None:
                 raise TypeError(f"to: two {name}s: {given!r} comes second")
             device, dtype = (given, dtype) if name == "device" else (device, given)
-    if device is None and dtype is None:
+    if device is None and dtype is None and not (copy or non_blocking or memory_format is not None):
         raise TypeError("to: needs a device, a dtype or a Variable like which to become")
     if dtype is not None:
         try:
             dtype = np.dtype(dtype)
         except TypeError:
             raise TypeError(f"to: {dtype!r} is no device and no dtype: give 'cpu', 'cuda' or a dtype") from None
-        x = astype(x, dtype)
-    return x if device is None else _moved(x, device)
+    result = x if dtype is None else astype(x, dtype)
+    result = result if device is None else _moved(result, device)
+    if not copy or result is not x:
+        return result
+    from . import clone
+
+    return clone(x)
 
 
 def _names_device(value: Any) -> bool:

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from ..interop.numpy import RULES
 from ..kernels import devices
 from ..kernels import math as scalar
 from ..variable import as_array
@@ -237,66 +238,6 @@ def _ascending(x: Symbol) -> Any:
 # ---- what becomes nodes ---------------------------------------------------------------------------------------------
 
 
-def _shaped(function: Any) -> Any:
-    """Make the rule of a function that gives the same elements in the same order."""
-
-    def rule(x: Any, *arguments: Any, **options: Any) -> Any:
-        orders = [value for value in (*arguments, *options.values()) if isinstance(value, str)]
-        if not isinstance(x, Symbol) or orders not in ([], ["C"]):
-            return NotImplemented
-        return x.reshape(function(_dummy(x.shape), *arguments, **options).shape)
-
-    return rule
-
-
-def _permuting(function: Any) -> Any:
-    """Make the rule of a function that gives the elements with the axes in another order."""
-
-    def rule(x: Any, *arguments: Any, **options: Any) -> Any:
-        if not isinstance(x, Symbol):
-            return NotImplemented
-        # the size of an axis tells which it was
-        return x.transpose(function(np.empty(tuple(range(x.ndim)), np.int8), *arguments, **options).shape)
-
-    return rule
-
-
-def _flipping(function: Any) -> Any:
-    """Make the rule of a function that turns axes around."""
-
-    def rule(x: Any, *arguments: Any, **options: Any) -> Any:
-        if not isinstance(x, Symbol):
-            return NotImplemented
-        steps = function(np.empty((2,) * x.ndim, np.int8), *arguments, **options).strides
-        return x[tuple(slice(None, None, -1 if step < 0 else 1) for step in steps)]
-
-    return rule
-
-
-def _splitting(function: Any, fixed: int | None = None) -> Any:
-    """Make the rule of a function that gives pieces of an axis."""
-
-    def rule(x: Any, sections: Any, axis: int = 0) -> Any:
-        if not isinstance(x, Symbol) or isinstance(sections, Symbol) or not x.ndim:
-            return NotImplemented
-        along = axis if fixed is None else 0 if x.ndim == 1 else fixed
-        along = along % x.ndim if -x.ndim <= along < x.ndim else along
-        places = np.broadcast_to(np.expand_dims(np.arange(x.shape[along]), tuple(range(1, x.ndim - along))), x.shape)
-        pieces = function(places, sections) if fixed is not None else function(places, sections, axis)
-        return [x[(*[slice(None)] * along, _range_of(piece, along))] for piece in pieces]
-
-    return rule
-
-
-def _range_of(piece: Any, axis: int) -> slice:
-    """Give the slice that places along an axis were cut out by."""
-    count = piece.shape[axis]
-    if not count or not piece.size:
-        return slice(0, count)
-    first = int(piece.flat[0])
-    return slice(first, first + count)
-
-
 def _on_dtypes(function: Any) -> Any:
     """Make the rule of a function that looks at dtypes only."""
 
@@ -351,10 +292,6 @@ def _std(x: Any, axis: Any = None, *, ddof: float = 0, keepdims: bool = False) -
     return NotImplemented if variance is NotImplemented else np.sqrt(variance)
 
 
-def _ptp(x: Any, axis: Any = None, *, keepdims: bool = False) -> Any:
-    return np.max(x, axis, keepdims=keepdims) - np.min(x, axis, keepdims=keepdims)
-
-
 def _clip(x: Any, a_min: Any = None, a_max: Any = None, *, min: Any = None, max: Any = None) -> Any:
     lowest, highest = (a_min if min is None else min), (a_max if max is None else max)
     if not isinstance(x, Symbol) or x.dtype.kind != "f":
@@ -381,24 +318,8 @@ def _dot(x: Any, y: Any) -> Any:
     return np.matmul(x, y) if {np.ndim(x), np.ndim(y)} <= {1, 2} else NotImplemented
 
 
-def _outer(x: Any, y: Any) -> Any:
-    return np.multiply(np.reshape(x, (-1, 1)), np.reshape(y, (1, -1)))
-
-
-def _diff(x: Any, n: int = 1, axis: int = -1) -> Any:
-    if not isinstance(x, Symbol) or n != 1 or not -x.ndim <= axis < x.ndim or x.dtype == np.bool_:
-        return NotImplemented
-    before = [slice(None)] * (axis % x.ndim)
-    return x[(*before, slice(1, None))] - x[(*before, slice(None, -1))]
-
-
 def _broadcast_to(x: Any, shape: Any) -> Any:
     return x.broadcast_to(np.broadcast_to(_dummy(x.shape), shape).shape)
-
-
-def _broadcast_arrays(*arrays: Any) -> Any:
-    shape = np.broadcast_shapes(*(np.shape(x) for x in arrays))
-    return tuple(np.broadcast_to(x, shape) for x in arrays)
 
 
 def _filled(number: int) -> Any:
@@ -410,11 +331,15 @@ def _filled(number: int) -> Any:
     return rule
 
 
-def _real(x: Any) -> Any:
-    return x if isinstance(x, Symbol) and x.dtype.kind != "c" else NotImplemented
-
+#: Rules that hold for Variables and traced arrays alike.
+_SHARED = (
+    np.reshape, np.ravel, np.squeeze, np.expand_dims, np.transpose, np.swapaxes, np.moveaxis, np.rollaxis,
+    np.matrix_transpose, np.linalg.matrix_transpose, np.flip, np.fliplr, np.flipud, np.split, np.array_split, np.vsplit,
+    np.hsplit, np.dsplit, np.broadcast_arrays, np.outer, np.diff, np.ptp, np.real,
+)  # fmt: skip
 
 _RULES: dict[Any, Any] = {
+    **{function: RULES[function] for function in _SHARED},
     np.sum: _reduction("sum"),
     np.prod: _reduction("prod"),
     np.mean: _reduction("mean"),
@@ -427,30 +352,17 @@ _RULES: dict[Any, Any] = {
     np.count_nonzero: _count_nonzero,
     np.var: _var,
     np.std: _std,
-    np.ptp: _ptp,
     np.clip: _clip,
     np.where: _where,
     np.dot: _dot,
-    np.outer: _outer,
-    np.diff: _diff,
     np.broadcast_to: _broadcast_to,
-    np.broadcast_arrays: _broadcast_arrays,
     np.shape: lambda x: x.shape,
     np.ndim: lambda x: x.ndim,
     np.size: lambda x, axis=None: _dummy(x.shape).size if axis is None else x.shape[axis],
     np.copy: lambda x, order="K": x.copy(),
-    np.real: _real,
     np.zeros_like: _filled(0),
     np.ones_like: _filled(1),
     np.empty_like: _filled(0),
-    **{f: _shaped(f) for f in (np.reshape, np.ravel, np.squeeze, np.expand_dims)},
-    **{
-        f: _permuting(f)
-        for f in (np.transpose, np.swapaxes, np.moveaxis, np.rollaxis, np.matrix_transpose, np.linalg.matrix_transpose)
-    },
-    **{f: _flipping(f) for f in (np.flip, np.fliplr, np.flipud)},
-    **{f: _splitting(f) for f in (np.split, np.array_split)},
-    **{f: _splitting(f, axis) for f, axis in ((np.vsplit, 0), (np.hsplit, 1), (np.dsplit, 2))},
     **{f: _on_dtypes(f) for f in (np.result_type, np.can_cast, np.common_type, np.iscomplexobj, np.isrealobj)},
 }
 

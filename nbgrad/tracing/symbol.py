@@ -14,7 +14,7 @@ import numpy as np
 from ..kernels import devices, formula, reductions
 from ..kernels import math as scalar
 from ..kernels.cpu import elementwise as cpu
-from ..kernels.formula import NUMBER, NUMPY_NAMES, TRUTH, Expression, ScalarFunction
+from ..kernels.formula import NUMBER, TRUTH, Expression, ScalarFunction
 from ..variable import Variable, as_array
 from .layout import can_reshape
 from .program import Call, Constant, Fold, Input, Map, Node, Program, View, root_of
@@ -236,7 +236,7 @@ class Symbol(np.lib.mixins.NDArrayOperatorsMixin):
             arrays = [x if isinstance(x, Symbol) else as_array(x) for x in inputs]
             plain = all(x.ndim and compiles(x.dtype) for x in arrays)
             return self._product(*(self._operand(x) for x in inputs)) if plain else None
-        function = formula._scalar_functions.get(NUMPY_NAMES.get(ufunc.__name__, ufunc.__name__))
+        function = formula._scalar_functions.get(formula.standing_for(ufunc) or "")
         if function is None or ufunc.nout != 1:
             return None
         asked = [_asked(x) for x in inputs]

@@ -139,6 +139,10 @@ OTHERS = {
     "mse_loss": (F.mse_loss, [(2, 3), (2, 3)]),
     "cross_entropy": (lambda x: F.cross_entropy(x, nbgrad.tensor([0, 2, 1], device=x.device)), [(3, 4)]),
     "cross_entropy of probabilities": (lambda x, p: F.cross_entropy(x, p), [(3, 4), (3, 4)]),
+    "NumPy's functions": (
+        lambda x: np.var(np.concatenate([np.flip(x), np.tril(x), np.roll(x, 1), np.diag(x[0])])) + np.trace(x @ x),
+        [(3, 3)],
+    ),
     "binary_cross_entropy": (F.binary_cross_entropy_with_logits, [(2, 3), (2, 3)]),
 }
 

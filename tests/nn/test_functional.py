@@ -86,6 +86,142 @@ def test_weights_of_binary_cross_entropy_are_torchs(weight_shape, dtype):
     )
 
 
+PLACES = {"(4, 3)": (4, 3), "(2, 3, 2)": (2, 3, 2), "(2, 3, 1, 2)": (2, 3, 1, 2), "(3,)": (3,)}
+OPTIONS = {
+    "weight": {"weight": np.array([0.5, 2.0, 1.5])},
+    "ignore_index": {"ignore_index": 2},
+    "both": {"weight": np.array([0.5, 2.0, 1.5]), "ignore_index": 2},
+    "neither": {},
+}
+SMOOTHED = {f"{name}, smoothed": {**options, "label_smoothing": 0.3} for name, options in OPTIONS.items()}
+
+
+def labels_of(shape):
+    return np.array([1, 2, 2, 0]).reshape(*shape[:1], *shape[2:]) if len(shape) > 1 else np.array(1)
+
+
+def losses_of(name, shape, options, reduction):
+    """Give our function and torch's of log-probabilities, or logits, of a shape."""
+    labels = labels_of(shape)
+
+    def in_torch(t, x):
+        weight = {k: t.tensor(v, dtype=x.dtype) if k == "weight" else v for k, v in options.items()}
+        return getattr(t.nn.functional, name)(x, t.tensor(labels), reduction=reduction, **weight)
+
+    def here(x):
+        weight = {k: v.astype(x.dtype) if k == "weight" else v for k, v in options.items()}
+        return getattr(functional, name)(x, Variable(labels), reduction=reduction, **weight)
+
+    return here, in_torch
+
+
+CLASSES = [("nll_loss", options) for options in OPTIONS] + [
+    ("cross_entropy", options) for options in (*OPTIONS, *SMOOTHED)
+]
+
+
+@pytest.mark.parametrize(("name", "options"), CLASSES)
+@pytest.mark.parametrize("shape", PLACES)
+@pytest.mark.parametrize(("reduction", "dtype"), [*((r, "float64") for r in REDUCTIONS), ("mean", "float32")])
+def test_weights_ignored_and_smoothed_labels_are_torchs(name, options, shape, reduction, dtype):
+    if shape == "(3,)" and name == "nll_loss" and reduction == "none" and "neither" not in options:
+        reduction = "sum"  # torch's is without dimensions then as well
+    functions = losses_of(name, PLACES[shape], (OPTIONS | SMOOTHED)[options], reduction)
+    cases.assert_same_as_torch(*functions, [draw(cases.ANY, PLACES[shape], dtype)])
+
+
+@pytest.mark.parametrize("options", ["weight", "ignore_index", "both, smoothed"])
+@pytest.mark.parametrize("shape", ["(4, 3)", "(2, 3, 2)"])
+def test_weights_ignored_and_smoothed_labels_agree_with_differences(options, shape):
+    here, _ = losses_of("cross_entropy", PLACES[shape], (OPTIONS | SMOOTHED)[options], "mean")
+    cases.check_to_second_order(here, [draw(cases.ANY, PLACES[shape])])
+
+
+def test_class_weights_have_gradients():
+    x, weight = draw(cases.ANY, (4, 3)), draw(cases.POSITIVE, (3,))
+    cases.check_to_second_order(lambda x, w: functional.cross_entropy(x, LABELS, w), [x, weight])
+
+
+def test_labels_of_minus_100_count_for_nothing():
+    torch = peer("torch")
+    x = draw(cases.ANY, (4, 3))
+    labels = np.array([0, -100, 2, -100])
+    ours = functional.cross_entropy(Variable(x), labels)
+    theirs = torch.nn.functional.cross_entropy(torch.tensor(x), torch.tensor(labels))
+    np.testing.assert_allclose(ours.data, theirs, rtol=1e-14)
+    assert np.isnan(functional.cross_entropy(Variable(x), np.full(4, -100)).data)
+    # an ignored row has no gradient, whatever stands in it
+    x[1] = -np.inf, np.inf, np.nan
+    variable = Variable(x)
+    functional.nll_loss(variable, labels, reduction="sum").backward()
+    np.testing.assert_array_equal(variable.grad.data, [[-1, 0, 0], [0, 0, 0], [0, 0, -1], [0, 0, 0]])
+    with pytest.raises(IndexError, match=r"classes from -100 to 2, .*; ignore_index= names one"):
+        nbgrad.jit(lambda x, y: functional.cross_entropy(x, y))(x, labels)
+
+
+@pytest.mark.parametrize("shape", ["(4, 3)", "(2, 3, 2)", "(3,)"])
+@pytest.mark.parametrize("options", ["weight", "neither", "weight, smoothed"])
+@every_reduction
+def test_probabilities_with_further_arguments_are_torchs(shape, options, reduction):
+    given = (OPTIONS | SMOOTHED)[options]
+    arrays = [draw(cases.ANY, PLACES[shape]), draw(cases.POSITIVE, PLACES[shape], seed=1)]
+
+    def in_torch(t, x, p):
+        weight = {k: t.tensor(v) if k == "weight" else v for k, v in given.items()}
+        return t.nn.functional.cross_entropy(x, p, reduction=reduction, **weight)
+
+    cases.assert_same_as_torch(
+        lambda x, p: functional.cross_entropy(x, p, reduction=reduction, **given), in_torch, arrays
+    )
+
+
+@pytest.mark.parametrize("weight_shape", [(3,), (4, 1), ()], ids=str)
+@every_reduction
+@every_dtype
+def test_weights_of_positive_answers_are_torchs(weight_shape, reduction, dtype):
+    p = draw(cases.POSITIVE, weight_shape, dtype, 5)
+    cases.assert_same_as_torch(
+        lambda x, target: getattr(functional, BCE)(x, target, pos_weight=p, reduction=reduction),
+        lambda t, x, target: getattr(t.nn.functional, BCE)(x, target, pos_weight=t.tensor(p), reduction=reduction),
+        arrays_of(BCE, dtype),
+    )
+
+
+def test_weights_of_positive_answers_agree_with_differences_and_are_stable():
+    loss = lambda x, t, p: getattr(functional, BCE)(x, t, pos_weight=p)  # noqa: E731
+    cases.check_to_second_order(loss, [*arrays_of(BCE), draw(cases.POSITIVE, (3,))])
+    x = Variable(np.array([-1e4, -60.0, 1e4]))
+    loss(x, np.zeros(3), np.full(3, 2.0)).backward()
+    np.testing.assert_allclose(x.grad.data * 3, [0, np.exp(-60.0), 1], rtol=1e-12)
+
+
+@every_reduction
+def test_weights_of_squared_errors_are_torchs(reduction):
+    arrays = [*arrays_of(MSE), draw(cases.POSITIVE, (4, 3), seed=7)]
+    cases.assert_same_as_torch(
+        lambda x, y, w: functional.mse_loss(x, y, weight=w, reduction=reduction),
+        lambda t, x, y, w: t.nn.functional.mse_loss(x, y, weight=w, reduction=reduction),
+        arrays,
+    )
+
+
+def test_further_arguments_are_compiled():
+    x, y = draw(cases.ANY, (2, 3, 2)), np.array([[0, 1], [-100, 2]])
+    weight, p = draw(cases.POSITIVE, (3,)), draw(cases.POSITIVE, (2,))
+
+    def program(x, y, weight, p):
+        classes = functional.cross_entropy(x, y, weight, ignore_index=-100, label_smoothing=0.2)
+        plain = functional.nll_loss(x, y, weight, ignore_index=-100, reduction="sum")
+        answers = getattr(functional, BCE)(x, functional.sigmoid(x * x), pos_weight=p)
+        return classes + plain + answers + functional.mse_loss(x, x * x, weight=x * x)
+
+    value, slopes = nbgrad.jit(nbgrad.value_and_grad(program, (0, 2, 3)))(x, y, weight, p)
+    expected, theirs = nbgrad.value_and_grad(program, (0, 2, 3))(x, y, weight, p)
+    np.testing.assert_allclose(value, expected, rtol=1e-13)
+    for slope, other in zip(slopes, theirs, strict=True):
+        np.testing.assert_allclose(slope, other, rtol=1e-12)
+
+
 @every_dtype
 @pytest.mark.parametrize(("logit", "target"), [(1e4, 1.0), (1e4, 0.0), (-1e4, 1.0), (-1e4, 0.0), (0.0, 0.5), (80.0, 1)])
 def test_binary_cross_entropy_is_stable(logit, target, dtype):
@@ -178,15 +314,31 @@ REFUSALS = {
     "mse shapes": (lambda: mse(X, X[0]), ValueError, r"mse_loss: input has shape \(4, 3\), target \(3,\)"),
     "bce shapes": (lambda: bce(X, X[:1]), ValueError, rf"{BCE}: input has shape \(4, 3\), target \(1"),
     "mse reduction": (
-        lambda: mse(X, X, "max"),
+        lambda: mse(X, X, reduction="max"),
         ValueError,
         "mse_loss: reduction is 'mean', 'sum' or 'none', got 'max'",
     ),
     "bce reduction": (lambda: bce(X, X, reduction=None), ValueError, f"{BCE}: reduction is .*got None"),
-    "nll reduction": (lambda: nll(X, LABELS, "all"), ValueError, "nll_loss: reduction is .*got 'all'"),
-    "cross reduction": (lambda: cross(X, LABELS, "all"), ValueError, "reduction is .*got 'all'"),
+    "nll reduction": (lambda: nll(X, LABELS, reduction="all"), ValueError, "nll_loss: reduction is .*got 'all'"),
+    "cross reduction": (lambda: cross(X, LABELS, reduction="all"), ValueError, "reduction is .*got 'all'"),
     "nll shapes": (lambda: nll(X, LABELS[:2]), ValueError, r"nll_loss: .*\(4, 3\) and classes of shape \(2,\)"),
-    "cross shapes": (lambda: cross(X, X[0]), ValueError, r"\(samples, classes\) and \(samples,\)"),
+    "cross shapes": (
+        lambda: cross(X, X[0]),
+        ValueError,
+        r"cross_entropy: .*\(samples, classes, \.\.\.\) and \(samples,",
+    ),
+    "no classes": (lambda: nll(X[0, 0], LABELS[0]), ValueError, r"nll_loss: log-probabilities of shape \(\)"),
+    "class weights": (lambda: nll(X, LABELS, np.ones(4)), ValueError, r"weight has shape \(4,\): it must be \(3,\)"),
+    "old arguments": (lambda: cross(X, LABELS, None, True), TypeError, "size_average and reduce are gone"),
+    "smoothing": (lambda: cross(X, LABELS, label_smoothing=2), ValueError, "label_smoothing is 2: it must be from 0"),
+    "ignored probability": (lambda: cross(X, X, ignore_index=1), ValueError, "ignore_index is for classes"),
+    "out of range, ignoring": (lambda: cross(X, LABELS + 1, ignore_index=1), IndexError, "classes from 0 to 3, .* 3;"),
+    "bce weights": (
+        lambda: bce(X[0], X[0], pos_weight=X),
+        ValueError,
+        r"weights of shape .* do not broadcast",
+    ),
+    "mse weights": (lambda: mse(X, X, weight=X[0]), ValueError, r"mse_loss: input has shape \(4, 3\), target \(3,\)"),
     "classes": (lambda: cross(X, LABELS + 1.0), TypeError, "classes have dtype float64: they must be whole"),
     "out of range": (lambda: cross(X, LABELS + 1), IndexError, "classes from 1 to 3, .* for 3"),
     "negative": (lambda: cross(X, LABELS - 1), IndexError, "classes from -1 to 1, .* for 3"),

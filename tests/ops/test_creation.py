@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from peers import peer
 
 import nbgrad
 from nbgrad import Variable
@@ -231,6 +232,35 @@ def test_random_variables_may_require_gradients():
         assert not make(2).requires_grad
 
 
+@pytest.mark.parametrize(
+    ("bounds", "names"),
+    [
+        ((), {"end": 3}),
+        ((1,), {"end": 4}),
+        ((1,), {"end": 6, "step": 2}),
+        ((), {"start": 1, "end": 4}),
+        ((1, 7), {"step": 3}),
+        ((1.5,), {"end": 3}),
+    ],
+)
+def test_bounds_of_arange_by_name_are_torchs(bounds, names):
+    theirs = peer("torch").arange(*bounds, **names, dtype=peer("torch").float64)
+    np.testing.assert_array_equal(nbgrad.arange(*bounds, **names).data, theirs)
+
+
+def test_randint_takes_names_and_floating_dtypes():
+    for make in (
+        lambda: nbgrad.randint(low=2, high=5, size=(50,), dtype=np.float32),
+        lambda: nbgrad.randint(2, high=5, size=50, dtype=np.float32),
+        lambda: nbgrad.randint(2, 5, (50,), dtype="float32"),
+    ):
+        x = make()
+        assert (x.dtype, x.shape) == (np.float32, (50,))
+        assert set(x.tolist()) == {2, 3, 4}
+    assert nbgrad.randint(high=1, size=3).tolist() == [0, 0, 0]
+    assert nbgrad.randint(5, (3,), dtype=np.float64, requires_grad=True).requires_grad
+
+
 # ---- refusals -------------------------------------------------------------------------------------------------------
 
 REFUSALS = {
@@ -241,6 +271,10 @@ REFUSALS = {
     "negative": (lambda: nbgrad.zeros(-1), ValueError, "negative dimensions"),
     "arange": (lambda: nbgrad.arange(), TypeError, "arange: takes 1 to 3 bounds, got 0"),
     "arange-many": (lambda: nbgrad.arange(1, 2, 3, 4), TypeError, "arange: takes 1 to 3 bounds, got 4"),
+    "arange-twice": (lambda: nbgrad.arange(1, 2, end=3), TypeError, r"arange: takes \(end\), \(start, end\) or"),
+    "arange-start": (lambda: nbgrad.arange(start=3), TypeError, r"arange: takes \(end\), \(start, end\) or"),
+    "randint-low": (lambda: nbgrad.randint(low=1, size=2), TypeError, r"randint: takes \(high, size\)"),
+    "randint-thrice": (lambda: nbgrad.randint(1, 2, high=3, size=2), TypeError, r"randint: takes \(high, size\)"),
     "rand": (lambda: nbgrad.rand(2, dtype=np.int64), TypeError, "rand: draws float32 or float64, not int64"),
     "randn": (lambda: nbgrad.randn(2, dtype=np.float16), TypeError, "randn: draws float32 or float64, not float16"),
     "randint": (lambda: nbgrad.randint(5), TypeError, r"randint: takes \(high, size\) or \(low, high, size\)"),

@@ -1,9 +1,12 @@
 """cat and stack: values, gradients, dtypes, refusals."""
 
+import math
+
 import cases
 import numpy as np
 import pytest
 from cases import DTYPES, LAYOUTS, draw
+from peers import peer
 
 import nbgrad
 from nbgrad import Variable
@@ -92,6 +95,37 @@ def test_empty_arrays_are_joined(dtype):
     assert y.grad.tolist() == [[1, 1, 1]] * 2
     assert nbgrad.stack([x, x], 1).shape == (0, 2, 3)
     assert nbgrad.stack([Variable(np.array(1.0)), Variable(np.array(2.0))]).tolist() == [1, 2]
+
+
+def test_an_empty_vector_joins_with_any_shape():
+    torch = peer("torch")
+    empty, x = np.ones(0), np.arange(6.0).reshape(2, 3)
+    for parts in ([empty, x, x], [x, empty], [empty, empty], [empty, np.ones(2)]):
+        for dim in (0, -1):
+            expected = torch.cat([torch.tensor(part) for part in parts], dim)
+            np.testing.assert_array_equal(nbgrad.cat([Variable(part) for part in parts], dim).data, expected)
+    with pytest.raises(ValueError, match=r"cat: shapes \(2, 3\) and \(0, 2\) differ"):
+        nbgrad.cat([x, np.ones((0, 2))])
+
+
+@pytest.mark.parametrize("shapes", [((3, 4), (3, 2)), ((3, 4), (1, 5)), ((1, 4), (3, 2)), ((2, 3), None)], ids=str)
+def test_taking_along_a_dimension_broadcasts_and_flattens(shapes):
+    shape, places = shapes
+    x = np.random.default_rng(0).normal(size=shape)
+    where = np.arange(math.prod(places)).reshape(places) % shape[1] if places else np.array([5, 0, 5])
+    dim = 1 if places else None
+    cases.assert_same_as_torch(
+        lambda x: nbgrad.take_along_dim(x, where, dim),
+        lambda t, x: t.take_along_dim(x, t.tensor(where), dim),
+        [x],
+    )
+
+
+def test_taking_along_needs_equal_numbers_of_dimensions():
+    with pytest.raises(ValueError, match=r"take_along_dim: positions of shape \(2,\) for shape \(2, 2\): both need"):
+        nbgrad.take_along_dim(nbgrad.ones(2, 2), np.array([0, 1]), 0)
+    with pytest.raises(IndexError, match="positions from 0 to 4"):
+        nbgrad.take_along_dim(nbgrad.ones(2, 2), np.array([0, 4]))
 
 
 REFUSALS = {

@@ -209,7 +209,7 @@ def test_gradients_pass_through_numpys_functions():
         (lambda x: np.exp(x, dtype=np.float32), r"np.exp with \['dtype'\]"),
         (lambda x: np.add.reduce(x), r"np.add.reduce"),
         (lambda x: np.multiply.outer(x, x), r"np.multiply.outer"),
-        (lambda x: np.floor(x), r"np.floor with .* does not work on Variables: use nbgrad's function"),
+        (lambda x: np.spacing(x), r"np.spacing does not work on Variables .*: nbgrad has no function for it"),
     ],
 )
 def test_what_numpys_functions_cannot_do_is_refused(call, message):
@@ -236,7 +236,7 @@ def test_numpy_functions_with_a_counterpart_keep_the_gradient():
         y = call()
         assert isinstance(y, Variable) and y.requires_grad
         np.testing.assert_array_equal(y.data, expected)
-    with pytest.raises(TypeError, match=r"np\.median with these arguments does not work on Variables .*x\.data"):
+    with pytest.raises(TypeError, match=r"np\.median does not work on Variables .*x\.data"):
         np.median(x)
 
 

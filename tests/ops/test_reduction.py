@@ -473,3 +473,60 @@ def test_reducing_one_axis_after_the_other_is_reducing_both(pair):
     for function in (nbgrad.sum, nbgrad.amax, nbgrad.logsumexp):
         both = function(x, pair)
         np.testing.assert_allclose(function(function(x, pair[1]), pair[0]).data, both.data, rtol=1e-12)
+
+
+@pytest.mark.parametrize("name", ["sum", "mean", "prod"])
+@pytest.mark.parametrize("dtypes", [("float32", "float64"), ("float64", "float32")])
+@pytest.mark.parametrize("dim", [None, 1])
+def test_reductions_in_another_dtype_are_torchs(name, dtypes, dim):
+    torch = peer("torch")
+    array = (np.arange(1, 7).reshape(2, 3) / 4).astype(dtypes[0])
+    function = getattr(nbgrad, name)
+    wanted, dimension = getattr(torch, dtypes[1]), {} if dim is None else {"dim": dim}
+    cases.assert_same_as_torch(
+        lambda x: function(x, **dimension, dtype=dtypes[1]),
+        lambda t, x: getattr(t, name)(x, **dimension, dtype=wanted),
+        [array],
+        tolerance={"rtol": 1e-6},
+    )
+    assert function(array, keepdims=True, dtype=dtypes[1]).shape == (1, 1)
+
+
+def test_whole_numbers_are_reduced_in_the_dtype_that_is_asked_for():
+    x = nbgrad.tensor([100, 100, 1], dtype=np.int8)
+    for function in (nbgrad.sum, nbgrad.mean, nbgrad.prod):
+        mean = function(x, dtype=np.float32)
+        assert mean.dtype == np.float32
+        np.testing.assert_allclose(mean.data, getattr(np, function.__name__)(x.data, dtype=np.float32), rtol=1e-6)
+    assert nbgrad.sum(x, dtype=np.int8).data == np.sum(x.data, dtype=np.int8)
+    assert nbgrad.sum(x, axis=0, dtype=np.int16).dtype == np.int16
+    assert nbgrad.sum(nbgrad.tensor([1.6, 1.6]), dtype=int).item() == 2
+    for function in (nbgrad.mean, nbgrad.softmax, nbgrad.log_softmax):
+        with pytest.raises(TypeError, match=f"{function.__name__}: dtype is int64"):
+            function(x, dtype=np.int64)
+    with pytest.raises(TypeError, match="sum: give dim or axis, not both"):
+        nbgrad.sum(x, dim=0, axis=0, dtype=np.int8)
+
+
+@pytest.mark.parametrize("name", ["softmax", "log_softmax"])
+def test_softmax_in_another_dtype_is_torchs(name):
+    array = np.arange(6).reshape(2, 3) % 4
+    for dtype in ("float32", "float64"):
+        cases.assert_same_as_torch(
+            lambda x, dtype=dtype: getattr(nbgrad, name)(x, 0, dtype=dtype),
+            lambda t, x, dtype=dtype: getattr(t, name)(x, 0, dtype=getattr(t, dtype)),
+            [array.astype("float32")],
+            tolerance={"rtol": 1e-6, "atol": 1e-6},
+        )
+
+
+def test_reductions_in_another_dtype_are_compiled():
+    def program(x):
+        return nbgrad.sum(x, dtype=np.float64) + (nbgrad.softmax(x, 0, dtype=np.float64) * nbgrad.prod(x, 0)).sum()
+
+    x = np.linspace(0.5, 1, 6, dtype=np.float32).reshape(2, 3)
+    value, slope = nbgrad.jit(nbgrad.value_and_grad(program))(x)
+    expected, theirs = nbgrad.value_and_grad(program)(x)
+    np.testing.assert_allclose(value, expected, rtol=1e-7)
+    np.testing.assert_allclose(slope, theirs, rtol=1e-6)
+    assert slope.dtype == np.float32

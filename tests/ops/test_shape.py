@@ -234,3 +234,17 @@ def test_permuting_and_back_is_the_identity(data):
     cotangent = draw(cases.ANY, y.shape, seed=3)
     nbgrad.permute(x, *order).backward(cotangent)
     np.testing.assert_array_equal(x.grad.data, cotangent.transpose(np.argsort(order)))
+
+
+def test_transposing_as_torch_does():
+    x = nbgrad.tensor(np.arange(6.0).reshape(1, 2, 3), requires_grad=True)
+    for call in (lambda x: x.transpose(dim0=0, dim1=2), lambda x: x.transpose(0, dim1=-1)):
+        np.testing.assert_array_equal(call(x).data, x.data.transpose(2, 1, 0))
+    scalar = Variable(np.array(2.0))
+    y = nbgrad.transpose(scalar, 0, -1)
+    y.backward()
+    assert y.shape == () and scalar.grad.item() == 1
+    with pytest.raises(TypeError, match="transpose: dim0 and dim1 are two dimensions, got"):
+        x.transpose(dim0=1)
+    with pytest.raises(IndexError, match="transpose: dimension 1 is out of range"):
+        nbgrad.transpose(scalar, 0, 1)

@@ -1,0 +1,1 @@
+"""Other libraries' functions on Variables, by their protocols."""

@@ -1,0 +1,121 @@
+"""Arithmetic and logic with PyTorch's further arguments, which operators neither take nor pay for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache as once
+from typing import Any
+
+import numpy as np
+
+from ..kernels.formula import Expression
+from ..variable import Variable, is_array
+from . import elementwise as plain
+
+__all__ = ["add", "div", "logical_and", "logical_not", "logical_or", "logical_xor", "sub"]
+
+_add, _sub, _div = plain.add, plain.sub, plain.div
+
+
+def add(x: Any, other: Any, *, alpha: Any = None) -> Any:
+    """Add: x + other, or x + alpha * other; elementwise, with broadcasting.
+
+    Raises TypeError for an `alpha` that is no number, or a floating one of whole numbers.
+    """
+    if alpha is None:
+        return _add(x, other)
+    return _add(x, _scaled("add", x, other, alpha))
+
+
+def sub(x: Any, other: Any, *, alpha: Any = None) -> Any:
+    """Subtract: x - other, or x - alpha * other; elementwise, with broadcasting.
+
+    Raises TypeError for an `alpha` that is no number, or a floating one of whole numbers.
+    """
+    if alpha is None:
+        return _sub(x, other)
+    return _sub(x, _scaled("sub", x, other, alpha))
+
+
+def _scaled(what: str, x: Any, other: Any, alpha: Any) -> Any:
+    if isinstance(alpha, bool) or not isinstance(alpha, int | float):
+        raise TypeError(
+            f"{what}: alpha is a Python number, got {alpha!r}; multiply by {what}(x, alpha * other) instead"
+        )
+    if isinstance(alpha, float) and not _floating(x, other):
+        raise TypeError(f"{what}: alpha is {alpha} for whole numbers: give a whole one")
+    return other * alpha if isinstance(other, int | float) else plain.mul(other, alpha)
+
+
+def _floating(*operands: Any) -> bool:
+    return any(isinstance(x, float | Expression) or getattr(x, "dtype", np.dtype(bool)).kind == "f" for x in operands)
+
+
+def div(x: Any, other: Any, *, rounding_mode: str | None = None) -> Any:
+    """Divide: x / other, elementwise, with broadcasting; whole numbers become floating, unless the result is rounded.
+
+    `rounding_mode` is None, "trunc" (towards 0, as in C) or "floor" (down, as `floor_divide`); what is rounded has the
+    gradient 0. Raises ValueError for another one.
+
+    >>> import nbgrad
+    >>> nbgrad.div(nbgrad.tensor([-7, 7]), 2, rounding_mode="trunc")
+    Variable([-3,  3])
+    """
+    if rounding_mode is None:
+        return _div(x, other)
+    if rounding_mode == "floor":
+        return plain.floor_divide(x, other)
+    if rounding_mode != "trunc":
+        raise ValueError(f"div: rounding_mode is None, 'trunc' or 'floor', got {rounding_mode!r}")
+    if _floating(x, other):
+        return _trunc()(plain.div(x, other))
+    down = plain.floor_divide(x, other)
+    inexact = plain.ne(plain.mul(down, other), x)
+    return plain.where(plain.logical_and(inexact, plain.lt(down, 0)), plain.add(down, 1), down)
+
+
+@once
+def _trunc() -> Any:
+    def toward_zero(q: Any) -> Any:
+        size = plain.abs(q)
+        whole = plain.where(size < 2.0**53, size - size % 1, size)  # infinities have no remainder
+        return plain.where(q < 0, -whole, whole)
+
+    return plain.elementwise(toward_zero, lambda y, q: 0, name="trunc")
+
+
+# ---- logic of numbers -----------------------------------------------------------------------------------------------
+
+
+def _truth(x: Any) -> Any:
+    """Tell where numbers are not zero; truth values stay what they are."""
+    if isinstance(x, Variable | Expression) or is_array(x):
+        return x if not isinstance(x, Expression) and x.dtype == np.bool_ else plain.ne(x, 0)
+    return bool(x) if isinstance(x, int | float) else x
+
+
+def _of_numbers_too(function: Any) -> Callable[..., Any]:
+    """Give a logical function that takes any number but 0 for true, as NumPy's and PyTorch's do."""
+
+    def both(x: Any, other: Any) -> Any:
+        try:
+            return function(x, other)
+        except TypeError:
+            return function(_truth(x), _truth(other))
+
+    def one(x: Any) -> Any:
+        try:
+            return function(x)
+        except TypeError:
+            return function(_truth(x))
+
+    chosen: Any = one if function is plain.logical_not else both
+    chosen.__name__ = chosen.__qualname__ = function.__name__
+    chosen.__doc__ = f"{function.__doc__.rstrip('.')}; numbers but 0, NaN among them, hold."
+    return chosen
+
+
+logical_and = _of_numbers_too(plain.logical_and)
+logical_or = _of_numbers_too(plain.logical_or)
+logical_xor = _of_numbers_too(plain.logical_xor)
+logical_not = _of_numbers_too(plain.logical_not)
