@@ -420,7 +420,8 @@ def plus(first: Expression | None, second: Expression | None) -> Expression | No
 def times(first: Expression, second: Expression) -> Expression:
     """Multiply two slopes, leaving out factors of one and drawing out signs.
 
-    A factor that selects constants becomes a selection, so that ``inf * 0`` does not turn a masked gradient to NaN.
+    A factor that selects constants becomes a selection, so that ``inf * 0`` does not turn a masked gradient to NaN, and
+    one over something a division, which rounds once, and may be in range where the factor is not.
     """
     for factor, other in ((first, second), (second, first)):
         value = constant_value(factor)
@@ -434,6 +435,8 @@ def times(first: Expression, second: Expression) -> Expression:
         if function is _scalar_functions["where"] and _is_selection(factor):
             condition, yes, no = factor.arguments
             return apply(function, [condition, times(other, yes), times(other, no)])
+        if function is _scalar_functions["div"] and constant_value(factor.arguments[0]) is not None:
+            return times(other, factor.arguments[0]) / factor.arguments[1]
     return first * second
 
 

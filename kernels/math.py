@@ -3,7 +3,8 @@
 A declaration gives the name, how the function is computed (a template of Numba source, or a formula of other
 functions) and its partial derivatives. From it come the kernels of every target, gradients of any order, tangents
 and fusion. A partial is stated as a function of the value `y` and the inputs; stated partials are the ones that
-stay accurate where the derived ones would overflow or cancel.
+stay accurate where the derived ones would overflow or cancel. Where differentiating a partial once more would do that,
+the partial is a function of its own (`_slope`), which states its partials in turn.
 """
 
 from __future__ import annotations
@@ -11,7 +12,8 @@ from __future__ import annotations
 import builtins
 import math
 from collections.abc import Callable
-from functools import partial
+from functools import cache as once
+from functools import partial, reduce
 from typing import Any
 
 from . import formula
@@ -28,18 +30,41 @@ class _Power(ScalarFunction):
         value = constant_value(exponent)
         if value == 0.5:
             return sqrt(base)
-        if value is None or not float(value).is_integer() or not 1 <= builtins.abs(value) <= 8:
+        if value is None or not float(value).is_integer() or builtins.abs(value) > 8:
             return super().__call__(base, exponent)
-        power: Expression | None = None
-        square, count = base, int(builtins.abs(value))
-        while count:
-            if count & 1:
-                power = square if power is None else power * square
-            count >>= 1
-            if count:
-                square = square * square
-        assert power is not None
-        return power if value > 0 else 1 / power
+        whole = int(value)
+        return formula.constant(1) if whole == 0 else base if whole == 1 else whole_power(whole)(base)
+
+
+@once
+def whole_power(exponent: int) -> ScalarFunction:
+    """Give x**exponent as multiplications, for a whole exponent other than 0.
+
+    A derived partial would divide by x twice, and infinities by each other at 0: it is stated.
+    """
+
+    def compute(x: Any) -> Any:
+        if exponent > 0:
+            return _product(x, exponent)
+        # in two steps, each in range wherever the result is
+        half = -exponent // 2
+        power = 1 / _product(x, -exponent - half)
+        return power / _product(x, half) if half else power
+
+    name = f"pow_{exponent}".replace("-", "minus_")
+    return ScalarFunction(name, compute, lambda y, x: exponent * pow(x, exponent - 1))
+
+
+def _product(x: Any, count: int) -> Any:
+    """Give the product of `count` times x, by squaring."""
+    power = None
+    while True:
+        if count & 1:
+            power = x if power is None else power * x
+        count >>= 1
+        if not count:
+            return power
+        x = x * x
 
 
 def _declare(name: str, compute: str | Formula, *partials: Formula | None, **options: Any) -> ScalarFunction:
@@ -52,6 +77,21 @@ def _elementary(name: str, *partials: Formula | None) -> ScalarFunction:
     """Declare a function that each target computes by its own code: `cpu.elementary` on the CPU."""
     arguments = ", ".join(f"{{{position}}}" for position in range(len(partials)))
     return _declare(name, f"{name}_{{number}}({arguments})", *partials)
+
+
+def _slope(name: str, compute: Formula | None, *partials: Formula | None) -> ScalarFunction:
+    """Declare a derivative that states its own derivatives; without a formula, each target computes it by its own code.
+
+    One may take the value y beside the inputs x, for what it saves to have it. It has no partial by y then: the one by x
+    is the whole derivative along y(x).
+    """
+    arguments = ", ".join(f"{{{position}}}" for position in range(len(partials)))
+    return ScalarFunction(
+        name,
+        f"{name}_{{number}}({arguments})" if compute is None else compute,
+        *partials,
+        argument_kinds=(NUMBER,) * len(partials),
+    )
 
 
 _numeric = partial(_declare, domain=NUMERIC)
@@ -87,10 +127,41 @@ sqrt = _declare("sqrt", "math.sqrt({0})", lambda y, x: 0.5 / y)
 log = _elementary("log", lambda y, x: 1 / x)
 pow: ScalarFunction = _elementary(
     "pow",
-    # 0 * 0**-1 would be NaN at a**0, and log(0) is -inf where 0**b is flat
-    lambda y, a, b: where(b == 0, 0, b * pow(a, b - 1)),
-    lambda y, a, b: where((a == 0) & (b >= 0), 0, y * log(a)),
+    lambda y, a, b: _power_slope(1)(a, b),
+    # log(0) is -inf where 0**b is flat
+    lambda y, a, b: where((a == 0) & (b >= 0), 0, _times_log(y, a)),
 )
+
+
+@once
+def _power_slope(order: int) -> ScalarFunction:
+    """Give the derivative of a**b by a of an order: b * (b - 1) * ... * a**(b - order)."""
+
+    def factor(b: Any, left_out: int = -1) -> Any:
+        return reduce(formula.times, [_less(b, i) for i in range(order) if i != left_out], formula.constant(1))
+
+    def compute(a: Any, b: Any) -> Any:
+        # where the factor is 0, the power may be infinite
+        return where(factor(b) == 0, 0, factor(b) * pow(a, _less(b, order)))
+
+    def by_exponent(y: Any, a: Any, b: Any) -> Any:
+        change = reduce(formula.plus, [factor(b, i) for i in range(order)])
+        return formula.times(change, pow(a, _less(b, order))) + _times_log(y, a)
+
+    return _slope(f"pow_slope_{order}", compute, lambda y, a, b: _power_slope(order + 1)(a, b), by_exponent)
+
+
+def _less(b: Expression, whole: int) -> Expression:
+    """Give b - whole, as a number if b is one: there are better ways to some powers."""
+    value = constant_value(b)
+    return (b - whole if whole else b) if value is None else formula.constant(value - whole)
+
+
+def _times_log(y: Expression, a: Expression) -> Expression:
+    """Give y * log(a), 0 where a power y of a is 0 and the logarithm infinite."""
+    return where((y == 0) & ((a == 0) | (a == math.inf)), 0, y * log(a))
+
+
 # The smallest whole number has no negative; LLVM leaves open what dividing it by -1 gives.
 floor_divide = _numeric(
     "floor_divide", "({0} // {1})", signed="({number}(0) - {0} if {1} == {number}(-1) else {0} // {1})"
@@ -111,19 +182,29 @@ sign: ScalarFunction = _numeric("sign", lambda x: where(x > 0, 1, where(x < 0, -
 # ---- exponentials and logarithms ------------------------------------------------------------------------------------
 
 exp = _elementary("exp", lambda y, x: y)
-expm1 = _elementary("expm1", lambda y, x: y + 1)
+expm1 = _elementary("expm1", lambda y, x: exp(x))
 exp2 = _elementary("exp2", lambda y, x: y * math.log(2))
 log1p = _elementary("log1p", lambda y, x: 1 / (1 + x))
-log2 = _elementary("log2", lambda y, x: 1 / (x * math.log(2)))
-log10 = _elementary("log10", lambda y, x: 1 / (x * math.log(10)))
-sigmoid = _elementary("sigmoid", lambda y, x: y * (1 - y))
-softplus = _elementary("softplus", lambda y, x: sigmoid(x))
-logaddexp = _elementary(
-    "logaddexp",
-    # equal infinities would give inf - inf
-    lambda y, a, b: where(a == b, 0.5, sigmoid(a - b)),
-    lambda y, a, b: where(a == b, 0.5, sigmoid(b - a)),
+log2 = _elementary("log2", lambda y, x: 1 / math.log(2) / x)
+log10 = _elementary("log10", lambda y, x: 1 / math.log(10) / x)
+# e**a / (e**a + e**b), one half for equal infinities too
+_share: ScalarFunction = _slope("share", None, lambda y, a, b: _overlap(a, b), lambda y, a, b: -_overlap(a, b))
+_overlap: ScalarFunction = _slope(
+    "overlap",
+    lambda a, b: _share(a, b) * _share(b, a),
+    # the difference of the two shares, which cancels for a near b
+    lambda y, a, b: -y * tanh(_difference(a, b) / 2),
+    lambda y, a, b: y * tanh(_difference(a, b) / 2),
 )
+_difference = _slope("difference", lambda a, b: where(a == b, 0, a - b), _one, lambda y, a, b: -1)
+# in y alone the digits of x near 0 are lost
+_sigmoid_slope = _slope(
+    "sigmoid_slope", lambda y, x: y * (1 - y), None, lambda s, y, x: -_overlap(x, 0) * tanh(x / 2)
+)
+sigmoid: ScalarFunction = _elementary("sigmoid", lambda y, x: _sigmoid_slope(y, x))
+_logistic = _slope("logistic", lambda x: sigmoid(x), lambda y, x: _overlap(x, 0))
+softplus = _elementary("softplus", lambda y, x: _logistic(x))
+logaddexp = _elementary("logaddexp", lambda y, a, b: _share(a, b), lambda y, a, b: _share(b, a))
 
 # ---- trigonometric and hyperbolic functions -------------------------------------------------------------------------
 
@@ -132,26 +213,49 @@ cos: ScalarFunction = _elementary("cos", lambda y, x: -sin(x))
 tan = _elementary("tan", lambda y, x: 1 + y * y)
 sinpi = _elementary("sinpi", lambda y, x: math.pi * cospi(x))
 cospi: ScalarFunction = _elementary("cospi", lambda y, x: -math.pi * sinpi(x))
-# (1 - x) * (1 + x) keeps the digits that 1 - x*x loses near 1
-asin = _elementary("asin", lambda y, x: 1 / sqrt((1 - x) * (1 + x)))
-acos = _elementary("acos", lambda y, x: -1 / sqrt((1 - x) * (1 + x)))
-atan = _elementary("atan", lambda y, x: 1 / (1 + x * x))
-atan2 = _elementary(
-    "atan2",
-    lambda z, y, x: x / (x * x + y * y),
-    lambda z, y, x: -y / (x * x + y * y),
+# (1 - x) * (1 + x) keeps the digits that 1 - x*x loses near 1, and -2*x those that its derived slope loses near 0
+_below_one = _slope("below_one", lambda x: (1 - x) * (1 + x), lambda y, x: -2 * x)
+asin = _elementary("asin", lambda y, x: 1 / sqrt(_below_one(x)))
+acos = _elementary("acos", lambda y, x: -1 / sqrt(_below_one(x)))
+# a / (a*a + b*b) in the whole range, 0 at the origin and at infinity: the point (a, b) inverted in the unit circle.
+# (b*b - a*a) / (a*a + b*b)**2 is the product of the coordinates of (|b| - |a|, |b| + |a|), inverted, times 4.
+_inversion: ScalarFunction = _slope(
+    "inversion",
+    None,
+    lambda y, a, b: (
+        4 * _inversion(abs(b) - abs(a), abs(b) + abs(a)) * _inversion(abs(b) + abs(a), abs(b) - abs(a))
+    ),
+    lambda y, a, b: -2 * y * _inversion(b, a),
 )
+atan = _elementary("atan", lambda y, x: _inversion(1, x))
+atan2 = _elementary("atan2", lambda z, y, x: _inversion(x, y), lambda z, y, x: -_inversion(y, x))
 sinh = _elementary("sinh", lambda y, x: cosh(x))
 cosh: ScalarFunction = _elementary("cosh", lambda y, x: sinh(x))
 tanh = _elementary("tanh", lambda y, x: 1 - y * y)
-asinh = _elementary("asinh", lambda y, x: 1 / sqrt(1 + x * x))
-acosh = _elementary("acosh", lambda y, x: 1 / sqrt((x - 1) * (x + 1)))
-atanh = _elementary("atanh", lambda y, x: 1 / ((1 - x) * (1 + x)))
+# a / y for y = hypot(a, b): the cosine of an angle, which is 0 at the origin; an infinite leg beside a finite is all of y
+_cosine: ScalarFunction = _slope(
+    "cosine",
+    lambda y, a, b: where(y == 0, 0, where((abs(a) == math.inf) & (abs(b) < math.inf), sign(a), a / y)),
+    None,
+    lambda c, y, a, b: _cosine(y, b, a) * (_cosine(y, b, a) / y),
+    lambda c, y, a, b: -c * (_cosine(y, b, a) / y),
+)
+hypot = _elementary("hypot", lambda y, a, b: _cosine(y, a, b), lambda y, a, b: _cosine(y, b, a))
+_asinh_slope = _slope("asinh_slope", lambda x: 1 / hypot(1, x), lambda y, x: -y * _inversion(x, 1))
+asinh = _elementary("asinh", lambda y, x: _asinh_slope(x))
+# x / sqrt(x*x - 1) is sqrt(1 + y*y), for x at infinity too
+_acosh_slope = _slope(
+    "acosh_slope", lambda x: 1 / (sqrt(x - 1) * sqrt(x + 1)), lambda y, x: -y * y * sqrt(1 + y * y)
+)
+acosh = _elementary("acosh", lambda y, x: _acosh_slope(x))
+atanh = _elementary("atanh", lambda y, x: 1 / _below_one(x))
 
 # ---- special functions ----------------------------------------------------------------------------------------------
 
-erf = _elementary("erf", lambda y, x: 2 / math.sqrt(math.pi) * exp(-x * x))
-erfc = _elementary("erfc", lambda y, x: -2 / math.sqrt(math.pi) * exp(-x * x))
+# exp(-x*x) without the rounding error of the square; nothing of it is left at infinity
+_gaussian: ScalarFunction = _slope("gaussian", None, lambda y, x: where(y == 0, 0, -2 * x * y))
+erf = _elementary("erf", lambda y, x: 2 / math.sqrt(math.pi) * _gaussian(x))
+erfc = _elementary("erfc", lambda y, x: -2 / math.sqrt(math.pi) * _gaussian(x))
 erfinv = _elementary("erfinv", lambda y, x: math.sqrt(math.pi) / 2 * exp(y * y))
 lgamma = _elementary("lgamma", lambda y, x: digamma(x))
 digamma: ScalarFunction = _elementary("digamma", lambda y, x: trigamma(x))
@@ -173,22 +277,22 @@ trigamma: ScalarFunction = _declare("trigamma", _trigamma, argument_kinds=(NUMBE
 square = _numeric("square", lambda x: x * x, lambda y, x: 2 * x)
 reciprocal = _declare("reciprocal", lambda x: 1 / x, lambda y, x: -y * y)
 rsqrt = _declare("rsqrt", lambda x: 1 / sqrt(x), lambda y, x: -0.5 * y / x)
-cbrt = _elementary("cbrt", lambda y, x: 1 / (3 * y * y))
-hypot = _elementary("hypot", lambda y, a, b: a / y, lambda y, a, b: b / y)
+_cbrt_slope = _slope("cbrt_slope", lambda y: 1 / (3 * y * y), lambda s, y: -2 * s / y)
+cbrt = _elementary("cbrt", lambda y, x: _cbrt_slope(y))
 relu = _numeric("relu", lambda x: where(x <= 0, 0, x), lambda y, x: where(y <= 0, 0, 1))
 
-# NaN wins over numbers; a tie gives each side half of the gradient (as torch.maximum does).
+# NaN wins over numbers, and lets the gradient through; a tie gives each side half of it (as torch.maximum does).
 maximum = _numeric(
     "maximum",
     lambda a, b: where((a > b) | (a != a), a, b),
-    lambda y, a, b: where(a == b, 0.5, where(a > b, 1, 0)),
-    lambda y, a, b: where(a == b, 0.5, where(a < b, 1, 0)),
+    lambda y, a, b: where(a == b, 0.5, where(a < b, 0, 1)),
+    lambda y, a, b: where(a == b, 0.5, where(a > b, 0, 1)),
 )
 minimum = _numeric(
     "minimum",
     lambda a, b: where((a < b) | (a != a), a, b),
-    lambda y, a, b: where(a == b, 0.5, where(a < b, 1, 0)),
-    lambda y, a, b: where(a == b, 0.5, where(a > b, 1, 0)),
+    lambda y, a, b: where(a == b, 0.5, where(a > b, 0, 1)),
+    lambda y, a, b: where(a == b, 0.5, where(a < b, 0, 1)),
 )
 
 
@@ -223,7 +327,14 @@ clamp_max = _numeric(
 squared_error = _declare(
     "squared_error", lambda a, b: (a - b) * (a - b), lambda y, a, b: 2 * (a - b), lambda y, a, b: 2 * (b - a)
 )
+# sigmoid(x) - t, in which nothing cancels for t = 1 either
+_bce_slope = _slope(
+    "bce_slope",
+    lambda x, t: where(x > 0, (1 - t) - sigmoid(-abs(x)), sigmoid(-abs(x)) - t),
+    lambda y, x, t: _overlap(x, 0),
+    lambda y, x, t: -1,
+)
 # max(x, 0) - x*t + log(1 + exp(-|x|)), the stable form of -t*log(sigmoid(x)) - (1-t)*log(1-sigmoid(x))
 bce_with_logits = _declare(
-    "bce_with_logits", lambda x, t: softplus(x) - x * t, lambda y, x, t: sigmoid(x) - t, lambda y, x, t: -x
+    "bce_with_logits", lambda x, t: softplus(x) - x * t, lambda y, x, t: _bce_slope(x, t), lambda y, x, t: -x
 )

@@ -138,10 +138,8 @@ def int_or_none(value: float) -> int | None:
 @once
 def whole_power(exponent: int) -> Elementwise:
     """Give the operation x ** exponent for a whole exponent other than 0."""
-    name = f"pow_{exponent}".replace("-", "minus_")
-    # the partial is stated, since a derived one would divide by x twice, and infinities by each other at 0
-    scalar = ScalarFunction(name, lambda x: math.pow(x, exponent), lambda y, x: exponent * math.pow(x, exponent - 1))
-    return Elementwise(name, scalar.expression, [NUMBER], FLOATING, scalar)
+    scalar = math.whole_power(exponent)
+    return Elementwise(scalar.name, scalar.expression, [NUMBER], FLOATING, scalar)
 
 
 def where(condition: Any, x: Any = None, y: Any = None) -> Any:

@@ -30,6 +30,9 @@ NUMPY = SimpleNamespace(
     logaddexp=np.logaddexp,
     sigmoid=lambda x: 1 / (1 + np.exp(-x)),
     softplus=lambda x: np.logaddexp(0, x),
+    share=lambda a, b: 1 / (1 + np.exp(b - a)),
+    inversion=lambda a, b: a / (a * a + b * b),
+    gaussian=lambda x: np.exp(-x * x),
 )
 
 
@@ -310,6 +313,7 @@ COMPLEX = SimpleNamespace(
     **{name: getattr(cmath, name) for name in ("sin", "cos", "tanh", "atan", "exp", "log", "sqrt")},
     pow=lambda a, b: a**b,
     sigmoid=lambda x: 1 / (1 + cmath.exp(-x)),
+    inversion=NUMPY.inversion,
 )
 
 
@@ -423,7 +427,11 @@ def test_half_powers_are_roots():
     assert trace(lambda x: x**0.5, [NUMBER]) is trace(scalar.sqrt, [NUMBER])
 
 
-@pytest.mark.parametrize("exponent", [0, 9, -9, 2.5, 100])
+def test_the_power_0_is_1():
+    assert trace(lambda x: x**0, [NUMBER]) is constant(1)
+
+
+@pytest.mark.parametrize("exponent", [9, -9, 2.5, 100])
 def test_other_powers_are_left_to_the_library(exponent):
     root = trace(lambda x: x**exponent, [NUMBER])
     assert root.function is scalar.pow
