@@ -38,6 +38,8 @@ class Derivatives:
     function: Callable[..., Any] | None = None
     #: Draws inputs of a dtype, `count` of each kind; by default those of `benchmarks.exact`.
     draw: Callable[[str, int, np.random.Generator], list[Array]] | None = None
+    #: Whether derivatives are made of the value, and as good as that is where it is subnormal.
+    of_value: bool = False
     #: Exact values that take long are computed at fewer points.
     slow: bool = False
 
@@ -198,7 +200,7 @@ def _square_sum(a: Any, b: Any) -> Any:
 DERIVATIVES: dict[str, Derivatives] = {
     "exp": Derivatives(_orders(EXACT.exp, EXACT.exp, EXACT.exp)),
     "exp2": Derivatives(
-        _orders(*(lambda x, n=n: EXACT.log(2) ** n * EXACT.power(2, x) for n in (1, 2, 3))),
+        _orders(*(lambda x, n=n: EXACT.log(2) ** n * EXACT.power(2, x) for n in (1, 2, 3))), of_value=True
     ),
     "expm1": Derivatives(_orders(EXACT.exp, EXACT.exp, EXACT.exp)),
     "log": Derivatives(_LOG),
@@ -227,6 +229,7 @@ DERIVATIVES: dict[str, Derivatives] = {
         ),
         terms={(0, 1): lambda a, b: EXACT.power(a, b - 1) * max(1, abs(b * _log(a)))},
         reason="1 + b*log(a) has zeros",
+        of_value=True,
     ),
     **{
         f"x**{n}": Derivatives(_power(n), function=lambda x, n=n: x**n, draw=_anything)
@@ -295,7 +298,8 @@ DERIVATIVES: dict[str, Derivatives] = {
             lambda a, b: b**2 / EXACT.hypot(a, b) ** 3,
             lambda a, b: -a * b / EXACT.hypot(a, b) ** 3,
             lambda a, b: a**2 / EXACT.hypot(a, b) ** 3,
-        )
+        ),
+        of_value=True,
     ),
     "sigmoid": Derivatives(
         _SIGMOID,
@@ -337,7 +341,12 @@ DERIVATIVES: dict[str, Derivatives] = {
         _scaled(lambda: -1, _ERF), terms={(0, 0, 0): lambda x: (4 * x * x + 2) * _gaussian(x)}, reason=_ZERO
     ),
     "erfinv": Derivatives(_ERFINV),
-    "lgamma": Derivatives(_orders(*(partial(_psi, n) for n in (0, 1, 2))), slow=True),
+    "lgamma": Derivatives(
+        _orders(*(partial(_psi, n) for n in (0, 1, 2))),
+        terms={(0,): lambda x: exact.floors("digamma", [np.array([float(x)])])[0]},
+        reason=_ZERO,
+        slow=True,
+    ),
     "digamma": Derivatives(_orders(*(partial(_psi, n) for n in (1, 2, 3))), slow=True),
 }
 
@@ -371,5 +380,20 @@ def errors(name: str, index: Index, inputs: Sequence[Array]) -> tuple[Array, Arr
     error = exact.exact_errors(found, values)
     if index not in DERIVATIVES[name].terms:
         return error, None
-    terms = np.array([float(value) for value in exact_values(name, index, inputs, terms=True)])
+    terms = np.array([float(min(value, exact.EXACT.mpf(1e308))) for value in exact_values(name, index, inputs, terms=True)])
     return error, exact.exact_errors(found, values, terms)
+
+
+def in_range(name: str, index: Index, inputs: Sequence[Array]) -> Array:
+    """Tell where what a derivative is computed from is neither too large nor too small for the dtype."""
+    limits = np.finfo(inputs[0].dtype)
+    inside = np.ones(inputs[0].shape, bool)
+    with np.errstate(all="ignore"):
+        for order in range(len(index)):
+            lower = np.abs(computed(name, index[:order], inputs))
+            inside &= lower < np.inf
+            if order:
+                inside &= (lower == 0) | (lower >= limits.tiny)
+            elif DERIVATIVES[name].of_value:
+                inside &= lower >= limits.tiny
+    return inside

@@ -37,22 +37,30 @@ class _Power(ScalarFunction):
 
 
 @once
-def whole_power(exponent: int) -> ScalarFunction:
-    """Give x**exponent as multiplications, for a whole exponent other than 0.
+def whole_power(exponent: int, factor: int = 1) -> ScalarFunction:
+    """Give factor * x**exponent as multiplications, for a whole exponent other than 0.
 
-    A derived partial would divide by x twice, and infinities by each other at 0: it is stated.
+    A derived partial would divide by x twice, and infinities by each other at 0: it is stated. What is computed on the
+    way is in range wherever the result is: the factor comes first, and what 1 is divided by is scaled by a power of two.
     """
+    count = builtins.abs(exponent)
 
     def compute(x: Any) -> Any:
         if exponent > 0:
-            return _product(x, exponent)
-        # in two steps, each in range wherever the result is
-        half = -exponent // 2
-        power = 1 / _product(x, -exponent - half)
-        return power / _product(x, half) if half else power
+            power = formula.times(formula.constant(factor), _product(x, count - count // 2))
+            return power * _product(x, count // 2) if count > 1 else power
+        if count == 1:
+            return factor / x
+        scale = 2.0 ** -(-64 // count)
+        large = abs(x) > 1
+        scaled = _product(x * where(large, 1 / scale, scale), count)
+        return where(large, factor * scale**-count, factor * scale**count) / scaled
+
+    def slope(y: Any, x: Any) -> Any:
+        return factor if exponent == 1 else whole_power(exponent - 1, factor * exponent)(x)
 
     name = f"pow_{exponent}".replace("-", "minus_")
-    return ScalarFunction(name, compute, lambda y, x: exponent * pow(x, exponent - 1))
+    return ScalarFunction(name, compute, slope)
 
 
 def _product(x: Any, count: int) -> Any:
@@ -127,34 +135,38 @@ sqrt = _declare("sqrt", "math.sqrt({0})", lambda y, x: 0.5 / y)
 log = _elementary("log", lambda y, x: 1 / x)
 pow: ScalarFunction = _elementary(
     "pow",
-    lambda y, a, b: _power_slope(1)(a, b),
+    lambda y, a, b: _scaled_power(1)(b, a, b),
     # log(0) is -inf where 0**b is flat
     lambda y, a, b: where((a == 0) & (b >= 0), 0, _times_log(y, a)),
 )
 
 
 @once
-def _power_slope(order: int) -> ScalarFunction:
-    """Give the derivative of a**b by a of an order: b * (b - 1) * ... * a**(b - order)."""
+def _scaled_power(order: int) -> ScalarFunction:
+    """Give c * a**(b - order), and 0 where c is, though the power may be infinite: what derivatives of a**b consist of.
 
-    def factor(b: Any, left_out: int = -1) -> Any:
-        return reduce(formula.times, [_less(b, i) for i in range(order) if i != left_out], formula.constant(1))
+    A difference that is not exact would cost a power of a large or small number its last digits: a**b is divided then.
+    """
 
-    def compute(a: Any, b: Any) -> Any:
-        # where the factor is 0, the power may be infinite
-        return where(factor(b) == 0, 0, factor(b) * pow(a, _less(b, order)))
+    def compute(c: Any, a: Any, b: Any) -> Any:
+        ordinary = (a != 0) & (abs(a) < math.inf)
+        exponent, divisors, inexact = b, [], ordinary & False
+        for whole in range(1, order + 1):
+            inexact = inexact | ordinary & ((b < whole - 0.5) | (b - (b - whole) != whole))
+            exponent = where(inexact, exponent, b - whole)
+            divisors.append(where(inexact, a, 1))
+        result = c * pow(a, exponent)
+        for divisor in divisors:
+            result = result / divisor
+        return where(c == 0, 0, result)
 
-    def by_exponent(y: Any, a: Any, b: Any) -> Any:
-        change = reduce(formula.plus, [factor(b, i) for i in range(order)])
-        return formula.times(change, pow(a, _less(b, order))) + _times_log(y, a)
-
-    return _slope(f"pow_slope_{order}", compute, lambda y, a, b: _power_slope(order + 1)(a, b), by_exponent)
-
-
-def _less(b: Expression, whole: int) -> Expression:
-    """Give b - whole, as a number if b is one: there are better ways to some powers."""
-    value = constant_value(b)
-    return (b - whole if whole else b) if value is None else formula.constant(value - whole)
+    return _slope(
+        f"scaled_power_{order}",
+        compute,
+        lambda y, c, a, b: _scaled_power(order)(1, a, b),
+        lambda y, c, a, b: _scaled_power(order + 1)(formula.times(c, b - order), a, b),
+        lambda y, c, a, b: _times_log(y, a),
+    )
 
 
 def _times_log(y: Expression, a: Expression) -> Expression:
@@ -215,8 +227,9 @@ sinpi = _elementary("sinpi", lambda y, x: math.pi * cospi(x))
 cospi: ScalarFunction = _elementary("cospi", lambda y, x: -math.pi * sinpi(x))
 # (1 - x) * (1 + x) keeps the digits that 1 - x*x loses near 1, and -2*x those that its derived slope loses near 0
 _below_one = _slope("below_one", lambda x: (1 - x) * (1 + x), lambda y, x: -2 * x)
-asin = _elementary("asin", lambda y, x: 1 / sqrt(_below_one(x)))
-acos = _elementary("acos", lambda y, x: -1 / sqrt(_below_one(x)))
+_asin_slope = _slope("asin_slope", lambda x: 1 / sqrt(_below_one(x)), lambda y, x: y * (x / _below_one(x)))
+asin = _elementary("asin", lambda y, x: _asin_slope(x))
+acos = _elementary("acos", lambda y, x: -_asin_slope(x))
 # a / (a*a + b*b) in the whole range, 0 at the origin and at infinity: the point (a, b) inverted in the unit circle.
 # (b*b - a*a) / (a*a + b*b)**2 is the product of the coordinates of (|b| - |a|, |b| + |a|), inverted, times 4.
 _inversion: ScalarFunction = _slope(
@@ -237,15 +250,20 @@ _cosine: ScalarFunction = _slope(
     "cosine",
     lambda y, a, b: where(y == 0, 0, where((abs(a) == math.inf) & (abs(b) < math.inf), sign(a), a / y)),
     None,
-    lambda c, y, a, b: _cosine(y, b, a) * (_cosine(y, b, a) / y),
-    lambda c, y, a, b: -c * (_cosine(y, b, a) / y),
+    lambda c, y, a, b: _cosine(y, b, a) * _inversion(b, a),
+    lambda c, y, a, b: -c * _inversion(b, a),
 )
 hypot = _elementary("hypot", lambda y, a, b: _cosine(y, a, b), lambda y, a, b: _cosine(y, b, a))
 _asinh_slope = _slope("asinh_slope", lambda x: 1 / hypot(1, x), lambda y, x: -y * _inversion(x, 1))
 asinh = _elementary("asinh", lambda y, x: _asinh_slope(x))
-# x / sqrt(x*x - 1) is sqrt(1 + y*y), for x at infinity too
+# x - 1/x without cancellation; where x*x would be out of range, it is x long since
+_less_inverse = _slope(
+    "less_inverse", lambda x: where(x > 2**30, x, (x - 1) * (x + 1) / x), lambda y, x: 1 + 1 / x / x
+)
 _acosh_slope = _slope(
-    "acosh_slope", lambda x: 1 / (sqrt(x - 1) * sqrt(x + 1)), lambda y, x: -y * y * sqrt(1 + y * y)
+    "acosh_slope",
+    lambda x: 1 / where(x > 2**30, x, sqrt((x - 1) * (x + 1))),
+    lambda y, x: -y / _less_inverse(x),
 )
 acosh = _elementary("acosh", lambda y, x: _acosh_slope(x))
 atanh = _elementary("atanh", lambda y, x: 1 / _below_one(x))
@@ -256,7 +274,9 @@ atanh = _elementary("atanh", lambda y, x: 1 / _below_one(x))
 _gaussian: ScalarFunction = _slope("gaussian", None, lambda y, x: where(y == 0, 0, -2 * x * y))
 erf = _elementary("erf", lambda y, x: 2 / math.sqrt(math.pi) * _gaussian(x))
 erfc = _elementary("erfc", lambda y, x: -2 / math.sqrt(math.pi) * _gaussian(x))
-erfinv = _elementary("erfinv", lambda y, x: math.sqrt(math.pi) / 2 * exp(y * y))
+# sqrt(pi)/2 * exp(y*y) in y and x, of which each alone has too few digits in places
+_erfinv_slope = _slope("erfinv_slope", None, None, lambda s, y, x: 2 * y * s * s)
+erfinv = _elementary("erfinv", lambda y, x: _erfinv_slope(y, x))
 lgamma = _elementary("lgamma", lambda y, x: digamma(x))
 digamma: ScalarFunction = _elementary("digamma", lambda y, x: trigamma(x))
 # zeta(s, x), the sum of 1 / (x + k)**s over k = 0, 1, ..., for whole s > 1 and x >= 1/2
@@ -277,8 +297,8 @@ trigamma: ScalarFunction = _declare("trigamma", _trigamma, argument_kinds=(NUMBE
 square = _numeric("square", lambda x: x * x, lambda y, x: 2 * x)
 reciprocal = _declare("reciprocal", lambda x: 1 / x, lambda y, x: -y * y)
 rsqrt = _declare("rsqrt", lambda x: 1 / sqrt(x), lambda y, x: -0.5 * y / x)
-_cbrt_slope = _slope("cbrt_slope", lambda y: 1 / (3 * y * y), lambda s, y: -2 * s / y)
-cbrt = _elementary("cbrt", lambda y, x: _cbrt_slope(y))
+_cbrt_slope = _slope("cbrt_slope", lambda y, x: 1 / (3 * y * y), None, lambda s, y, x: -2 / 3 * s / x)
+cbrt = _elementary("cbrt", lambda y, x: _cbrt_slope(y, x))
 relu = _numeric("relu", lambda x: where(x <= 0, 0, x), lambda y, x: where(y <= 0, 0, 1))
 
 # NaN wins over numbers, and lets the gradient through; a tie gives each side half of it (as torch.maximum does).
