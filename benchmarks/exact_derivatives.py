@@ -373,15 +373,34 @@ def computed(name: str, index: Index, inputs: Sequence[Array]) -> Array:
     return y.data
 
 
-def errors(name: str, index: Index, inputs: Sequence[Array]) -> tuple[Array, Array | None]:
+def by_torch(name: str, index: Index, inputs: Sequence[Array]) -> Array:
+    """Compute the same by torch; raises AttributeError where it has no such function."""
+    import torch
+
+    functions: dict[str, Callable[..., Any]] = {
+        "softplus": torch.nn.functional.softplus,
+        "bce_with_logits": partial(torch.nn.functional.binary_cross_entropy_with_logits, reduction="none"),
+        "squared_error": partial(torch.nn.functional.mse_loss, reduction="none"),
+    }
+    function = DERIVATIVES[name].function or functions.get(name) or getattr(torch, name)
+    xs = [torch.tensor(x, requires_grad=True) for x in inputs]
+    y = function(*xs)
+    for position in index:
+        if not y.requires_grad:
+            return np.zeros_like(inputs[0])
+        options = {"create_graph": True, "allow_unused": True, "materialize_grads": True}
+        (y,) = torch.autograd.grad(y, xs[position], torch.ones_like(y), **options)
+    return np.asarray(y.detach().numpy())
+
+
+def errors(name: str, index: Index, inputs: Sequence[Array], results: Array) -> tuple[Array, Array | None]:
     """Give the errors of a derivative in ulp, and those in ulp of its larger terms where some cancel."""
-    found = computed(name, index, inputs)
     values = [exact.EXACT.mpf(value) for value in exact_values(name, index, inputs)]
-    error = exact.exact_errors(found, values)
+    error = exact.exact_errors(results, values)
     if index not in DERIVATIVES[name].terms:
         return error, None
-    terms = np.array([float(min(value, exact.EXACT.mpf(1e308))) for value in exact_values(name, index, inputs, terms=True)])
-    return error, exact.exact_errors(found, values, terms)
+    terms = [min(value, exact.EXACT.mpf(1e308)) for value in exact_values(name, index, inputs, terms=True)]
+    return error, exact.exact_errors(results, values, np.array(terms, np.float64))
 
 
 def in_range(name: str, index: Index, inputs: Sequence[Array]) -> Array:

@@ -297,8 +297,9 @@ def expand(root: Expression) -> Expression:
 
 # ---- scalar functions ------------------------------------------------------------------------------------------------
 
-#: For which dtypes a function has kernels: floating ones, integers too, or anything ordered (giving truth values).
-FLOATING, NUMERIC, COMPARISON, LOGICAL = "floating", "numeric", "comparison", "logical"
+#: For which dtypes a function has kernels: floating ones, integers too (SIGNED ones refuse truth values, which count as
+#: integers elsewhere), or anything ordered (giving truth values).
+FLOATING, NUMERIC, SIGNED, COMPARISON, LOGICAL = "floating", "numeric", "signed", "comparison", "logical"
 
 
 class ScalarFunction:

@@ -17,7 +17,7 @@ from functools import partial, reduce
 from typing import Any
 
 from . import formula
-from .formula import COMPARISON, LOGICAL, NUMBER, NUMERIC, TRUTH, Expression, ScalarFunction, constant_value
+from .formula import COMPARISON, LOGICAL, NUMBER, NUMERIC, SIGNED, TRUTH, Expression, ScalarFunction, constant_value
 
 Formula = Callable[..., Any]
 
@@ -30,10 +30,9 @@ class _Power(ScalarFunction):
         value = constant_value(exponent)
         if value == 0.5:
             return sqrt(base)
-        if value is None or not float(value).is_integer() or builtins.abs(value) > 8:
+        if value is None or not float(value).is_integer() or not 1 <= builtins.abs(value) <= 8:
             return super().__call__(base, exponent)
-        whole = int(value)
-        return formula.constant(1) if whole == 0 else base if whole == 1 else whole_power(whole)(base)
+        return base if value == 1 else whole_power(int(value))(base)
 
 
 @once
@@ -103,6 +102,7 @@ def _slope(name: str, compute: Formula | None, *partials: Formula | None) -> Sca
 
 
 _numeric = partial(_declare, domain=NUMERIC)
+_signed = partial(_declare, domain=SIGNED)
 _comparison = partial(_declare, domain=COMPARISON)
 _logical = partial(_declare, domain=LOGICAL)
 
@@ -126,11 +126,11 @@ logical_not = _logical("logical_not", "(not {0})")
 where = _numeric("where", "({1} if {0} else {2})", argument_kinds=(TRUTH, NUMBER, NUMBER))
 
 add = _numeric("add", "({0} + {1})", _one, _one)
-sub = _numeric("sub", "({0} - {1})", _one, lambda y, a, b: -1)
+sub = _signed("sub", "({0} - {1})", _one, lambda y, a, b: -1)
 mul = _numeric("mul", "({0} * {1})", lambda y, a, b: b, lambda y, a, b: a)
 div = _declare("div", "({0} / {1})", lambda y, a, b: 1 / b, lambda y, a, b: -y / b)
-neg = _numeric("neg", "(-{0})", lambda y, x: -1)
-positive = _numeric("positive", "{0}", _one)
+neg = _signed("neg", "(-{0})", lambda y, x: -1)
+positive = _signed("positive", "{0}", _one)
 sqrt = _declare("sqrt", "math.sqrt({0})", lambda y, x: 0.5 / y)
 log = _elementary("log", lambda y, x: 1 / x)
 pow: ScalarFunction = _elementary(

@@ -20,7 +20,7 @@ from .grad_mode import is_grad_enabled
 from .kernels import devices, elsewhere, formula, math
 from .kernels.cpu import elementwise as cpu
 from .kernels.cpu.caller import fast_call
-from .kernels.formula import COMPARISON, FLOATING, LOGICAL, NUMBER, TRUTH, Expression, ScalarFunction
+from .kernels.formula import COMPARISON, FLOATING, LOGICAL, NUMBER, SIGNED, TRUTH, Expression, ScalarFunction
 from .variable import Array, Variable, as_array, as_variable, is_array
 
 
@@ -63,7 +63,7 @@ class Elementwise:
     @cached_property
     def call(self) -> Callable[..., Any]:
         """The kernel as a function of arrays, quick on small ones; gives arrays, never NumPy scalars."""
-        return fast_call(self.kernel)
+        return fast_call(self.kernel, self.domain)
 
     @cached_property
     def pullbacks(self) -> list[Pullback | None]:
@@ -396,6 +396,7 @@ def refusal(operation: Elementwise, error: Exception, arguments: tuple[Any, ...]
             f"{operation.name}: shapes {shapes} do not broadcast: dimensions must be equal or 1, counted from the last"
         )
     if isinstance(error, TypeError):
-        known = {FLOATING: "floating", LOGICAL: "bool"}.get(operation.domain, "real")
-        return TypeError(f"{operation.name}: no kernel for dtypes {dtypes}: convert to {known} dtypes first")
+        known = {FLOATING: "floating", LOGICAL: "bool", SIGNED: "whole or floating"}.get(operation.domain, "real")
+        others = " (truth values have ~ and ^)" if operation.domain == SIGNED else ""
+        return TypeError(f"{operation.name}: no kernel for dtypes {dtypes}: convert to {known} dtypes first{others}")
     return type(error)(f"{operation.name}: shapes {shapes}, dtypes {dtypes}: {error}")
