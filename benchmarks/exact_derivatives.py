@@ -172,9 +172,7 @@ _TANH = _orders(
     lambda x: -2 * EXACT.tanh(x) * _sech2(x),
     lambda x: _sech2(x) * (4 * EXACT.tanh(x) ** 2 - 2 * _sech2(x)),
 )
-_SIGMOID = _orders(
-    _overlap, lambda x: -_overlap(x) * _half(x), lambda x: _overlap(x) * (3 * _half(x) ** 2 - 1) / 2
-)
+_SIGMOID = _orders(_overlap, lambda x: -_overlap(x) * _half(x), lambda x: _overlap(x) * (3 * _half(x) ** 2 - 1) / 2)
 _SOFTPLUS = _orders(_share, _overlap, lambda x: -_overlap(x) * _half(x))
 _ERF = _orders(_gaussian, lambda x: -2 * x * _gaussian(x), lambda x: (4 * x * x - 2) * _gaussian(x))
 _ERFINV = _orders(
@@ -245,9 +243,7 @@ DERIVATIVES: dict[str, Derivatives] = {
         ),
         draw=_two,
     ),
-    "mul": Derivatives(
-        _pairs(lambda a, b: b, lambda a, b: a, _constant(0), _constant(1), _constant(0)), draw=_two
-    ),
+    "mul": Derivatives(_pairs(lambda a, b: b, lambda a, b: a, _constant(0), _constant(1), _constant(0)), draw=_two),
     "sin": Derivatives(_orders(*_SINE[1:4])),
     "cos": Derivatives(_orders(*_SINE[2:5])),
     "tan": Derivatives(
@@ -329,14 +325,10 @@ DERIVATIVES: dict[str, Derivatives] = {
         draw=_logits,
     ),
     "squared_error": Derivatives(
-        _pairs(
-            lambda a, b: 2 * (a - b), lambda a, b: 2 * (b - a), _constant(2), _constant(-2), _constant(2)
-        ),
+        _pairs(lambda a, b: 2 * (a - b), lambda a, b: 2 * (b - a), _constant(2), _constant(-2), _constant(2)),
         draw=_two,
     ),
-    "erf": Derivatives(
-        _ERF, terms={(0, 0, 0): lambda x: (4 * x * x + 2) * _gaussian(x)}, reason=_ZERO
-    ),
+    "erf": Derivatives(_ERF, terms={(0, 0, 0): lambda x: (4 * x * x + 2) * _gaussian(x)}, reason=_ZERO),
     "erfc": Derivatives(
         _scaled(lambda: -1, _ERF), terms={(0, 0, 0): lambda x: (4 * x * x + 2) * _gaussian(x)}, reason=_ZERO
     ),

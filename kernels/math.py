@@ -13,7 +13,7 @@ import builtins
 import math
 from collections.abc import Callable
 from functools import cache as once
-from functools import partial, reduce
+from functools import partial
 from typing import Any
 
 from . import formula
@@ -40,7 +40,7 @@ def whole_power(exponent: int, factor: int = 1) -> ScalarFunction:
     """Give factor * x**exponent as multiplications, for a whole exponent other than 0.
 
     A derived partial would divide by x twice, and infinities by each other at 0: it is stated. What is computed on the
-    way is in range wherever the result is: the factor comes first, and what 1 is divided by is scaled by a power of two.
+    way is in range wherever the result is: the factor comes first, and powers to divide by are scaled by one of two.
     """
     count = builtins.abs(exponent)
 
@@ -89,8 +89,8 @@ def _elementary(name: str, *partials: Formula | None) -> ScalarFunction:
 def _slope(name: str, compute: Formula | None, *partials: Formula | None) -> ScalarFunction:
     """Declare a derivative that states its own derivatives; without a formula, each target computes it by its own code.
 
-    One may take the value y beside the inputs x, for what it saves to have it. It has no partial by y then: the one by x
-    is the whole derivative along y(x).
+    One may take the value y beside the inputs x, for what it saves to have it. It has no partial by y then: the one by
+    x is the whole derivative along y(x).
     """
     arguments = ", ".join(f"{{{position}}}" for position in range(len(partials)))
     return ScalarFunction(
@@ -133,12 +133,6 @@ neg = _signed("neg", "(-{0})", lambda y, x: -1)
 positive = _signed("positive", "{0}", _one)
 sqrt = _declare("sqrt", "math.sqrt({0})", lambda y, x: 0.5 / y)
 log = _elementary("log", lambda y, x: 1 / x)
-pow: ScalarFunction = _elementary(
-    "pow",
-    lambda y, a, b: _scaled_power(1)(b, a, b),
-    # log(0) is -inf where 0**b is flat
-    lambda y, a, b: where((a == 0) & (b >= 0), 0, _times_log(y, a)),
-)
 
 
 @once
@@ -174,6 +168,12 @@ def _times_log(y: Expression, a: Expression) -> Expression:
     return where((y == 0) & ((a == 0) | (a == math.inf)), 0, y * log(a))
 
 
+pow: ScalarFunction = _elementary(
+    "pow",
+    lambda y, a, b: _scaled_power(1)(b, a, b),
+    # log(0) is -inf where 0**b is flat
+    lambda y, a, b: where((a == 0) & (b >= 0), 0, _times_log(y, a)),
+)
 # The smallest whole number has no negative; LLVM leaves open what dividing it by -1 gives.
 floor_divide = _numeric(
     "floor_divide", "({0} // {1})", signed="({number}(0) - {0} if {1} == {number}(-1) else {0} // {1})"
@@ -208,11 +208,9 @@ _overlap: ScalarFunction = _slope(
     lambda y, a, b: -y * tanh(_difference(a, b) / 2),
     lambda y, a, b: y * tanh(_difference(a, b) / 2),
 )
-_difference = _slope("difference", lambda a, b: where(a == b, 0, a - b), _one, lambda y, a, b: -1)
+_difference: ScalarFunction = _slope("difference", lambda a, b: where(a == b, 0, a - b), _one, lambda y, a, b: -1)
 # in y alone the digits of x near 0 are lost
-_sigmoid_slope = _slope(
-    "sigmoid_slope", lambda y, x: y * (1 - y), None, lambda s, y, x: -_overlap(x, 0) * tanh(x / 2)
-)
+_sigmoid_slope = _slope("sigmoid_slope", lambda y, x: y * (1 - y), None, lambda s, y, x: -_overlap(x, 0) * tanh(x / 2))
 sigmoid: ScalarFunction = _elementary("sigmoid", lambda y, x: _sigmoid_slope(y, x))
 _logistic = _slope("logistic", lambda x: sigmoid(x), lambda y, x: _overlap(x, 0))
 softplus = _elementary("softplus", lambda y, x: _logistic(x))
@@ -235,17 +233,15 @@ acos = _elementary("acos", lambda y, x: -_asin_slope(x))
 _inversion: ScalarFunction = _slope(
     "inversion",
     None,
-    lambda y, a, b: (
-        4 * _inversion(abs(b) - abs(a), abs(b) + abs(a)) * _inversion(abs(b) + abs(a), abs(b) - abs(a))
-    ),
+    lambda y, a, b: 4 * _inversion(abs(b) - abs(a), abs(b) + abs(a)) * _inversion(abs(b) + abs(a), abs(b) - abs(a)),
     lambda y, a, b: -2 * y * _inversion(b, a),
 )
 atan = _elementary("atan", lambda y, x: _inversion(1, x))
 atan2 = _elementary("atan2", lambda z, y, x: _inversion(x, y), lambda z, y, x: -_inversion(y, x))
 sinh = _elementary("sinh", lambda y, x: cosh(x))
 cosh: ScalarFunction = _elementary("cosh", lambda y, x: sinh(x))
-tanh = _elementary("tanh", lambda y, x: 1 - y * y)
-# a / y for y = hypot(a, b): the cosine of an angle, which is 0 at the origin; an infinite leg beside a finite is all of y
+tanh: ScalarFunction = _elementary("tanh", lambda y, x: 1 - y * y)
+# a / y for y = hypot(a, b), the cosine of an angle: 0 at the origin, and 1 of an infinite leg beside a finite one
 _cosine: ScalarFunction = _slope(
     "cosine",
     lambda y, a, b: where(y == 0, 0, where((abs(a) == math.inf) & (abs(b) < math.inf), sign(a), a / y)),
@@ -257,9 +253,7 @@ hypot = _elementary("hypot", lambda y, a, b: _cosine(y, a, b), lambda y, a, b: _
 _asinh_slope = _slope("asinh_slope", lambda x: 1 / hypot(1, x), lambda y, x: -y * _inversion(x, 1))
 asinh = _elementary("asinh", lambda y, x: _asinh_slope(x))
 # x - 1/x without cancellation; where x*x would be out of range, it is x long since
-_less_inverse = _slope(
-    "less_inverse", lambda x: where(x > 2**30, x, (x - 1) * (x + 1) / x), lambda y, x: 1 + 1 / x / x
-)
+_less_inverse = _slope("less_inverse", lambda x: where(x > 2**30, x, (x - 1) * (x + 1) / x), lambda y, x: 1 + 1 / x / x)
 _acosh_slope = _slope(
     "acosh_slope",
     lambda x: 1 / where(x > 2**30, x, sqrt((x - 1) * (x + 1))),

@@ -86,7 +86,7 @@ class Watch:
             count, place = int(missing.sum()), tuple(int(i[0]) for i in np.nonzero(np.atleast_1d(missing)))
             message = (
                 f"{function!r} gave {count} NaN in the gradient of its input {position} of shape {array.shape}, "
-                f"first at {place[:array.ndim]}"
+                f"first at {place[: array.ndim]}"
             )
             if len(gys) == 1 and gys[0].shape == array.shape:
                 message += f", from the cotangent {gys[0].reshape(-1)[np.flatnonzero(missing.reshape(-1))[0]]:g}"
@@ -97,7 +97,7 @@ class Watch:
 
 def _elements(g: Any) -> Any:
     """Give a cotangent's array on the CPU, None where there is none, or none yet."""
-    data = g.data if isinstance(g, Variable) else g
+    data: Any = g.data if isinstance(g, Variable) else g
     if devices.is_cuda(data):
         return data.get()
     return data if isinstance(data, np.ndarray) else None

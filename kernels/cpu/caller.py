@@ -200,7 +200,7 @@ def fast_call(ufunc: np.ufunc, domain: str = FLOATING) -> Callable[..., Any]:
 
 
 def _of_signed(ufunc: np.ufunc, inputs: int, *arguments: Any) -> Any:
-    if all([(type(x) if isinstance(x, bool | int | float) else x.dtype) in (bool, np.bool_) for x in arguments[:inputs]]):
+    if all([isinstance(x, bool) or getattr(x, "dtype", None) == np.bool_ for x in arguments[:inputs]]):
         raise TypeError(f"{ufunc.__name__}: truth values have no sign")
     return _with_output(ufunc, inputs, *arguments)
 

@@ -151,7 +151,7 @@ def sigmoid(x: Any) -> Any:
 
 
 def share(a: Any, b: Any) -> Any:
-    """exp(a) / (exp(a) + exp(b)): sigmoid(a - b), with the difference's rounding error; infinities have no difference."""
+    """exp(a) / (exp(a) + exp(b)): sigmoid(a - b), with the difference's rounding error; infinities have none."""
     d, lost = two_sum(a, -b)
     y = sigmoid(ZERO if a == b else d)
     return fma(lost * y, ONE - y, y) if absolute(d) < INFINITY else y

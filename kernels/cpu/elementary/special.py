@@ -114,7 +114,7 @@ def erfinv(x: Any) -> Any:
 
 
 def erfinv_slope(y: Any, x: Any) -> Any:
-    """sqrt(pi)/2 * exp(y*y) for y = erfinv(x), and for large y, of which the digits are too few, by 1 - |x| = erfc(|y|).
+    """sqrt(pi)/2 * exp(y*y) for y = erfinv(x), of which large ones have too few digits: by 1 - |x| = erfc(|y|) there.
 
     exp(y*y) * erfc(y) hardly depends on y; its polynomial is that of erfc.
     """
