@@ -403,8 +403,8 @@ def in_range(name: str, index: Index, inputs: Sequence[Array]) -> Array:
         for order in range(len(index)):
             lower = np.abs(computed(name, index[:order], inputs))
             inside &= lower < np.inf
-            if order:
-                inside &= (lower == 0) | (lower >= limits.tiny)
-            elif DERIVATIVES[name].of_value:
+            if DERIVATIVES[name].of_value:
                 inside &= lower >= limits.tiny
+            elif order:
+                inside &= (lower == 0) | (lower >= limits.tiny)
     return inside

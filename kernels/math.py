@@ -223,8 +223,8 @@ cos: ScalarFunction = _elementary("cos", lambda y, x: -sin(x))
 tan = _elementary("tan", lambda y, x: 1 + y * y)
 sinpi = _elementary("sinpi", lambda y, x: math.pi * cospi(x))
 cospi: ScalarFunction = _elementary("cospi", lambda y, x: -math.pi * sinpi(x))
-# (1 - x) * (1 + x) keeps the digits that 1 - x*x loses near 1, and -2*x those that its derived slope loses near 0
-_below_one = _slope("below_one", lambda x: (1 - x) * (1 + x), lambda y, x: -2 * x)
+# 1 - x*x, where (1 - x) * (1 + x) keeps the digits that are lost near 1, and -2*x those that its slope loses near 0
+_below_one = _slope("below_one", lambda x: where(abs(x) < 0.5, 1 - x * x, (1 - x) * (1 + x)), lambda y, x: -2 * x)
 _asin_slope = _slope("asin_slope", lambda x: 1 / sqrt(_below_one(x)), lambda y, x: y * (x / _below_one(x)))
 asin = _elementary("asin", lambda y, x: _asin_slope(x))
 acos = _elementary("acos", lambda y, x: -_asin_slope(x))
