@@ -313,6 +313,7 @@ class ScalarFunction:
         domain: str = FLOATING,
         argument_kinds: tuple[str, ...] | None = None,
         signed: str | None = None,
+        checked: bool = True,
     ) -> None:
         self.name = name
         self.domain = domain
@@ -327,7 +328,7 @@ class ScalarFunction:
         self.arity = len(argument_kinds)
         self.result_kind = TRUTH if domain in (COMPARISON, LOGICAL) else NUMBER
         self.partials = partials
-        if self.formula is not None:
+        if self.formula is not None and checked:
             self.expression  # noqa: B018  an unknown name in a formula fails here, where it is declared
 
     @cached_property

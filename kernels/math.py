@@ -98,6 +98,7 @@ def _slope(name: str, compute: Formula | None, *partials: Formula | None) -> Sca
         f"{name}_{{number}}({arguments})" if compute is None else compute,
         *partials,
         argument_kinds=(NUMBER,) * len(partials),
+        checked=False,  # few are ever asked for: tracing all would cost a hundredth of an import
     )
 
 
