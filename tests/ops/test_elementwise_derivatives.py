@@ -15,7 +15,7 @@ from peers import peer
 
 import nbgrad
 from nbgrad import Variable
-from nbgrad.ops.elementwise import TABLE
+from nbgrad.ops.elementwise import OPERATIONS, TABLE
 
 peer("mpmath")
 peer("scipy")
@@ -105,6 +105,12 @@ def test_where_two_exponents_are_equal_no_derivative_is_lost():
 def test_a_power_of_exponent_0_rises_with_it():
     """d/db of b * a**(b - 1) is 1/a at 0, though the function is 0 there; so by the other order."""
     assert second(nbgrad.pow, (4.0, 0.0), 0, 1) == second(nbgrad.pow, (4.0, 0.0), 1, 0) == 0.25
+
+
+def test_a_power_of_0_or_infinity_that_vanishes_does_so_for_all_exponents():
+    """Its derivatives by the exponent are 0, too, though the logarithm is infinite."""
+    assert derivatives(nbgrad.pow, 1, inf, -2.0, by=1)[1] == derivatives(nbgrad.pow, 1, 0.0, 3.0, by=1)[1] == 0
+    assert second(nbgrad.pow, (0.0, 3.0), 0, 1) == second(nbgrad.pow, (inf, -2.0), 0, 1) == 0
 
 
 @pytest.mark.parametrize(
@@ -268,7 +274,9 @@ def test_not_a_number_lets_the_gradient_through_as_in_torch(name):
 @pytest.mark.parametrize("name", ["sigmoid", "cbrt"])
 @pytest.mark.parametrize("size", [1, 300_000])
 def test_second_derivatives_read_more_than_first_ones(name, size):
-    """Their slopes are computed from the value, and differentiated by the input."""
+    """Their slopes are computed from the value, and differentiated by the input: first derivatives spare that."""
+    (pullback,) = OPERATIONS[name].pullbacks
+    assert (pullback.uses, pullback.recorded.uses) == ((0, 1), (0, 1, 2))
     x = Variable(np.full(size, 1e-10))
     y = TABLE[name](x * 1.0)  # an input that nobody else holds
     (slope,) = nbgrad.autograd.grad(y, x, np.ones(size), create_graph=True)
