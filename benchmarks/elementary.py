@@ -215,7 +215,8 @@ INTRODUCTION = """\
 # Elementary functions
 
 nbgrad computes these functions itself, in loops that LLVM vectorises, and says how exactly. The table has the speed and
-the largest error found of each, beside its peers; made by `python -m benchmarks.elementary`, do not edit."""
+the largest error found of each, beside its peers; made by `python -m benchmarks.elementary`, do not edit. Their
+derivatives are in [derivatives.md](derivatives.md)."""
 
 METHOD = """\
 **Speed**: nanoseconds an element, one thread, {size:,} elements, results into an array that exists. The libraries take

@@ -314,8 +314,9 @@ def expand(root: Expression) -> Expression:
 
 # ---- scalar functions ------------------------------------------------------------------------------------------------
 
-#: For which dtypes a function has kernels: floating ones, integers too, or anything ordered (giving truth values).
-FLOATING, NUMERIC, COMPARISON, LOGICAL = "floating", "numeric", "comparison", "logical"
+#: For which dtypes a function has kernels: floating ones, integers too (SIGNED ones refuse truth values, which count as
+#: integers elsewhere), or anything ordered (giving truth values).
+FLOATING, NUMERIC, SIGNED, COMPARISON, LOGICAL = "floating", "numeric", "signed", "comparison", "logical"
 
 
 class ScalarFunction:
@@ -329,6 +330,7 @@ class ScalarFunction:
         domain: str = FLOATING,
         argument_kinds: tuple[str, ...] | None = None,
         signed: str | None = None,
+        checked: bool = True,
     ) -> None:
         self.name = name
         self.domain = domain
@@ -343,7 +345,7 @@ class ScalarFunction:
         self.arity = len(argument_kinds)
         self.result_kind = TRUTH if domain in (COMPARISON, LOGICAL) else NUMBER
         self.partials = partials
-        if self.formula is not None:
+        if self.formula is not None and checked:
             self.expression  # noqa: B018  an unknown name in a formula fails here, where it is declared
 
     @cached_property
@@ -437,7 +439,8 @@ def plus(first: Expression | None, second: Expression | None) -> Expression | No
 def times(first: Expression, second: Expression) -> Expression:
     """Multiply two slopes, leaving out factors of one and drawing out signs.
 
-    A factor that selects constants becomes a selection, so that ``inf * 0`` does not turn a masked gradient to NaN.
+    A factor that selects constants becomes a selection, so that ``inf * 0`` does not turn a masked gradient to NaN, and
+    one over something a division, which rounds once, and may be in range where the factor is not.
     """
     for factor, other in ((first, second), (second, first)):
         value = constant_value(factor)
@@ -451,6 +454,8 @@ def times(first: Expression, second: Expression) -> Expression:
         if function is _scalar_functions["where"] and _is_selection(factor):
             condition, yes, no = factor.arguments
             return apply(function, [condition, times(other, yes), times(other, no)])
+        if function is _scalar_functions["div"] and constant_value(factor.arguments[0]) is not None:
+            return times(other, factor.arguments[0]) / factor.arguments[1]
     return first * second
 
 

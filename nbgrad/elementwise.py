@@ -20,7 +20,7 @@ from .grad_mode import is_grad_enabled
 from .kernels import devices, elsewhere, formula, math
 from .kernels.cpu import elementwise as cpu
 from .kernels.cpu.caller import fast_call
-from .kernels.formula import COMPARISON, FLOATING, LOGICAL, NUMBER, TRUTH, Expression, ScalarFunction
+from .kernels.formula import COMPARISON, FLOATING, LOGICAL, NUMBER, SIGNED, TRUTH, Expression, ScalarFunction
 from .variable import Array, Variable, as_array, as_variable, is_array
 
 
@@ -29,6 +29,8 @@ class Pullback(NamedTuple):
 
     operation: Elementwise | None
     uses: tuple[int, ...]
+    #: The same with all that its own derivatives depend on, which may be more than it reads itself.
+    recorded: Pullback | None = None
 
 
 class Elementwise:
@@ -61,7 +63,7 @@ class Elementwise:
     @cached_property
     def call(self) -> Callable[..., Any]:
         """The kernel as a function of arrays, quick on small ones; gives arrays, never NumPy scalars."""
-        return fast_call(self.kernel)
+        return fast_call(self.kernel, self.domain)
 
     @cached_property
     def pullbacks(self) -> list[Pullback | None]:
@@ -96,8 +98,13 @@ class Elementwise:
             return None
         if product is formula.variable(0):
             return Pullback(None, (0,))
+        name = f"{self.name}_vjp{index}"
         (expression,), kinds, uses = _of_those_used([product])
-        return Pullback(Elementwise(f"{self.name}_vjp{index}", expression, kinds, FLOATING), uses)
+        whole = Pullback(Elementwise(name, expression, kinds, FLOATING), uses)
+        (expression,), kinds, uses = _of_those_used([formula.expand(product)])
+        if uses == whole.uses:
+            return whole
+        return Pullback(Elementwise(name, expression, kinds, FLOATING), uses, whole)
 
     @cached_property
     def together(self) -> tuple[np.ufunc, tuple[int, ...], tuple[int, ...]]:
@@ -105,7 +112,7 @@ class Elementwise:
         found = {index: self._cotangent(index) for index in range(self.arity)}
         gy = formula.variable(0)
         products = {index: p for index, p in found.items() if p is not None and p is not gy}
-        expressions, kinds, uses = _of_those_used(list(products.values()))
+        expressions, kinds, uses = _of_those_used([formula.expand(p) for p in products.values()])
         return cpu.kernel(f"{self.name}_vjp", expressions, kinds, FLOATING), uses, tuple(products)
 
     def __repr__(self) -> str:
@@ -223,10 +230,10 @@ def _pull_code(uses: tuple[tuple[int, ...] | None, ...], recorded: bool) -> Any:
 def _make_node(operation: Elementwise, keeps_output: bool) -> type[Function]:
     """Make the Function class of an operation; its instances are the graph's nodes."""
     slots = ("output",) if keeps_output else ()
-    pullbacks = operation.pullbacks
-    uses = tuple(None if p is None else p.uses if p.operation is not None else () for p in pullbacks)
 
     def pull_function(recorded: bool) -> FunctionType:
+        pullbacks = [(p and p.recorded) or p if recorded else p for p in operation.pullbacks]
+        uses = tuple(None if p is None else p.uses if p.operation is not None else () for p in pullbacks)
         namespace: dict[str, Any] = {}
         for i, pullback in enumerate(pullbacks):
             if pullback is not None and pullback.operation is not None:
@@ -240,7 +247,7 @@ def _make_node(operation: Elementwise, keeps_output: bool) -> type[Function]:
         "pull": pull_function(False),
         "pull_graph": pull_function(True),
     }
-    if sum(bool(use) for use in uses) > 1:
+    if sum(p is not None and p.operation is not None for p in operation.pullbacks) > 1:
         body["pull_on_gpu"] = _pull_together
     return type(operation.name, (Function,), body)
 
@@ -261,7 +268,7 @@ def first_call(operation: Elementwise, arguments: tuple[Any, ...]) -> Any:
     """Put the specialised code of an operation in the place of its stub, and run it."""
     if any(isinstance(argument, Expression) for argument in arguments):
         return on_other_types(operation, arguments)
-    keeps_output = any(p is not None and 1 in p.uses for p in operation.pullbacks)
+    keeps_output = any(p is not None and 1 in (p.recorded or p).uses for p in operation.pullbacks)
     operation.namespace |= {
         "Variable": Variable,
         "new": object.__new__,
@@ -389,6 +396,7 @@ def refusal(operation: Elementwise, error: Exception, arguments: tuple[Any, ...]
             f"{operation.name}: shapes {shapes} do not broadcast: dimensions must be equal or 1, counted from the last"
         )
     if isinstance(error, TypeError):
-        known = {FLOATING: "floating", LOGICAL: "bool"}.get(operation.domain, "real")
-        return TypeError(f"{operation.name}: no kernel for dtypes {dtypes}: convert to {known} dtypes first")
+        known = {FLOATING: "floating", LOGICAL: "bool", SIGNED: "whole or floating"}.get(operation.domain, "real")
+        others = " (truth values have ~ and ^)" if operation.domain == SIGNED else ""
+        return TypeError(f"{operation.name}: no kernel for dtypes {dtypes}: convert to {known} dtypes first{others}")
     return type(error)(f"{operation.name}: shapes {shapes}, dtypes {dtypes}: {error}")

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from . import hooks, ops
+from . import anomaly, hooks, ops
 from .function import DIFFERENTIABLE, Function
 from .grad_mode import set_grad_enabled
 from .hooks import through_hooks
@@ -320,6 +320,8 @@ def _walk(
     gxs: Any = cotangents
     even = False
     cuda = devices.cuda_seen
+    watch = anomaly.Watch() if anomaly.enabled else None
+    usual = not (recorded or cuda or watch)
     first = outputs[0].creator
     if len(outputs) == 1 and first is not None and not first.multiple and gate is None:
         lone, lone_gy = first, cotangents[0]  # checked by _start, so nothing needs to be looked at
@@ -400,13 +402,18 @@ def _walk(
         inputs = function.inputs
         if inputs is None:
             raise _freed(function)
-        if recorded:
-            gxs = function.pull_graph(gy)
-        else:
-            gxs = function.pull_on_gpu(gy) if cuda else function.pull(gy)
+        gxs = function.pull(gy) if usual else _pull(function, gy, recorded, watch)
         even = function.even
         if not retain_graph:
             function.inputs = None
+
+
+def _pull(function: Function, gy: Any, recorded: bool, watch: anomaly.Watch | None) -> tuple[Any, ...]:
+    """Give the cotangents of a Function's inputs where walks are recorded, on a GPU, or watched."""
+    gxs: tuple[Any, ...] = function.pull_graph(gy) if recorded else function.pull_on_gpu(gy)
+    if watch is not None:
+        watch.look(function, gy, gxs)
+    return gxs
 
 
 def _put(gys: list[Any], index: int, gy: Any) -> list[Any]:

@@ -21,6 +21,7 @@ from numpy._core import _multiarray_umath  # type: ignore[attr-defined]
 
 from .. import codegen, devices, elsewhere
 from ..failures import checked
+from ..formula import FLOATING, SIGNED
 from ..ufunc import keep_forever, loops_of
 
 #: More elements than this are the ufunc's: it releases the GIL, and its overhead no longer shows.
@@ -170,14 +171,14 @@ def layout_holds() -> bool:
     )
 
 
-def fast_call(ufunc: np.ufunc) -> Callable[..., Any]:
+def fast_call(ufunc: np.ufunc, domain: str = FLOATING) -> Callable[..., Any]:
     """Give a function like ``partial(ufunc, out=...)``, quick on small contiguous float32 and float64 arrays.
 
     With one argument more than the ufunc has inputs, the last is where the result goes. Ufuncs of truth values, or with
-    several outputs, are called as they are.
+    several outputs, are called as they are. Those of the domain SIGNED refuse truth values, which NumPy would convert.
     """
     loops = loops_of[ufunc]
-    rest = partial(_with_output, ufunc, ufunc.nin)
+    rest = partial(_of_signed if domain == SIGNED else _with_output, ufunc, ufunc.nin)
     same = ufunc.types[-2:] == ["f" * ufunc.nin + "->f", "d" * ufunc.nin + "->d"]
     if not same or not layout_holds():
         return rest
@@ -196,6 +197,12 @@ def fast_call(ufunc: np.ufunc) -> Callable[..., Any]:
     keep_forever(rest, record, method)
     make = ctypes.PYFUNCTYPE(ctypes.py_object, ctypes.c_void_p, ctypes.py_object, ctypes.c_void_p)
     return make(("PyCFunction_NewEx", api))(ctypes.addressof(method), record, None)
+
+
+def _of_signed(ufunc: np.ufunc, inputs: int, *arguments: Any) -> Any:
+    if all([isinstance(x, bool) or getattr(x, "dtype", None) == np.bool_ for x in arguments[:inputs]]):
+        raise TypeError(f"{ufunc.__name__}: truth values have no sign")
+    return _with_output(ufunc, inputs, *arguments)
 
 
 def _with_output(ufunc: np.ufunc, inputs: int, *arguments: Any) -> Any:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from .. import codegen, formula, ufunc
-from ..formula import COMPARISON, FLOATING, LOGICAL, NUMERIC, TRUTH, Expression
+from ..formula import COMPARISON, FLOATING, LOGICAL, NUMERIC, SIGNED, TRUTH, Expression
 from . import threads
 
 _INTEGERS = "bBhHiIlLqQ"
@@ -15,6 +15,7 @@ _FLOATS = "fd"
 
 #: The dtypes with loops in each domain, in the order in which NumPy looks for one it can cast to.
 DTYPES = {FLOATING: _FLOATS, NUMERIC: _INTEGERS + _FLOATS, COMPARISON: "?" + _INTEGERS + _FLOATS, LOGICAL: "?"}
+DTYPES[SIGNED] = DTYPES[NUMERIC]
 
 
 #: What each ufunc made here computes: its formulas, and the kinds of their inputs.

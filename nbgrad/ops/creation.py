@@ -176,9 +176,18 @@ def arange(
     if not 1 <= len(bounds) <= 3:
         raise TypeError(f"arange: takes 1 to 3 bounds, got {len(bounds)}")
     numbers = [b.item() if isinstance(b, Variable) else b for b in bounds]
+    _check_direction(numbers)
     if dtype is None and any(isinstance(b, float) for b in numbers):
         dtype = get_default_dtype()
     return _made(np.arange(*numbers, dtype=dtype), requires_grad, device)
+
+
+def _check_direction(bounds: list[Any]) -> None:
+    """Refuse steps that lead away from the end."""
+    start, end = (0, bounds[0]) if len(bounds) == 1 else bounds[:2]
+    step = bounds[2] if len(bounds) == 3 else 1
+    if step == 0 or (end - start) * step < 0:
+        raise ValueError(f"arange: a step of {step} does not lead from {start} to {end}")
 
 
 def linspace(

@@ -138,10 +138,8 @@ def int_or_none(value: float) -> int | None:
 @once
 def whole_power(exponent: int) -> Elementwise:
     """Give the operation x ** exponent for a whole exponent other than 0."""
-    name = f"pow_{exponent}".replace("-", "minus_")
-    # the partial is stated, since a derived one would divide by x twice, and infinities by each other at 0
-    scalar = ScalarFunction(name, lambda x: math.pow(x, exponent), lambda y, x: exponent * math.pow(x, exponent - 1))
-    return Elementwise(name, scalar.expression, [NUMBER], FLOATING, scalar)
+    scalar = math.whole_power(exponent)
+    return Elementwise(scalar.name, scalar.expression, [NUMBER], FLOATING, scalar)
 
 
 def where(condition: Any, x: Any = None, y: Any = None) -> Any:
@@ -191,14 +189,25 @@ def clamp(x: Any, min: Any = None, max: Any = None) -> Any:
     if min is None and max is None:
         raise ValueError("clamp: needs min or max or both")
     if max is None:
-        return _clamp_min(x, min)
+        return _clamp_min(x, _bound(x, min))
     if min is None:
-        return _clamp_max(x, max)
-    return _clamp(x, min, max)
+        return _clamp_max(x, _bound(x, max))
+    return _clamp(x, _bound(x, min), _bound(x, max))
+
+
+def _bound(x: Any, bound: Any) -> Any:
+    """Give a bound in the dtype of a floating x if it is whole: bounds do not widen what they limit."""
+    kinds = getattr(x, "dtype", np.dtype(object)).kind, getattr(bound, "dtype", np.dtype(object)).kind
+    return bound.astype(x.dtype) if kinds[0] == "f" and kinds[1] in "iub" else bound
 
 
 def softplus(x: Any, beta: float = 1.0, threshold: float | None = None) -> Any:
-    """Smooth rectifier: log(1 + e ** (beta*x)) / beta, without overflow (so `threshold` is not needed)."""
+    """Smooth rectifier: log(1 + e ** (beta*x)) / beta, without overflow; x itself where beta*x is above `threshold`.
+
+    PyTorch's threshold of 20 is not needed: without one the function is smooth, and right to the last digits.
+    """
+    if threshold is not None:
+        return where(x * beta > threshold, x, softplus(x, beta))
     return _softplus(x) if beta == 1 else _softplus(x * beta) / beta
 
 

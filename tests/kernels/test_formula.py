@@ -30,6 +30,9 @@ NUMPY = SimpleNamespace(
     logaddexp=np.logaddexp,
     sigmoid=lambda x: 1 / (1 + np.exp(-x)),
     softplus=lambda x: np.logaddexp(0, x),
+    share=lambda a, b: 1 / (1 + np.exp(b - a)),
+    inversion=lambda a, b: a / (a * a + b * b),
+    gaussian=lambda x: np.exp(-x * x),
 )
 
 
@@ -310,6 +313,7 @@ COMPLEX = SimpleNamespace(
     **{name: getattr(cmath, name) for name in ("sin", "cos", "tanh", "atan", "exp", "log", "sqrt")},
     pow=lambda a, b: a**b,
     sigmoid=lambda x: 1 / (1 + cmath.exp(-x)),
+    inversion=NUMPY.inversion,
 )
 
 

@@ -273,6 +273,20 @@ def test_activations_are_torchs(name, dtype, layout):
 
 
 @pytest.mark.parametrize("beta", [0.5, 1, 1.0, 4])
+def test_softplus_is_linear_above_a_threshold(beta):
+    x = np.array([-1.0, 0.05, 0.2, 0.5, 30.0])
+    for threshold in (0.2, 20, -1):
+        cases.assert_same_as_torch(
+            lambda x, t=threshold: functional.softplus(x, beta, t),
+            lambda torch, x, t=threshold: torch.nn.functional.softplus(x, beta, t),
+            [x],
+        )
+        np.testing.assert_array_equal(
+            functional.softplus(x, beta, threshold), functional.softplus(Variable(x), beta, threshold).data
+        )
+
+
+@pytest.mark.parametrize("beta", [1, 3, 0.5])
 def test_softplus_takes_a_sharpness_and_needs_no_threshold(beta):
     x = draw(cases.ANY, (5,))
     cases.assert_same_as_torch(

@@ -398,6 +398,33 @@ def test_clamp_takes_either_bound_alone():
         nbgrad.clamp(x)
 
 
+@pytest.mark.parametrize("whole", ["int32", "int64", "uint8", "bool"])
+@every_dtype
+def test_whole_bounds_do_not_widen_what_they_limit(whole, dtype):
+    """NumPy would give float64 for float32 and int32; torch's clamp keeps the dtype."""
+    x, low, high = np.array([-0.5, 0.25, 7.0], dtype), np.array([0, 0, 0], whole), np.array(1, whole)
+    for bounds in ((low, high), (Variable(low), Variable(high)), (low, 1.5), (None, high), (low, None)):
+        for limited in (x, Variable(x)):
+            actual = nbgrad.clamp(limited, *bounds)
+            assert actual.dtype == dtype
+            lowest = -np.inf if bounds[0] is None else 0
+            highest = {None: np.inf, 1.5: 1.5}.get(bounds[1], 1) if not hasattr(bounds[1], "dtype") else 1
+            np.testing.assert_array_equal(np.asarray(getattr(actual, "data", actual)), np.clip(x, lowest, highest))
+
+
+@pytest.mark.parametrize("name", ["neg", "positive", "sub"])
+def test_truth_values_have_no_sign(name):
+    """As in NumPy and torch; they count as numbers beside numbers."""
+    truth = np.array([True, False])
+    function = TABLE[name]
+    for operands in ([truth], [Variable(truth)], [np.repeat(truth, 5000)], [Variable(np.array(True))]):
+        with pytest.raises(TypeError, match=f"^{name}: no kernel for dtypes bool.*truth values have ~ and"):
+            function(*operands * (2 if name == "sub" else 1))
+    if name == "sub":
+        assert (Variable(truth) - 1).tolist() == [0, -1]
+        assert (2.5 - Variable(truth)).tolist() == [1.5, 2.5]
+
+
 def test_where_refuses_conditions_that_are_not_truth_values_and_missing_choices():
     x = Variable(np.ones(2))
     with pytest.raises(TypeError, match="where: condition has dtype float64: compare it"):

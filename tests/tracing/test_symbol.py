@@ -458,9 +458,8 @@ def test_writing_one_element_tells_why():
     def function(x):
         np.zeros(3)[0] = x[0, 0]
 
-    with pytest.raises(ValueError, match="setting an array element") as caught:
+    with pytest.raises(TypeError, match="jit: .* writing an element of an array"):
         nbgrad.jit(function)(ARRAYS["float64"])
-    assert "writing an element of an array" in str(caught.value.__cause__)
 
 
 @pytest.mark.parametrize(

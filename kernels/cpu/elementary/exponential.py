@@ -150,6 +150,22 @@ def sigmoid(x: Any) -> Any:
     return x if x != x else y
 
 
+def share(a: Any, b: Any) -> Any:
+    """exp(a) / (exp(a) + exp(b)): sigmoid(a - b), with the difference's rounding error; infinities have none."""
+    d, lost = two_sum(a, -b)
+    y = sigmoid(ZERO if a == b else d)
+    return fma(lost * y, ONE - y, y) if absolute(d) < INFINITY else y
+
+
+def gaussian(x: Any) -> Any:
+    """exp(-x*x), with the square's rounding error."""
+    a = absolute(x)
+    square, lost = two_product(a, a)
+    k, high, low = reduced(EXP_BEGIN if square > -EXP_BEGIN else -square)
+    r = high + (low - (lost if square < -EXP_BEGIN else ZERO))
+    return x if x != x else scale(fma(r * r, polynomial(r, EXP), r) + ONE, k)
+
+
 def plus_softened(x: Any, a: Any, a_low: Any) -> Any:
     """x + log(1 + e) with e = exp(-a - a_low), a >= 0: x + e, and what log_loss says, without any reduction of e."""
     e = exp(-a)

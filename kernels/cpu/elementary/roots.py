@@ -54,3 +54,13 @@ def hypot(a: Any, b: Any) -> Any:
     q = (b if a > b else a) * factor
     y = square_root(fma(p, p, q * q)) * back
     return INFINITY if a == INFINITY or b == INFINITY else y
+
+
+def inversion(a: Any, b: Any) -> Any:
+    """a / (a*a + b*b), scaled by a power of two where the squares would be out of range; 0 at 0 and at infinity."""
+    larger = absolute(a) if absolute(a) > absolute(b) else absolute(b)
+    factor = SQUARE_DROP if larger > SQUARE_LARGE else (SQUARE_LIFT if larger < SQUARE_SMALL else ONE)
+    p = a * factor
+    q = b * factor
+    y = p / fma(p, p, q * q) * factor
+    return copysign(ZERO, a) if larger == ZERO or larger == INFINITY else y

@@ -19,6 +19,7 @@ CONSTANTS: dict[str, tuple[float, float]] = {
     "ERFC_BEGIN": (0.8, 0.8),  # erfc is made of erf up to here
     "ERFC_MIDDLE": (3.75, 2.5),  # what erfc's argument is mapped to 0 at
     "ERFC_END": (27.25, 10.15),  # erfc is zero from here on
+    "HALF_ROOT_PI": (math.sqrt(math.pi) / 2,) * 2,
     "ERFINV_NEAR_END": (4.5, 3.0),  # erfinv has a polynomial of w up to here,
     "ERFINV_MIDDLE_END": (3.7, 2.75),  # one of sqrt(w) less a centre up to here, and another beyond
     "STIRLING_BEGIN": (3.5, 3.5),  # from here on lgamma is Stirling's series
@@ -110,6 +111,20 @@ def erfinv(x: Any) -> Any:
     a = absolute(x)
     y = copysign(INFINITY if a == ONE else y, x)
     return y if a <= ONE else NAN
+
+
+def erfinv_slope(y: Any, x: Any) -> Any:
+    """sqrt(pi)/2 * exp(y*y) for y = erfinv(x), of which large ones have too few digits: by 1 - |x| = erfc(|y|) there.
+
+    exp(y*y) * erfc(y) hardly depends on y; its polynomial is that of erfc.
+    """
+    a = absolute(y)
+    s = a + ERFC_MIDDLE
+    v = ONE / s
+    t = (a - ERFC_MIDDLE) * v
+    far = fma(t, polynomial(t, ERFC_FAR), ERFC_CENTRE[0]) * v / (ONE - absolute(x))
+    z = HALF_ROOT_PI * (exp(a * a) if a < ERFC_BEGIN else far)
+    return INFINITY if a == INFINITY else z
 
 
 def lgamma(x: Any) -> Any:
