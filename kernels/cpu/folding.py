@@ -8,11 +8,11 @@ from __future__ import annotations
 from functools import cache as once
 from typing import Any
 
-from numba import njit, types
+from numba import types
 from numba.extending import intrinsic
 
 from .. import formula
-from .pipeline import INSIDE_ONLY, KernelCompiler
+from .pipeline import for_kernels
 from .sizes import LANES
 
 
@@ -76,9 +76,7 @@ def _compiled(name: str, text: str, arity: int) -> Any:
 
     namespace = NAMESPACE | {"never_inline": never_inline}
     exec(text, namespace)
-    compile_ = njit(error_model="numpy", forceinline=False, pipeline_class=KernelCompiler, **INSIDE_ONLY)
-    compiled = compile_(namespace[name])
-    return _called_apart(compiled, arity)
+    return _called_apart(for_kernels(inline=False)(namespace[name]), arity)
 
 
 @intrinsic

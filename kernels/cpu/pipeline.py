@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from numba import njit
 from numba.core import typed_passes as typed
 from numba.core import untyped_passes as untyped
 from numba.core.compiler import CompilerBase
@@ -28,10 +29,6 @@ _PASSES = (
 )
 
 
-#: For functions that only kernels call: nothing has to be made by which Python or C could call them.
-INSIDE_ONLY = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
-
-
 class KernelCompiler(CompilerBase):
     """Numba's compiler with those passes only."""
 
@@ -42,3 +39,9 @@ class KernelCompiler(CompilerBase):
             passes.add_pass(step, step.__name__)
         passes.finalize()
         return [passes]
+
+
+def for_kernels(inline: bool) -> Any:
+    """Give the decorator of functions that only kernels call: nothing is made by which Python or C could call them."""
+    wrappers: dict[str, Any] = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
+    return njit(error_model="numpy", forceinline=inline, pipeline_class=KernelCompiler, **wrappers)

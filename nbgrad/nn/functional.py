@@ -215,7 +215,7 @@ def _nll(
     logs: Any, labels: Array, weight: Any, ignore_index: int | None, reduction: str, smoothing: float = 0.0
 ) -> Any:
     """Give `nll_loss` from log-probabilities whose last dimension are the classes."""
-    data = logs.data if isinstance(logs, Variable) else logs
+    data: Any = logs.data if isinstance(logs, Variable) else logs
     if isinstance(labels, np.ndarray) and hasattr(data, "__nbgrad_array__"):
         labels = data.outside(labels)  # being traced: every run reads them
     if labels.dtype.kind not in "iu":

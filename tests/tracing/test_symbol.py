@@ -458,7 +458,7 @@ def test_writing_one_element_tells_why():
     def function(x):
         np.zeros(3)[0] = x[0, 0]
 
-    with pytest.raises(TypeError, match="jit: .* writing an element of an array"):
+    with pytest.raises(TypeError, match=r"jit: .* writing an element of an array"):
         nbgrad.jit(function)(ARRAYS["float64"])
 
 

@@ -16,9 +16,8 @@ from types import FunctionType, ModuleType
 from typing import Any
 
 import numpy as np
-from numba import njit
 
-from ..pipeline import INSIDE_ONLY, KernelCompiler
+from ..pipeline import for_kernels
 from . import arithmetic, coefficients, exponential, hyperbolic, intrinsics, roots, special, trigonometric
 
 DTYPES = ("float64", "float32")
@@ -65,6 +64,4 @@ def specialise(compiled: Callable[[Any], Any], intrinsics: dict[str, Any]) -> di
 
 #: The functions by the names that kernels call them: ``exp_float32`` and so on. They are compiled with no liberties at
 #: all: errors of sums and products are computed in them, and must not be optimised away.
-NAMESPACE: dict[str, Any] = specialise(
-    njit(error_model="numpy", forceinline=True, pipeline_class=KernelCompiler, **INSIDE_ONLY), intrinsics.NAMESPACE
-)
+NAMESPACE: dict[str, Any] = specialise(for_kernels(inline=True), intrinsics.NAMESPACE)
