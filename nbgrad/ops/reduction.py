@@ -68,6 +68,7 @@ class Sum(Reduce):
     """Sums over axes."""
 
     __slots__ = ()
+    reads_all = False
     name = "sum"
 
     def vjp(self, gy: Any, y: Any, x: Any) -> Any:
@@ -78,6 +79,7 @@ class Mean(Reduce):
     """Arithmetic means over axes."""
 
     __slots__ = ()
+    reads_all = False
     name = "mean"
 
     def forward(self, x: Array) -> Array:
@@ -206,6 +208,7 @@ class Softmax(Spread):
     """exp(x) / sum(exp(x)) along an axis."""
 
     __slots__ = ()
+    reads_all = False
 
     def forward(self, x: Array) -> Array:
         self.output = self.along("softmax", _floating(x))
@@ -233,6 +236,7 @@ class LogSoftmax(Spread):
     """x - log(sum(exp(x))) along an axis."""
 
     __slots__ = ()
+    reads_all = False
 
     def forward(self, x: Array) -> Array:
         self.output = self.along("log_softmax", _floating(x))
