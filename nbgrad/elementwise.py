@@ -48,7 +48,12 @@ class Elementwise:
         self.differentiable = expression.kind == NUMBER
         # The function starts as a stub of the right arity, which costs nothing at import; its first call puts the
         # specialised code in its place.
-        self.namespace: dict[str, Any] = {"operation": self, "first_call": first_call, "__name__": __name__}
+        self.namespace: dict[str, Any] = {
+            "operation": self,
+            "first_call": first_call,
+            "LARGE": LARGE,
+            "__name__": __name__,
+        }
         self.function = FunctionType(_stub_code(self.arity), self.namespace, name)
         self.function.__module__ = "nbgrad"
         self.function.__qualname__ = name
@@ -267,7 +272,7 @@ def _thin(node: Any) -> None:
     read = {use for p in wanted for use in p.uses}
     node.inputs = without_elements(inputs, [2 + i in read for i in range(len(inputs))])
     if 1 not in read and node.output is not None:
-        node.output = None
+        node.output = devices.hollow(node.output)
 
 
 def first_call(operation: Elementwise, arguments: tuple[Any, ...]) -> Any:
@@ -276,7 +281,6 @@ def first_call(operation: Elementwise, arguments: tuple[Any, ...]) -> Any:
         return on_other_types(operation, arguments)
     keeps_output = any(p is not None and 1 in p.uses for p in operation.pullbacks)
     operation.namespace |= {
-        "LARGE": LARGE,
         "Variable": Variable,
         "new": object.__new__,
         "call": operation.call,
