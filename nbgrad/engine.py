@@ -547,7 +547,7 @@ def _fit(gx: Any, data: Array) -> Any:
 
 def _show(function: Function, gy: Any, gate: _Gate) -> Any:
     """Let hooks and retain_grad of a Function's outputs see their gradients."""
-    for watcher in function.watchers:
+    for watcher in function._watchers:
         g = gy[watcher.output] if function.multiple else gy
         if g is None:
             continue

@@ -73,11 +73,11 @@ class Function:
     Variable(6.)
     """
 
-    __slots__ = ("__weakref__", "generation", "inputs", "watchers")
+    __slots__ = ("__weakref__", "generation", "inputs", "_watchers")
 
     inputs: tuple[Variable, ...] | None
     generation: int
-    watchers: list[Watcher]
+    _watchers: list[Watcher]
 
     #: Whether there are several outputs; the walk then collects a list of cotangents.
     multiple: ClassVar[bool] = False
@@ -105,8 +105,8 @@ class Function:
     def __call__(self, *inputs: Any) -> Any:
         # The graph gets a copy: an instance that is called again must not change what was recorded.
         node = copy.copy(self) if hasattr(self, "_shapes") else self
-        if node is not self and hasattr(node, "watchers"):
-            del node.watchers
+        if node is not self and hasattr(node, "_watchers"):
+            del node._watchers
         variables = tuple(as_variable(x) for x in inputs)
         results = node.forward(*(x.data for x in variables))
         several = isinstance(results, tuple | list)

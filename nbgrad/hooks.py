@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     Hooks = dict[int, Callable[[Variable], Variable | None]]
 
-#: Functions with an output that has hooks or retains its gradient, by their ids. Their `watchers` know what is wanted:
+#: Functions with an output that has hooks or retains its gradient, by their ids. Their `_watchers` know what is wanted:
 #: hooks may refer to all of the graph, which must not be reached from here.
 watched: dict[int, weakref.ref[Function]] = {}
 #: Keys of hooks, never used twice.
@@ -62,9 +62,9 @@ def watch(variable: Variable) -> None:
         return
     key = id(function)
     if key not in watched:
-        function.watchers = []
+        function._watchers = []
         watched[key] = weakref.ref(function, lambda _: watched.pop(key, None))
-    watchers = function.watchers
+    watchers = function._watchers
     for watcher in watchers:
         if watcher.variable() is variable:
             watchers.remove(watcher)
