@@ -73,7 +73,7 @@ class Function:
     Variable(6.)
     """
 
-    __slots__ = ("__weakref__", "generation", "inputs", "_watchers")
+    __slots__ = ("__weakref__", "_watchers", "generation", "inputs")
 
     inputs: tuple[Variable, ...] | None
     generation: int
