@@ -108,7 +108,9 @@ def moved(array: Any, device: Any) -> Any:
         raise TypeError(f"{type(array).__name__} cannot be moved to {device}: nbgrad.jit compiles for the CPU only")
     module = cupy()
     with module.cuda.Device(number):
-        return module.asarray(array)
+        there = module.asarray(array)
+    is_cuda(there)  # which takes note that there is one
+    return there
 
 
 def on_host(array: Any) -> Any:
