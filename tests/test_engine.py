@@ -1301,8 +1301,8 @@ BIG = function.LARGE // 8 + 1
 
 
 def kept(y):
-    """Count the arrays that the graph behind a Variable keeps, of those that take memory."""
-    arrays = {}
+    """Count the large arrays that the graph behind a Variable keeps: those whose elements take memory."""
+    arrays = set()
     seen = set()
     stack = [y.creator]
     while stack:
@@ -1310,12 +1310,10 @@ def kept(y):
         if node is None or node in seen:
             continue
         seen.add(node)
-        for x in node.inputs:
-            stack.append(x.creator)
-            if x._generation != 0 and x.nbytes > function.LARGE and any(x.data.strides):
-                arrays[id(x.data)] = x
-        if node.output is not None and node.output.nbytes > function.LARGE:
-            arrays[id(node.output)] = node.output
+        stack.extend(x.creator for x in node.inputs)
+        held = [x.data for x in node.inputs if x._generation != 0]
+        held += [] if node.output is None else [node.output]
+        arrays |= {id(array) for array in held if array.nbytes > function.LARGE and any(array.strides)}
     return len(arrays)
 
 
