@@ -108,7 +108,9 @@ def moved(array: Any, device: Any) -> Any:
         raise TypeError(f"{type(array).__name__} cannot be moved to {device}: nbgrad.jit compiles for the CPU only")
     module = cupy()
     with module.cuda.Device(number):
-        return module.asarray(array)
+        there = module.asarray(array)
+    is_cuda(there)  # which takes note that there is one
+    return there
 
 
 def on_host(array: Any) -> Any:
@@ -129,6 +131,27 @@ def made(device: Any, function: str, *arguments: Any) -> Any:
 def zeros(shape: tuple[int, ...], dtype: Any, like: Any) -> Any:
     """Give zeros on the device of another array."""
     return made(name_of(like), "zeros", shape, dtype) if is_cuda(like) else np.zeros(shape, dtype)
+
+
+#: What `hollow` repeats, for each dtype.
+_atoms: dict[Any, np.ndarray[Any, Any]] = {}
+
+
+def hollow(array: Any) -> Any:
+    """Give an array of the same shape, dtype and device that takes no memory: all of its elements are one."""
+    if not is_cuda(array) and not isinstance(array, np.ndarray):
+        return array  # what stands in for one has no elements
+    dtype = array.dtype
+    atom = _atoms.get(dtype)
+    if atom is None:
+        # who reads what should not be read finds NaN
+        atom = _atoms[dtype] = np.full((), np.nan if dtype.kind == "f" else 0, dtype)
+        atom.flags.writeable = False
+    if is_cuda(array):
+        module = cupy()
+        with module.cuda.Device(array.device.id):
+            return module.broadcast_to(module.asarray(atom), array.shape)
+    return np.ndarray(array.shape, dtype, atom, 0, (0,) * array.ndim)
 
 
 def is_writeable(array: Any) -> bool:

@@ -8,6 +8,16 @@
 Variable([2., 4., 6.])
 """
 
+try:
+    import numpy as _numpy  # noqa: F401
+except ImportError as error:
+    if "per process" in str(error) or "interpreter" in str(error):
+        raise ImportError(
+            f"nbgrad needs NumPy, which works in one interpreter of a process only ({error}): use threads of that "
+            "interpreter, or processes"
+        ) from error
+    raise
+
 from .function import Function as Function
 from .grad_mode import enable_grad as enable_grad
 from .grad_mode import is_grad_enabled as is_grad_enabled

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .function import Function
+from .function import LARGE, Function, without_elements
 from .grad_mode import is_grad_enabled
 from .kernels import devices, elsewhere, formula, math
 from .kernels.cpu import elementwise as cpu
@@ -31,6 +31,11 @@ class Pullback(NamedTuple):
     uses: tuple[int, ...]
     #: The same with all that its own derivatives depend on, which may be more than it reads itself.
     recorded: Pullback | None = None
+
+    @property
+    def needs(self) -> tuple[int, ...]:
+        """What the graph has to keep for it, to any order."""
+        return (self.recorded or self).uses
 
 
 class Elementwise:
@@ -50,7 +55,12 @@ class Elementwise:
         self.differentiable = expression.kind == NUMBER
         # The function starts as a stub of the right arity, which costs nothing at import; its first call puts the
         # specialised code in its place.
-        self.namespace: dict[str, Any] = {"operation": self, "first_call": first_call, "__name__": __name__}
+        self.namespace: dict[str, Any] = {
+            "operation": self,
+            "first_call": first_call,
+            "LARGE": LARGE,
+            "__name__": __name__,
+        }
         self.function = FunctionType(_stub_code(self.arity), self.namespace, name)
         self.function.__module__ = "nbgrad"
         self.function.__qualname__ = name
@@ -150,40 +160,42 @@ def _function_code(source: str) -> Any:
 # than an input in any dimension or in its items, so equal bytes (if any) and dimensions mean equal shapes and dtypes.
 _NODE_FOR = {
     1: "EvenNode()",
-    2: "EvenNode() if 0 < data.nbytes == a0.nbytes == a1.nbytes and a0.ndim == a1.ndim else Node()",
+    2: "EvenNode() if 0 < (nbytes := data.nbytes) == a0.nbytes == a1.nbytes and a0.ndim == a1.ndim else Node()",
     3: "Node()",
 }
 _NUMBER_OPERAND = [
     "        if type(x0) is Variable and (type(x1) is float or type(x1) is int):",
     "            try:",
-    "                x1 = numbers[x0.data.dtype.char, x1]",
+    "                x1 = numbers[x0._data.dtype.char, x1]",
     "            except KeyError:",
     "                x1 = number(x1, x0.data.dtype)",
     "        elif type(x1) is Variable and (type(x0) is float or type(x0) is int):",
     "            try:",
-    "                x0 = numbers[x1.data.dtype.char, x0]",
+    "                x0 = numbers[x1._data.dtype.char, x0]",
     "            except KeyError:",
     "                x0 = number(x0, x1.data.dtype)",
 ]
 
 
 @once
-def _apply_code(arity: int, differentiable: bool, keeps_output: bool) -> Any:
+def _apply_code(arity: int, differentiable: bool, keeps_output: bool, reads_all: bool) -> Any:
     xs = [f"x{i}" for i in range(arity)]
     lines = [
         f"def function({', '.join(xs)}):",
         f"    if {' or '.join(f'type({x}) is not Variable' for x in xs)}:",
         *(_NUMBER_OPERAND if arity == 2 else []),
         f"        {'else: ' if arity == 2 else ''}return on_other_types(operation, ({', '.join(xs)},))",
-        *(f"    a{i} = x{i}.data" for i in range(arity)),
+        *(f"    a{i} = x{i}._data" for i in range(arity)),
         "    try:",
         f"        data = call({', '.join(f'a{i}' for i in range(arity))})",
         "    except (TypeError, ValueError) as error:",
         f"        raise refusal(operation, error, ({', '.join(xs)},)) from None",
         "    y = new(Variable)",
-        "    y.data = data",
+        "    y._data = data",
     ]
     if differentiable:
+        nbytes = "nbytes" if arity == 2 else "data.nbytes"
+        thin = [] if reads_all else [f"        if {nbytes} > LARGE:", "            thin(node)"]
         lines.append("    generation = x0._generation")
         for x in xs[1:]:
             lines += [f"    other = {x}._generation", "    if other > generation:", "        generation = other"]
@@ -194,6 +206,7 @@ def _apply_code(arity: int, differentiable: bool, keeps_output: bool) -> Any:
             *(["        node.output = data"] if keeps_output else []),
             "        node.generation = generation",
             "        y._generation = generation + 1",
+            *thin,
             "    else:",
             "        y.creator = None",
             "        y._generation = -1",
@@ -213,7 +226,7 @@ def _pull_code(uses: tuple[tuple[int, ...] | None, ...], recorded: bool) -> Any:
         lines.append("    y = self.output")
         if recorded:
             lines.append("    y = self._as_variable_again(0, y)")
-    values = {0: "gy", 1: "y"} | {2 + i: f"x{i}" if recorded else f"x{i}.data" for i in range(arity)}
+    values = {0: "gy", 1: "y"} | {2 + i: f"x{i}" if recorded else f"x{i}._data" for i in range(arity)}
     results = []
     for i, use in enumerate(uses):
         if use is None:
@@ -258,17 +271,27 @@ def _pull_together(self: Any, gy: Any) -> tuple[Array | None, ...]:
     inputs = self.inputs
     if not devices.is_cuda(gy) or any([inputs[i]._generation < 0 for i in formulas]):
         return self.pull(gy)
-    values = [gy if use == 0 else self.output if use == 1 else inputs[use - 2].data for use in uses]
+    values = [gy if use == 0 else self.output if use == 1 else inputs[use - 2]._data for use in uses]
     found = dict(zip(formulas, elsewhere.call(ufunc, values), strict=True))
     rest = [p is not None and x._generation >= 0 for p, x in zip(self.operation.pullbacks, inputs, strict=True)]
     return tuple([found[i] if i in found else gy if rest[i] else None for i in range(len(inputs))])
+
+
+def _thin(node: Any) -> None:
+    """Let go of what no rule of a node reads: of its output, and of the elements of its inputs."""
+    inputs, pullbacks = node.inputs, node.operation.pullbacks
+    wanted = [p for p, x in zip(pullbacks, inputs, strict=True) if p is not None and x._generation >= 0]
+    read = {use for p in wanted for use in p.needs}
+    node.inputs = without_elements(inputs, [2 + i in read for i in range(len(inputs))])
+    if 1 not in read and node.output is not None:
+        node.output = devices.hollow(node.output)
 
 
 def first_call(operation: Elementwise, arguments: tuple[Any, ...]) -> Any:
     """Put the specialised code of an operation in the place of its stub, and run it."""
     if any(isinstance(argument, Expression) for argument in arguments):
         return on_other_types(operation, arguments)
-    keeps_output = any(p is not None and 1 in (p.recorded or p).uses for p in operation.pullbacks)
+    keeps_output = any(p is not None and 1 in p.needs for p in operation.pullbacks)
     operation.namespace |= {
         "Variable": Variable,
         "new": object.__new__,
@@ -278,11 +301,16 @@ def first_call(operation: Elementwise, arguments: tuple[Any, ...]) -> Any:
         "number": _compared_number if operation.domain == COMPARISON else number_like,
         "numbers": _numbers,
         "refusal": refusal,
+        "thin": _thin,
     }
     if operation.differentiable:
         node = operation.namespace["Node"] = _make_node(operation, keeps_output)
         operation.namespace["EvenNode"] = type(operation.name, (node,), {"__slots__": (), "even": True})
-    operation.function.__code__ = _apply_code(operation.arity, operation.differentiable, keeps_output)
+    # with one input the first-order rule tells; with several it depends on which of them require a gradient
+    reads_all = (
+        operation.arity == 1 and not keeps_output and any(p is not None and 2 in p.needs for p in operation.pullbacks)
+    )
+    operation.function.__code__ = _apply_code(operation.arity, operation.differentiable, keeps_output, reads_all)
     return operation.function(*arguments)
 
 

@@ -26,12 +26,12 @@ from .variable import Array, Variable, as_array
 
 new = object.__new__
 
-#: Held while gradients are added to `grad`: several threads may walk to the same leaves.
-_writing = threading.Lock()
+#: Held while gradients are added to `grad`: several threads may walk to the same leaves. While one holds it, a signal's
+#: handler may run a walk of its own in it.
+_writing = threading.RLock()
 hold_over_fork(_writing)
 
-#: The dictionary inside the weak one: it tells at a tenth of the price whether anybody is watching.
-_WATCHED = hooks.watched_functions.data
+_WATCHED = hooks.watched
 
 _NOTHING: frozenset[Any] = frozenset()  # a set not yet made
 
@@ -63,8 +63,8 @@ def backward(
         if not targets:
             raise ValueError("backward: inputs is empty: name the Variables to differentiate by, or leave it out")
         _check_targets("backward", targets)
-    y = self.data
-    start = gradient.data if type(gradient) is Variable else gradient
+    y = self._data
+    start = gradient._data if type(gradient) is Variable else gradient
     # the usual cotangents are known at a glance; _start looks at all others
     if create_graph or self._generation < 0:
         start = _start("backward", self, gradient, create_graph)
@@ -76,34 +76,51 @@ def backward(
     if create_graph or targets is not None or _WATCHED:
         leaves, found = walk((self,), (start,), retain_graph, create_graph, targets)
     else:
-        leaves = _walk((self,), (start,), bool(retain_graph), False, None)
-    if hooks.on_leaves:
-        for x in leaves:
-            if x._hooks:
-                leaves[x] = through_hooks(x._hooks, leaves[x], Variable, create_graph)
+        leaves = _walk((self,), (start,), retain_graph, False, None)
+    if hooks.leaves_differ:
+        _look_at(leaves, create_graph)
     del start, gradient  # whoever still holds an array from here on is somebody else
-    # a lock costs as much as a kernel, and keeps nobody out where there is one thread
-    locked = other_threads() > 0 and _writing.acquire()
+    if found:
+        leaves |= found
+    x: Any = None
+    before: dict[Variable, Variable | None] = {}
+    locked = False
     try:
-        while leaves:
-            x, gx = leaves.popitem()
-            if x._generation < 0:
-                continue
-            if x.grad is not None or create_graph:
-                _accumulate(x, gx, create_graph)
+        # a lock costs as much as a kernel, and keeps nobody out where there is one thread
+        if other_threads() > 0:
+            locked = True
+            _writing.acquire()
+        for x, gx in leaves.items():
+            if x.grad is not None or create_graph or x._generation < 0:
+                before[x] = x.grad  # ahead of any call, where an interrupt may come
+                private = not create_graph and getrefcount(gx) <= _ALONE and (gx.base is None or _is_private(gx))
+                x.grad = _sum(x, gx, private, create_graph)
                 continue
             if getrefcount(gx) > _ALONE or (gx.base is not None and not _is_private(gx)):
                 gx = gx.copy()
-            x.grad = grad = new(Variable)
-            grad.data = gx
+            grad = new(Variable)
+            grad._data = gx
             grad.creator = None
             grad._generation = -1
-        if found:
-            for x, gx in found.items():
-                _accumulate(x, gx if create_graph else gx.copy(), create_graph)
+            x.grad = grad
+    except BaseException:  # an interrupt, too: either all gradients are added or none
+        if x is not None:
+            _take_back(leaves, x, before)
+        raise
     finally:
         if locked:
-            _writing.release()
+            try:  # the first call here, so that no interrupt comes before it
+                _writing.release()
+            except RuntimeError:  # one came before it was acquired
+                pass
+
+
+def _take_back(leaves: dict[Variable, Any], last: Variable, before: dict[Variable, Variable | None]) -> None:
+    """Give the Variables up to the last one the gradients that they had: None, unless `before` knows of another."""
+    for x in leaves:
+        x.grad = before.get(x)
+        if x is last:
+            return
 
 
 Variable.backward = backward  # type: ignore[method-assign]
@@ -119,18 +136,19 @@ def gradients(
     """Give the gradients of `outputs` by `inputs`, None where there is no way from one to the other."""
     _check_targets("grad", inputs)
     starts = [_start("grad", y, gy, create_graph) for y, gy in zip(outputs, grad_outputs, strict=True)]
-    unused: set[int] = set()
+    unused: set[Any] = set()
     leaves, found = walk(outputs, starts, retain_graph, create_graph, inputs, unused)
+    if hooks.leaves_differ:
+        _look_at(leaves, create_graph)
     results: list[Variable | None] = []
     for x in inputs:
         gx = found.get(x)
-        if gx is None and x not in leaves and id(x) not in unused:  # used, but by Functions that are flat everywhere
+        # used, but by Functions that are flat everywhere
+        if gx is None and x not in leaves and _place(x) not in unused:
             results.append(_constant(devices.zeros(x.data.shape, x.data.dtype, x.data)))
             continue
         if x in leaves:
             gx = leaves[x]
-            if x._hooks:
-                gx = through_hooks(x._hooks, gx, Variable, create_graph)
         # an array may be the caller's own, or go on through the walk, or stand in the results twice
         results.append(gx if gx is None or create_graph else _constant(gx.copy()))
     return results
@@ -154,7 +172,7 @@ def _start(what: str, output: Variable, gradient: Any, create_graph: bool) -> An
     """Check the cotangent that a walk begins with, or make the default one."""
     if not isinstance(output, Variable):
         raise TypeError(f"{what}: output is a {type(output).__name__}; only Variables have gradients")
-    y = output.data
+    y = output._data
     if output._generation < 0:
         raise RuntimeError(
             f"{what}: nothing to differentiate: this Variable of shape {y.shape} and dtype {y.dtype} was not "
@@ -174,7 +192,7 @@ def _start(what: str, output: Variable, gradient: Any, create_graph: bool) -> An
         else:
             start = y.filled(1)  # being traced
         return _constant(start) if create_graph else start
-    start = gradient.data if isinstance(gradient, Variable) else as_array(gradient)
+    start = gradient._data if isinstance(gradient, Variable) else as_array(gradient)
     if start.shape != y.shape and not (start.ndim == 0 and y.size == 1):
         raise ValueError(f"{what}: gradient has shape {start.shape}, the output {y.shape}: they must be the same")
     if isinstance(gradient, int | float) and not isinstance(gradient, bool):
@@ -197,67 +215,114 @@ def _start(what: str, output: Variable, gradient: Any, create_graph: bool) -> An
 def _constant(data: Array) -> Variable:
     """Give a Variable that records nothing, without the checks of its constructor."""
     x = new(Variable)
-    x.data = data
+    x._data = data
     x.creator = None
     x._generation = -1
     return x
 
 
-def _accumulate(x: Variable, gx: Any, create_graph: bool) -> None:
-    """Add a finished gradient to the one that `x` has, if any."""
+def _look_at(leaves: dict[Variable, Any], create_graph: bool) -> None:
+    """Show gradients to hooks of leaves, and refuse those for arrays that are not there any more."""
+    for x, gx in leaves.items():
+        if x._generation < 0:
+            continue
+        if x._hooks:
+            leaves[x] = gx = through_hooks(x._hooks, gx, Variable, create_graph)
+        data = x._data
+        if gx.shape != data.shape or gx.dtype != data.dtype:
+            raise RuntimeError(
+                f"a gradient of {gx.dtype} of shape {gx.shape} came back to a Variable whose data is now {data.dtype} "
+                f"of shape {data.shape}: it was replaced after the forward computation; compute the output anew"
+            )
+
+
+def _sum(x: Variable, gx: Any, private: bool, create_graph: bool) -> Variable | None:
+    """Give what becomes `grad` of x: a finished gradient, added to the one that x has, if any.
+
+    `private`: nobody else holds the array, so that the sum may take its place.
+    """
+    held: Any = x.grad
+    if x._generation < 0:
+        return held  # it stopped requiring one
     if create_graph:
         with set_grad_enabled(True):
-            x.grad = ops.clone(gx) if x.grad is None else ops.add(x.grad, gx)
-    elif x.grad is None:
-        x.grad = _constant(gx)
-    elif _holders(x) == _NOBODY_ELSE and devices.is_writeable(x.grad.data) and x.grad.shape == gx.shape:
-        ops.ADDITION.call(x.grad.data, gx, x.grad.data)
-    else:
-        x.grad = _constant(ops.ADDITION.call(x.grad.data, gx))
+            total: Variable = ops.clone(gx) if held is None else ops.add(_checked(x, held), gx)
+            return total
+    if held is None:
+        return _constant(gx if private else gx.copy())
+    data = x._data
+    if type(held) is not Variable or held._data.shape != data.shape or held._data.dtype != data.dtype:
+        _checked(x, held)
+    add = ops.ADDITION.call
+    total = new(Variable)
+    total._data = add(held._data, gx, gx) if private else add(held._data, gx)
+    total.creator = None
+    total._generation = -1
+    return total
 
 
-def _holders(x: Variable) -> tuple[int, int, bool]:
-    """Count who holds a gradient and its array: what nobody else can see may be added to in place."""
-    assert x.grad is not None
-    return getrefcount(x.grad), getrefcount(x.grad.data), x.grad._generation < 0
+def _checked(x: Variable, held: Any) -> Variable:
+    """Give what stands in `grad` of x, unless somebody has put something else there than a gradient of x."""
+    if not isinstance(held, Variable):
+        raise TypeError(
+            f"backward: grad of a Variable of shape {x.shape} was set to {type(held).__name__}: it is None or a "
+            "Variable; x.grad = None forgets a gradient, nbgrad.tensor(array) makes a Variable"
+        )
+    if held.shape != x.shape or held.dtype != x.dtype or held.device != x.device:
+        raise ValueError(
+            f"backward: grad was set to a Variable of {held.dtype}, shape {held.shape}, on {held.device}; the Variable "
+            f"has {x.dtype}, shape {x.shape}, on {x.device}: they must be the same"
+        )
+    return held
 
 
-def _lonely() -> tuple[int, tuple[int, int, bool]]:
-    """Find out what the counts are where nobody else holds; interpreters differ in how they count the asking."""
-    array = np.zeros(1)
-    owner = Variable(np.zeros(1))
-    owner.grad = _constant(np.zeros(1))
-    return getrefcount(array), _holders(owner)
+def _lonely() -> tuple[int, int]:
+    """Find out what the counts of references are where nobody else holds an array, and the base of a view.
+
+    Interpreters differ in how they count the asking. `backward` asks while it runs through a dictionary.
+    """
+    for _, view in {0: np.zeros(2)[:1]}.items():
+        base = view.base
+        return getrefcount(view), getrefcount(base)
+    raise AssertionError
 
 
-_ALONE, _NOBODY_ELSE = _lonely()
+_ALONE, _BASE_ALONE = _lonely()
 
 
-def _leading_to(outputs: Sequence[Variable], targets: Sequence[Variable], missing: set[int]) -> set[Function]:
+def _place(x: Variable) -> Any:
+    """Give what tells a Variable from others in a graph, which may hold another object in its place."""
+    if x.creator is None:
+        return id(x)
+    return (x.creator, x._index) if x.creator.multiple else x.creator
+
+
+def _leading_to(outputs: Sequence[Variable], targets: Sequence[Variable], missing: set[Any]) -> set[Function]:
     """Give the Functions that have one of `targets` among their inputs, or behind them.
 
-    The ids of targets that are nowhere are put into `missing`.
+    The places of targets that are nowhere are put into `missing`.
     """
-    wanted = {id(x) for x in targets}
+    wanted = {_place(x) for x in targets}
     creators = {x.creator for x in targets if x.creator is not None}
     useful: set[Function] = set()
     seen: set[Function] = set()
     freed: Function | None = None
-    missing |= wanted - {id(y) for y in outputs}
+    missing |= wanted - {_place(y) for y in outputs}
     stack = [(y.creator, False) for y in outputs if y.creator is not None]
     while stack:
         function, done = stack.pop()
         inputs = function.inputs
         if inputs is None:
             freed, inputs = function, ()
-        missing.difference_update([id(x) for x in inputs])
         if done:
-            if any(id(x) in wanted or x.creator in useful or x.creator in creators for x in inputs):
+            if any([id(x) in wanted or x.creator in useful or x.creator in creators for x in inputs]):
                 useful.add(function)
         elif function not in seen:
             seen.add(function)
             stack.append((function, True))
-            stack.extend((x.creator, False) for x in inputs if x.creator is not None)
+            stack.extend([(x.creator, False) for x in inputs if x.creator is not None])
+            if missing:
+                missing.difference_update([_place(x) if x.creator in creators else id(x) for x in inputs])
     if freed is not None and missing:  # the way to what is missing may have led through here
         raise _freed(freed)
     return useful
@@ -276,11 +341,11 @@ def walk(
     retain_graph: bool | None,
     create_graph: bool,
     targets: Sequence[Variable] | None,
-    unused: set[int] | None = None,
+    unused: set[Any] | None = None,
 ) -> tuple[dict[Variable, Any], dict[Variable, Any]]:
     """Walk from `outputs` back; gives the gradients of leaves, and those asked for of computed Variables.
 
-    Gradients are arrays, which may be shared, or Variables with `create_graph`. The ids of targets that no output
+    Gradients are arrays, which may be shared, or Variables with `create_graph`. The places of targets that no output
     depends on are put into `unused`.
     """
     if retain_graph is None:
@@ -303,7 +368,7 @@ def walk(
 def _walk(
     outputs: Sequence[Variable],
     cotangents: Sequence[Any],
-    retain_graph: bool,
+    retain_graph: bool | None,
     recorded: bool,
     gate: _Gate | None,
 ) -> dict[Variable, Any]:
@@ -322,6 +387,7 @@ def _walk(
     cuda = devices.cuda_seen
     watch = anomaly.Watch() if anomaly.enabled else None
     usual = not (recorded or cuda or watch)
+    limited = gate is not None and gate.targets is not None
     first = outputs[0].creator
     if len(outputs) == 1 and first is not None and not first.multiple and gate is None:
         lone, lone_gy = first, cotangents[0]  # checked by _start, so nothing needs to be looked at
@@ -334,7 +400,7 @@ def _walk(
             if gx is None:
                 continue
             if not even or cuda:
-                data = x.data
+                data = x._data
                 # bytes and dimensions tell any difference that broadcasting and promotion can make, at half the price
                 if gx.nbytes != data.nbytes or gx.ndim != data.ndim or not gx.nbytes:
                     gx = _fit(gx, data)
@@ -354,7 +420,7 @@ def _walk(
                     lone_gy = ops.add(lone_gy, gx) if recorded else add(lone_gy, gx)
                 continue
             elif key not in pending:
-                if gate is not None and not gate.admits(key):
+                if limited and not gate.admits(key):  # type: ignore[union-attr]
                     continue
                 if key.multiple:
                     gx = _put([None] * len(key._shapes), x._index, gx)
@@ -394,7 +460,7 @@ def _walk(
             gy = pending.pop(function)
         else:
             return leaves
-        if gate is not None:
+        if gate is not None and (limited or id(function) in _WATCHED):
             gy, goes_on = gate.passes(function, gy)
             if not goes_on:
                 inputs = ()
@@ -402,7 +468,12 @@ def _walk(
         inputs = function.inputs
         if inputs is None:
             raise _freed(function)
-        gxs = function.pull(gy) if usual else _pull(function, gy, recorded, watch)
+        try:
+            gxs = function.pull(gy) if usual else _pull(function, gy, recorded, watch)
+        except Exception as error:
+            if function.inputs is None:  # another thread walks the same graph
+                raise _freed(function) from error
+            raise
         even = function.even
         if not retain_graph:
             function.inputs = None
@@ -430,7 +501,7 @@ class _Gate:
         outputs: Sequence[Variable],
         targets: Sequence[Variable] | None,
         recorded: bool,
-        unused: set[int] | None,
+        unused: set[Any] | None,
     ) -> None:
         self.targets = None if targets is None else set(targets)
         self.useful = None if targets is None else _leading_to(outputs, targets, set() if unused is None else unused)
@@ -447,7 +518,7 @@ class _Gate:
 
     def passes(self, function: Function, gy: Any) -> tuple[Any, bool]:
         """Take note of a complete cotangent; gives it, as hooks left it, and whether the walk goes on behind it."""
-        if function in hooks.watched_functions:
+        if id(function) in _WATCHED:
             gy = _show(function, gy, self)
         for x in self.captured.get(function, ()):
             gx = gy[x._index] if function.multiple else gy
@@ -464,7 +535,7 @@ def _is_private(gx: Array) -> bool:
     base = gx.base
     if not devices.is_writeable(gx):  # a broadcast view
         return False
-    return base is None or (type(base) is type(gx) and base.base is None and getrefcount(base) <= _ALONE + 1)
+    return base is None or (type(base) is type(gx) and base.base is None and getrefcount(base) <= _BASE_ALONE)
 
 
 def _elsewhere(gx: Any, data: Array) -> bool:
@@ -483,7 +554,7 @@ def _fit(gx: Any, data: Array) -> Any:
 
 def _show(function: Function, gy: Any, gate: _Gate) -> Any:
     """Let hooks and retain_grad of a Function's outputs see their gradients."""
-    for watcher in hooks.watched_functions[function]:
+    for watcher in function._watchers:
         g = gy[watcher.output] if function.multiple else gy
         if g is None:
             continue

@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import copy
 import weakref
+from collections.abc import Collection, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
 
 from .grad_mode import is_grad_enabled
+from .hooks import Watcher
 from .kernels import devices
 from .kernels.cpu.reduce import sum_to_shape
 from .variable import Array, Variable, as_array, as_variable
@@ -21,13 +23,39 @@ from .variable import Array, Variable, as_array, as_variable
 #: Dtypes that gradients exist for.
 DIFFERENTIABLE = (np.dtype(np.float32), np.dtype(np.float64))
 
+#: Arrays of more bytes are kept by the graph only where a rule reads them: to find out costs more than small ones do.
+LARGE = 1 << 14
+
+
+def without_elements(inputs: tuple[Variable, ...], read: Sequence[bool]) -> tuple[Variable, ...]:
+    """Give a node's inputs as the graph keeps them: large ones whose elements no rule reads without their elements.
+
+    What takes the place of such an input has its shape, dtype and device, and the same place in the graph. Leaves that
+    require a gradient stay, for theirs is written to them.
+    """
+    return tuple(
+        [
+            x if reads or x._data.nbytes <= LARGE or x._generation == 0 else _without_elements(x)
+            for x, reads in zip(inputs, read, strict=True)
+        ]
+    )
+
+
+def _without_elements(x: Variable) -> Variable:
+    edge = Variable.__new__(Variable)
+    edge._data, edge.creator, edge._generation = devices.hollow(x._data), x.creator, x._generation
+    if edge.creator is not None and edge.creator.multiple:
+        edge._index = x._index
+    return edge
+
 
 class Function:
     """An operation that was applied: the creator of its outputs.
 
     Write a subclass with ``forward(self, *arrays)`` and ``backward(self, *gys)``, each giving one array or a tuple,
     and call an instance on Variables. After the call `inputs` holds them, `outputs` its results (weakly: the graph
-    owns inputs, never outputs) and `generation` the largest generation among the inputs.
+    owns inputs, never outputs) and `generation` the largest generation among the inputs. The library's own keep, of
+    large inputs that their rule does not read, the place in the graph without the elements.
 
     `backward` works on arrays, so a second derivative cannot be seen through it: where one is asked for, an error
     says so, unless `backward` hands a cotangent through unchanged. Define ``vjp(self, gy, y, *xs)`` in nbgrad's
@@ -45,10 +73,11 @@ class Function:
     Variable(6.)
     """
 
-    __slots__ = ("__weakref__", "generation", "inputs")
+    __slots__ = ("__weakref__", "_watchers", "generation", "inputs")
 
     inputs: tuple[Variable, ...] | None
     generation: int
+    _watchers: list[Watcher]
 
     #: Whether there are several outputs; the walk then collects a list of cotangents.
     multiple: ClassVar[bool] = False
@@ -76,6 +105,8 @@ class Function:
     def __call__(self, *inputs: Any) -> Any:
         # The graph gets a copy: an instance that is called again must not change what was recorded.
         node = copy.copy(self) if hasattr(self, "_shapes") else self
+        if node is not self and hasattr(node, "_watchers"):
+            del node._watchers
         variables = tuple(as_variable(x) for x in inputs)
         results = node.forward(*(x.data for x in variables))
         several = isinstance(results, tuple | list)
@@ -248,6 +279,13 @@ class Operation(Function):
 
     __slots__ = ()
 
+    #: Whether the rule reads the elements of all inputs; where not, `reads` tells of which.
+    reads_all: ClassVar[bool] = True
+
+    def reads(self, inputs: tuple[Variable, ...]) -> Collection[int]:
+        """Tell the elements of which inputs the rule reads, by their positions."""
+        return ()
+
     def __call__(self, *inputs: Any) -> Any:
         """Apply to arrays, giving an array, or to Variables (at least one), giving a Variable."""
         for x in inputs:
@@ -257,12 +295,18 @@ class Operation(Function):
                 inputs = tuple(as_variable(x) for x in inputs)
                 break
         y = Variable.__new__(Variable)
-        y.data = self.forward(*[x.data for x in inputs])
+        y._data = self.forward(*[x._data for x in inputs])
         generation = -1
         for x in inputs:
             if x._generation > generation:
                 generation = x._generation
         if generation >= 0 and is_grad_enabled():
+            if not self.reads_all:
+                for x in inputs:
+                    if x._data.nbytes > LARGE:
+                        read = self.reads(inputs)
+                        inputs = without_elements(inputs, [i in read for i in range(len(inputs))])
+                        break
             self.inputs, self.generation = inputs, generation
             y.creator, y._generation = self, generation + 1
         else:
@@ -271,7 +315,7 @@ class Operation(Function):
 
     def pull(self, gy: Any) -> tuple[Array | None, ...]:
         assert self.inputs is not None
-        gxs = self.vjp(gy, self.output, *[x.data for x in self.inputs])
+        gxs = self.vjp(gy, self.output, *[x._data for x in self.inputs])
         return gxs if type(gxs) is tuple else (gxs,)
 
     def pull_graph(self, gy: Any) -> tuple[Variable | None, ...]:

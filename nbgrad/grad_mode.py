@@ -12,6 +12,9 @@ _recording: ContextVar[bool] = ContextVar("nbgrad_recording", default=True)
 #: The modes to go back to, innermost first, as nested pairs: in the context, so that one context manager may be shared.
 _outer: ContextVar[Any] = ContextVar("nbgrad_outer_modes", default=None)
 
+#: Whether a function is being differentiated here and now, by `nbgrad.grad` or its like.
+differentiating: ContextVar[bool] = ContextVar("nbgrad_differentiating", default=False)
+
 F = TypeVar("F", bound=Callable[..., Any])
 
 #: Tell whether operations on Variables that require gradients are recorded here and now.

@@ -13,16 +13,18 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from .kernels import devices
 
 if TYPE_CHECKING:
+    from .function import Function
     from .variable import Variable
 
     Hooks = dict[int, Callable[[Variable], Variable | None]]
 
-#: Functions with an output that has hooks or retains its gradient, each with references to these outputs.
-watched_functions: Any = weakref.WeakKeyDictionary()
+#: Functions with an output that has hooks or retains its gradient, by their ids. Their `_watchers` know what is wanted:
+#: hooks may refer to all of the graph, which must not be reached from here.
+watched: dict[int, weakref.ref[Function]] = {}
 #: Keys of hooks, never used twice.
 hook_keys = itertools.count()
-#: Whether any leaf ever got a hook.
-on_leaves = False
+#: Whether the walk must look at leaves before it writes their gradients: one got a hook, or an array of another shape.
+leaves_differ = False
 
 
 class Watcher(NamedTuple):
@@ -46,13 +48,23 @@ class Handle:
     __call__ = remove
 
 
+def look_at_leaves() -> None:
+    """Have walks look at leaves from now on."""
+    global leaves_differ
+    leaves_differ = True
+
+
 def watch(variable: Variable) -> None:
     """Have the walk look at a Variable when its gradient is complete."""
-    global on_leaves
-    if variable.creator is None:
-        on_leaves = True
+    function = variable.creator
+    if function is None:
+        look_at_leaves()
         return
-    watchers = watched_functions.setdefault(variable.creator, [])
+    key = id(function)
+    if key not in watched:
+        function._watchers = []
+        watched[key] = weakref.ref(function, lambda _: watched.pop(key, None))
+    watchers = function._watchers
     for watcher in watchers:
         if watcher.variable() is variable:
             watchers.remove(watcher)
@@ -63,7 +75,13 @@ def watch(variable: Variable) -> None:
 def through_hooks(hooks: Hooks | None, gx: Any, kind: type[Variable], create_graph: bool) -> Any:
     """Show a gradient (an array, or a Variable with `create_graph`) to hooks, and give what they leave of it."""
     for hook in list((hooks or {}).values()):
-        replaced = hook(gx if create_graph else kind(gx, requires_grad=False))
+        try:
+            replaced = hook(gx if create_graph else kind(gx, requires_grad=False))
+        except RecursionError:
+            raise RecursionError(
+                f"a hook on a Variable of shape {gx.shape} runs backward to that Variable again, which calls the hook: "
+                "take the gradient of something else in it, or remove the hook first"
+            ) from None
         if replaced is not None:
             if not isinstance(replaced, kind) or replaced.shape != gx.shape or replaced.dtype != gx.dtype:
                 raise TypeError(

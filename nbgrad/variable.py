@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import copy
+import sys
 from collections.abc import Callable, Iterator, Sequence
-from sys import modules
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
-from .grad_mode import is_grad_enabled
-from .hooks import Handle, hook_keys, watch
+from .grad_mode import differentiating, is_grad_enabled
+from .hooks import Handle, hook_keys, look_at_leaves, watch
 from .kernels import devices
 from .kernels.formula import Operators
 
@@ -24,7 +26,7 @@ def is_array(value: Any) -> bool:
     """Tell whether a value is an array, of NumPy or CuPy, or what stands in for one (`tracing.symbol`)."""
     if isinstance(value, np.ndarray) or hasattr(type(value), "__nbgrad_array__"):
         return True
-    return "cupy" in modules and devices.is_cuda(value)
+    return "cupy" in sys.modules and devices.is_cuda(value)
 
 
 def as_array(value: Any) -> Array:
@@ -56,6 +58,35 @@ def get_default_dtype() -> np.dtype[Any]:
     return _default_dtype
 
 
+class _Count(int):
+    """A number of elements, NumPy's ``x.size``, which may be called as PyTorch's: ``x.size()``, ``x.size(0)``."""
+
+    shape: tuple[int, ...]
+
+    def __call__(self, dim: int | None = None) -> Any:
+        return self.shape if dim is None else self.shape[dim]
+
+
+def _stores_an_element() -> bool:
+    """Tell whether the statement that led here is ``array[k] = x``, where NumPy asks for a number and nothing else.
+
+    Only the caller's instruction tells that from ``float(x)``.
+    """
+    from opcode import opmap
+
+    caller = sys._getframe(3)
+    return caller.f_code.co_code[caller.f_lasti] == opmap["STORE_SUBSCR"]
+
+
+def _as_data(array: Array) -> Array:
+    """Give an array as Variables hold it: no subclass of NumPy's, whose operators differ, and in native byte order."""
+    if type(array) is not np.ndarray and isinstance(array, np.ndarray):
+        if isinstance(array, np.ma.MaskedArray):
+            raise TypeError("a masked array has elements that do not count: give array.filled(value)")
+        array = array.view(np.ndarray)
+    return array if array.dtype.isnative else array.astype(array.dtype.newbyteorder("="))
+
+
 class Variable(Operators):
     """An array that remembers how it came about.
 
@@ -76,10 +107,10 @@ class Variable(Operators):
     # `_generation` is -1 where nothing is recorded, so that one read answers both questions of the hot path: whether
     # to record, and what generation the result has. `grad`, `name`, `_hooks`, `_index` and `_retains`
     # are unset until somebody writes them; reading one then ends in __getattr__, which gives None, and creating a
-    # Variable has less to write.
-    __slots__ = ("__weakref__", "_generation", "_hooks", "_index", "_retains", "creator", "data", "grad", "name")
+    # Variable has less to write. `_data` is the array, which `data` checks when it is assigned.
+    __slots__ = ("__weakref__", "_data", "_generation", "_hooks", "_index", "_retains", "creator", "grad", "name")
 
-    data: Array
+    _data: Array
     grad: Variable | None
     creator: Function | None
     name: str | None
@@ -94,7 +125,7 @@ class Variable(Operators):
                 f"Variable: {type(data)} is not supported: it holds a numpy.ndarray or cupy.ndarray; "
                 "nbgrad.tensor takes numbers and lists"
             )
-        self.data = data if data.dtype.isnative else data.astype(data.dtype.newbyteorder("="))
+        self._data = _as_data(data)
         self.creator = None
         self._generation = -1
         if name is not None:
@@ -115,61 +146,105 @@ class Variable(Operators):
 
     # ---- the array --------------------------------------------------------------------------------------------------
 
+    def _set_data(self, given: Any) -> None:
+        if isinstance(given, Variable):
+            if given._generation >= 0 and is_grad_enabled():
+                raise RuntimeError(
+                    "data = a Variable that requires a gradient, which would be lost unseen: assign x.data or "
+                    "x.detach(), or do so under no_grad()"
+                )
+            given = given._data
+        elif isinstance(given, np.generic):  # what NumPy makes of arrays without dimensions
+            given = np.asarray(given)
+        if not is_array(given):
+            raise TypeError(f"data = {type(given)}: a Variable holds a numpy.ndarray or cupy.ndarray")
+        array, held = _as_data(given), self._data
+        if array.shape != held.shape or array.dtype != held.dtype:
+            became = f"{array.dtype} of shape {array.shape} in place of {held.dtype} of shape {held.shape}"
+            if self.creator is not None:
+                raise ValueError(
+                    f"data = {became}: this Variable was computed, and the gradient comes back to what it was; "
+                    "nbgrad.Variable(array) makes another one"
+                )
+            if self._generation >= 0 and array.dtype.char not in "fd":
+                raise TypeError(f"data = {became}: it requires a gradient, for which there is float32 and float64")
+            look_at_leaves()  # a graph that was recorded with the other array may be walked
+        self._data = array
+
+    data = property(
+        attrgetter("_data"),
+        _set_data,
+        doc="""The array; another one may be put in its place.
+
+        Scalars of NumPy become arrays without dimensions, and Variables that record nothing give theirs. Raises
+        TypeError for anything else and for a dtype without gradients where one is required, ValueError for another
+        shape or dtype of a Variable that was computed.
+        """,
+    )
+
     @property
     def shape(self) -> tuple[int, ...]:
         """The array's shape."""
-        return self.data.shape
+        return self._data.shape
 
     @property
     def ndim(self) -> int:
         """The array's number of dimensions."""
-        return self.data.ndim
+        return self._data.ndim
 
     @property
     def size(self) -> int:
-        """The array's number of elements."""
-        return self.data.size
+        """The array's number of elements; PyTorch's ``x.size()`` and ``x.size(dim)`` give the shape."""
+        count = _Count(self._data.size)
+        count.shape = self._data.shape
+        return count
 
     @property
     def nbytes(self) -> int:
         """The bytes of the array's elements."""
-        return self.data.nbytes
+        return self._data.nbytes
 
     @property
     def dtype(self) -> np.dtype[Any]:
         """The array's dtype."""
-        return self.data.dtype
+        return self._data.dtype
 
     @property
     def device(self) -> str:
         """Where the array is: "cpu", or "cuda:0"."""
-        return devices.name_of(self.data)
+        return devices.name_of(self._data)
 
     @property
     def is_cuda(self) -> bool:
         """Whether the array is on a GPU."""
-        return devices.is_cuda(self.data)
+        return devices.is_cuda(self._data)
 
     def dim(self) -> int:
         """Give the number of dimensions."""
-        return self.data.ndim
+        return self._data.ndim
 
     def numel(self) -> int:
         """Give the number of elements."""
-        return self.data.size
+        return self._data.size
 
     def item(self) -> Any:
         """Give the only element as a Python number.
 
-        Raises ValueError for any other number of elements.
+        Raises ValueError for any other number of elements, RuntimeError inside a function that is being differentiated
+        where a gradient would be lost unseen.
         """
-        if self.data.size != 1:
+        if self._data.size != 1:
             raise ValueError(f"item: a Variable of shape {self.shape} has {self.size} elements, not one")
-        return self.data.item()
+        self._refuse_to_lose("item()")
+        return self._data.item()
 
     def tolist(self) -> Any:
-        """Give the elements as nested lists of Python numbers."""
-        return devices.on_host(self.data).tolist()
+        """Give the elements as nested lists of Python numbers.
+
+        Raises RuntimeError inside a function that is being differentiated where a gradient would be lost unseen.
+        """
+        self._refuse_to_lose("tolist()")
+        return devices.on_host(self._data).tolist()
 
     def numpy(self) -> Array:
         """Give the array, which shares memory with the Variable.
@@ -180,48 +255,63 @@ class Variable(Operators):
         return self.__array__()
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
-        if not isinstance(self.data, np.ndarray) and devices.is_cuda(self.data):
+        if not isinstance(self._data, np.ndarray) and devices.is_cuda(self._data):
             raise TypeError(f"a Variable on {self.device} is no NumPy array: copy it to the CPU with x.cpu() first")
         if self._generation >= 0:
             raise RuntimeError(
                 "a Variable that requires a gradient was about to become a plain array, losing the gradient unseen: "
                 "use x.detach().numpy() or x.data, or no_grad() around the computation; nbgrad.stack joins several"
             )
-        if copy is False and dtype is not None and dtype != self.data.dtype:
-            raise ValueError(f"a copy is needed to give dtype {dtype} for {self.data.dtype}")
-        return np.array(self.data, dtype=dtype, copy=copy)
+        if copy is False and dtype is not None and dtype != self._data.dtype:
+            raise ValueError(f"a copy is needed to give dtype {dtype} for {self._data.dtype}")
+        return np.array(self._data, dtype=dtype, copy=copy)
 
     @property
     def __cuda_array_interface__(self) -> dict[str, Any]:
         # CuPy's operators take whatever has this for an array; without it they leave it to ours, which record
-        if self._generation >= 0 or not devices.is_cuda(self.data):
+        if self._generation >= 0 or not devices.is_cuda(self._data):
             raise AttributeError  # and on to __getattr__
-        array: Any = self.data
+        array: Any = self._data
         return array.__cuda_array_interface__
 
     def __dlpack__(self, **options: Any) -> Any:
         if self._generation >= 0:
             raise RuntimeError("__dlpack__ of a Variable that requires a gradient: use x.detach()")
-        return self.data.__dlpack__(**options)
+        return self._data.__dlpack__(**options)
 
     def __dlpack_device__(self) -> tuple[int, int]:
-        kind, number = self.data.__dlpack_device__()
+        kind, number = self._data.__dlpack_device__()
         return int(kind), int(number)
 
     def __len__(self) -> int:
-        if not self.data.ndim:
+        if not self._data.ndim:
             raise TypeError("len() of a 0-d Variable")
-        return len(self.data)
+        return len(self._data)
 
     def __iter__(self) -> Iterator[Variable]:
-        if not self.data.ndim:
+        if not self._data.ndim:
             raise TypeError("iteration over a 0-d Variable")
-        return (self[i] for i in range(len(self.data)))
+        return (self[i] for i in range(len(self._data)))
 
     def _one(self, what: str) -> Any:
-        if self.data.size != 1:
+        if self._data.size != 1:
             raise ValueError(f"{what} needs one element; a Variable of shape {self.shape} has {self.size}")
-        return self.data.item()
+        self._refuse_to_lose(what)
+        if self._generation >= 0 and is_grad_enabled() and _stores_an_element():
+            raise RuntimeError(
+                "a Variable that requires a gradient was about to become an element of a plain array, losing the "
+                "gradient unseen: build the array with nbgrad.stack or nbgrad.tensor, or store x.item()"
+            )
+        return self._data.item()
+
+    def _refuse_to_lose(self, what: str) -> None:
+        """Refuse to become numbers where the value is being differentiated: elsewhere that is for the user to read."""
+        if self._generation >= 0 and differentiating.get() and is_grad_enabled():
+            raise RuntimeError(
+                f"{what} of a Variable that requires a gradient, inside a function that is being differentiated, loses "
+                "the gradient unseen: compute with nbgrad's functions (nbgrad.sin and not math.sin), or take "
+                "x.detach() first where the gradient is not wanted"
+            )
 
     def __float__(self) -> float:
         return float(self._one("float()"))
@@ -230,34 +320,58 @@ class Variable(Operators):
         return int(self._one("int()"))
 
     def __index__(self) -> int:
-        if self.data.dtype.kind not in "iu" or self.data.size != 1:
+        if self._data.dtype.kind not in "iu" or self._data.size != 1:
             raise TypeError(f"only a Variable of one whole number is an index, not {self.dtype} of shape {self.shape}")
-        return int(self.data.item())
+        return int(self._data.item())
 
     def __bool__(self) -> bool:
-        if self.data.size != 1:
+        if self._data.size != 1:
             raise ValueError(
                 f"the truth value of a Variable of shape {self.shape} is ambiguous: use .data.any() or .data.all()"
             )
-        return bool(self.data.item())
+        return bool(self._data.item())
 
     def __format__(self, specification: str) -> str:
-        return format(self.data.item() if self.data.size == 1 and specification else str(self), specification)
+        return format(self._data.item() if self._data.size == 1 and specification else str(self), specification)
 
     def __repr__(self) -> str:
-        text = np.array2string(devices.on_host(self.data), separator=", ", prefix="Variable(")
-        if self.data.dtype.char not in "dl?":
-            text += f", dtype={self.data.dtype}"
-        if devices.is_cuda(self.data):
+        text = np.array2string(devices.on_host(self._data), separator=", ", prefix="Variable(")
+        if self._data.dtype.char not in "dl?":
+            text += f", dtype={self._data.dtype}"
+        if devices.is_cuda(self._data):
             text += f", device={self.device!r}"
         if self.name:
             text += f", name={self.name!r}"
         return f"Variable({text})"
 
     def __str__(self) -> str:
-        return str(devices.on_host(self.data))
+        return str(devices.on_host(self._data))
 
     __hash__ = object.__hash__  # == compares elements
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        """Tell what a copy and a pickle are made of: a leaf, without gradient and hooks, as PyTorch has it."""
+        reduced: Any = super().__reduce_ex__(2)
+        make, arguments, (attributes, slots), *_ = reduced
+        past = ("_hooks", "_index", "_retains", "grad")
+        slots = {name: value for name, value in slots.items() if name not in past}
+        slots |= {"creator": None, "_generation": min(self._generation, 0)}
+        return make, arguments, (attributes, slots)
+
+    def __deepcopy__(self, memory: dict[int, Any]) -> Variable:
+        """Copy a leaf with its array and its gradient.
+
+        Raises RuntimeError for a Variable that was computed, as PyTorch does.
+        """
+        if self.creator is not None:
+            raise RuntimeError("a deep copy of a computed Variable would be cut off its past: use x.detach().clone()")
+        reduced: Any = self.__reduce_ex__(2)
+        make, arguments, (attributes, slots) = reduced
+        duplicate: Variable = make(*arguments)
+        memory[id(self)] = duplicate
+        for name, value in ((attributes or {}) | slots | {"grad": self.grad}).items():
+            setattr(duplicate, name, copy.deepcopy(value, memory))
+        return duplicate
 
     # ---- the graph --------------------------------------------------------------------------------------------------
 
@@ -275,9 +389,9 @@ class Variable(Operators):
             if wanted:
                 return
             raise RuntimeError("requires_grad can be taken from leaves only: use x.detach() for a computed Variable")
-        if wanted and self.data.dtype.char not in "fd":
+        if wanted and self._data.dtype.char not in "fd":
             raise TypeError(
-                f"requires_grad: dtype {self.data.dtype} has no gradients; convert to float32 or float64 first"
+                f"requires_grad: dtype {self._data.dtype} has no gradients; convert to float32 or float64 first"
             )
         self._generation = 0 if wanted else -1
 
@@ -351,7 +465,7 @@ class Variable(Operators):
 
     def detach(self) -> Variable:
         """Give a Variable on the same memory that records nothing."""
-        return Variable(self.data, requires_grad=False)
+        return Variable(self._data, requires_grad=False)
 
     def zero_(self) -> Variable:
         """Set all elements to zero, in place.
@@ -363,7 +477,7 @@ class Variable(Operators):
                 "zero_: a Variable that requires a gradient cannot be changed in place while recording; "
                 "use no_grad() around it, or x.grad.zero_() for its gradient"
             )
-        self.data[...] = 0
+        self._data[...] = 0
         return self
 
 

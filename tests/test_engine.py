@@ -1,6 +1,7 @@
 """The walk back: order, accumulation, memory, and what it refuses."""
 
 import gc
+import signal
 import subprocess
 import sys
 import threading
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 from peers import peer
 
 import nbgrad
-from nbgrad import Function, Variable
+from nbgrad import Function, Variable, function, hooks
 from nbgrad.autograd import grad
 
 
@@ -1174,3 +1175,321 @@ def test_threads_walk_graphs_of_their_own_and_a_shared_leaf():
         for found in results[number]:
             np.testing.assert_array_equal(found, expected)
     np.testing.assert_raises(AssertionError, np.testing.assert_array_equal, results[0][0], results[3][0])
+
+
+# ---- interrupts and threads -----------------------------------------------------------------------------------------
+
+INTERRUPTED = """
+import signal, threading, time
+import numpy as np, nbgrad
+from nbgrad import engine
+
+def interrupt(*_):
+    if armed:
+        raise KeyboardInterrupt
+
+signal.signal(signal.SIGALRM, interrupt)
+armed = False
+done = threading.Event()
+threading.Thread(target=done.wait, daemon=True).start()  # so that locks are taken
+leaves = [nbgrad.Variable(np.array([1.0, float(i)])) for i in range(12)]
+
+def graph():
+    y = sum([x.sum() for x in leaves[1:]], leaves[0].sum())
+    for number, x in enumerate(leaves):
+        x.grad = nbgrad.ones(2, dtype=np.float64) if number % 2 else None
+    return y, [x.grad for x in leaves]
+
+y, _ = graph()
+start = time.perf_counter()
+y.backward()
+duration = time.perf_counter() - start
+random = np.random.default_rng(0)
+counts = {"interrupted": 0, "written": 0, "between": 0}
+for _ in range(4000):
+    y, before = graph()
+    delay = random.uniform(0.2, 1.5) * duration
+    finished = False
+    try:
+        armed = True
+        start = time.perf_counter()
+        signal.setitimer(signal.ITIMER_REAL, delay)
+        y.backward()
+        finished = True
+        armed = False
+    except KeyboardInterrupt:
+        armed = False
+        counts["interrupted"] += 1
+    signal.setitimer(signal.ITIMER_REAL, 0)
+    duration += 0.05 * (time.perf_counter() - start - duration) if finished else 0
+    changed = [x.grad is not g for x, g in zip(leaves, before)]
+    assert len(set(changed)) == 1, changed
+    assert changed[0] or not finished
+    for x, g in zip(leaves, before):
+        assert x.grad is g or (x.grad.data == (1 if g is None else 2)).all()
+    counts["written" if changed[0] else "between"] += 1
+    assert not engine._writing._is_owned()
+assert min(counts.values()) > 400, counts
+print("right")
+"""
+
+
+@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="needs setitimer")
+def test_an_interrupt_leaves_all_gradients_or_none_and_no_lock():
+    assert run_python(INTERRUPTED) == "right\n"
+
+
+def test_threads_that_walk_one_graph_are_told_so():
+    # the other thread is done at the worst moment: when this one has begun
+    x = vector(1.0, 2.0)
+
+    class Slow(Function):
+        def forward(self, x):
+            return x + 0
+
+        def backward(self, gy):
+            if not walked:
+                walked.append(True)
+                thread = threading.Thread(target=inner.backward, args=(np.ones(2),))
+                thread.start()
+                thread.join()
+            return self.inputs[0].data * gy
+
+    walked = []
+    inner = Slow()(x)
+    y = inner.sum()
+    with pytest.raises(RuntimeError, match=r"was freed by an earlier backward.*retain_graph=True"):
+        y.backward()
+    np.testing.assert_array_equal(x.grad.data, [1, 2])
+    (x * x).sum().backward()
+    np.testing.assert_array_equal(x.grad.data, [3, 6])
+
+
+def test_many_threads_walk_one_graph():
+    inner = None
+    errors = []
+
+    def walk():
+        try:
+            inner.backward()
+        except Exception as error:
+            errors.append(error)
+
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        for _ in range(100):
+            x = vector(1.0, 2.0)
+            y = x
+            for _ in range(10):
+                y = nbgrad.cat([y * x, y])[:2]
+            inner = y.sum()
+            threads = [threading.Thread(target=walk) for _ in range(4)]
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
+    finally:
+        sys.setswitchinterval(interval)
+    assert {type(error) for error in errors} <= {RuntimeError}
+    assert all("freed by an earlier backward" in str(error) for error in errors)
+
+
+# ---- what the graph keeps -------------------------------------------------------------------------------------------
+
+BIG = function.LARGE // 8 + 1
+
+
+def kept(y):
+    """Count the large arrays that the graph behind a Variable keeps: those whose elements take memory."""
+    arrays = set()
+    seen = set()
+    stack = [y.creator]
+    while stack:
+        node = stack.pop()
+        if node is None or node in seen:
+            continue
+        seen.add(node)
+        stack.extend(x.creator for x in node.inputs)
+        held = [x.data for x in node.inputs if x._generation != 0]
+        held += [] if node.output is None else [node.output]
+        arrays |= {id(array) for array in held if array.nbytes > function.LARGE and any(array.strides)}
+    return len(arrays)
+
+
+CHAINS = {
+    "x + 1": (lambda y: y + 1, 0),
+    "x - c": (lambda y: y - nbgrad.ones(BIG), 0),
+    "-x": (lambda y: -y, 0),
+    "x * 2.5": (lambda y: y * 2.5, 0),
+    "x / 2.5": (lambda y: y / 2.5, 0),
+    "reshape": (lambda y: y.reshape(1, -1).reshape(-1), 0),
+    "permute": (lambda y: y.reshape(-1, 1).T[0], 0),
+    "cat": (lambda y: nbgrad.cat([y[1:], y[:1]]), 0),
+    "product of two": (lambda y: y * (y + 1), 2),
+    "exp": (lambda y: nbgrad.exp(y), 1),
+    "relu": (lambda y: nbgrad.relu(y), 1),
+    "sin": (lambda y: nbgrad.sin(y), 1),
+    "softmax": (lambda y: nbgrad.softmax(y, 0), 1),
+}
+
+
+@pytest.mark.parametrize("name", CHAINS)
+def test_the_graph_keeps_what_rules_read(name):
+    step, arrays = CHAINS[name]
+    x = Variable(np.linspace(-1, 1, BIG))
+    y, counts = x, []
+    for _ in range(3):
+        y = step(y)
+        counts.append(kept(y + 0))
+    assert counts[2] - counts[1] == arrays
+
+
+def test_products_keep_the_factors_that_are_read():
+    for first, second in [(True, True), (True, False), (False, True)]:
+        x, w = (Variable(np.ones(shape), requires_grad=g) for shape, g in [((2, BIG), first), ((BIG, 2), second)])
+        node = ((x * 1.0) @ (w * 1.0)).creator
+        assert [any(factor.data.strides) for factor in node.inputs] == [second, first]
+        assert [factor.shape for factor in node.inputs] == [x.shape, w.shape]
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("create_graph", [False, True])
+def test_gradients_by_what_the_graph_does_not_keep(dtype, create_graph):
+    size = function.LARGE // np.dtype(dtype).itemsize + 1
+    x = Variable(np.linspace(0.5, 1.5, size, dtype=dtype))
+    a = x * x
+    b = a + 1  # whose graph has something else in the place of a
+    unused = a * 3
+    assert b.creator.inputs[0] is not a and b.creator.inputs[0].creator is a.creator
+    y = (b * b).sum() + (a > 1).sum().astype(dtype)
+    by_a, by_b, by_x = grad(y, (a, b, x), retain_graph=True, create_graph=create_graph)
+    np.testing.assert_allclose(by_a.data, 2 * b.data)
+    np.testing.assert_allclose(by_x.data, 4 * b.data * x.data, rtol=1e-6)
+    np.testing.assert_array_equal(by_b.data, by_a.data)
+    assert by_a.dtype == by_x.dtype == dtype
+    assert grad(y, unused, allow_unused=True, retain_graph=True) == (None,)
+    a.retain_grad()
+    y.backward(inputs=[a, x], create_graph=create_graph)
+    np.testing.assert_array_equal(a.grad.data, by_a.data)
+    np.testing.assert_array_equal(x.grad.data, by_x.data)
+    assert (a.grad.creator is not None) == create_graph
+
+
+def test_outputs_of_several_are_told_apart_where_they_are_not_kept():
+    class Halves(Function):
+        def forward(self, x):
+            return x[:BIG] * 2.0, x[BIG:] * 3.0
+
+        def vjp(self, gys, ys, x):
+            return nbgrad.cat([gys[0] * 2.0, gys[1] * 3.0])
+
+    x = Variable(np.ones(2 * BIG))
+    first, second = Halves()(x)
+    y = (second + 1).sum()
+    assert grad(y, first, allow_unused=True, retain_graph=True) == (None,)
+    (by_second,) = grad(y, second, retain_graph=True)
+    np.testing.assert_array_equal(by_second.data, np.ones(BIG))
+    y.backward()
+    np.testing.assert_array_equal(x.grad.data, np.repeat([0.0, 3.0], BIG))
+
+
+def test_hooks_of_what_the_graph_does_not_keep():
+    x = Variable(np.ones(BIG))
+    a = x * 2
+    seen = []
+    a.register_hook(seen.append)
+    a.retain_grad()
+    y = (a + 1).sum()
+    y.backward()
+    np.testing.assert_array_equal(seen[0].data, np.ones(BIG))
+    np.testing.assert_array_equal(a.grad.data, np.ones(BIG))
+
+
+# ---- arrays put in place of others ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("old, new", [
+    (np.ones((3, 4)), np.ones((2, 6))),
+    (np.ones(4, np.float32), np.ones(2)),
+    (np.ones(4, np.float32), np.ones(4)),
+    (np.ones(3), np.ones(4)),
+], ids=["shape", "dtype of the same bytes", "dtype", "size"])  # fmt: skip
+@pytest.mark.parametrize("create_graph", [False, True])
+def test_an_array_of_another_shape_or_dtype_between_forward_and_backward(old, new, create_graph):
+    x, other = Variable(old), Variable(old.copy())
+    y = (x * other).sum() + (other * other).sum()
+    x.data = new
+    for walk in (y.backward, lambda **options: grad(y, x, **options)):
+        with pytest.raises((RuntimeError, ValueError), match=r"replaced after the forward|broadcast"):
+            walk(retain_graph=True, create_graph=create_graph)
+        assert x.grad is None and other.grad is None
+    assert (x * 2).sum().backward() is None
+    assert x.grad.shape == new.shape and x.grad.dtype == new.dtype
+
+
+def test_an_array_of_the_same_shape_may_take_the_place():
+    x = vector(1.0, 2.0)
+    y = (x * x).sum()
+    x.data = np.array([3.0, 4.0])
+    y.backward()
+    np.testing.assert_array_equal(x.grad.data, [6, 8])  # of the values that are there now
+
+
+# ---- gradients that were assigned -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("create_graph", [False, True])
+@pytest.mark.parametrize("assigned, kind, message", [
+    (0, TypeError, "was set to int: it is None or a Variable"),
+    (np.ones(2), TypeError, "was set to ndarray"),
+    (nbgrad.ones(3), ValueError, r"float64, shape \(3,\)"),
+    (nbgrad.ones(1), ValueError, r"float64, shape \(1,\)"),
+    (nbgrad.ones(2, dtype=np.float32), ValueError, "float32, shape"),
+], ids=str)  # fmt: skip
+def test_what_cannot_be_a_gradient(assigned, kind, message, create_graph):
+    x, w = vector(1.0, 2.0), vector(3.0, 4.0)
+    y = (x * w).sum()
+    x.grad = assigned
+    with pytest.raises(kind, match=message):
+        y.backward(retain_graph=True, create_graph=create_graph)
+    assert x.grad is assigned and w.grad is None
+    x.grad = None
+    y.backward()
+    np.testing.assert_array_equal(x.grad.data, w.data)
+
+
+# ---- hooks ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_hook_that_mentions_its_variable_does_not_keep_it():
+    def hooked():
+        y = vector(1.0, 2.0) * 2
+        y.register_hook(lambda g: y * g)
+        y.retain_grad()
+        assert hooks.watched
+        return weakref.ref(y), weakref.ref(y.creator)
+
+    reference, creator = hooked()
+    gc.collect()
+    assert reference() is None and creator() is None
+    assert not hooks.watched
+
+
+def test_walks_of_graphs_without_hooks_do_not_look_for_them():
+    x = vector(1.0, 2.0)
+    watched = x * 2
+    seen = []
+    watched.register_hook(seen.append)
+    (x * x).sum().backward()
+    np.testing.assert_array_equal(x.grad.data, [2, 4])
+    assert not seen
+    watched.sum().backward()
+    assert len(seen) == 1
+
+
+def test_a_hook_that_runs_backward_to_itself():
+    x = scalar(1.0)
+    x.register_hook(lambda g: (x * 2).backward())
+    with pytest.raises(RecursionError, match=r"a hook on a Variable of shape .* runs backward to that Variable again"):
+        (x * 3).backward()

@@ -412,3 +412,19 @@ def test_threads_share_one_cache(tmp_path, monkeypatch):
     assert race(work) == [2.25] * 6
     sources = [path.read_text() for path in tmp_path.glob("*.py")]
     assert len(set(sources)) == len(sources) == cache.size()[0] > 0
+
+
+SUBINTERPRETER = """
+import numpy, _xxsubinterpreters as interpreters
+try:
+    interpreters.run_string(interpreters.create(), "import nbgrad")
+except interpreters.RunFailedError as error:
+    print(error)
+"""
+
+
+@pytest.mark.skipif(sys.version_info >= (3, 13), reason="interpreters have other names")
+def test_a_second_interpreter_is_refused_with_the_reason():
+    printed = finish(start(SUBINTERPRETER))
+    assert "nbgrad needs NumPy, which works in one interpreter of a process only" in printed
+    assert "use threads of that interpreter, or processes" in printed

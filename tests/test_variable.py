@@ -2,6 +2,8 @@
 
 import copy
 import math
+import operator as operators
+import pickle
 
 import numpy as np
 import pytest
@@ -9,6 +11,7 @@ from peers import peer
 
 import nbgrad
 from nbgrad import Variable
+from nbgrad.autograd.functional import jacobian
 
 # ---- making one -----------------------------------------------------------------------------------------------------
 
@@ -98,8 +101,6 @@ def test_attributes():
         _ = x.gradient
     with pytest.raises(AttributeError):
         x.gradient = 1
-    with pytest.raises(TypeError, match="does not support item assignment"):
-        x[0] = 1.0
 
 
 def test_t_passes_gradients():
@@ -385,6 +386,202 @@ def test_numpy_functions_that_lose_gradients_are_refused():
         array += x
 
 
+@pytest.mark.parametrize("array", [np.array(2.0), np.array([1.0, 2.0])], ids=["number", "vector"])
+def test_the_line_of_gradient_descent(array):
+    w = Variable(array.copy())
+    (w * w).sum().backward()
+    held = w.data
+    w.data -= 0.1 * w.grad
+    assert w.data is held and type(w.data) is np.ndarray
+    np.testing.assert_allclose(w.data, 0.8 * array)
+    for step in (0.1 * w.grad, (0.1 * w.grad).data, 0.1 * w.grad.data):
+        before = w.data.copy()
+        w.data = w.data - step  # a scalar of NumPy's, where w has no dimensions
+        assert type(w.data) is np.ndarray and w.requires_grad and w.is_leaf
+        np.testing.assert_allclose(w.data, before - 0.2 * array)
+    w.grad = None
+    (w * w).sum().backward()
+    np.testing.assert_array_equal(w.grad.data, 2 * w.data)
+
+
+@pytest.mark.parametrize("operator", ["add", "sub", "mul", "truediv", "floordiv", "mod", "pow", "matmul"])
+def test_arrays_change_in_place_by_variables_that_record_nothing(operator):
+    expected, step = np.array([[7.0, 8.0], [9.0, 10.0]]), np.array([[2.0, 3.0], [1.0, 4.0]])
+    array, x = expected.copy(), Variable(step)
+    in_place = getattr(operators, f"i{operator}")
+    in_place(expected, step)
+    assert in_place(array, x.detach()) is array
+    np.testing.assert_array_equal(array, expected)
+    with pytest.raises(TypeError, match="does not work on Variables"):
+        in_place(array, x)
+    np.testing.assert_array_equal(array, expected)
+    with nbgrad.no_grad():
+        in_place(array, x)
+
+
+# ---- the array is replaced ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("given", [None, [1.0], 1.0, "text", {}, (1.0,), lambda: None], ids=lambda v: type(v).__name__)
+def test_what_cannot_be_the_array(given):
+    x = Variable(np.array([1.0]))
+    with pytest.raises(TypeError, match=f"{type(given).__name__}'>: a Variable holds a numpy.ndarray"):
+        x.data = given
+    assert x.data == 1 and (x * x).data == 1
+
+
+def test_dtypes_of_the_array():
+    x, constant = Variable(np.ones(2)), nbgrad.ones(2)
+    x.data = np.ones(3, np.float32)
+    assert x.dtype == np.float32 and x.shape == (3,)
+    for dtype in (int, bool, complex, object, np.float16):
+        with pytest.raises(TypeError, match=r"in place of float32 of shape \(3,\): it requires a gradient"):
+            x.data = np.ones(3, dtype)
+        constant.data = np.ones(3, dtype)
+        assert constant.dtype == dtype
+    x.data = np.ones(2).astype(">f8")
+    assert x.dtype.isnative
+    x.data = nbgrad.zeros(2)
+    np.testing.assert_array_equal(x.data, [0, 0])
+    with pytest.raises(RuntimeError, match=r"requires a gradient, which would be lost unseen.*x\.detach"):
+        x.data = x * 2
+    with nbgrad.no_grad():
+        x.data = x + 2
+    np.testing.assert_array_equal(x.data, [2, 2])
+
+
+def test_a_computed_variable_keeps_its_shape_and_dtype():
+    y = Variable(np.ones(3)) * 2
+    for array in (np.ones(2), np.ones((3, 1)), np.ones(3, np.float32), np.ones((), int)):
+        with pytest.raises(ValueError, match="this Variable was computed"):
+            y.data = array
+    y.data = np.zeros(3)
+    assert (y + 1).data.tolist() == [1, 1, 1]
+
+
+@pytest.mark.filterwarnings("ignore:the matrix subclass")
+def test_subclasses_of_numpys_array(tmp_path):
+    matrix = np.matrix([[1.0, 2.0], [3.0, 4.0]])
+    x = Variable(matrix)
+    assert type(x.data) is np.ndarray and np.shares_memory(x.data, matrix)
+    np.testing.assert_array_equal((x * x).data, [[1, 4], [9, 16]])
+    assert x.sum(0).shape == (2,)
+    np.testing.assert_array_equal((nbgrad.ones(2, 2) * matrix).data, matrix)
+    masked = np.ma.array([1.0, 2.0], mask=[True, False])
+    for use in (Variable, x.__class__.data.fset.__get__(x), lambda a: x * a, lambda a: nbgrad.cat([x, a])):
+        with pytest.raises(TypeError, match=r"masked array has elements that do not count: give array\.filled"):
+            use(masked)
+    mapped = np.memmap(tmp_path / "array", float, "w+", shape=(2,))
+    y = Variable(mapped)
+    y.data[0] = 5
+    assert mapped[0] == 5 and type(y.data) is np.ndarray
+
+
+# ---- numbers out of Variables ---------------------------------------------------------------------------------------
+
+NUMBERS = {
+    "float": float,
+    "int": int,
+    "math.sin": math.sin,
+    "math.floor": math.floor,
+    "item": lambda x: x.item(),
+    "tolist": lambda x: x.tolist(),
+    "complex": complex,
+    "array.fill": lambda x: np.zeros(2).fill(x),
+}
+
+
+@pytest.mark.parametrize("name", NUMBERS)
+def test_numbers_lose_no_gradient_while_it_is_taken(name):
+    number = NUMBERS[name]
+
+    def f(x):
+        return x[0] * 2 + (number(x[0]) or 0)
+
+    for transform in (nbgrad.grad, nbgrad.value_and_grad, lambda f: lambda v: jacobian(f, v)):
+        with pytest.raises((RuntimeError, ValueError)) as caught:
+            transform(f)(np.array([1.0, 2.0]))
+        message = str(
+            caught.value.__cause__ or caught.value
+        )  # NumPy says something of its own, and gives ours as cause
+        assert "inside a function that is being differentiated, loses the gradient unseen" in message
+        assert "nbgrad.sin" in message and "x.detach()" in message
+    # where nothing is lost it is as everywhere
+    x = Variable(np.array([1.0, 2.0]))
+    number(x[0])
+    for harmless in (lambda v: v[0] * 2 + float(v.detach()[0]), lambda v: no_grad_number(number, v) + v[0] * 2):
+        np.testing.assert_array_equal(nbgrad.grad(harmless)(x.data), [2, 0])
+    number(x[0])
+
+
+def no_grad_number(number, v):
+    with nbgrad.no_grad():
+        number(v[0])
+    return 0
+
+
+def test_what_shows_and_decides_loses_nothing():
+    def f(x):
+        text = f"{x[0]:.1f} {x} {x[0]!r}"
+        while x.sum() < 10:
+            x = x * 2
+        return x[0] if x[0] > 1 and bool(x[1]) and text else x[1]
+
+    np.testing.assert_array_equal(nbgrad.grad(f)(np.array([1.0, 2.0])), [4, 0])
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32, int, complex])
+@pytest.mark.parametrize("transformed", [False, True])
+def test_an_element_of_a_plain_array_loses_no_gradient(dtype, transformed):
+    def f(x):
+        array = np.zeros(3, dtype)
+        array[0] = x[0] ** 2
+        return x.sum() + array.sum()
+
+    with pytest.raises((RuntimeError, ValueError), match=r"gradient unseen|array element") as caught:
+        (nbgrad.grad(f) if transformed else f)(Variable(np.ones(3)) if not transformed else np.ones(3))
+    # for floats NumPy says something of its own, and gives ours as the cause
+    assert "gradient unseen" in str(caught.value.__cause__ or caught.value)
+    losses = np.zeros(2, dtype)
+    losses[0] = Variable(np.array(2.0)).item()
+    losses[1] = Variable(np.array(2.0)).detach()
+    with nbgrad.no_grad():
+        losses[1] += Variable(np.array(2.0)).item()
+        losses[0] = Variable(np.array(3.0))
+    assert losses.tolist() == [3, 4]
+
+
+def test_size_may_be_called():
+    x = nbgrad.ones(2, 3)
+    assert (x.size, x.size(), x.size(0), x.size(-1)) == (6, (2, 3), 2, 3)
+    assert isinstance(x.size, int) and repr(x.size) == "6"
+    np.testing.assert_array_equal((x.sum() / x.size).data, 1)
+    assert (nbgrad.ones(2, dtype=np.float32) / x.size).dtype == np.float32
+
+
+def test_elements_are_put_where_nothing_is_recorded():
+    x = nbgrad.zeros(2, 3)
+    x[0, 1] = 5.0
+    x[1] = nbgrad.tensor([1.0, 2.0, 3.0])
+    x[x > 4] = -1
+    x[nbgrad.tensor([0]), [2]] = 7
+    np.testing.assert_array_equal(x.data, [[0, -1, 7], [1, 2, 3]])
+    leaf = Variable(np.ones(3))
+    with nbgrad.no_grad():
+        leaf[1:] = leaf[:2] * 4
+    np.testing.assert_array_equal(leaf.data, [1, 4, 4])
+    remedy = r"nbgrad\.where\(mask, value, x\).*no_grad"
+    with pytest.raises(RuntimeError, match=f"a Variable that requires a gradient .*{remedy}"):
+        leaf[0] = 1
+    with pytest.raises(RuntimeError, match=f"values that require a gradient .*{remedy}"):
+        x[0] = leaf
+    y = leaf * 2
+    with nbgrad.no_grad(), pytest.raises(RuntimeError, match=remedy):
+        y[0] = 1
+    with pytest.raises(IndexError):
+        x[2] = 1
+
+
 # ---- arrays of every kind -------------------------------------------------------------------------------------------
 
 LAYOUTS = {
@@ -524,9 +721,46 @@ def test_a_subclass_gets_its_gradient():
 
 def test_copies_of_leaves():
     x = Variable(np.array([1.0, 2.0]), name="w")
+    x.grad = nbgrad.ones(2)
+    x.register_hook(lambda g: g * 100)
     deep = copy.deepcopy(x)
-    assert not np.shares_memory(deep.data, x.data)
-    assert deep.requires_grad and deep.name == "w"
+    assert not np.shares_memory(deep.data, x.data) and not np.shares_memory(deep.grad.data, x.grad.data)
+    assert deep.requires_grad and deep.is_leaf and deep.name == "w" and type(deep) is Variable
     (deep * deep).sum().backward()
-    assert x.grad is None
-    np.testing.assert_array_equal(deep.grad.data, [2, 4])
+    np.testing.assert_array_equal(deep.grad.data, [3, 5])
+    np.testing.assert_array_equal(x.grad.data, [1, 1])
+    shallow = copy.copy(x)
+    assert shallow.data is x.data and shallow.requires_grad and shallow.grad is None
+    pair = copy.deepcopy([x, x])
+    assert pair[0] is pair[1] is not x
+    assert not copy.deepcopy(nbgrad.ones(2)).requires_grad
+
+
+@pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
+def test_pickles_are_leaves(protocol):
+    p = Parameter(np.array([1.0, 2.0]), name="w")
+    p.scale = 3.0
+    p.grad = nbgrad.ones(2)
+    p.register_hook(lambda g: None)
+    for x in (p, p * 2, p.sum(), nbgrad.ones(2), (p > 1)):
+        y = pickle.loads(pickle.dumps(x, protocol))
+        assert type(y) is type(x) and y.requires_grad == x.requires_grad and y.is_leaf and y.name == x.name
+        assert y.grad is None and y.generation == 0
+        np.testing.assert_array_equal(y.data, x.data)
+    y = pickle.loads(pickle.dumps(p, protocol))
+    assert y.scale == 3 and copy.deepcopy(p).scale == 3
+    (y * y).sum().backward()
+    np.testing.assert_array_equal(y.grad.data, [2, 4])
+
+
+def test_copies_of_computed_variables():
+    y = Variable(np.ones(2)) * 2
+    with pytest.raises(RuntimeError, match=r"deep copy of a computed Variable.*x\.detach\(\)\.clone\(\)"):
+        copy.deepcopy({"y": [y]})
+    shallow = copy.copy(y)
+    assert shallow.is_leaf and shallow.requires_grad and shallow.data is y.data
+    torch = peer("torch")
+    t = torch.ones(2, requires_grad=True) * 2
+    assert copy.copy(t).is_leaf and pickle.loads(pickle.dumps(t)).is_leaf
+    with pytest.raises(RuntimeError, match="deepcopy"):
+        copy.deepcopy(t)

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+
 from ..engine import gradients
 from ..function import DIFFERENTIABLE
-from ..grad_mode import enable_grad
+from ..grad_mode import differentiating, enable_grad
 from ..kernels import devices
 from ..ops.joining import stack
-from ..variable import Variable
+from ..variable import Variable, as_array, get_default_dtype, is_array
 
 
 def jacobian(
@@ -25,7 +27,8 @@ def jacobian(
 
     For one input and one output it is a Variable of shape (*output shape, *input shape); for tuples of them a tuple
     of these, outputs outside, inputs inside. With `create_graph` it can be differentiated. `strict` refuses outputs
-    that do not depend on an input. `vectorize` is accepted and changes nothing.
+    that do not depend on an input. `vectorize` is accepted and changes nothing. Where all inputs are arrays, `func`
+    gets Variables, and arrays come out, unless `create_graph`.
 
     Raises TypeError for inputs and outputs that are no floating Variables, RuntimeError in strict mode, ValueError for
     a strategy other than "reverse-mode".
@@ -39,9 +42,14 @@ def jacobian(
         raise ValueError(f"jacobian: strategy {strategy!r} is not supported: use 'reverse-mode'")
     single_input = not isinstance(inputs, tuple | list)
     given = (inputs,) if single_input else tuple(inputs)
+    arrays = not create_graph and not any(isinstance(x, Variable) for x in given)
     with enable_grad():
         xs = [_fresh("jacobian", position, x, create_graph) for position, x in enumerate(given)]
-        outputs = func(*xs)
+        token = differentiating.set(True)
+        try:
+            outputs = func(*xs)
+        finally:
+            differentiating.reset(token)
     single_output = not isinstance(outputs, tuple | list)
     ys = (outputs,) if single_output else tuple(outputs)
     for position, y in enumerate(ys):
@@ -49,6 +57,8 @@ def jacobian(
             raise TypeError(f"jacobian: output {position} is a {type(y).__name__}: func must give Variables")
     with enable_grad():
         rows = [_jacobian_of(y, position, xs, create_graph, strict) for position, y in enumerate(ys)]
+    if arrays:
+        rows = [[gx.data for gx in row] for row in rows]
     picked = [row[0] if single_input else tuple(row) for row in rows]
     return picked[0] if single_output else tuple(picked)
 
@@ -94,8 +104,10 @@ def _slopes(y: Variable, xs: tuple[Variable, ...]) -> tuple[Variable, ...]:
 
 def _fresh(what: str, position: int, x: Any, create_graph: bool) -> Variable:
     """Give an input its own place in the graph, linked to its past only if that is to be differentiated too."""
+    if isinstance(x, np.generic | float) or is_array(x):
+        x = Variable(as_array(x) if type(x) is not float else np.asarray(x, get_default_dtype()), requires_grad=False)
     if not isinstance(x, Variable):
-        raise TypeError(f"{what}: input {position} is a {type(x).__name__}: give Variables")
+        raise TypeError(f"{what}: input {position} is a {type(x).__name__}: give Variables or arrays")
     if x.dtype not in DIFFERENTIABLE:
         raise TypeError(f"{what}: input {position} has dtype {x.dtype}, which has no gradients: use float32 or float64")
     if create_graph and x.requires_grad:

@@ -4,28 +4,32 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Sequence
-from contextvars import ContextVar
+from operator import index
 from typing import Any
+
+import numpy as np
 
 from ..engine import gradients
 from ..function import DIFFERENTIABLE, Operation
-from ..grad_mode import enable_grad
+from ..grad_mode import differentiating, enable_grad
 from ..kernels import devices
 from ..nests import flatten, unflatten
-from ..variable import Array, Variable, as_array, get_default_dtype
-
-#: Whether a transformed function is running.
-_inside: ContextVar[bool] = ContextVar("nbgrad_inside_transform", default=False)
+from ..variable import Array, Variable, as_array, get_default_dtype, is_array
 
 
-def value_and_grad(function: Callable[..., Any], argnums: int | Sequence[int] = 0) -> Callable[..., Any]:
+def value_and_grad(
+    function: Callable[..., Any], argnums: int | Sequence[int] = 0, *, argnum: int | Sequence[int] | None = None
+) -> Callable[..., Any]:
     """Turn a function with a scalar value into one that gives (value, gradient).
 
-    `argnums` names the positional arguments to differentiate by; a sequence gives a tuple of gradients. Arrays and
-    numbers in, arrays out; where an argument is a Variable, Variables come out, differentiable in turn. The gradient by
-    a list, tuple or dict of arrays, nested or not, is such a nest itself.
+    `argnums` names the positional arguments to differentiate by; a sequence gives a tuple of gradients. HIPS autograd's
+    name for it, `argnum`, is taken as well. Arrays and numbers in, arrays out; where an argument is a Variable,
+    Variables come out, differentiable in turn. The gradient by a list, tuple or dict of arrays, nested or not, is such
+    a nest itself; None in it stays None. A value that is a number, or an array of one element, does not depend on
+    anything, and its gradient is zero.
 
-    Raises TypeError for arguments without gradients and for a value that is not one element.
+    Raises TypeError for arguments without gradients and for a value that is not one element. Inside, a Variable that
+    depends on the arguments does not become a number, which would lose the gradient unseen: RuntimeError says so.
 
     >>> import numpy as np, nbgrad
     >>> f = nbgrad.value_and_grad(lambda x: (x * x).sum())
@@ -35,8 +39,7 @@ def value_and_grad(function: Callable[..., Any], argnums: int | Sequence[int] = 
     >>> nbgrad.grad(lambda p: (p["w"] ** 2 + p["b"]).sum())({"w": np.array([3.0]), "b": np.array([0.0])})
     {'w': array([6.]), 'b': array([1.])}
     """
-    single = isinstance(argnums, int)
-    wanted = (argnums,) if isinstance(argnums, int) else tuple(argnums)
+    wanted, single = _numbers_of_arguments(argnums, argnum)
 
     @functools.wraps(function)
     def wrapper(*arguments: Any, **options: Any) -> Any:
@@ -46,20 +49,18 @@ def value_and_grad(function: Callable[..., Any], argnums: int | Sequence[int] = 
         # Inside another transformed function the result may depend on that one's arguments, by whatever way.
         given: list[Any] = []
         nests = [flatten(arguments[position], given) for position in positions]
-        recorded = _inside.get() or any(isinstance(x, Variable) for x in given)
-        inputs = [_leaf(function, wanted, x) for x in given]
-        replaced, leaves = list(arguments), iter(inputs)
+        recorded = differentiating.get() or any(isinstance(x, Variable) for x in given)
+        replacements = [None if x is None else _leaf(function, wanted, x) for x in given]
+        inputs = [x for x in replacements if x is not None]
+        replaced, leaves = list(arguments), iter(replacements)
         for position, nest in zip(positions, nests, strict=True):
             replaced[position] = unflatten(nest, leaves)
-        token = _inside.set(True)
+        token = differentiating.set(True)
         try:
             with enable_grad():
-                value = function(*replaced, **options)
+                value = _value(function, function(*replaced, **options))
         finally:
-            _inside.reset(token)
-        if not isinstance(value, Variable) or value.size != 1:
-            got = f"shape {value.shape}" if isinstance(value, Variable) else type(value).__name__
-            raise TypeError(f"grad: {_name(function)} gave {got}: its value must be a Variable of one element")
+            differentiating.reset(token)
         results: list[Variable | None] = [None] * len(inputs)
         if value.requires_grad:
             results = gradients([value], inputs, [None], None, create_graph=recorded)
@@ -67,21 +68,24 @@ def value_and_grad(function: Callable[..., Any], argnums: int | Sequence[int] = 
             gx if gx is not None else Variable(devices.zeros(x.shape, x.dtype, x.data), requires_grad=False)
             for gx, x in zip(results, inputs, strict=True)
         ]
-        gradient_leaves = iter(found if recorded else [gx.data for gx in found])
+        rest = iter(found if recorded else [gx.data for gx in found])
+        gradient_leaves = iter([None if x is None else next(rest) for x in given])
         by_argument = tuple(unflatten(nest, gradient_leaves) for nest in nests)
         return (value if recorded else value.data), (by_argument[0] if single else by_argument)
 
     return wrapper
 
 
-def grad(function: Callable[..., Any], argnums: int | Sequence[int] = 0) -> Callable[..., Any]:
+def grad(
+    function: Callable[..., Any], argnums: int | Sequence[int] = 0, *, argnum: int | Sequence[int] | None = None
+) -> Callable[..., Any]:
     """Turn a function with a scalar value into one that gives its gradient; see `value_and_grad`.
 
     >>> import numpy as np, nbgrad
     >>> print(f"{nbgrad.grad(nbgrad.grad(nbgrad.sin))(0.5):.6f} {-np.sin(0.5):.6f}")
     -0.479426 -0.479426
     """
-    both = value_and_grad(function, argnums)
+    both = value_and_grad(function, argnums, argnum=argnum)
 
     @functools.wraps(function)
     def wrapper(*arguments: Any, **options: Any) -> Any:
@@ -94,6 +98,34 @@ def _name(function: Callable[..., Any]) -> str:
     return getattr(function, "__name__", repr(function))
 
 
+def _numbers_of_arguments(argnums: Any, argnum: Any) -> tuple[tuple[int, ...], bool]:
+    """Give the arguments to differentiate by, and whether it is one that was not given as a sequence."""
+    if argnum is not None:
+        if not (isinstance(argnums, int) and argnums == 0):
+            raise TypeError("grad: give argnums or argnum, not both")
+        argnums = argnum
+    single = not isinstance(argnums, Sequence) or isinstance(argnums, str)
+    try:
+        return ((index(argnums),) if single else tuple(map(index, argnums))), single
+    except TypeError:
+        raise TypeError(f"grad: argnums is a whole number or a sequence of them, got {argnums!r}") from None
+
+
+def _value(function: Callable[..., Any], given: Any) -> Variable:
+    """Give the value of a function as a Variable of one element; a number is one, with nothing behind it."""
+    if isinstance(given, int | float | np.generic) or is_array(given):
+        array = as_array(given)
+        if isinstance(given, int | float) and not isinstance(given, np.generic | bool):
+            array = array.astype(get_default_dtype())
+        value = Variable(array, requires_grad=False)
+    else:
+        value = given
+    if not isinstance(value, Variable) or value._data.size != 1 or value.dtype.kind not in "fiub":
+        got = f"dtype {value.dtype}, shape {value.shape}" if isinstance(value, Variable) else type(value).__name__
+        raise TypeError(f"grad: {_name(function)} gave {got}: its value must be a number, of one element")
+    return value
+
+
 class _Argument(Operation):
     """Stands for an argument inside a transformed function, so that a use of it elsewhere is told apart.
 
@@ -102,6 +134,7 @@ class _Argument(Operation):
     """
 
     __slots__ = ("link",)
+    reads_all = False
 
     @property
     def inputs(self) -> tuple[Variable, ...]:

@@ -12,7 +12,7 @@ from ..kernels.formula import install_operators
 from ..variable import Variable
 from . import arithmetic
 from .elementwise import OPERATIONS, TABLE, add, whole_power
-from .indexing import getitem
+from .indexing import Index, getitem
 from .joining import take_along_dim
 from .linalg import bmm, dot, matmul, mm, mv
 from .reduction import LOGSUMEXP_SLOPE, amax, amin, log_softmax, logsumexp, max, mean, min, prod, softmax, sum
@@ -75,6 +75,22 @@ def _in_place(function: Any) -> Any:
     return operator
 
 
+def _setitem(self: Variable, key: Any, value: Any) -> None:
+    """Put values in place of elements, where nothing is recorded that they would change.
+
+    Raises RuntimeError for a Variable that was computed with a gradient, and for values that require one.
+    """
+    held = value._data if isinstance(value, Variable) else value
+    recorded = is_grad_enabled() and (isinstance(value, Variable) and value._generation >= 0)
+    if self._generation > 0 or recorded or (self._generation == 0 and is_grad_enabled()):
+        reason = "values that require a gradient" if self._generation < 0 else "a Variable that requires a gradient"
+        raise RuntimeError(
+            f"x[key] = value: {reason} cannot be put into or changed in place, for the graph may need what was there: "
+            "use nbgrad.where(mask, value, x), nbgrad.cat or nbgrad.stack; leaves may be changed under no_grad()"
+        )
+    self._data[Index(key).key] = held
+
+
 def clone(x: Any) -> Any:
     """Copy; the gradient passes."""
     if not isinstance(x, Variable):
@@ -99,6 +115,7 @@ def _install() -> None:
     methods["__matmul__"] = matmul
     methods["__rmatmul__"] = lambda self, other: matmul(other, self)
     methods["__getitem__"] = getitem
+    methods["__setitem__"] = _setitem
     for name, operator in (("add", "add"), ("sub", "sub"), ("mul", "mul"), ("truediv", "div")):
         methods[f"__i{name}__"] = _in_place(TABLE[operator])
     methods["__array_ufunc__"] = _array_ufunc

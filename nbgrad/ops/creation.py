@@ -9,9 +9,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ..grad_mode import differentiating, is_grad_enabled
 from ..kernels import devices
 from ..variable import Array, Variable, as_array, get_default_dtype, is_array
+from . import clone
 from .arguments import whole_numbers
+from .joining import stack
+from .shape import astype, broadcast_to
 
 Dtype = npt.DTypeLike | None
 
@@ -34,13 +38,20 @@ def tensor(data: Any, dtype: Dtype = None, requires_grad: bool = False, device: 
     """Make a Variable of numbers, nested lists or an array, which is copied.
 
     Arrays keep their dtype; Python floats become the default dtype, whole numbers int64, truth values bool. What is on
-    a GPU already stays there unless `device` says otherwise, also arrays of other libraries, as torch's.
-    Raises TypeError for what is not numeric, and for `requires_grad` with a dtype that has no gradients.
+    a GPU already stays there unless `device` says otherwise, also arrays of other libraries, as torch's. A Variable
+    that requires a gradient, alone or in a list, gets it through what is made of it, unless `requires_grad` asks for a
+    leaf.
+
+    Raises TypeError for what is not numeric, and for `requires_grad` with a dtype that has no gradients; RuntimeError
+    where a leaf would lose a gradient inside a function that is being differentiated.
 
     >>> import nbgrad
     >>> nbgrad.tensor([1, 2.5], requires_grad=True)
     Variable([1. , 2.5])
     """
+    if isinstance(data, Variable | list | tuple) and _records("tensor", data, requires_grad):
+        joined = _joined(data)
+        return joined if dtype is None and device is None else joined.to(device=device, dtype=dtype or joined.dtype)
     if isinstance(data, Variable):
         data = data.data
     if isinstance(data, list | tuple):
@@ -111,6 +122,37 @@ def _numeric(what: str, array: Array) -> Array:
     return array
 
 
+def _records(what: str, data: Any, leaf: bool = False) -> bool:
+    """Tell whether a gradient goes through what is made of a value, or of anything in nested lists.
+
+    `leaf`: a leaf is asked for, which cuts it off; an error where that loses a gradient unseen.
+    """
+    if isinstance(data, list | tuple):
+        return any([_records(what, item, leaf) for item in data])
+    if not isinstance(data, Variable) or data._generation < 0 or not is_grad_enabled():
+        return False
+    if leaf and differentiating.get():
+        raise RuntimeError(
+            f"{what}: a leaf of a Variable that requires a gradient, inside a function that is being differentiated, "
+            "loses the gradient unseen: leave requires_grad out, or use x.detach() where the gradient is not wanted"
+        )
+    return not leaf
+
+
+def _joined(data: Any) -> Variable:
+    """Make a Variable of nested lists through which gradients go."""
+    if isinstance(data, Variable):
+        return clone(data)
+    if not isinstance(data, list | tuple):
+        return tensor(data)
+    return stack([_joined(item) for item in data])
+
+
+def _number(value: Any) -> Any:
+    """Give the number that a Variable holds, to count with and not to differentiate."""
+    return value.detach().item() if isinstance(value, Variable) else value
+
+
 def _plain(data: Any) -> Any:
     if isinstance(data, Variable):
         return devices.on_host(data.data)
@@ -138,9 +180,19 @@ def empty(*size: Any, dtype: Dtype = None, requires_grad: bool = False, device: 
 
 
 def full(size: Any, fill_value: Any, dtype: Dtype = None, requires_grad: bool = False, device: Any = None) -> Variable:
-    """Make a Variable with every element `fill_value`, whose kind of number decides the dtype unless given."""
+    """Make a Variable with every element `fill_value`, whose kind of number decides the dtype unless given.
+
+    The gradient of a Variable that requires one is the sum of those of the elements.
+    Raises TypeError for what is no number, and for whole numbers out of the range of 64 bits.
+    """
+    if _records("full", fill_value, requires_grad):
+        value = fill_value if dtype is None else astype(fill_value, dtype)
+        shape = whole_numbers("full", (size,) if not isinstance(size, tuple | list) else tuple(size))
+        return clone(broadcast_to(value if device is None else value.to(device), shape))
+    if isinstance(fill_value, Variable):
+        fill_value = fill_value.data
     if dtype is None:
-        value = np.asarray(fill_value)
+        value = _numeric("full", as_array(fill_value))
         dtype = get_default_dtype() if isinstance(fill_value, float) else value.dtype
     shape = whole_numbers("full", (size,) if not isinstance(size, tuple | list) else tuple(size))
     return _made(devices.made(device, "full", shape, fill_value, dtype), requires_grad)
@@ -175,11 +227,16 @@ def arange(
         bounds = _bounds_by_name(bounds, start=start, end=end, step=step)
     if not 1 <= len(bounds) <= 3:
         raise TypeError(f"arange: takes 1 to 3 bounds, got {len(bounds)}")
-    numbers = [b.item() if isinstance(b, Variable) else b for b in bounds]
+    numbers = [_number(b) for b in bounds]
     _check_direction(numbers)
     if dtype is None and any(isinstance(b, float) for b in numbers):
         dtype = get_default_dtype()
-    return _made(np.arange(*numbers, dtype=dtype), requires_grad, device)
+    values = np.arange(*numbers, dtype=dtype)
+    if len(bounds) > 1 and _records("arange", [bounds[0], *bounds[2:]], requires_grad):  # how many has no gradient
+        start, step = bounds[0], bounds[2] if len(bounds) > 2 else 1
+        made = start + step * np.arange(values.size, dtype=values.dtype)
+        return astype(made if device is None else made.to(device), values.dtype)
+    return _made(values, requires_grad, device)
 
 
 def _check_direction(bounds: list[Any]) -> None:
@@ -194,8 +251,11 @@ def linspace(
     start: Any, end: Any, steps: int, dtype: Dtype = None, requires_grad: bool = False, device: Any = None
 ) -> Variable:
     """Make a Variable of `steps` evenly spaced values from `start` to `end`, both included."""
-    first, last = (b.item() if isinstance(b, Variable) else b for b in (start, end))
-    return _made(np.linspace(first, last, steps, dtype=_floating(dtype)), requires_grad, device)
+    if _records("linspace", [start, end], requires_grad):
+        share = np.linspace(0, 1, steps)
+        made = start * (1 - share) + end * share
+        return astype(made if device is None else made.to(device), _floating(dtype))
+    return _made(np.linspace(_number(start), _number(end), steps, dtype=_floating(dtype)), requires_grad, device)
 
 
 def _like(x: Any) -> Array:
@@ -223,6 +283,10 @@ def full_like(
     x: Any, fill_value: Any, dtype: Dtype = None, requires_grad: bool = False, device: Any = None
 ) -> Variable:
     """Make a Variable with every element `fill_value` and the shape and dtype of x."""
+    if isinstance(fill_value, Variable):
+        like = _like(x)
+        where = devices.name_of(like) if device is None else device
+        return full(like.shape, fill_value, np.dtype(dtype or like.dtype), requires_grad, where)
     return _made(_made_like(x, "full", (fill_value,), dtype, device), requires_grad)
 
 

@@ -196,6 +196,7 @@ class GetItem(Operation):
     """The elements at an index; a view where NumPy gives one."""
 
     __slots__ = ("index",)
+    reads_all = False
 
     def __init__(self, index: Index) -> None:
         self.index = index
@@ -240,6 +241,7 @@ class Scatter(Operation):
     """Zeros of a shape, with values added at an index; repeated positions accumulate."""
 
     __slots__ = ("index", "shape")
+    reads_all = False
 
     def __init__(self, index: Index, shape: tuple[int, ...]) -> None:
         self.index, self.shape = index, shape

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Collection
 from typing import Any
 
 import numpy as np
@@ -28,10 +29,16 @@ class MatMul(Operation):
     """Matrix product over the last two axes, broadcast over the others; vectors as NumPy's matmul has them."""
 
     __slots__ = ()
+    reads_all = False
+
+    def reads(self, inputs: tuple[Variable, ...]) -> Collection[int]:
+        return [1 - i for i, x in enumerate(inputs) if x._generation >= 0]
 
     def forward(self, x: Array, w: Array) -> Array:
         if not x.ndim or not w.ndim:
             raise ValueError(f"matmul: shapes {x.shape} and {w.shape}: scalars are multiplied with *")
+        if x.dtype.kind not in "fiub" or w.dtype.kind not in "fiub":
+            raise TypeError(f"matmul: no kernel for dtypes {x.dtype} and {w.dtype}: convert to real dtypes first")
         on_gpu = devices.cuda_seen and (devices.is_cuda(x) or devices.is_cuda(w))
         if on_gpu:
             devices.check_together("matmul", (x, w))

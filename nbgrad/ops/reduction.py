@@ -69,6 +69,7 @@ class Sum(Reduce):
     """Sums over axes."""
 
     __slots__ = ()
+    reads_all = False
     name = "sum"
 
     def vjp(self, gy: Any, y: Any, x: Any) -> Any:
@@ -79,6 +80,7 @@ class Mean(Reduce):
     """Arithmetic means over axes."""
 
     __slots__ = ()
+    reads_all = False
     name = "mean"
 
     def forward(self, x: Array) -> Array:
@@ -207,6 +209,7 @@ class Softmax(Spread):
     """exp(x) / sum(exp(x)) along an axis."""
 
     __slots__ = ()
+    reads_all = False
 
     def forward(self, x: Array) -> Array:
         self.output = self.along("softmax", _floating(x))
@@ -234,6 +237,7 @@ class LogSoftmax(Spread):
     """x - log(sum(exp(x))) along an axis."""
 
     __slots__ = ()
+    reads_all = False
 
     def forward(self, x: Array) -> Array:
         self.output = self.along("log_softmax", _floating(x))

@@ -20,6 +20,7 @@ class Reshape(Operation):
     """The same elements in another shape."""
 
     __slots__ = ("shape",)
+    reads_all = False
 
     def __init__(self, shape: tuple[int, ...]) -> None:
         self.shape = shape
@@ -38,6 +39,7 @@ class Permute(Operation):
     """The same elements with the axes in another order."""
 
     __slots__ = ("axes",)
+    reads_all = False
 
     def __init__(self, axes: tuple[int, ...]) -> None:
         self.axes = axes
@@ -53,6 +55,7 @@ class BroadcastTo(Operation):
     """The elements repeated along new and stretched axes, as a view."""
 
     __slots__ = ("shape",)
+    reads_all = False
 
     def __init__(self, shape: tuple[int, ...]) -> None:
         self.shape = shape
@@ -77,6 +80,7 @@ class SumTo(Operation):
     """Sums over the axes that broadcasting from `shape` would stretch."""
 
     __slots__ = ("shape",)
+    reads_all = False
 
     def __init__(self, shape: tuple[int, ...]) -> None:
         self.shape = shape
@@ -92,6 +96,7 @@ class AsType(Operation):
     """The elements converted to another dtype."""
 
     __slots__ = ("dtype",)
+    reads_all = False
 
     def __init__(self, dtype: np.dtype[Any]) -> None:
         self.dtype = dtype

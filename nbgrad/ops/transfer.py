@@ -16,6 +16,7 @@ class Transfer(Operation):
     """The same elements in another memory."""
 
     __slots__ = ("device",)
+    reads_all = False
 
     def __init__(self, device: str) -> None:
         self.device = device

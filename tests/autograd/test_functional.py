@@ -200,8 +200,8 @@ def test_strict_hessians():
 
 @pytest.mark.parametrize("transform", [jacobian, hessian])
 def test_bad_inputs_are_named(transform):
-    with pytest.raises(TypeError, match="input 0 is a ndarray: give Variables"):
-        transform(lambda v: v.sum(), np.ones(2))
+    with pytest.raises(TypeError, match="input 1 is a str: give Variables or arrays"):
+        transform(lambda v, w: v.sum(), (np.ones(2), "text"))
     with pytest.raises(TypeError, match="input 1 has dtype int64, which has no gradients"):
         transform(lambda v, w: v.sum(), (nbgrad.ones(2), nbgrad.tensor([1, 2])))
 
@@ -218,3 +218,24 @@ def test_bad_outputs_are_named():
         hessian(lambda v: 1.0, x)
     with pytest.raises(ValueError, match="strategy 'forward-mode' is not supported"):
         jacobian(lambda v: v, x, strategy="forward-mode")
+
+
+def test_arrays_in_arrays_out():
+    x = np.array([1.0, 2.0])
+    found = jacobian(lambda v: v * v, x)
+    assert type(found) is np.ndarray
+    np.testing.assert_array_equal(found, [[2, 0], [0, 4]])
+    pair = jacobian(lambda v, w: (v * w, v), (x, np.array([3.0, 4.0], np.float32)))
+    assert [[type(part) for part in row] for row in pair] == [[np.ndarray] * 2] * 2
+    assert pair[0][1].dtype == np.float32
+    np.testing.assert_array_equal(hessian(lambda v: (v**3).sum(), x), [[6, 0], [0, 12]])
+    assert jacobian(lambda v: v * v, 3.0) == 6
+    mixed = jacobian(lambda v, w: v * w, (x, nbgrad.ones(2)))
+    assert all(isinstance(part, nbgrad.Variable) for part in mixed)
+    assert isinstance(jacobian(lambda v: v * v, x, create_graph=True), nbgrad.Variable)
+
+
+def test_a_gradient_inside_keeps_what_it_depends_on():
+    # by x, which the inner function does not get as its argument
+    found = jacobian(lambda x: nbgrad.grad(lambda w: (w * w * x).sum())(np.ones(2)), nbgrad.tensor([3.0, 4.0]))
+    np.testing.assert_array_equal(found.data, [[2, 0], [0, 2]])

@@ -151,16 +151,18 @@ def test_an_inner_function_of_the_outer_argument():
 
 
 def test_the_value_needs_one_element():
-    with pytest.raises(TypeError, match=r"gave shape \(2,\): its value must be a Variable of one element"):
+    with pytest.raises(
+        TypeError, match=r"gave dtype float64, shape \(2,\): its value must be a number, of one element"
+    ):
         nbgrad.grad(lambda v: v * v)(np.ones(2))
 
-    def plain(v):
-        return 1.0
+    def nothing(v):
+        return None
 
-    with pytest.raises(TypeError, match="grad: plain gave float"):
-        nbgrad.grad(plain)(np.ones(2))
-    with pytest.raises(TypeError, match="grad: plain gave float"):
-        value_and_grad(plain)(np.ones(2))
+    with pytest.raises(TypeError, match="grad: nothing gave NoneType"):
+        nbgrad.grad(nothing)(np.ones(2))
+    with pytest.raises(TypeError, match="grad: nothing gave NoneType"):
+        value_and_grad(nothing)(np.ones(2))
     gradient = nbgrad.grad(lambda v: v * 2)(np.ones((1, 1)))
     np.testing.assert_array_equal(gradient, [[2]])
 
@@ -302,3 +304,45 @@ def test_gradients_of_gradients_by_nests():
 def test_a_leaf_without_gradients_is_named():
     with pytest.raises(TypeError, match="argument 0 of network holds ndarray of dtype int64"):
         nbgrad.grad(network)(make_parameters() | {"scale": np.array(1)}, np.ones((2, 3)))
+
+
+# ---- what other libraries take --------------------------------------------------------------------------------------
+
+
+def test_argnum_is_hips_name_for_it():
+    f = lambda x, y: x * x * y  # noqa: E731
+    assert nbgrad.grad(f, argnum=1)(3.0, 2.0) == 9
+    assert value_and_grad(f, argnum=(0, 1))(3.0, 2.0) == (18, (12, 9))
+    assert nbgrad.grad(f, np.int64(1))(3.0, 2.0) == 9
+    with pytest.raises(TypeError, match="argnums or argnum, not both"):
+        nbgrad.grad(f, 1, argnum=1)
+    for argnums in ("x", 1.5, None, (0, "y")):
+        with pytest.raises(TypeError, match="argnums is a whole number or a sequence of them"):
+            nbgrad.grad(f, argnums)
+
+
+def test_nothing_in_a_nest_stays_nothing():
+    jax = peer("jax")
+    parameters = {"w": 2.0, "b": None, "rest": [None, 3.0]}
+    f = lambda p: p["w"] * p["rest"][1] if p["b"] is None and p["rest"][0] is None else p["w"]  # noqa: E731
+    found = nbgrad.grad(f)(parameters)
+    assert found == {"w": 3, "b": None, "rest": [None, 2]}
+    assert found == jax.grad(f)(parameters)
+    with pytest.raises(TypeError, match="holds str of dtype"):
+        nbgrad.grad(f)({**parameters, "rest": ["text", 3.0]})
+
+
+@pytest.mark.parametrize("constant", [3.0, 3, np.float64(3), np.float32(3), np.array([3.0]), np.array(3)], ids=repr)
+def test_a_constant_has_zero_gradients(constant):
+    value, gradient = value_and_grad(lambda x: constant)(np.ones(2))
+    assert isinstance(value, np.ndarray) and value == 3 and value.dtype == getattr(constant, "dtype", np.float64)
+    np.testing.assert_array_equal(gradient, [0, 0])
+    x = Variable(np.ones(2))
+    value, gradient = value_and_grad(lambda x: constant)(x)
+    assert isinstance(value, Variable) and gradient.data.tolist() == [0, 0]
+
+
+@pytest.mark.parametrize("value", [np.ones(2), "text", None, np.array([1j]), [1.0]], ids=str)
+def test_what_is_no_value(value):
+    with pytest.raises(TypeError, match="its value must be a number"):
+        nbgrad.grad(lambda x: value)(np.ones(2))

@@ -28,6 +28,12 @@ def test_there_and_back():
     assert x.grad.tolist() == [2, 4]
 
 
+def test_the_first_array_on_a_device_is_noticed(monkeypatch):
+    monkeypatch.setattr(devices, "cuda_seen", False)
+    x = nbgrad.tensor([1.0, 2.0]).cuda()
+    assert (x * x).tolist() == [1, 4]
+
+
 def test_the_gradient_of_a_leaf_is_where_the_leaf_is():
     x = nbgrad.tensor([1.0, 2.0], device="cuda", requires_grad=True)
     x.cpu().sum().backward()
@@ -588,3 +594,16 @@ def test_one_factor_alone_has_its_own_kernel(launches):
     counts = launches()
     assert counts.count(3) == 2 and not counts.count(5), "the product, and one cotangent of two arrays"
     assert x.grad.tolist() == [3, 4]
+
+
+def test_what_no_rule_reads_takes_no_memory():
+    x = nbgrad.tensor(np.ones(3000), device="cuda", requires_grad=True)
+    inner = x * 2.0
+    y = inner + 1.0
+    (kept, _) = y.creator.inputs
+    assert kept is not inner and kept.is_cuda and kept.shape == inner.shape and kept.data.strides == (0,)
+    z = (y * y).sum()
+    (by_inner,) = nbgrad.autograd.grad(z, inner, retain_graph=True)
+    z.backward()
+    np.testing.assert_array_equal(by_inner.cpu().data, np.full(3000, 6.0))
+    np.testing.assert_array_equal(x.grad.cpu().data, np.full(3000, 12.0))

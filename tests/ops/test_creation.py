@@ -132,7 +132,7 @@ def test_tensor_takes_numpy_scalars_with_their_dtype(float32_by_default):
 
 
 def test_tensor_takes_variables_alone_and_in_lists():
-    x = Variable(np.array([1.0, 2.0]))
+    x = nbgrad.tensor([1.0, 2.0])
     y = nbgrad.tensor(x)
     assert not y.requires_grad
     assert not np.shares_memory(x.data, y.data)
@@ -153,6 +153,53 @@ def test_tensor_refuses_ragged_lists_and_numbers_out_of_range():
         nbgrad.tensor("text", dtype=np.float64)
     with pytest.raises(OverflowError, match="300 out of bounds for int8"):
         nbgrad.tensor([300], dtype=np.int8)
+
+
+# ---- from Variables that require a gradient ------------------------------------------------------------------------
+
+DIFFERENTIABLE = {
+    "tensor of one": lambda x: nbgrad.tensor(x),
+    "tensor of a list": lambda x: nbgrad.tensor([x[0], 1.0, x[1] * x[2]]),
+    "tensor of nested lists": lambda x: nbgrad.tensor([[x[0], 2], (np.float64(3), x[1])]),
+    "as_tensor of a list": lambda x: nbgrad.as_tensor([x[0], x[2]]),
+    "linspace": lambda x: nbgrad.linspace(0, x[1], 3),
+    "linspace between two": lambda x: nbgrad.linspace(x[0], x[2], 4),
+    "arange by its start": lambda x: nbgrad.arange(x[0], 3),
+    "arange by its step": lambda x: nbgrad.arange(x[0], 3.0, x[1]),
+    "full": lambda x: nbgrad.full((2, 3), x[1]),
+    "full_like": lambda x: nbgrad.full_like(x, x[2]),
+}
+
+
+@pytest.mark.parametrize("name", DIFFERENTIABLE)
+def test_gradients_go_through_what_is_made_of_variables(name):
+    x = Variable(np.array([0.3, 0.7, 2.1]))
+    made = DIFFERENTIABLE[name]
+    y = made(x)
+    np.testing.assert_allclose(y.data, made(x.detach()).data, rtol=1e-15)
+    assert y.requires_grad and y.dtype == np.float64 and y.shape == made(x.detach()).shape
+    assert nbgrad.autograd.gradcheck(lambda v: made(v) * made(v), x)
+    with nbgrad.no_grad():
+        assert not made(x).requires_grad
+
+
+def test_a_leaf_may_be_asked_for_where_no_gradient_is_lost_by_it():
+    x = Variable(np.ones(2))
+    for make in (
+        lambda x: nbgrad.tensor([x[0], 1.0], requires_grad=True),
+        lambda x: nbgrad.linspace(x[0], 1.0, 2, requires_grad=True),
+        lambda x: nbgrad.full((2,), x[0], requires_grad=True),
+    ):
+        assert make(x).is_leaf and make(x).requires_grad
+        with pytest.raises(RuntimeError, match=r"loses the gradient unseen: leave requires_grad out.*x\.detach"):
+            nbgrad.grad(lambda x, make=make: make(x).sum())(np.ones(2))
+    assert nbgrad.tensor([x[0], 1.0], dtype=np.float32).dtype == np.float32
+
+
+def test_numbers_out_of_range_are_no_objects():
+    for fill in (2**70, "a", None, 1j):
+        with pytest.raises(TypeError, match=r"full: dtype .* is not numeric"):
+            nbgrad.full((2,), fill)
 
 
 # ---- default dtype --------------------------------------------------------------------------------------------------

@@ -232,3 +232,13 @@ def test_operands_of_other_types_are_refused_by_products_of_fixed_rank(name):
 def test_any_stacks(shapes, seed):
     arrays = [draw(cases.ANY, shape, "float64", seed + i) for i, shape in enumerate(shapes.input_shapes)]
     cases.assert_same_as_torch(nbgrad.matmul, lambda t, x, w: t.matmul(x, w), arrays)
+
+
+@pytest.mark.parametrize(
+    "array", [np.ones(2, complex), np.ones(2, object), np.ones(2, "m8[s]")], ids=lambda a: str(a.dtype)
+)
+def test_products_are_of_real_numbers(array):
+    x = nbgrad.Variable(array, requires_grad=False)
+    for product in (lambda: x @ x, lambda: nbgrad.ones(2, 2) @ x, lambda: nbgrad.matmul(array, array)):
+        with pytest.raises(TypeError, match="matmul: no kernel for dtypes"):
+            product()
