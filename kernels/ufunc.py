@@ -51,12 +51,12 @@ class _Loop:
 class Loops:
     """The arrays that NumPy's ufunc object points into; they live as long as the process, as ufuncs do."""
 
-    def __init__(self, types: Sequence[Types], inputs: int, operands: int, core: tuple[int, int]) -> None:
+    def __init__(self, types: Sequence[Types], inputs: int, operands: int, core: tuple[int, int], entry: Any) -> None:
         count = len(types)
         self.functions = (ctypes.c_void_p * count)(*[ctypes.cast(_stub, ctypes.c_void_p).value] * count)
         self.data = (ctypes.c_void_p * count)()
         self.types = bytes(np.dtype(code).num for signature in types for code in signature)
-        self.inputs, self.operands, self.core = inputs, operands, core
+        self.inputs, self.operands, self.core, self.entry = inputs, operands, core, entry
         self.launches: dict[int, Any] = {}
 
 
@@ -71,7 +71,7 @@ def _settle(loop: _Loop) -> None:
     """Compile one loop and put it in its place."""
     owner, index = loop.owner, loop.index
     address, threshold = loop.compile_loop()
-    launch = threads.launch_record(address, owner.inputs, owner.operands, *owner.core, threshold)
+    launch = threads.launch_record(address, owner.inputs, owner.operands, *owner.core, threshold, owner.entry)
     if owner.launches.setdefault(index, launch) is not launch:
         return  # another thread was first, and loops may be running on its record
     # data before function: another thread may read the pair while it is written
@@ -110,18 +110,20 @@ def make(
     outputs: int,
     compile_loop: Callable[[Types], tuple[int, int]],
     signature: str | None = None,
+    entry: Any = None,
 ) -> np.ufunc:
     """Make a ufunc with a loop for each entry of `types`.
 
     `compile_loop` gives the address of the loop for one entry and the length above which it shares its work among
-    threads. `signature` is that of a generalised ufunc, ``"(k,n)->(n)"``.
+    threads. `signature` is that of a generalised ufunc, ``"(k,n)->(n)"``. `entry` is a `threads.LOOP` that loops call
+    with ``share`` instead of the thread pool.
     """
     operands = len(types[0])
     core = (0, 0)
     if signature is not None:
         words = signature.replace("(", " ").replace(")", " ").replace(",", " ").replace("->", " ").split()
         core = (len(set(words)), len(words))
-    owner = Loops(types, operands - outputs, operands, core)
+    owner = Loops(types, operands - outputs, operands, core, entry)
     with _lock:
         for index, codes in enumerate(types):
             _pending.append(_Loop(owner, index, lambda codes=codes: compile_loop(codes)))  # type: ignore[misc]

@@ -87,12 +87,21 @@ def _start_pool() -> None:
 
 
 def launch_record(
-    address: int, inputs: int, operands: int, core_dimensions: int, core_steps: int, threshold: int
+    address: int,
+    inputs: int,
+    operands: int,
+    core_dimensions: int,
+    core_steps: int,
+    threshold: int,
+    entry: Any = None,
 ) -> Any:
-    """Give the record for a loop at `address`; the caller keeps it alive as long as the loop."""
+    """Give the record for a loop at `address`; the caller keeps it alive as long as the loop.
+
+    `entry` is what the loop's ``share`` calls: the thread pool's, unless another is given.
+    """
     return Launch(
         threshold,
-        ctypes.cast(_entry, ctypes.c_void_p).value,
+        ctypes.cast(entry or _entry, ctypes.c_void_p).value,
         address,
         inputs,
         operands,
