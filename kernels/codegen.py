@@ -6,16 +6,20 @@ that finds all its kernels in the cache loads them with llvmlite in under a mill
 
 from __future__ import annotations
 
+import _thread
+import atexit
 import importlib.util
 import os
 import threading
+import time
+from collections.abc import Callable
 from functools import cache as once
 from pathlib import Path
 from typing import Any
 
-from . import cache
+from . import cache, progress
 from .cache import CompiledKernel
-from .forks import hold_over_fork
+from .forks import hold_over_fork, llvm_lock
 from .processor import llvm as _llvm
 from .processor import target
 
@@ -23,7 +27,12 @@ _lock = threading.RLock()
 _addresses: dict[str, int] = {}
 _engine: Any = None
 
-hold_over_fork(_lock)  # with it, no other thread is inside Numba or LLVM on our behalf
+#: Held while Numba compiles.
+_compiling = threading.Lock()
+
+# with them, no other thread is inside Numba or LLVM on our behalf
+hold_over_fork(_lock)
+hold_over_fork(_compiling)
 
 
 @once
@@ -78,6 +87,60 @@ def _compile(source: str, entry: str, filename: str, options: dict[str, Any]) ->
     return support.compile_function(namespace[entry], support.SIGNATURES[entry], options)
 
 
+def _undisturbed(name: str, work: Callable[[], CompiledKernel]) -> CompiledKernel:
+    """Compile in a thread of its own, which nothing interrupts.
+
+    An exception from outside, as Ctrl-C raises one, would leave Numba and LLVM, which build up tables when they are
+    first used, in states from which they do not recover. So it only ends the waiting, and the kernel is finished.
+    """
+    found: list[CompiledKernel] = []
+    failed: list[BaseException] = []
+    done = threading.Lock()
+
+    def run() -> None:
+        try:
+            with _compiling:
+                found.append(work())
+        except BaseException as error:
+            failed.append(error)
+        finally:
+            done.release()
+
+    done.acquire()
+    begin = time.monotonic()
+    with progress.compiling(name):
+        try:
+            _thread.start_new_thread(run, ())
+        except RuntimeError:  # the system has no more
+            run()
+        while not done.acquire(timeout=0.25):
+            progress.show(name, time.monotonic() - begin)
+    if failed:
+        raise failed.pop()
+    return found[0]
+
+
+@atexit.register
+def _finish() -> None:
+    """Wait for a kernel whose waiting was interrupted: the process must not end inside LLVM."""
+    with _compiling:
+        pass
+
+
+def _loaded(kernel: CompiledKernel) -> int:
+    """Load a kernel, and see to it that LLVM's lock is free afterwards.
+
+    llvmlite takes it and gives it back by Python code, also where an object is disposed of, and an exception of a
+    signal handler may come in between.
+    """
+    try:
+        return _load(kernel)
+    finally:
+        lock = llvm_lock()
+        while lock is not None and lock._is_owned():
+            lock.release()
+
+
 def address(name: str, source: str, entry: str = "loop", fastmath: tuple[str, ...] = ("contract",)) -> int:
     """Give the address of the compiled function `entry` that `source` defines.
 
@@ -91,10 +154,11 @@ def address(name: str, source: str, entry: str = "loop", fastmath: tuple[str, ..
             return known
         kernel = cache.read(key)
         if kernel is None or not kernel.code.startswith(_MAGICS) or _missing_symbols(kernel):
-            kernel = _compile(source, entry, f"<nbgrad kernel {name}>", {"fastmath": set(fastmath)})
+            options = {"fastmath": set(fastmath)}
+            kernel = _undisturbed(name, lambda: _compile(source, entry, f"<nbgrad kernel {name}>", options))
             missing = _missing_symbols(kernel)
             if missing:
                 raise RuntimeError(f"kernel {name} needs {missing}, which this process does not have")
             cache.write(key, kernel, source)
-        _addresses[key] = _load(kernel)
-        return _addresses[key]
+        found = _addresses[key] = _loaded(kernel)
+        return found

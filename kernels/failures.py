@@ -13,6 +13,7 @@ import ctypes
 import threading
 from collections.abc import Callable
 from functools import partial
+from types import FunctionType
 from typing import Any
 
 #: By thread, for those inside `checked`: what was raised, if anything.
@@ -45,6 +46,45 @@ def raise_afterwards(error: BaseException) -> object:
         kind = type(kind.__name__, (kind,), {"__init__": lambda self: None, "__str__": lambda self: message})
     raise_in = partial(ctypes.pythonapi.PyThreadState_SetAsyncExc, ctypes.c_ulong(identity), ctypes.py_object(kind))
     return type("Failure", (), {"__del__": staticmethod(raise_in)})()
+
+
+def covered(function: FunctionType) -> Any:
+    """Have the first `try` of a function begin with its first instruction, at which CPython runs signal handlers.
+
+    No `try` in the text covers that one, and what is raised there is lost where C calls the function, and leaves undone
+    what ``__exit__`` does.
+    """
+    code = function.__code__
+    table = code.co_exceptiontable  # of numbers in base 64: where a part begins, its length, its handler, ...
+    numbers, place = [], 0
+    while len(numbers) < 2:
+        number = 0
+        while True:
+            byte = table[place]
+            place += 1
+            number = number << 6 | byte & 63
+            if not byte & 64:
+                break
+        numbers.append(number)
+    length = sum(numbers)
+    digits = [length & 63]
+    while length := length >> 6:
+        digits.insert(0, length & 63 | 64)
+    function.__code__ = code.replace(co_exceptiontable=bytes([128, *digits]) + table[place:])
+    return function
+
+
+def callback(work: Callable[..., None]) -> Callable[..., object]:
+    """Make of a function what C can call as a loop: whatever is raised surfaces when the ufunc has returned."""
+
+    def loop(*arguments: int) -> object:
+        try:
+            work(*arguments)
+        except BaseException as error:
+            return raise_afterwards(error)
+        return None
+
+    return covered(loop)  # type: ignore[arg-type]
 
 
 def checked(function: Callable[..., Any], *arguments: Any, **options: Any) -> Any:

@@ -16,14 +16,14 @@ from . import threads
 _INDEX = np.dtype(np.int64).char
 
 
-def _refuse(args: int, dims: int, steps: int, data: int) -> object:
-    return failures.raise_afterwards(
-        IndexError("a position is outside of the array: positions, or the array, were changed after they were checked")
+def _refuse(args: int, dims: int, steps: int, data: int) -> None:
+    raise IndexError(
+        "a position is outside of the array: positions, or the array, were changed after they were checked"
     )
 
 
 #: What loops call at a position outside, by the name of `share`.
-_outside = threads.LOOP(_refuse)
+_outside = threads.LOOP(failures.callback(_refuse))
 
 _GATHER = """
 def loop(args, dims, steps, data):

@@ -67,19 +67,15 @@ def set_num_threads(count: int) -> None:
         _start_pool()
 
 
-def _share(args: int, dims: int, steps: int, data: int) -> object:
+def _share(args: int, dims: int, steps: int, data: int) -> None:
     """Start the pool and have it run a loop; called from inside the first loop that is long enough."""
-    try:
-        _start_pool()
-        launch = Launch.from_address(data)
-        launch.share, _ = pool.compiled()
-        LOOP(launch.share)(args, dims, steps, data)
-    except BaseException as error:
-        return failures.raise_afterwards(error)
-    return None
+    _start_pool()
+    launch = Launch.from_address(data)
+    launch.share, _ = pool.compiled()
+    LOOP(launch.share)(args, dims, steps, data)
 
 
-_entry = LOOP(_share)
+_entry = LOOP(failures.callback(_share))
 
 
 def _start_pool() -> None:
