@@ -13,8 +13,10 @@ import ctypes
 import threading
 from collections.abc import Callable
 from functools import partial
-from types import FunctionType
-from typing import Any
+from types import CodeType
+from typing import Any, TypeVar
+
+_F = TypeVar("_F", bound=Callable[..., Any])
 
 #: By thread, for those inside `checked`: what was raised, if anything.
 _noted: dict[int, BaseException | None] = {}
@@ -48,15 +50,16 @@ def raise_afterwards(error: BaseException) -> object:
     return type("Failure", (), {"__del__": staticmethod(raise_in)})()
 
 
-def covered(function: FunctionType) -> Any:
+def covered(function: _F) -> _F:
     """Have the first `try` of a function begin with its first instruction, at which CPython runs signal handlers.
 
     No `try` in the text covers that one, and what is raised there is lost where C calls the function, and leaves undone
     what ``__exit__`` does.
     """
-    code = function.__code__
+    code: CodeType = function.__code__  # type: ignore[attr-defined]
     table = code.co_exceptiontable  # of numbers in base 64: where a part begins, its length, its handler, ...
-    numbers, place = [], 0
+    numbers: list[int] = []
+    place = 0
     while len(numbers) < 2:
         number = 0
         while True:
@@ -70,7 +73,9 @@ def covered(function: FunctionType) -> Any:
     digits = [length & 63]
     while length := length >> 6:
         digits.insert(0, length & 63 | 64)
-    function.__code__ = code.replace(co_exceptiontable=bytes([128, *digits]) + table[place:])
+    function.__code__ = code.replace(  # type: ignore[attr-defined]
+        co_exceptiontable=bytes([128, *digits]) + table[place:]
+    )
     return function
 
 
@@ -84,7 +89,7 @@ def callback(work: Callable[..., None]) -> Callable[..., object]:
             return raise_afterwards(error)
         return None
 
-    return covered(loop)  # type: ignore[arg-type]
+    return covered(loop)
 
 
 def checked(function: Callable[..., Any], *arguments: Any, **options: Any) -> Any:

@@ -6,6 +6,7 @@ free, gradients are recorded as before, and the same program gives what it shoul
 """
 
 import argparse
+import ctypes
 import faulthandler
 import signal
 import sys
@@ -160,6 +161,7 @@ def main():
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--timeout", type=float, default=3600, help="seconds after which it hangs")
     parser.add_argument("--program", choices=[program.__name__ for program in PROGRAMS])
+    parser.add_argument("--asynchronous", action="store_true", help="exceptions in a thread, instead of signals")
     options = parser.parse_args()
     faulthandler.enable()
     faulthandler.dump_traceback_later(options.timeout, exit=True)
@@ -181,19 +183,47 @@ def main():
     signal.signal(signal.SIGALRM, ring)
     hits, faults = Counter(), Counter()
 
-    def interrupted_by_a_signal(program, delay):
+    def interrupted(program, delay):
         signal.setitimer(signal.ITIMER_REAL, delay)
         try:
             program()
         finally:
             signal.setitimer(signal.ITIMER_REAL, 0)
 
+    def interrupted_in_a_thread(program, delay):
+        """Raise what the program raised in a thread, where an asynchronous exception was set."""
+        raised = []
+
+        def work():
+            try:
+                try:
+                    begun.release()
+                    program()
+                finally:
+                    over.append(True)
+            except BaseException as error:
+                raised.append(error)
+
+        begun, over = threading.Semaphore(0), []
+        worker = threading.Thread(target=work)
+        worker.start()
+        begun.acquire()
+        time.sleep(delay)
+        if not over:
+            kind = ctypes.py_object(KeyboardInterrupt)
+            ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(worker.ident), kind)
+        worker.join()
+        if raised:
+            raise raised[0]
+
+    if options.asynchronous:
+        interrupted = interrupted_in_a_thread
     for turn in range(options.interrupts):
         program = programs[turn % len(programs)]
         delay = max(random.random() * 1.2 * durations[program], 1e-6)
         try:
             try:
-                interrupted_by_a_signal(program, delay)
+                interrupted(program, delay)
             except KeyboardInterrupt:
                 hits[program.__name__] += 1
             check(program)
