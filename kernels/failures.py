@@ -56,7 +56,7 @@ def covered(function: _F) -> _F:
     No `try` in the text covers that one, and what is raised there is lost where C calls the function, and leaves undone
     what ``__exit__`` does.
     """
-    code: CodeType = function.__code__  # type: ignore[attr-defined]
+    code: CodeType = function.__code__
     table = code.co_exceptiontable  # of numbers in base 64: where a part begins, its length, its handler, ...
     numbers: list[int] = []
     place = 0
@@ -73,9 +73,7 @@ def covered(function: _F) -> _F:
     digits = [length & 63]
     while length := length >> 6:
         digits.insert(0, length & 63 | 64)
-    function.__code__ = code.replace(  # type: ignore[attr-defined]
-        co_exceptiontable=bytes([128, *digits]) + table[place:]
-    )
+    function.__code__ = code.replace(co_exceptiontable=bytes([128, *digits]) + table[place:])
     return function
 
 

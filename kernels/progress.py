@@ -54,7 +54,7 @@ def show(name: str, seconds: float) -> None:
         _told = True
         _write(_REMEDY)
     kernels = f"{_kernels} kernel{'s' * (_kernels > 1)}"
-    _write(f"nbgrad: compiling {name[:40]}, {kernels} in {total:.1f} s so far")
+    _write(f"nbgrad: compiling {name[:30]}, {kernels} in {total:.1f} s so far")
 
 
 def _wanted() -> bool:

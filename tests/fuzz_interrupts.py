@@ -142,7 +142,7 @@ def check(program):
 
     def try_locks():
         for name, lock in LOCKS.items():
-            if lock.acquire(timeout=3):
+            if lock.acquire(timeout=30):
                 lock.release()
             else:
                 left.append(name)
@@ -218,6 +218,7 @@ def main():
 
     if options.asynchronous:
         interrupted = interrupted_in_a_thread
+        sys.setswitchinterval(1e-5)
     for turn in range(options.interrupts):
         program = programs[turn % len(programs)]
         delay = max(random.random() * 1.2 * durations[program], 1e-6)
