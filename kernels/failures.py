@@ -12,7 +12,8 @@ from __future__ import annotations
 import ctypes
 import threading
 from collections.abc import Callable
-from functools import partial
+from functools import partial, reduce
+from itertools import pairwise
 from types import CodeType
 from typing import Any, TypeVar
 
@@ -54,27 +55,25 @@ def covered(function: _F) -> _F:
     """Have the first `try` of a function begin with its first instruction, at which CPython runs signal handlers.
 
     No `try` in the text covers that one, and what is raised there is lost where C calls the function, and leaves undone
-    what ``__exit__`` does.
+    what ``__exit__`` does. The `try` must come first in the text, and begin with a call.
     """
     code: CodeType = function.__code__
-    table = code.co_exceptiontable  # of numbers in base 64: where a part begins, its length, its handler, ...
-    numbers: list[int] = []
-    place = 0
-    while len(numbers) < 2:
-        number = 0
-        while True:
-            byte = table[place]
-            place += 1
-            number = number << 6 | byte & 63
-            if not byte & 64:
-                break
-        numbers.append(number)
-    length = sum(numbers)
+    table = code.co_exceptiontable
+    # of numbers in base 64: where a part begins, its length, its handler, and what is on the stack there
+    ends = [place + 1 for place, byte in enumerate(table) if not byte & 64]
+    begin, length, _, depth = (_number(table[a:b]) for a, b in pairwise([0, *ends[:4]]))
+    if depth:
+        raise ValueError(f"{function.__qualname__} does not begin with a try")
+    length += begin
     digits = [length & 63]
     while length := length >> 6:
         digits.insert(0, length & 63 | 64)
-    function.__code__ = code.replace(co_exceptiontable=bytes([128, *digits]) + table[place:])
+    function.__code__ = code.replace(co_exceptiontable=bytes([128, *digits]) + table[ends[1] :])
     return function
+
+
+def _number(digits: bytes) -> int:
+    return reduce(lambda number, digit: number << 6 | digit & 63, digits, 0)
 
 
 def callback(work: Callable[..., None]) -> Callable[..., object]:

@@ -142,7 +142,7 @@ def check(program):
 
     def try_locks():
         for name, lock in LOCKS.items():
-            if lock.acquire(timeout=30):
+            if lock.acquire(timeout=15):
                 lock.release()
             else:
                 left.append(name)
