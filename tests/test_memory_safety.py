@@ -53,6 +53,11 @@ def test_the_guards_are_there():
     assert done.returncode < 0
 
 
+def put(x, array):
+    """Replace the data of a Variable, past whatever its setter looks at."""
+    getattr(nbgrad.Variable, "_data", nbgrad.Variable.data).__set__(x, array)
+
+
 # ---- positions ------------------------------------------------------------------------------------------------------
 
 
@@ -86,8 +91,8 @@ def test_a_table_that_was_replaced_before_the_gradient_came_back(shape):
     loss = functional.nll_loss(nbgrad.log_softmax(x, -1), np.array([3, 0, 1]))
     table = loss.creator.inputs[0].creator.inputs[0].creator.inputs[0]
     assert table.shape == (12,)
-    with pytest.raises((ValueError, RuntimeError), match=r"rows when its elements were picked|replaced"):
-        table.data = np.ones(shape)
+    put(table, np.ones(shape))
+    with pytest.raises(ValueError, match="rows when its elements were picked"):
         loss.backward()
     assert x.grad is None
 
@@ -106,8 +111,8 @@ def test_a_cotangent_unlike_the_traced_result_is_refused(other, create_graph):
     """Cotangents are made to fit the data of a result, which somebody may have replaced."""
     x = nbgrad.Variable(np.linspace(0, 1, 1000))
     y = slope(x)
-    with pytest.raises((ValueError, TypeError, RuntimeError)):
-        y.data = other
+    put(y, other)
+    with pytest.raises(ValueError, match="jit: the data of an argument|jit: the cotangent of a result"):
         (y * 2.0).sum().backward(create_graph=create_graph)
     assert x.grad is None
     slope(x).sum().backward()
@@ -119,7 +124,7 @@ def test_one_of_several_results_that_was_replaced():
     several = nbgrad.jit(lambda x: (nbgrad.tanh(x) * x, x.sum()))
     x = nbgrad.Variable(np.linspace(0, 1, 1000))
     y, total = several(x)
-    y.data = np.ones(3)
+    put(y, np.ones(3))
     with pytest.raises(ValueError, match="jit: the cotangent of a result"):
         (y.sum() + total).backward()
     assert x.grad is None
@@ -127,19 +132,13 @@ def test_one_of_several_results_that_was_replaced():
     assert (x.grad.data == 1).all()
 
 
-@pytest.mark.parametrize("scalar", [np.float64(0.5), np.float32(0.5), 0.5])
+@pytest.mark.parametrize("scalar", [np.float64(0.5), np.float32(0.5)])
 def test_a_scalar_in_the_place_of_data(scalar):
     """Arithmetic on 0-d arrays gives them: ``w.data = w.data - step``."""
     w = nbgrad.Variable(np.array(0.25))
-    try:
-        w.data = scalar
-    except (TypeError, ValueError):
-        return  # refused at once
-    try:
-        found = slope(w)
-    except (TypeError, ValueError, AttributeError):
-        return
-    np.testing.assert_allclose(np.asarray(found.data), np.tanh(0.5) * 0.5, rtol=1e-6)
+    put(w, scalar)
+    for _ in range(3):
+        np.testing.assert_allclose(slope(w).data, np.tanh(0.5) * 0.5, rtol=1e-6)
 
 
 def test_an_array_from_outside_keeps_its_memory():
