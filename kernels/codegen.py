@@ -127,18 +127,15 @@ def _finish() -> None:
         pass
 
 
-def _loaded(kernel: CompiledKernel) -> int:
-    """Load a kernel, and see to it that LLVM's lock is free afterwards.
+def _free_llvm() -> None:
+    """Release LLVM's lock, if this thread still has it.
 
     llvmlite takes it and gives it back by Python code, also where an object is disposed of, and an exception of a
     signal handler may come in between.
     """
-    try:
-        return _load(kernel)
-    finally:
-        lock = llvm_lock()
-        while lock is not None and lock._is_owned():
-            lock.release()
+    lock = llvm_lock()
+    while lock is not None and lock._is_owned():
+        lock.release()
 
 
 def address(name: str, source: str, entry: str = "loop", fastmath: tuple[str, ...] = ("contract",)) -> int:
@@ -147,18 +144,21 @@ def address(name: str, source: str, entry: str = "loop", fastmath: tuple[str, ..
     A ``loop(args, dims, steps, data)`` has the signature of NumPy's ufunc inner loops; `support.SIGNATURES` lists the
     entries there are. `fastmath` names the liberties LLVM may take; ``nnan`` and ``ninf`` are never among them.
     """
-    key = cache.key_of(name, source, repr(fastmath), *_stamp())
-    with _lock:
-        known = _addresses.get(key)
-        if known is not None:
-            return known
-        kernel = cache.read(key)
-        if kernel is None or not kernel.code.startswith(_MAGICS) or _missing_symbols(kernel):
-            options = {"fastmath": set(fastmath)}
-            kernel = _undisturbed(name, lambda: _compile(source, entry, f"<nbgrad kernel {name}>", options))
-            missing = _missing_symbols(kernel)
-            if missing:
-                raise RuntimeError(f"kernel {name} needs {missing}, which this process does not have")
-            cache.write(key, kernel, source)
-        found = _addresses[key] = _loaded(kernel)
-        return found
+    try:
+        key = cache.key_of(name, source, repr(fastmath), *_stamp())
+        with _lock:
+            known = _addresses.get(key)
+            if known is not None:
+                return known
+            kernel = cache.read(key)
+            if kernel is None or not kernel.code.startswith(_MAGICS) or _missing_symbols(kernel):
+                options = {"fastmath": set(fastmath)}
+                kernel = _undisturbed(name, lambda: _compile(source, entry, f"<nbgrad kernel {name}>", options))
+                missing = _missing_symbols(kernel)
+                if missing:
+                    raise RuntimeError(f"kernel {name} needs {missing}, which this process does not have")
+                cache.write(key, kernel, source)
+            found = _addresses[key] = _load(kernel)
+            return found
+    finally:
+        _free_llvm()
