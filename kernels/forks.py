@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterator, Sequence
+from functools import cache as once
 from typing import Any
 
 from . import failures
@@ -45,21 +46,36 @@ def _held(locks: Sequence[Any]) -> Iterator[None]:
 
 def _before() -> None:
     # a hook of os.fork cannot fail: the fork goes on
-    while True:
+    while not _holding:
         # LLVM's last: whoever holds one of ours may be waiting for it
         holding = _held([lock for lock in (*_locks, llvm_lock()) if lock is not None])
         try:
             next(holding)
             _holding.append(holding)
-            return
         except BaseException as error:
             _raised.append(error)
 
 
 def _after() -> object:
-    next(_holding.pop(), None)
+    if _holding:
+        next(_holding.pop(), None)
     return failures.raise_afterwards(_raised.pop()) if _raised else None
 
 
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(before=_before, after_in_parent=_after, after_in_child=_after)
+def _register() -> None:
+    if hasattr(os, "register_at_fork"):
+        os.register_at_fork(before=_before, after_in_parent=_after, after_in_child=_after)
+
+
+_register()
+
+
+@once
+def come_before_logging() -> None:
+    """Have forks take our locks before that of `logging`, which who holds ours needs to import Numba.
+
+    The hooks that are registered last come first.
+    """
+    import logging as logging
+
+    _register()
