@@ -13,6 +13,8 @@ import re
 import stat
 import sys
 import tempfile
+from contextlib import suppress
+from functools import cache as once
 from pathlib import Path
 from typing import NamedTuple
 
@@ -30,17 +32,34 @@ class CompiledKernel(NamedTuple):
 
 
 def directory() -> Path:
-    """Give the directory of the cache: $NBGRAD_CACHE_DIR, or ``nbgrad`` in the user's cache directory."""
+    """Give the directory of the cache: $NBGRAD_CACHE_DIR, or ``nbgrad`` in the user's cache directory.
+
+    For a user without a home it is in the directory for temporary files.
+    """
     chosen = os.environ.get("NBGRAD_CACHE_DIR")
     if chosen:
-        return Path(chosen)
+        return _absolute(chosen)
     if sys.platform == "win32":
-        base = os.environ.get("LOCALAPPDATA") or os.path.expanduser("~\\AppData\\Local")
+        base = os.environ.get("LOCALAPPDATA") or "~\\AppData\\Local"
     elif sys.platform == "darwin":
-        base = os.path.expanduser("~/Library/Caches")
+        base = "~/Library/Caches"
     else:
-        base = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
-    return Path(base) / "nbgrad"
+        base = os.environ.get("XDG_CACHE_HOME", "")
+        if not os.path.isabs(base):  # which the standard says to ignore
+            base = "~/.cache"
+    return _absolute(os.path.join(base, "nbgrad"))
+
+
+@once
+def _absolute(path: str) -> Path:
+    """Give a directory where it is when it is first asked for: a program may go elsewhere."""
+    place = os.path.expanduser(path)
+    try:
+        if place.startswith("~"):  # nobody knows the home of this user
+            place = os.path.join(tempfile.gettempdir(), f"nbgrad-{os.geteuid()}")
+        return Path(os.path.abspath(place))
+    except OSError:  # neither a place for temporary files nor a working directory
+        return Path(place)
 
 
 def _only_ours(status: os.stat_result) -> bool:
@@ -66,6 +85,7 @@ def is_usable() -> bool:
 
 def key_of(name: str, *parts: str) -> str:
     """Give the file stem for a kernel: its name, for the eye, and a hash of all the parts, for the truth."""
+    name = re.sub(r"[^A-Za-z0-9_-]", "_", name)  # it may be any text of a user's
     digest = hashlib.sha256("\0".join(parts).encode()).hexdigest()
     return f"{name[:80]}-{digest[:32]}"
 
@@ -76,9 +96,10 @@ def read(key: str) -> CompiledKernel | None:
     try:
         if not _only_ours(os.stat(base)):
             return None
-        with open(base / f"{key}.kernel", "rb") as file:
+        with open(base / f"{key}.kernel", "rb", opener=_open_at_once) as file:
             # the open file is judged, not its name: what is checked is what is read
-            if not _only_ours(os.fstat(file.fileno())):
+            status = os.fstat(file.fileno())
+            if not stat.S_ISREG(status.st_mode) or not _only_ours(status):
                 return None
             content = file.read()
     except OSError:
@@ -89,10 +110,15 @@ def read(key: str) -> CompiledKernel | None:
     if hashlib.sha256(body).digest() != checksum:
         return None
     header, _, code = body.partition(b"\n")
-    stored, symbol, *undefined = header.decode().split(" ")
-    if stored != key:  # a file under another kernel's name
+    words = header.decode(errors="replace").split(" ")
+    if words[0] != key or not words[1:2] or not words[1]:  # under another kernel's name, or without an entry
         return None
-    return CompiledKernel(symbol, tuple(undefined), code)
+    return CompiledKernel(words[1], tuple(words[2:]), code)
+
+
+def _open_at_once(path: str, flags: int) -> int:
+    """Open a file without waiting, as one would for whoever writes into a named pipe."""
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
 
 
 def write(key: str, kernel: CompiledKernel, source: str) -> None:
@@ -107,18 +133,19 @@ def write(key: str, kernel: CompiledKernel, source: str) -> None:
 
 def _write_file(base: str, name: str, content: bytes) -> None:
     """Put a whole file in place at once: other processes see the old state or the new one, nothing between."""
-    temporary = None
     try:
         descriptor, temporary = tempfile.mkstemp(prefix=".", suffix=".part", dir=base)  # mode 0600
+    except OSError:
+        return
+    try:
         with os.fdopen(descriptor, "wb") as file:
             file.write(content)
         os.replace(temporary, os.path.join(base, name))
-    except OSError:
-        if temporary is not None:
-            try:
-                os.unlink(temporary)
-            except OSError:
-                return
+    except BaseException as error:
+        with suppress(OSError):
+            os.unlink(temporary)
+        if not isinstance(error, OSError):  # an interrupt
+            raise
 
 
 def _our_files() -> list[os.DirEntry[str]]:

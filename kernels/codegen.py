@@ -6,16 +6,20 @@ that finds all its kernels in the cache loads them with llvmlite in under a mill
 
 from __future__ import annotations
 
+import _thread
+import atexit
 import importlib.util
 import os
 import threading
+import time
+from collections.abc import Callable
 from functools import cache as once
 from pathlib import Path
 from typing import Any
 
-from . import cache
+from . import cache, progress
 from .cache import CompiledKernel
-from .forks import hold_over_fork
+from .forks import come_before_logging, hold_over_fork, llvm_lock
 from .processor import llvm as _llvm
 from .processor import target
 
@@ -23,7 +27,12 @@ _lock = threading.RLock()
 _addresses: dict[str, int] = {}
 _engine: Any = None
 
-hold_over_fork(_lock)  # with it, no other thread is inside Numba or LLVM on our behalf
+#: Held while Numba compiles.
+_compiling = threading.Lock()
+
+# with them, no other thread is inside Numba or LLVM on our behalf
+hold_over_fork(_lock)
+hold_over_fork(_compiling)
 
 
 @once
@@ -72,11 +81,63 @@ def _compile(source: str, entry: str, filename: str, options: dict[str, Any]) ->
     """Compile the function `entry` of `source` with Numba, to relocatable object code."""
     if os.environ.get("NUMBA_DISABLE_JIT", "0") != "0":
         raise RuntimeError("NUMBA_DISABLE_JIT is set, and nbgrad's kernels exist in compiled form only: unset it")
+    come_before_logging()
     from .cpu import elementary, folding, support
 
     namespace = support.NAMESPACE | elementary.NAMESPACE | folding.NAMESPACE
     exec(compile(source, filename, "exec"), namespace)
     return support.compile_function(namespace[entry], support.SIGNATURES[entry], options)
+
+
+def _undisturbed(name: str, work: Callable[[], CompiledKernel]) -> CompiledKernel:
+    """Compile in a thread of its own, which nothing interrupts.
+
+    An exception from outside, as Ctrl-C raises one, would leave Numba and LLVM, which build up tables when they are
+    first used, in states from which they do not recover. So it only ends the waiting, and the kernel is finished.
+    """
+    found: list[CompiledKernel] = []
+    failed: list[BaseException] = []
+    done = threading.Lock()
+
+    def run() -> None:
+        try:
+            with _compiling:
+                found.append(work())
+        except BaseException as error:
+            failed.append(error)
+        finally:
+            done.release()
+
+    done.acquire()
+    begin = time.monotonic()
+    with progress.compiling(name):
+        try:
+            _thread.start_new_thread(run, ())
+        except RuntimeError:  # the system has no more
+            run()
+        while not done.acquire(timeout=0.25):
+            progress.show(name, time.monotonic() - begin)
+    if failed:
+        raise failed.pop()
+    return found[0]
+
+
+@atexit.register
+def _finish() -> None:
+    """Wait for a kernel whose waiting was interrupted: the process must not end inside LLVM."""
+    with _compiling:
+        pass
+
+
+def _free_llvm() -> None:
+    """Release LLVM's lock, if this thread still has it.
+
+    llvmlite takes it and gives it back by Python code, also where an object is disposed of, and an exception of a
+    signal handler may come in between.
+    """
+    lock = llvm_lock()
+    while lock is not None and lock._is_owned():
+        lock.release()
 
 
 def address(name: str, source: str, entry: str = "loop", fastmath: tuple[str, ...] = ("contract",)) -> int:
@@ -85,17 +146,21 @@ def address(name: str, source: str, entry: str = "loop", fastmath: tuple[str, ..
     A ``loop(args, dims, steps, data)`` has the signature of NumPy's ufunc inner loops; `support.SIGNATURES` lists the
     entries there are. `fastmath` names the liberties LLVM may take; ``nnan`` and ``ninf`` are never among them.
     """
-    key = cache.key_of(name, source, repr(fastmath), *_stamp())
-    with _lock:
-        known = _addresses.get(key)
-        if known is not None:
-            return known
-        kernel = cache.read(key)
-        if kernel is None or not kernel.code.startswith(_MAGICS) or _missing_symbols(kernel):
-            kernel = _compile(source, entry, f"<nbgrad kernel {name}>", {"fastmath": set(fastmath)})
-            missing = _missing_symbols(kernel)
-            if missing:
-                raise RuntimeError(f"kernel {name} needs {missing}, which this process does not have")
-            cache.write(key, kernel, source)
-        _addresses[key] = _load(kernel)
-        return _addresses[key]
+    try:
+        key = cache.key_of(name, source, repr(fastmath), *_stamp())
+        with _lock:
+            known = _addresses.get(key)
+            if known is not None:
+                return known
+            kernel = cache.read(key)
+            if kernel is None or not kernel.code.startswith(_MAGICS) or _missing_symbols(kernel):
+                options = {"fastmath": set(fastmath)}
+                kernel = _undisturbed(name, lambda: _compile(source, entry, f"<nbgrad kernel {name}>", options))
+                missing = _missing_symbols(kernel)
+                if missing:
+                    raise RuntimeError(f"kernel {name} needs {missing}, which this process does not have")
+                cache.write(key, kernel, source)
+            found = _addresses[key] = _load(kernel)
+            return found
+    finally:
+        _free_llvm()

@@ -10,10 +10,15 @@ arrays that it takes in several pieces.
 from __future__ import annotations
 
 import ctypes
+import sys
 import threading
 from collections.abc import Callable
-from functools import partial
-from typing import Any
+from functools import partial, reduce
+from itertools import pairwise
+from types import CodeType
+from typing import Any, TypeVar
+
+_F = TypeVar("_F", bound=Callable[..., Any])
 
 #: By thread, for those inside `checked`: what was raised, if anything.
 _noted: dict[int, BaseException | None] = {}
@@ -45,6 +50,47 @@ def raise_afterwards(error: BaseException) -> object:
         kind = type(kind.__name__, (kind,), {"__init__": lambda self: None, "__str__": lambda self: message})
     raise_in = partial(ctypes.pythonapi.PyThreadState_SetAsyncExc, ctypes.c_ulong(identity), ctypes.py_object(kind))
     return type("Failure", (), {"__del__": staticmethod(raise_in)})()
+
+
+def covered(function: _F) -> _F:
+    """Have the first `try` of a function begin with its first instruction, at which CPython runs signal handlers.
+
+    No `try` in the text covers that one, and what is raised there is lost where C calls the function, and leaves undone
+    what ``__exit__`` does. The `try` must come first in the text, and begin with a call. An interpreter of which the
+    form of the table is not known gets the function as it is.
+    """
+    if sys.implementation.name != "cpython" or not (3, 11) <= sys.version_info < (3, 15):
+        return function
+    code: CodeType = function.__code__
+    table = code.co_exceptiontable
+    # of numbers in base 64: where a part begins, its length, its handler, and what is on the stack there
+    ends = [place + 1 for place, byte in enumerate(table) if not byte & 64]
+    begin, length, _, depth = (_number(table[a:b]) for a, b in pairwise([0, *ends[:4]]))
+    if depth:
+        raise ValueError(f"{function.__qualname__} does not begin with a try")
+    length += begin
+    digits = [length & 63]
+    while length := length >> 6:
+        digits.insert(0, length & 63 | 64)
+    function.__code__ = code.replace(co_exceptiontable=bytes([128, *digits]) + table[ends[1] :])
+    return function
+
+
+def _number(digits: bytes) -> int:
+    return reduce(lambda number, digit: number << 6 | digit & 63, digits, 0)
+
+
+def callback(work: Callable[..., None]) -> Callable[..., object]:
+    """Make of a function what C can call as a loop: whatever is raised surfaces when the ufunc has returned."""
+
+    def loop(*arguments: int) -> object:
+        try:
+            work(*arguments)
+        except BaseException as error:
+            return raise_afterwards(error)
+        return None
+
+    return covered(loop)
 
 
 def checked(function: Callable[..., Any], *arguments: Any, **options: Any) -> Any:

@@ -8,10 +8,16 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterator, Sequence
+from functools import cache as once
 from typing import Any
 
+from . import failures
+
 _locks: list[Any] = []
-_taken: list[Any] = []
+#: What holds the locks during a fork, and what was raised meanwhile, by a signal handler.
+_holding: list[Iterator[None]] = []
+_raised: list[BaseException] = []
 
 
 def hold_over_fork(lock: Any, outermost: bool = False) -> None:
@@ -22,27 +28,54 @@ def hold_over_fork(lock: Any, outermost: bool = False) -> None:
     _locks.insert(0 if outermost else len(_locks), lock)
 
 
-def _llvm_lock() -> Any:
+def llvm_lock() -> Any:
     """Give the lock inside llvmlite, which any thread may take when the garbage collector disposes of something."""
     ffi = sys.modules.get("llvmlite.binding.ffi")
     guard = getattr(getattr(ffi, "lib", None), "_lock", None)
     return getattr(guard, "_lock", None)
 
 
+def _held(locks: Sequence[Any]) -> Iterator[None]:
+    """Hold locks until it is asked again; ``with`` leaves none taken if a signal handler raises on the way."""
+    if locks:
+        with locks[0]:
+            yield from _held(locks[1:])
+    else:
+        yield
+
+
 def _before() -> None:
-    # LLVM's last: whoever holds one of ours may be waiting for it
-    for lock in (*_locks, _llvm_lock()):
-        if lock is not None:
-            lock.acquire()
-            _taken.append(lock)
+    # a hook of os.fork cannot fail: the fork goes on
+    while not _holding:
+        # LLVM's last: whoever holds one of ours may be waiting for it
+        holding = _held([lock for lock in (*_locks, llvm_lock()) if lock is not None])
+        try:
+            next(holding)
+            _holding.append(holding)
+        except BaseException as error:
+            _raised.append(error)
 
 
-def _after() -> None:
-    taken = _taken[:]
-    _taken.clear()  # before any is released: another thread may be about to fork
-    for lock in reversed(taken):
-        lock.release()
+def _after() -> object:
+    if _holding:
+        next(_holding.pop(), None)
+    return failures.raise_afterwards(_raised.pop()) if _raised else None
 
 
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(before=_before, after_in_parent=_after, after_in_child=_after)
+def _register() -> None:
+    if hasattr(os, "register_at_fork"):
+        os.register_at_fork(before=_before, after_in_parent=_after, after_in_child=_after)
+
+
+_register()
+
+
+@once
+def come_before_logging() -> None:
+    """Have forks take our locks before that of `logging`, which who holds ours needs to import Numba.
+
+    The hooks that are registered last come first.
+    """
+    import logging as logging
+
+    _register()

@@ -12,12 +12,12 @@ import sys
 import threading
 import weakref
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from .forks import hold_over_fork
+from .lazy import lazy
 
 if TYPE_CHECKING:
     from typing import Self
@@ -348,7 +348,7 @@ class ScalarFunction:
         if self.formula is not None and checked:
             self.expression  # noqa: B018  an unknown name in a formula fails here, where it is declared
 
-    @cached_property
+    @lazy
     def expression(self) -> Expression:
         """The function of its inputs 0, 1, ... as an expression, one level deep for composite functions."""
         if self.formula is not None:
@@ -365,7 +365,7 @@ class ScalarFunction:
         slope = self._derived[index]
         return None if slope is None else self._at(slope, arguments)
 
-    @cached_property
+    @lazy
     def _derived(self) -> list[Expression | None]:
         return [derivative(self.expression, index) for index in range(self.arity)]
 

@@ -8,7 +8,7 @@ and runs it. So nothing is compiled before it is needed, and afterwards nothing 
 from __future__ import annotations
 
 import ctypes
-import threading
+import itertools
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -17,7 +17,6 @@ from numpy._core import _multiarray_umath  # type: ignore[attr-defined]
 
 from . import failures
 from .cpu import threads
-from .forks import hold_over_fork
 
 #: A ufunc's dtypes, as NumPy's one-letter codes, inputs first.
 Types = Sequence[str]
@@ -51,56 +50,51 @@ class _Loop:
 class Loops:
     """The arrays that NumPy's ufunc object points into; they live as long as the process, as ufuncs do."""
 
-    def __init__(self, types: Sequence[Types], inputs: int, operands: int, core: tuple[int, int]) -> None:
+    def __init__(self, types: Sequence[Types], inputs: int, operands: int, core: tuple[int, int], entry: Any) -> None:
         count = len(types)
         self.functions = (ctypes.c_void_p * count)(*[ctypes.cast(_stub, ctypes.c_void_p).value] * count)
         self.data = (ctypes.c_void_p * count)()
         self.types = bytes(np.dtype(code).num for signature in types for code in signature)
-        self.inputs, self.operands, self.core = inputs, operands, core
+        self.inputs, self.operands, self.core, self.entry = inputs, operands, core, entry
         self.launches: dict[int, Any] = {}
 
 
-_pending: list[_Loop] = []
+#: Loops that are not compiled yet, by numbers that stand in the place of their records.
+_pending: dict[int, _Loop] = {}
+_numbers = itertools.count(1)
 #: The arrays behind each ufunc made here.
 loops_of: dict[np.ufunc, Loops] = {}
-_lock = threading.Lock()
-hold_over_fork(_lock)
 
 
 def _settle(loop: _Loop) -> None:
     """Compile one loop and put it in its place."""
     owner, index = loop.owner, loop.index
     address, threshold = loop.compile_loop()
-    launch = threads.launch_record(address, owner.inputs, owner.operands, *owner.core, threshold)
-    if owner.launches.setdefault(index, launch) is not launch:
-        return  # another thread was first, and loops may be running on its record
+    launch = threads.launch_record(address, owner.inputs, owner.operands, *owner.core, threshold, owner.entry)
+    # another thread may have been first, and loops may be running on its record, or an interrupt came in between
+    launch = owner.launches.setdefault(index, launch)
     # data before function: another thread may read the pair while it is written
     owner.data[index] = ctypes.addressof(launch)
     owner.functions[index] = address
 
 
-def _first_call(args: int, dims: int, steps: int, data: int) -> object:
-    try:
-        if failures.already():
-            return None
-        loop = _pending[data - 1] if data <= len(_pending) else None
-        if loop is None:  # the other thread was between its two writes: `data` is a launch record already
-            address = threads.Launch.from_address(data).address
-        else:
+def _first_call(args: int, dims: int, steps: int, data: int) -> None:
+    if failures.already():
+        return
+    loop = _pending.get(data)
+    if loop is None:  # the other thread was between its two writes: `data` is a launch record already
+        address = threads.Launch.from_address(data).address
+    else:
+        try:
             _settle(loop)
-            launch = loop.owner.launches[loop.index]
-            address, data = launch.address, ctypes.addressof(launch)
-        threads.LOOP(address)(args, dims, steps, data)
-    except Exception as error:
-        failure = failures.KernelError(f"a kernel could not be compiled: {error}")
-        failure.__cause__ = error
-        return failures.raise_afterwards(failure)
-    except BaseException as error:
-        return failures.raise_afterwards(error)
-    return None
+        except Exception as error:
+            raise failures.KernelError(f"a kernel could not be compiled: {error}") from error
+        launch = loop.owner.launches[loop.index]
+        address, data = launch.address, ctypes.addressof(launch)
+    threads.LOOP(address)(args, dims, steps, data)
 
 
-_stub = threads.LOOP(_first_call)
+_stub = threads.LOOP(failures.callback(_first_call))
 keep_forever(_stub, threads._entry)
 
 
@@ -110,24 +104,25 @@ def make(
     outputs: int,
     compile_loop: Callable[[Types], tuple[int, int]],
     signature: str | None = None,
+    entry: Any = None,
 ) -> np.ufunc:
     """Make a ufunc with a loop for each entry of `types`.
 
     `compile_loop` gives the address of the loop for one entry and the length above which it shares its work among
-    threads. `signature` is that of a generalised ufunc, ``"(k,n)->(n)"``.
+    threads. `signature` is that of a generalised ufunc, ``"(k,n)->(n)"``. `entry` is a `threads.LOOP` that loops call
+    with ``share`` instead of the thread pool.
     """
     operands = len(types[0])
     core = (0, 0)
     if signature is not None:
         words = signature.replace("(", " ").replace(")", " ").replace(",", " ").replace("->", " ").split()
         core = (len(set(words)), len(words))
-    owner = Loops(types, operands - outputs, operands, core)
-    with _lock:
-        for index, codes in enumerate(types):
-            _pending.append(_Loop(owner, index, lambda codes=codes: compile_loop(codes)))  # type: ignore[misc]
-            owner.data[index] = len(_pending)
-        text = name.encode()
-        keep_forever(owner, text)
+    owner = Loops(types, operands - outputs, operands, core, entry)
+    for index, codes in enumerate(types):
+        number = owner.data[index] = next(_numbers)
+        _pending[number] = _Loop(owner, index, lambda codes=codes: compile_loop(codes))  # type: ignore[misc]
+    text = name.encode()
+    keep_forever(owner, text)
     common = (
         ctypes.addressof(owner.functions),
         ctypes.addressof(owner.data),

@@ -46,6 +46,7 @@ def warmup() -> None:
     """Compile the float32 and float64 kernels of values and first derivatives into the cache."""
     from .ops import kernel_catalogue
 
+    os.environ["NBGRAD_QUIET"] = "1"  # the line below says more
     jobs = kernel_catalogue()
     start, last = time.perf_counter(), ""
     for number, (label, compile_kernel) in enumerate(jobs, 1):

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import cache as once
-from functools import cached_property
 from types import FunctionType
 from typing import Any, NamedTuple
 
@@ -21,6 +20,7 @@ from .kernels import devices, elsewhere, formula, math
 from .kernels.cpu import elementwise as cpu
 from .kernels.cpu.caller import fast_call
 from .kernels.formula import COMPARISON, FLOATING, LOGICAL, NUMBER, SIGNED, TRUTH, Expression, ScalarFunction
+from .kernels.lazy import lazy
 from .variable import Array, Variable, as_array, as_variable, is_array
 
 
@@ -65,17 +65,17 @@ class Elementwise:
         self.function.__module__ = "nbgrad"
         self.function.__qualname__ = name
 
-    @cached_property
+    @lazy
     def kernel(self) -> np.ufunc:
         """The NumPy ufunc of the compiled loops."""
         return cpu.kernel(self.name, [self.expression], self.kinds, self.domain)
 
-    @cached_property
+    @lazy
     def call(self) -> Callable[..., Any]:
         """The kernel as a function of arrays, quick on small ones; gives arrays, never NumPy scalars."""
         return fast_call(self.kernel, self.domain)
 
-    @cached_property
+    @lazy
     def pullbacks(self) -> list[Pullback | None]:
         """For each input, how cotangents come back; None where none do."""
         return [self._pullback(index) for index in range(self.arity)]
@@ -116,7 +116,7 @@ class Elementwise:
             return whole
         return Pullback(Elementwise(name, expression, kinds, FLOATING), uses, whole)
 
-    @cached_property
+    @lazy
     def together(self) -> tuple[np.ufunc, tuple[int, ...], tuple[int, ...]]:
         """The kernel of all cotangents that are formulas, what of (gy, y, x0, ...) it reads, and whose they are."""
         found = {index: self._cotangent(index) for index in range(self.arity)}

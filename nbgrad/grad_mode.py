@@ -8,6 +8,8 @@ from collections.abc import AsyncGenerator, Callable, Generator
 from contextvars import ContextVar
 from typing import Any, TypeVar
 
+from .kernels.failures import covered
+
 _recording: ContextVar[bool] = ContextVar("nbgrad_recording", default=True)
 #: The modes to go back to, innermost first, as nested pairs: in the context, so that one context manager may be shared.
 _outer: ContextVar[Any] = ContextVar("nbgrad_outer_modes", default=None)
@@ -27,13 +29,28 @@ class _GradMode:
     _mode: bool
 
     def __enter__(self) -> None:
-        _outer.set((_recording.get(), _outer.get()))
-        _recording.set(self._mode)
+        before = _recording.get()
+        outer = _outer.get()
+        try:
+            _outer.set((before, outer))
+            _recording.set(self._mode)
+        except BaseException:  # of a signal handler: nobody will leave what was not entered
+            _recording.set(before)
+            _outer.set(outer)
+            raise
 
-    def __exit__(self, *_: object) -> None:
-        before, rest = _outer.get()
-        _recording.set(before)
-        _outer.set(rest)
+    @covered
+    def __exit__(self, modes: Any, *_: object) -> None:
+        try:
+            modes = _outer.get()
+            _recording.set(modes[0])
+            _outer.set(modes[1])
+        except BaseException:
+            if type(modes) is not tuple:  # still the class of an exception, or None
+                modes = _outer.get()
+            _recording.set(modes[0])
+            _outer.set(modes[1])
+            raise
 
     def __call__(self, function: F) -> F:
         return _within(self._mode, function)

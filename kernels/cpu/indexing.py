@@ -1,4 +1,8 @@
-"""Gather and scatter: rows of a table by whole numbers, each the other's adjoint."""
+"""Gather and scatter: rows of a table by whole numbers, each the other's adjoint.
+
+Both look at every position where they use it: whoever checked positions before cannot know that another thread has not
+changed them since, nor that the table is still as large.
+"""
 
 from __future__ import annotations
 
@@ -6,15 +10,25 @@ from functools import cache as once
 
 import numpy as np
 
-from .. import codegen, ufunc
+from .. import codegen, failures, ufunc
 from . import threads
 
 _INDEX = np.dtype(np.int64).char
 
-# The number of rows is known to the caller, which has checked the positions against it.
+
+def _refuse(args: int, dims: int, steps: int, data: int) -> None:
+    raise IndexError(
+        "a position is outside of the array: positions, or the array, were changed after they were checked"
+    )
+
+
+#: What loops call at a position outside, by the name of `share`.
+_outside = threads.LOOP(failures.callback(_refuse))
+
 _GATHER = """
 def loop(args, dims, steps, data):
     outer = dims[0]
+    rows = np.uintp(dims[1])
     width = dims[2]
     count = dims[3]
     x = {number}_pointer(args[0])
@@ -25,7 +39,11 @@ def loop(args, dims, steps, data):
         i0 = b * (steps[1] // 8)
         y0 = b * (steps[2] // {size})
         for i in range(count):
-            row = x0 + index[i0 + i * (steps[5] // 8)] * (steps[3] // {size})
+            position = index[i0 + i * (steps[5] // 8)]
+            if np.uintp(position) >= rows:  # a negative one is, too
+                share(args, dims, steps, data)
+                return
+            row = x0 + position * (steps[3] // {size})
             to = y0 + i * (steps[6] // {size})
             if steps[4] == {size} and steps[7] == {size}:
                 for j in range(width):
@@ -40,6 +58,7 @@ def loop(args, dims, steps, data):
     outer = dims[0]
     count = dims[1]
     width = dims[2]
+    rows = np.uintp(dims[3])
     index = int64_pointer(args[0])
     g = {number}_pointer(args[1])
     y = {number}_pointer(args[2])
@@ -48,7 +67,11 @@ def loop(args, dims, steps, data):
         g0 = b * (steps[1] // {size})
         y0 = b * (steps[2] // {size})
         for i in range(count):
-            row = y0 + index[i0 + i * (steps[3] // 8)] * (steps[6] // {size})
+            position = index[i0 + i * (steps[3] // 8)]
+            if np.uintp(position) >= rows:
+                share(args, dims, steps, data)
+                return
+            row = y0 + position * (steps[6] // {size})
             source = g0 + i * (steps[4] // {size})
             for j in range(width):
                 y[row + j * (steps[7] // {size})] += g[source + j * (steps[5] // {size})]
@@ -62,7 +85,7 @@ def _kernel(name: str, template: str, types: list[str], signature: str) -> np.uf
         text = template.format(number=number.name, size=number.itemsize)
         return codegen.address(f"{name}-{''.join(codes)}", text), threads.NEVER
 
-    return ufunc.make(name, types, 1, compile_loop, signature)
+    return ufunc.make(name, types, 1, compile_loop, signature, _outside)
 
 
 @once

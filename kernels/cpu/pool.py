@@ -177,13 +177,16 @@ def start(helpers: int, entry: int) -> None:
         if not _words[_STATE]:
             _find_functions()
         helpers = min(helpers, MOST_WORKERS)
+        if _threads and _threads[-1].ident is None:  # its start failed
+            _threads.pop()
         while len(_threads) < helpers and not _words[_CLOSING]:
             thread = _worker(len(_threads))
+            _threads.append(thread)  # at once: an interrupt must leave no worker that `_close` does not know
             try:
                 thread.start()
             except RuntimeError:  # the system has no more, or the interpreter is shutting down
+                _threads.pop()
                 break
-            _threads.append(thread)
         _words[_HELPERS] = min(helpers, len(_threads))
         _words[_STARTED] = 1
 
@@ -226,7 +229,8 @@ def _close() -> None:
         if _words[mine]:
             _words[mine] = 0
             release(int(_words[mine + 1]))
-        thread.join(1)
+        if thread.ident is not None:
+            thread.join(1)
 
 
 def _forget() -> None:

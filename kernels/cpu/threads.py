@@ -67,19 +67,15 @@ def set_num_threads(count: int) -> None:
         _start_pool()
 
 
-def _share(args: int, dims: int, steps: int, data: int) -> object:
+def _share(args: int, dims: int, steps: int, data: int) -> None:
     """Start the pool and have it run a loop; called from inside the first loop that is long enough."""
-    try:
-        _start_pool()
-        launch = Launch.from_address(data)
-        launch.share, _ = pool.compiled()
-        LOOP(launch.share)(args, dims, steps, data)
-    except BaseException as error:
-        return failures.raise_afterwards(error)
-    return None
+    _start_pool()
+    launch = Launch.from_address(data)
+    launch.share, _ = pool.compiled()
+    LOOP(launch.share)(args, dims, steps, data)
 
 
-_entry = LOOP(_share)
+_entry = LOOP(failures.callback(_share))
 
 
 def _start_pool() -> None:
@@ -87,12 +83,21 @@ def _start_pool() -> None:
 
 
 def launch_record(
-    address: int, inputs: int, operands: int, core_dimensions: int, core_steps: int, threshold: int
+    address: int,
+    inputs: int,
+    operands: int,
+    core_dimensions: int,
+    core_steps: int,
+    threshold: int,
+    entry: Any = None,
 ) -> Any:
-    """Give the record for a loop at `address`; the caller keeps it alive as long as the loop."""
+    """Give the record for a loop at `address`; the caller keeps it alive as long as the loop.
+
+    `entry` is what the loop's ``share`` calls: the thread pool's, unless another is given.
+    """
     return Launch(
         threshold,
-        ctypes.cast(_entry, ctypes.c_void_p).value,
+        ctypes.cast(entry or _entry, ctypes.c_void_p).value,
         address,
         inputs,
         operands,

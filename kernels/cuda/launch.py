@@ -9,13 +9,13 @@ import importlib.metadata
 import threading
 from collections.abc import Callable, Sequence
 from functools import cache as once
-from functools import cached_property
 from pathlib import Path
 from typing import Any, NoReturn
 
 from .. import cache
 from ..devices import INSTALL
 from ..forks import hold_over_fork
+from ..lazy import lazy
 
 #: Runs a kernel: the number of blocks, threads in each, and its arguments: addresses and whole numbers as int,
 #: other numbers as NumPy's scalars of the parameter's own type.
@@ -78,7 +78,7 @@ class _Driver:
         self._streams: dict[int, Any] = {}
         self._capabilities: dict[int, tuple[int, int]] = {}
 
-    @cached_property
+    @lazy
     def _runtime(self) -> Any:
         import cupy
 

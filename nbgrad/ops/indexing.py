@@ -20,7 +20,10 @@ from .elementwise import add, lt, where
 class Index:
     """An index as NumPy understands it, made of arrays and numbers only, and looked at once."""
 
-    __slots__ = ("advanced", "checked", "given", "key", "masks_only", "placed", "symbol", "unique")
+    __slots__ = ("advanced", "checked", "count", "given", "key", "masks_only", "placed", "symbol", "unique")
+
+    #: Where rows are known to be within the array: how many rows it had when they were first used.
+    count: int
 
     #: On a GPU: a shape, and what `on_gpu` found for it.
     placed: tuple[tuple[int, ...], tuple[Array, int, tuple[int, ...]]]
@@ -70,6 +73,12 @@ class Index:
             return None
         index, count = self.key[0], shape[0]
         if self.checked:
+            if count != getattr(self, "count", count):
+                raise ValueError(
+                    f"indexing shape {shape}: the array had {self.count} rows when its elements were picked: put new "
+                    "data of another shape into a new Variable"
+                )
+            self.count = count
             return index, math.prod(shape[1:])
         if devices.cuda_seen and devices.is_cuda(index):
             return within(f"indexing shape {shape}", index, count), math.prod(shape[1:])

@@ -185,7 +185,7 @@ class Plan:
 
     def _arrays(self) -> list[str]:
         """Name the arrays from outside."""
-        return [self.place[x] for x in self.grouping.used if isinstance(x.operation, Input | Constant) and x.shape]
+        return [self.place[x] for x in self.grouping.used if isinstance(x.operation, Input | Constant)]
 
     def _donation(self, node: Node, group: Group, number: int) -> str | None:
         """Find a donated input in whose place a result may be written, element for element as the input is read."""

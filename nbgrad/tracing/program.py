@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
+import weakref
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -142,6 +143,8 @@ class Program:
         #: For inputs and views of them: functions that begin to look at the array, and give one that waits and raises.
         self.checks: dict[tuple[Any, Node], Callable[[Any], Callable[[], None]]] = {}
         self._known: dict[Any, Node] = {}
+        #: References to arrays from outside: NumPy resizes no array in place that has any, and loops read its memory.
+        self._read: list[weakref.ref[Any]] = []
         self._met: dict[Node, bytes] = {}  # what arrays that can be written to held when they were first used
 
     def add(self, operation: Operation, inputs: Sequence[Node], shape: Shape, dtype: Any) -> Node:
@@ -205,6 +208,7 @@ class Program:
         if node.array is None and not frozen:
             self._met[node] = array.tobytes()
         node.array = array  # kept alive, so that its id stays its own
+        self._read.append(weakref.ref(array))
         return node
 
     def refuse_changed_constants(self) -> None:

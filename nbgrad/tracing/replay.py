@@ -106,13 +106,19 @@ class Replay(Function):
 
     def _in_order(self, inputs: Sequence[Variable]) -> list[Array]:
         """Give the arrays of inputs, which somebody may have replaced since the trace."""
-        arrays = [in_order(x.data) for x in inputs]
-        for array, (shape, dtype) in zip(arrays, self.traced.kinds, strict=True):
+        return self._as_traced("the data of an argument", [x.data for x in inputs], self.traced.kinds)
+
+    def _as_traced(self, what: str, arrays: Sequence[Array], kinds: Sequence[tuple[Any, Any]]) -> list[Array]:
+        """Give arrays as loops, which look at nothing, expect them.
+
+        Raises ValueError for those of another shape, dtype or device than were traced.
+        """
+        arrays = [in_order(x) for x in arrays]
+        for array, (shape, dtype) in zip(arrays, kinds, strict=True):
             if array.shape != shape or array.dtype != dtype or devices.is_cuda(array) != self.traced.on_gpu:
                 raise ValueError(
-                    f"jit: the data of an argument has shape {array.shape} and dtype {array.dtype} on "
-                    f"{devices.name_of(array)} where {dtype} of shape {shape} was traced: put new data of another kind "
-                    "into a new Variable"
+                    f"jit: {what} has shape {array.shape} and dtype {array.dtype} on {devices.name_of(array)} where "
+                    f"{dtype} of shape {shape} was traced: put new data of another kind into a new Variable"
                 )
         return arrays
 
@@ -120,7 +126,10 @@ class Replay(Function):
         assert self.inputs is not None
         traced = self.traced
         given = self._complete(gy) if self.multiple else (gy,)
-        gys = [in_order(g) for g, gives in zip(given, traced.giving, strict=True) if gives]
+        # cotangents fit the results as they are now, whose data somebody may have replaced as well
+        kinds = [kind for kind, gives in zip(traced.shapes, traced.giving, strict=True) if gives]
+        gys = [g for g, gives in zip(given, traced.giving, strict=True) if gives]
+        gys = self._as_traced("the cotangent of a result, which is like its data,", gys, kinds)
         rest = iter(traced.back().plan.run(*self._in_order(self.inputs), *gys))
         return tuple([next(rest) if wants else None for wants in traced.wanted])
 
@@ -135,6 +144,8 @@ class Replay(Function):
 def in_order(x: Array) -> Array:
     """Give an array that lies in memory as loops expect it: itself, if it does."""
     if not isinstance(x, np.ndarray):
+        if isinstance(x, np.generic):  # has all attributes of an array, and no memory that loops could read
+            return np.asarray(x)
         return x if x.flags.c_contiguous else x.copy()
     if x.flags.c_contiguous and x.flags.aligned and x.dtype.isnative:
         return x

@@ -1,9 +1,12 @@
 """The cache of compiled kernels: whatever happens on the disk costs time and never correctness."""
 
 import errno
+import hashlib
 import itertools
 import os
 import shutil
+import socket
+import subprocess
 import sys
 import tempfile
 import threading
@@ -108,6 +111,53 @@ def test_a_foreign_file_is_as_good_as_none(place, content):
     place.mkdir(mode=0o700)
     (place / "k.kernel").write_bytes(content)
     assert cache.read("k") is None
+
+
+@pytest.mark.parametrize("header", [b"", b"k", b"k ", b"\xff\xfe", b"k\xff entry", b"\0", b" k entry", b"k  memset"])
+def test_a_bad_header_under_a_right_checksum_is_as_good_as_none(place, header):
+    place.mkdir(mode=0o700)
+    for body in (header, header + b"\n" + KERNEL.code):
+        (place / "k.kernel").write_bytes(cache._MAGIC + hashlib.sha256(body).digest() + body)
+        assert cache.read("k") is None
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no named pipes here")
+@pytest.mark.parametrize("kind", ["pipe", "device", "socket", "loop", "directory"])
+def test_what_is_no_file_is_as_good_as_none(place, compiled, kind, monkeypatch):
+    """To open a named pipe for reading waits for somebody to write into it."""
+    factor = next(_factors)
+    assert_works(factor)
+    path = kernel_file(place)
+    path.unlink()
+    if kind == "pipe":
+        os.mkfifo(path, 0o600)
+    elif kind == "device":
+        path.symlink_to("/dev/zero")
+    elif kind == "loop":
+        path.symlink_to(path)
+    elif kind == "directory":
+        path.mkdir()
+    else:
+        with socket.socket(socket.AF_UNIX) as listener:
+            monkeypatch.chdir(place)  # the path of a socket must be short
+            listener.bind(path.name)
+    assert_works(factor)
+    assert len(compiled) == 2
+    if kind != "directory":
+        assert path.is_file() and not path.is_symlink()
+        assert_works(factor)
+        assert len(compiled) == 2
+
+
+@pytest.mark.parametrize("name", ["../../outside", "a/b", "two words", "line\nbreak", "\u00e9" * 200, ".", ""])
+def test_a_kernel_may_have_any_name(place, compiled, name):
+    source = SOURCE.format(factor=float(next(_factors)))
+    for _ in range(2):
+        codegen._addresses.clear()
+        assert codegen.address(name, source)
+    assert len(compiled) == 1
+    assert sorted(path.suffix for path in place.iterdir()) == [".kernel", ".py"]
+    assert [path.name for path in place.parent.iterdir()] == ["cache"]
 
 
 def test_a_directory_in_the_place_of_a_file(place):
@@ -379,6 +429,80 @@ def test_the_place_of_the_cache(monkeypatch, platform, environment, expected):
         monkeypatch.setenv(name, value)
     monkeypatch.setattr(sys, "platform", platform)
     assert cache.directory() == Path(expected)
+
+
+def in_new_process(program, directory, **environment):
+    given = {k: v for k, v in os.environ.items() if k not in ("HOME", "NBGRAD_CACHE_DIR", "XDG_CACHE_HOME")}
+    paths = [str(Path(cache.__file__).resolve().parents[1]), *sys.path]
+    given |= {"PYTHONPATH": os.pathsep.join(paths), **environment}
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=directory, env=given, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid"), reason="Windows knows every user's home")
+@pytest.mark.parametrize("chosen", [{}, {"NBGRAD_CACHE_DIR": "~nobody_at_all/kernels"}])
+def test_a_user_without_a_home_keeps_kernels_with_temporary_files(tmp_path, chosen):
+    program = (
+        "import os, pwd\n"
+        "def unknown(uid): raise KeyError(uid)\n"
+        "pwd.getpwuid = pwd.getpwnam = unknown\n"
+        "from nbgrad.kernels import cache\n"
+        "cache.write('k', cache.CompiledKernel('entry', (), b''), '')\n"
+        "print(cache.is_usable(), cache.read('k') is not None, cache.directory())"
+    )
+    work, temporary = tmp_path / "work", tmp_path / "temporary"
+    work.mkdir()
+    temporary.mkdir()
+    found = in_new_process(program, work, TMPDIR=str(temporary), **chosen)
+    assert found == f"True True {temporary}/nbgrad-{os.geteuid()}\n"
+    assert list(work.iterdir()) == []
+
+
+def test_a_relative_place_stays_where_it_was_when_the_program_goes_elsewhere(tmp_path):
+    program = (
+        "import os\n"
+        "from nbgrad.kernels import cache\n"
+        "first = cache.directory(); os.mkdir('elsewhere'); os.chdir('elsewhere')\n"
+        "assert cache.directory() == first\n"
+        "cache.write('k', cache.CompiledKernel('entry', (), b''), '')\n"
+        "os.rmdir(os.getcwd())\n"  # and there is no place at all
+        "assert cache.read('k') is not None and cache.is_usable()\n"
+        "os.environ['NBGRAD_CACHE_DIR'] = 'another'\n"
+        "assert cache.read('k') is None and not cache.is_usable()\n"
+        "print(first)"
+    )
+    assert in_new_process(program, tmp_path, NBGRAD_CACHE_DIR="kernels") == f"{tmp_path}/kernels\n"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["kernels"]
+
+
+def test_an_interrupt_leaves_no_half_written_file(place, monkeypatch):
+    def interrupted(*arguments):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(os, "replace", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        cache.write("k", KERNEL, "")
+    assert list(place.iterdir()) == []
+
+
+def test_another_process_that_clears_meanwhile(place, monkeypatch, compiled):
+    """Also what is being written, and the directory itself."""
+    replace = os.replace
+    for clear in (cache.clear, lambda: shutil.rmtree(place)):
+
+        def cleared(*arguments, clear=clear):
+            clear()
+            replace(*arguments)
+
+        monkeypatch.setattr(os, "replace", cleared)
+        factor = next(_factors)
+        assert_works(factor)
+        monkeypatch.setattr(os, "replace", replace)
+        assert_works(factor)
+    assert len(compiled) == 4
 
 
 def test_size_counts_kernels_and_bytes(place):
