@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers import usually
 
 import nbgrad
 
@@ -15,11 +16,24 @@ HERE = Path(__file__).parent
 
 
 @pytest.mark.skipif(importlib.util.find_spec("numba_cuda") is None, reason="numba-cuda is not installed")
-def test_the_cuda_target_on_host_memory():
+@pytest.mark.parametrize("chosen", usually(["not slow", "slow"], "not slow"))
+def test_the_cuda_target_on_host_memory(chosen):
     environment = {**os.environ, "NBGRAD_TEST_CUDA": "host", "LLVMLITE_ENABLE_IR_LAYER_TYPED_POINTERS": "0"}
     for name in [name for name in environment if name.startswith("PYTEST_")]:
         del environment[name]
-    command = [sys.executable, "-m", "pytest", str(HERE / "cuda"), "-q", "-n", "2", "-p", "no:cacheprovider"]
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        str(HERE / "cuda"),
+        "-q",
+        "-n",
+        "2",
+        "-m",
+        chosen,
+        "-p",
+        "no:cacheprovider",
+    ]
     done = subprocess.run(command, capture_output=True, text=True, env=environment, cwd=HERE.parent)
     assert done.returncode == 0, done.stdout[-20_000:] + done.stderr[-5_000:]
 

@@ -3,6 +3,7 @@
 import cupy
 import numpy as np
 import pytest
+from helpers import usually
 
 from nbgrad.kernels import formula, math
 from nbgrad.kernels.cpu import elementwise as cpu
@@ -70,7 +71,7 @@ def check(name, *arguments):
     same(elementwise.call(run, device), np.asarray(expected))
 
 
-@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("dtype", usually(DTYPES, "float32"))
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_every_function_gives_the_bits_of_the_cpu(name, dtype):
     rng = np.random.default_rng(0)
@@ -86,7 +87,7 @@ def test_every_function_gives_the_bits_of_the_cpu(name, dtype):
     check(name, *arguments)
 
 
-@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("dtype", usually(DTYPES))
 def test_every_partial_derivative_gives_what_the_cpu_gives(dtype):
     rng = np.random.default_rng(0)
     seen = set()
@@ -234,7 +235,9 @@ def test_vectors_are_used_where_addresses_allow():
     assert result.strides == transposed.strides
 
 
-@pytest.mark.parametrize("dtype", ["int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64"])
+@pytest.mark.parametrize(
+    "dtype", usually(["int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64"], "int8", "uint64")
+)
 @pytest.mark.parametrize(
     "name", [name for name, function in FUNCTIONS.items() if function.domain in (formula.NUMERIC, formula.COMPARISON)]
 )
@@ -271,7 +274,7 @@ PAIRS = [
 
 
 @pytest.mark.parametrize("pair", PAIRS, ids="-".join)
-@pytest.mark.parametrize("name", ["add", "div", "le", "maximum"])
+@pytest.mark.parametrize("name", usually(["add", "div", "le", "maximum"], "add"))
 def test_mixed_dtypes(name, pair):
     rng = np.random.default_rng(0)
     x, y = ((rng.standard_normal((37, 9)) * 20).astype(dtype) for dtype in pair)

@@ -10,6 +10,8 @@ import pytest
 import nbgrad
 from nbgrad import Variable
 
+pytestmark = pytest.mark.usefixtures("kernels")
+
 _random = np.random.default_rng(0)
 ARRAYS = {
     "float64": _random.normal(size=(3, 4)),
