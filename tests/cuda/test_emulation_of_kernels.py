@@ -71,7 +71,7 @@ def check(name, *arguments):
     same(elementwise.call(run, device), np.asarray(expected))
 
 
-@pytest.mark.parametrize("dtype", usually(DTYPES, "float32"))
+@pytest.mark.parametrize("dtype", usually(DTYPES))
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_every_function_gives_the_bits_of_the_cpu(name, dtype):
     rng = np.random.default_rng(0)
@@ -236,7 +236,7 @@ def test_vectors_are_used_where_addresses_allow():
 
 
 @pytest.mark.parametrize(
-    "dtype", usually(["int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64"], "int8", "uint64")
+    "dtype", usually(["int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64"], "int8")
 )
 @pytest.mark.parametrize(
     "name", [name for name, function in FUNCTIONS.items() if function.domain in (formula.NUMERIC, formula.COMPARISON)]
