@@ -3,13 +3,12 @@
 import ctypes
 import os
 import signal
-import subprocess
-import sys
 import threading
 from pathlib import Path
 
 import numpy as np
 import pytest
+from workers import run_python
 
 import nbgrad
 from nbgrad import grad_mode
@@ -21,9 +20,7 @@ SIGNALS = pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="needs a t
 
 def fuzz(*options):
     """Interrupt small programs in a process of its own."""
-    program = [sys.executable, str(Path(__file__).parent / "fuzz_interrupts.py"), *options]
-    done = subprocess.run(program, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
+    run_python(Path(__file__).parent / "fuzz_interrupts.py", *options, timeout=3600)
 
 
 @SIGNALS
@@ -272,5 +269,4 @@ assert not last.due and not last.real.locked() and not codegen._lock._is_owned()
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
 def test_an_interrupt_while_a_fork_takes_the_locks():
     """It is tried again, since hooks of a fork cannot stop it, and the interrupt comes afterwards."""
-    done = subprocess.run([sys.executable, "-c", FORK], capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stdout) == (0, "interrupted\n"), done.stderr
+    assert run_python(FORK) == "interrupted\n"
