@@ -56,6 +56,8 @@ def _absolute(path: str) -> Path:
     place = os.path.expanduser(path)
     try:
         if place.startswith("~"):  # nobody knows the home of this user
+            if not hasattr(os, "geteuid"):  # nor whose files are whose: the kernels are kept for this process only
+                return Path(tempfile.mkdtemp(prefix="nbgrad-"))
             place = os.path.join(tempfile.gettempdir(), f"nbgrad-{os.geteuid()}")
         return Path(os.path.abspath(place))
     except OSError:  # neither a place for temporary files nor a working directory

@@ -56,18 +56,20 @@ def covered(function: _F) -> _F:
     """Have the first `try` of a function begin with its first instruction, at which CPython runs signal handlers.
 
     No `try` in the text covers that one, and what is raised there is lost where C calls the function, and leaves undone
-    what ``__exit__`` does. The `try` must come first in the text, and begin with a call. An interpreter of which the
-    form of the table is not known gets the function as it is.
+    what ``__exit__`` does. The `try` must come first in the text, and begin with a call. Other functions stay as they
+    are, and so do all in interpreters of which the form of the table is not known, and those that were compiled to C.
     """
     if sys.implementation.name != "cpython" or not (3, 11) <= sys.version_info < (3, 15):
         return function
-    code: CodeType = function.__code__
-    table = code.co_exceptiontable
+    code: CodeType | None = getattr(function, "__code__", None)
+    table = getattr(code, "co_exceptiontable", b"")
     # of numbers in base 64: where a part begins, its length, its handler, and what is on the stack there
     ends = [place + 1 for place, byte in enumerate(table) if not byte & 64]
+    if code is None or len(ends) < 4:
+        return function
     begin, length, _, depth = (_number(table[a:b]) for a, b in pairwise([0, *ends[:4]]))
     if depth:
-        raise ValueError(f"{function.__qualname__} does not begin with a try")
+        return function
     length += begin
     digits = [length & 63]
     while length := length >> 6:

@@ -10,14 +10,15 @@ import os
 import sys
 from collections.abc import Iterator, Sequence
 from functools import cache as once
+from threading import get_ident
 from typing import Any
 
 from . import failures
 
 _locks: list[Any] = []
-#: What holds the locks during a fork, and what was raised meanwhile, by a signal handler.
-_holding: list[Iterator[None]] = []
-_raised: list[BaseException] = []
+#: By thread, for several may fork at once: what holds the locks during its fork, and what a signal handler raised.
+_holding: dict[int, Iterator[None]] = {}
+_raised: dict[int, BaseException] = {}
 
 
 def hold_over_fork(lock: Any, outermost: bool = False) -> None:
@@ -45,21 +46,25 @@ def _held(locks: Sequence[Any]) -> Iterator[None]:
 
 
 def _before() -> None:
+    identity = get_ident()
     # a hook of os.fork cannot fail: the fork goes on
-    while not _holding:
+    while identity not in _holding:
         # LLVM's last: whoever holds one of ours may be waiting for it
         holding = _held([lock for lock in (*_locks, llvm_lock()) if lock is not None])
         try:
             next(holding)
-            _holding.append(holding)
+            _holding[identity] = holding
         except BaseException as error:
-            _raised.append(error)
+            _raised[identity] = error
 
 
 def _after() -> object:
-    if _holding:
-        next(_holding.pop(), None)
-    return failures.raise_afterwards(_raised.pop()) if _raised else None
+    identity = get_ident()
+    holding = _holding.pop(identity, None)
+    if holding is not None:
+        next(holding, None)
+    raised = _raised.pop(identity, None)
+    return None if raised is None else failures.raise_afterwards(raised)
 
 
 def _register() -> None:

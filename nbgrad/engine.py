@@ -7,9 +7,9 @@ on plain arrays; with ``create_graph`` the same rules run on Variables and are r
 
 from __future__ import annotations
 
+import _thread
 import threading
-from _thread import _count as other_threads
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from heapq import heappop, heappush
 from sys import getrefcount
 from typing import Any
@@ -30,6 +30,9 @@ new = object.__new__
 #: handler may run a walk of its own in it.
 _writing = threading.RLock()
 hold_over_fork(_writing)
+
+#: How many threads there are besides the first; of an interpreter that does not tell, some.
+_other_threads: Callable[[], int] = getattr(_thread, "_count", lambda: 1)
 
 _WATCHED = hooks.watched
 
@@ -87,7 +90,7 @@ def backward(
     locked = False
     try:
         # a lock costs as much as a kernel, and keeps nobody out where there is one thread
-        if other_threads() > 0:
+        if _other_threads() > 0:
             locked = True
             _writing.acquire()
         for x, gx in leaves.items():

@@ -74,8 +74,8 @@ def _stores_an_element() -> bool:
     """
     from opcode import opmap
 
-    caller = sys._getframe(3)
-    return caller.f_code.co_code[caller.f_lasti] == opmap["STORE_SUBSCR"]
+    caller = sys._getframe(2).f_back  # behind what asks for the number; none where C began a thread with that
+    return caller is not None and caller.f_code.co_code[caller.f_lasti] == opmap.get("STORE_SUBSCR")
 
 
 def _as_data(array: Array) -> Array:

@@ -2,7 +2,6 @@
 
 import gc
 import signal
-import subprocess
 import sys
 import threading
 import weakref
@@ -12,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from peers import peer
+from workers import race, raced, run_python
 
 import nbgrad
 from nbgrad import Function, Variable, function, hooks
@@ -24,13 +24,6 @@ def scalar(value: float) -> Variable:
 
 def vector(*values: float) -> Variable:
     return Variable(np.array(values))
-
-
-def run_python(script: str) -> str:
-    """Run a script in a process of its own, where a crash is a failed test; gives what it printed."""
-    run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
-    assert run.returncode == 0, f"exit status {run.returncode}\n{run.stdout}\n{run.stderr}"
-    return run.stdout
 
 
 # ---- order and shape of the graph -----------------------------------------------------------------------------------
@@ -1149,30 +1142,22 @@ def test_operations_that_fail_leave_the_graph_usable():
 
 def test_threads_walk_graphs_of_their_own_and_a_shared_leaf():
     shared = vector(0.5, 1.5)
-    results, errors = {}, []
 
     def work(number):
-        try:
-            for _ in range(20):
-                x = vector(0.1 * number, 0.2)
-                y = x
-                for _ in range(30):
-                    y = nbgrad.tanh(y * shared + x)
-                y.register_hook(lambda g: None)
-                results.setdefault(number, []).append([g.data.copy() for g in grad(y.sum(), [x, shared])])
-        except Exception as error:
-            errors.append(error)
+        found = []
+        for _ in range(20):
+            x = vector(0.1 * number, 0.2)
+            y = x
+            for _ in range(30):
+                y = nbgrad.tanh(y * shared + x)
+            y.register_hook(lambda g: None)
+            found.append([g.data.copy() for g in grad(y.sum(), [x, shared])])
+        return found
 
-    threads = [threading.Thread(target=work, args=(number,)) for number in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert errors == []
-    for number in range(4):
-        expected = results[number][0]
+    results = race(work, 4)
+    for expected, *others in results:
         assert np.isfinite(expected).all() and np.any(expected)
-        for found in results[number]:
+        for found in others:
             np.testing.assert_array_equal(found, expected)
     np.testing.assert_raises(AssertionError, np.testing.assert_array_equal, results[0][0], results[3][0])
 
@@ -1266,15 +1251,7 @@ def test_threads_that_walk_one_graph_are_told_so():
 
 
 def test_many_threads_walk_one_graph():
-    inner = None
     errors = []
-
-    def walk():
-        try:
-            inner.backward()
-        except Exception as error:
-            errors.append(error)
-
     interval = sys.getswitchinterval()
     sys.setswitchinterval(1e-6)
     try:
@@ -1284,11 +1261,7 @@ def test_many_threads_walk_one_graph():
             for _ in range(10):
                 y = nbgrad.cat([y * x, y])[:2]
             inner = y.sum()
-            threads = [threading.Thread(target=walk) for _ in range(4)]
-            for thread in threads:
-                thread.start()
-            for thread in threads:
-                thread.join()
+            errors += raced(lambda _, inner=inner: inner.backward(), 4)[1]
     finally:
         sys.setswitchinterval(interval)
     assert {type(error) for error in errors} <= {RuntimeError}

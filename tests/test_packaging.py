@@ -1,28 +1,16 @@
 """What is installed, what it needs, and what it imports when."""
 
 import ast
-import subprocess
-import sys
 import tomllib
 from pathlib import Path
 
 import pytest
+from workers import run_python
 
 import nbgrad
 
 ROOT = Path(__file__).parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
-
-
-def run(code, **environment):
-    """Run code in a process of its own."""
-    import os
-
-    done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, env={**os.environ, **environment}
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout
 
 
 # ---- layers ---------------------------------------------------------------------------------------------------------
@@ -73,7 +61,7 @@ def test_only_what_the_compiler_needs_imports_numba():
 
 
 def test_importing_the_library_imports_no_compiler():
-    out = run(
+    out = run_python(
         "import sys, nbgrad\n"
         "print([m for m in ('numba', 'llvmlite', 'numpy.random', 'scipy', 'torch', 'cupy') if m in sys.modules])"
     )
@@ -81,7 +69,7 @@ def test_importing_the_library_imports_no_compiler():
 
 
 def test_numpy_is_all_that_importing_needs():
-    out = run(
+    out = run_python(
         "import sys, numpy\nbefore = set(sys.modules)\nimport nbgrad\n"
         "new = {m.split('.')[0] for m in set(sys.modules) - before}\n"
         "print(sorted(new - set(sys.stdlib_module_names) - {'nbgrad', 'numpy'}))"
@@ -102,8 +90,8 @@ print("numba" in sys.modules)
 
 
 def test_a_second_process_never_imports_the_compiler(tmp_path):
-    first = run(TRAINING, NBGRAD_CACHE_DIR=str(tmp_path)).splitlines()
-    second = run(TRAINING, NBGRAD_CACHE_DIR=str(tmp_path)).splitlines()
+    first = run_python(TRAINING, NBGRAD_CACHE_DIR=str(tmp_path)).splitlines()
+    second = run_python(TRAINING, NBGRAD_CACHE_DIR=str(tmp_path)).splitlines()
     assert first[0] == second[0]
     assert (first[1], second[1]) == ("True", "False")
 

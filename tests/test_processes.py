@@ -3,10 +3,10 @@
 import os
 import subprocess
 import sys
-import threading
 
 import numpy as np
 import pytest
+from workers import race
 
 import nbgrad
 from nbgrad.kernels import cache, codegen
@@ -314,27 +314,6 @@ def test_an_interrupt_while_compiling_ends_the_call_and_not_the_kernel(tmp_path)
 # ---- threads --------------------------------------------------------------------------------------------------------
 
 
-def race(work, count=6):
-    """Run the same work in threads that start together; gives what each returned."""
-    results, failures = [], []
-    together = threading.Barrier(count)
-
-    def guarded():
-        try:
-            together.wait()
-            results.append(work())
-        except BaseException as error:
-            failures.append(error)
-
-    workers = [threading.Thread(target=guarded) for _ in range(count)]
-    for worker in workers:
-        worker.start()
-    for worker in workers:
-        worker.join()
-    assert failures == []
-    return results
-
-
 RACING = """
 import sys, threading
 import numpy as np, nbgrad
@@ -386,7 +365,7 @@ def test_threads_race_from_an_empty_memory(tmp_path, cached):
 def test_threads_race_to_a_formula_of_many_inputs():
     """Tracing, differentiation and compilation in threads: every thread gets the gradients of its own formula."""
 
-    def work():
+    def work(_):
         @nbgrad.elementwise
         def mixed(a, b, c, d, e):
             return a * b + nbgrad.where(c > 0, c * d, d - e) * nbgrad.sin(e)
@@ -397,7 +376,7 @@ def test_threads_race_to_a_formula_of_many_inputs():
         return [x.grad.item() for x in xs]
 
     sine, cosine = np.sin(0.25), np.cos(0.25)
-    for gradients in race(work):
+    for gradients in race(work, 6):
         assert gradients == pytest.approx([-1.5, 0.5, 3 * sine, 2 * sine, 6 * cosine], rel=1e-14)
 
 
@@ -405,11 +384,11 @@ def test_threads_share_one_cache(tmp_path, monkeypatch):
     monkeypatch.setenv("NBGRAD_CACHE_DIR", str(tmp_path))
     monkeypatch.setattr(codegen, "_addresses", {})
 
-    def work():
+    def work(_):
         fresh = nbgrad.elementwise(lambda x: x * 0.625 + 1)
         return float(fresh(np.array([2.0]))[0])
 
-    assert race(work) == [2.25] * 6
+    assert race(work, 6) == [2.25] * 6
     sources = [path.read_text() for path in tmp_path.glob("*.py")]
     assert len(set(sources)) == len(sources) == cache.size()[0] > 0
 

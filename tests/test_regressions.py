@@ -1,9 +1,8 @@
 """Traps that readers of the whole found: each once went wrong without a word."""
 
-import threading
-
 import numpy as np
 import pytest
+from workers import race
 
 import nbgrad
 from nbgrad import Variable
@@ -46,15 +45,11 @@ def test_a_formula_takes_no_variable_from_outside():
 def test_threads_that_walk_to_one_leaf_lose_nothing():
     x = Variable(np.zeros(()))
 
-    def work():
+    def work(_):
         for _ in range(500):
             (x * 1.0).backward()
 
-    workers = [threading.Thread(target=work) for _ in range(4)]
-    for worker in workers:
-        worker.start()
-    for worker in workers:
-        worker.join()
+    race(work, 4)
     assert x.grad.item() == 2000
 
 

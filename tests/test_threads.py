@@ -1,12 +1,11 @@
 """Eight threads on the same leaves, graphs and compiled functions; forks while other threads do all there is to do."""
 
 import os
-import subprocess
 import sys
-import threading
 
 import numpy as np
 import pytest
+from workers import race, raced, run_python
 
 import nbgrad
 
@@ -23,26 +22,6 @@ def switches():
     sys.setswitchinterval(1e-5)
     yield
     sys.setswitchinterval(before)
-
-
-def race(work):
-    """Run work(number) in threads that start together; gives what was raised."""
-    raised = []
-    together = threading.Barrier(COUNT)
-
-    def guarded(number):
-        try:
-            together.wait()
-            work(number)
-        except BaseException as error:
-            raised.append(error)
-
-    workers = [threading.Thread(target=guarded, args=(number,)) for number in range(COUNT)]
-    for worker in workers:
-        worker.start()
-    for worker in workers:
-        worker.join()
-    return raised
 
 
 def assert_close(found, expected):
@@ -64,7 +43,7 @@ def test_shared_leaves(function):
         for _ in range(10):
             function(x).backward()
 
-    assert race(work) == []
+    race(work, COUNT)
     assert_close(x.grad.data, 10 * COUNT * SLOPE)
 
 
@@ -81,7 +60,7 @@ def test_shared_graphs(function, retain):
             y.backward(retain_graph=retain)
             walked.append(1)
 
-        raised = race(work)
+        _, raised = raced(work, COUNT)
         assert len(raised) + len(walked) == COUNT
         for error in raised:
             assert not retain and isinstance(error, RuntimeError) and "retain_graph" in str(error), repr(error)
@@ -99,7 +78,7 @@ def test_shared_compiled_functions(donated):
             expected = np.tanh(x) * x
             assert_close(shared(x), expected)
 
-    assert race(work) == []
+    race(work, COUNT)
 
 
 def test_shared_workspaces():
@@ -114,7 +93,7 @@ def test_shared_workspaces():
         for _ in range(20):
             assert_close(shared(POINTS * (number + 1)), expected[number])
 
-    assert race(work) == []
+    race(work, COUNT)
 
 
 def test_first_calls():
@@ -133,7 +112,7 @@ def test_first_calls():
             traced(x).backward()
             assert_close(x.grad.data, SLOPE)
 
-        assert race(work) == []
+        race(work, COUNT)
 
 
 FORKS = """
@@ -218,6 +197,4 @@ print("right")
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
 @pytest.mark.parametrize("count", [3, pytest.param(150, marks=pytest.mark.slow)])
 def test_a_child_of_any_moment_works(count):
-    program = [sys.executable, "-c", FORKS, os.path.dirname(__file__), str(count)]
-    done = subprocess.run(program, capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stdout) == (0, "right\n"), done.stderr
+    assert run_python(FORKS, os.path.dirname(__file__), str(count)) == "right\n"

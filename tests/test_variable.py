@@ -1,9 +1,11 @@
 """Variable: the array, its conversions, and the rules about gradients."""
 
+import _thread
 import copy
 import math
 import operator as operators
 import pickle
+import time
 
 import numpy as np
 import pytest
@@ -549,6 +551,15 @@ def test_an_element_of_a_plain_array_loses_no_gradient(dtype, transformed):
         losses[1] += Variable(np.array(2.0)).item()
         losses[0] = Variable(np.array(3.0))
     assert losses.tolist() == [3, 4]
+
+
+def test_a_number_where_no_line_of_python_asks_for_it():
+    found = []
+    _thread.start_new_thread(found.extend, (map(float, [Variable(np.array(2.0))]),))
+    end = time.monotonic() + 10
+    while not found and time.monotonic() < end:
+        time.sleep(0.001)
+    assert found == [2.0]
 
 
 def test_size_may_be_called():

@@ -20,11 +20,12 @@ import numpy as np
 from ..grad_mode import is_grad_enabled
 from ..kernels import devices
 from ..kernels.formula import NUMPY_NAMES, standing_for
-from ..ops import arithmetic, clone, linalg
+from ..ops import arithmetic, linalg
 from ..ops import elementwise as plain
 from ..ops import reduction as reductions
 from ..ops.joining import cat, stack, take_along_dim
 from ..ops.shape import astype, broadcast_to
+from ..ops.transfer import clone
 from ..variable import Variable, as_array
 
 # ---- the protocols --------------------------------------------------------------------------------------------------

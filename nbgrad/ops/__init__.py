@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 
 from ..grad_mode import is_grad_enabled
-from ..kernels import devices
 from ..kernels.formula import install_operators
 from ..variable import Variable
 from . import arithmetic
@@ -32,7 +31,7 @@ from .shape import (
     unsqueeze,
     view,
 )
-from .transfer import cpu, cuda, to
+from .transfer import clone, cpu, cuda, to
 
 __all__ = ["ADDITION", "add", "astype", "clone", "sum_to", "to"]
 
@@ -89,13 +88,6 @@ def _setitem(self: Variable, key: Any, value: Any) -> None:
             "use nbgrad.where(mask, value, x), nbgrad.cat or nbgrad.stack; leaves may be changed under no_grad()"
         )
     self._data[Index(key).key] = held
-
-
-def clone(x: Any) -> Any:
-    """Copy; the gradient passes."""
-    if not isinstance(x, Variable):
-        return x.copy() if devices.is_cuda(x) else np.array(x)
-    return TABLE["positive"](x) if x.dtype.char in "fd" else Variable(x.data.copy())
 
 
 _METHODS = [

@@ -12,10 +12,10 @@ import numpy.typing as npt
 from ..grad_mode import differentiating, is_grad_enabled
 from ..kernels import devices
 from ..variable import Array, Variable, as_array, get_default_dtype, is_array
-from . import clone
 from .arguments import whole_numbers
 from .joining import stack
 from .shape import astype, broadcast_to
+from .transfer import clone
 
 Dtype = npt.DTypeLike | None
 

@@ -262,22 +262,22 @@ class LogSoftmaxVjp(Spread):
         return by_gy, neg(mul(mul(g, p), sum(gy, dim, True)))
 
 
-def _reduce(kind: type[Reduce], x: Any, dim: Any, keepdim: Any, axis: Any, keepdims: Any) -> Any:
+def _reduce(
+    kind: type[Reduce], x: Any, dim: Any, keepdim: Any, axis: Any, keepdims: Any, dtype: npt.DTypeLike | None = None
+) -> Any:
+    """Reduce x, or what x is in another dtype, which the result has as well."""
     name = kind.name
+    if dtype is not None:
+        if kind is Mean:
+            dtype = _floating_dtype(name, dtype)
+        x = astype(x if isinstance(x, Variable) or is_array(x) else np.asarray(x), dtype)
+        return astype(_reduce(kind, x, dim, keepdim, axis, keepdims), dtype)
     if dim is None and axis is None and keepdim is False and keepdims is None:
         return kind(_all_axes(x.ndim if hasattr(x, "ndim") else np.ndim(x)), False)(x)
     axes = axes_of(
         name, either(name, "dim", dim, "axis", axis), np.ndim(x.data) if isinstance(x, Variable) else np.ndim(x)
     )
     return kind(axes, bool(either(name, "keepdim", keepdim or None, "keepdims", keepdims, False)))(x)
-
-
-def _converted(name: str, reduce: Any, x: Any, dtype: Any, *arguments: Any) -> Any:
-    """Reduce what x is in another dtype, which the result has as well."""
-    x = x if isinstance(x, Variable) or is_array(x) else np.asarray(x)
-    if name == "mean":
-        dtype = _floating_dtype(name, dtype)
-    return astype(reduce(astype(x, dtype), *arguments), dtype)
 
 
 def sum(
@@ -297,9 +297,7 @@ def sum(
     >>> nbgrad.sum(nbgrad.tensor([[1.0, 2.0], [3.0, 4.0]]), dim=0)
     Variable([4., 6.])
     """
-    if dtype is not None:
-        return _converted("sum", sum, x, dtype, either("sum", "dim", dim, "axis", axis), keepdims or keepdim)
-    return _reduce(Sum, x, dim, keepdim, axis, keepdims)
+    return _reduce(Sum, x, dim, keepdim, axis, keepdims, dtype)
 
 
 def mean(
@@ -315,9 +313,7 @@ def mean(
 
     With `dtype`, x is converted first.
     """
-    if dtype is not None:
-        return _converted("mean", mean, x, dtype, either("mean", "dim", dim, "axis", axis), keepdims or keepdim)
-    return _reduce(Mean, x, dim, keepdim, axis, keepdims)
+    return _reduce(Mean, x, dim, keepdim, axis, keepdims, dtype)
 
 
 def prod(
@@ -333,9 +329,7 @@ def prod(
 
     With `dtype`, x is converted first.
     """
-    if dtype is not None:
-        return _converted("prod", prod, x, dtype, either("prod", "dim", dim, "axis", axis), keepdims or keepdim)
-    return _reduce(Prod, x, dim, keepdim, axis, keepdims)
+    return _reduce(Prod, x, dim, keepdim, axis, keepdims, dtype)
 
 
 def logsumexp(x: Any, dim: Any = None, keepdim: bool = False, *, axis: Any = None, keepdims: bool | None = None) -> Any:

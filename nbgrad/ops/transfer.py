@@ -1,4 +1,4 @@
-"""Moving Variables between the CPU and GPUs; the gradient moves back."""
+"""Copies in other memory: of the same device, or of another one, from which the gradient moves back."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import numpy as np
 from ..function import Operation
 from ..kernels import devices
 from ..variable import Array, Variable
+from .elementwise import positive
 from .shape import astype
 
 
@@ -36,6 +37,13 @@ def _moved(x: Any, device: Any) -> Any:
     number = devices.number_of(device)
     name = "cpu" if number is None else f"cuda:{number}"
     return x if devices.name_of(_array(x)) == name else Transfer(name)(x)
+
+
+def clone(x: Any) -> Any:
+    """Copy; the gradient passes."""
+    if not isinstance(x, Variable):
+        return x.copy() if devices.is_cuda(x) else np.array(x)
+    return positive(x) if x.dtype.char in "fd" else Variable(x.data.copy())
 
 
 def cuda(x: Any, device: Any = None) -> Any:
@@ -92,11 +100,7 @@ def to(
             raise TypeError(f"to: {dtype!r} is no device and no dtype: give 'cpu', 'cuda' or a dtype") from None
     result = x if dtype is None else astype(x, dtype)
     result = result if device is None else _moved(result, device)
-    if not copy or result is not x:
-        return result
-    from . import clone
-
-    return clone(x)
+    return clone(x) if copy and result is x else result
 
 
 def _names_device(value: Any) -> bool:

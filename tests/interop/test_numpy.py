@@ -1,14 +1,13 @@
 """NumPy's functions on Variables: every one works as on arrays, with its gradient, or says what there is instead."""
 
 import io
-import subprocess
-import sys
 
 import cases
 import numpy as np
 import pytest
 from cases import draw
 from peers import peer
+from workers import run_python
 
 import nbgrad
 from nbgrad import Variable
@@ -448,4 +447,4 @@ def test_importing_nbgrad_spares_the_table():
         "assert np.sum(np.sin(nbgrad.ones(2))).shape == () and 'nbgrad.interop.numpy' in sys.modules; "
         "assert 'scipy' not in sys.modules"
     )
-    subprocess.run([sys.executable, "-c", script], check=True)
+    run_python(script)

@@ -461,6 +461,20 @@ def test_a_user_without_a_home_keeps_kernels_with_temporary_files(tmp_path, chos
     assert list(work.iterdir()) == []
 
 
+def test_windows_without_a_home_keeps_kernels_for_the_process(tmp_path):
+    program = (
+        "import os, sys\n"
+        "from nbgrad.kernels import cache\n"
+        "sys.platform = 'win32'\n"
+        "del os.geteuid\n"
+        "os.path.expanduser = lambda path: path\n"
+        "cache.write('k', cache.CompiledKernel('entry', (), b''), '')\n"
+        "print(cache.is_usable(), cache.read('k') is not None, cache.directory().parent)"
+    )
+    found = in_new_process(program, tmp_path, TMPDIR=str(tmp_path), LOCALAPPDATA="")
+    assert found == f"True True {tmp_path}\n"
+
+
 def test_a_relative_place_stays_where_it_was_when_the_program_goes_elsewhere(tmp_path):
     program = (
         "import os\n"

@@ -5,13 +5,13 @@ import cmath
 import gc
 import math
 import sys
-import threading
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from workers import race
 
 from nbgrad.kernels import formula
 from nbgrad.kernels import math as scalar
@@ -166,21 +166,10 @@ def test_unused_expressions_are_forgotten():
 def test_threads_agree_on_the_one_object():
     """Two nodes for one input would slip through substitute(), which finds nodes by identity."""
     count, positions = 8, range(10_000, 25_000)
-    made = [[] for _ in range(count)]
-    together = threading.Barrier(count)
-
-    def make(place):
-        together.wait()
-        place.extend(variable(position) for position in positions)
-
     interval = sys.getswitchinterval()
     sys.setswitchinterval(1e-6)
     try:
-        threads = [threading.Thread(target=make, args=(place,)) for place in made]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
+        made = race(lambda _: [variable(position) for position in positions], count)
     finally:
         sys.setswitchinterval(interval)
     different = [position for position, *nodes in zip(positions, *made, strict=True) if len(set(map(id, nodes))) > 1]

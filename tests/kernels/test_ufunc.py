@@ -7,6 +7,7 @@ import threading
 
 import numpy as np
 import pytest
+from workers import race
 
 import nbgrad
 from nbgrad.kernels import codegen, ufunc
@@ -230,37 +231,18 @@ def test_a_failure_surfaces_in_its_own_thread():
 # ---- first calls in many threads ------------------------------------------------------------------------------------
 
 
-def in_threads(work, count):
-    failures = []
-
-    def guarded():
-        try:
-            work()
-        except BaseException as error:
-            failures.append(error)
-
-    workers = [threading.Thread(target=guarded) for _ in range(count)]
-    for worker in workers:
-        worker.start()
-    for worker in workers:
-        worker.join()
-    assert failures == []
-
-
 def test_first_calls_race():
     for _ in range(20):
         kernel = make([])
-        together = threading.Barrier(6)
 
-        def work(kernel=kernel, together=together):
+        def work(_, kernel=kernel):
             x = np.arange(1000.0)
-            together.wait()
             for _ in range(5):
                 y, z = kernel(x)
                 np.testing.assert_array_equal(y, x + 1)
                 np.testing.assert_array_equal(z, x * 2)
 
-        in_threads(work, 6)
+        race(work, 6)
 
 
 def test_a_published_launch_record_is_never_replaced():
@@ -280,13 +262,13 @@ def test_a_published_launch_record_is_never_replaced():
             published.append(ufunc.loops_of[kernel].data[0])
         return address, threads.NEVER
 
-    def work():
+    def work(_):
         kernel(np.ones(3))
         first_is_done.set()
         published.append(ufunc.loops_of[kernel].data[0])
 
     kernel = ufunc.make("two", ["ddd"], 2, compile_loop)
-    in_threads(work, 2)
+    race(work, 2)
     assert len(published) >= 2
     assert len(set(published)) == 1
     launch = ufunc.loops_of[kernel].launches[0]

@@ -506,6 +506,8 @@ def test_whole_numbers_are_reduced_in_the_dtype_that_is_asked_for():
             function(x, dtype=np.int64)
     with pytest.raises(TypeError, match="sum: give dim or axis, not both"):
         nbgrad.sum(x, dim=0, axis=0, dtype=np.int8)
+    with pytest.raises(TypeError, match="sum: give keepdim or keepdims, not both"):
+        nbgrad.sum(x, keepdim=True, keepdims=False, dtype=np.int8)
 
 
 @pytest.mark.parametrize("name", ["softmax", "log_softmax"])

@@ -1,13 +1,11 @@
 """The compiled function: signatures, structures, refusals, threads, and looking inside."""
 
 import os
-import subprocess
-import sys
-import threading
 from collections import namedtuple
 
 import numpy as np
 import pytest
+from workers import race, run_python
 
 import nbgrad
 from nbgrad import Variable
@@ -365,19 +363,12 @@ def test_many_threads():
     compiled = nbgrad.jit(nbgrad.value_and_grad(lambda x: (nbgrad.softmax(x, -1) ** 2).sum()))
     inputs = [np.random.default_rng(i).normal(size=(40, 30)) for i in range(8)]
     expected = [nbgrad.value_and_grad(lambda x: (nbgrad.softmax(x, -1) ** 2).sum())(x)[1] for x in inputs]
-    wrong = []
 
     def work(number):
         for _ in range(30):
-            if not np.allclose(compiled(inputs[number])[1], expected[number], rtol=1e-10):
-                wrong.append(number)
+            np.testing.assert_allclose(compiled(inputs[number])[1], expected[number], rtol=1e-10, atol=1e-8)
 
-    workers = [threading.Thread(target=work, args=(number,)) for number in range(8)]
-    for worker in workers:
-        worker.start()
-    for worker in workers:
-        worker.join()
-    assert not wrong
+    race(work, 8)
 
 
 def test_threads_change_nothing():
@@ -876,8 +867,7 @@ while not stop.is_set():
     os.waitpid(child, 0)
 thread.join()
 """
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=120, check=False)
-    assert done.returncode == 0, done.stderr
+    run_python(program)
 
 
 @pytest.mark.parametrize(

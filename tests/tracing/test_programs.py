@@ -9,9 +9,9 @@ NBGRAD_FUZZ=500 tries 500 programs a test, other ones each time.
 """
 
 import functools
+import itertools
 import math
 import os
-import threading
 
 import numpy as np
 import pytest
@@ -19,6 +19,7 @@ from cases import LAYOUTS, _torch_prod
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from peers import peer
+from workers import race
 
 import nbgrad
 from nbgrad import Variable
@@ -565,25 +566,13 @@ def test_several_threads_with_several_shapes(way):
     compiled = WAYS[way](PROGRAM, 3)
     inputs = [draw_inputs((2 + i % 2, 5 + i % 3 * 2, 4), ["float64"] * 3, i) for i in range(6)]
     expected = [Expected(PROGRAM, arrays) for arrays in inputs]
-    together = threading.Barrier(4)
-    errors, results = [], []
 
     def work(number):
-        together.wait()
-        try:
-            # the first calls of all threads trace at once, two and two the same shapes
-            for place in [*range(number % 2, 6, 2), *range(6), *range(6)]:
-                results.append((place, compiled(inputs[place])))
-        except BaseException as error:
-            errors.append(error)
+        # the first calls of all threads trace at once, two and two the same shapes
+        places = [*range(number % 2, 6, 2), *range(6), *range(6)]
+        return [(place, compiled(inputs[place])) for place in places]
 
-    workers = [threading.Thread(target=work, args=(number,)) for number in range(4)]
-    for worker in workers:
-        worker.start()
-    for worker in workers:
-        worker.join()
-    assert not errors
-    for place, result in results:  # all of them kept until now
+    for place, result in itertools.chain(*race(work, 4)):  # all of them kept until now
         expected[place].check(*result, f"shape {place}")
 
 

@@ -5,9 +5,7 @@ What is promised, the exact values and the samples are those of `benchmarks/exac
 
 import importlib
 import math
-import os
 import re
-import subprocess
 import sys
 from pathlib import Path
 
@@ -17,6 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from peers import peer
+from workers import run_python
 
 from nbgrad.kernels import codegen
 from nbgrad.kernels import math as scalar
@@ -541,7 +540,4 @@ def test_processors_without_avx512(tmp_path):
     """Other instructions are chosen there, for scaling by powers of two above all."""
     features = "+avx,+avx2,+bmi,+bmi2,+f16c,+fma,+lzcnt,+popcnt,+sse4.2"
     environment = {"NUMBA_CPU_NAME": "haswell", "NUMBA_CPU_FEATURES": features, "NBGRAD_CACHE_DIR": str(tmp_path)}
-    done = subprocess.run(
-        [sys.executable, "-c", OLDER], env=os.environ | environment, capture_output=True, text=True, check=False
-    )
-    assert done.stdout.strip() == "right", done.stderr
+    assert run_python(OLDER, **environment) == "right\n"
