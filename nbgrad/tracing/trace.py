@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import fields, is_dataclass
 from typing import Any
 
 import numpy as np
@@ -25,8 +26,11 @@ def _same(first: Any, second: Any) -> bool:
     """Tell whether two static values are one to the function: also 0.0 and -0.0, 1 and 1.0 differ."""
     if type(first) is not type(second):
         return False
-    if isinstance(first, float | complex):
+    if isinstance(first, float | complex | np.inexact):
         return repr(first) == repr(second)
+    if is_dataclass(first):
+        compared = [field.name for field in fields(first) if field.compare]
+        return first == second and all(_same(getattr(first, name), getattr(second, name)) for name in compared)
     if isinstance(first, tuple):
         return len(first) == len(second) and all(map(_same, first, second))
     if isinstance(first, frozenset):
@@ -134,7 +138,7 @@ class Trace:
         """Give the positions, among the inputs, of what the donated arguments consist of."""
         positional = structure[1][0][1]
         begin, found = 0, []
-        arguments = {number % max(len(positional), 1) for number in donated}
+        arguments = {number % len(positional) for number in donated if -len(positional) <= number < len(positional)}
         leaf = 0
         for number, part in enumerate(positional):
             count = _count(part)

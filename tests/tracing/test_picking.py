@@ -59,3 +59,12 @@ def test_positions_out_of_range_are_refused_in_the_run_that_has_them():
 def test_an_empty_list_picks_nothing():
     assert nbgrad.jit(lambda x: x[[]] * 2)(X).shape == (0, 3)
     assert nbgrad.jit(lambda x, i: x[i, []] * 2)(X, np.zeros((2, 0), int)).shape == (2, 0)
+
+
+def test_classes_from_outside_that_only_have_to_be_looked_at():
+    classes = np.zeros(4, int)
+    compiled = nbgrad.jit(lambda x: nbgrad.nn.functional.cross_entropy(x, classes))
+    assert compiled(np.ones((4, 1))) == 0  # of one class the loss reads nothing
+    classes[1] = 1
+    with pytest.raises(IndexError, match="classes from 0 to 1"):
+        compiled(np.ones((4, 1)))
