@@ -15,7 +15,7 @@ from ..nests import flatten
 from ..variable import Array, Variable, default_dtype_changed, get_default_dtype
 from .replay import Replay, in_order
 from .symbol import Symbol
-from .trace import NoGradient, Static, Trace
+from .trace import NoGradient, Static, Trace, keys_of
 
 
 def _together(name: str, arrays: list[Any]) -> tuple[list[Any], str]:
@@ -135,7 +135,8 @@ class Jitted:
         ordered = [in_order(data) for data in ordered]
         # what has to be converted first is not recognised at once
         known = all(x is y and (type(x) is np.ndarray or device != "cpu") for x, y in zip(ordered, arrays, strict=True))
-        key = structure, tuple(kinds), get_default_dtype(), device
+        keys = tuple(map(Static, keys_of(structure)))  # equal ones of other types are others to the function
+        key = structure, keys, tuple(kinds), get_default_dtype(), device
         return key, structure, kinds, ordered, given, leaves if known else None
 
     def _trace(self, arguments: tuple[Any, ...], options: dict[str, Any]) -> tuple[Trace, list[Any], list[Any], Any]:

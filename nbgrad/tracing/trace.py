@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import fields, is_dataclass
 from typing import Any
 
@@ -218,7 +218,11 @@ class Trace:
             lines.append(f"    if len({name}) != {len(items)}: return None")
             if kind is dict:
                 namespace[f"keys_{name}"] = tuple(key for key, _ in items)
-                lines.append(f"    if tuple({name}) != keys_{name}: return None")
+                equal = f"tuple({name}) == keys_{name}"
+                if any(type(key) is not str for key, _ in items):  # 1, 1.0 and True are equal
+                    namespace["same"] = _same
+                    equal = f"same(tuple({name}), keys_{name})"
+                lines.append(f"    if not {equal}: return None")
                 items = [item for _, item in items]
             parts = [f"{name}_{i}" for i in range(len(items))]
             if parts:
@@ -263,7 +267,7 @@ class Trace:
             namespace[name] = kind
             return f"{name}({inner})" if hasattr(kind, "_fields") else f"{name}([{inner}])"
 
-        if any(type(key) not in (str, int) for key in _keys(self.result)):
+        if any(type(key) not in (str, int) for key in keys_of(self.result)):
             return lambda *arrays: self.results(
                 [_constant(a) if m is Variable else a for a, m in zip(arrays, self.array_makers(), strict=True)]
             )
@@ -291,13 +295,14 @@ def _count(structure: Any) -> int:
     return sum(_count(item[1] if kind is dict else item) for item in items)
 
 
-def _keys(structure: Any) -> Any:
+def keys_of(structure: Any) -> Iterator[Any]:
+    """Give the keys of a structure's dicts."""
     if structure is not None:
         kind, items = structure
         for item in items:
             if kind is dict:
                 yield item[0]
-            yield from _keys(item[1] if kind is dict else item)
+            yield from keys_of(item[1] if kind is dict else item)
 
 
 def _refuse_foreign_leaves(inputs: Sequence[Any], results: Sequence[Any]) -> None:
