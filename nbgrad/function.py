@@ -18,6 +18,7 @@ from .grad_mode import is_grad_enabled
 from .hooks import Watcher
 from .kernels import devices
 from .kernels.cpu.reduce import sum_to_shape
+from .kernels.shapes import broadcast_shapes
 from .variable import Array, Variable, as_array, as_variable
 
 #: Dtypes that gradients exist for.
@@ -269,7 +270,7 @@ def _as_result(node: Function, value: Any) -> Array:
 
 def _sums_to(shape: tuple[int, ...], target: tuple[int, ...]) -> bool:
     try:
-        return np.broadcast_shapes(shape, target) == shape
+        return broadcast_shapes(shape, target) == shape
     except ValueError:
         return False
 

@@ -15,6 +15,7 @@ from ..kernels import devices, formula, reductions
 from ..kernels import math as scalar
 from ..kernels.cpu import elementwise as cpu
 from ..kernels.formula import NUMBER, TRUTH, Expression, ScalarFunction
+from ..kernels.shapes import broadcast_shapes, numbered_axes, order_of_axes
 from ..variable import Variable, as_array
 from .layout import can_reshape
 from .program import Call, Constant, Fold, Input, Map, Node, Program, View, root_of
@@ -121,8 +122,7 @@ class Symbol(np.lib.mixins.NDArrayOperatorsMixin):
 
     def transpose(self, *axes: Any) -> Symbol:
         """Give the elements with the axes in another order."""
-        # the size of an axis tells which it was
-        order = np.empty(tuple(range(self.ndim)), np.int8).transpose(*axes).shape
+        order = order_of_axes(numbered_axes(self.ndim).transpose(*axes))
         if order == tuple(range(self.ndim)):
             return self
         return self._view("transpose", order, tuple(self.shape[a] for a in order))
@@ -300,7 +300,7 @@ class Symbol(np.lib.mixins.NDArrayOperatorsMixin):
         self, number: np.dtype[Any], dtype: np.dtype[Any], expression: Expression, operands: list[Symbol]
     ) -> Symbol:
         """Apply an elementwise formula in a dtype."""
-        shape = np.broadcast_shapes(*(x.shape for x in operands))
+        shape = broadcast_shapes(*(x.shape for x in operands))
         node = self._known(expression, operands, number)
         if node is None:
             kinds = formula.inputs_of([expression])
@@ -330,7 +330,7 @@ class Symbol(np.lib.mixins.NDArrayOperatorsMixin):
 
     def mapped(self, expression: Expression, nodes: list[Node], dtype: np.dtype[Any]) -> Node:
         """Add a formula of nodes of one dtype."""
-        shape = np.broadcast_shapes(*(node.shape for node in nodes))
+        shape = broadcast_shapes(*(node.shape for node in nodes))
         return self.program.add(Map(expression, dtype.name), nodes, shape, dtype)
 
     def folded(self, name: str, axes: tuple[int, ...], *others: Symbol) -> Symbol:
@@ -551,5 +551,5 @@ def _matmul_shape(first: tuple[int, ...], second: tuple[int, ...]) -> tuple[int,
         raise ValueError(f"matmul: shapes {first} and {second} do not match: {first[-1]} != {inner}")
     if len(first) <= 2 and len(second) <= 2:
         return (*rows, *columns)
-    stack = np.broadcast_shapes(first[:-2], second[:-2])
+    stack = broadcast_shapes(first[:-2], second[:-2])
     return (*stack, *first[-2:-1], *columns) if len(first) > 1 else (*stack, *columns)

@@ -176,3 +176,24 @@ def test_cross_entropy_takes_traced_classes():
     with pytest.raises(IndexError, match="classes from 0 to 5"):
         compiled(logits, np.array([0, 4, 2, 2, 1, 0, 5]))
     np.testing.assert_allclose(compiled(logits, classes)[0], nbgrad.nn.functional.cross_entropy(logits, classes))
+
+
+MANY = {
+    "elementwise": lambda x: x * x,
+    "broadcast": lambda x: x + np.ones(3),
+    "transposed": lambda x: x.T * 2,
+    "moved": lambda x: np.moveaxis(x, 0, -2) * x,
+    "turned": lambda x: np.flip(x, (0, -1)) * 2,
+    "a fold in the middle": lambda x: (x * x).sum(3) * 2,
+    "softmax": lambda x: nbgrad.softmax(x, 0),
+    "rows picked": lambda x: x[[1, 0, 1]] * 2,
+    "a product": lambda x: x @ np.ones((3, 2)),
+}
+
+
+@pytest.mark.parametrize("name", MANY)
+@pytest.mark.parametrize("ndim", [33, 63])
+def test_as_many_dimensions_as_arrays_have(name, ndim):
+    x = np.arange(6.0).reshape(2, *(1,) * (ndim - 2), 3)
+    for function in (MANY[name], nbgrad.grad(lambda x: (MANY[name](x) ** 2).sum())):
+        np.testing.assert_allclose(nbgrad.jit(function)(x), function(x), rtol=1e-14)
