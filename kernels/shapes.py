@@ -8,7 +8,7 @@ import numpy as np
 
 
 def numbered_axes(ndim: int) -> Any:
-    """Give an array whose axes are known by their strides, 1, 2, ..., wherever a view has them; turned, by -1, -2, ..."""
+    """Give an array whose axes are known by their strides, 1, 2, ..., wherever a view has them; -1, ... if turned."""
     return np.ndarray((1,) * ndim, np.int8, b"\0", 0, tuple(range(1, ndim + 1)))
 
 
