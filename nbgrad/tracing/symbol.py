@@ -300,6 +300,11 @@ class Symbol(np.lib.mixins.NDArrayOperatorsMixin):
         self, number: np.dtype[Any], dtype: np.dtype[Any], expression: Expression, operands: list[Symbol]
     ) -> Symbol:
         """Apply an elementwise formula in a dtype."""
+        if number == np.bool_ and expression.kind == NUMBER:
+            whole = np.dtype(cpu.computed_in([expression], "bool"))
+            kinds = formula.inputs_of([expression])
+            operands = [x if kinds.get(i) == TRUTH else x.astype(whole) for i, x in enumerate(operands)]
+            return self._formula_in(whole, whole, expression, operands).astype(bool)
         shape = broadcast_shapes(*(x.shape for x in operands))
         node = self._known(expression, operands, number)
         if node is None:

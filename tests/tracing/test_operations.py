@@ -197,3 +197,15 @@ def test_as_many_dimensions_as_arrays_have(name, ndim):
     x = np.arange(6.0).reshape(2, *(1,) * (ndim - 2), 3)
     for function in (MANY[name], nbgrad.grad(lambda x: (MANY[name](x) ** 2).sum())):
         np.testing.assert_allclose(nbgrad.jit(function)(x), function(x), rtol=1e-14)
+
+
+@pytest.mark.parametrize("operation", [np.add, np.multiply, np.maximum, np.minimum, np.absolute])
+def test_truth_values_stay_truth_values(operation):
+    x, y = np.array([True, False, True, False]), np.array([True, True, False, False])
+    ours = getattr(nbgrad, {"absolute": "abs", "multiply": "mul"}.get(operation.__name__, operation.__name__))
+    for operands in [pair[: operation.nin] for pair in ((x, y), (x[::-1], y[:1].reshape(())))]:
+        for function in (operation, ours):
+            found = nbgrad.jit(function)(*operands)
+            assert found.dtype == np.bool_
+            np.testing.assert_array_equal(found.view(np.uint8), operation(*operands).view(np.uint8))
+    np.testing.assert_array_equal(nbgrad.jit(lambda c, x: nbgrad.where(c, x, c) * True)(x, y), np.where(x, y, x))
