@@ -22,7 +22,7 @@ class Model:
 
 class Shared:
     rng = np.random.default_rng(0)
-    legacy = np.random.RandomState(0)  # noqa: NPY002
+    legacy = np.random.RandomState(0)
 
     def noisy(self, x):
         return x + self.rng.normal(size=2)
