@@ -159,12 +159,14 @@ class Symbol(np.lib.mixins.NDArrayOperatorsMixin):
         return tuple(function(np.broadcast_to(np.zeros((), np.int8), self.shape)).shape)
 
     def __getitem__(self, key: Any) -> Symbol:
-        parts = key if type(key) is tuple else (key,)
-        if any(isinstance(part, np.ndarray | list | Symbol) or devices.is_cuda(part) for part in parts):
+        given = key if type(key) is tuple else (key,)
+        parts = tuple([part._data if isinstance(part, Variable) else part for part in given])
+        # True and False, tuples and the like pick elements, as arrays do
+        if any(part is not None and part is not Ellipsis and not _gives_a_view(part) for part in parts):
             from .picking import pick
 
-            return pick(self, parts)
-        if Ellipsis not in parts:
+            return pick(self, [list(part) if isinstance(part, range) else part for part in parts])
+        if not any(part is Ellipsis for part in parts):
             parts = (*parts, Ellipsis)  # a single element then is a view as well
         return self._view("index", parts, self._shaped(lambda x: x[parts]))
 
@@ -509,6 +511,14 @@ _ARITHMETIC = {"add": np.add, "sub": np.subtract, "mul": np.multiply, "div": np.
 
 #: Of memory that nobody may write to, nor make writeable.
 _FLAGS = np.frombuffer(bytes(4), np.int8).reshape(2, 2).flags
+
+
+def _gives_a_view(part: Any) -> bool:
+    """Tell whether a part of an index is a slice or a whole number."""
+    if isinstance(part, slice):
+        return True
+    picks = isinstance(part, bool | np.bool_ | np.ndarray | Symbol) or devices.is_cuda(part)
+    return not picks and hasattr(type(part), "__index__")
 
 
 def compiles(dtype: np.dtype[Any]) -> bool:

@@ -123,10 +123,12 @@ class Trace:
         try:
             with set_grad_enabled(True):
                 result = function(*positional, **named)
-        except ValueError as error:
+        except BaseException as error:
+            self.program.closed = True  # what got away from here is of no use
             # NumPy writes over what was refused in an assignment to an element
-            if isinstance(error.__cause__, TypeError) and str(error.__cause__).startswith("jit: "):
-                raise error.__cause__ from None
+            cause = error.__cause__
+            if isinstance(error, ValueError) and isinstance(cause, TypeError) and str(cause).startswith("jit: "):
+                raise cause from None
             raise
         finally:
             on_draw.reset(watched)

@@ -977,3 +977,21 @@ def test_a_function_keeps_a_limited_number_of_traces(monkeypatch):
     for value in [*range(6), 5, 4, 0]:
         compiled(X, value)
     assert traced == [*range(6), 0] and len(compiled._traces) == 4
+
+
+def test_arrays_of_numpys_subclasses():
+    masked, matrix = np.ma.array([1.0, 2.0], mask=[False, True]), np.array([[1.0, 2.0], [3.0, 4.0]]).view(np.matrix)
+    for function, x in ((lambda x: x * 2, masked), (lambda x: x * masked, np.ones(2))):
+        with pytest.raises(TypeError, match="masked array"):
+            nbgrad.jit(function)(x)
+    compiled = nbgrad.jit(lambda x: x.sum(0) * (x * matrix))
+    for _ in range(2):
+        np.testing.assert_array_equal(compiled(matrix), [[4, 24], [36, 96]])
+
+
+def test_what_got_away_before_an_error_is_of_no_use():
+    away = []
+    with pytest.raises(ZeroDivisionError):
+        nbgrad.jit(lambda x: away.append(x * 2) or 1 / 0)(X)
+    with pytest.raises(TypeError, match="has left its function"):
+        away[0] + 1
