@@ -315,8 +315,9 @@ def expand(root: Expression) -> Expression:
 # ---- scalar functions ------------------------------------------------------------------------------------------------
 
 #: For which dtypes a function has kernels: floating ones, integers too (SIGNED ones refuse truth values, which count as
-#: integers elsewhere), or anything ordered (giving truth values).
-FLOATING, NUMERIC, SIGNED, COMPARISON, LOGICAL = "floating", "numeric", "signed", "comparison", "logical"
+#: integers elsewhere), truth values too (giving such: 1 + 1 is True), or anything ordered (giving truth values).
+FLOATING, NUMERIC, SIGNED, CLOSED = "floating", "numeric", "signed", "closed"
+COMPARISON, LOGICAL = "comparison", "logical"
 
 
 class ScalarFunction:

@@ -17,7 +17,18 @@ from functools import partial
 from typing import Any
 
 from . import formula
-from .formula import COMPARISON, LOGICAL, NUMBER, NUMERIC, SIGNED, TRUTH, Expression, ScalarFunction, constant_value
+from .formula import (
+    CLOSED,
+    COMPARISON,
+    LOGICAL,
+    NUMBER,
+    NUMERIC,
+    SIGNED,
+    TRUTH,
+    Expression,
+    ScalarFunction,
+    constant_value,
+)
 
 Formula = Callable[..., Any]
 
@@ -104,6 +115,7 @@ def _slope(name: str, compute: Formula | None, *partials: Formula | None) -> Sca
 
 _numeric = partial(_declare, domain=NUMERIC)
 _signed = partial(_declare, domain=SIGNED)
+_closed = partial(_declare, domain=CLOSED)
 _comparison = partial(_declare, domain=COMPARISON)
 _logical = partial(_declare, domain=LOGICAL)
 
@@ -124,11 +136,11 @@ logical_and = _logical("logical_and", "({0} & {1})")
 logical_or = _logical("logical_or", "({0} | {1})")
 logical_xor = _logical("logical_xor", "({0} ^ {1})")
 logical_not = _logical("logical_not", "(not {0})")
-where = _numeric("where", "({1} if {0} else {2})", argument_kinds=(TRUTH, NUMBER, NUMBER))
+where = _closed("where", "({1} if {0} else {2})", argument_kinds=(TRUTH, NUMBER, NUMBER))
 
-add = _numeric("add", "({0} + {1})", _one, _one)
+add = _closed("add", "({0} + {1})", _one, _one)
 sub = _signed("sub", "({0} - {1})", _one, lambda y, a, b: -1)
-mul = _numeric("mul", "({0} * {1})", lambda y, a, b: b, lambda y, a, b: a)
+mul = _closed("mul", "({0} * {1})", lambda y, a, b: b, lambda y, a, b: a)
 div = _declare("div", "({0} / {1})", lambda y, a, b: 1 / b, lambda y, a, b: -y / b)
 neg = _signed("neg", "(-{0})", lambda y, x: -1)
 positive = _signed("positive", "{0}", _one)
@@ -180,7 +192,7 @@ floor_divide = _numeric(
     "floor_divide", "({0} // {1})", signed="({number}(0) - {0} if {1} == {number}(-1) else {0} // {1})"
 )
 remainder = _numeric("remainder", "({0} % {1})", _one, lambda y, a, b: -floor_divide(a, b))
-abs = _numeric("abs", "abs({0})", lambda y, x: sign(x))
+abs = _closed("abs", "abs({0})", lambda y, x: sign(x))
 
 
 def _as_method(name: str) -> Formula:
@@ -297,13 +309,13 @@ cbrt = _elementary("cbrt", lambda y, x: _cbrt_slope(y, x))
 relu = _numeric("relu", lambda x: where(x <= 0, 0, x), lambda y, x: where(y <= 0, 0, 1))
 
 # NaN wins over numbers, and lets the gradient through; a tie gives each side half of it (as torch.maximum does).
-maximum = _numeric(
+maximum = _closed(
     "maximum",
     lambda a, b: where((a > b) | (a != a), a, b),
     lambda y, a, b: where(a == b, 0.5, where(a < b, 0, 1)),
     lambda y, a, b: where(a == b, 0.5, where(a > b, 0, 1)),
 )
-minimum = _numeric(
+minimum = _closed(
     "minimum",
     lambda a, b: where((a < b) | (a != a), a, b),
     lambda y, a, b: where(a == b, 0.5, where(a > b, 0, 1)),

@@ -21,6 +21,7 @@ from .kernels.cpu import elementwise as cpu
 from .kernels.cpu.caller import fast_call
 from .kernels.formula import COMPARISON, FLOATING, LOGICAL, NUMBER, SIGNED, TRUTH, Expression, ScalarFunction
 from .kernels.lazy import lazy
+from .kernels.shapes import broadcast_shapes
 from .variable import Array, Variable, as_array, as_variable, is_array
 
 
@@ -418,7 +419,7 @@ def refusal(operation: Elementwise, error: Exception, arguments: tuple[Any, ...]
     shapes = " and ".join(str(a.shape) for a in arrays)
     dtypes = " and ".join(str(a.dtype) for a in arrays)
     try:
-        np.broadcast_shapes(*(a.shape for a in arrays))
+        broadcast_shapes(*(a.shape for a in arrays))
     except ValueError:
         return ValueError(
             f"{operation.name}: shapes {shapes} do not broadcast: dimensions must be equal or 1, counted from the last"

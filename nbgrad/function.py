@@ -18,6 +18,7 @@ from .grad_mode import is_grad_enabled
 from .hooks import Watcher
 from .kernels import devices
 from .kernels.cpu.reduce import sum_to_shape
+from .kernels.shapes import broadcast_shapes
 from .variable import Array, Variable, as_array, as_variable
 
 #: Dtypes that gradients exist for.
@@ -31,19 +32,21 @@ def without_elements(inputs: tuple[Variable, ...], read: Sequence[bool]) -> tupl
     """Give a node's inputs as the graph keeps them: large ones whose elements no rule reads without their elements.
 
     What takes the place of such an input has its shape, dtype and device, and the same place in the graph. Leaves that
-    require a gradient stay, for theirs is written to them.
+    require a gradient stay, for theirs is written to them. Those that require none have it taken as well: should they
+    require one later, it would be computed from what is not there any more.
     """
     return tuple(
         [
-            x if reads or x._data.nbytes <= LARGE or x._generation == 0 else _without_elements(x)
+            x if x._generation == 0 or (kept and x._generation > 0) else _in_place_of(x, kept)
             for x, reads in zip(inputs, read, strict=True)
+            for kept in (reads or x._data.nbytes <= LARGE,)
         ]
     )
 
 
-def _without_elements(x: Variable) -> Variable:
+def _in_place_of(x: Variable, kept: bool) -> Variable:
     edge = Variable.__new__(Variable)
-    edge._data, edge.creator, edge._generation = devices.hollow(x._data), x.creator, x._generation
+    edge._data, edge.creator, edge._generation = x._data if kept else devices.hollow(x._data), x.creator, x._generation
     if edge.creator is not None and edge.creator.multiple:
         edge._index = x._index
     return edge
@@ -269,7 +272,7 @@ def _as_result(node: Function, value: Any) -> Array:
 
 def _sums_to(shape: tuple[int, ...], target: tuple[int, ...]) -> bool:
     try:
-        return np.broadcast_shapes(shape, target) == shape
+        return broadcast_shapes(shape, target) == shape
     except ValueError:
         return False
 

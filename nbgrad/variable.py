@@ -78,12 +78,22 @@ def _stores_an_element() -> bool:
     return caller is not None and caller.f_code.co_code[caller.f_lasti] == opmap.get("STORE_SUBSCR")
 
 
+def of_numpys_own(array: Array) -> Array:
+    """Give an array of a subclass of NumPy's as one of its own, any other as it is.
+
+    Raises TypeError for masked arrays.
+    """
+    if not isinstance(array, np.ndarray) or type(array) is np.ndarray:
+        return array
+    if isinstance(array, np.ma.MaskedArray):
+        raise TypeError("a masked array has elements that do not count: give array.filled(value)")
+    return array.view(np.ndarray)
+
+
 def _as_data(array: Array) -> Array:
     """Give an array as Variables hold it: no subclass of NumPy's, whose operators differ, and in native byte order."""
-    if type(array) is not np.ndarray and isinstance(array, np.ndarray):
-        if isinstance(array, np.ma.MaskedArray):
-            raise TypeError("a masked array has elements that do not count: give array.filled(value)")
-        array = array.view(np.ndarray)
+    if type(array) is not np.ndarray:
+        array = of_numpys_own(array)
     return array if array.dtype.isnative else array.astype(array.dtype.newbyteorder("="))
 
 

@@ -21,7 +21,8 @@ import numpy as np
 from peers import peer
 
 from nbgrad.kernels import codegen, failures, formula, ufunc
-from nbgrad.kernels.cpu import caller, folding, fused, launch, threads
+from nbgrad.kernels import math as scalar
+from nbgrad.kernels.cpu import caller, folding, fused, indexing, launch, threads
 from nbgrad.kernels.cpu.sizes import CHUNK, LANES, OUTPUTS
 from nbgrad.tracing import trace
 from nbgrad.tracing.targets import Host
@@ -136,25 +137,21 @@ def _sinpi(x: Any) -> Any:
 
 
 def _inversion(a: Any, b: Any) -> Any:
-    length = np.hypot(a, b)
-    return np.where((length == 0) | np.isinf(length), 0.0, a / length / length)
-
-
-def _share(a: Any, b: Any) -> Any:
-    return np.where(np.equal(a, b), 0.5, peer("scipy.special").expit(a - b))
+    distance = np.hypot(a, b)
+    return np.where((distance == 0) | np.isinf(distance), 0.0, a / distance / distance)
 
 
 #: Functions that neither NumPy nor SciPy has by our name.
 _OWN: dict[str, Callable[..., Any]] = {
     "cospi": lambda x: _sinpi(x + 0.5),
     "digamma": lambda x: peer("scipy.special").psi(x),
-    "erfinv_slope": lambda y, x: math.sqrt(math.pi) / 2 * np.exp(y * y),
+    "erfinv_slope": lambda y, x: np.sqrt(np.pi) / 2 * np.exp(y * y),
     "gaussian": lambda x: np.exp(-x * x),
     "hurwitz": lambda s, x: peer("scipy.special").zeta(s, x),
     "inversion": _inversion,
     "lgamma": lambda x: peer("scipy.special").gammaln(x),
     "pow": np.power,
-    "share": _share,
+    "share": lambda a, b: np.where(a == b, 0.5, peer("scipy.special").expit(a - b)),
     "sigmoid": lambda x: peer("scipy.special").expit(x),
     "sinpi": _sinpi,
     "softplus": lambda x: np.logaddexp(x, 0.0),
@@ -212,21 +209,16 @@ def _store(pointer: Pointer, index: Any, value: Any) -> None:
     pointer[index] = value
 
 
-def _refuse_position(*_: Any) -> None:
-    """Stand for what a loop calls that is not shared among threads: picks call it at a position outside."""
-    raise IndexError("a position is outside of the array")
-
-
 @once
 def _namespace(lanes: int, chunk: int) -> dict[str, Any]:
     names: dict[str, Any] = {
-        "np": SimpleNamespace(uintp=int),
+        "np": SimpleNamespace(uintp=lambda n: int(n) % 2**64),
+        "share": indexing._refuse,  # no other loop is long enough to share its work
         "math": SimpleNamespace(sqrt=np.sqrt),
         "select": _select,
         "negated": np.logical_not,
         "along": along,
         "load": _load,
-        "share": _refuse_position,
         "address": lambda x: x.address if isinstance(x, Memory) else x,
         **dict.fromkeys(("align_stack", "clear_exceptions", "clear_all_exceptions", "never_inline"), lambda: None),
         "gathering": lambda *kind: _defined(folding.gathering_source(*kind, lanes), "gather", names),
@@ -237,10 +229,10 @@ def _namespace(lanes: int, chunk: int) -> dict[str, Any]:
     for name in _SCALARS:
         names |= {name: _converted(name), f"{name}_pointer": _pointer_to(name)}
         names |= {f"{name}_{what}": _room_for(name, what, n) for what, n in (("lanes", lanes), ("chunk", chunk))}
-    known = [name for name, function in formula._scalar_functions.items() if "_{number}(" in function.template]
-    for name in {*known, *_OWN}:
-        for number in ("float32", "float64"):
-            names[f"{name}_{number}"] = _rounded(np.dtype(number).type, elementary(name))
+    for function in vars(scalar).values():
+        if isinstance(function, formula.ScalarFunction) and "_{number}(" in function.template:
+            for number in ("float32", "float64"):
+                names[f"{function.name}_{number}"] = _rounded(np.dtype(number).type, elementary(function.name))
     return names
 
 
@@ -325,7 +317,7 @@ def _independent(counter: str, body: Sequence[str]) -> bool:
 
 def rewritten(source: str) -> str:
     """Write kernel text for slices: choices become calls, and loops whose turns are independent one turn."""
-    lines = [line.partition("  # ")[0] for line in source.splitlines()]
+    lines = [line.partition("  #")[0] for line in source.splitlines()]
     result, number = [], 0
     while number < len(lines):
         line = lines[number]
@@ -470,13 +462,13 @@ def install() -> None:
     made = ufunc.make
 
     def make(
-        name: str, types: Any, outputs: int, compile_loop: Any, signature: str | None = None, *entry: Any
+        name: str, types: Any, outputs: int, compile_loop: Any, signature: str | None = None, entry: Any = None
     ) -> np.ufunc:
         def compile_interpreted(codes: Any) -> tuple[int, int]:
             _signature[0] = signature
             return compile_loop(codes)[0], threads.NEVER
 
-        return made(name, types, outputs, compile_interpreted, signature, *entry)
+        return made(name, types, outputs, compile_interpreted, signature, entry)
 
     ufunc.make = make
     codegen.address = _address

@@ -140,6 +140,8 @@ OPERATIONS: dict[str, Operation] = {
         )
         for name in ("max", "min")
     },
+    # torch takes the slope of a**b by a for flat at b = 0, also along b
+    "pow": Operation(nbgrad.pow, lambda t, x, y: t.exp(y * t.log(x)), np.broadcast_shapes, "nbgrad.pow({0}, {1})"),
     # a value brought into an interval
     "within": Operation(
         lambda x, middle, half: nbgrad.sin(x) * half + middle,

@@ -1307,6 +1307,18 @@ CHAINS = {
 }
 
 
+@pytest.mark.parametrize("operation", [nbgrad.mul, nbgrad.div, nbgrad.pow, nbgrad.maximum])
+@pytest.mark.parametrize("shape", [(BIG,), ()])
+def test_what_requires_a_gradient_only_after_its_use_gets_none(operation, shape):
+    """Nothing was kept for it: PyTorch gives none either."""
+    constant = nbgrad.tensor(np.full(shape, 2.0))
+    x = Variable(np.linspace(1, 2, BIG))
+    y = operation(x + 1, constant) + operation(constant, x + 1) + (constant * nbgrad.ones(BIG)) @ (x + 1)
+    constant.requires_grad = True
+    y.sum().backward()
+    assert constant.grad is None and np.isfinite(x.grad.data).all()
+
+
 @pytest.mark.parametrize("name", CHAINS)
 def test_the_graph_keeps_what_rules_read(name):
     step, arrays = CHAINS[name]

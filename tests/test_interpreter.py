@@ -154,12 +154,18 @@ def test_extents():
     x, index, y = A, np.array([2, 0]), np.empty((2, 4))
     steps = [0, 0, 0, 32, 8, 8, 32, 8]
     np.testing.assert_array_equal(_called(text, [x, index, y], [1, 3, 4, 2], steps), A[[2, 0]])
-    with pytest.raises(IndexError, match="a position is outside"):
-        _called(text, [x, np.array([2, 3]), y], [1, 3, 4, 2], steps)
+    for outside in (3, -1):
+        with pytest.raises(IndexError, match="a position is outside of the array"):
+            _called(text, [x, np.array([2, outside]), y], [1, 3, 4, 2], steps)
+    with pytest.raises(AssertionError, match=r"operand args\[0\]: elements 12 to 15"):
+        _called(text, [x, np.array([2, 3]), y], [1, 4, 4, 2], steps)
 
 
 def test_every_elementary_function_has_a_counterpart():
-    for name, function in formula._scalar_functions.items():
-        if "_{number}(" in function.template:
-            assert callable(elementary(name)), name
+    functions = [f for f in vars(scalar).values() if isinstance(f, formula.ScalarFunction)]
+    assert {"exp", "inversion"} <= {f.name for f in functions if "_{number}(" in f.template and elementary(f.name)}
+    a, b = np.array([3.0, 0.0, np.inf, 1e200]), np.array([4.0, 0.0, np.inf, 1e200])
+    with np.errstate(all="ignore"):
+        np.testing.assert_allclose(elementary("inversion")(a, b), [0.12, 0.0, 0.0, 5e-201])
+        np.testing.assert_allclose(elementary("share")(a, b), [1 / (1 + np.e), 0.5, 0.5, 0.5])
     assert elementary("atan2") is np.arctan2 and elementary("acosh") is np.arccosh and scalar.exp.name == "exp"

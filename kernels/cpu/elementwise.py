@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from .. import codegen, formula, ufunc
-from ..formula import COMPARISON, FLOATING, LOGICAL, NUMERIC, SIGNED, TRUTH, Expression
+from ..formula import CLOSED, COMPARISON, FLOATING, LOGICAL, NUMERIC, SIGNED, TRUTH, Expression
 from . import threads
 
 _INTEGERS = "bBhHiIlLqQ"
@@ -15,7 +15,7 @@ _FLOATS = "fd"
 
 #: The dtypes with loops in each domain, in the order in which NumPy looks for one it can cast to.
 DTYPES = {FLOATING: _FLOATS, NUMERIC: _INTEGERS + _FLOATS, COMPARISON: "?" + _INTEGERS + _FLOATS, LOGICAL: "?"}
-DTYPES[SIGNED] = DTYPES[NUMERIC]
+DTYPES |= {SIGNED: DTYPES[NUMERIC], CLOSED: DTYPES[COMPARISON]}
 
 
 #: What each ufunc made here computes: its formulas, and the kinds of their inputs.
@@ -39,6 +39,11 @@ def kernel(name: str, expressions: Sequence[Expression], kinds: Sequence[str], d
     return made
 
 
+def computed_in(expressions: Sequence[Expression], number: str) -> str:
+    """Give the dtype that a loop for a dtype computes in: for truth values that numbers are made of, whole numbers."""
+    return "int8" if number == "bool" and any(expression.kind != TRUTH for expression in expressions) else number
+
+
 def source(expressions: Sequence[Expression], kinds: Sequence[str], number: str) -> tuple[str, int]:
     """Write the loop for one dtype; gives its text and its cost in simple operations an element.
 
@@ -49,7 +54,10 @@ def source(expressions: Sequence[Expression], kinds: Sequence[str], number: str)
     inputs, outputs = range(len(kinds)), range(len(expressions))
     types = ["bool" if kind == TRUTH else number for kind in kinds]
     results = ["bool" if expression.kind == TRUTH else number for expression in expressions]
-    assignments, values = formula.source(expressions, number)
+    inside = computed_in(expressions, number)
+    assignments, values = formula.source(expressions, inside)
+    if inside != number:
+        values = [f"({value}) != 0" for value in values]
     body = [
         *assignments,
         *(f"o{i}[{{out}}] = {result}({value})" for i, (result, value) in enumerate(zip(results, values, strict=True))),
@@ -57,7 +65,8 @@ def source(expressions: Sequence[Expression], kinds: Sequence[str], number: str)
     sizes = {name: np.dtype(name).itemsize for name in {*types, *results}}
 
     def load(i: int, place: str) -> str:
-        return f"x{i} = p{i}[{place}]" + (" != 0" if types[i] == "bool" else "")
+        value = f"p{i}[{place}]" + (" != 0" if types[i] == "bool" else "")
+        return f"x{i} = {inside}({value})" if inside != number and kinds[i] != TRUTH else f"x{i} = {value}"
 
     lines = [
         "def loop(args, dims, steps, data):",

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .. import formula
-from ..cpu.elementwise import formulas
+from ..cpu.elementwise import computed_in, formulas
 from ..formula import TRUTH
 from . import launch
 
@@ -182,6 +182,7 @@ def _make_plan(ufunc: np.ufunc, arguments: Sequence[Any], out: Any, array: Any) 
     tail: tuple[int, ...] = ()
     if 0 not in shape:
         number = next((dtype for dtype, kind in zip(loop, kinds, strict=False) if kind != TRUTH), np.dtype(bool)).name
+        number = computed_in(expressions, number)
         plain, vector, tail = _choose(ufunc, number, names, [dtype.name for dtype in results], sizes, steps)
     overlaps = tuple(
         (position, target, _reach(x), _reach(y), x.strides == y.strides and x.shape == y.shape and x.dtype == y.dtype)
@@ -372,7 +373,8 @@ def _text(ufunc: np.ufunc, number: str, inputs: tuple[str | None, ...], results:
         made.parameters.append(f"o{i}")
         made.pointers.append(f"o{i}")
         made.signature.append(f"{name}*")
-        made.results[i] = f"{name}({made.results[i]})"
+        truth = " != 0" if name == "bool" and expressions[i].kind != TRUTH else ""
+        made.results[i] = f"{name}({made.results[i]}{truth})"
     return made
 
 

@@ -20,6 +20,7 @@ import numpy as np
 from ..grad_mode import is_grad_enabled
 from ..kernels import devices
 from ..kernels.formula import NUMPY_NAMES, standing_for
+from ..kernels.shapes import broadcast_shapes, numbered_axes, order_of_axes
 from ..ops import arithmetic, linalg
 from ..ops import elementwise as plain
 from ..ops import reduction as reductions
@@ -201,8 +202,7 @@ def _permuting(function: Any) -> Any:
     def rule(a: Any, *arguments: Any, **options: Any) -> Any:
         if not _ours(a):
             return NotImplemented
-        # the size of an axis tells which it was
-        order = function(np.empty(tuple(range(a.ndim)), np.int8), *arguments, **options).shape
+        order = order_of_axes(function(numbered_axes(a.ndim), *arguments, **options))
         return a.transpose(order) if order else a.reshape(())
 
     return rule
@@ -214,7 +214,7 @@ def _flipping(function: Any) -> Any:
     def rule(m: Any, *arguments: Any, **options: Any) -> Any:
         if not _ours(m):
             return NotImplemented
-        steps = function(np.empty((2,) * m.ndim, np.int8), *arguments, **options).strides
+        steps = function(numbered_axes(m.ndim), *arguments, **options).strides
         return m[tuple(slice(None, None, -1 if step < 0 else 1) for step in steps)]
 
     return rule
@@ -454,7 +454,7 @@ def _append(arr: Any, values: Any, axis: Any = None) -> Any:
 
 
 def _broadcast_arrays(*arrays: Any) -> Any:
-    shape = np.broadcast_shapes(*(np.shape(x) for x in arrays))
+    shape = broadcast_shapes(*(np.shape(x) for x in arrays))
     return tuple(np.broadcast_to(_operand(x), shape) for x in arrays)
 
 

@@ -12,10 +12,10 @@ import numpy as np
 from ..grad_mode import is_grad_enabled
 from ..kernels import devices
 from ..nests import flatten
-from ..variable import Array, Variable, default_dtype_changed, get_default_dtype
+from ..variable import Array, Variable, default_dtype_changed, get_default_dtype, of_numpys_own
 from .replay import Replay, in_order
 from .symbol import Symbol
-from .trace import NoGradient, Static, Trace
+from .trace import NoGradient, Static, Trace, keys_of
 
 
 def _together(name: str, arrays: list[Any]) -> tuple[list[Any], str]:
@@ -108,7 +108,7 @@ class Jitted:
             if kind is Variable or isinstance(leaf, Variable):
                 data, kind = leaf._data, Variable if leaf._generation >= 0 else NoGradient
             elif isinstance(leaf, np.ndarray) or devices.is_cuda(leaf):
-                data, kind = leaf, np.ndarray
+                data, kind = of_numpys_own(leaf), np.ndarray
             elif kind is float or kind is int:
                 data = np.array(leaf, np.float64 if kind is float else np.int64)
             elif isinstance(leaf, np.generic):
@@ -135,7 +135,8 @@ class Jitted:
         ordered = [in_order(data) for data in ordered]
         # what has to be converted first is not recognised at once
         known = all(x is y and (type(x) is np.ndarray or device != "cpu") for x, y in zip(ordered, arrays, strict=True))
-        key = structure, tuple(kinds), get_default_dtype(), device
+        keys = tuple(map(Static, keys_of(structure)))  # equal ones of other types are others to the function
+        key = structure, keys, tuple(kinds), get_default_dtype(), device
         return key, structure, kinds, ordered, given, leaves if known else None
 
     def _trace(self, arguments: tuple[Any, ...], options: dict[str, Any]) -> tuple[Trace, list[Any], list[Any], Any]:

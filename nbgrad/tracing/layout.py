@@ -56,5 +56,6 @@ def _seen_through(node: Node, base: Access) -> Access:
     assert isinstance(view, View)
     model = _model(node.inputs[0].shape, base)
     seen = model.reshape(view.argument, copy=False) if view.kind == "reshape" else apply_view(view, model)
+    assert not seen.size or seen.base is not None, "a copy, and no view"
     offset = seen.__array_interface__["data"][0] - model.__array_interface__["data"][0] if seen.size else 0
     return Access(base.root, base.offset + offset, seen.strides)

@@ -64,7 +64,9 @@ class Plan:
             self.place[node] = f"x{node.operation.position}"
         lines: list[str] = []
         fresh: dict[str, str] = {}  # how the arrays of results are made, by name
-        for node in self.grouping.used:
+        # what is looked at in every run may be of no other use: labels of one class
+        looked_at = [root_of(node) for _, node in self.program.checks]
+        for node in dict.fromkeys([*self.grouping.used, *looked_at]):
             if isinstance(node.operation, Constant):
                 name = f"constant{node.number}"
                 self.place[node] = name

@@ -12,6 +12,7 @@ import numpy as np
 
 from ..kernels import devices
 from ..kernels.formula import Expression, ScalarFunction
+from ..variable import of_numpys_own
 
 Shape = tuple[int, ...]
 
@@ -183,7 +184,7 @@ class Program:
             node = self.add(Constant(id(array)), (), array.shape, array.dtype)
             node.array = array
             return node
-        array = np.asarray(array)
+        array = np.asarray(of_numpys_own(array))
         if array.dtype.kind not in "fiub":
             raise TypeError(f"jit: an array of dtype {array.dtype} takes part in a traced function: convert it first")
         if self.device != "cpu" and not array.flags.c_contiguous:

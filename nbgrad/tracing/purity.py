@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import functools
 import pickle
 import random
 import sys
 import threading
+from collections import deque
 from collections.abc import Callable, Iterator
-from types import CodeType, FunctionType, MethodType, ModuleType
+from types import BuiltinMethodType, CodeType, FunctionType, MethodType, ModuleType
 from typing import Any
 
 import numpy as np
 
+from ..variable import Variable
 from .refusals import users_line
 
 _REMEDY = (
@@ -31,7 +34,7 @@ class Sources:
         self._states: list[tuple[str, Callable[[], Any]]] = [("random", random.getstate)]
         if "numpy.random" in sys.modules:
             self._states.append(("np.random", np.random.get_state))
-            self._states += [(type(g).__name__, lambda g=g: g.bit_generator.state) for g in _generators(function)]  # type: ignore[misc]
+        self._states += [(type(g).__name__, _state_of(g)) for g in _generators(function)]
         self._before = [pickle.dumps(state()) for _, state in self._states]
 
     def refuse_drawn(self, numbers_kept: bool) -> None:
@@ -44,50 +47,100 @@ class Sources:
                 raise TypeError(f"jit: {name} was drawn from while a function was traced: {_REMEDY}")
 
 
+def _state_of(generator: Any) -> Callable[[], Any]:
+    """Give what tells whether a generator has been drawn from; nothing tells it of those without a state."""
+    if isinstance(generator, random.SystemRandom):
+        return lambda: None
+    if isinstance(generator, random.Random):
+        return generator.getstate
+    if hasattr(generator, "get_state"):
+        return generator.get_state  # type: ignore[no-any-return]
+    return lambda: generator.bit_generator.state
+
+
+#: Values that mention nothing.
+_PLAIN = (int, float, complex, str, bytes, np.ndarray, np.generic, np.ufunc, np.dtype, Variable, ModuleType, type(None))
+#: Values that are looked at for each function, at most, the nearest first.
+_MOST = 1000
+
+
 def _generators(function: Callable[..., Any]) -> list[Any]:
-    """Find NumPy's generators that a function mentions: by its closure, its globals, its instance, its functions."""
+    """Find the generators that a function mentions.
+
+    By its closure, globals, defaults, instance, class, other functions, and what these hold.
+    """
+    kinds: tuple[type, ...] = (random.Random,)
+    if "numpy.random" in sys.modules:
+        kinds += (np.random.Generator, np.random.RandomState)
     found: dict[int, Any] = {}
-    seen: set[int] = set()
-    stack: list[Any] = [function]
-    while stack and len(seen) < 1000:
-        value = stack.pop()
-        if id(value) in seen:
+    seen: dict[int, Any] = {}  # values stay alive, so that ids stay theirs
+    waiting: deque[Any] = deque([function])
+    while waiting and len(seen) < _MOST:
+        value = waiting.popleft()
+        if isinstance(value, _PLAIN) or id(value) in seen:
             continue
-        seen.add(id(value))
-        if isinstance(value, np.random.Generator):
+        seen[id(value)] = value
+        if isinstance(value, kinds):
             found[id(value)] = value
         else:
-            stack.extend(_mentioned(value))
+            waiting.extend(_mentioned(value))
     return list(found.values())
 
 
+def _is_ours(module: Any) -> bool:
+    return str(module or "").partition(".")[0] in ("nbgrad", "numpy", "builtins")
+
+
 def _mentioned(value: Any) -> Iterator[Any]:
-    """Give what a function, a method or an instance mentions."""
-    if isinstance(value, MethodType):
-        yield value.__func__
-        yield from _attributes(value.__self__)
+    """Give what a function, a method, a class, a container or an instance mentions."""
+    if isinstance(value, MethodType | BuiltinMethodType):
+        yield value.__self__
+        yield getattr(value, "__func__", None)
     elif isinstance(value, FunctionType):
-        if not value.__module__ or value.__module__.partition(".")[0] in ("nbgrad", "numpy"):
-            return
-        for cell in value.__closure__ or ():
-            try:
-                yield cell.cell_contents
-            except ValueError:  # not yet filled
-                continue
-        for name in _names(value.__code__):
-            found = value.__globals__.get(name)
-            if not isinstance(found, ModuleType):
-                yield found
-            elif found.__name__.partition(".")[0] not in ("nbgrad", "numpy"):
-                yield from (vars(found).get(attribute) for attribute in _names(value.__code__))
+        if not _is_ours(value.__module__):
+            yield from _mentioned_by(value)
+    elif isinstance(value, functools.partial):
+        yield from (value.func, *value.args, *value.keywords.values())
+    elif isinstance(value, staticmethod | classmethod):
+        yield value.__func__
+    elif isinstance(value, property):
+        yield value.fget
+    elif isinstance(value, dict):
+        yield from list(value.values())
+    elif isinstance(value, list | tuple | set | frozenset | deque):
+        yield from list(value)
     elif callable(value) and hasattr(value, "__wrapped__"):
         yield value.__wrapped__
-    elif type(value).__module__ not in ("builtins", "numpy") and not isinstance(value, ModuleType | type):
-        yield from _attributes(value)
+    elif isinstance(value, type):
+        if not _is_ours(value.__module__):
+            yield from list(vars(value).values())
+            yield from value.__bases__
+    elif not _is_ours(type(value).__module__):
+        yield from list(getattr(value, "__dict__", {}).values())
+        names = [name for kind in type(value).__mro__ for name in _slots(kind)]
+        yield from (getattr(value, name, None) for name in names)
+        yield type(value)
 
 
-def _attributes(instance: Any) -> Iterator[Any]:
-    yield from getattr(instance, "__dict__", {}).values()
+def _mentioned_by(function: FunctionType) -> Iterator[Any]:
+    """Give what a function finds in its closure, its defaults and its globals."""
+    for cell in function.__closure__ or ():
+        try:
+            yield cell.cell_contents
+        except ValueError:  # not yet filled
+            continue
+    yield from (*(function.__defaults__ or ()), *(function.__kwdefaults__ or {}).values())
+    for name in _names(function.__code__):
+        found = function.__globals__.get(name)
+        if not isinstance(found, ModuleType):
+            yield found
+        elif not _is_ours(found.__name__):
+            yield from (vars(found).get(attribute) for attribute in _names(function.__code__))
+
+
+def _slots(kind: type) -> tuple[str, ...]:
+    given = vars(kind).get("__slots__", ())
+    return (given,) if isinstance(given, str) else tuple(given)
 
 
 def _names(code: CodeType) -> Iterator[str]:

@@ -15,6 +15,7 @@ from ..kernels import devices, formula, reductions
 from ..kernels import math as scalar
 from ..kernels.cpu import elementwise as cpu
 from ..kernels.formula import NUMBER, TRUTH, Expression, ScalarFunction
+from ..kernels.shapes import broadcast_shapes, numbered_axes, order_of_axes
 from ..variable import Variable, as_array
 from .layout import can_reshape
 from .program import Call, Constant, Fold, Input, Map, Node, Program, View, root_of
@@ -121,8 +122,7 @@ class Symbol(np.lib.mixins.NDArrayOperatorsMixin):
 
     def transpose(self, *axes: Any) -> Symbol:
         """Give the elements with the axes in another order."""
-        # the size of an axis tells which it was
-        order = np.empty(tuple(range(self.ndim)), np.int8).transpose(*axes).shape
+        order = order_of_axes(numbered_axes(self.ndim).transpose(*axes))
         if order == tuple(range(self.ndim)):
             return self
         return self._view("transpose", order, tuple(self.shape[a] for a in order))
@@ -159,12 +159,14 @@ class Symbol(np.lib.mixins.NDArrayOperatorsMixin):
         return tuple(function(np.broadcast_to(np.zeros((), np.int8), self.shape)).shape)
 
     def __getitem__(self, key: Any) -> Symbol:
-        parts = key if type(key) is tuple else (key,)
-        if any(isinstance(part, np.ndarray | list | Symbol) or devices.is_cuda(part) for part in parts):
+        given = key if type(key) is tuple else (key,)
+        parts = tuple([part._data if isinstance(part, Variable) else part for part in given])
+        # True and False, tuples and the like pick elements, as arrays do
+        if any(part is not None and part is not Ellipsis and not _gives_a_view(part) for part in parts):
             from .picking import pick
 
-            return pick(self, parts)
-        if Ellipsis not in parts:
+            return pick(self, [list(part) if isinstance(part, range) else part for part in parts])
+        if not any(part is Ellipsis for part in parts):
             parts = (*parts, Ellipsis)  # a single element then is a view as well
         return self._view("index", parts, self._shaped(lambda x: x[parts]))
 
@@ -300,7 +302,12 @@ class Symbol(np.lib.mixins.NDArrayOperatorsMixin):
         self, number: np.dtype[Any], dtype: np.dtype[Any], expression: Expression, operands: list[Symbol]
     ) -> Symbol:
         """Apply an elementwise formula in a dtype."""
-        shape = np.broadcast_shapes(*(x.shape for x in operands))
+        if number == np.bool_ and expression.kind == NUMBER:
+            whole = np.dtype(cpu.computed_in([expression], "bool"))
+            kinds = formula.inputs_of([expression])
+            operands = [x if kinds.get(i) == TRUTH else x.astype(whole) for i, x in enumerate(operands)]
+            return self._formula_in(whole, whole, expression, operands).astype(bool)
+        shape = broadcast_shapes(*(x.shape for x in operands))
         node = self._known(expression, operands, number)
         if node is None:
             kinds = formula.inputs_of([expression])
@@ -330,7 +337,7 @@ class Symbol(np.lib.mixins.NDArrayOperatorsMixin):
 
     def mapped(self, expression: Expression, nodes: list[Node], dtype: np.dtype[Any]) -> Node:
         """Add a formula of nodes of one dtype."""
-        shape = np.broadcast_shapes(*(node.shape for node in nodes))
+        shape = broadcast_shapes(*(node.shape for node in nodes))
         return self.program.add(Map(expression, dtype.name), nodes, shape, dtype)
 
     def folded(self, name: str, axes: tuple[int, ...], *others: Symbol) -> Symbol:
@@ -506,6 +513,14 @@ _ARITHMETIC = {"add": np.add, "sub": np.subtract, "mul": np.multiply, "div": np.
 _FLAGS = np.frombuffer(bytes(4), np.int8).reshape(2, 2).flags
 
 
+def _gives_a_view(part: Any) -> bool:
+    """Tell whether a part of an index is a slice or a whole number."""
+    if isinstance(part, slice):
+        return True
+    picks = isinstance(part, bool | np.bool_ | np.ndarray | Symbol) or devices.is_cuda(part)
+    return not picks and hasattr(type(part), "__index__")
+
+
 def compiles(dtype: np.dtype[Any]) -> bool:
     """Tell whether there are loops for a dtype."""
     return dtype.char in cpu.DTYPES[formula.COMPARISON] and dtype.isnative
@@ -551,5 +566,5 @@ def _matmul_shape(first: tuple[int, ...], second: tuple[int, ...]) -> tuple[int,
         raise ValueError(f"matmul: shapes {first} and {second} do not match: {first[-1]} != {inner}")
     if len(first) <= 2 and len(second) <= 2:
         return (*rows, *columns)
-    stack = np.broadcast_shapes(first[:-2], second[:-2])
+    stack = broadcast_shapes(first[:-2], second[:-2])
     return (*stack, *first[-2:-1], *columns) if len(first) > 1 else (*stack, *columns)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import fields, is_dataclass
 from typing import Any
 
 import numpy as np
@@ -25,8 +26,11 @@ def _same(first: Any, second: Any) -> bool:
     """Tell whether two static values are one to the function: also 0.0 and -0.0, 1 and 1.0 differ."""
     if type(first) is not type(second):
         return False
-    if isinstance(first, float | complex):
+    if isinstance(first, float | complex | np.inexact):
         return repr(first) == repr(second)
+    if is_dataclass(first):
+        compared = [field.name for field in fields(first) if field.compare]
+        return first == second and all(_same(getattr(first, name), getattr(second, name)) for name in compared)
     if isinstance(first, tuple):
         return len(first) == len(second) and all(map(_same, first, second))
     if isinstance(first, frozenset):
@@ -119,10 +123,12 @@ class Trace:
         try:
             with set_grad_enabled(True):
                 result = function(*positional, **named)
-        except ValueError as error:
+        except BaseException as error:
+            self.program.closed = True  # what got away from here is of no use
             # NumPy writes over what was refused in an assignment to an element
-            if isinstance(error.__cause__, TypeError) and str(error.__cause__).startswith("jit: "):
-                raise error.__cause__ from None
+            cause = error.__cause__
+            if isinstance(error, ValueError) and isinstance(cause, TypeError) and str(cause).startswith("jit: "):
+                raise cause from None
             raise
         finally:
             on_draw.reset(watched)
@@ -134,7 +140,7 @@ class Trace:
         """Give the positions, among the inputs, of what the donated arguments consist of."""
         positional = structure[1][0][1]
         begin, found = 0, []
-        arguments = {number % max(len(positional), 1) for number in donated}
+        arguments = {number % len(positional) for number in donated if -len(positional) <= number < len(positional)}
         leaf = 0
         for number, part in enumerate(positional):
             count = _count(part)
@@ -214,7 +220,11 @@ class Trace:
             lines.append(f"    if len({name}) != {len(items)}: return None")
             if kind is dict:
                 namespace[f"keys_{name}"] = tuple(key for key, _ in items)
-                lines.append(f"    if tuple({name}) != keys_{name}: return None")
+                equal = f"tuple({name}) == keys_{name}"
+                if any(type(key) is not str for key, _ in items):  # 1, 1.0 and True are equal
+                    namespace["same"] = _same
+                    equal = f"same(tuple({name}), keys_{name})"
+                lines.append(f"    if not {equal}: return None")
                 items = [item for _, item in items]
             parts = [f"{name}_{i}" for i in range(len(items))]
             if parts:
@@ -259,7 +269,7 @@ class Trace:
             namespace[name] = kind
             return f"{name}({inner})" if hasattr(kind, "_fields") else f"{name}([{inner}])"
 
-        if any(type(key) not in (str, int) for key in _keys(self.result)):
+        if any(type(key) not in (str, int) for key in keys_of(self.result)):
             return lambda *arrays: self.results(
                 [_constant(a) if m is Variable else a for a, m in zip(arrays, self.array_makers(), strict=True)]
             )
@@ -287,13 +297,14 @@ def _count(structure: Any) -> int:
     return sum(_count(item[1] if kind is dict else item) for item in items)
 
 
-def _keys(structure: Any) -> Any:
+def keys_of(structure: Any) -> Iterator[Any]:
+    """Give the keys of a structure's dicts."""
     if structure is not None:
         kind, items = structure
         for item in items:
             if kind is dict:
                 yield item[0]
-            yield from _keys(item[1] if kind is dict else item)
+            yield from keys_of(item[1] if kind is dict else item)
 
 
 def _refuse_foreign_leaves(inputs: Sequence[Any], results: Sequence[Any]) -> None:

@@ -412,6 +412,28 @@ def test_whole_bounds_do_not_widen_what_they_limit(whole, dtype):
             np.testing.assert_array_equal(np.asarray(getattr(actual, "data", actual)), np.clip(x, lowest, highest))
 
 
+TRUTHS = {
+    "add": np.add, "mul": np.multiply, "maximum": np.maximum, "minimum": np.minimum, "abs": np.absolute,
+    "where": lambda x, y: np.where(x, y, x),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", TRUTHS)
+def test_truth_values_stay_truth_values(name):
+    """As in NumPy and torch: whether there is any, whether there are both; never the number 2."""
+    x, y = np.array([True, False, True, False] * 9), np.array([True, True, False, False] * 9)
+    function = TABLE[name] if name != "where" else lambda x, y: nbgrad.where(x, y, x)
+    pairs = ((x, y), (x[::-3], y[::-3]), (x[:1].reshape(()), y), (x, y[:1].reshape(())))
+    for operands in [pair[: 1 if name == "abs" else 2] for pair in pairs]:
+        expected = TRUTHS[name](*operands)
+        for found in (function(*operands), function(*map(Variable, operands)).data):
+            assert found.dtype == np.bool_ == expected.dtype
+            np.testing.assert_array_equal(found.view(np.uint8), expected.view(np.uint8))
+    if name in ("add", "mul"):
+        assert function(Variable(x), 2).dtype == np.int64 and function(True, Variable(x)).dtype == np.bool_
+        assert function(Variable(x), Variable(x.astype(np.int8))).dtype == np.int8
+
+
 @pytest.mark.parametrize("name", ["neg", "positive", "sub"])
 def test_truth_values_have_no_sign(name):
     """As in NumPy and torch; they count as numbers beside numbers."""

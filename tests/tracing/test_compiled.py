@@ -1,5 +1,6 @@
 """The compiled function: signatures, structures, refusals, threads, and looking inside."""
 
+import dataclasses
 import os
 from collections import namedtuple
 
@@ -242,6 +243,14 @@ def test_donated_inputs_are_written_over():
     np.testing.assert_array_equal(slope, 1)
     found = compiled(found, slope)
     np.testing.assert_allclose(found["a"], X - 0.2, rtol=1e-14)
+
+
+@pytest.mark.parametrize("numbers", [2, -3, (2, 5)])
+def test_arguments_that_are_not_given_are_not_donated(numbers):
+    compiled = nbgrad.jit(lambda x, y, z=None: (x * 2, y * 3), donate_argnums=numbers)
+    x, y = X.copy(), X.copy()
+    compiled(x, y)
+    np.testing.assert_array_equal([x, y], [X, X])
 
 
 @pytest.mark.parametrize(
@@ -910,6 +919,12 @@ def test_an_element_written_into_an_array_from_outside_is_refused_with_the_remed
         nbgrad.jit(function)(X)
 
 
+@dataclasses.dataclass(frozen=True)
+class Setting:
+    value: object
+    note: object = dataclasses.field(default=None, compare=False)
+
+
 @pytest.mark.parametrize(
     ("first", "second"),
     [
@@ -917,6 +932,9 @@ def test_an_element_written_into_an_array_from_outside_is_refused_with_the_remed
         (frozenset({0.0}), frozenset({-0.0})),
         (1j, True + 0j * -1),
         ((1, frozenset({2})), (1, frozenset({2.0}))),
+        (np.float32(0.0), np.float32(-0.0)),
+        (Setting(1), Setting(True)),
+        (Setting((0.0,)), Setting((-0.0,))),
     ],
 )
 def test_static_values_of_other_types_have_traces_of_their_own(first, second):
@@ -927,6 +945,21 @@ def test_static_values_of_other_types_have_traces_of_their_own(first, second):
     assert [repr(value) for value in traced] == [repr(first), repr(second)]
 
 
+def test_static_values_that_are_one_share_a_trace():
+    traced = []
+    compiled = nbgrad.jit(lambda x, static: traced.append(static) or x * 2, static_argnums=1)
+    for value in (Setting(1), Setting(1, "another"), np.float32(2), np.float32(2)):
+        compiled(X, value)
+    assert traced == [Setting(1), np.float32(2)]
+
+
+@pytest.mark.parametrize("keys", [(1, True, 1.0), ((0.0,), (-0.0,))])
+def test_keys_of_other_types_have_traces_of_their_own(keys):
+    compiled = nbgrad.jit(lambda nest: {key: value * 2 for key, value in nest.items()})
+    for key in keys * 2:
+        assert repr(list(compiled({key: X}))) == repr([key])
+
+
 def test_a_function_keeps_a_limited_number_of_traces(monkeypatch):
     monkeypatch.setattr("nbgrad.tracing.compiled.MOST_TRACES", 4)
     traced = []
@@ -934,3 +967,21 @@ def test_a_function_keeps_a_limited_number_of_traces(monkeypatch):
     for value in [*range(6), 5, 4, 0]:
         compiled(X, value)
     assert traced == [*range(6), 0] and len(compiled._traces) == 4
+
+
+def test_arrays_of_numpys_subclasses():
+    masked, matrix = np.ma.array([1.0, 2.0], mask=[False, True]), np.array([[1.0, 2.0], [3.0, 4.0]]).view(np.matrix)
+    for function, x in ((lambda x: x * 2, masked), (lambda x: x * masked, np.ones(2))):
+        with pytest.raises(TypeError, match="masked array"):
+            nbgrad.jit(function)(x)
+    compiled = nbgrad.jit(lambda x: x.sum(0) * (x * matrix))
+    for _ in range(2):
+        np.testing.assert_array_equal(compiled(matrix), [[4, 24], [36, 96]])
+
+
+def test_what_got_away_before_an_error_is_of_no_use():
+    away = []
+    with pytest.raises(ZeroDivisionError):
+        nbgrad.jit(lambda x: away.append(x * 2) or 1 / 0)(X)
+    with pytest.raises(TypeError, match="has left its function"):
+        away[0] + 1

@@ -176,3 +176,36 @@ def test_cross_entropy_takes_traced_classes():
     with pytest.raises(IndexError, match="classes from 0 to 5"):
         compiled(logits, np.array([0, 4, 2, 2, 1, 0, 5]))
     np.testing.assert_allclose(compiled(logits, classes)[0], nbgrad.nn.functional.cross_entropy(logits, classes))
+
+
+MANY = {
+    "elementwise": lambda x: x * x,
+    "broadcast": lambda x: x + np.ones(3),
+    "transposed": lambda x: x.T * 2,
+    "moved": lambda x: np.moveaxis(x, 0, -2) * x,
+    "turned": lambda x: np.flip(x, (0, -1)) * 2,
+    "a fold in the middle": lambda x: (x * x).sum(3) * 2,
+    "softmax": lambda x: nbgrad.softmax(x, 0),
+    "rows picked": lambda x: x[[1, 0, 1]] * 2,
+    "a product": lambda x: x @ np.ones((3, 2)),
+}
+
+
+@pytest.mark.parametrize("name", MANY)
+@pytest.mark.parametrize("ndim", [33, 63])
+def test_as_many_dimensions_as_arrays_have(name, ndim):
+    x = np.arange(6.0).reshape(2, *(1,) * (ndim - 2), 3)
+    for function in (MANY[name], nbgrad.grad(lambda x: (MANY[name](x) ** 2).sum())):
+        np.testing.assert_allclose(nbgrad.jit(function)(x), function(x), rtol=1e-14)
+
+
+@pytest.mark.parametrize("operation", [np.add, np.multiply, np.maximum, np.minimum, np.absolute])
+def test_truth_values_stay_truth_values(operation):
+    x, y = np.array([True, False, True, False]), np.array([True, True, False, False])
+    ours = getattr(nbgrad, {"absolute": "abs", "multiply": "mul"}.get(operation.__name__, operation.__name__))
+    for operands in [pair[: operation.nin] for pair in ((x, y), (x[::-1], y[:1].reshape(())))]:
+        for function in (operation, ours):
+            found = nbgrad.jit(function)(*operands)
+            assert found.dtype == np.bool_
+            np.testing.assert_array_equal(found.view(np.uint8), operation(*operands).view(np.uint8))
+    np.testing.assert_array_equal(nbgrad.jit(lambda c, x: nbgrad.where(c, x, c) * True)(x, y), np.where(x, y, x))

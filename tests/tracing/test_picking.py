@@ -59,3 +59,42 @@ def test_positions_out_of_range_are_refused_in_the_run_that_has_them():
 def test_an_empty_list_picks_nothing():
     assert nbgrad.jit(lambda x: x[[]] * 2)(X).shape == (0, 3)
     assert nbgrad.jit(lambda x, i: x[i, []] * 2)(X, np.zeros((2, 0), int)).shape == (2, 0)
+
+
+def test_classes_from_outside_that_only_have_to_be_looked_at():
+    classes = np.zeros(4, int)
+    compiled = nbgrad.jit(lambda x: nbgrad.nn.functional.cross_entropy(x, classes))
+    assert compiled(np.ones((4, 1))) == 0  # of one class the loss reads nothing
+    classes[1] = 1
+    with pytest.raises(IndexError, match="classes from 0 to 1"):
+        compiled(np.ones((4, 1)))
+
+
+class One:
+    def __index__(self):
+        return 1
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        True, False, np.True_, np.array(True), ((0, 1),), (slice(None), (2, 0)), (True, 0), (None, True), (..., True),
+        (True, slice(1, 3)), (True, np.array([0, 1])), One(), np.int8(2), nbgrad.tensor([1, 0]), nbgrad.tensor(1),
+        (slice(None), nbgrad.tensor([2, 2])),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("x", [X, np.array(3.0)])
+def test_what_picks_and_what_gives_a_view(x, key):
+    """NumPy copies for truth values, lists and tuples, and views for numbers and slices."""
+    plain = tuple(p.data if isinstance(p, Variable) else p for p in (key if type(key) is tuple else (key,)))
+    try:
+        expected = x[plain] * 2
+    except IndexError:
+        for function in (lambda x: x[key] * 2, gradient_of(lambda x: x[key])):
+            with pytest.raises(IndexError):
+                nbgrad.jit(function)(x)
+        return
+    np.testing.assert_array_equal(nbgrad.jit(lambda x: x[key] * 2)(x), expected)
+    slopes = np.zeros_like(x)
+    np.add.at(slopes, plain, expected)
+    np.testing.assert_array_equal(nbgrad.jit(gradient_of(lambda x: x[key]))(x), slopes)
