@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from ..kernels import devices, formula, reductions
+from ..kernels import formula, reductions
 from ..kernels import math as scalar
 from ..kernels.cpu import elementwise as cpu
 from ..kernels.formula import NUMBER, TRUTH, Expression, ScalarFunction
@@ -160,7 +160,7 @@ class Symbol(np.lib.mixins.NDArrayOperatorsMixin):
 
     def __getitem__(self, key: Any) -> Symbol:
         parts = key if type(key) is tuple else (key,)
-        if any(isinstance(part, np.ndarray | list | Symbol) or devices.is_cuda(part) for part in parts):
+        if not all(map(_cuts, parts)):
             from .picking import pick
 
             return pick(self, parts)
@@ -504,6 +504,13 @@ _ARITHMETIC = {"add": np.add, "sub": np.subtract, "mul": np.multiply, "div": np.
 
 #: Of memory that nobody may write to, nor make writeable.
 _FLAGS = np.frombuffer(bytes(4), np.int8).reshape(2, 2).flags
+
+
+def _cuts(part: Any) -> bool:
+    """Tell whether a part of an index leaves a view; truth values and all that is like a list pick elements."""
+    if part is None or part is Ellipsis:
+        return True
+    return isinstance(part, slice | int | np.integer | float) and not isinstance(part, bool)  # NumPy refuses fractions
 
 
 def compiles(dtype: np.dtype[Any]) -> bool:
