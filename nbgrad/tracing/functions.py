@@ -253,7 +253,7 @@ def _dummy(shape: tuple[int, ...]) -> Any:
 
 def _reduction(name: str) -> Any:
     def rule(x: Any, axis: Any = None, *, keepdims: bool = False) -> Any:
-        if not isinstance(x, Symbol) or not compiles(x.dtype) or axis == () or not x.size:
+        if not isinstance(x, Symbol) or not compiles(x.dtype) or (type(axis) is tuple and not axis) or not x.size:
             return NotImplemented
         if name in ("amax", "amin") and x.dtype == np.bool_:
             return NotImplemented
