@@ -19,7 +19,7 @@ from .hooks import Watcher
 from .kernels import devices
 from .kernels.cpu.reduce import sum_to_shape
 from .kernels.shapes import broadcast_shapes
-from .variable import Array, Variable, as_array, as_variable
+from .variable import Array, Variable, as_array, as_data, as_variable
 
 #: Dtypes that gradients exist for.
 DIFFERENTIABLE = (np.dtype(np.float32), np.dtype(np.float64))
@@ -123,6 +123,11 @@ class Function:
             y = Variable(array, requires_grad=False)
             if recorded and array.dtype in DIFFERENTIABLE:
                 y.creator, y._generation, y._index = node, node.generation + 1, index
+            elif recorded and array.dtype.kind in "fc":
+                raise TypeError(
+                    f"{type(node).__name__}.forward gave {array.dtype}, which has no gradients, and the inputs' "
+                    "would be lost unseen: give float32 or float64, or call it under no_grad()"
+                )
             outputs.append(y)
         node.multiple = len(outputs) > 1  # type: ignore[misc]
         if type(node).vjp is not Function.vjp:
@@ -264,7 +269,7 @@ def _as_tuple(values: Any) -> tuple[Any, ...]:
 
 
 def _as_result(node: Function, value: Any) -> Array:
-    array = as_array(value.data if isinstance(value, Variable) else value)
+    array = as_data(as_array(value.data if isinstance(value, Variable) else value))
     if array.dtype.kind not in "fiubc":
         raise TypeError(f"{type(node).__name__}.forward gave {type(value).__name__}, not a numeric array")
     return array

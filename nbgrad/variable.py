@@ -90,7 +90,7 @@ def of_numpys_own(array: Array) -> Array:
     return array.view(np.ndarray)
 
 
-def _as_data(array: Array) -> Array:
+def as_data(array: Array) -> Array:
     """Give an array as Variables hold it: no subclass of NumPy's, whose operators differ, and in native byte order."""
     if type(array) is not np.ndarray:
         array = of_numpys_own(array)
@@ -135,7 +135,7 @@ class Variable(Operators):
                 f"Variable: {type(data)} is not supported: it holds a numpy.ndarray or cupy.ndarray; "
                 "nbgrad.tensor takes numbers and lists"
             )
-        self._data = _as_data(data)
+        self._data = as_data(data)
         self.creator = None
         self._generation = -1
         if name is not None:
@@ -168,7 +168,7 @@ class Variable(Operators):
             given = np.asarray(given)
         if not is_array(given):
             raise TypeError(f"data = {type(given)}: a Variable holds a numpy.ndarray or cupy.ndarray")
-        array, held = _as_data(given), self._data
+        array, held = as_data(given), self._data
         if array.shape != held.shape or array.dtype != held.dtype:
             became = f"{array.dtype} of shape {array.shape} in place of {held.dtype} of shape {held.shape}"
             if self.creator is not None:

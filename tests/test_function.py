@@ -728,3 +728,29 @@ def test_big_endian_arrays_keep_their_gradients():
     x = Variable(np.array([1.0, 2.0], ">f8"))
     Square()(x).sum().backward()
     np.testing.assert_array_equal(x.grad.data, [2, 4])
+
+
+def test_a_result_in_the_other_byte_order_keeps_its_gradient():
+    class Swapped(Square):
+        def forward(self, x):
+            return (x**2).astype(">f8")
+
+    x = Variable(np.array([1.0, 2.0]))
+    y = Swapped()(x)
+    assert y.dtype.isnative
+    y.sum().backward()
+    np.testing.assert_array_equal(x.grad.data, [2, 4])
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.longdouble, complex])
+def test_a_result_without_gradients_is_refused_where_one_would_be_lost(dtype):
+    class Converted(Square):
+        def forward(self, x):
+            return x.astype(dtype)
+
+    x = Variable(np.array([1.0, 2.0]))
+    with pytest.raises(TypeError, match=f"Converted.forward gave {np.dtype(dtype)}, which has no gradients"):
+        Converted()(x)
+    assert Converted()(x.detach()).dtype == dtype
+    with nbgrad.no_grad():
+        assert Converted()(x).dtype == dtype

@@ -14,7 +14,7 @@ from ..function import DIFFERENTIABLE, Operation
 from ..grad_mode import differentiating, enable_grad
 from ..kernels import devices
 from ..nests import flatten, unflatten
-from ..variable import Array, Variable, as_array, get_default_dtype, is_array
+from ..variable import Array, Variable, as_array, as_data, get_default_dtype, is_array
 
 
 def value_and_grad(
@@ -166,7 +166,7 @@ def _leaf(function: Callable[..., Any], wanted: Sequence[int], x: Any) -> Variab
                 linked: Variable = _Argument()(x)
                 return linked
         x = x.data
-    array: Array = as_array(x)
+    array: Array = as_data(as_array(x))
     if (isinstance(x, int | float) and not isinstance(x, bool)) or getattr(x, "weak", None):  # or stands for one
         array = array.astype(get_default_dtype())
     if array.dtype not in DIFFERENTIABLE:

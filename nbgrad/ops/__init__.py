@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from ..grad_mode import is_grad_enabled
-from ..kernels.formula import install_operators
+from ..kernels.formula import OPERATORS, install_operators
 from ..variable import Variable
 from . import arithmetic
 from .elementwise import OPERATIONS, TABLE, add, whole_power
@@ -58,20 +58,27 @@ def _bring_numpys_functions() -> None:
     Variable.__array_function__ = numpy.array_function  # type: ignore[attr-defined]
 
 
-def _in_place(function: Any) -> Any:
+def _in_place(operator: str) -> Any:
     """Make an operator like ``w -= step``: under no_grad it changes a leaf's array, as training loops mean it.
 
-    Everywhere else the name takes the result, which leaves alone whatever the graph may still need.
+    Parameters are leaves, and so are the averages that optimisers keep. Everywhere else the name takes the result,
+    which leaves alone whatever the graph may still need.
     """
+    function = TABLE[OPERATORS[operator]]
 
-    def operator(self: Variable, other: Any) -> Variable:
+    def in_place(self: Variable, other: Any) -> Variable:
         result: Variable = function(self, other)
-        if self._generation != 0 or is_grad_enabled():
+        if self._generation > 0 or is_grad_enabled():
             return result
-        self.data[...] = result.data
+        if not np.can_cast(result.dtype, self.dtype, "same_kind"):
+            raise TypeError(
+                f"{operator}: the result has dtype {result.dtype}, which a Variable of dtype {self.dtype} cannot hold: "
+                "convert it with astype first, or write x = x + y instead of x += y"
+            )
+        self._data[...] = result._data
         return self
 
-    return operator
+    return in_place
 
 
 def _setitem(self: Variable, key: Any, value: Any) -> None:
@@ -108,8 +115,8 @@ def _install() -> None:
     methods["__rmatmul__"] = lambda self, other: matmul(other, self)
     methods["__getitem__"] = getitem
     methods["__setitem__"] = _setitem
-    for name, operator in (("add", "add"), ("sub", "sub"), ("mul", "mul"), ("truediv", "div")):
-        methods[f"__i{name}__"] = _in_place(TABLE[operator])
+    for operator in ("add", "sub", "mul", "truediv", "floordiv", "mod", "pow"):
+        methods[f"__i{operator}__"] = _in_place(operator)
     methods["__array_ufunc__"] = _array_ufunc
     methods["__array_function__"] = _array_function
     methods["T"] = property(transpose, doc="The Variable with its dimensions reversed.")

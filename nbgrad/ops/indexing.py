@@ -182,7 +182,7 @@ def part_of_index(part: Any) -> Any:
     """Give a part of an index as NumPy takes it, an array as a copy; raises TypeError for what is none."""
     if isinstance(part, Variable):
         part = part.data
-    if isinstance(part, list | tuple | np.ndarray):
+    if isinstance(part, list | tuple | range | np.ndarray):
         array = np.array(part)  # a copy: the index must be the same when the gradient comes back
         if not array.size and array.dtype == np.float64:
             array = array.astype(np.int64)

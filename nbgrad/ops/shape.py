@@ -236,16 +236,25 @@ def sum_to(x: Any, shape: Any) -> Any:
 
 
 def astype(x: Any, dtype: npt.DTypeLike) -> Any:
-    """Convert to a dtype; the gradient is converted back.
+    """Convert to a dtype, of native byte order for Variables; the gradient is converted back.
 
-    Raises TypeError for dtypes that are not numeric.
+    Raises TypeError for dtypes that are not numeric, and for floating ones that have no gradients, as float16, where
+    one would be lost unseen.
     """
     target = np.dtype(dtype)
     if target.kind not in "fiub":
         raise TypeError(f"astype: {target} is not a numeric dtype")
-    if x.dtype == target and isinstance(x, Variable):
+    if not isinstance(x, Variable):
+        return AsType(target)(x)
+    target = target.newbyteorder("=")
+    if x.dtype == target:
         return x
-    result = AsType(target)(x)
-    if isinstance(result, Variable) and target.char not in "fd":
-        return result.detach()
-    return result
+    result: Variable = AsType(target)(x)
+    if target.char in "fd":
+        return result
+    if target.kind == "f" and result.requires_grad:
+        raise TypeError(
+            f"astype: {target} has no gradients, and that of x would be lost unseen: convert x.detach(), or keep to "
+            "float32 and float64"
+        )
+    return result.detach()

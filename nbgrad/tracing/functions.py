@@ -17,7 +17,7 @@ import numpy as np
 from ..interop.numpy import RULES
 from ..kernels import devices
 from ..kernels import math as scalar
-from ..variable import as_array
+from ..variable import Variable, as_array
 from .program import Call
 from .refusals import changed_in_place, users_line
 from .symbol import Symbol, compiles, in_trace
@@ -253,7 +253,7 @@ def _dummy(shape: tuple[int, ...]) -> Any:
 
 def _reduction(name: str) -> Any:
     def rule(x: Any, axis: Any = None, *, keepdims: bool = False) -> Any:
-        if not isinstance(x, Symbol) or not compiles(x.dtype) or axis == () or not x.size:
+        if not isinstance(x, Symbol) or not compiles(x.dtype) or (type(axis) is tuple and not axis) or not x.size:
             return NotImplemented
         if name in ("amax", "amin") and x.dtype == np.bool_:
             return NotImplemented
@@ -419,4 +419,6 @@ def attribute(x: Symbol, name: str) -> Any:
     if name.startswith("__"):
         raise AttributeError(name)
     remedy = _OTHERS.get(name, "keep to the functions of nbgrad and NumPy, or use it outside of the jitted function")
+    if name not in _OTHERS and hasattr(Variable, name):
+        remedy = "Variables have it: pass one, nbgrad.tensor(array), as the argument"
     raise AttributeError(f"jit: a traced array has no {name!r}, asked for at {users_line()}: {remedy}")

@@ -185,6 +185,13 @@ def test_arguments_without_gradients(argument, dtype):
         nbgrad.grad(named)(argument, nbgrad.ones(2))
 
 
+@pytest.mark.parametrize("dtype", [">f4", ">f8"])
+def test_arguments_in_the_other_byte_order(dtype):
+    gradient = nbgrad.grad(lambda v: (v * v).sum())(np.array([1.0, 2.0], dtype))
+    np.testing.assert_array_equal(gradient, [2, 4])
+    assert gradient.dtype == np.dtype(dtype).newbyteorder("=")
+
+
 def test_missing_arguments():
     with pytest.raises(TypeError, match="was called without a positional argument 1"):
         nbgrad.grad(lambda v, w=None: v.sum(), 1)(np.ones(2))

@@ -59,6 +59,8 @@ INDICES = {
     "array and None": (np.array([0, 0]), None, slice(1)),
     "list and list": ([0, 1], [2, 2]),
     "tuple": ((0, 2), slice(None)),
+    "range": range(1, 4, 2),
+    "range and list": (range(2), [0, 2]),
     "mask": MASK,
     "mask of rows": ROWS,
     "list of truth": [True, False, False, True],

@@ -6,6 +6,7 @@ import cases
 import numpy as np
 import pytest
 from cases import DTYPES, ELEMENTWISE, draw
+from peers import peer
 
 import nbgrad
 from nbgrad import Variable
@@ -258,3 +259,60 @@ def test_a_gradient_is_never_lost_by_becoming_an_array():
     assert np.asarray(constant, dtype=np.float32).dtype == np.float32
     with pytest.raises(ValueError, match="a copy is needed to give dtype float32 for float64"):
         np.array(constant, dtype=np.float32, copy=False)
+
+
+def test_optimisers_change_their_averages_in_place_under_no_grad():
+    def steps(library):
+        w = library.tensor([1.0, 2.0], requires_grad=True)
+        velocities = [library.zeros_like(w)]
+        for _ in range(3):
+            w.grad = None
+            (w * w).sum().backward()
+            with library.no_grad():
+                for gradient in [w.grad]:
+                    gradient *= 0.5
+                for velocity, parameter in zip(velocities, [w], strict=True):
+                    velocity *= 0.9
+                    velocity += parameter.grad
+                    parameter -= 0.1 * velocity
+        return w.tolist()
+
+    torch = peer("torch")
+    np.testing.assert_allclose(steps(nbgrad), steps(torch), rtol=1e-6)
+
+
+IN_PLACE = [
+    operator.iadd, operator.isub, operator.imul, operator.itruediv, operator.ifloordiv, operator.imod, operator.ipow,
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("requires_grad", [True, False])
+@pytest.mark.parametrize("change", IN_PLACE, ids=lambda function: function.__name__)
+def test_leaves_change_in_place_under_no_grad_only(change, requires_grad):
+    x = nbgrad.tensor([1.0, 5.0], requires_grad=requires_grad)
+    expected = change(np.array([1.0, 5.0]), 2.0)
+    y = change(x, 2.0)
+    assert y is not x and x.tolist() == [1, 5] and y.tolist() == expected.tolist()
+    with nbgrad.no_grad():
+        z = change(x, 2.0)
+        assert z is x and x.tolist() == expected.tolist() and x.requires_grad is requires_grad
+        computed = change(nbgrad.tensor([1.0, 5.0]) + 0, 2.0)
+    assert computed.tolist() == expected.tolist()
+
+
+def test_what_was_recorded_does_not_change_in_place():
+    x = nbgrad.tensor([1.0, 5.0], requires_grad=True)
+    y = x * x
+    with nbgrad.no_grad():
+        z = y
+        z += 1.0
+    assert z is not y and y.tolist() == [1, 25]
+
+
+def test_whole_numbers_do_not_hold_fractions():
+    count = nbgrad.tensor([3, 4])
+    with nbgrad.no_grad():
+        with pytest.raises(TypeError, match="truediv: the result has dtype float64, which a Variable of dtype int64"):
+            count /= 2
+        count *= 2
+    assert count.tolist() == [6, 8] and count.dtype == np.int64

@@ -159,6 +159,23 @@ def test_astype_to_whole_numbers_has_no_gradient():
     assert Variable(np.array([1, 2])).astype(np.float32).dtype == np.float32
 
 
+def test_astype_to_floats_without_gradients_is_refused_where_one_would_be_lost():
+    x = Variable(np.array([1.0, 2.0]))
+    for dtype in (np.float16, np.longdouble):
+        with pytest.raises(TypeError, match=f"astype: {np.dtype(dtype)} has no gradients"):
+            x.astype(dtype)
+        with pytest.raises(TypeError, match="would be lost unseen"):
+            nbgrad.sum(x, dtype=dtype)
+        with nbgrad.no_grad():
+            assert x.astype(dtype).dtype == x.detach().astype(dtype).dtype == dtype
+
+
+def test_astype_gives_variables_in_native_byte_order():
+    y = Variable(np.array([1.0, 2.0])).astype(">f4")
+    assert y.dtype == np.float32 and y.dtype.isnative
+    assert nbgrad.astype(np.ones(1), ">f4").dtype == np.dtype(">f4")
+
+
 def test_astype_overflows_to_infinity_silently():
     assert Variable(np.array([1e300])).astype(np.float32).item() == np.inf
 

@@ -98,3 +98,30 @@ def test_what_picks_and_what_gives_a_view(x, key):
     slopes = np.zeros_like(x)
     np.add.at(slopes, plain, expected)
     np.testing.assert_array_equal(nbgrad.jit(gradient_of(lambda x: x[key]))(x), slopes)
+
+
+ALL_THAT_PICKS = {
+    "lists in tuples": ((0, 3), (1, 0)),
+    "a tuple and a slice": ((0, 3), slice(None)),
+    "a range": range(1, 4, 2),
+    "a range and a number": (range(3), 1),
+    "a nested list": [[0, 1], [3, 3]],
+    "truth": True,
+    "NumPy's truth": np.True_,
+    "truth and a slice": (True, slice(1, 3)),
+    "a Variable": nbgrad.tensor([2, 0, 2]),
+}
+
+
+@pytest.mark.parametrize("name", ALL_THAT_PICKS)
+def test_whatever_picks_elements_is_told_from_what_leaves_a_view(name):
+    index = ALL_THAT_PICKS[name]
+
+    def pick(x):
+        return x[index]
+
+    expected, slope = pick(Variable(X)).data, gradient_of(pick)(X)
+    for given in (X, Variable(X)):
+        found = nbgrad.jit(lambda x: pick(x) * 2.0)(given)
+        np.testing.assert_array_equal(getattr(found, "data", found) if given is not X else found, expected * 2)
+    np.testing.assert_array_equal(nbgrad.jit(gradient_of(pick))(X), slope)

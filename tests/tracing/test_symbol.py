@@ -67,6 +67,8 @@ np.max(x, axis=1, keepdims=True)
 np.max(x, initial=3)
 np.amin(x, axis=(0, 1))
 x.min()
+x.sum(np.int64(0))
+np.max(x, axis=np.int64(1))
 np.std(x)
 np.std(x, axis=1, ddof=1, keepdims=True)
 np.std(x, axis=0, correction=1)
@@ -441,7 +443,8 @@ REFUSALS = {
     "memory": (lambda x: np.shares_memory(x, x), TypeError, "np.shares_memory .*no memory"),
     "objects": (lambda x: x.astype(object), TypeError, "astype .*no array of numbers"),
     "flat": (lambda x: x.flat[0], AttributeError, r"no 'flat'.*x.ravel\(\)"),
-    "unknown": (lambda x: x.cuda(), AttributeError, "no 'cuda'.*functions of nbgrad and NumPy"),
+    "unsqueeze": (lambda x: x.unsqueeze(0), AttributeError, r"no 'unsqueeze'.*Variables have it: pass one"),
+    "unknown": (lambda x: x.polar(), AttributeError, "no 'polar'.*functions of nbgrad and NumPy"),
 }  # fmt: skip
 
 
