@@ -134,7 +134,10 @@ class Jitted:
             ordered, device = _together(self.name, arrays)
         ordered = [in_order(data) for data in ordered]
         # what has to be converted first is not recognised at once
-        known = all(x is y and (type(x) is np.ndarray or device != "cpu") for x, y in zip(ordered, arrays, strict=True))
+        known = all(
+            x is y and not (isinstance(leaf, np.ndarray) and leaf is not y and device == "cpu")
+            for x, y, leaf in zip(ordered, arrays, given, strict=True)
+        )
         keys = tuple(map(Static, keys_of(structure)))  # equal ones of other types are others to the function
         key = structure, keys, tuple(kinds), get_default_dtype(), device
         return key, structure, kinds, ordered, given, leaves if known else None
