@@ -78,11 +78,16 @@ def _stores_an_element() -> bool:
     return caller.f_code.co_code[caller.f_lasti] == opmap["STORE_SUBSCR"]
 
 
+def refuse_masked(array: Any) -> None:
+    """Raise for an array whose mask would be lost unseen."""
+    if type(array) is not np.ndarray and isinstance(array, np.ma.MaskedArray):
+        raise TypeError("a masked array has elements that do not count: give array.filled(value)")
+
+
 def as_data(array: Array) -> Array:
     """Give an array as Variables hold it: no subclass of NumPy's, whose operators differ, and in native byte order."""
     if type(array) is not np.ndarray and isinstance(array, np.ndarray):
-        if isinstance(array, np.ma.MaskedArray):
-            raise TypeError("a masked array has elements that do not count: give array.filled(value)")
+        refuse_masked(array)
         array = array.view(np.ndarray)
     return array if array.dtype.isnative else array.astype(array.dtype.newbyteorder("="))
 

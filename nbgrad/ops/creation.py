@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from ..grad_mode import differentiating, is_grad_enabled
 from ..kernels import devices
-from ..variable import Array, Variable, as_array, get_default_dtype, is_array
+from ..variable import Array, Variable, as_array, get_default_dtype, is_array, refuse_masked
 from . import clone
 from .arguments import whole_numbers
 from .joining import stack
@@ -42,8 +42,8 @@ def tensor(data: Any, dtype: Dtype = None, requires_grad: bool = False, device: 
     that requires a gradient, alone or in a list, gets it through what is made of it, unless `requires_grad` asks for a
     leaf.
 
-    Raises TypeError for what is not numeric, and for `requires_grad` with a dtype that has no gradients; RuntimeError
-    where a leaf would lose a gradient inside a function that is being differentiated.
+    Raises TypeError for what is masked or not numeric, and for `requires_grad` with a dtype that has no gradients;
+    RuntimeError where a leaf would lose a gradient inside a function that is being differentiated.
 
     >>> import nbgrad
     >>> nbgrad.tensor([1, 2.5], requires_grad=True)
@@ -61,6 +61,7 @@ def tensor(data: Any, dtype: Dtype = None, requires_grad: bool = False, device: 
         # a copy, but one is enough
         copied = here.copy() if dtype is None else here.astype(dtype)
         return _made(_numeric("tensor", copied), requires_grad, device)
+    refuse_masked(data)
     try:
         array = np.array(data, dtype=dtype)
     except (ValueError, TypeError) as error:

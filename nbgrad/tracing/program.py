@@ -12,6 +12,7 @@ import numpy as np
 
 from ..kernels import devices
 from ..kernels.formula import Expression, ScalarFunction
+from ..variable import refuse_masked
 
 Shape = tuple[int, ...]
 
@@ -183,6 +184,7 @@ class Program:
             node = self.add(Constant(id(array)), (), array.shape, array.dtype)
             node.array = array
             return node
+        refuse_masked(array)
         array = np.asarray(array)
         if array.dtype.kind not in "fiub":
             raise TypeError(f"jit: an array of dtype {array.dtype} takes part in a traced function: convert it first")
