@@ -470,7 +470,16 @@ def test_subclasses_of_numpys_array(tmp_path):
     assert x.sum(0).shape == (2,)
     np.testing.assert_array_equal((nbgrad.ones(2, 2) * matrix).data, matrix)
     masked = np.ma.array([1.0, 2.0], mask=[True, False])
-    for use in (Variable, x.__class__.data.fset.__get__(x), lambda a: x * a, lambda a: nbgrad.cat([x, a])):
+    uses = [
+        Variable,
+        nbgrad.tensor,
+        x.__class__.data.fset.__get__(x),
+        lambda a: x * a,
+        lambda a: nbgrad.cat([x, a]),
+        nbgrad.jit(lambda a: a * 2),
+        lambda a: nbgrad.jit(lambda x: x * a)(np.ones(2)),
+    ]
+    for use in uses:
         with pytest.raises(TypeError, match=r"masked array has elements that do not count: give array\.filled"):
             use(masked)
     mapped = np.memmap(tmp_path / "array", float, "w+", shape=(2,))

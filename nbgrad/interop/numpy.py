@@ -104,8 +104,12 @@ def _lost(function: Any, method: str, options: dict[str, Any], rule: Any) -> Typ
         name = f"the ufunc {plainly}"
     else:
         name = f"{module}.{plainly}".replace("numpy", "np", 1)
-    if known and method:
-        remedy = f"use {_REDUCING.get(function, f'nbgrad.{ours} and what follows from it')}"
+    if known and method == ".reduce" and function in _REDUCING:
+        remedy = f"use {_REDUCING[function]}"
+    elif known and method == ".at":
+        remedy = _IN_PLACE
+    elif known and method:
+        remedy = f"use nbgrad.{ours} and what follows from it"
     elif known and isinstance(function, np.ufunc):
         remedy = f"use nbgrad.{ours} without them"
     elif known:

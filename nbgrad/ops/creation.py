@@ -11,10 +11,10 @@ import numpy.typing as npt
 
 from ..grad_mode import differentiating, is_grad_enabled
 from ..kernels import devices
-from ..variable import Array, Variable, as_array, get_default_dtype, is_array
+from ..variable import Array, Variable, as_array, as_variable, get_default_dtype, is_array, of_numpys_own
 from .arguments import whole_numbers
 from .joining import stack
-from .shape import astype, broadcast_to
+from .shape import broadcast_to
 from .transfer import clone
 
 Dtype = npt.DTypeLike | None
@@ -42,16 +42,15 @@ def tensor(data: Any, dtype: Dtype = None, requires_grad: bool = False, device: 
     that requires a gradient, alone or in a list, gets it through what is made of it, unless `requires_grad` asks for a
     leaf.
 
-    Raises TypeError for what is not numeric, and for `requires_grad` with a dtype that has no gradients; RuntimeError
-    where a leaf would lose a gradient inside a function that is being differentiated.
+    Raises TypeError for what is masked or not numeric, and for `requires_grad` with a dtype that has no gradients;
+    RuntimeError where a leaf would lose a gradient inside a function that is being differentiated.
 
     >>> import nbgrad
     >>> nbgrad.tensor([1, 2.5], requires_grad=True)
     Variable([1. , 2.5])
     """
-    if isinstance(data, Variable | list | tuple) and _records("tensor", data, requires_grad):
-        joined = _joined(data)
-        return joined if dtype is None and device is None else joined.to(device=device, dtype=dtype or joined.dtype)
+    if not isinstance(data, np.ndarray | int | float) and _records("tensor", data, requires_grad):
+        return _finished(_joined(data), dtype, requires_grad, device)
     if isinstance(data, Variable):
         data = data.data
     if isinstance(data, list | tuple):
@@ -61,6 +60,7 @@ def tensor(data: Any, dtype: Dtype = None, requires_grad: bool = False, device: 
         # a copy, but one is enough
         copied = here.copy() if dtype is None else here.astype(dtype)
         return _made(_numeric("tensor", copied), requires_grad, device)
+    of_numpys_own(data)  # refuses masks, which would be lost unseen
     try:
         array = np.array(data, dtype=dtype)
     except (ValueError, TypeError) as error:
@@ -123,20 +123,24 @@ def _numeric(what: str, array: Array) -> Array:
 
 
 def _records(what: str, data: Any, leaf: bool = False) -> bool:
-    """Tell whether a gradient goes through what is made of a value, or of anything in nested lists.
+    """Tell whether what is made of a value, or of anything in nested lists, is computed from it and not from numbers.
 
-    `leaf`: a leaf is asked for, which cuts it off; an error where that loses a gradient unseen.
+    So it is where a gradient goes through, and where a function is being traced.
+    `leaf`: a leaf is asked for, which cuts a gradient off; an error where that loses one unseen.
     """
     if isinstance(data, list | tuple):
         return any([_records(what, item, leaf) for item in data])
-    if not isinstance(data, Variable) or data._generation < 0 or not is_grad_enabled():
-        return False
+    if not isinstance(data, Variable):
+        return hasattr(type(data), "__nbgrad_array__")
+    traced = hasattr(type(data._data), "__nbgrad_array__")
+    if data._generation < 0 or not is_grad_enabled():
+        return traced
     if leaf and differentiating.get():
         raise RuntimeError(
             f"{what}: a leaf of a Variable that requires a gradient, inside a function that is being differentiated, "
             "loses the gradient unseen: leave requires_grad out, or use x.detach() where the gradient is not wanted"
         )
-    return not leaf
+    return traced or not leaf
 
 
 def _joined(data: Any) -> Variable:
@@ -144,8 +148,16 @@ def _joined(data: Any) -> Variable:
     if isinstance(data, Variable):
         return clone(data)
     if not isinstance(data, list | tuple):
-        return tensor(data)
+        return as_variable(data) if hasattr(type(data), "__nbgrad_array__") else tensor(data)
     return stack([_joined(item) for item in data])
+
+
+def _finished(made: Any, dtype: Dtype, leaf: bool, device: Any) -> Variable:
+    """Give what was computed from Variables, or while a function is traced, as it was asked for."""
+    made = as_variable(made)
+    if dtype is not None or device is not None:
+        made = made.to(device=device, dtype=dtype or made.dtype)
+    return made.detach().requires_grad_() if leaf else made
 
 
 def _number(value: Any) -> Any:
@@ -186,9 +198,8 @@ def full(size: Any, fill_value: Any, dtype: Dtype = None, requires_grad: bool = 
     Raises TypeError for what is no number, and for whole numbers out of the range of 64 bits.
     """
     if _records("full", fill_value, requires_grad):
-        value = fill_value if dtype is None else astype(fill_value, dtype)
         shape = whole_numbers("full", (size,) if not isinstance(size, tuple | list) else tuple(size))
-        return clone(broadcast_to(value if device is None else value.to(device), shape))
+        return _finished(clone(broadcast_to(as_variable(fill_value), shape)), dtype, requires_grad, device)
     if isinstance(fill_value, Variable):
         fill_value = fill_value.data
     if dtype is None:
@@ -235,7 +246,7 @@ def arange(
     if len(bounds) > 1 and _records("arange", [bounds[0], *bounds[2:]], requires_grad):  # how many has no gradient
         start, step = bounds[0], bounds[2] if len(bounds) > 2 else 1
         made = start + step * np.arange(values.size, dtype=values.dtype)
-        return astype(made if device is None else made.to(device), values.dtype)
+        return _finished(made, values.dtype, requires_grad, device)
     return _made(values, requires_grad, device)
 
 
@@ -253,8 +264,7 @@ def linspace(
     """Make a Variable of `steps` evenly spaced values from `start` to `end`, both included."""
     if _records("linspace", [start, end], requires_grad):
         share = np.linspace(0, 1, steps)
-        made = start * (1 - share) + end * share
-        return astype(made if device is None else made.to(device), _floating(dtype))
+        return _finished(start * (1 - share) + end * share, _floating(dtype), requires_grad, device)
     return _made(np.linspace(_number(start), _number(end), steps, dtype=_floating(dtype)), requires_grad, device)
 
 
@@ -283,7 +293,7 @@ def full_like(
     x: Any, fill_value: Any, dtype: Dtype = None, requires_grad: bool = False, device: Any = None
 ) -> Variable:
     """Make a Variable with every element `fill_value` and the shape and dtype of x."""
-    if isinstance(fill_value, Variable):
+    if isinstance(fill_value, Variable) or _records("full_like", fill_value):
         like = _like(x)
         where = devices.name_of(like) if device is None else device
         return full(like.shape, fill_value, np.dtype(dtype or like.dtype), requires_grad, where)

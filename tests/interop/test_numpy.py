@@ -355,6 +355,8 @@ REFUSED = {
     "reduce": (np.add.reduce, "np.add.reduce with these arguments does not work .* use np.sum"),
     "ufunc's out": (lambda x: np.add(x, 1, out=np.zeros((3, 4))), r"np.add with \['out'\] .* use nbgrad.add without"),
     "accumulate": (np.add.accumulate, "np.add.accumulate with these arguments does not work"),
+    "outer": (lambda x: np.multiply.outer(x, x), r"np.multiply.outer .* use nbgrad.mul and what follows from it"),
+    "at": (lambda x: np.add.at(np.zeros(3), [0], x), r"np.add.at .* Variables are not changed in place"),
     "spacing": (np.spacing, "np.spacing does not work .* nbgrad has no function for it"),
     "floor's out": (lambda x: np.floor(x, out=np.zeros((3, 4))), r"np.floor with \['out'\] does not work"),
 }

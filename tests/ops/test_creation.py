@@ -340,3 +340,31 @@ def test_refusals(name):
     call, kind, message = REFUSALS[name]
     with pytest.raises(kind, match=message):
         call()
+
+
+@pytest.mark.parametrize("given", [np.array, nbgrad.tensor, lambda x: nbgrad.tensor(x, requires_grad=True)])
+def test_what_is_made_of_traced_values_is_computed_from_them(given):
+    def made(x):
+        return [
+            nbgrad.tensor([x[0], 1.0, x[1]]),
+            nbgrad.tensor(x),
+            nbgrad.tensor(x, dtype=np.float32),
+            nbgrad.full((2, 2), x[0]),
+            nbgrad.full_like(x, x[1]),
+            nbgrad.linspace(x[0], 3.0, 3),
+        ]
+
+    x = given([2.0, 5.0])
+    for found, expected in zip(nbgrad.jit(made)(x), made(x), strict=True):
+        assert isinstance(found, Variable) and found.dtype == expected.dtype
+        assert found.requires_grad is expected.requires_grad
+        np.testing.assert_array_equal(found.data, expected.data)
+
+
+def test_a_leaf_made_in_a_traced_function_gets_its_gradient():
+    def step(w):
+        for leaf in (nbgrad.tensor(w, requires_grad=True), nbgrad.tensor([w[0], w[1]], requires_grad=True)):
+            (leaf * leaf).sum().backward()
+        return leaf.grad
+
+    np.testing.assert_array_equal(nbgrad.jit(step)(np.array([2.0, 5.0])).data, [4, 10])
