@@ -54,7 +54,7 @@ def _state_of(generator: Any) -> Callable[[], Any]:
     if isinstance(generator, random.Random):
         return generator.getstate
     if hasattr(generator, "get_state"):
-        return generator.get_state  # type: ignore[no-any-return]
+        return generator.get_state
     return lambda: generator.bit_generator.state
 
 
