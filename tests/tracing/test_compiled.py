@@ -1,6 +1,7 @@
 """The compiled function: signatures, structures, refusals, threads, and looking inside."""
 
 import dataclasses
+import functools
 import os
 import subprocess
 import sys
@@ -1026,3 +1027,26 @@ def test_variables_from_outside_may_get_other_arrays():
         counted(x)
         weight.data -= 0.1 * weight.data  # the array that it has
     assert traced == [1]
+
+
+def test_gradients_outside_of_a_trace_are_not_filled():
+    w, x = Variable(np.ones(3)), np.arange(1.0, 4.0)
+
+    def step(x, **options):
+        (x * w).sum().backward(**options)
+        return w.grad.data * 1
+
+    for options in ({}, {"create_graph": True}, {"inputs": [w]}):
+        with pytest.raises(TypeError, match=r"fill grad of a Variable of shape \(3,\) that is no argument"):
+            nbgrad.jit(functools.partial(step, **options))(x)
+        assert w.grad is None
+
+    def slope(v):
+        (v * v * w).sum().backward(inputs=v)
+        return v.grad
+
+    given = Variable(x)
+    np.testing.assert_array_equal(nbgrad.jit(slope)(given).data, 2 * x)
+    assert given.grad is None and w.grad is None
+    (x * w).sum().backward()
+    np.testing.assert_array_equal(w.grad.data, x)
