@@ -133,9 +133,9 @@ def _begin(output: Variable, gradient: Any, create_graph: bool, targets: Sequenc
     for x in reached:
         if not hasattr(type(x._data), "__nbgrad_array__"):
             raise TypeError(
-                f"backward: while a function is traced by jit, it would fill grad of a Variable of shape {x.shape} that "
-                "is no argument, which no run would do again: take nbgrad.grad or nbgrad.autograd.grad and return what "
-                "they give"
+                f"backward: while a function is traced by jit, it would fill grad of a Variable of shape {x.shape} "
+                "that is no argument, which no run would do again: take nbgrad.grad or nbgrad.autograd.grad and return "
+                "what they give"
             )
     return start
 
