@@ -12,7 +12,7 @@ import numpy as np
 from ..grad_mode import is_grad_enabled
 from ..kernels import devices
 from ..nests import flatten
-from ..variable import Array, Variable, data_replaced, default_dtype_changed, get_default_dtype, of_numpys_own
+from ..variable import Array, Variable, data_replaced, default_dtype_changed, get_default_dtype
 from .replay import Replay, in_order
 from .symbol import Symbol
 from .trace import NoGradient, Static, Trace, keys_of
@@ -121,7 +121,7 @@ class Jitted:
             if kind is Variable or isinstance(leaf, Variable):
                 data, kind = leaf._data, Variable if leaf._generation >= 0 else NoGradient
             elif isinstance(leaf, np.ndarray) or devices.is_cuda(leaf):
-                data, kind = of_numpys_own(leaf), np.ndarray
+                data, kind = leaf, np.ndarray
             elif kind is float or kind is int:
                 data = np.array(leaf, np.float64 if kind is float else np.int64)
             elif isinstance(leaf, np.generic):
