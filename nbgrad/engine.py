@@ -70,11 +70,11 @@ def backward(
     start = gradient._data if type(gradient) is Variable else gradient
     # the usual cotangents are known at a glance; _start looks at all others
     if create_graph or self._generation < 0:
-        start = _start("backward", self, gradient, create_graph)
+        start = _begin(self, gradient, create_graph, targets)
     elif start is None and y.ndim == 0 and isinstance(y, np.ndarray):
         start = _ONES[y.dtype.char]
     elif type(start) is not type(y) or start.dtype is not y.dtype or start.shape != y.shape:
-        start = _start("backward", self, gradient, create_graph)
+        start = _begin(self, gradient, create_graph, targets)
     found: dict[Variable, Any] | None = None
     if create_graph or targets is not None or _WATCHED:
         leaves, found = walk((self,), (start,), retain_graph, create_graph, targets)
@@ -116,6 +116,31 @@ def backward(
                 _writing.release()
             except RuntimeError:  # one came before it was acquired
                 pass
+
+
+def _begin(output: Variable, gradient: Any, create_graph: bool, targets: Sequence[Variable] | None) -> Any:
+    """Check the cotangent that backward begins with, and that a trace fills no gradients outside of it."""
+    start = _start("backward", output, gradient, create_graph)
+    if not hasattr(type(output._data), "__nbgrad_array__"):
+        return start
+    reached = list(targets or ())
+    seen: set[Function] = set()
+    stack = [] if targets is not None else [output]
+    while stack:
+        x = stack.pop()
+        if x.creator is None:
+            reached.append(x)
+        elif x.creator not in seen:
+            seen.add(x.creator)
+            stack.extend(y for y in x.creator.inputs or () if y._generation >= 0)
+    for x in reached:
+        if not hasattr(type(x._data), "__nbgrad_array__"):
+            raise TypeError(
+                f"backward: while a function is traced by jit, it would fill grad of a Variable of shape {x.shape} "
+                "that is no argument, which no run would do again: take nbgrad.grad or nbgrad.autograd.grad and return "
+                "what they give"
+            )
+    return start
 
 
 def _take_back(leaves: dict[Variable, Any], last: Variable, before: dict[Variable, Variable | None]) -> None:

@@ -35,6 +35,8 @@ def as_array(value: Any) -> Array:
 
 
 _default_dtype: np.dtype[Any] = np.dtype(np.float64)
+#: Called with the array that a Variable had before another one was put in its place.
+data_replaced: list[Callable[[Array], None]] = []
 #: Called when the default dtype has changed.
 default_dtype_changed: list[Callable[[], None]] = []
 
@@ -180,6 +182,9 @@ class Variable(Operators):
                 raise TypeError(f"data = {became}: it requires a gradient, for which there is float32 and float64")
             look_at_leaves()  # a graph that was recorded with the other array may be walked
         self._data = array
+        if array is not held:
+            for look in data_replaced:
+                look(held)
 
     data = property(
         attrgetter("_data"),

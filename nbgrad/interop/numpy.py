@@ -178,6 +178,11 @@ def _operand(x: Any) -> Any:
     return x if isinstance(x, Variable) else as_array(x)
 
 
+def _plain(x: Any) -> Any:
+    """Give a Variable's array, anything else as it is."""
+    return x.data if isinstance(x, Variable) else x
+
+
 def _beside(array: Any, x: Any) -> Any:
     """Give an array where x is: on its GPU, or on the CPU."""
     data = x.data if isinstance(x, Variable) else x
@@ -255,8 +260,13 @@ def _picking(function: Any) -> Any:
     def rule(a: Any, *arguments: Any, **options: Any) -> Any:
         if not _ours(a) or any(map(_ours, (*arguments, *options.values()))):
             return NotImplemented
-        places = function(np.arange(1, a.size + 1).reshape(a.shape), *arguments, **options)
-        if not places.all():  # 0 stands for zeros
+        numbers = np.arange(1, a.size + 1).reshape(a.shape)
+        places = function(numbers, *arguments, **options)
+        everything = places.all()
+        data, others = _plain(a), (*arguments, *options.values())
+        if hasattr(type(data), "__nbgrad_array__") and any(isinstance(x, np.ndarray) for x in others):
+            places = data.made_again(lambda: function(numbers, *arguments, **options), places)
+        if not everything:  # 0 stands for zeros
             return cat([_beside(np.zeros(1, a.dtype), a), a.reshape(-1)])[places]
         return a.reshape(-1)[places - 1]
 
@@ -556,8 +566,8 @@ RULES: dict[Any, Callable[..., Any]] = {
     **{f: _masking(f) for f in (np.tril, np.triu)},
     np.take: _take,
     np.take_along_axis: _take_along_axis,
-    np.compress: lambda condition, a, axis=None: _picking(lambda x: np.compress(condition, x, axis))(a),
-    np.extract: lambda condition, arr: _picking(lambda x: np.extract(condition, x))(arr),
+    np.compress: lambda condition, a, axis=None: _picking(lambda x, c: np.compress(c, x, axis))(a, _plain(condition)),
+    np.extract: lambda condition, arr: _picking(lambda x, c: np.extract(c, x))(arr, _plain(condition)),
     np.sort: _sort,
     np.diff: _diff,
     np.unstack: _unstack,

@@ -12,7 +12,7 @@ import numpy as np
 from ..grad_mode import is_grad_enabled
 from ..kernels import devices
 from ..nests import flatten
-from ..variable import Array, Variable, default_dtype_changed, get_default_dtype, of_numpys_own
+from ..variable import Array, Variable, data_replaced, default_dtype_changed, get_default_dtype
 from .replay import Replay, in_order
 from .symbol import Symbol
 from .trace import NoGradient, Static, Trace, keys_of
@@ -47,6 +47,19 @@ def _forget_last_calls() -> None:
 
 
 default_dtype_changed.append(_forget_last_calls)
+
+
+def _forget_traces_with(array: Array) -> None:
+    """Have what read an array from outside traced again: a Variable has another one now."""
+    for jitted in list(_all):
+        outdated = [key for key, trace in list(jitted._traces.items()) if id(array) in trace.program.outside]
+        for key in outdated:
+            jitted._traces.pop(key, None)
+        if outdated:
+            jitted._last, jitted._earlier, jitted._named = (_nothing, None, None), (), ()
+
+
+data_replaced.append(_forget_traces_with)
 
 
 #: A function that gives None for arguments of another kind; else, without a trace, results, and what puts them
@@ -108,7 +121,7 @@ class Jitted:
             if kind is Variable or isinstance(leaf, Variable):
                 data, kind = leaf._data, Variable if leaf._generation >= 0 else NoGradient
             elif isinstance(leaf, np.ndarray) or devices.is_cuda(leaf):
-                data, kind = of_numpys_own(leaf), np.ndarray
+                data, kind = leaf, np.ndarray
             elif kind is float or kind is int:
                 data = np.array(leaf, np.float64 if kind is float else np.int64)
             elif isinstance(leaf, np.generic):

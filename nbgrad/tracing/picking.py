@@ -40,6 +40,8 @@ class _Key:
                 f"jit: an index of traced truth values, at {users_line()}, gives a shape that depends on elements: use "
                 "nbgrad.where(mask, x, 0) and go on with the whole array"
             )
+        for part in parts:
+            x.program.reads(part)
         #: Places of arrays that somebody may change, and the arrays.
         self.live = [(i, p) for i, p in enumerate(parts) if isinstance(p, np.ndarray) and not is_frozen(p)]
         self.index = None if self.traced else Index(tuple(self.parts))

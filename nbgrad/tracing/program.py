@@ -146,6 +146,8 @@ class Program:
         self._known: dict[Any, Node] = {}
         #: References to arrays from outside: NumPy resizes no array in place that has any, and loops read its memory.
         self._read: list[weakref.ref[Any]] = []
+        #: The ids of arrays from outside, and of what they are views of.
+        self.outside: set[int] = set()
         self._met: dict[Node, bytes] = {}  # what arrays that can be written to held when they were first used
 
     def add(self, operation: Operation, inputs: Sequence[Node], shape: Shape, dtype: Any) -> Node:
@@ -180,6 +182,7 @@ class Program:
 
     def constant(self, array: Any) -> Node:
         """Add an array from outside, or a number if it is one that stays in the text."""
+        self.reads(array)
         if devices.is_cuda(array):
             node = self.add(Constant(id(array)), (), array.shape, array.dtype)
             node.array = array
@@ -211,6 +214,12 @@ class Program:
         node.array = array  # kept alive, so that its id stays its own
         self._read.append(weakref.ref(array))
         return node
+
+    def reads(self, array: Any) -> None:
+        """Take note of an array from outside, should a Variable have it, and later another one."""
+        while isinstance(array, np.ndarray) or devices.is_cuda(array):
+            self.outside.add(id(array))
+            array = array.base
 
     def refuse_changed_constants(self) -> None:
         """Raise for an array from outside that the traced function changed after it had used it."""

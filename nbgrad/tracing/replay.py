@@ -13,7 +13,7 @@ from ..function import Function
 from ..grad_mode import is_grad_enabled, set_grad_enabled
 from ..kernels import devices
 from ..kernels.forks import hold_over_fork
-from ..variable import Array, Variable
+from ..variable import Array, Variable, of_numpys_own
 from .plan import Plan
 from .program import Program
 from .symbol import Symbol
@@ -147,6 +147,8 @@ def in_order(x: Array) -> Array:
         if isinstance(x, np.generic):  # has all attributes of an array, and no memory that loops could read
             return np.asarray(x)
         return x if x.flags.c_contiguous else x.copy()
+    if type(x) is not np.ndarray:
+        x = of_numpys_own(x)
     if x.flags.c_contiguous and x.flags.aligned and x.dtype.isnative:
         return x
     return np.array(x, x.dtype.newbyteorder("="), order="C")

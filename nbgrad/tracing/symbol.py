@@ -6,7 +6,7 @@ arrays, our own kernels included, so the operations, their rules and the walk ba
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -173,6 +173,13 @@ class Symbol(np.lib.mixins.NDArrayOperatorsMixin):
     def outside(self, array: Any) -> Symbol:
         """Give an array from outside as a traced one, which is read in every run."""
         return self._with(self.program.constant(array))
+
+    def made_again(self, make: Callable[[], Any], like: Any) -> Symbol:
+        """Give what a function of arrays from outside gives: an array like one, made in every run."""
+        device = self.program.device
+        again = make if device == "cpu" else lambda: devices.moved(make(), device)
+        operation = Call(again, again, "positions", False)
+        return self._with(self.program.add(operation, (), like.shape, like.dtype))
 
     def called(self, operation: Call, others: Sequence[Symbol], shape: tuple[int, ...]) -> Symbol:
         """Give what a call of this array and others gives, of the same dtype."""
@@ -344,6 +351,8 @@ class Symbol(np.lib.mixins.NDArrayOperatorsMixin):
         """Apply one of `kernels.reductions`: its stages, and the formula at the end; a finish drops the axes."""
         if self.dtype == np.float16:
             return self.astype(np.float32).folded(name, axes, *(x.astype(np.float32) for x in others))
+        if not compiles(self.dtype):
+            raise TypeError(f"{name}: no kernel for dtype {self.dtype}: convert to a real dtype first")
         rest = tuple(axis for axis in range(self.ndim) if axis not in axes)
         ordered = rest + axes
         if axes and axes[-1] - axes[0] + 1 == len(axes) and (axes[0] == 0 or axes[-1] == self.ndim - 1):

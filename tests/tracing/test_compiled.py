@@ -1,6 +1,7 @@
 """The compiled function: signatures, structures, refusals, threads, and looking inside."""
 
 import dataclasses
+import functools
 import os
 from collections import namedtuple
 
@@ -985,3 +986,57 @@ def test_what_got_away_before_an_error_is_of_no_use():
         nbgrad.jit(lambda x: away.append(x * 2) or 1 / 0)(X)
     with pytest.raises(TypeError, match="has left its function"):
         away[0] + 1
+
+
+def test_variables_from_outside_may_get_other_arrays():
+    scale, weight, places = nbgrad.tensor([1.0, 2.0, 3.0]), Variable(np.ones(3)), nbgrad.tensor([2, 0])
+    x = np.arange(1.0, 4.0)
+    functions = [
+        lambda x: x * scale,
+        lambda x: x * scale[::-1].data,
+        lambda x: np.maximum(x, scale.data),
+        nbgrad.grad(lambda x: (x * x * weight).sum()),
+        lambda x: x[places],
+    ]
+    compiled = [nbgrad.jit(function) for function in functions]
+    for change in (
+        lambda: None,
+        lambda: setattr(scale, "data", np.array([7.0, 8.0, 9.0])),
+        lambda: setattr(weight, "data", weight.data * 5),
+        lambda: setattr(places, "data", np.array([1, 1])),
+        lambda: setattr(scale, "data", np.array(4.0)),
+    ):
+        change()
+        for jitted, function in zip(compiled[: 1 if scale.ndim == 0 else None], functions, strict=False):
+            for _ in range(2):
+                found, expected = ((y.data if isinstance(y, Variable) else y) for y in (jitted(x), function(x)))
+                np.testing.assert_array_equal(found, expected)
+    traced = []
+    counted = nbgrad.jit(lambda x: traced.append(1) or x * weight.detach())
+    for _ in range(3):
+        counted(x)
+        weight.data -= 0.1 * weight.data  # the array that it has
+    assert traced == [1]
+
+
+def test_gradients_outside_of_a_trace_are_not_filled():
+    w, x = Variable(np.ones(3)), np.arange(1.0, 4.0)
+
+    def step(x, **options):
+        (x * w).sum().backward(**options)
+        return w.grad.data * 1
+
+    for options in ({}, {"create_graph": True}, {"inputs": [w]}):
+        with pytest.raises(TypeError, match=r"fill grad of a Variable of shape \(3,\) that is no argument"):
+            nbgrad.jit(functools.partial(step, **options))(x)
+        assert w.grad is None
+
+    def slope(v):
+        (v * v * w).sum().backward(inputs=v)
+        return v.grad
+
+    given = Variable(x)
+    np.testing.assert_array_equal(nbgrad.jit(slope)(given).data, 2 * x)
+    assert given.grad is None and w.grad is None
+    (x * w).sum().backward()
+    np.testing.assert_array_equal(w.grad.data, x)

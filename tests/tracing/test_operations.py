@@ -209,3 +209,10 @@ def test_truth_values_stay_truth_values(operation):
             assert found.dtype == np.bool_
             np.testing.assert_array_equal(found.view(np.uint8), operation(*operands).view(np.uint8))
     np.testing.assert_array_equal(nbgrad.jit(lambda c, x: nbgrad.where(c, x, c) * True)(x, y), np.where(x, y, x))
+
+
+@pytest.mark.parametrize("case", REDUCTIONS, ids=lambda case: case.name)
+def test_reductions_refuse_other_dtypes(case):
+    for function in (lambda x: x, nbgrad.jit):
+        with pytest.raises(TypeError, match="no kernel for dtype"):
+            function(lambda x: case.function(x, (0,), False))(np.ones(3, np.longdouble))

@@ -125,3 +125,30 @@ def test_whatever_picks_elements_is_told_from_what_leaves_a_view(name):
         found = nbgrad.jit(lambda x: pick(x) * 2.0)(given)
         np.testing.assert_array_equal(getattr(found, "data", found) if given is not X else found, expected * 2)
     np.testing.assert_array_equal(nbgrad.jit(gradient_of(pick))(X), slope)
+
+
+@pytest.mark.parametrize(
+    ("pick", "given", "changed"),
+    [
+        (lambda x, c: np.compress(c, x, 0), [True, False, True, False], [False, True, True, False]),
+        (lambda x, c: np.compress(c, x, 0), [True, False, True, False], [True, True, True, False]),
+        (lambda x, c: np.extract(np.broadcast_to(c[:, None], x.shape), x), [True, False, True, True], [1, 1, 0, 1]),
+        (lambda x, c: np.repeat(x, c, 0), [1, 2, 0, 1], [0, 1, 1, 2]),
+        (lambda x, c: np.repeat(x, c, 0), [1, 2, 0, 1], [0, 1, 1, 3]),
+        (lambda x, c: np.delete(x, c, 0), [0, 2], [3, 1]),
+        (lambda x, c: np.roll(x, c, (0, 1)), [1, 2], [0, 1]),
+    ],
+)
+@pytest.mark.parametrize("of", [lambda pick: pick, gradient_of], ids=["value", "gradient"])
+def test_functions_that_pick_by_arrays_from_outside(of, pick, given, changed):
+    given = np.array(given)
+    function = of(lambda x: pick(x, given))
+    compiled = nbgrad.jit(function)
+    np.testing.assert_array_equal(compiled(X), function(X))
+    size = pick(X, given).size
+    given[...] = changed
+    if pick(X, given).size == size:
+        np.testing.assert_array_equal(compiled(X), function(X))
+    else:
+        with pytest.raises(TypeError, match="where the trace had"):
+            compiled(X)
