@@ -25,7 +25,7 @@ class set_detect_anomaly:
     def __init__(self, mode: bool, check_nan: bool = True) -> None:
         global enabled
         if not isinstance(mode, bool) or not isinstance(check_nan, bool):
-            raise TypeError("set_detect_anomaly: needs True or False")
+            raise TypeError(f"set_detect_anomaly: needs True or False, got mode={mode!r} and check_nan={check_nan!r}")
         self._before = enabled
         enabled = mode and check_nan
 

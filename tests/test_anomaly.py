@@ -96,5 +96,5 @@ def test_the_mode_ends_with_its_block_and_may_be_switched():
     x = zero_and_one()
     (nbgrad.sqrt(x) * 0.0).sum().backward()
     assert np.isnan(x.grad.data[1])
-    with pytest.raises(TypeError, match="set_detect_anomaly: needs True or False"):
+    with pytest.raises(TypeError, match="set_detect_anomaly: needs True or False, got mode='yes'"):
         set_detect_anomaly("yes")

@@ -130,7 +130,7 @@ def load():
     nbgrad.elementwise(lambda x: x * x * 0.5 + x)(np.ones(3))
 
 def make():
-    factor = random.random()
+    factor = random.Random().random()
     nbgrad.elementwise(lambda x: x * factor)(np.ones(3))
     time.sleep(0.1)
 
@@ -182,7 +182,7 @@ workers = [threading.Thread(target=again, args=(w,)) for w in (load, make, share
 for worker in workers:
     worker.start()
 for _ in range(int(sys.argv[2])):
-    time.sleep(random.random() * 0.02)
+    time.sleep(random.Random().random() * 0.02)  # the shared generator is watched while functions are traced
     forking = threading.Thread(target=fork)
     forking.start()
     forking.join()
