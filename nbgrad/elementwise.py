@@ -167,12 +167,12 @@ _NODE_FOR = {
 _NUMBER_OPERAND = [
     "        if type(x0) is Variable and (type(x1) is float or type(x1) is int):",
     "            try:",
-    "                x1 = numbers[x0._data.dtype.char, x1]",
+    "                x1 = numbers[x0._array.dtype.char, x1]",
     "            except KeyError:",
     "                x1 = number(x1, x0.data.dtype)",
     "        elif type(x1) is Variable and (type(x0) is float or type(x0) is int):",
     "            try:",
-    "                x0 = numbers[x1._data.dtype.char, x0]",
+    "                x0 = numbers[x1._array.dtype.char, x0]",
     "            except KeyError:",
     "                x0 = number(x0, x1.data.dtype)",
 ]
@@ -186,13 +186,13 @@ def _apply_code(arity: int, differentiable: bool, keeps_output: bool, reads_all:
         f"    if {' or '.join(f'type({x}) is not Variable' for x in xs)}:",
         *(_NUMBER_OPERAND if arity == 2 else []),
         f"        {'else: ' if arity == 2 else ''}return on_other_types(operation, ({', '.join(xs)},))",
-        *(f"    a{i} = x{i}._data" for i in range(arity)),
+        *(f"    a{i} = x{i}._array" for i in range(arity)),
         "    try:",
         f"        data = call({', '.join(f'a{i}' for i in range(arity))})",
         "    except (TypeError, ValueError) as error:",
         f"        raise refusal(operation, error, ({', '.join(xs)},)) from None",
         "    y = new(Variable)",
-        "    y._data = data",
+        "    y._array = data",
     ]
     if differentiable:
         nbytes = "nbytes" if arity == 2 else "data.nbytes"
@@ -227,7 +227,7 @@ def _pull_code(uses: tuple[tuple[int, ...] | None, ...], recorded: bool) -> Any:
         lines.append("    y = self.output")
         if recorded:
             lines.append("    y = self._as_variable_again(0, y)")
-    values = {0: "gy", 1: "y"} | {2 + i: f"x{i}" if recorded else f"x{i}._data" for i in range(arity)}
+    values = {0: "gy", 1: "y"} | {2 + i: f"x{i}" if recorded else f"x{i}._array" for i in range(arity)}
     results = []
     for i, use in enumerate(uses):
         if use is None:
@@ -272,7 +272,7 @@ def _pull_together(self: Any, gy: Any) -> tuple[Array | None, ...]:
     inputs = self.inputs
     if not devices.is_cuda(gy) or any([inputs[i]._generation < 0 for i in formulas]):
         return self.pull(gy)
-    values = [gy if use == 0 else self.output if use == 1 else inputs[use - 2]._data for use in uses]
+    values = [gy if use == 0 else self.output if use == 1 else inputs[use - 2]._array for use in uses]
     found = dict(zip(formulas, elsewhere.call(ufunc, values), strict=True))
     rest = [p is not None and x._generation >= 0 for p, x in zip(self.operation.pullbacks, inputs, strict=True)]
     return tuple([found[i] if i in found else gy if rest[i] else None for i in range(len(inputs))])

@@ -66,8 +66,8 @@ def backward(
         if not targets:
             raise ValueError("backward: inputs is empty: name the Variables to differentiate by, or leave it out")
         _check_targets("backward", targets)
-    y = self._data
-    start = gradient._data if type(gradient) is Variable else gradient
+    y = self._array
+    start = gradient._array if type(gradient) is Variable else gradient
     # the usual cotangents are known at a glance; _start looks at all others
     if create_graph or self._generation < 0:
         start = _begin(self, gradient, create_graph, targets)
@@ -102,7 +102,7 @@ def backward(
             if getrefcount(gx) > _ALONE or (gx.base is not None and not _is_private(gx)):
                 gx = gx.copy()
             grad = new(Variable)
-            grad._data = gx
+            grad._array = gx
             grad.creator = None
             grad._generation = -1
             x.grad = grad
@@ -121,7 +121,7 @@ def backward(
 def _begin(output: Variable, gradient: Any, create_graph: bool, targets: Sequence[Variable] | None) -> Any:
     """Check the cotangent that backward begins with, and that a trace fills no gradients outside of it."""
     start = _start("backward", output, gradient, create_graph)
-    if not hasattr(type(output._data), "__nbgrad_array__"):
+    if not hasattr(type(output._array), "__nbgrad_array__"):
         return start
     reached = list(targets or ())
     seen: set[Function] = set()
@@ -134,7 +134,7 @@ def _begin(output: Variable, gradient: Any, create_graph: bool, targets: Sequenc
             seen.add(x.creator)
             stack.extend(y for y in x.creator.inputs or () if y._generation >= 0)
     for x in reached:
-        if not hasattr(type(x._data), "__nbgrad_array__"):
+        if not hasattr(type(x._array), "__nbgrad_array__"):
             raise TypeError(
                 f"backward: while a function is traced by jit, it would fill grad of a Variable of shape {x.shape} "
                 "that is no argument, which no run would do again: take nbgrad.grad or nbgrad.autograd.grad and return "
@@ -200,7 +200,7 @@ def _start(what: str, output: Variable, gradient: Any, create_graph: bool) -> An
     """Check the cotangent that a walk begins with, or make the default one."""
     if not isinstance(output, Variable):
         raise TypeError(f"{what}: output is a {type(output).__name__}; only Variables have gradients")
-    y = output._data
+    y = output._array
     if output._generation < 0:
         raise RuntimeError(
             f"{what}: nothing to differentiate: this Variable of shape {y.shape} and dtype {y.dtype} was not "
@@ -220,7 +220,7 @@ def _start(what: str, output: Variable, gradient: Any, create_graph: bool) -> An
         else:
             start = y.filled(1)  # being traced
         return _constant(start) if create_graph else start
-    start = gradient._data if isinstance(gradient, Variable) else as_array(gradient)
+    start = gradient._array if isinstance(gradient, Variable) else as_array(gradient)
     if start.shape != y.shape and not (start.ndim == 0 and y.size == 1):
         raise ValueError(f"{what}: gradient has shape {start.shape}, the output {y.shape}: they must be the same")
     if isinstance(gradient, int | float) and not isinstance(gradient, bool):
@@ -243,7 +243,7 @@ def _start(what: str, output: Variable, gradient: Any, create_graph: bool) -> An
 def _constant(data: Array) -> Variable:
     """Give a Variable that records nothing, without the checks of its constructor."""
     x = new(Variable)
-    x._data = data
+    x._array = data
     x.creator = None
     x._generation = -1
     return x
@@ -256,7 +256,7 @@ def _look_at(leaves: dict[Variable, Any], create_graph: bool) -> None:
             continue
         if x._hooks:
             leaves[x] = gx = through_hooks(x._hooks, gx, Variable, create_graph)
-        data = x._data
+        data = x._array
         if gx.shape != data.shape or gx.dtype != data.dtype:
             raise RuntimeError(
                 f"a gradient of {gx.dtype} of shape {gx.shape} came back to a Variable whose data is now {data.dtype} "
@@ -278,12 +278,12 @@ def _sum(x: Variable, gx: Any, private: bool, create_graph: bool) -> Variable | 
             return total
     if held is None:
         return _constant(gx if private else gx.copy())
-    data = x._data
-    if type(held) is not Variable or held._data.shape != data.shape or held._data.dtype != data.dtype:
+    data = x._array
+    if type(held) is not Variable or held._array.shape != data.shape or held._array.dtype != data.dtype:
         _checked(x, held)
     add = ops.ADDITION.call
     total = new(Variable)
-    total._data = add(held._data, gx, gx) if private else add(held._data, gx)
+    total._array = add(held._array, gx, gx) if private else add(held._array, gx)
     total.creator = None
     total._generation = -1
     return total
@@ -428,7 +428,7 @@ def _walk(
             if gx is None:
                 continue
             if not even or cuda:
-                data = x._data
+                data = x._array
                 # bytes and dimensions tell any difference that broadcasting and promotion can make, at half the price
                 if gx.nbytes != data.nbytes or gx.ndim != data.ndim or not gx.nbytes:
                     gx = _fit(gx, data)

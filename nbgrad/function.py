@@ -39,14 +39,18 @@ def without_elements(inputs: tuple[Variable, ...], read: Sequence[bool]) -> tupl
         [
             x if x._generation == 0 or (kept and x._generation > 0) else _in_place_of(x, kept)
             for x, reads in zip(inputs, read, strict=True)
-            for kept in (reads or x._data.nbytes <= LARGE,)
+            for kept in (reads or x._array.nbytes <= LARGE,)
         ]
     )
 
 
 def _in_place_of(x: Variable, kept: bool) -> Variable:
     edge = Variable.__new__(Variable)
-    edge._data, edge.creator, edge._generation = x._data if kept else devices.hollow(x._data), x.creator, x._generation
+    edge._array, edge.creator, edge._generation = (
+        x._array if kept else devices.hollow(x._array),
+        x.creator,
+        x._generation,
+    )
     if edge.creator is not None and edge.creator.multiple:
         edge._index = x._index
     return edge
@@ -303,7 +307,7 @@ class Operation(Function):
                 inputs = tuple(as_variable(x) for x in inputs)
                 break
         y = Variable.__new__(Variable)
-        y._data = self.forward(*[x._data for x in inputs])
+        y._array = self.forward(*[x._array for x in inputs])
         generation = -1
         for x in inputs:
             if x._generation > generation:
@@ -311,7 +315,7 @@ class Operation(Function):
         if generation >= 0 and is_grad_enabled():
             if not self.reads_all:
                 for x in inputs:
-                    if x._data.nbytes > LARGE:
+                    if x._array.nbytes > LARGE:
                         read = self.reads(inputs)
                         inputs = without_elements(inputs, [i in read for i in range(len(inputs))])
                         break
@@ -323,7 +327,7 @@ class Operation(Function):
 
     def pull(self, gy: Any) -> tuple[Array | None, ...]:
         assert self.inputs is not None
-        gxs = self.vjp(gy, self.output, *[x._data for x in self.inputs])
+        gxs = self.vjp(gy, self.output, *[x._array for x in self.inputs])
         return gxs if type(gxs) is tuple else (gxs,)
 
     def pull_graph(self, gy: Any) -> tuple[Variable | None, ...]:

@@ -119,10 +119,11 @@ class Variable(Operators):
     # `_generation` is -1 where nothing is recorded, so that one read answers both questions of the hot path: whether
     # to record, and what generation the result has. `grad`, `name`, `_hooks`, `_index` and `_retains`
     # are unset until somebody writes them; reading one then ends in __getattr__, which gives None, and creating a
-    # Variable has less to write. `_data` is the array, which `data` checks when it is assigned.
-    __slots__ = ("__weakref__", "_data", "_generation", "_hooks", "_index", "_retains", "creator", "grad", "name")
+    # Variable has less to write. `_array` is what `data` checks when it is assigned; by the name of `_data` NumPy's
+    # masked arrays would read it, and lose the gradient.
+    __slots__ = ("__weakref__", "_array", "_generation", "_hooks", "_index", "_retains", "creator", "grad", "name")
 
-    _data: Array
+    _array: Array
     grad: Variable | None
     creator: Function | None
     name: str | None
@@ -137,7 +138,7 @@ class Variable(Operators):
                 f"Variable: {type(data)} is not supported: it holds a numpy.ndarray or cupy.ndarray; "
                 "nbgrad.tensor takes numbers and lists"
             )
-        self._data = as_data(data)
+        self._array = as_data(data)
         self.creator = None
         self._generation = -1
         if name is not None:
@@ -165,12 +166,12 @@ class Variable(Operators):
                     "data = a Variable that requires a gradient, which would be lost unseen: assign x.data or "
                     "x.detach(), or do so under no_grad()"
                 )
-            given = given._data
+            given = given._array
         elif isinstance(given, np.generic):  # what NumPy makes of arrays without dimensions
             given = np.asarray(given)
         if not is_array(given):
             raise TypeError(f"data = {type(given)}: a Variable holds a numpy.ndarray or cupy.ndarray")
-        array, held = as_data(given), self._data
+        array, held = as_data(given), self._array
         if array.shape != held.shape or array.dtype != held.dtype:
             became = f"{array.dtype} of shape {array.shape} in place of {held.dtype} of shape {held.shape}"
             if self.creator is not None:
@@ -181,13 +182,13 @@ class Variable(Operators):
             if self._generation >= 0 and array.dtype.char not in "fd":
                 raise TypeError(f"data = {became}: it requires a gradient, for which there is float32 and float64")
             look_at_leaves()  # a graph that was recorded with the other array may be walked
-        self._data = array
+        self._array = array
         if array is not held:
             for look in data_replaced:
                 look(held)
 
     data = property(
-        attrgetter("_data"),
+        attrgetter("_array"),
         _set_data,
         doc="""The array; another one may be put in its place.
 
@@ -200,47 +201,47 @@ class Variable(Operators):
     @property
     def shape(self) -> tuple[int, ...]:
         """The array's shape."""
-        return self._data.shape
+        return self._array.shape
 
     @property
     def ndim(self) -> int:
         """The array's number of dimensions."""
-        return self._data.ndim
+        return self._array.ndim
 
     @property
     def size(self) -> int:
         """The array's number of elements; PyTorch's ``x.size()`` and ``x.size(dim)`` give the shape."""
-        count = _Count(self._data.size)
-        count.shape = self._data.shape
+        count = _Count(self._array.size)
+        count.shape = self._array.shape
         return count
 
     @property
     def nbytes(self) -> int:
         """The bytes of the array's elements."""
-        return self._data.nbytes
+        return self._array.nbytes
 
     @property
     def dtype(self) -> np.dtype[Any]:
         """The array's dtype."""
-        return self._data.dtype
+        return self._array.dtype
 
     @property
     def device(self) -> str:
         """Where the array is: "cpu", or "cuda:0"."""
-        return devices.name_of(self._data)
+        return devices.name_of(self._array)
 
     @property
     def is_cuda(self) -> bool:
         """Whether the array is on a GPU."""
-        return devices.is_cuda(self._data)
+        return devices.is_cuda(self._array)
 
     def dim(self) -> int:
         """Give the number of dimensions."""
-        return self._data.ndim
+        return self._array.ndim
 
     def numel(self) -> int:
         """Give the number of elements."""
-        return self._data.size
+        return self._array.size
 
     def item(self) -> Any:
         """Give the only element as a Python number.
@@ -248,10 +249,10 @@ class Variable(Operators):
         Raises ValueError for any other number of elements, RuntimeError inside a function that is being differentiated
         where a gradient would be lost unseen.
         """
-        if self._data.size != 1:
+        if self._array.size != 1:
             raise ValueError(f"item: a Variable of shape {self.shape} has {self.size} elements, not one")
         self._refuse_to_lose("item()")
-        return self._data.item()
+        return self._array.item()
 
     def tolist(self) -> Any:
         """Give the elements as nested lists of Python numbers.
@@ -259,7 +260,7 @@ class Variable(Operators):
         Raises RuntimeError inside a function that is being differentiated where a gradient would be lost unseen.
         """
         self._refuse_to_lose("tolist()")
-        return devices.on_host(self._data).tolist()
+        return devices.on_host(self._array).tolist()
 
     def numpy(self) -> Array:
         """Give the array, which shares memory with the Variable.
@@ -270,46 +271,46 @@ class Variable(Operators):
         return self.__array__()
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
-        if not isinstance(self._data, np.ndarray) and devices.is_cuda(self._data):
+        if not isinstance(self._array, np.ndarray) and devices.is_cuda(self._array):
             raise TypeError(f"a Variable on {self.device} is no NumPy array: copy it to the CPU with x.cpu() first")
         if self._generation >= 0:
             raise RuntimeError(
                 "a Variable that requires a gradient was about to become a plain array, losing the gradient unseen: "
                 "use x.detach().numpy() or x.data, or no_grad() around the computation; nbgrad.stack joins several"
             )
-        if copy is False and dtype is not None and dtype != self._data.dtype:
-            raise ValueError(f"a copy is needed to give dtype {dtype} for {self._data.dtype}")
-        return np.array(self._data, dtype=dtype, copy=copy)
+        if copy is False and dtype is not None and dtype != self._array.dtype:
+            raise ValueError(f"a copy is needed to give dtype {dtype} for {self._array.dtype}")
+        return np.array(self._array, dtype=dtype, copy=copy)
 
     @property
     def __cuda_array_interface__(self) -> dict[str, Any]:
         # CuPy's operators take whatever has this for an array; without it they leave it to ours, which record
-        if self._generation >= 0 or not devices.is_cuda(self._data):
+        if self._generation >= 0 or not devices.is_cuda(self._array):
             raise AttributeError  # and on to __getattr__
-        array: Any = self._data
+        array: Any = self._array
         return array.__cuda_array_interface__
 
     def __dlpack__(self, **options: Any) -> Any:
         if self._generation >= 0:
             raise RuntimeError("__dlpack__ of a Variable that requires a gradient: use x.detach()")
-        return self._data.__dlpack__(**options)
+        return self._array.__dlpack__(**options)
 
     def __dlpack_device__(self) -> tuple[int, int]:
-        kind, number = self._data.__dlpack_device__()
+        kind, number = self._array.__dlpack_device__()
         return int(kind), int(number)
 
     def __len__(self) -> int:
-        if not self._data.ndim:
+        if not self._array.ndim:
             raise TypeError("len() of a 0-d Variable")
-        return len(self._data)
+        return len(self._array)
 
     def __iter__(self) -> Iterator[Variable]:
-        if not self._data.ndim:
+        if not self._array.ndim:
             raise TypeError("iteration over a 0-d Variable")
-        return (self[i] for i in range(len(self._data)))
+        return (self[i] for i in range(len(self._array)))
 
     def _one(self, what: str) -> Any:
-        if self._data.size != 1:
+        if self._array.size != 1:
             raise ValueError(f"{what} needs one element; a Variable of shape {self.shape} has {self.size}")
         self._refuse_to_lose(what)
         if self._generation >= 0 and is_grad_enabled() and _stores_an_element():
@@ -317,7 +318,7 @@ class Variable(Operators):
                 "a Variable that requires a gradient was about to become an element of a plain array, losing the "
                 "gradient unseen: build the array with nbgrad.stack or nbgrad.tensor, or store x.item()"
             )
-        return self._data.item()
+        return self._array.item()
 
     def _refuse_to_lose(self, what: str) -> None:
         """Refuse to become numbers where the value is being differentiated: elsewhere that is for the user to read."""
@@ -335,32 +336,32 @@ class Variable(Operators):
         return int(self._one("int()"))
 
     def __index__(self) -> int:
-        if self._data.dtype.kind not in "iu" or self._data.size != 1:
+        if self._array.dtype.kind not in "iu" or self._array.size != 1:
             raise TypeError(f"only a Variable of one whole number is an index, not {self.dtype} of shape {self.shape}")
-        return int(self._data.item())
+        return int(self._array.item())
 
     def __bool__(self) -> bool:
-        if self._data.size != 1:
+        if self._array.size != 1:
             raise ValueError(
                 f"the truth value of a Variable of shape {self.shape} is ambiguous: use .data.any() or .data.all()"
             )
-        return bool(self._data.item())
+        return bool(self._array.item())
 
     def __format__(self, specification: str) -> str:
-        return format(self._data.item() if self._data.size == 1 and specification else str(self), specification)
+        return format(self._array.item() if self._array.size == 1 and specification else str(self), specification)
 
     def __repr__(self) -> str:
-        text = np.array2string(devices.on_host(self._data), separator=", ", prefix="Variable(")
-        if self._data.dtype.char not in "dl?":
-            text += f", dtype={self._data.dtype}"
-        if devices.is_cuda(self._data):
+        text = np.array2string(devices.on_host(self._array), separator=", ", prefix="Variable(")
+        if self._array.dtype.char not in "dl?":
+            text += f", dtype={self._array.dtype}"
+        if devices.is_cuda(self._array):
             text += f", device={self.device!r}"
         if self.name:
             text += f", name={self.name!r}"
         return f"Variable({text})"
 
     def __str__(self) -> str:
-        return str(devices.on_host(self._data))
+        return str(devices.on_host(self._array))
 
     __hash__ = object.__hash__  # == compares elements
 
@@ -404,9 +405,9 @@ class Variable(Operators):
             if wanted:
                 return
             raise RuntimeError("requires_grad can be taken from leaves only: use x.detach() for a computed Variable")
-        if wanted and self._data.dtype.char not in "fd":
+        if wanted and self._array.dtype.char not in "fd":
             raise TypeError(
-                f"requires_grad: dtype {self._data.dtype} has no gradients; convert to float32 or float64 first"
+                f"requires_grad: dtype {self._array.dtype} has no gradients; convert to float32 or float64 first"
             )
         self._generation = 0 if wanted else -1
 
@@ -480,7 +481,7 @@ class Variable(Operators):
 
     def detach(self) -> Variable:
         """Give a Variable on the same memory that records nothing."""
-        return Variable(self._data, requires_grad=False)
+        return Variable(self._array, requires_grad=False)
 
     def zero_(self) -> Variable:
         """Set all elements to zero, in place.
@@ -492,7 +493,7 @@ class Variable(Operators):
                 "zero_: a Variable that requires a gradient cannot be changed in place while recording; "
                 "use no_grad() around it, or x.grad.zero_() for its gradient"
             )
-        self._data[...] = 0
+        self._array[...] = 0
         return self
 
 

@@ -212,7 +212,7 @@ class Round:
 
     def replace_data_inside(self):
         x = self.inside()
-        x._data = an_array(self.random, x.shape, 0.5)
+        x._array = an_array(self.random, x.shape, 0.5)
 
     def resize_data(self):
         # of an array without views, whose memory would be gone by NumPy's own doing
@@ -242,7 +242,7 @@ class Round:
         (rows,) = picking.index.key
         rows[...] = pick(self.random, [10**12, -(10**12), -1, 5, 11])
         if self.random.random() < 0.3:
-            picking.inputs[0]._data = an_array(self.random, picking.inputs[0].shape, 0.5)
+            picking.inputs[0]._array = an_array(self.random, picking.inputs[0].shape, 0.5)
         y.backward()
 
     def change_what_is_outside(self):

@@ -53,7 +53,7 @@ def test_the_guards_are_there():
     assert done.returncode < 0
 
 
-# Assignments to `_data` replace an array past whatever the setter of `data` looks at.
+# Assignments to `_array` replace an array past whatever the setter of `data` looks at.
 
 # ---- positions ------------------------------------------------------------------------------------------------------
 
@@ -88,7 +88,7 @@ def test_a_table_that_was_replaced_before_the_gradient_came_back(shape):
     loss = functional.nll_loss(nbgrad.log_softmax(x, -1), np.array([3, 0, 1]))
     table = loss.creator.inputs[0].creator.inputs[0].creator.inputs[0]
     assert table.shape == (12,)
-    table._data = np.ones(shape)
+    table._array = np.ones(shape)
     with pytest.raises(ValueError, match="rows when its elements were picked"):
         loss.backward()
     assert x.grad is None
@@ -108,7 +108,7 @@ def test_a_cotangent_unlike_the_traced_result_is_refused(other, create_graph):
     """Cotangents are made to fit the data of a result, which somebody may have replaced."""
     x = nbgrad.Variable(np.linspace(0, 1, 1000))
     y = slope(x)
-    y._data = other
+    y._array = other
     with pytest.raises(ValueError, match=r"jit: the data of an argument|jit: the cotangent of a result"):
         (y * 2.0).sum().backward(create_graph=create_graph)
     assert x.grad is None
@@ -121,7 +121,7 @@ def test_one_of_several_results_that_was_replaced():
     several = nbgrad.jit(lambda x: (nbgrad.tanh(x) * x, x.sum()))
     x = nbgrad.Variable(np.linspace(0, 1, 1000))
     y, total = several(x)
-    y._data = np.ones(3)
+    y._array = np.ones(3)
     with pytest.raises(ValueError, match="jit: the cotangent of a result"):
         (y.sum() + total).backward()
     assert x.grad is None
@@ -133,7 +133,7 @@ def test_one_of_several_results_that_was_replaced():
 def test_a_scalar_in_the_place_of_data(scalar):
     """Arithmetic on 0-d arrays gives them: ``w.data = w.data - step``."""
     w = nbgrad.Variable(np.array(0.25))
-    w._data = scalar
+    w._array = scalar
     for _ in range(3):
         np.testing.assert_allclose(slope(w).data, np.tanh(0.5) * 0.5, rtol=1e-6)
 

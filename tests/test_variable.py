@@ -784,3 +784,10 @@ def test_copies_of_computed_variables():
     assert copy.copy(t).is_leaf and pickle.loads(pickle.dumps(t)).is_leaf
     with pytest.raises(RuntimeError, match="deepcopy"):
         copy.deepcopy(t)
+
+
+def test_masked_arrays_lose_no_gradient():
+    masked, x = np.ma.masked_array([1.0, 2.0], [True, False]), nbgrad.tensor([1.0, 2.0], requires_grad=True)
+    for function in (lambda: masked * x, lambda: np.ma.multiply(masked, x)):
+        with pytest.raises((TypeError, RuntimeError)):
+            function()

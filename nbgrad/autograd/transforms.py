@@ -120,7 +120,7 @@ def _value(function: Callable[..., Any], given: Any) -> Variable:
         value = Variable(array, requires_grad=False)
     else:
         value = given
-    if not isinstance(value, Variable) or value._data.size != 1 or value.dtype.kind not in "fiub":
+    if not isinstance(value, Variable) or value._array.size != 1 or value.dtype.kind not in "fiub":
         got = f"dtype {value.dtype}, shape {value.shape}" if isinstance(value, Variable) else type(value).__name__
         raise TypeError(f"grad: {_name(function)} gave {got}: its value must be a number, of one element")
     return value

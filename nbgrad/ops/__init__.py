@@ -75,7 +75,7 @@ def _in_place(operator: str) -> Any:
                 f"{operator}: the result has dtype {result.dtype}, which a Variable of dtype {self.dtype} cannot hold: "
                 "convert it with astype first, or write x = x + y instead of x += y"
             )
-        self._data[...] = result._data
+        self._array[...] = result._array
         return self
 
     return in_place
@@ -86,7 +86,7 @@ def _setitem(self: Variable, key: Any, value: Any) -> None:
 
     Raises RuntimeError for a Variable that was computed with a gradient, and for values that require one.
     """
-    held = value._data if isinstance(value, Variable) else value
+    held = value._array if isinstance(value, Variable) else value
     recorded = is_grad_enabled() and (isinstance(value, Variable) and value._generation >= 0)
     if self._generation > 0 or recorded or (self._generation == 0 and is_grad_enabled()):
         reason = "values that require a gradient" if self._generation < 0 else "a Variable that requires a gradient"
@@ -94,7 +94,7 @@ def _setitem(self: Variable, key: Any, value: Any) -> None:
             f"x[key] = value: {reason} cannot be put into or changed in place, for the graph may need what was there: "
             "use nbgrad.where(mask, value, x), nbgrad.cat or nbgrad.stack; leaves may be changed under no_grad()"
         )
-    self._data[Index(key).key] = held
+    self._array[Index(key).key] = held
 
 
 _METHODS = [

@@ -132,7 +132,7 @@ def _records(what: str, data: Any, leaf: bool = False) -> bool:
         return any([_records(what, item, leaf) for item in data])
     if not isinstance(data, Variable):
         return hasattr(type(data), "__nbgrad_array__")
-    traced = hasattr(type(data._data), "__nbgrad_array__")
+    traced = hasattr(type(data._array), "__nbgrad_array__")
     if data._generation < 0 or not is_grad_enabled():
         return traced
     if leaf and differentiating.get():

@@ -119,7 +119,7 @@ class Jitted:
         for leaf in leaves:
             kind = type(leaf)
             if kind is Variable or isinstance(leaf, Variable):
-                data, kind = leaf._data, Variable if leaf._generation >= 0 else NoGradient
+                data, kind = leaf._array, Variable if leaf._generation >= 0 else NoGradient
             elif isinstance(leaf, np.ndarray) or devices.is_cuda(leaf):
                 data, kind = leaf, np.ndarray
             elif kind is float or kind is int:

@@ -106,7 +106,7 @@ class Replay(Function):
 
     def _in_order(self, inputs: Sequence[Variable]) -> list[Array]:
         """Give the arrays of inputs, which somebody may have replaced since the trace."""
-        return self._as_traced("the data of an argument", [x._data for x in inputs], self.traced.kinds)
+        return self._as_traced("the data of an argument", [x._array for x in inputs], self.traced.kinds)
 
     def _as_traced(self, what: str, arrays: Sequence[Array], kinds: Sequence[tuple[Any, Any]]) -> list[Array]:
         """Give arrays as loops, which look at nothing, expect them.

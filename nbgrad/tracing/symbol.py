@@ -160,7 +160,7 @@ class Symbol(np.lib.mixins.NDArrayOperatorsMixin):
 
     def __getitem__(self, key: Any) -> Symbol:
         given = key if type(key) is tuple else (key,)
-        parts = tuple([part._data if isinstance(part, Variable) else part for part in given])
+        parts = tuple([part._array if isinstance(part, Variable) else part for part in given])
         # True and False, tuples and the like pick elements, as arrays do
         if any(part is not None and part is not Ellipsis and not _gives_a_view(part) for part in parts):
             from .picking import pick

@@ -191,7 +191,7 @@ class Trace:
             value = name
             if kind in (Variable, NoGradient):
                 lines.append(f"    if ({name}._generation >= 0) is not {kind is Variable}: return None")
-                value = f"{name}._data"
+                value = f"{name}._array"
             elif isinstance(x, np.generic):
                 value = f"asarray({name})"
             elif not isinstance(x, np.ndarray) and not devices.is_cuda(x):
