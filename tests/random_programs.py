@@ -701,7 +701,10 @@ def _differences(program: Program, found: Any, wanted: Any, limits: Any = None) 
 
 
 def _tolerance(program: Program, scale: Any) -> float:
-    return (2e-4 if "float32" in program.dtypes else 1e-9) * max(1.0, float(scale))
+    # torch's trigamma and polygamma are off by 1e-11, which what follows makes more of
+    gammas = any(step.name in ("lgamma", "digamma", "polygamma") for step in program.steps)
+    limit = 2e-4 if "float32" in program.dtypes else 1e-7 if gammas else 1e-9
+    return limit * max(1.0, float(scale))
 
 
 def _limits(program: Program, wanted: Any) -> Any:

@@ -675,14 +675,14 @@ print('gone')
     assert printed == "True\nTrue\n1.0\ngone\n"
 
 
-def test_a_million_operations_take_at_most_a_kilobyte_each():
+def test_operations_take_at_most_a_kilobyte_each():
     printed = run_python("""
 import tracemalloc
 import numpy as np, nbgrad
 x = nbgrad.Variable(np.array(1.0))
 (x * 1.000001).backward()
 x.cleargrad()
-n = 1_000_000
+n = 200_000
 tracemalloc.start()
 y = x
 for _ in range(n):

@@ -49,5 +49,7 @@ def test_thousands_of_loops_are_grouped_in_seconds():
             x = x * 1.001 + x.sum()
         return x
 
-    explained = nbgrad.jit(function).explain(np.full(3, 1e-300))
-    assert "2001 steps" not in explained and "steps" in explained
+    x = np.full(3, 1e-300)
+    compiled = nbgrad.jit(function)
+    np.testing.assert_allclose(compiled(x), function(x), rtol=1e-12)
+    assert int(compiled.explain(x).split(" steps")[0].split()[-1]) <= 1001
