@@ -10,11 +10,11 @@ from helpers import usually
 import nbgrad
 from nbgrad import Variable
 
-every_dtype = pytest.mark.parametrize("dtype", DTYPES)
+every_dtype = pytest.mark.parametrize("dtype", usually(DTYPES, "float32"))
 
 
 @pytest.mark.parametrize("elementwise", ELEMENTWISE, ids=numbered(ELEMENTWISE))
-@pytest.mark.parametrize("dtype", usually(DTYPES, "float32"))
+@every_dtype
 def test_elementwise(elementwise, dtype):
     arrays = [draw(domain, (3, 5), dtype, seed) for seed, domain in enumerate(elementwise.domains)]
     for layout in both.LAYOUTS:
