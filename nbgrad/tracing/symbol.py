@@ -523,8 +523,8 @@ _FLAGS = np.frombuffer(bytes(4), np.int8).reshape(2, 2).flags
 
 
 def _gives_a_view(part: Any) -> bool:
-    """Tell whether a part of an index is a slice or a whole number."""
-    if isinstance(part, slice):
+    """Tell whether a part of an index is a slice or a whole number, or a fraction, which NumPy refuses."""
+    if isinstance(part, slice | float):
         return True
     picks = isinstance(part, bool | np.bool_ | np.ndarray | Symbol) or devices.is_cuda(part)
     return not picks and hasattr(type(part), "__index__")

@@ -8,7 +8,7 @@ import pytest
 from nbgrad.kernels import formula
 from nbgrad.kernels import math as scalar
 from nbgrad.kernels.cpu import elementwise as cpu
-from nbgrad.kernels.formula import COMPARISON, FLOATING, LOGICAL, NUMBER, NUMERIC, TRUTH, ScalarFunction
+from nbgrad.kernels.formula import CLOSED, COMPARISON, FLOATING, LOGICAL, NUMBER, NUMERIC, TRUTH, ScalarFunction
 from nbgrad.ops.elementwise import OPERATIONS
 
 FUNCTIONS = formula._scalar_functions
@@ -300,8 +300,10 @@ def test_arity_and_kinds_follow_from_the_declaration():
     assert scalar.where.argument_kinds == (TRUTH, NUMBER, NUMBER)
     assert scalar.lt.result_kind == scalar.logical_or.result_kind == TRUTH
     assert scalar.add.result_kind == NUMBER
-    assert {scalar.exp.domain, scalar.add.domain, scalar.lt.domain, scalar.logical_not.domain} == {
+    domains = {f.domain for f in (scalar.exp, scalar.add, scalar.square, scalar.lt, scalar.logical_not)}
+    assert domains == {
         FLOATING,
+        CLOSED,
         NUMERIC,
         COMPARISON,
         LOGICAL,
