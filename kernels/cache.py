@@ -38,7 +38,7 @@ def directory() -> Path:
     """
     chosen = os.environ.get("NBGRAD_CACHE_DIR")
     if chosen:
-        return _absolute(chosen)
+        return _absolute(os.path.expanduser(chosen))
     if sys.platform == "win32":
         base = os.environ.get("LOCALAPPDATA") or "~\\AppData\\Local"
     elif sys.platform == "darwin":
@@ -47,13 +47,12 @@ def directory() -> Path:
         base = os.environ.get("XDG_CACHE_HOME", "")
         if not os.path.isabs(base):  # which the standard says to ignore
             base = "~/.cache"
-    return _absolute(os.path.join(base, "nbgrad"))
+    return _absolute(os.path.expanduser(os.path.join(base, "nbgrad")))
 
 
 @once
-def _absolute(path: str) -> Path:
+def _absolute(place: str) -> Path:
     """Give a directory where it is when it is first asked for: a program may go elsewhere."""
-    place = os.path.expanduser(path)
     try:
         if place.startswith("~"):  # nobody knows the home of this user
             if not hasattr(os, "geteuid"):  # nor whose files are whose: the kernels are kept for this process only

@@ -431,6 +431,15 @@ def test_the_place_of_the_cache(monkeypatch, platform, environment, expected):
     assert cache.directory() == Path(expected)
 
 
+def test_another_home_has_another_cache(monkeypatch):
+    for name in ("NBGRAD_CACHE_DIR", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(sys, "platform", "linux")
+    for home in ("/home/a", "/home/b"):
+        monkeypatch.setenv("HOME", home)
+        assert cache.directory() == Path(home) / ".cache/nbgrad"
+
+
 def in_new_process(program, directory, **environment):
     given = {k: v for k, v in os.environ.items() if k not in ("HOME", "NBGRAD_CACHE_DIR", "XDG_CACHE_HOME")}
     paths = [str(Path(cache.__file__).resolve().parents[1]), *sys.path]
