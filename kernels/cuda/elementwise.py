@@ -173,16 +173,17 @@ def _make_plan(ufunc: np.ufunc, arguments: Sequence[Any], out: Any, array: Any) 
     steps += [_steps(name, x, shape, axes) for x in written] or [fresh] * len(results)
     sizes, steps = _join(lying, steps)
 
+    number = next((dtype for dtype, kind in zip(loop, kinds, strict=False) if kind != TRUTH), np.dtype(bool)).name
+    number = computed_in(expressions, number)
     converters = tuple(
-        None if isinstance(x, array) else _by_value(dtype) for x, dtype in zip(arguments, loop, strict=False)
+        None if isinstance(x, array) else _by_value(dtype if kind == TRUTH else np.dtype(number))
+        for x, dtype, kind in zip(arguments, loop, kinds, strict=False)
     )
     names = tuple(x.dtype.name if isinstance(x, array) else None for x in arguments)
     plain: tuple[launch.Kernel, int] | None = None
     vector: tuple[launch.Kernel, int] | None = None
     tail: tuple[int, ...] = ()
     if 0 not in shape:
-        number = next((dtype for dtype, kind in zip(loop, kinds, strict=False) if kind != TRUTH), np.dtype(bool)).name
-        number = computed_in(expressions, number)
         plain, vector, tail = _choose(ufunc, number, names, [dtype.name for dtype in results], sizes, steps)
     overlaps = tuple(
         (position, target, _reach(x), _reach(y), x.strides == y.strides and x.shape == y.shape and x.dtype == y.dtype)
