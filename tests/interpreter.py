@@ -210,8 +210,20 @@ def _store(pointer: Pointer, index: Any, value: Any) -> None:
 
 
 @once
+def numbers() -> dict[str, Any]:
+    """Give what the kernels of every target call by these names: conversions, and elementary functions."""
+    names: dict[str, Any] = {name: _converted(name) for name in _SCALARS}
+    for function in vars(scalar).values():
+        if isinstance(function, formula.ScalarFunction) and "_{number}(" in function.template:
+            for number in ("float32", "float64"):
+                names[f"{function.name}_{number}"] = _rounded(np.dtype(number).type, elementary(function.name))
+    return names
+
+
+@once
 def _namespace(lanes: int, chunk: int) -> dict[str, Any]:
     names: dict[str, Any] = {
+        **numbers(),
         "np": SimpleNamespace(uintp=lambda n: int(n) % 2**64),
         "share": indexing._refuse,  # no other loop is long enough to share its work
         "math": SimpleNamespace(sqrt=np.sqrt),
@@ -227,12 +239,8 @@ def _namespace(lanes: int, chunk: int) -> dict[str, Any]:
     for i in range(OUTPUTS):
         names |= {f"load_back_{i}": _load, f"store_{i}": _store}
     for name in _SCALARS:
-        names |= {name: _converted(name), f"{name}_pointer": _pointer_to(name)}
+        names[f"{name}_pointer"] = _pointer_to(name)
         names |= {f"{name}_{what}": _room_for(name, what, n) for what, n in (("lanes", lanes), ("chunk", chunk))}
-    for function in vars(scalar).values():
-        if isinstance(function, formula.ScalarFunction) and "_{number}(" in function.template:
-            for number in ("float32", "float64"):
-                names[f"{function.name}_{number}"] = _rounded(np.dtype(number).type, elementary(function.name))
     return names
 
 

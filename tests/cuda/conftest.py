@@ -25,7 +25,8 @@ def has_gpu() -> bool:
         return False
 
 
-REAL = os.environ.get("NBGRAD_TEST_CUDA", "host") != "host"
+HOST = os.environ.get("NBGRAD_TEST_CUDA") == "host"
+REAL = not HOST and "NBGRAD_TEST_CUDA" in os.environ
 
 if os.environ.get("NBGRAD_TEST_CUDA"):
     sys.path.insert(0, str(Path(__file__).parent))
@@ -42,11 +43,33 @@ if os.environ.get("NBGRAD_TEST_CUDA"):
             sys.modules[name] = types.ModuleType(name)
             sys.modules[name].__spec__ = ModuleSpec(name, None)
         sys.modules["nvmath.bindings"].cublas = sys.modules["nvmath.bindings.cublas"] = stand_in_cublas
-        from emulation import Emulation
+        from emulation import Compiled, Emulation
+        from lockstep import Lockstep
 
         from nbgrad.kernels.cuda import launch
 
+        Lockstep.find = staticmethod(stand_in.room_of)
+        MAKERS = {"lockstep": Lockstep, "compiled": Compiled}
         launch.backend = Emulation(enqueue=stand_in.enqueue)
+
+
+def pytest_generate_tests(metafunc):
+    """Have kernels interpreted, and in long runs compiled as well; some tests' are always compiled."""
+    if HOST:
+        compiled = metafunc.definition.get_closest_marker("compiled")
+        slow = pytest.param("compiled", marks=pytest.mark.slow)
+        metafunc.parametrize("kernels", ["compiled"] if compiled else ["lockstep", slow], indirect=True)
+
+
+@pytest.fixture(autouse=True)
+def kernels(request, monkeypatch):
+    """Choose what runs kernels where there is no GPU; gives its name."""
+    if not HOST:
+        return None
+    from nbgrad.kernels.cuda import launch
+
+    monkeypatch.setattr(launch.backend, "make", MAKERS[request.param])
+    return request.param
 
 
 @pytest.fixture

@@ -357,7 +357,7 @@ class Launch(NamedTuple):
     arguments: tuple[Any, ...]
 
 
-class _Kernel:
+class Compiled:
     """A compiled kernel on host memory."""
 
     def __init__(self, source: str, signature: tuple[str, ...], capability: tuple[int, int]) -> None:
@@ -490,13 +490,14 @@ def _memory(threads: int) -> _Memory:
 class Emulation:
     """Runs kernels on host memory, and keeps a list of what was launched."""
 
-    _compiled: ClassVar[dict[Any, _Kernel]] = {}
+    _made: ClassVar[dict[Any, Any]] = {}
     _lock = threading.RLock()  # the registers are one kernel's, and launches on a stream follow each other
 
     def __init__(
         self,
         capability: tuple[int, int] = (9, 0),
         enqueue: Callable[[Callable[[], None]], None] = lambda action: action(),
+        make: Callable[[str, tuple[str, ...], tuple[int, int]], Any] | None = None,
     ) -> None:
         if os.environ.get(VARIABLE) != "0":
             raise RuntimeError(f"the emulation needs {VARIABLE}=0 in the environment, before llvmlite is imported")
@@ -504,6 +505,8 @@ class Emulation:
             raise RuntimeError(f"the emulation needs glibc's contexts, and this is {platform.system()}")
         self.launches: list[Launch] = []
         self._capability, self._enqueue = capability, enqueue
+        #: Makes what runs a kernel's text; tests put an interpreter in its place.
+        self.make: Callable[[str, tuple[str, ...], tuple[int, int]], Any] = make or Compiled
 
     def device(self) -> int:
         """Give the number of the only device."""
@@ -514,18 +517,21 @@ class Emulation:
         return self._capability
 
     def load(self, name: str, source: str, signature: tuple[str, ...]) -> Callable[..., None]:
-        """Compile a kernel for the host and give its launcher."""
-        key = source, tuple(signature), self._capability
-        with self._lock:
-            if key not in self._compiled:
-                self._compiled[key] = _Kernel(source, tuple(signature), self._capability)
-        kernel = self._compiled[key]
+        """Give the launcher of a kernel, which is made for the host when it is first launched."""
+
+        def made() -> Any:
+            key = self.make, source, signature, self._capability
+            with self._lock:
+                if key not in self._made:
+                    self._made[key] = self.make(source, signature, self._capability)
+                return self._made[key]
 
         def run(blocks: int, threads: int, *arguments: Any) -> None:
             _check(name, signature, blocks, threads, arguments)
-            self._enqueue(lambda: happen(blocks, threads, arguments))
+            kernel = made()
+            self._enqueue(lambda: happen(kernel, blocks, threads, arguments))
 
-        def happen(blocks: int, threads: int, arguments: tuple[Any, ...]) -> None:
+        def happen(kernel: Any, blocks: int, threads: int, arguments: tuple[Any, ...]) -> None:
             with self._lock:
                 self.launches.append(Launch(name, blocks, threads, arguments))
                 fault = kernel.run(blocks, threads, arguments)

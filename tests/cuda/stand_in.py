@@ -7,8 +7,10 @@ what arrays take; the device and its driver can be taken away through `state`.
 
 from __future__ import annotations
 
+import bisect
 import ctypes
 import sys
+import threading
 import types
 from collections import defaultdict
 from collections.abc import Callable, Iterator
@@ -42,7 +44,7 @@ state = _State()
 
 def enqueue(action: Callable[[], Any]) -> None:
     """Do what goes to the current stream: at once, or at each launch of the graph that it is captured into."""
-    actions = _streams[-1].actions
+    actions = _streams.current.actions
     if actions is None:
         action()
     else:
@@ -50,7 +52,7 @@ def enqueue(action: Callable[[], Any]) -> None:
 
 
 def _refuse_while_capturing(what: str) -> None:
-    if _streams[-1].actions is not None:
+    if _streams.current.actions is not None:
         raise RuntimeError(f"the current stream is capturing, so {what} are disallowed")
 
 
@@ -58,7 +60,40 @@ def _refuse_while_capturing(what: str) -> None:
 _free_rooms: defaultdict[int, list[Any]] = defaultdict(list)
 
 
-class _Block:
+#: Where memory begins that there is at present, in order, and how many bytes it has.
+_begins: list[int] = []
+_sizes: dict[int, int] = {}
+_rooms_lock = threading.RLock()  # a room may end while another one begins
+
+
+def room_of(address: int) -> tuple[int, int] | None:
+    """Give the begin and the size of the memory that an address lies in, or just behind."""
+    with _rooms_lock:
+        position = bisect.bisect_right(_begins, address) - 1
+        begin = _begins[position] if position >= 0 else -1
+        size = _sizes.get(begin, -1)
+    return (begin, size) if address <= begin + size else None
+
+
+class _Room:
+    """Memory that kernels may use, as long as this lives."""
+
+    def __init__(self, begin: int, size: int, owner: Any = None) -> None:
+        self.owner = owner
+        with _rooms_lock:
+            if begin not in _sizes:  # or else it belongs to a room that lives already
+                self.begin = begin
+                _sizes[begin] = size
+                bisect.insort(_begins, begin)
+
+    def __del__(self) -> None:
+        if hasattr(self, "begin") and not sys.is_finalizing():
+            with _rooms_lock:
+                del _sizes[self.begin]
+                _begins.remove(self.begin)
+
+
+class _Block(_Room):
     """Memory of the device; alignment is CUDA's."""
 
     def __init__(self, size: int) -> None:
@@ -69,8 +104,10 @@ class _Block:
         free = _free_rooms[size]
         self.room = free.pop() if free else np.empty(size + 512, np.uint8)
         self.start = -self.room.ctypes.data % 512
+        super().__init__(self.room.ctypes.data + self.start, size)
 
     def __del__(self) -> None:
+        super().__del__()
         if hasattr(self, "room"):
             state.used -= self.size
             if self.size < 1 << 16:
@@ -332,7 +369,7 @@ def _allocated(shape: Any, dtype: Any) -> ndarray:
     shape = (shape,) if isinstance(shape, int) else tuple(shape)
     made = object.__new__(ndarray)
     made._block = block = _Block(int(np.prod(shape, dtype=np.int64)) * dtype.itemsize)
-    if _streams[-1].actions is not None:
+    if _streams.current.actions is not None:
         enqueue(lambda: block)  # what a graph writes to is its own, even if nobody else has it
     made._host = np.ndarray(shape, dtype, made._block.room, made._block.start)
     made._number, made.base = state.current, None
@@ -381,7 +418,9 @@ def _foreign(x: Any) -> ndarray:
     address = interface["data"][0]
     described = types.SimpleNamespace(__array_interface__={**interface, "data": (address, False)})
     made = object.__new__(ndarray)
-    made._host, made._block, made._number, made.base = np.asarray(described), x, state.current, None
+    host = np.asarray(described)
+    begin, end = np.lib.array_utils.byte_bounds(host)
+    made._host, made._block, made._number, made.base = host, _Room(begin, end - begin, x), state.current, None
     return made
 
 
@@ -509,11 +548,11 @@ class Stream:
         return self.actions is not None
 
     def __enter__(self) -> Stream:
-        _streams.append(self)
+        _streams.entered.append(self)
         return self
 
     def __exit__(self, *error: Any) -> None:
-        assert _streams.pop() is self
+        assert _streams.entered.pop() is self
 
     def synchronize(self) -> None:
         _refuse_while_capturing("synchronous API calls")
@@ -533,15 +572,29 @@ class Event:
 
 
 Stream.null = Stream(null=True)
-_streams = [Stream.null]
 
 
-class _Pinned:
+class _Streams(threading.local):
+    """The streams that a thread has entered; as in CuPy, each thread has a current one of its own."""
+
+    def __init__(self) -> None:
+        self.entered = [Stream.null]
+
+    @property
+    def current(self) -> Stream:
+        return self.entered[-1]
+
+
+_streams = _Streams()
+
+
+class _Pinned(_Room):
     """Memory of the host that the device can write to."""
 
     def __init__(self, size: int) -> None:
         self.room = np.empty(size, np.uint8)
         self.ptr = self.room.ctypes.data
+        super().__init__(self.ptr, size)
 
 
 class MemoryPool:
@@ -578,7 +631,7 @@ def get_default_memory_pool() -> _Pool:
 
 
 def _copy(target: int, source: int, size: int, kind: int, stream: int) -> None:
-    assert kind == 3 and stream == _streams[-1].ptr
+    assert kind == 3 and stream == _streams.current.ptr
     enqueue(lambda: ctypes.memmove(target, source, size))
 
 
@@ -613,7 +666,7 @@ cuda = types.SimpleNamespace(
     MemoryPool=MemoryPool,
     using_allocator=_using_allocator,
     alloc_pinned_memory=_Pinned,
-    get_current_stream=lambda: _streams[-1],
+    get_current_stream=lambda: _streams.current,
     is_available=lambda: state.refusal is None and state.count > 0,
     memory=types.SimpleNamespace(OutOfMemoryError=OutOfMemoryError),
 )

@@ -71,6 +71,7 @@ def check(name, *arguments):
     same(elementwise.call(run, device), np.asarray(expected))
 
 
+@pytest.mark.compiled
 @pytest.mark.parametrize("dtype", usually(DTYPES))
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_every_function_gives_the_bits_of_the_cpu(name, dtype):
@@ -87,6 +88,7 @@ def test_every_function_gives_the_bits_of_the_cpu(name, dtype):
     check(name, *arguments)
 
 
+@pytest.mark.compiled
 @pytest.mark.parametrize("dtype", usually(DTYPES))
 def test_every_partial_derivative_gives_what_the_cpu_gives(dtype):
     rng = np.random.default_rng(0)
@@ -105,6 +107,7 @@ def test_every_partial_derivative_gives_what_the_cpu_gives(dtype):
     assert len(seen) > 50
 
 
+@pytest.mark.compiled
 @pytest.mark.parametrize("n", [0, 1, 2, 3, 4, 31, 33, 255, 257, 1023, 1_000_003])
 def test_sizes(n):
     rng = np.random.default_rng(0)
@@ -206,6 +209,7 @@ def test_steps(view, dtype):
         same(out, filled)
 
 
+@pytest.mark.compiled
 @pytest.mark.parametrize("offset", [0, 1, 2, 3, 4])
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_addresses_that_are_no_multiples_of_16(dtype, offset):

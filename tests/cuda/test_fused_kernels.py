@@ -227,6 +227,7 @@ def test_columns(shape):
         assert_same(function, [x, bias], expected, shift)
 
 
+@pytest.mark.compiled
 def test_several_folds_of_rows_and_of_all():
     def function(x):
         rows = nbgrad.sum(x, -1, keepdims=True)

@@ -161,6 +161,7 @@ def test_in_pieces(name, dtype):
         assert_same(name, x[::-1], (0,), cupy.asarray(x)[::-1], pieces=True)
 
 
+@pytest.mark.compiled
 @pytest.mark.usefixtures("small_pieces")
 def test_the_same_bits_at_every_run():
     for shape, axes in (((5000,), (0,)), ((700, 33), (0,)), ((70, 33), (1,)), ((3, 1500), (0, 1))):
@@ -174,6 +175,7 @@ def test_the_same_bits_at_every_run():
 # ---- accuracy -------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.compiled
 @floating
 @pytest.mark.parametrize("length", [33, 1025, 5000])
 def test_sums_are_exactly_rounded_but_for_one_place(length, dtype):
