@@ -1,5 +1,6 @@
 """What all tests share: the helper modules beside this file by name, and random numbers from a seed."""
 
+import gc
 import os
 import sys
 from pathlib import Path
@@ -20,6 +21,12 @@ def pytest_cmdline_main(config: pytest.Config) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     if config.getoption("markexpr") == "cuda":  # before tests/cuda is collected, which is left out otherwise
         os.environ.setdefault("NBGRAD_TEST_CUDA", "1")
+
+
+def pytest_collection_finish() -> None:
+    """Leave all that the tests and the peers have imported out of garbage collections, which look at all there is."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)

@@ -623,11 +623,13 @@ for _ in range(n):
 """
 
 
+@pytest.mark.slow
 def test_a_million_operations_forward_and_destroyed():
     printed = run_python(CHAIN + "print(y.generation)\ndel y\nprint('gone')")
     assert printed == "1000000\ngone\n"
 
 
+@pytest.mark.slow
 def test_a_million_operations_backward():
     printed = run_python(CHAIN + "y.backward()\nprint(np.isclose(x.grad.data, 1.000001**n), y.creator.inputs)")
     assert printed == "True None\n"
@@ -682,7 +684,7 @@ import numpy as np, nbgrad
 x = nbgrad.Variable(np.array(1.0))
 (x * 1.000001).backward()
 x.cleargrad()
-n = 200_000
+n = 50_000
 tracemalloc.start()
 y = x
 for _ in range(n):

@@ -6,6 +6,7 @@ import sys
 
 import numpy as np
 import pytest
+from helpers import usually
 from workers import race
 
 import nbgrad
@@ -57,7 +58,7 @@ def test_processes_fill_an_empty_cache_together(tmp_path):
     assert len([name for name in files if name.endswith(".kernel")]) * 2 == len(files)
 
 
-@pytest.mark.parametrize("trouble", ["unwritable", "garbage", "deleted"])
+@pytest.mark.parametrize("trouble", usually(["unwritable", "garbage", "deleted"], "garbage"))
 def test_a_troubled_cache_costs_time_and_nothing_else(tmp_path, trouble):
     place = tmp_path / "cache"
     before = ""
@@ -353,7 +354,7 @@ print("right")
 """
 
 
-@pytest.mark.parametrize("cached", ["empty", "full"])
+@pytest.mark.parametrize("cached", usually(["empty", "full"], "empty"))
 def test_threads_race_from_an_empty_memory(tmp_path, cached):
     places = {"NBGRAD_CACHE_DIR": str(tmp_path)}
     if cached == "full":

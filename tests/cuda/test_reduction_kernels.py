@@ -161,7 +161,6 @@ def test_in_pieces(name, dtype):
         assert_same(name, x[::-1], (0,), cupy.asarray(x)[::-1], pieces=True)
 
 
-@pytest.mark.compiled
 @pytest.mark.usefixtures("small_pieces")
 def test_the_same_bits_at_every_run():
     for shape, axes in (((5000,), (0,)), ((700, 33), (0,)), ((70, 33), (1,)), ((3, 1500), (0, 1))):

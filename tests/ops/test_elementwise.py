@@ -6,6 +6,7 @@ import cases
 import numpy as np
 import pytest
 from cases import DTYPES, ELEMENTWISE, INTEGERS, LAYOUTS, TOLERANCE, draw, numbered
+from helpers import usually
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
@@ -233,7 +234,7 @@ WHOLE = [
 FLOATING = sorted(set(TABLE) - set(WHOLE) - {"where", "logical_and", "logical_or", "logical_xor", "logical_not"})
 
 
-@pytest.mark.parametrize("dtype", INTEGERS)
+@pytest.mark.parametrize("dtype", usually(INTEGERS, "int8", "uint64"))
 @pytest.mark.parametrize("name", WHOLE)
 def test_whole_numbers_stay_whole(name, dtype):
     case = next(case for case in PLAIN if case.name == name)

@@ -6,6 +6,7 @@ import operator
 
 import numpy as np
 import pytest
+from helpers import usually
 
 import nbgrad
 from nbgrad import Variable
@@ -315,12 +316,12 @@ def test_numbers_out_of_range():
         lambda x: np.expand_dims(x, 0).squeeze(0)[:-1],
     ],
 )
-@pytest.mark.parametrize("last", [lambda x: x * 2, lambda x: x, np.cumsum], ids=["formula", "view", "call"])
+@pytest.mark.parametrize("last", usually(["formula", "view", "call"], "formula"))
 def test_thousands_of_views(function, last):
     def many(x):
         for _ in range(3000):
             x = function(x)
-        return last(x)
+        return {"formula": lambda x: x * 2, "view": lambda x: x, "call": np.cumsum}[last](x)
 
     x = np.arange(3010.0)
     assert_same(nbgrad.jit(many)(x), many(x))

@@ -120,8 +120,8 @@ def test_lanes_are_neighbours_only_where_rows_begin_at_multiples_of_16_bytes():
 
 
 def test_parameters_may_take_more_than_4096_bytes():
-    nest = elements(inputs=200)
-    nest.outer, nest.flat = 4, False
+    nest = elements(inputs=80)
+    nest.outer, nest.flat = 6, False
     form = fused._form(nest, 100, 1000)
     compiled = compiler.compile_kernel(fused.source(nest, form), fused.signature(nest), HOPPER)
     assert len(fused.signature(nest)) * 8 > 4096
@@ -213,14 +213,14 @@ def test_registers_suffice_for_the_largest_blocks_of_reductions(name):
 @pytest.mark.parametrize(
     ("make", "rows", "width"),
     [
-        (elements, 1, 10**8),
+        pytest.param(elements, 1, 10**8, marks=pytest.mark.slow),
         (whole, 1, 10**8),
-        (softmax, 10**6, 10),
+        pytest.param(softmax, 10**6, 10, marks=pytest.mark.slow),
         (softmax, 8192, 1024),
-        (softmax, 4096, 4096),
+        pytest.param(softmax, 4096, 4096, marks=pytest.mark.slow),
         (softmax, 4096, 8000),
-        (softmax, 100, 50_257),
-        (columns, 10**6, 10),
+        pytest.param(softmax, 100, 50_257, marks=pytest.mark.slow),
+        pytest.param(columns, 10**6, 10, marks=pytest.mark.slow),
         (columns, 65_536, 1024),
     ],
 )
