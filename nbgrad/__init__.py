@@ -31,6 +31,7 @@ from .variable import get_default_dtype as get_default_dtype
 from .variable import set_default_dtype as set_default_dtype
 
 from .ops import clone as clone  # isort: skip  (installs operators and methods)
+from . import accumulate as _accumulate  # noqa: F401  (installs Variable.backward)
 from . import autograd as autograd
 from . import cuda as cuda
 from . import nn as nn

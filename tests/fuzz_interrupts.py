@@ -17,7 +17,7 @@ from collections import Counter
 import numpy as np
 
 import nbgrad
-from nbgrad import engine, grad_mode
+from nbgrad import accumulate, grad_mode
 from nbgrad.kernels import codegen, failures, forks, formula
 from nbgrad.kernels.cpu import pool, threads
 from nbgrad.tracing import replay
@@ -124,7 +124,7 @@ LOCKS = {
     "codegen._lock": codegen._lock,
     "formula._interning": formula._interning,
     "pool._changing": pool._changing,
-    "engine._writing": engine._writing,
+    "accumulate._writing": accumulate._writing,
     "replay._backs": replay._backs,
 }
 PROGRAMS = [eager, compiled, compiled_on_arrays, traced_anew, shared, pool_anew, first_call, reduced_first, modes]

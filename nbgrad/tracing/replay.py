@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ..engine import _constant, gradients
+from ..engine import constant, gradients
 from ..function import Function
 from ..grad_mode import is_grad_enabled, set_grad_enabled
 from ..kernels import devices
@@ -20,7 +20,7 @@ from .symbol import Symbol
 
 
 def leaf_of(symbol: Any, requires_grad: bool = True) -> Variable:
-    x = _constant(symbol)
+    x = constant(symbol)
     if requires_grad and symbol.dtype.char in "fd":
         x._generation = 0
     return x
@@ -62,7 +62,7 @@ class Replayable:
         with set_grad_enabled(True):
             found = gradients(ys, xs, gys, True, True) if ys else [None] * len(xs)
         results = [
-            _constant(_as_symbol(x.data, np.zeros(x.shape, x.dtype) if gx is None else gx.data))
+            constant(_as_symbol(x.data, np.zeros(x.shape, x.dtype) if gx is None else gx.data))
             if gx is None or not isinstance(gx.data, Symbol)
             else gx
             for x, gx in zip(xs, found, strict=True)
@@ -98,7 +98,7 @@ class Replay(Function):
             self.multiple, self._shapes = len(results) > 1, traced.shapes  # type: ignore[misc]
         outputs = []
         for index, array in enumerate(results):
-            y = _constant(array)
+            y = constant(array)
             if recorded and traced.giving[index]:
                 y.creator, y._generation, y._index = self, generation + 1, index
             outputs.append(y)

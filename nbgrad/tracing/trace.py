@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ..engine import _constant
+from ..engine import constant
 from ..grad_mode import set_grad_enabled
 from ..kernels import devices
 from ..nests import flatten, unflatten
@@ -245,7 +245,7 @@ class Trace:
     def _builder(self) -> Callable[..., Any]:
         """Write the function that puts arrays together as the function gave its results."""
         names = [f"a{i}" for i in range(len(self.outputs))]
-        namespace: dict[str, Any] = {"wrapped": _constant}
+        namespace: dict[str, Any] = {"wrapped": constant}
         texts = []
         rest = iter(names)
         for position, maker in enumerate(self.makers):
@@ -271,7 +271,7 @@ class Trace:
 
         if any(type(key) not in (str, int) for key in keys_of(self.result)):
             return lambda *arrays: self.results(
-                [_constant(a) if m is Variable else a for a, m in zip(arrays, self.array_makers(), strict=True)]
+                [constant(a) if m is Variable else a for a, m in zip(arrays, self.array_makers(), strict=True)]
             )
         exec(f"def build({', '.join(names)}):\n    return {written(self.result, iter(texts))}\n", namespace)
         build: Callable[..., Any] = namespace["build"]

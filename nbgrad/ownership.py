@@ -1,0 +1,42 @@
+"""Who else holds an array, by counts of references.
+
+A gradient that nobody else holds becomes a leaf's `grad` as it is, and any other one is copied: rules hand cotangents
+through and give views of them, and what is written into one `grad` in place must not show in another one.
+"""
+
+from __future__ import annotations
+
+from sys import getrefcount
+
+import numpy as np
+
+from .kernels import devices
+from .variable import Array
+
+
+def _lonely() -> tuple[int, int]:
+    """Find out what the counts of references are where nobody else holds an array, and the base of a view.
+
+    Interpreters differ in how they count the asking: some lend a local name's reference instead of counting it. So
+    this asks as `backward` does, of a name that runs through a dictionary.
+    """
+    for _, view in {0: np.zeros(2)[:1]}.items():
+        base = view.base
+        return getrefcount(view), getrefcount(base)
+    raise AssertionError
+
+
+#: ``getrefcount(gx) <= ALONE`` tells, in a loop like the one above, that only the dictionary holds an array. It is no
+#: function, whose own names would be counted.
+ALONE, _BASE_ALONE = _lonely()
+
+
+def is_private(gx: Array) -> bool:
+    """Tell whether an array that only its caller holds shares its memory with nobody.
+
+    Either the memory is its own, or that of an array which nobody but this view holds.
+    """
+    base = gx.base
+    if not devices.is_writeable(gx):  # a broadcast view
+        return False
+    return base is None or (type(base) is type(gx) and base.base is None and getrefcount(base) <= _BASE_ALONE)
