@@ -404,6 +404,9 @@ class _Rename(Function):
     def forward(self, *xs: Array) -> Array:
         return xs[0]
 
+    def jvp(self, tangents: Sequence[Any], y: Any, *xs: Any) -> Any:
+        return tangents[0]
+
     def vjp(self, gy: Any, y: Any, *xs: Any) -> Any:
         return gy
 

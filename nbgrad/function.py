@@ -88,6 +88,8 @@ class Function:
 
     #: Whether there are several outputs; the walk then collects a list of cotangents.
     multiple: ClassVar[bool] = False
+    #: Whether the output is a linear function of all inputs together, so that its tangent is what it makes of theirs.
+    linear: ClassVar[bool] = False
     #: Whether each cotangent that `pull` gives has its input's shape and dtype already.
     even: ClassVar[bool] = False
     #: The output's array, where the rule uses it.
@@ -161,14 +163,7 @@ class Function:
         if type(self).vjp is not Function.vjp:
             complete = self._complete(gy)
             cotangents: Any = [as_variable(g) for g in complete] if self.multiple else complete
-            y: Any = None
-            if self.output is not None:
-                y = (
-                    [self._as_variable_again(*pair) for pair in enumerate(self.output)]
-                    if self.multiple
-                    else self._as_variable_again(0, self.output)
-                )
-            gxs = _as_tuple(self.vjp(cotangents, y, *self.inputs))
+            gxs = _as_tuple(self.vjp(cotangents, self.recorded_output(), *self.inputs))
             arrays = [gx.data if isinstance(gx, Variable) else gx for gx in gxs]
             fitting = self._checked("vjp", arrays)
             for position, (gx, fit) in enumerate(zip(gxs, fitting, strict=True)):
@@ -209,6 +204,21 @@ class Function:
     def vjp(self, gy: Any, y: Any, *xs: Any) -> Any:
         """Give the inputs' cotangents, written in nbgrad's functions, for arrays and Variables alike."""
         raise NotImplementedError
+
+    def jvp(self, tangents: Sequence[Any], y: Any, *xs: Any) -> Any:
+        """Give the output's tangent from the inputs' (None for those without), written in nbgrad's functions.
+
+        What is linear says so by `linear`, and otherwise it follows from `vjp`: to define it only saves time.
+        """
+        raise NotImplementedError
+
+    def recorded_output(self) -> Any:
+        """Give the output, or the outputs, that the rule reads, as what this Function created; None where it is not."""
+        if self.output is None:
+            return None
+        if self.multiple:
+            return [self._as_variable_again(*pair) for pair in enumerate(self.output)]
+        return self._as_variable_again(0, self.output)
 
     def _as_variable_again(self, index: int, data: Array) -> Variable:
         """Give a Variable like an output that this Function once created."""
@@ -332,10 +342,7 @@ class Operation(Function):
 
     def pull_graph(self, gy: Any) -> tuple[Variable | None, ...]:
         assert self.inputs is not None
-        y = self.output
-        if y is not None:
-            y = self._as_variable_again(0, y)
-        gxs = self.vjp(gy, y, *self.inputs)
+        gxs = self.vjp(gy, self.recorded_output(), *self.inputs)
         return gxs if type(gxs) is tuple else (gxs,)
 
 

@@ -17,6 +17,7 @@ from peers import peer
 import nbgrad
 from nbgrad import function
 from nbgrad.elementwise import LARGE, Elementwise
+from nbgrad.forward import push
 from nbgrad.ops.elementwise import OPERATIONS, TABLE
 
 Intervals = tuple[tuple[float, float], ...]
@@ -369,11 +370,39 @@ def assert_same_as_torch(
 def check_to_second_order(f: Callable[..., Any], arrays: Sequence[Any]) -> None:
     """Hold first and second derivatives against central differences, through graphs that keep what rules read.
 
-    Small arrays are kept as large ones are: a rule that reads what it does not say finds NaN.
+    Small arrays are kept as large ones are: a rule that reads what it does not say finds NaN. Tangents are held against
+    the gradients, to second order as well.
     """
     variables = [nbgrad.Variable(array) for array in arrays]
     with everything_large():
         assert nbgrad.autograd.gradcheck(f, variables, order=2)
+        check_tangents(f, variables)
+
+
+def check_tangents(f: Callable[..., Any], xs: Sequence[Any]) -> None:
+    """Hold tangents to the definition of their adjoint: <u, J t> = <J' u, t>, for f and for its gradient."""
+    random = np.random.default_rng(11)
+
+    def like(variables: Sequence[Any]) -> list[Any]:
+        return [
+            nbgrad.Variable(np.asarray(random.normal(size=v.shape), v.dtype), requires_grad=False) for v in variables
+        ]
+
+    def agree(outputs: Sequence[Any]) -> None:
+        outputs = [y for y in outputs if y is not None and y.requires_grad]
+        if not outputs:
+            return
+        ts, us = like(xs), like(outputs)
+        forth = push(outputs, xs, ts)
+        back = nbgrad.autograd.grad(outputs, xs, us, retain_graph=True, allow_unused=True)
+        left = [(u.data * t.data).sum() for u, t in zip(us, forth, strict=True) if t is not None]
+        right = [(t.data * g.data).sum() for t, g in zip(ts, back, strict=True) if g is not None]
+        scale = sum(abs(u.data * t.data).sum() for u, t in zip(us, forth, strict=True) if t is not None)
+        np.testing.assert_allclose(sum(left), sum(right), rtol=1e-10, atol=1e-12 + 1e-12 * scale)
+
+    y = f(*xs)
+    agree([y])
+    agree(nbgrad.autograd.grad(y, xs, like([y])[0], create_graph=True, allow_unused=True))
 
 
 @once

@@ -205,6 +205,7 @@ class GetItem(Operation):
     """The elements at an index; a view where NumPy gives one."""
 
     __slots__ = ("index",)
+    linear = True
     reads_all = False
 
     def __init__(self, index: Index) -> None:
@@ -250,6 +251,7 @@ class Scatter(Operation):
     """Zeros of a shape, with values added at an index; repeated positions accumulate."""
 
     __slots__ = ("index", "shape")
+    linear = True
     reads_all = False
 
     def __init__(self, index: Index, shape: tuple[int, ...]) -> None:

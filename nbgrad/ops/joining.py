@@ -21,6 +21,7 @@ class Cat(Operation):
     """Arrays one after the other along an axis."""
 
     __slots__ = ("axis",)
+    linear = True
     reads_all = False
 
     def __init__(self, axis: int) -> None:

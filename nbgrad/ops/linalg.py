@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,7 +11,7 @@ import numpy as np
 from ..function import Operation
 from ..kernels import devices
 from ..variable import Array, Variable, as_array, is_array
-from .elementwise import mul
+from .elementwise import add, mul
 from .shape import Permute, Reshape, SumTo, unsqueeze
 
 
@@ -54,6 +54,12 @@ class MatMul(Operation):
             inner = x.shape[-1], w.shape[0 if w.ndim == 1 else -2]
             hint = f"{inner[0]} columns meet {inner[1]} rows" if inner[0] != inner[1] else "the stacks do not broadcast"
             raise ValueError(f"matmul: shapes {x.shape} and {w.shape}: {hint}") from None
+
+    def jvp(self, tangents: Sequence[Any], y: Any, x: Any, w: Any) -> Any:
+        dx, dw = tangents
+        if dx is None or dw is None:
+            return matmul(x, dw) if dx is None else matmul(dx, w)
+        return add(matmul(dx, w), matmul(x, dw))
 
     def vjp(self, gy: Any, y: Any, x: Any, w: Any) -> Any:
         ga = gb = None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import builtins
 import math
+from collections.abc import Sequence
 from functools import cache as once
 from typing import Any, NamedTuple
 
@@ -60,6 +61,12 @@ class Reduce(Operation):
             return value
         return Reshape(tuple(1 if axis in self.axes else size for axis, size in enumerate(x.shape)))(value)
 
+    def jvp(self, tangents: Sequence[Any], y: Any, x: Any) -> Any:
+        """Give the sum of what each element adds: the cotangent that it would get from 1, times its tangent."""
+        kept = [1 if axis in self.axes else size for axis, size in enumerate(x.shape)]
+        shape = tuple(kept if self.keepdim else [size for axis, size in enumerate(x.shape) if axis not in self.axes])
+        return Sum(self.axes, self.keepdim)(mul(tangents[0], self.vjp(_ones(shape, x), y, x)))
+
     def over(self, x: Any) -> int:
         """Give the number of elements that go into one result."""
         return math.prod(x.shape[axis] for axis in self.axes)
@@ -69,6 +76,7 @@ class Sum(Reduce):
     """Sums over axes."""
 
     __slots__ = ()
+    linear = True
     reads_all = False
     name = "sum"
 
@@ -80,6 +88,7 @@ class Mean(Reduce):
     """Arithmetic means over axes."""
 
     __slots__ = ()
+    linear = True
     reads_all = False
     name = "mean"
 
@@ -148,19 +157,20 @@ def _products_of_others(x: Any) -> Any:
     """
     n = x.shape[-1]
     if n <= 1:
-        return _ones_like(x)
+        return _ones(x.shape, x)
     if n % 2:
-        x = cat([x, _ones_like(x[..., :1])], -1)
+        x = cat([x, _ones((*x.shape[:-1], 1), x)], -1)
     first, second = x[..., 0::2], x[..., 1::2]
     rest = _products_of_others(mul(first, second))
     pairs = stack([mul(second, rest), mul(first, rest)], -1)
     return Reshape(x.shape)(pairs)[..., :n]
 
 
-def _ones_like(x: Any) -> Any:
+def _ones(shape: tuple[int, ...], x: Any) -> Any:
+    """Give ones of a shape, of the dtype of x and where x is."""
     array = x.data if isinstance(x, Variable) else x
     device = devices.name_of(array) if devices.is_cuda(array) else None
-    ones = devices.made(device, "ones", x.shape, x.dtype)
+    ones = devices.made(device, "ones", shape, x.dtype)
     return Variable(ones, requires_grad=False) if isinstance(x, Variable) else ones
 
 
@@ -215,6 +225,9 @@ class Softmax(Spread):
         self.output = self.along("softmax", _floating(x))
         return self.output
 
+    def jvp(self, tangents: Sequence[Any], y: Any, x: Any) -> Any:
+        return SoftmaxVjp(self.axis)(tangents[0], y)  # its Jacobian is symmetric
+
     def vjp(self, gy: Any, y: Any, x: Any) -> Any:
         return SoftmaxVjp(self.axis)(gy, y)
 
@@ -242,6 +255,9 @@ class LogSoftmax(Spread):
     def forward(self, x: Array) -> Array:
         self.output = self.along("log_softmax", _floating(x))
         return self.output
+
+    def jvp(self, tangents: Sequence[Any], y: Any, x: Any) -> Any:
+        return sub(tangents[0], sum(mul(exp(y), tangents[0]), self.axis if y.ndim else None, True))
 
     def vjp(self, gy: Any, y: Any, x: Any) -> Any:
         return LogSoftmaxVjp(self.axis)(gy, y)

@@ -20,6 +20,7 @@ class Reshape(Operation):
     """The same elements in another shape."""
 
     __slots__ = ("shape",)
+    linear = True
     reads_all = False
 
     def __init__(self, shape: tuple[int, ...]) -> None:
@@ -39,6 +40,7 @@ class Permute(Operation):
     """The same elements with the axes in another order."""
 
     __slots__ = ("axes",)
+    linear = True
     reads_all = False
 
     def __init__(self, axes: tuple[int, ...]) -> None:
@@ -55,6 +57,7 @@ class BroadcastTo(Operation):
     """The elements repeated along new and stretched axes, as a view."""
 
     __slots__ = ("shape",)
+    linear = True
     reads_all = False
 
     def __init__(self, shape: tuple[int, ...]) -> None:
@@ -80,6 +83,7 @@ class SumTo(Operation):
     """Sums over the axes that broadcasting from `shape` would stretch."""
 
     __slots__ = ("shape",)
+    linear = True
     reads_all = False
 
     def __init__(self, shape: tuple[int, ...]) -> None:
@@ -96,6 +100,7 @@ class AsType(Operation):
     """The elements converted to another dtype."""
 
     __slots__ = ("dtype",)
+    linear = True
     reads_all = False
 
     def __init__(self, dtype: np.dtype[Any]) -> None:

@@ -17,6 +17,7 @@ class Transfer(Operation):
     """The same elements in another memory."""
 
     __slots__ = ("device",)
+    linear = True
     reads_all = False
 
     def __init__(self, device: str) -> None:
