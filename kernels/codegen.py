@@ -19,7 +19,7 @@ from typing import Any
 
 from . import cache, progress
 from .cache import CompiledKernel
-from .forks import come_before_logging, hold_over_fork, llvm_lock
+from .forks import hold_over_fork, llvm_lock
 from .processor import llvm as _llvm
 from .processor import target
 
@@ -81,7 +81,6 @@ def _compile(source: str, entry: str, filename: str, options: dict[str, Any]) ->
     """Compile the function `entry` of `source` with Numba, to relocatable object code."""
     if os.environ.get("NUMBA_DISABLE_JIT", "0") != "0":
         raise RuntimeError("NUMBA_DISABLE_JIT is set, and nbgrad's kernels exist in compiled form only: unset it")
-    come_before_logging()
     from .cpu import elementary, folding, support
 
     namespace = support.NAMESPACE | elementary.NAMESPACE | folding.NAMESPACE

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterator, Sequence
-from functools import cache as once
+from contextlib import contextmanager
 from threading import get_ident
 from typing import Any
 
@@ -52,10 +52,27 @@ def _before() -> None:
         # LLVM's last: whoever holds one of ours may be waiting for it
         holding = _held([lock for lock in (*_locks, llvm_lock()) if lock is not None])
         try:
-            next(holding)
+            with _without_logging():
+                next(holding)
             _holding[identity] = holding
         except BaseException as error:
             _raised[identity] = error
+
+
+@contextmanager
+def _without_logging() -> Iterator[None]:
+    """Let go of the lock of `logging`, which its own hook may have taken for this fork, and take it again afterwards.
+
+    Whoever holds one of ours may be importing Numba, which needs it: ours come first, whichever hook was registered
+    first, and at whatever moment of another thread's import.
+    """
+    lock = getattr(sys.modules.get("logging"), "_lock", None)
+    held = lock._release_save() if lock is not None and lock._is_owned() else None  # as threading.Condition does
+    try:
+        yield
+    finally:
+        if held is not None:
+            lock._acquire_restore(held)  # type: ignore[union-attr]
 
 
 def _after() -> object:
@@ -67,20 +84,5 @@ def _after() -> object:
     return None if raised is None else failures.raise_afterwards(raised)
 
 
-def _register() -> None:
-    if hasattr(os, "register_at_fork"):
-        os.register_at_fork(before=_before, after_in_parent=_after, after_in_child=_after)
-
-
-_register()
-
-
-@once
-def come_before_logging() -> None:
-    """Have forks take our locks before that of `logging`, which who holds ours needs to import Numba.
-
-    The hooks that are registered last come first.
-    """
-    import logging as logging
-
-    _register()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(before=_before, after_in_parent=_after, after_in_child=_after)
