@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from .formula import NUMBER, Expression, ScalarFunction, trace
-from .math import add, exp, log, maximum, minimum, mul, where
+from .scalars import add, exp, log, maximum, minimum, mul, where
 
 Formula = Callable[..., Any]
 

@@ -17,7 +17,7 @@ import numpy as np
 from .grad_mode import is_grad_enabled
 from .hooks import Watcher
 from .kernels import devices
-from .kernels.cpu.reduce import sum_to_shape
+from .kernels.dispatch import sum_to_shape
 from .kernels.shapes import broadcast_shapes
 from .variable import Array, Variable, as_array, as_data, as_variable
 

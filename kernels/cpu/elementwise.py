@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from .. import codegen, formula, ufunc
+from .. import formula
 from ..formula import CLOSED, COMPARISON, FLOATING, LOGICAL, NUMERIC, SIGNED, TRUTH, Expression
-from . import threads
+from . import codegen, threads, ufunc
 
 _INTEGERS = "bBhHiIlLqQ"
 _FLOATS = "fd"

@@ -8,7 +8,7 @@ from __future__ import annotations
 from .. import formula
 from ..formula import ScalarFunction
 from ..nest import ELEMENT, NEST, ROW, Assign, Fold, Nest, Operand, assigned, row_places, size_names
-from .reduction import _identity_text
+from .reduction_loops import _identity_text
 from .sizes import CHUNK, LANES, OUTPUTS
 
 

@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from .. import codegen
+from . import codegen
 
 #: Workers beside the thread that has the work, at most.
 MOST_WORKERS = 255

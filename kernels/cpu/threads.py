@@ -10,8 +10,7 @@ import ctypes
 import os
 from typing import Any
 
-from .. import failures
-from . import pool
+from . import failures, pool
 
 #: The elements times operations above which a loop is shared: 15 us of additions. Measured with two threads:
 #: where the workers are awake, sharing costs 1 to 2 us and halves the time; where they sleep, 3 us: they take 30.

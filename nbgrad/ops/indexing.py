@@ -11,8 +11,8 @@ import numpy as np
 from ..function import Operation
 from ..kernels import devices
 from ..kernels.cpu import indexing as cpu
-from ..kernels.cpu.reduce import reduce_array
-from ..kernels.failures import checked
+from ..kernels.cpu.failures import checked
+from ..kernels.dispatch import reduce_array
 from ..variable import Array, Variable, as_array, is_array
 from .elementwise import add, lt, where
 

@@ -11,9 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from ..function import Operation
-from ..kernels import devices, formula
-from ..kernels import math as scalar
-from ..kernels.cpu.reduce import reduce_array, spread_array
+from ..kernels import devices, formula, scalars
+from ..kernels.dispatch import reduce_array, spread_array
 from ..variable import Array, Variable, as_array, is_array
 from .arguments import axes_of, axis_of, either
 from .elementwise import div, elementwise, eq, exp, mul, neg, sub
@@ -165,7 +164,7 @@ def _ones_like(x: Any) -> Any:
 
 
 _logsumexp_slope = elementwise(
-    lambda gy, y, x: gy * scalar.where(y == formula.constant(-math.inf), 0, scalar.exp(x - y)), name="logsumexp_vjp"
+    lambda gy, y, x: gy * scalars.where(y == formula.constant(-math.inf), 0, scalars.exp(x - y)), name="logsumexp_vjp"
 )
 
 

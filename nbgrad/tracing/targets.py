@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from ..kernels import codegen, devices
-from ..kernels.cpu import fused
+from ..kernels import devices
+from ..kernels.cpu import codegen, fused
 from ..kernels.cpu.launch import Launch, launcher, signature
 from ..kernels.cpu.threads import SHARE_ABOVE
 from ..kernels.nest import Nest, size_names

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from nbgrad.kernels import formula, reductions
-from nbgrad.kernels.math import add, maximum
 from nbgrad.kernels.reductions import Reduction
+from nbgrad.kernels.scalars import add, maximum
 
 
 def evaluate(root, values):

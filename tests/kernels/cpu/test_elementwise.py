@@ -8,8 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import nbgrad
-from nbgrad.kernels import formula
-from nbgrad.kernels import math as scalar
+from nbgrad.kernels import formula, scalars
 from nbgrad.kernels.cpu import elementwise, threads
 from nbgrad.kernels.formula import FLOATING, NUMBER, TRUTH
 from nbgrad.ops.elementwise import OPERATIONS
@@ -60,8 +59,8 @@ def test_float32_sources_have_no_float64_arithmetic():
 
 
 def test_costs_tell_dear_functions_from_cheap_ones():
-    cheap = elementwise.source([scalar.add.expression], [NUMBER] * 2, "float64")[1]
-    dear = elementwise.source([scalar.exp.expression], [NUMBER], "float64")[1]
+    cheap = elementwise.source([scalars.add.expression], [NUMBER] * 2, "float64")[1]
+    dear = elementwise.source([scalars.exp.expression], [NUMBER], "float64")[1]
     assert dear > cheap > 0
 
 
@@ -187,7 +186,7 @@ def test_several_results_share_one_loop():
 
 
 def test_formulas_of_truth_alone():
-    run = elementwise.kernel("nand", [scalar.logical_not(formula.variable(0, TRUTH) & formula.variable(1, TRUTH))],
+    run = elementwise.kernel("nand", [scalars.logical_not(formula.variable(0, TRUTH) & formula.variable(1, TRUTH))],
                              [TRUTH, TRUTH], "logical")  # fmt: skip
     np.testing.assert_array_equal(run(np.array([True, True]), np.array([True, False])), [False, True])
 

@@ -13,7 +13,7 @@ pytest.importorskip("cuda.core", reason="needs cuda-core")
 if os.environ.get("LLVMLITE_ENABLE_IR_LAYER_TYPED_POINTERS") == "0":
     pytest.skip("NVVM does not read LLVM's IR of this process", allow_module_level=True)
 
-from nbgrad.kernels import math, reductions
+from nbgrad.kernels import reductions, scalars
 from nbgrad.kernels.cuda import compile as compiler
 from nbgrad.kernels.cuda import fused, reduction
 from nbgrad.kernels.formula import variable
@@ -40,15 +40,15 @@ def fold(name, argument, combine, over, number="float32", stage=0):
 def elements(number="float32", inputs=1):
     """Give tanh(x) * x, of products of inputs, along one row."""
     loads = [Operand(f"p{i}", number, ELEMENT) for i in range(inputs)]
-    steps = [assign("n0", math.tanh, "v_p0", number=number)]
+    steps = [assign("n0", scalars.tanh, "v_p0", number=number)]
     for i in range(inputs):
-        steps.append(assign(f"n{i + 1}", math.mul, f"n{i}", f"v_p{i}", number=number))
+        steps.append(assign(f"n{i + 1}", scalars.mul, f"n{i}", f"v_p{i}", number=number))
     return Nest(1, True, loads, steps, [(Operand("o0", number, ELEMENT), f"n{inputs}", 0)])
 
 
 def whole(number="float32"):
     nest = Nest(1, True, [Operand("p0", number, ELEMENT)])
-    nest.steps = [assign("n0", math.exp, "v_p0", number=number), fold("n1", "n0", math.add, "all", number)]
+    nest.steps = [assign("n0", scalars.exp, "v_p0", number=number), fold("n1", "n0", scalars.add, "all", number)]
     nest.partials = [(Operand("q0", number, ROW), Operand("r0", number, NEST), "n1")]
     return nest
 
@@ -56,11 +56,11 @@ def whole(number="float32"):
 def softmax(number="float32"):
     nest = Nest(1, False, [Operand("p0", number, ELEMENT)])
     nest.steps = [
-        fold("n0", "v_p0", math.maximum, "row", number),
-        assign("n1", math.sub, "v_p0", "n0", number=number, stage=1),
-        assign("n2", math.exp, "n1", number=number, stage=1),
-        fold("n3", "n2", math.add, "row", number, 1),
-        assign("n4", math.div, "n2", "n3", number=number, stage=2),
+        fold("n0", "v_p0", scalars.maximum, "row", number),
+        assign("n1", scalars.sub, "v_p0", "n0", number=number, stage=1),
+        assign("n2", scalars.exp, "n1", number=number, stage=1),
+        fold("n3", "n2", scalars.add, "row", number, 1),
+        assign("n4", scalars.div, "n2", "n3", number=number, stage=2),
     ]
     nest.stores = [(Operand("o0", number, ELEMENT), "n4", 2)]
     nest.kept = [(Operand("k0", number, ELEMENT), name) for name in keep_what_is_dear(nest)]
@@ -69,7 +69,10 @@ def softmax(number="float32"):
 
 def columns(number="float32"):
     nest = Nest(1, False, [Operand("p0", number, ELEMENT)])
-    nest.steps = [assign("n0", math.mul, "v_p0", "v_p0", number=number), fold("n1", "n0", math.add, "column", number)]
+    nest.steps = [
+        assign("n0", scalars.mul, "v_p0", "v_p0", number=number),
+        fold("n1", "n0", scalars.add, "column", number),
+    ]
     nest.partials = [(Operand("q0", number, ROW), Operand("r0", number, NEST), "n1")]
     return nest
 

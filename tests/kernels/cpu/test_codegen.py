@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from workers import race
 
-from nbgrad.kernels import cache, codegen, ufunc
-from nbgrad.kernels.cpu import elementwise, threads
+from nbgrad.kernels import cache
+from nbgrad.kernels.cpu import codegen, elementwise, threads, ufunc
 from nbgrad.kernels.formula import NUMBER, trace
-from nbgrad.kernels.math import add, mul, relu, square, where
+from nbgrad.kernels.scalars import add, mul, relu, square, where
 
 SOURCE = """
 def loop(args, dims, steps, data):

@@ -15,8 +15,7 @@ from typing import Any
 import numpy as np
 from numpy._core import _multiarray_umath  # type: ignore[attr-defined]
 
-from . import failures
-from .cpu import threads
+from . import failures, threads
 
 #: A ufunc's dtypes, as NumPy's one-letter codes, inputs first.
 Types = Sequence[str]

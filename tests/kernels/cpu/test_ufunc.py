@@ -10,9 +10,8 @@ import pytest
 from workers import race
 
 import nbgrad
-from nbgrad.kernels import codegen, ufunc
-from nbgrad.kernels.cpu import threads
-from nbgrad.kernels.cpu.caller import fast_call
+from nbgrad.kernels.cpu import codegen, threads, ufunc
+from nbgrad.kernels.dispatch import caller
 
 _factors = itertools.count(1000 * (os.getpid() % 10_000))  # for kernels that no test compiled before
 
@@ -206,7 +205,7 @@ def test_an_interrupt_while_compiling_surfaces():
 
 def test_a_failure_surfaces_through_the_quick_call():
     kernel = ufunc.make("failing", ["ff", "dd"], 1, lambda codes: 1 / 0)
-    call = fast_call(kernel)
+    call = caller(kernel)
     for arguments in ((np.ones(3),), (np.ones(3, np.float32), np.ones(3, np.float32)), (np.ones((3, 2)).T,)):
         with pytest.raises(RuntimeError, match="a kernel could not be compiled: division by zero"):
             call(*arguments)
