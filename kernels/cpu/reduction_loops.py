@@ -14,7 +14,8 @@ from functools import cache as once
 import numpy as np
 
 from ..formula import source as write
-from ..reductions import Reduction, Stage
+from ..reductions import Reduction, Stage, identity_text
+from ..text import Text, indented
 from . import codegen, threads, ufunc
 from .sizes import LANES
 
@@ -48,214 +49,185 @@ def _kernel(reduction: Reduction, columns: bool) -> np.ufunc:
 
 
 def _types(reduction: Reduction) -> list[str]:
-    """List the dtypes with loops; integers add up in 64 bits, as NumPy's do."""
+    """List the dtypes with loops, as letters: of the inputs, and of the result."""
     types = []
-    if not reduction.floating:
-        for code in "?" + _INTEGERS:
-            wide = np.dtype(np.uint64 if code in "BHILQ" else np.int64).char
-            result = wide if reduction.accumulates else code
-            types.append(code * reduction.arity + result)
-    return [*types, "f" * (reduction.arity + 1), "d" * (reduction.arity + 1)]
-
-
-class _Writer:
-    def __init__(self) -> None:
-        self.lines: list[str] = []
-
-    def put(self, depth: int, *lines: str) -> None:
-        self.lines += ["    " * depth + line for line in lines]
+    for code in "fd" if reduction.floating else "?" + _INTEGERS + "fd":
+        # of two letters for 64 bits a result that is as its elements keeps theirs
+        result = np.dtype(reduction.result_dtype(np.dtype(code).name)).char if reduction.accumulates else code
+        types.append(code * reduction.arity + result)
+    return types
 
 
 def source(reduction: Reduction, number: str, result: str, columns: bool) -> str:
     """Write the loop of a reduction for one dtype and one layout."""
-    inputs = range(reduction.arity)
-    stages = reduction.stages
-    floating = np.dtype(number).kind == "f"
-    wide = "float64" if floating and reduction.accumulates else result
-    size = np.dtype(number).itemsize
-    writer = _Writer()
-    put = writer.put
-    operands = reduction.arity + 1
-    core_steps = 2 if columns else 1
-    put(0, "def loop(args, dims, steps, data):")
-    put(1, "align_stack()", "outer = dims[0]", "k = dims[1]", f"n = {'dims[2]' if columns else '1'}")
-    put(
-        1,
-        "if outer > 1 and outer * k * n >= int64_pointer(data)[0]:",
-        "    share(args, dims, steps, data)",
-        "    return",
-    )
-    for i in inputs:
-        put(1, f"p{i} = {number}_pointer(args[{i}])", f"b{i} = steps[{i}] // {size}")
-        put(1, f"k{i} = steps[{operands + i * core_steps}] // {size}")
-        put(1, f"n{i} = {f'steps[{operands + i * core_steps + 1}] // {size}' if columns else '0'}")
-    out_size = np.dtype(result).itemsize
-    put(1, f"o = {result}_pointer(args[{reduction.arity}])", f"bo = steps[{reduction.arity}] // {out_size}")
-    out_steps = operands + reduction.arity * core_steps
-    if reduction.spreads:
-        put(1, f"ko = steps[{out_steps}] // {out_size}")
-        put(1, f"no = {f'steps[{out_steps + 1}] // {out_size}' if columns else '0'}")
-    elif columns:
-        put(1, f"no = steps[{out_steps}] // {out_size}")
-    else:
-        put(1, "no = 0")
-    for s in range(len(stages)):
-        put(1, f"lanes{s} = {wide}_lanes()", f"totals{s} = {wide}_lanes()")
-    put(1, "for b in range(outer):")
-    if columns:
-        # lanes are columns, unless the axis to reduce is the contiguous one
-        put(2, "if n == 1 or abs(k0) < abs(n0):", "    for j in range(n):")
-        _rows(writer, 4, reduction, number, result, wide)
-        put(2, "else:", f"    for first in range(0, n, {LANES}):")
-        _columns(writer, 4, reduction, number, result, wide)
-    else:
-        put(2, "j = 0")
-        _rows(writer, 2, reduction, number, result, wide)
-    put(1, "clear_exceptions()")
-    return "\n".join(writer.lines) + "\n"
+    return str(_Loop(reduction, number, result, columns).text)
 
 
-def _identity_text(stage_identity: float, wide: str) -> str:
-    if np.isfinite(stage_identity):
-        return f"{wide}({int(stage_identity)})"
-    if np.dtype(wide).kind == "f":
-        return f"{wide}(float('{stage_identity}'))"
-    if wide == "bool":
-        return f"bool({int(stage_identity > 0)})"
-    limits = np.iinfo(wide)
-    return f"{wide}({limits.max if stage_identity > 0 else limits.min})"
+class _Loop:
+    """Writes the loop of a reduction."""
 
+    def __init__(self, reduction: Reduction, number: str, result: str, columns: bool) -> None:
+        self.reduction, self.number, self.result, self.columns = reduction, number, result, columns
+        self.inputs, self.stages = range(reduction.arity), reduction.stages
+        floating = np.dtype(number).kind == "f"
+        self.wide = "float64" if floating and reduction.accumulates else result
+        self.text = Text()
+        self._write()
 
-def _combined(reduction: Reduction, s: int, number: str, wide: str, old: str) -> list[str]:
-    """Write: lane = combine(lane, value)."""
-    stage = reduction.stages[s]
-    names = {reduction.arity + r: f"r{r}" for r in range(s)}
-    lines, (value,) = write([stage.value], number, names)
-    names = {0: "old", 1: "new"}
-    steps, (combined,) = write([stage.combine.expression], wide, names)
-    store = [f"kept = {value}", "o[oi] = kept"] if stage.kept else []
-    value = "kept" if stage.kept else value
-    return [*lines, *store, f"old = {old}", f"new = {wide}({value})", *steps, f"{old} = {wide}({combined})"]
+    def _write(self) -> None:
+        wide = self.wide
+        text, put = self.text, self.text.put
+        with text.block("def loop(args, dims, steps, data):"):
+            put("align_stack()", "outer = dims[0]", "k = dims[1]", f"n = {'dims[2]' if self.columns else '1'}")
+            with text.block("if outer > 1 and outer * k * n >= int64_pointer(data)[0]:"):
+                put("share(args, dims, steps, data)", "return")
+            self._operands()
+            for s in range(len(self.stages)):
+                put(f"lanes{s} = {wide}_lanes()", f"totals{s} = {wide}_lanes()")
+            with text.block("for b in range(outer):"):
+                if self.columns:
+                    # lanes are columns, unless the axis to reduce is the contiguous one
+                    with text.block("if n == 1 or abs(k0) < abs(n0):", "for j in range(n):"):
+                        self._line()
+                    with text.block("else:", f"for first in range(0, n, {LANES}):"):
+                        self._neighbours()
+                else:
+                    put("j = 0")
+                    self._line()
+            put("clear_exceptions()")
 
+    def _operands(self) -> None:
+        """Write where the operands are, and their steps in elements: b over lines, k along them, n over columns."""
+        put, reduction = self.text.put, self.reduction
+        size, out_size = np.dtype(self.number).itemsize, np.dtype(self.result).itemsize
+        arity, core = reduction.arity, 2 if self.columns else 1
+        for i in self.inputs:
+            first = arity + 1 + i * core
+            put(f"p{i} = {self.number}_pointer(args[{i}])", f"b{i} = steps[{i}] // {size}")
+            put(f"k{i} = steps[{first}] // {size}")
+            put(f"n{i} = {f'steps[{first + 1}] // {size}' if self.columns else '0'}")
+        put(f"o = {self.result}_pointer(args[{arity}])", f"bo = steps[{arity}] // {out_size}")
+        first = arity + 1 + arity * core
+        if reduction.spreads:
+            put(f"ko = steps[{first}] // {out_size}")
+            put(f"no = {f'steps[{first + 1}] // {out_size}' if self.columns else '0'}")
+        else:
+            put(f"no = steps[{first}] // {out_size}" if self.columns else "no = 0")
 
-def _rows(writer: _Writer, depth: int, reduction: Reduction, number: str, result: str, wide: str) -> None:
-    """Reduce one line of k elements in 64 lanes, then fold the lanes."""
-    put = writer.put
-    for i in range(reduction.arity):
-        put(depth, f"q{i} = b * b{i} + j * n{i}")
-    put(depth, "qo = b * bo + j * no")
-    for s, stage in enumerate(reduction.stages):
-        identity = _identity_text(stage.identity, wide)
-        tests = [f"k{i} == 1" for i in range(reduction.arity)] + (["ko == 1"] if stage.kept else [])
+    # ---- a line -----------------------------------------------------------------------------------------------------
 
-        def accumulate(inner: int, index: str, lane: str, s: int = s, contiguous: bool = False) -> None:
-            load = [f"x{i} = p{i}[q{i} + {index} {'' if contiguous else f'* k{i}'}]" for i in range(reduction.arity)]
-            kept = ["oi = qo + " + index + ("" if contiguous else " * ko")] if reduction.stages[s].kept else []
-            put(inner, *load, *kept, *_combined(reduction, s, number, wide, f"lanes{s}[{lane}]"))
+    def _line(self) -> None:
+        """Reduce one line of k elements in 64 lanes, then fold the lanes."""
+        text, put = self.text, self.text.put
+        put(*(f"q{i} = b * b{i} + j * n{i}" for i in self.inputs), "qo = b * bo + j * no")
+        for s, stage in enumerate(self.stages):
+            identity = identity_text(stage.identity, self.wide)
+            tests = [f"k{i} == 1" for i in self.inputs] + (["ko == 1"] if stage.kept else [])
+            # a short line is over before the lanes would be filled and folded
+            with text.block(f"if k < {LANES}:"):
+                put(f"lanes{s}[0] = {identity}")
+                with text.block("for i in range(k):"):
+                    put(*self._accumulated(s, "i", "0"))
+                put(f"w{s} = lanes{s}[0]")
+            with text.block("else:"):
+                put(*self._cleared(s, identity), f"whole = k // {LANES} * {LANES}")
+                with text.block(f"for block in range(0, whole, {LANES * _ROWS}):"):
+                    put(f"stop = min(block + {LANES * _ROWS}, whole)")
+                    for head, contiguous in ((f"if {' and '.join(tests)}:", True), ("else:", False)):
+                        loops = f"for i in range(block, stop, {LANES}):", f"for lane in range({LANES}):"
+                        with text.block(head, *loops):
+                            put(*self._accumulated(s, "(i + lane)", "lane", contiguous))
+                    put(f"for lane in range({LANES}):", *indented(self._flushed(s, stage, identity)))
+                put("for lane in range(k - whole):", *indented(self._accumulated(s, "(whole + lane)", "lane")))
+                put(f"for lane in range({LANES}):", *indented(self._flushed(s, stage, identity)))
+                put(f"half = {LANES // 2}")
+                with text.block("while half > 0:"):
+                    joined = self._combined(stage, f"totals{s}[lane]", f"totals{s}[lane + half]")
+                    put("for lane in range(half):", *indented(joined), "half //= 2")
+                put(f"w{s} = totals{s}[0]")
+            put(f"r{s} = {self.number}(w{s})")
+        if not self.reduction.spreads:
+            put(*self._finished("o[qo]"))
+            return
+        neighbours = " and ".join([*(f"k{i} == 1" for i in self.inputs), "ko == 1"])
+        for head, step in ((f"if {neighbours}:", ""), ("else:", " * k{i}")):
+            with text.block(head, "for i in range(k):"):
+                put(*(f"x{i} = p{i}[q{i} + i{step.format(i=i)}]" for i in self.inputs))
+                put(*self._spread(f"o[qo + i{step.format(i='o')}]"))
 
-        # a short line is over before the lanes would be filled and folded
-        put(depth, f"if k < {LANES}:", f"    lanes{s}[0] = {identity}", "    for i in range(k):")
-        accumulate(depth + 2, "i", "0")
-        put(depth + 1, f"w{s} = lanes{s}[0]")
-        put(depth, "else:")
-        put(
-            depth + 1,
-            f"for lane in range({LANES}):",
-            f"    lanes{s}[lane] = {identity}",
-            f"    totals{s}[lane] = {identity}",
-            f"whole = k // {LANES} * {LANES}",
-            f"for block in range(0, whole, {LANES * _ROWS}):",
-            f"    stop = min(block + {LANES * _ROWS}, whole)",
-        )
-        for head, contiguous in ((f"if {' and '.join(tests)}:", True), ("else:", False)):
-            put(depth + 2, head, f"    for i in range(block, stop, {LANES}):", f"        for lane in range({LANES}):")
-            accumulate(depth + 5, "(i + lane)", "lane", contiguous=contiguous)
-        put(depth + 2, f"for lane in range({LANES}):")
-        _flush(writer, depth + 3, stage, s, wide, identity)
-        put(depth + 1, "for lane in range(k - whole):")
-        accumulate(depth + 2, "(whole + lane)", "lane")
-        put(depth + 1, f"for lane in range({LANES}):")
-        _flush(writer, depth + 2, stage, s, wide, identity)
-        put(depth + 1, f"half = {LANES // 2}", "while half > 0:", "    for lane in range(half):")
-        steps, (combined,) = write([stage.combine.expression], wide, {0: "old", 1: "new"})
-        put(
-            depth + 3,
-            f"old = totals{s}[lane]",
-            f"new = totals{s}[lane + half]",
-            *steps,
-            f"totals{s}[lane] = {wide}({combined})",
-        )
-        put(depth + 2, "half //= 2")
-        put(depth + 1, f"w{s} = totals{s}[0]")
-        put(depth, f"r{s} = {number}(w{s})")
-    _results(writer, depth, reduction, number, result, wide, "qo", "k")
+    def _accumulated(self, s: int, index: str, lane: str, contiguous: bool = False) -> list[str]:
+        """Write: take the element at an index into a lane."""
+        load = [f"x{i} = p{i}[q{i} + {index} {'' if contiguous else f'* k{i}'}]" for i in self.inputs]
+        kept = [f"oi = qo + {index}{'' if contiguous else ' * ko'}"] if self.stages[s].kept else []
+        return [*load, *kept, *self._taken(s, f"lanes{s}[{lane}]")]
 
+    # ---- neighbouring columns ---------------------------------------------------------------------------------------
 
-def _flush(writer: _Writer, depth: int, stage: Stage, s: int, wide: str, identity: str) -> None:
-    steps, (combined,) = write([stage.combine.expression], wide, {0: "old", 1: "new"})
-    writer.put(depth, f"old = totals{s}[lane]", f"new = lanes{s}[lane]", *steps)
-    writer.put(depth, f"totals{s}[lane] = {wide}({combined})", f"lanes{s}[lane] = {identity}")
+    def _neighbours(self) -> None:
+        """Reduce up to 64 neighbouring columns at once, a lane each."""
+        text, put = self.text, self.text.put
+        put(f"width = min({LANES}, n - first)")
+        put(*(f"q{i} = b * b{i} + first * n{i}" for i in self.inputs), "qo = b * bo + first * no")
+        earlier: list[str] = []
+        for s, stage in enumerate(self.stages):
+            identity = identity_text(stage.identity, self.wide)
+            put(*self._cleared(s, identity))
+            tests = [f"n{i} == 1" for i in self.inputs] + (["no == 1"] if stage.kept else [])
+            with text.block(f"for block in range(0, k, {_ROWS}):"):
+                with text.block(f"for i in range(block, min(block + {_ROWS}, k)):"):
+                    for head, step in ((f"if {' and '.join(tests)}:", ""), ("else:", " * n{i}")):
+                        load = [f"x{i} = p{i}[q{i} + i * k{i} + lane{step.format(i=i)}]" for i in self.inputs]
+                        kept = [f"oi = qo + i * ko + lane{step.format(i='o')}"] if stage.kept else []
+                        with text.block(head, "for lane in range(width):"):
+                            put(*earlier, *load, *kept, *self._taken(s, f"lanes{s}[lane]"))
+                put("for lane in range(width):", *indented(self._flushed(s, stage, identity)))
+            earlier = [*earlier, f"w{s} = totals{s}[lane]", f"r{s} = {self.number}(w{s})"]
+        if self.reduction.spreads:
+            with text.block("for i in range(k):", "for lane in range(width):"):
+                load = [f"x{i} = p{i}[q{i} + i * k{i} + lane * n{i}]" for i in self.inputs]
+                put(*earlier, *load, *self._spread("o[qo + i * ko + lane * no]"))
+        else:
+            put("for lane in range(width):", *indented([*earlier, *self._finished("o[qo + lane * no]")]))
 
+    # ---- both -------------------------------------------------------------------------------------------------------
 
-def _columns(writer: _Writer, depth: int, reduction: Reduction, number: str, result: str, wide: str) -> None:
-    """Reduce up to 64 neighbouring columns at once, a lane each."""
-    put = writer.put
-    put(depth, f"width = min({LANES}, n - first)")
-    for i in range(reduction.arity):
-        put(depth, f"q{i} = b * b{i} + first * n{i}")
-    put(depth, "qo = b * bo + first * no")
-    earlier: list[str] = []
-    for s, stage in enumerate(reduction.stages):
-        identity = _identity_text(stage.identity, wide)
-        put(
-            depth,
-            f"for lane in range({LANES}):",
-            f"    lanes{s}[lane] = {identity}",
-            f"    totals{s}[lane] = {identity}",
-        )
-        put(depth, f"for block in range(0, k, {_ROWS}):", f"    for i in range(block, min(block + {_ROWS}, k)):")
-        tests = [f"n{i} == 1" for i in range(reduction.arity)] + (["no == 1"] if stage.kept else [])
-        for head, step in ((f"if {' and '.join(tests)}:", ""), ("else:", " * n{i}")):
-            put(depth + 2, head, "    for lane in range(width):")
-            load = [f"x{i} = p{i}[q{i} + i * k{i} + lane{step.format(i=i)}]" for i in range(reduction.arity)]
-            kept = [f"oi = qo + i * ko + lane{step.format(i='o')}"] if stage.kept else []
-            put(depth + 4, *earlier, *load, *kept, *_combined(reduction, s, number, wide, f"lanes{s}[lane]"))
-        put(depth + 1, "for lane in range(width):")
-        _flush(writer, depth + 2, stage, s, wide, identity)
-        earlier = [*earlier, f"w{s} = totals{s}[lane]", f"r{s} = {number}(w{s})"]
-    if reduction.spreads:
-        put(depth, "for i in range(k):", "    for lane in range(width):")
-        load = [f"x{i} = p{i}[q{i} + i * k{i} + lane * n{i}]" for i in range(reduction.arity)]
-        put(depth + 2, *earlier, *load, *_spread(reduction, number, result, "o[qo + i * ko + lane * no]"))
-    else:
-        put(depth, "for lane in range(width):")
-        put(depth + 1, *earlier, *_finish(reduction, result, wide, "o[qo + lane * no]"))
+    def _cleared(self, s: int, identity: str) -> list[str]:
+        """Write: all lanes and totals are the identity."""
+        return [f"for lane in range({LANES}):", f"    lanes{s}[lane] = {identity}", f"    totals{s}[lane] = {identity}"]
 
+    def _taken(self, s: int, lane: str) -> list[str]:
+        """Write: lane = combine(lane, value)."""
+        stage = self.stages[s]
+        lines, (value,) = write([stage.value], self.number, self._results("r", s))
+        if stage.kept:
+            lines += [f"kept = {value}", "o[oi] = kept"]
+            value = "kept"
+        return [*lines, *self._combined(stage, lane, f"{self.wide}({value})")]
 
-def _results(
-    writer: _Writer, depth: int, reduction: Reduction, number: str, result: str, wide: str, place: str, count: str
-) -> None:
-    put = writer.put
-    if not reduction.spreads:
-        put(depth, *_finish(reduction, result, wide, "o[qo]"))
-        return
-    contiguous = " and ".join([*(f"k{i} == 1" for i in range(reduction.arity)), "ko == 1"])
-    for head, step in ((f"if {contiguous}:", ""), ("else:", " * k{i}")):
-        put(depth, head, "    for i in range(k):")
-        load = [f"x{i} = p{i}[q{i} + i{step.format(i=i)}]" for i in range(reduction.arity)]
-        put(depth + 2, *load, *_spread(reduction, number, result, f"o[qo + i{step.format(i='o')}]"))
+    def _combined(self, stage: Stage, old: str, new: str) -> list[str]:
+        """Write: old = combine(old, new)."""
+        steps, (combined,) = write([stage.combine.expression], self.wide, {0: "old", 1: "new"})
+        return [f"old = {old}", f"new = {new}", *steps, f"{old} = {self.wide}({combined})"]
 
+    def _flushed(self, s: int, stage: Stage, identity: str) -> list[str]:
+        """Write: the total takes in its lane, which begins anew."""
+        return [*self._combined(stage, f"totals{s}[lane]", f"lanes{s}[lane]"), f"lanes{s}[lane] = {identity}"]
 
-def _spread(reduction: Reduction, number: str, result: str, place: str) -> list[str]:
-    stages = len(reduction.stages)
-    names = {reduction.arity + s: f"r{s}" for s in range(stages)}
-    names |= {reduction.arity + stages: "k", reduction.arity + stages + 1: place}
-    lines, (value,) = write([reduction.result], number, names)
-    return [*lines, f"{place} = {result}({value})"]
+    def _results(self, letter: str, count: int) -> dict[int, str]:
+        """Name the results of stages, as inputs of a later formula."""
+        return {self.reduction.arity + s: f"{letter}{s}" for s in range(count)}
 
+    def _spread(self, place: str) -> list[str]:
+        """Write: the result for one element, where a kept value may lie."""
+        stages = len(self.stages)
+        names = self._results("r", stages)
+        names |= {self.reduction.arity + stages: "k", self.reduction.arity + stages + 1: place}
+        lines, (value,) = write([self.reduction.result], self.number, names)
+        return [*lines, f"{place} = {self.result}({value})"]
 
-def _finish(reduction: Reduction, result: str, wide: str, place: str) -> list[str]:
-    stages = len(reduction.stages)
-    names = {reduction.arity + s: f"w{s}" for s in range(stages)} | {reduction.arity + stages: f"{wide}(k)"}
-    lines, (value,) = write([reduction.result], wide, names)
-    return [*lines, f"{place} = {result}({value})"]
+    def _finished(self, place: str) -> list[str]:
+        """Write: the result of the stages."""
+        stages = len(self.stages)
+        names = self._results("w", stages) | {self.reduction.arity + stages: f"{self.wide}(k)"}
+        lines, (value,) = write([self.reduction.result], self.wide, names)
+        return [*lines, f"{place} = {self.result}({value})"]

@@ -15,7 +15,7 @@ if os.environ.get("LLVMLITE_ENABLE_IR_LAYER_TYPED_POINTERS") == "0":
 
 from nbgrad.kernels import reductions, scalars
 from nbgrad.kernels.cuda import compile as compiler
-from nbgrad.kernels.cuda import fused, reduction
+from nbgrad.kernels.cuda import forms, fused, reduction_kernels
 from nbgrad.kernels.formula import variable
 from nbgrad.kernels.nest import ELEMENT, NEST, ROW, Assign, Fold, Nest, Operand, keep_what_is_dear
 
@@ -88,7 +88,7 @@ def assembly(nest, form):
 def test_one_long_row_goes_by_16_bytes_with_several_loads_under_way(number, vector):
     for inputs in (1, 2, 5):
         nest = elements(number, inputs)
-        text = assembly(nest, fused._form(nest, 1, 10**8))
+        text = assembly(nest, forms._form(nest, 1, 10**8))
         assert (".f64" in text) == (number == "float64")
         assert "call" not in text and ".local" not in text
         accesses = re.findall(rf"(ld|st)\.global\.{vector}", text)
@@ -96,14 +96,14 @@ def test_one_long_row_goes_by_16_bytes_with_several_loads_under_way(number, vect
         assert loads == max(4, inputs)  # before the first store waits for any
         assert "st" in accesses
     nest = whole(number)
-    text = assembly(nest, fused._form(nest, 1, 10**8))
+    text = assembly(nest, forms._form(nest, 1, 10**8))
     assert len(re.findall(rf"ld\.global\.{vector}", text)) >= 4
 
 
 @pytest.mark.parametrize(("width", "vectors"), [(16, 1), (1024, 1), (4096, 4)])
 def test_rows_are_read_once_and_written_once(width, vectors):
     nest = softmax()
-    form = fused._form(nest, 8192, width)
+    form = forms._form(nest, 8192, width)
     assert form.held
     text = assembly(nest, form)
     assert len(re.findall(r"ld\.global\.v4\.f32", text)) == vectors
@@ -114,18 +114,18 @@ def test_rows_are_read_once_and_written_once(width, vectors):
 
 def test_lanes_are_neighbours_only_where_rows_begin_at_multiples_of_16_bytes():
     nest = softmax()
-    form = fused._form(nest, 100, 1024)
+    form = forms._form(nest, 100, 1024)
     sizes = {"width": 1024, "p0_step0": 1024, "o0_step0": 1024}
     assert form.lanes == 4
-    assert fused._aligned(nest, form, sizes)
+    assert forms.is_aligned(nest, form, sizes)
     for name in sizes:
-        assert not fused._aligned(nest, form, sizes | {name: 1026})
+        assert not forms.is_aligned(nest, form, sizes | {name: 1026})
 
 
 def test_parameters_may_take_more_than_4096_bytes():
     nest = elements(inputs=200)
     nest.outer, nest.flat = 4, False
-    form = fused._form(nest, 100, 1000)
+    form = forms._form(nest, 100, 1000)
     compiled = compiler.compile_kernel(fused.source(nest, form), fused.signature(nest), HOPPER)
     assert len(fused.signature(nest)) * 8 > 4096
     assert compiled.code.startswith(b"\x7fELF")
@@ -139,11 +139,11 @@ def test_parameters_may_take_more_than_4096_bytes():
 @pytest.mark.parametrize("width", [1, 10, 33, 1024, 1025, 20_000, 10**6])
 def test_blocks_are_neither_too_many_nor_without_work(nest, rows, width):
     blocks = fused.blocks(nest, rows * width if nest.flat else rows, rows * width)
-    form = fused._form(nest, 1, rows * width) if nest.flat else fused._form(nest, rows, width)
-    assert form.slots * form.threads * fused._tiles(nest, form, width) >= min(width, form.group * form.slots)
+    form = forms._form(nest, 1, rows * width) if nest.flat else forms._form(nest, rows, width)
+    assert form.slots * form.threads * forms.tiles_of(nest, form, width) >= min(width, form.group * form.slots)
     assert form.group & (form.group - 1) == 0 and form.threads & (form.threads - 1) == 0 and form.threads >= 32
     assert form.group <= form.threads <= 512
-    running = blocks * form.threads * fused._tiles(nest, form, width)
+    running = blocks * form.threads * forms.tiles_of(nest, form, width)
     if nest.partials:
         assert running <= 528 * 256 or blocks == 1
     if rows * width >= 10**8 and rows >= 5000:  # every processor has four blocks of 256 threads, or almost
@@ -206,9 +206,9 @@ def test_registers_suffice_for_the_largest_blocks_of_reductions(name):
     one = reductions.TABLE[name]
     for number in ("float32", "float64") if one.floating else ("float64", "int64"):
         for vector in (False, True):
-            _, text, signature = reduction._texts(one, number, reduction.BLOCKS, vector)
+            _, text, signature = reduction_kernels.texts(one, number, reduction_kernels.BLOCKS, vector)
             registers, frame = compiled(text, signature)
-            assert registers * reduction._MOST_THREADS <= REGISTERS
+            assert registers * reduction_kernels.MOST_THREADS <= REGISTERS
             assert frame == 0
 
 
@@ -229,7 +229,7 @@ def test_registers_suffice_for_the_largest_blocks_of_reductions(name):
 )
 def test_registers_suffice_for_as_many_blocks_as_run_at_once(make, rows, width, number):
     nest = make(number)
-    form = fused._form(nest, rows, width)
+    form = forms._form(nest, rows, width)
     for lanes in {form.lanes, form.lanes if nest.flat else 1}:
         registers, frame = compiled(fused.source(nest, form._replace(lanes=lanes)), fused.signature(nest))
         assert registers * form.threads <= REGISTERS
