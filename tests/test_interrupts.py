@@ -199,7 +199,7 @@ def test_a_loop_whose_settling_was_interrupted_is_settled_by_the_next_call():
     made = ufunc.make("interrupted", ["dd"], 1, lambda codes: (codegen.address("interrupted", source), threads.NEVER))
     owner = ufunc.loops_of[made]
     stub = owner.functions[0]
-    owner.launches[0] = threads.launch_record(codegen.address("interrupted", source), 1, 2, 0, 0, threads.NEVER)
+    owner.records[0] = threads.loop_record(codegen.address("interrupted", source), 1, 2, 0, 0, threads.NEVER)
     assert (made(np.ones(3)) == 2.5).all()
     assert owner.functions[0] != stub
     assert (made(np.ones(3)) == 2.5).all()

@@ -73,7 +73,7 @@ def _prepared(launch: Launch) -> tuple[Any, Any]:
     """Give the memory that a loop reads besides its operands: its sizes, and its launch record."""
     count = 2 + len(launch.offsets)
     table = (ctypes.c_int64 * max(len(launch.sizes), 1))(*launch.sizes)
-    return table, threads.launch_record(launch.address, count, count, 0, 0, 2 if launch.shared else threads.NEVER)
+    return table, threads.loop_record(launch.address, count, count, 0, 0, 2 if launch.shared else threads.NEVER)
 
 
 def launcher(launch: Launch) -> Callable[..., None]:

@@ -21,8 +21,8 @@ NEVER = 2**62
 LOOP = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p)
 
 
-class Launch(ctypes.Structure):
-    """What the `data` argument of a loop points to."""
+class LoopRecord(ctypes.Structure):
+    """What the `data` argument of a loop points to: when it shares its work, and how."""
 
     _fields_ = (
         ("threshold", ctypes.c_int64),
@@ -69,9 +69,9 @@ def set_num_threads(count: int) -> None:
 def _share(args: int, dims: int, steps: int, data: int) -> None:
     """Start the pool and have it run a loop; called from inside the first loop that is long enough."""
     _start_pool()
-    launch = Launch.from_address(data)
-    launch.share, _ = pool.compiled()
-    LOOP(launch.share)(args, dims, steps, data)
+    record = LoopRecord.from_address(data)
+    record.share, _ = pool.compiled()
+    LOOP(record.share)(args, dims, steps, data)
 
 
 _entry = LOOP(failures.callback(_share))
@@ -81,7 +81,7 @@ def _start_pool() -> None:
     pool.start(get_num_threads() - 1, ctypes.cast(_entry, ctypes.c_void_p).value or 0)
 
 
-def launch_record(
+def loop_record(
     address: int,
     inputs: int,
     operands: int,
@@ -94,7 +94,7 @@ def launch_record(
 
     `entry` is what the loop's ``share`` calls: the thread pool's, unless another is given.
     """
-    return Launch(
+    return LoopRecord(
         threshold,
         ctypes.cast(entry or _entry, ctypes.c_void_p).value,
         address,
