@@ -21,7 +21,7 @@ from .kernels.cpu import elementwise as cpu
 from .kernels.formula import COMPARISON, FLOATING, LOGICAL, NUMBER, SIGNED, TRUTH, Expression, ScalarFunction
 from .kernels.lazy import lazy
 from .kernels.shapes import broadcast_shapes
-from .variable import Array, Variable, as_array, as_variable, is_array
+from .variable import Array, Variable, as_array, as_variable, data_of, is_array
 
 
 class Pullback(NamedTuple):
@@ -409,7 +409,7 @@ class _Rename(Function):
 
 def refusal(operation: Elementwise, error: Exception, arguments: tuple[Any, ...]) -> Exception:
     """Give the exception for operands that the kernel refused, naming the operation and what it got."""
-    arrays = [as_array(a.data if isinstance(a, Variable) else a) for a in arguments]
+    arrays = [as_array(data_of(a)) for a in arguments]
     if any(map(devices.is_cuda, arrays)):
         try:
             devices.check_together(operation.name, arrays)

@@ -500,6 +500,11 @@ class Variable(Operators):
 Tensor = Variable
 
 
+def data_of(value: Any) -> Any:
+    """Return a Variable's array, and anything else as it is."""
+    return value.data if isinstance(value, Variable) else value
+
+
 def as_variable(value: Any) -> Variable:
     """Give a Variable as it is, and anything that NumPy takes as a constant."""
     if isinstance(value, Variable):

@@ -13,7 +13,7 @@ import numpy as np
 from ..elementwise import Elementwise, number_like
 from ..kernels import devices, formula, scalars
 from ..kernels.formula import FLOATING, NUMBER, Expression, ScalarFunction
-from ..variable import Variable, as_array, get_default_dtype, is_array
+from ..variable import Variable, as_array, data_of, get_default_dtype, is_array
 
 #: The public functions by name, for operators, methods and NumPy's ufuncs.
 TABLE: dict[str, Callable[..., Any]] = {}
@@ -119,13 +119,13 @@ def pow(x: Any, y: Any) -> Any:
             return whole_power(int(y)).function(x)
     if isinstance(x, Expression) or isinstance(y, Expression):
         return scalars.pow(x, y)
-    arrays = [as_array(v.data if isinstance(v, Variable) else v) for v in (x, y)]
+    arrays = [as_array(data_of(v)) for v in (x, y)]
     if all(array.dtype.kind in "iub" for array in arrays):  # NumPy, and CuPy like it, knows which whole powers exist
         if any(map(devices.is_cuda, arrays)):
             devices.check_together("pow", arrays)
             result = np.power(*(array if devices.is_cuda(array) else array.item() for array in arrays))
         else:
-            result = np.power(*(v.data if isinstance(v, Variable) else v for v in (x, y)))
+            result = np.power(*(data_of(v) for v in (x, y)))
         return Variable(as_array(result)) if isinstance(x, Variable) or isinstance(y, Variable) else result
     return _pow(x, y)
 
@@ -156,7 +156,7 @@ def where(condition: Any, x: Any = None, y: Any = None) -> Any:
         raise TypeError("where: needs a condition and two values: where(condition, x, y)")
     if any(isinstance(v, Expression) for v in (condition, x, y)):
         return _where(condition, x, y)
-    kind = as_array(condition.data if isinstance(condition, Variable) else condition).dtype
+    kind = as_array(data_of(condition)).dtype
     if kind != np.bool_:
         raise TypeError(f"where: condition has dtype {kind}: compare it with something to get dtype bool")
     # the condition's dtype must not become that of Python numbers
@@ -168,7 +168,7 @@ def where(condition: Any, x: Any = None, y: Any = None) -> Any:
     if not isinstance(condition, Variable):
         condition = as_array(condition)
         if not any(isinstance(v, Variable) and v.requires_grad for v in (x, y)):
-            arrays = [v.data if isinstance(v, Variable) else v for v in (x, y)]
+            arrays = [data_of(v) for v in (x, y)]
             if devices.on_gpu((condition, *arrays)):
                 devices.check_together("where", (condition, *arrays))
             result = OPERATIONS["where"].call(condition, *arrays)

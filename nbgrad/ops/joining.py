@@ -10,7 +10,7 @@ import numpy as np
 
 from ..function import Operation
 from ..kernels import devices
-from ..variable import Array, Variable, as_array, as_variable, is_array
+from ..variable import Array, Variable, as_array, as_variable, data_of, is_array
 from .arguments import axis_of, either
 from .elementwise import add, mul
 from .indexing import GetItem, Index, getitem, within
@@ -107,7 +107,7 @@ def take_along_dim(x: Any, indices: Any, dim: int | None = None) -> Any:
     if not x.ndim:
         return x
     along = axis_of("take_along_dim", dim, x.ndim)
-    if devices.is_cuda(x.data if isinstance(x, Variable) else x):
+    if devices.is_cuda(data_of(x)):
         return _take_along_cuda(x, devices.moved(where, x.device), along)
     key = [
         where if axis == along else np.arange(size).reshape(-1, *(1,) * (x.ndim - 1 - axis))

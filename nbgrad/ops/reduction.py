@@ -13,7 +13,7 @@ import numpy.typing as npt
 from ..function import Operation
 from ..kernels import devices, formula, scalars
 from ..kernels.dispatch import reduce_array, spread_array
-from ..variable import Array, Variable, as_array, is_array
+from ..variable import Array, Variable, as_array, data_of, is_array
 from .arguments import axes_of, axis_of, either
 from .elementwise import div, elementwise, eq, exp, mul, neg, sub
 from .joining import cat, stack, take_along_dim
@@ -101,7 +101,7 @@ class Extremum(Reduce):
         return super().forward(x)
 
     def vjp(self, gy: Any, y: Any, x: Any) -> Any:
-        value, extreme = (v.data if isinstance(v, Variable) else v for v in (x, y))
+        value, extreme = (data_of(v) for v in (x, y))
         share = eq(value, self.spread(extreme, x)).astype(value.dtype)
         counts = reduce_array("sum", share, self.axes)
         # to look at the counts is to wait for a GPU
@@ -157,7 +157,7 @@ def _products_of_others(x: Any) -> Any:
 
 
 def _ones_like(x: Any) -> Any:
-    array = x.data if isinstance(x, Variable) else x
+    array = data_of(x)
     device = devices.name_of(array) if devices.is_cuda(array) else None
     ones = devices.made(device, "ones", x.shape, x.dtype)
     return Variable(ones, requires_grad=False) if isinstance(x, Variable) else ones
@@ -368,7 +368,7 @@ def _extreme(which: str, x: Any, dim: Any, keepdim: bool, axis: Any, keepdims: b
     if not isinstance(x, Variable):
         x = as_array(x)
     (along,) = axes_of(which, dim, x.ndim) or (0,)
-    data = x.data if isinstance(x, Variable) else x
+    data = data_of(x)
     if x.ndim and data.shape[along] == 0:
         raise ValueError(f"{which}: no elements to take it of in shape {x.shape} over dimension {dim}")
     indices = as_array(
