@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from . import formula
+from . import formula, scalars
 from .formula import Expression, ScalarFunction
 
 #: The levels of a value.
@@ -131,6 +131,17 @@ class Nest:
                 used.append(loads[name])
         return used, back, order
 
+    def cost(self, stage: int) -> int:
+        """Estimate what a stage's loop over the row computes for each element, in additions."""
+        folds, _ = self.ends_of(stage)
+        combined = [fold.combine.expression for fold in folds]
+        return sum(map(cost_of, self.needed(stage)[2])) + sum(formula.cost([e]) for e in combined)
+
+
+def cost_of(step: Assign) -> int:
+    """Estimate what an assignment computes, in additions; a conversion counts as one."""
+    return sum(step.casts) + (1 if step.expression is None else formula.cost([step.expression]))
+
 
 def size_names(nest: Nest) -> list[str]:
     """List what the array of sizes holds, in order."""
@@ -161,9 +172,9 @@ def row_places(nest: Nest) -> list[str]:
 
 
 def keep_what_is_dear(nest: Nest) -> list[str]:
-    """Name the values that are worth keeping: divisions and functions that later stages would compute again."""
+    """Name the values that are worth keeping: what later stages would compute again by a division or a function."""
     assigns = {s.name: s for s in nest.steps if isinstance(s, Assign) and s.level == ELEMENT}
-    dear = {name for name, s in assigns.items() if any("_float" in t or "/" in t for t in _text_of(s))}
+    dear = {name for name, s in assigns.items() if s.expression is not None and _is_dear(s.expression)}
     found: list[str] = []
     for step in nest.steps:
         if isinstance(step, Fold) and step.level == ELEMENT:
@@ -192,8 +203,10 @@ def _needed(assigns: dict[str, Assign], name: str, stage: int, dear: set[str]) -
     return found
 
 
-def _text_of(step: Assign) -> list[str]:
-    return assigned(step) if step.expression is not None else []
+def _is_dear(expression: Expression) -> bool:
+    """Tell whether some function in an expression costs no less than a division."""
+    nodes = formula.topological([formula.expand(expression)])
+    return any(node.function is not None and node.function.cost >= scalars.div.cost for node in nodes)
 
 
 def assigned(step: Assign) -> list[str]:

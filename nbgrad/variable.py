@@ -14,7 +14,7 @@ import numpy.typing as npt
 from .grad_mode import differentiating, is_grad_enabled
 from .hooks import Handle, hook_keys, look_at_leaves, watch
 from .kernels import devices
-from .kernels.formula import Operators
+from .kernels.operators import Operators
 
 if TYPE_CHECKING:
     from .function import Function

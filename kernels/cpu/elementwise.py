@@ -31,8 +31,9 @@ def kernel(name: str, expressions: Sequence[Expression], kinds: Sequence[str], d
 
     def compile_loop(codes: ufunc.Types) -> tuple[int, int]:
         numbers = [c for c, kind in zip(codes, (*kinds, *results), strict=True) if kind != TRUTH]
-        text, cost = source(expressions, kinds, np.dtype(numbers[0] if numbers else "?").name)
-        return codegen.address(f"{name}-{''.join(codes)}", text), max(threads.SHARE_ABOVE // cost, 1)
+        text = source(expressions, kinds, np.dtype(numbers[0] if numbers else "?").name)
+        cost = threads.ACCESS * len(codes) + formula.cost(expressions)
+        return codegen.address(f"{name}-{''.join(codes)}", text), threads.share_above(cost)
 
     made = ufunc.make(name, [signature(dtype) for dtype in DTYPES[domain]], len(expressions), compile_loop)
     formulas[made] = expressions, tuple(kinds)
@@ -44,8 +45,8 @@ def computed_in(expressions: Sequence[Expression], number: str) -> str:
     return "int8" if number == "bool" and any(expression.kind != TRUTH for expression in expressions) else number
 
 
-def source(expressions: Sequence[Expression], kinds: Sequence[str], number: str) -> tuple[str, int]:
-    """Write the loop for one dtype; gives its text and its cost in simple operations an element.
+def source(expressions: Sequence[Expression], kinds: Sequence[str], number: str) -> str:
+    """Write the loop for one dtype.
 
     The loops for different layouts share one body: all operands contiguous; with several inputs, also the first or the
     second a single element; with two, also the output over the first (accumulation in place); and last any strides,
@@ -121,6 +122,4 @@ def source(expressions: Sequence[Expression], kinds: Sequence[str], number: str)
     lines += [f"            i{i} += d{i}" for i in inputs] + [f"            j{i} += e{i}" for i in outputs]
     uses_fmod = any("//" in line or "%" in line for line in body)
     lines.append("    clear_all_exceptions()" if uses_fmod else "    clear_exceptions()")
-    # a call of the C library takes about as long as ten additions, one of our own functions as three
-    cost = sum(1 + 9 * line.count("math.") + 2 * line.count("_float") for line in (*assignments, *values))
-    return "\n".join(lines) + "\n", cost
+    return "\n".join(lines) + "\n"

@@ -11,6 +11,7 @@ from ..nest import ELEMENT, NEST, ROW, Assign, Fold, Nest, Operand, assigned, ro
 from ..reductions import ACCUMULATING, IDENTITIES, identity_text, sum_dtype
 from ..text import Text, indented
 from .sizes import CHUNK, LANES, OUTPUTS
+from .threads import ACCESS, ADDITION
 
 
 def source(nest: Nest) -> str:
@@ -208,12 +209,17 @@ def _combined(fold: Fold, old: str, value: str | None = None, put_back: str | No
     return [*lines, put_back.format(result) if put_back else f"{old} = {result}"]
 
 
-def cost(text: str) -> int:
-    """Give the simple operations that one element of a loop costs, in units of `threads.SHARE_ABOVE`.
-
-    A line of the loop takes a twelfth of what a whole loop over memory does for its one operation (measured).
-    """
-    return 1 + text.count("=") // 12 + text.count("_float") + 3 * text.count("math.")
+def cost(nest: Nest) -> int:
+    """Estimate what an element costs, in elements of a loop of additions."""
+    total = 0
+    for stage in range(nest.stages):
+        folds, stores = nest.ends_of(stage)
+        used, back, order = nest.needed(stage)
+        kept = [step for step in order if step.name in {name for _, name in nest.kept}]
+        # what is folded waits in memory, and is taken into a lane
+        accesses = len([o for o in used if o.inner != "0"]) + len(back) + len(kept) + len(stores) + 4 * len(folds)
+        total += ACCESS * accesses + nest.cost(stage)
+    return max(1, total // ADDITION)
 
 
 def fold_of(combine: ScalarFunction, dtype: str) -> tuple[float, str]:

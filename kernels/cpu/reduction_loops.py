@@ -13,6 +13,7 @@ from functools import cache as once
 
 import numpy as np
 
+from .. import formula
 from ..formula import source as write
 from ..reductions import Reduction, Stage, identity_text
 from ..text import Text, indented
@@ -43,9 +44,19 @@ def _kernel(reduction: Reduction, columns: bool) -> np.ufunc:
     def compile_loop(codes: ufunc.Types) -> tuple[int, int]:
         text = source(reduction, np.dtype(codes[0]).name, np.dtype(codes[-1]).name, columns)
         name = f"{reduction.name}-{'block' if columns else 'row'}-{''.join(codes)}"
-        return codegen.address(name, text), threads.SHARE_ABOVE // (3 if "_float" in text else 1)
+        return codegen.address(name, text), threads.share_above(_cost(reduction))
 
     return ufunc.make(reduction.name, list(_types(reduction)), 1, compile_loop, signature)
+
+
+def _cost(reduction: Reduction) -> int:
+    """Estimate what an element costs, in additions: each stage reads it, and reads and writes a lane."""
+    formulas = [f for stage in reduction.stages for f in (stage.value, stage.combine.expression)]
+    accesses = len(reduction.stages) * (reduction.arity + 2) + sum(stage.kept for stage in reduction.stages)
+    if reduction.spreads:
+        accesses += reduction.arity + 1
+        formulas.append(reduction.result)
+    return threads.ACCESS * accesses + sum(formula.cost([f]) for f in formulas)
 
 
 def _types(reduction: Reduction) -> list[str]:

@@ -12,9 +12,13 @@ from typing import Any
 
 from . import failures, pool
 
-#: The elements times operations above which a loop is shared: 15 us of additions. Measured with two threads:
-#: where the workers are awake, sharing costs 1 to 2 us and halves the time; where they sleep, 3 us: they take 30.
+#: The elements above which a loop of additions is shared: 15 us. Measured with two threads: where the workers are
+#: awake, sharing costs 1 to 2 us and halves the time; where they sleep, 3 us: they take 30.
 SHARE_ABOVE = 150_000
+#: What it costs to read or write an element in a loop, in additions (measured in the caches), and so what an element
+#: of a loop of additions costs, which has two inputs and a result.
+ACCESS = 4
+ADDITION = 3 * ACCESS + 1
 #: A threshold that no loop reaches.
 NEVER = 2**62
 
@@ -34,6 +38,11 @@ class LoopRecord(ctypes.Structure):
         ("steps", ctypes.c_int64),
         ("pool", ctypes.c_int64),
     )
+
+
+def share_above(cost: int) -> int:
+    """Return the number of elements above which a loop is shared that costs so many additions for each."""
+    return max(SHARE_ABOVE * ADDITION // cost, 1)
 
 
 _count: int | None = None

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..nest import ELEMENT, Assign, Fold, Nest, Operand, assigned, size_names
+from ..nest import ELEMENT, Assign, Fold, Nest, Operand, size_names
 from . import launch
 
 #: Bytes that a thread reads or writes at once.
@@ -31,9 +31,9 @@ _ROWS = 8
 _PIECE = 1024
 #: Longer rows have a block each.
 _SHORT = 1024
-#: Registers of a thread for a row's elements, and what a kernel may cost to compile, as `_cost` counts.
+#: Registers of a thread for a row's elements, and what a kernel may cost to compile, in additions.
 _REGISTERS = 48
-_LONGEST = 600
+_LONGEST = 1500
 
 
 class Form(NamedTuple):
@@ -86,12 +86,11 @@ def _registers(nest: Nest) -> int:
 
 
 def _cost(nest: Nest) -> int:
-    """Estimate what the formulas of an element cost to compile, in additions."""
+    """Estimate what an element's part of a kernel costs to compile, in additions."""
     cost = 1
     for stage in range(nest.stages):
         folds, stores = nest.ends_of(stage)
-        lines = [line for step in nest.needed(stage)[2] for line in assigned(step)]
-        cost += len(lines) + 12 * sum(line.count("_float") for line in lines) + 4 * len(folds) + len(stores)
+        cost += nest.cost(stage) + 4 * len(folds) + len(stores)
     return cost
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from ..grad_mode import is_grad_enabled
-from ..kernels.formula import OPERATORS, install_operators
+from ..kernels.operators import OPERATORS, install_operators
 from ..variable import Variable
 from . import arithmetic
 from .elementwise import OPERATIONS, TABLE, add, whole_power

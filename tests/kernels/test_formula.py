@@ -428,3 +428,28 @@ def test_other_powers_are_left_to_the_library(exponent):
 def test_powers_that_are_no_number_can_be_written(exponent):
     root = trace(lambda x: x**exponent, [NUMBER])
     assert np.array_equal(evaluate(root, [2.0]), np.power(2.0, exponent), equal_nan=True)
+
+
+# ---- costs ----------------------------------------------------------------------------------------------------------
+
+
+def test_an_expression_costs_what_its_functions_do():
+    x, y = variable(0), variable(1)
+    assert formula.cost([x]) == formula.cost([formula.constant(2)]) == 0
+    assert formula.cost([x * y + 1]) == 2
+    assert formula.cost([scalars.exp(x) + y]) == scalars.exp.cost + 1
+    assert formula.cost([x * y, x * y + 1]) == 2  # what is used twice is computed once
+
+
+def test_a_composite_function_costs_what_its_formula_does():
+    x = variable(0)
+    assert formula.cost([scalars.rsqrt(x)]) == scalars.div.cost + scalars.sqrt.cost
+    assert formula.cost([scalars.square(x)]) == 1
+    nested = formula.ScalarFunction("nested", lambda x: scalars.square(scalars.sqrt(x)))
+    assert formula.cost([nested(x)]) == scalars.sqrt.cost + 1
+
+
+def test_functions_with_code_of_their_own_cost_more_than_a_division():
+    own = [f for f in vars(scalars).values() if isinstance(f, formula.ScalarFunction) and "_{number}" in f.template]
+    assert len(own) > 30
+    assert all(function.cost > scalars.div.cost > scalars.add.cost == 1 for function in own)

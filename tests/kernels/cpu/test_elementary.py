@@ -352,7 +352,7 @@ def compiled(expression, kinds, dtype):
     """Compile the loop of an expression; gives the library that Numba made of it."""
     from nbgrad.kernels.cpu import elementary, elementwise, support
 
-    text, _ = elementwise.source([expression], kinds, dtype)
+    text = elementwise.source([expression], kinds, dtype)
     namespace = support.NAMESPACE | elementary.NAMESPACE
     exec(text, namespace)
     options = {"fastmath": {"contract"}}
