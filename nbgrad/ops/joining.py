@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -118,9 +117,11 @@ def take_along_dim(x: Any, indices: Any, dim: int | None = None) -> Any:
 
 def _take_along_cuda(x: Any, where: Array, along: int) -> Any:
     """Pick by flat positions, which are computed where the array is."""
+    from ..kernels.strides import dense
+
     shape = x.shape
     where = within("take_along_dim", where, shape[along])
-    strides = [math.prod(shape[axis + 1 :]) for axis in range(x.ndim)]
+    strides = dense(shape)
     start: Any = np.zeros((1,) * x.ndim, np.int64)
     for axis, size in enumerate(shape):
         if axis != along:
