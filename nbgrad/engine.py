@@ -22,7 +22,7 @@ from .grad_mode import set_grad_enabled
 from .hooks import through_hooks
 from .kernels import devices
 from .kernels.forks import hold_over_fork
-from .variable import Array, Variable, as_array, data_of
+from .variable import Array, Variable, as_array
 
 new = object.__new__
 
@@ -568,7 +568,7 @@ def _is_private(gx: Array) -> bool:
 
 def _elsewhere(gx: Any, data: Array) -> bool:
     """Tell whether a cotangent is on another device than its Variable: a scalar on the CPU took part on a GPU."""
-    return devices.is_cuda(data_of(gx)) != devices.is_cuda(data)
+    return devices.is_cuda(gx.data if isinstance(gx, Variable) else gx) != devices.is_cuda(data)
 
 
 def _fit(gx: Any, data: Array) -> Any:
