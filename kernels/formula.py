@@ -219,7 +219,12 @@ def substitute(root: Expression, replacements: Mapping[Expression, Expression]) 
 
 def cost(roots: Iterable[Expression]) -> int:
     """Estimate what it takes to compute expressions once, in additions."""
-    return sum(node.function.cost for node in topological(map(expand, roots)) if node.function is not None)
+    return sum([node.function.cost for node in topological(roots) if node.function is not None])
+
+
+def dearest(root: Expression) -> int:
+    """Return what the dearest function in an expression costs, in additions."""
+    return max([0, *(node.function.dearest for node in topological([root]) if node.function is not None)])
 
 
 def expand(root: Expression) -> Expression:
@@ -260,7 +265,7 @@ class ScalarFunction:
         cost: int = 1,
     ) -> None:
         self.name = name
-        self.cost = cost  # in additions; a composite function costs what its formula does
+        self._cost = cost
         self.domain = domain
         self.formula = None if isinstance(compute, str) else compute
         self.template = compute if isinstance(compute, str) else ""
@@ -282,6 +287,16 @@ class ScalarFunction:
         if self.formula is not None:
             return trace(self.formula, self.argument_kinds)
         return apply(self, [variable(i, kind) for i, kind in enumerate(self.argument_kinds)])
+
+    @lazy
+    def cost(self) -> int:
+        """What it takes to compute once, in additions: as stated, or what the formula takes."""
+        return self._cost if self.formula is None else cost([self.expression])
+
+    @lazy
+    def dearest(self) -> int:
+        """What the dearest function in it costs, that is no formula itself."""
+        return self._cost if self.formula is None else dearest(self.expression)
 
     def partial(self, index: int, y: Expression, arguments: tuple[Expression, ...]) -> Expression | None:
         """Give the partial derivative by argument `index` at `arguments`, None where it is zero everywhere."""

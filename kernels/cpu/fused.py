@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from .. import formula
 from ..formula import ScalarFunction
-from ..nest import ELEMENT, NEST, ROW, Assign, Fold, Nest, Operand, assigned, row_places, size_names
+from ..nest import ELEMENT, NEST, ROW, Assign, Fold, Nest, Operand, assigned, cost_of, row_places, size_names
 from ..reductions import ACCUMULATING, IDENTITIES, identity_text, sum_dtype
 from ..text import Text, indented
 from .sizes import CHUNK, LANES, OUTPUTS
@@ -211,15 +211,18 @@ def _combined(fold: Fold, old: str, value: str | None = None, put_back: str | No
 
 def cost(nest: Nest) -> int:
     """Estimate what an element costs, in elements of a loop of additions."""
-    total = 0
-    for stage in range(nest.stages):
-        folds, stores = nest.ends_of(stage)
-        used, back, order = nest.needed(stage)
-        kept = [step for step in order if step.name in {name for _, name in nest.kept}]
-        # what is folded waits in memory, and is taken into a lane
-        accesses = len([o for o in used if o.inner != "0"]) + len(back) + len(kept) + len(stores) + 4 * len(folds)
-        total += ACCESS * accesses + nest.cost(stage)
-    return max(1, total // ADDITION)
+    if not nest.cost:
+        kept = {name for _, name in nest.kept}
+        total = 0
+        for stage in range(nest.stages):
+            folds, stores = nest.ends_of(stage)
+            used, back, order = nest.needed(stage)
+            # what is folded waits in memory, and is taken into a lane
+            accesses = len(back) + len(stores) + 4 * len(folds)
+            accesses += sum([operand.inner != "0" for operand in used]) + sum([step.name in kept for step in order])
+            total += ACCESS * accesses + cost_of([*order, *folds])
+        nest.cost = max(1, total // ADDITION)
+    return nest.cost
 
 
 def fold_of(combine: ScalarFunction, dtype: str) -> tuple[float, str]:

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..nest import ELEMENT, Assign, Fold, Nest, Operand, size_names
+from ..nest import ELEMENT, Assign, Fold, Nest, Operand, cost_of, size_names
 from . import launch
 
 #: Bytes that a thread reads or writes at once.
@@ -90,7 +90,7 @@ def _cost(nest: Nest) -> int:
     cost = 1
     for stage in range(nest.stages):
         folds, stores = nest.ends_of(stage)
-        cost += nest.cost(stage) + 4 * len(folds) + len(stores)
+        cost += cost_of([*nest.needed(stage)[2], *folds]) + 4 * len(folds) + len(stores)
     return cost
 
 

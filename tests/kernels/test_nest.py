@@ -58,17 +58,16 @@ def test_what_is_needed_in_its_own_stage_only_is_not_kept():
     assert keep_what_is_dear(nest) == []
 
 
-def test_a_stage_costs_its_formulas_and_folds():
+def test_steps_cost_their_formulas_and_folds():
     nest = rows(scalars.exp)
-    assert nest.cost(0) == scalars.exp.cost + 1
-    assert nest.cost(1) == scalars.exp.cost + scalars.div.cost
-    nest.kept = [(Operand("k0", "float64", ELEMENT), "n0")]
-    assert nest.cost(1) == scalars.div.cost
+    assert cost_of(nest.steps[:2]) == scalars.exp.cost + 1
+    assert cost_of(nest.steps) == scalars.exp.cost + 1 + scalars.div.cost
+    assert cost_of([fold("n0", "v_p0", scalars.maximum, "row")]) == scalars.maximum.cost > 1
 
 
 def test_conversions_cost_as_additions():
-    assert cost_of(assign("n0", None, "v_p0")) == 1
-    assert cost_of(replace(assign("n0", scalars.mul, "v_p0", "v_p1"), casts=(True, False))) == 2
+    assert cost_of([assign("n0", None, "v_p0")]) == 1
+    assert cost_of([replace(assign("n0", scalars.mul, "v_p0", "v_p1"), casts=(True, False))]) == 2
 
 
 def test_sizes_are_named_for_what_has_any():
