@@ -59,7 +59,7 @@ def _largest(error: Array, inputs: list[Array]) -> Results:
 INTRODUCTION = """\
 # Derivatives
 
-Partials are declared once, in `kernels/math.py`, and serve every order, both targets and fused loops. This table has
+Partials are declared once, in `kernels/scalars.py`, and serve every order, both targets and fused loops. This table has
 the largest error found of the first, second and third derivatives of every elementwise operation; made by
 `python -m benchmarks.derivatives`, do not edit. The functions themselves are in [elementary.md](elementary.md)."""
 

@@ -27,8 +27,13 @@ def is_cuda(value: Any) -> bool:
         return False
     if not cuda_seen:
         cuda_seen = True
-        from . import cuda as cuda  # whose repair of NumPy a user's own kernels may need, too
+        complete_numpy()  # which a user's own kernels may need, too
     return True
+
+
+def complete_numpy() -> None:
+    """Give NumPy back what numba-cuda 0.30 asks for when it compiles, and NumPy 2.5 has no more."""
+    vars(np).setdefault("row_stack", np.vstack)
 
 
 def on_gpu(arrays: Sequence[Any]) -> bool:

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from threading import get_ident
 from typing import Any
 
-from . import failures
+from . import interrupts
 
 _locks: list[Any] = []
 #: By thread, for several may fork at once: what holds the locks during its fork, and what a signal handler raised.
@@ -81,7 +81,7 @@ def _after() -> object:
     if holding is not None:
         next(holding, None)
     raised = _raised.pop(identity, None)
-    return None if raised is None else failures.raise_afterwards(raised)
+    return None if raised is None else interrupts.raise_afterwards(raised)
 
 
 if hasattr(os, "register_at_fork"):

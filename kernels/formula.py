@@ -12,15 +12,13 @@ import sys
 import threading
 import weakref
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from .forks import hold_over_fork
 from .lazy import lazy
-
-if TYPE_CHECKING:
-    from typing import Self
+from .operators import Operators
 
 #: What a node's value is: an element of the dtype that the kernel is compiled for, or a truth value.
 NUMBER, TRUTH = "number", "truth"
@@ -29,45 +27,6 @@ _interned: weakref.WeakValueDictionary[tuple[Any, ...], Expression] = weakref.We
 _interning = threading.RLock()  # re-entrant: a garbage collection inside may end nodes
 hold_over_fork(_interning)
 _scalar_functions: dict[str, ScalarFunction] = {}
-
-
-class Operators:
-    """Python's operators, which `install_operators` writes from the table OPERATORS; Variables have the same."""
-
-    __slots__ = ()
-
-    if TYPE_CHECKING:
-
-        def __add__(self, other: Any) -> Self: ...
-        def __radd__(self, other: Any) -> Self: ...
-        def __sub__(self, other: Any) -> Self: ...
-        def __rsub__(self, other: Any) -> Self: ...
-        def __mul__(self, other: Any) -> Self: ...
-        def __rmul__(self, other: Any) -> Self: ...
-        def __truediv__(self, other: Any) -> Self: ...
-        def __rtruediv__(self, other: Any) -> Self: ...
-        def __floordiv__(self, other: Any) -> Self: ...
-        def __rfloordiv__(self, other: Any) -> Self: ...
-        def __mod__(self, other: Any) -> Self: ...
-        def __rmod__(self, other: Any) -> Self: ...
-        def __pow__(self, other: Any) -> Self: ...
-        def __rpow__(self, other: Any) -> Self: ...
-        def __neg__(self) -> Self: ...
-        def __pos__(self) -> Self: ...
-        def __abs__(self) -> Self: ...
-        def __eq__(self, other: Any) -> Self: ...  # type: ignore[override]
-        def __ne__(self, other: Any) -> Self: ...  # type: ignore[override]
-        def __lt__(self, other: Any) -> Self: ...
-        def __le__(self, other: Any) -> Self: ...
-        def __gt__(self, other: Any) -> Self: ...
-        def __ge__(self, other: Any) -> Self: ...
-        def __and__(self, other: Any) -> Self: ...
-        def __rand__(self, other: Any) -> Self: ...
-        def __or__(self, other: Any) -> Self: ...
-        def __ror__(self, other: Any) -> Self: ...
-        def __xor__(self, other: Any) -> Self: ...
-        def __rxor__(self, other: Any) -> Self: ...
-        def __invert__(self) -> Self: ...
 
 
 class Expression(Operators):
@@ -107,45 +66,6 @@ class Expression(Operators):
 
     def __repr__(self) -> str:
         return source([self], "value")[1][0]
-
-
-#: Python's operators and the scalar functions they stand for: the one table behind Expression and Variable.
-OPERATORS = {
-    "add": "add",
-    "sub": "sub",
-    "mul": "mul",
-    "truediv": "div",
-    "floordiv": "floor_divide",
-    "mod": "remainder",
-    "pow": "pow",
-    "neg": "neg",
-    "pos": "positive",
-    "abs": "abs",
-    "lt": "lt",
-    "le": "le",
-    "gt": "gt",
-    "ge": "ge",
-    "eq": "eq",
-    "ne": "ne",
-    "and": "logical_and",
-    "or": "logical_or",
-    "xor": "logical_xor",
-    "invert": "logical_not",
-}
-REFLECTED = ("add", "sub", "mul", "truediv", "floordiv", "mod", "pow", "and", "or", "xor")
-
-
-def install_operators(owner: type, lookup: Callable[[str], Callable[..., Any]]) -> None:
-    """Give a class the methods ``__add__``, ``__radd__``, ... of OPERATORS; `lookup` finds a function by its name."""
-    for operator, name in OPERATORS.items():
-        function = lookup(name)
-        setattr(owner, f"__{operator}__", function)
-        if operator in REFLECTED:
-            setattr(owner, f"__r{operator}__", _reflected(function))
-
-
-def _reflected(function: Callable[..., Any]) -> Callable[..., Any]:
-    return lambda self, other: function(other, self)
 
 
 #: NumPy's ufunc names where they differ from ours (which are PyTorch's).
@@ -297,6 +217,16 @@ def substitute(root: Expression, replacements: Mapping[Expression, Expression]) 
     return built[root]
 
 
+def cost(roots: Iterable[Expression]) -> int:
+    """Estimate what it takes to compute expressions once, in additions."""
+    return sum([node.function.cost for node in topological(roots) if node.function is not None])
+
+
+def dearest(root: Expression) -> int:
+    """Return what the dearest function in an expression costs, in additions."""
+    return max([0, *(node.function.dearest for node in topological([root]) if node.function is not None)])
+
+
 def expand(root: Expression) -> Expression:
     """Replace composite functions by their formulas, down to what a template can write."""
     built: dict[Expression, Expression] = {}
@@ -332,8 +262,10 @@ class ScalarFunction:
         argument_kinds: tuple[str, ...] | None = None,
         signed: str | None = None,
         checked: bool = True,
+        cost: int = 1,
     ) -> None:
         self.name = name
+        self._cost = cost
         self.domain = domain
         self.formula = None if isinstance(compute, str) else compute
         self.template = compute if isinstance(compute, str) else ""
@@ -355,6 +287,16 @@ class ScalarFunction:
         if self.formula is not None:
             return trace(self.formula, self.argument_kinds)
         return apply(self, [variable(i, kind) for i, kind in enumerate(self.argument_kinds)])
+
+    @lazy
+    def cost(self) -> int:
+        """What it takes to compute once, in additions: as stated, or what the formula takes."""
+        return self._cost if self.formula is None else cost([self.expression])
+
+    @lazy
+    def dearest(self) -> int:
+        """What the dearest function in it costs, that is no formula itself."""
+        return self._cost if self.formula is None else dearest(self.expression)
 
     def partial(self, index: int, y: Expression, arguments: tuple[Expression, ...]) -> Expression | None:
         """Give the partial derivative by argument `index` at `arguments`, None where it is zero everywhere."""

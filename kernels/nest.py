@@ -9,9 +9,10 @@ depend on the arrays alone.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from . import formula
+from . import formula, scalars
 from .formula import Expression, ScalarFunction
 
 #: The levels of a value.
@@ -73,8 +74,9 @@ class Nest:
     kept: list[tuple[Operand, str]] = field(default_factory=list)
     #: Where the folds over all rows put what each block gave, and the whole if there is one block; the fold's name.
     partials: list[tuple[Operand, Operand, str]] = field(default_factory=list)
-    #: What a target has written of it.
+    #: What a target has written of it, and estimated an element of it to cost.
     text: str = ""
+    cost: int = 0
 
     @property
     def operands(self) -> list[Operand]:
@@ -88,10 +90,6 @@ class Nest:
         """The number of loops over the row."""
         return 1 + max([0, *(step.stage for step in self.steps), *(stage for _, _, stage in self.stores)])
 
-    def stage_of(self, name: str) -> int:
-        """Give the stage in which a value is known."""
-        return next(step.stage for step in self.steps if isinstance(step, Assign) and step.name == name)
-
     def ends_of(self, stage: int) -> tuple[list[Fold], list[tuple[Operand, str]]]:
         """Give the folds over elements and the stores of elements, with the value stored, of a stage's loop."""
         folds = [s for s in self.steps if isinstance(s, Fold) and s.level == ELEMENT and s.stage == stage]
@@ -103,10 +101,10 @@ class Nest:
         The operands to load, the names of kept values to read back, and what to compute, in order.
         """
         folds, stores = self.ends_of(stage)
-        wanted = {fold.argument for fold in folds} | {value for _, value in stores}
-        wanted |= {name for _, name in self.kept if self.stage_of(name) == stage}
-        dear = {name: operand for operand, name in self.kept}
         assigns = {s.name: s for s in self.steps if isinstance(s, Assign) and s.level == ELEMENT}
+        dear = {name: operand for operand, name in self.kept}
+        wanted = {fold.argument for fold in folds} | {value for _, value in stores}
+        wanted |= {name for name in dear if assigns[name].stage == stage}
         order: list[Assign] = []
         loads = {f"v_{o.name}": o for o in self.loads if o.level == ELEMENT}
         used: list[Operand] = []
@@ -130,6 +128,17 @@ class Nest:
                 seen.add(name)
                 used.append(loads[name])
         return used, back, order
+
+
+def cost_of(steps: Iterable[Assign | Fold]) -> int:
+    """Estimate what steps compute for each element, in additions; a conversion counts as one."""
+    total = 0
+    for step in steps:
+        if isinstance(step, Fold):
+            total += step.combine.cost
+        else:
+            total += sum(step.casts) + (1 if step.expression is None else formula.cost([step.expression]))
+    return total
 
 
 def size_names(nest: Nest) -> list[str]:
@@ -161,9 +170,10 @@ def row_places(nest: Nest) -> list[str]:
 
 
 def keep_what_is_dear(nest: Nest) -> list[str]:
-    """Name the values that are worth keeping: divisions and functions that later stages would compute again."""
+    """Name the values that are worth keeping: what later stages would compute again by a division or a function."""
     assigns = {s.name: s for s in nest.steps if isinstance(s, Assign) and s.level == ELEMENT}
-    dear = {name for name, s in assigns.items() if any("_float" in t or "/" in t for t in _text_of(s))}
+    least = scalars.div.cost
+    dear = {n for n, s in assigns.items() if s.expression is not None and formula.dearest(s.expression) >= least}
     found: list[str] = []
     for step in nest.steps:
         if isinstance(step, Fold) and step.level == ELEMENT:
@@ -190,10 +200,6 @@ def _needed(assigns: dict[str, Assign], name: str, stage: int, dear: set[str]) -
         else:
             stack.extend(assigns[name].arguments)
     return found
-
-
-def _text_of(step: Assign) -> list[str]:
-    return assigned(step) if step.expression is not None else []
 
 
 def assigned(step: Assign) -> list[str]:

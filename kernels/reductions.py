@@ -8,11 +8,14 @@ every layout and target are generated from it.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from .formula import NUMBER, Expression, ScalarFunction, trace
-from .math import add, exp, log, maximum, minimum, mul, where
+from .scalars import add, exp, log, maximum, minimum, mul, where
 
 Formula = Callable[..., Any]
 
@@ -57,11 +60,37 @@ class Reduction:
         formula = spread if spread is not None else finish if finish is not None else _last(count)
         self.result = trace(formula, [NUMBER] * (count + 2 if self.spreads else count + 1))
 
+    def result_dtype(self, number: str) -> str:
+        """Return the dtype of the results for elements of a dtype."""
+        return sum_dtype(number) if self.accumulates else number
+
 
 #: The reductions by name.
 TABLE: dict[str, Reduction] = {}
 
+#: What folds begin with, and which of them give more than their elements' dtype may hold.
 IDENTITIES = {"add": 0.0, "mul": 1.0, "maximum": -float("inf"), "minimum": float("inf")}
+ACCUMULATING = ("add", "mul")
+
+
+def sum_dtype(number: str) -> str:
+    """Return the dtype of sums and products of a dtype's elements: whole numbers add up in 64 bits, as NumPy's do."""
+    return number if number.startswith("float") else "uint64" if number.startswith("uint") else "int64"
+
+
+def identity_text(identity: float, number: str, written_in: str | None = None) -> str:
+    """Write what a fold of a dtype's elements begins with, as a number of that dtype or of another one.
+
+    >>> identity_text(-float("inf"), "int8"), identity_text(float("inf"), "float32")
+    ('int8(-128)', "float32(float('inf'))")
+    """
+    dtype = number if written_in is None else written_in
+    if math.isfinite(identity):
+        return f"{dtype}({int(identity)})"
+    if number.startswith("float"):
+        return f"{dtype}(float('{identity}'))"
+    limits = (0, 1) if number == "bool" else (np.iinfo(number).min, np.iinfo(number).max)
+    return f"{dtype}({int(limits[identity > 0])})"
 
 
 def _last(count: int) -> Formula:

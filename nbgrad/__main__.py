@@ -12,7 +12,8 @@ import time
 import numpy as np
 
 from . import get_num_threads
-from .kernels import cache, processor
+from .kernels import cache
+from .kernels.cpu import processor
 from .version import __version__
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from .kernels import devices
-from .variable import Variable
+from .variable import data_of
 
 #: Whether walks look for NaN; for all threads, as in PyTorch.
 enabled = False
@@ -99,7 +99,7 @@ class Watch:
 
 def _elements(g: Any) -> Any:
     """Give a cotangent's array on the CPU, None where there is none, or none yet."""
-    data: Any = g.data if isinstance(g, Variable) else g
+    data: Any = data_of(g)
     if devices.is_cuda(data):
         return data.get()
     return data if isinstance(data, np.ndarray) else None

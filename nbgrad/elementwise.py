@@ -16,13 +16,12 @@ import numpy as np
 
 from .function import LARGE, Function, without_elements
 from .grad_mode import is_grad_enabled
-from .kernels import devices, elsewhere, formula, math
+from .kernels import devices, dispatch, formula, scalars
 from .kernels.cpu import elementwise as cpu
-from .kernels.cpu.caller import fast_call
 from .kernels.formula import COMPARISON, FLOATING, LOGICAL, NUMBER, SIGNED, TRUTH, Expression, ScalarFunction
 from .kernels.lazy import lazy
 from .kernels.shapes import broadcast_shapes
-from .variable import Array, Variable, as_array, as_variable, is_array
+from .variable import Array, Variable, as_array, as_variable, data_of, is_array
 
 
 class Pullback(NamedTuple):
@@ -74,7 +73,7 @@ class Elementwise:
     @lazy
     def call(self) -> Callable[..., Any]:
         """The kernel as a function of arrays, quick on small ones; gives arrays, never NumPy scalars."""
-        return fast_call(self.kernel, self.domain)
+        return dispatch.caller(self.kernel, self.domain)
 
     @lazy
     def pullbacks(self) -> list[Pullback | None]:
@@ -88,8 +87,8 @@ class Elementwise:
         gy, y = formula.variable(0), formula.variable(1)
         xs = [formula.variable(2 + i, kind) for i, kind in enumerate(self.kinds)]
         if self.scalar is not None:
-            if self.scalar is math.where:
-                partial: Expression | None = math.where(xs[0], *((1, 0) if index == 1 else (0, 1)))
+            if self.scalar is scalars.where:
+                partial: Expression | None = scalars.where(xs[0], *((1, 0) if index == 1 else (0, 1)))
             else:
                 partial = self.scalar.partial(index, y, tuple(xs))
         else:
@@ -273,7 +272,7 @@ def _pull_together(self: Any, gy: Any) -> tuple[Array | None, ...]:
     if not devices.is_cuda(gy) or any([inputs[i]._generation < 0 for i in formulas]):
         return self.pull(gy)
     values = [gy if use == 0 else self.output if use == 1 else inputs[use - 2]._array for use in uses]
-    found = dict(zip(formulas, elsewhere.call(ufunc, values), strict=True))
+    found = dict(zip(formulas, dispatch.call_on_gpu(ufunc, values), strict=True))
     rest = [p is not None and x._generation >= 0 for p, x in zip(self.operation.pullbacks, inputs, strict=True)]
     return tuple([found[i] if i in found else gy if rest[i] else None for i in range(len(inputs))])
 
@@ -413,7 +412,7 @@ class _Rename(Function):
 
 def refusal(operation: Elementwise, error: Exception, arguments: tuple[Any, ...]) -> Exception:
     """Give the exception for operands that the kernel refused, naming the operation and what it got."""
-    arrays = [as_array(a.data if isinstance(a, Variable) else a) for a in arguments]
+    arrays = [as_array(data_of(a)) for a in arguments]
     if any(map(devices.is_cuda, arrays)):
         try:
             devices.check_together(operation.name, arrays)

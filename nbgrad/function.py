@@ -17,9 +17,9 @@ import numpy as np
 from .grad_mode import is_grad_enabled
 from .hooks import Watcher
 from .kernels import devices
-from .kernels.cpu.reduce import sum_to_shape
+from .kernels.dispatch import sum_to_shape
 from .kernels.shapes import broadcast_shapes
-from .variable import Array, Variable, as_array, as_data, as_variable
+from .variable import Array, Variable, as_array, as_data, as_variable, data_of
 
 #: Dtypes that gradients exist for.
 DIFFERENTIABLE = (np.dtype(np.float32), np.dtype(np.float64))
@@ -236,7 +236,7 @@ class Function:
         if not self.multiple:
             return gy
         shapes = self._shapes  # type: ignore[attr-defined]
-        known = next(g.data if isinstance(g, Variable) else g for g in gy if g is not None)
+        known = next(data_of(g) for g in gy if g is not None)
         return [
             devices.zeros(shape, dtype, known) if g is None else g for g, (shape, dtype) in zip(gy, shapes, strict=True)
         ]
@@ -283,7 +283,7 @@ def _as_tuple(values: Any) -> tuple[Any, ...]:
 
 
 def _as_result(node: Function, value: Any) -> Array:
-    array = as_data(as_array(value.data if isinstance(value, Variable) else value))
+    array = as_data(as_array(data_of(value)))
     if array.dtype.kind not in "fiubc":
         raise TypeError(f"{type(node).__name__}.forward gave {type(value).__name__}, not a numeric array")
     return array

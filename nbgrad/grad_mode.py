@@ -8,7 +8,7 @@ from collections.abc import AsyncGenerator, Callable, Generator
 from contextvars import ContextVar
 from typing import Any, TypeVar
 
-from .kernels.failures import covered
+from .kernels.interrupts import covered
 
 _recording: ContextVar[bool] = ContextVar("nbgrad_recording", default=True)
 #: The modes to go back to, innermost first, as nested pairs: in the context, so that one context manager may be shared.

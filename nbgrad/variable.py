@@ -14,7 +14,7 @@ import numpy.typing as npt
 from .grad_mode import differentiating, is_grad_enabled
 from .hooks import Handle, hook_keys, look_at_leaves, watch
 from .kernels import devices
-from .kernels.formula import Operators
+from .kernels.operators import Operators
 
 if TYPE_CHECKING:
     from .function import Function
@@ -498,6 +498,11 @@ class Variable(Operators):
 
 
 Tensor = Variable
+
+
+def data_of(value: Any) -> Any:
+    """Return a Variable's array, and anything else as it is."""
+    return value.data if isinstance(value, Variable) else value
 
 
 def as_variable(value: Any) -> Variable:

@@ -18,8 +18,8 @@ import numpy as np
 
 import nbgrad
 from nbgrad import accumulate, grad_mode
-from nbgrad.kernels import codegen, failures, forks, formula
-from nbgrad.kernels.cpu import pool, threads
+from nbgrad.kernels import forks, formula
+from nbgrad.kernels.cpu import codegen, failures, pool, threads
 from nbgrad.tracing import replay
 
 LARGE = threads.SHARE_ABOVE + 100_003
@@ -102,9 +102,9 @@ def first_call():
 def reduced_first():
     """The first call of a loop that only a ufunc calls."""
     from nbgrad.kernels import reductions
-    from nbgrad.kernels.cpu import reduction
+    from nbgrad.kernels.cpu import reduction_loops
 
-    kernel = reduction._kernel(reductions.TABLE["sum"], columns=False)
+    kernel = reduction_loops._kernel(reductions.TABLE["sum"], columns=False)
     if not (failures.checked(kernel, np.ones((6, 5)), out=...) == 5).all():
         raise Wrong("a wrong sum of a first call")
 

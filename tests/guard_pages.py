@@ -10,7 +10,7 @@ import mmap
 
 from numpy._core import _multiarray_umath
 
-from nbgrad.kernels import codegen
+from nbgrad.kernels.cpu import codegen
 
 _PAGE = mmap.PAGESIZE
 _C = ctypes.CDLL(None)

@@ -20,9 +20,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from peers import peer
 
-from nbgrad.kernels import codegen, failures, formula, ufunc
-from nbgrad.kernels import math as scalar
-from nbgrad.kernels.cpu import caller, folding, fused, indexing, launch, threads
+from nbgrad.kernels import formula, scalars
+from nbgrad.kernels.cpu import caller, codegen, failures, folding, fused, indexing, launch, threads, ufunc
 from nbgrad.kernels.cpu.sizes import CHUNK, LANES, OUTPUTS
 from nbgrad.tracing import trace
 from nbgrad.tracing.targets import Host
@@ -213,7 +212,7 @@ def _store(pointer: Pointer, index: Any, value: Any) -> None:
 def numbers() -> dict[str, Any]:
     """Give what the kernels of every target call by these names: conversions, and elementary functions."""
     names: dict[str, Any] = {name: _converted(name) for name in _SCALARS}
-    for function in vars(scalar).values():
+    for function in vars(scalars).values():
         if isinstance(function, formula.ScalarFunction) and "_{number}(" in function.template:
             for number in ("float32", "float64"):
                 names[f"{function.name}_{number}"] = _rounded(np.dtype(number).type, elementary(function.name))

@@ -6,9 +6,8 @@ from cases import DTYPES, ELEMENTWISE, REDUCTIONS, TOLERANCE, draw, numbered
 from interpreter import Interpreted, Memory, _extents, cut_small, elementary, interpreted, rewritten
 
 import nbgrad
-from nbgrad.kernels import formula, reductions
-from nbgrad.kernels import math as scalar
-from nbgrad.kernels.cpu import elementwise, fused, indexing, reduction
+from nbgrad.kernels import formula, reductions, scalars
+from nbgrad.kernels.cpu import elementwise, fused, indexing, reduction_loops
 from nbgrad.tracing import trace
 
 A = np.arange(12.0).reshape(3, 4)
@@ -129,7 +128,7 @@ def test_elementwise(case, dtype):
     arrays = [draw(domain, (7,), dtype, i) for i, domain in enumerate(case.domains)]
     wanted = case.function(*arrays)
     number = next((x.dtype.name for x in arrays if x.dtype != bool), "bool")
-    text, _ = elementwise.source([operation.expression], operation.kinds, number)
+    text = elementwise.source([operation.expression], operation.kinds, number)
     for step in (1, -1):
         views = [np.repeat(x, abs(step) * 2)[::2][::step][::step] for x in arrays]
         _close(_called(text, [*views, np.empty(7, wanted.dtype)], [7]), wanted)
@@ -139,7 +138,7 @@ def test_elementwise(case, dtype):
 @pytest.mark.parametrize("case", REDUCTIONS, ids=repr)
 def test_reductions(case, columns):
     x = np.random.default_rng(0).uniform(0.5, 1.5, (2, 70, 3) if columns else (2, 70))
-    text = reduction.source(reductions.TABLE[case.name], "float64", "float64", columns)
+    text = reduction_loops.source(reductions.TABLE[case.name], "float64", "float64", columns)
     result = np.empty((2, 3) if columns else 2)
     steps = [x.strides[0], result.strides[0], *x.strides[1:], *result.strides[1:]]
     _close(_called(text, [x, result], x.shape, steps), case.numpy(x, axis=1))
@@ -162,10 +161,10 @@ def test_extents():
 
 
 def test_every_elementary_function_has_a_counterpart():
-    functions = [f for f in vars(scalar).values() if isinstance(f, formula.ScalarFunction)]
+    functions = [f for f in vars(scalars).values() if isinstance(f, formula.ScalarFunction)]
     assert {"exp", "inversion"} <= {f.name for f in functions if "_{number}(" in f.template and elementary(f.name)}
     a, b = np.array([3.0, 0.0, np.inf, 1e200]), np.array([4.0, 0.0, np.inf, 1e200])
     with np.errstate(all="ignore"):
         np.testing.assert_allclose(elementary("inversion")(a, b), [0.12, 0.0, 0.0, 5e-201])
         np.testing.assert_allclose(elementary("share")(a, b), [1 / (1 + np.e), 0.5, 0.5, 0.5])
-    assert elementary("atan2") is np.arctan2 and elementary("acosh") is np.arccosh and scalar.exp.name == "exp"
+    assert elementary("atan2") is np.arctan2 and elementary("acosh") is np.arccosh and scalars.exp.name == "exp"

@@ -12,8 +12,8 @@ from workers import run_python
 
 import nbgrad
 from nbgrad import grad_mode
-from nbgrad.kernels import codegen, failures, forks, ufunc
-from nbgrad.kernels.cpu import pool, threads
+from nbgrad.kernels import forks, interrupts
+from nbgrad.kernels.cpu import codegen, failures, pool, threads, ufunc
 
 SIGNALS = pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="needs a timer that sends signals")
 
@@ -74,7 +74,7 @@ def nested(_):
 def test_a_try_that_covers_the_whole_function(function):
     with pytest.raises(KeyboardInterrupt):
         after_an_interrupt(function)
-    failures.covered(function)
+    interrupts.covered(function)
     assert after_an_interrupt(function) == ["handled"]
     assert function(None) == "unharmed"
 
@@ -89,8 +89,8 @@ def test_a_function_that_does_not_begin_with_a_try_stays_as_it_is():
 
     for function in (without, late):
         code = function.__code__
-        assert failures.covered(function) is function and function.__code__ is code
-    assert failures.covered(len) is len  # as what Cython makes of a function
+        assert interrupts.covered(function) is function and function.__code__ is code
+    assert interrupts.covered(len) is len  # as what Cython makes of a function
 
 
 def test_an_interrupt_at_the_first_instruction_of_a_callback_is_raised_afterwards():
@@ -199,7 +199,7 @@ def test_a_loop_whose_settling_was_interrupted_is_settled_by_the_next_call():
     made = ufunc.make("interrupted", ["dd"], 1, lambda codes: (codegen.address("interrupted", source), threads.NEVER))
     owner = ufunc.loops_of[made]
     stub = owner.functions[0]
-    owner.launches[0] = threads.launch_record(codegen.address("interrupted", source), 1, 2, 0, 0, threads.NEVER)
+    owner.records[0] = threads.loop_record(codegen.address("interrupted", source), 1, 2, 0, 0, threads.NEVER)
     assert (made(np.ones(3)) == 2.5).all()
     assert owner.functions[0] != stub
     assert (made(np.ones(3)) == 2.5).all()
@@ -235,7 +235,8 @@ def test_an_interrupt_while_a_worker_starts(monkeypatch, moment):
 FORK = """
 import os, threading
 import numpy as np, nbgrad
-from nbgrad.kernels import codegen, forks
+from nbgrad.kernels import forks, interrupts
+from nbgrad.kernels.cpu import codegen
 nbgrad.exp(np.ones(2))
 
 class Interrupted:

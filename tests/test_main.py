@@ -11,8 +11,9 @@ import pytest
 
 import nbgrad
 from nbgrad.__main__ import main
-from nbgrad.kernels import cache, codegen
+from nbgrad.kernels import cache
 from nbgrad.kernels.cache import CompiledKernel
+from nbgrad.kernels.cpu import codegen
 
 
 @pytest.fixture
@@ -78,7 +79,7 @@ def test_the_module_runs(monkeypatch, capsys, place):
 CATALOGUE = """
 import sys
 import numpy as np
-from nbgrad.kernels import codegen
+from nbgrad.kernels.cpu import codegen
 from nbgrad.ops import kernel_catalogue
 
 def refuse(source, *rest):

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 import nbgrad
+from nbgrad.kernels.cpu.failures import checked
 from nbgrad.kernels.cpu.indexing import gather, scatter_add
-from nbgrad.kernels.failures import checked
 from nbgrad.nn import functional
 
 POSIX = pytest.mark.skipif(os.name != "posix", reason="guards are made by mmap and mprotect")

@@ -10,7 +10,8 @@ from helpers import usually
 from workers import race
 
 import nbgrad
-from nbgrad.kernels import cache, codegen
+from nbgrad.kernels import cache
+from nbgrad.kernels.cpu import codegen
 
 FORKS = pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
 
@@ -134,7 +135,7 @@ def test_a_fork_after_use(tmp_path):
 
 FORK_WHILE_COMPILING = """
 import threading, time
-from nbgrad.kernels import codegen
+from nbgrad.kernels.cpu import codegen
 nbgrad.exp(np.ones(3))                                 # the compiler is loaded
 compile_, compiling = codegen._compile, threading.Event()
 
@@ -199,7 +200,8 @@ def test_a_fork_while_other_threads_use_the_pool(tmp_path):
 
 FORK_WITH_LOCKS_HELD = """
 import threading
-from nbgrad.kernels import codegen, formula, ufunc
+from nbgrad.kernels import formula
+from nbgrad.kernels.cpu import codegen, ufunc
 from nbgrad.kernels.cpu import threads
 nbgrad.exp(np.ones(3))
 locks = [
@@ -284,7 +286,7 @@ def test_large_loops_still_run_at_the_end_of_the_process():
 INTERRUPTED = """
 import os, signal, threading
 import numpy as np, nbgrad
-from nbgrad.kernels import codegen
+from nbgrad.kernels.cpu import codegen
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
 nbgrad.exp(np.ones(2))
 compile_ = codegen._compile

@@ -118,7 +118,7 @@ def test_first_calls():
 FORKS = """
 import faulthandler, os, random, sys, threading, time, warnings
 import numpy as np, nbgrad
-from nbgrad.kernels import codegen
+from nbgrad.kernels.cpu import codegen
 warnings.simplefilter("ignore")  # Python warns of forks where there are threads, which is what is tried here
 sys.path.insert(0, sys.argv[1])
 import test_threads as shared

@@ -6,9 +6,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from .. import codegen, formula, ufunc
+from .. import formula
 from ..formula import CLOSED, COMPARISON, FLOATING, LOGICAL, NUMERIC, SIGNED, TRUTH, Expression
-from . import threads
+from ..text import Text
+from . import codegen, threads, ufunc
 
 _INTEGERS = "bBhHiIlLqQ"
 _FLOATS = "fd"
@@ -31,8 +32,9 @@ def kernel(name: str, expressions: Sequence[Expression], kinds: Sequence[str], d
 
     def compile_loop(codes: ufunc.Types) -> tuple[int, int]:
         numbers = [c for c, kind in zip(codes, (*kinds, *results), strict=True) if kind != TRUTH]
-        text, cost = source(expressions, kinds, np.dtype(numbers[0] if numbers else "?").name)
-        return codegen.address(f"{name}-{''.join(codes)}", text), max(threads.SHARE_ABOVE // cost, 1)
+        text = source(expressions, kinds, np.dtype(numbers[0] if numbers else "?").name)
+        cost = threads.ACCESS * len(codes) + formula.cost(expressions)
+        return codegen.address(f"{name}-{''.join(codes)}", text), threads.share_above(cost)
 
     made = ufunc.make(name, [signature(dtype) for dtype in DTYPES[domain]], len(expressions), compile_loop)
     formulas[made] = expressions, tuple(kinds)
@@ -44,8 +46,8 @@ def computed_in(expressions: Sequence[Expression], number: str) -> str:
     return "int8" if number == "bool" and any(expression.kind != TRUTH for expression in expressions) else number
 
 
-def source(expressions: Sequence[Expression], kinds: Sequence[str], number: str) -> tuple[str, int]:
-    """Write the loop for one dtype; gives its text and its cost in simple operations an element.
+def source(expressions: Sequence[Expression], kinds: Sequence[str], number: str) -> str:
+    """Write the loop for one dtype.
 
     The loops for different layouts share one body: all operands contiguous; with several inputs, also the first or the
     second a single element; with two, also the output over the first (accumulation in place); and last any strides,
@@ -58,69 +60,49 @@ def source(expressions: Sequence[Expression], kinds: Sequence[str], number: str)
     assignments, values = formula.source(expressions, inside)
     if inside != number:
         values = [f"({value}) != 0" for value in values]
-    body = [
-        *assignments,
-        *(f"o{i}[{{out}}] = {result}({value})" for i, (result, value) in enumerate(zip(results, values, strict=True))),
-    ]
+    stored = list(zip(results, values, strict=True))
+    body = [*assignments, *(f"o{i}[{{out}}] = {result}({value})" for i, (result, value) in enumerate(stored))]
     sizes = {name: np.dtype(name).itemsize for name in {*types, *results}}
 
     def load(i: int, place: str) -> str:
         value = f"p{i}[{place}]" + (" != 0" if types[i] == "bool" else "")
         return f"x{i} = {inside}({value})" if inside != number and kinds[i] != TRUTH else f"x{i} = {value}"
 
-    lines = [
-        "def loop(args, dims, steps, data):",
-        "    align_stack()",
-        "    n = dims[0]",
-        "    if n >= int64_pointer(data)[0]:",
-        "        share(args, dims, steps, data)",
-        "        return",
-        "    count = np.uintp(n)",
-    ]
-    for i in inputs:
-        lines += [f"    p{i} = {types[i]}_pointer(args[{i}])", f"    s{i} = steps[{i}]"]
-    for i in outputs:
-        position = len(kinds) + i
-        lines += [f"    o{i} = {results[i]}_pointer(args[{position}])", f"    r{i} = steps[{position}]"]
-
-    def contiguous(scalars: Sequence[int]) -> list[str]:
-        tests = [f"s{i} == {0 if i in scalars else sizes[types[i]]}" for i in inputs]
-        tests += [f"r{i} == {sizes[results[i]]}" for i in outputs]
-        block = ["if " + " and ".join(tests) + ":"]
-        block += [f"    {load(i, '0')}" for i in scalars]
-        block += ["    for i in range(count):"]
-        block += [f"        {load(i, 'i')}" for i in inputs if i not in scalars]
-        return block + [f"        {line.replace('{out}', 'i')}" for line in body]
-
     in_place = len(kinds) == 2 and len(expressions) == 1 and types[0] == types[1] == results[0]
-    if in_place:
-        # told apart by hand: the vectoriser's own overlap check would send this to its scalar loop
-        test = f"address(args[0]) == address(args[2]) and s0 == r0 and s1 == r0 and r0 == {sizes[number]}"
-        block = [f"if {test}:", "    for i in range(count):", f"        {load(0, 'i')}", f"        {load(1, 'i')}"]
-        block += [f"        {line.replace('o0[{out}]', 'p0[i]')}" for line in body]
-        lines += [f"    {line}" for line in block]
-    variants: list[list[int]] = [[]]
-    if len(kinds) > 1:
-        variants += [[0], [1]]
-    for position, scalars in enumerate(variants):
-        block = contiguous(scalars)
-        if position or in_place:
-            block[0] = "el" + block[0]
-        lines += [f"    {line}" for line in block]
-    lines.append("    else:")
-    lines += [f"        d{i} = s{i} // {sizes[types[i]]}" for i in inputs]
-    lines += [f"        e{i} = r{i} // {sizes[results[i]]}" for i in outputs]
-    lines += [f"        i{i} = 0" for i in inputs] + [f"        j{i} = 0" for i in outputs]
-    lines.append("        for _ in range(count):")
-    lines += [f"            {load(i, f'i{i}')}" for i in inputs]
-    lines += [f"            {line}" for line in assignments]
-    lines += [
-        f"            o{i}[j{i}] = {result}({value})"
-        for i, (result, value) in enumerate(zip(results, values, strict=True))
-    ]
-    lines += [f"            i{i} += d{i}" for i in inputs] + [f"            j{i} += e{i}" for i in outputs]
-    uses_fmod = any("//" in line or "%" in line for line in body)
-    lines.append("    clear_all_exceptions()" if uses_fmod else "    clear_exceptions()")
-    # a call of the C library takes about as long as ten additions, one of our own functions as three
-    cost = sum(1 + 9 * line.count("math.") + 2 * line.count("_float") for line in (*assignments, *values))
-    return "\n".join(lines) + "\n", cost
+    variants: list[list[int]] = [[], [0], [1]] if len(kinds) > 1 else [[]]
+    text = Text()
+    put = text.put
+    with text.block("def loop(args, dims, steps, data):"):
+        put("align_stack()", "n = dims[0]")
+        with text.block("if n >= int64_pointer(data)[0]:"):
+            put("share(args, dims, steps, data)", "return")
+        put("count = np.uintp(n)")
+        for i in inputs:
+            put(f"p{i} = {types[i]}_pointer(args[{i}])", f"s{i} = steps[{i}]")
+        for i in outputs:
+            position = len(kinds) + i
+            put(f"o{i} = {results[i]}_pointer(args[{position}])", f"r{i} = steps[{position}]")
+        if in_place:
+            # told apart by hand: the vectoriser's own overlap check would send this to its scalar loop
+            same = f"address(args[0]) == address(args[2]) and s0 == r0 and s1 == r0 and r0 == {sizes[number]}"
+            with text.block(f"if {same}:", "for i in range(count):"):
+                put(load(0, "i"), load(1, "i"), *(line.replace("o0[{out}]", "p0[i]") for line in body))
+        for scalars in variants:
+            tests = [f"s{i} == {0 if i in scalars else sizes[types[i]]}" for i in inputs]
+            tests += [f"r{i} == {sizes[results[i]]}" for i in outputs]
+            with text.block(f"{'elif' if scalars or in_place else 'if'} {' and '.join(tests)}:"):
+                put(*(load(i, "0") for i in scalars))
+                with text.block("for i in range(count):"):
+                    put(*(load(i, "i") for i in inputs if i not in scalars))
+                    put(*(line.replace("{out}", "i") for line in body))
+        with text.block("else:"):
+            put(*(f"d{i} = s{i} // {sizes[types[i]]}" for i in inputs))
+            put(*(f"e{i} = r{i} // {sizes[results[i]]}" for i in outputs))
+            put(*(f"i{i} = 0" for i in inputs), *(f"j{i} = 0" for i in outputs))
+            with text.block("for _ in range(count):"):
+                put(*(load(i, f"i{i}") for i in inputs), *assignments)
+                put(*(f"o{i}[j{i}] = {result}({value})" for i, (result, value) in enumerate(stored)))
+                put(*(f"i{i} += d{i}" for i in inputs), *(f"j{i} += e{i}" for i in outputs))
+        uses_fmod = any("//" in line or "%" in line for line in body)
+        put("clear_all_exceptions()" if uses_fmod else "clear_exceptions()")
+    return str(text)

@@ -10,8 +10,7 @@ from functools import cache as once
 
 import numpy as np
 
-from .. import codegen, failures, ufunc
-from . import threads
+from . import codegen, failures, threads, ufunc
 
 _INDEX = np.dtype(np.int64).char
 

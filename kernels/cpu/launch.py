@@ -9,23 +9,22 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .. import codegen
-from ..ufunc import keep_forever
-from . import threads
-from .caller import (
-    _ALIGNED,
-    _CONTIGUOUS,
-    _DATA,
-    _DTYPE,
-    _FASTCALL,
-    _FLAGS,
-    _NDIM,
-    _PAYLOAD,
-    _SHAPE,
-    _TYPE,
-    _array_api,
-    _Method,
+from . import codegen, threads
+from .ndarray import (
+    ALIGNED,
+    CONTIGUOUS,
+    DATA,
+    DTYPE,
+    FLAGS,
+    NDIM,
+    PAYLOAD,
+    SHAPE,
+    TYPE,
+    addresses_of,
+    array_api,
+    builtin,
     layout_holds,
+    method,
 )
 from .sizes import MOST_OPERANDS
 
@@ -36,7 +35,7 @@ ARGUMENT, RESULT, FIXED = 0, 1, 2
 # Py_IncRef, and the distance of each operand's first element from its array's.
 _SOURCE = f"""
 def call(record, args, count):
-    record += {_PAYLOAD}
+    record += {PAYLOAD}
     pointers = int64_operands()
     steps = int64_operands()
     size = int64_lanes()
@@ -45,7 +44,7 @@ def call(record, args, count):
     pointers[1] = word_at(record + 16)
     steps[1] = 0
     for i in range(count):
-        pointers[2 + i] = word_at(word_at(args + 8 * i) + {_DATA}) + word_at(record + 48 + 8 * i)
+        pointers[2 + i] = word_at(word_at(args + 8 * i) + {DATA}) + word_at(record + 48 + 8 * i)
         steps[2 + i] = 0
     size[0] = word_at(record + 24)
     invoke_4(word_at(record), (address(pointers), address(size), address(steps), word_at(record + 8)))
@@ -56,24 +55,8 @@ def call(record, args, count):
 
 
 @once
-def _method(name: str, source: str) -> _Method:
-    method = _Method(name.encode(), codegen.address(name, source, entry="call"), _FASTCALL, None)
-    keep_forever(method)
-    return method
-
-
-def _builtin(method: _Method, words: Sequence[int], *kept: Any) -> Any:
-    """Make a builtin function of a method and its record, which keeps alive what its words point to."""
-    record = _Owner(np.array(words, np.int64).tobytes())
-    record.kept = kept
-    make = ctypes.PYFUNCTYPE(ctypes.py_object, ctypes.c_void_p, ctypes.py_object, ctypes.c_void_p)
-    return make(("PyCFunction_NewEx", ctypes.pythonapi))(ctypes.addressof(method), record, None)
-
-
-class _Owner(bytes):
-    """A record that keeps alive what its words point to."""
-
-    kept: tuple[Any, ...]
+def _method(name: str, source: str) -> Any:
+    return method(name, codegen.address(name, source, entry="call"))
 
 
 class Launch(NamedTuple):
@@ -90,7 +73,7 @@ def _prepared(launch: Launch) -> tuple[Any, Any]:
     """Give the memory that a loop reads besides its operands: its sizes, and its launch record."""
     count = 2 + len(launch.offsets)
     table = (ctypes.c_int64 * max(len(launch.sizes), 1))(*launch.sizes)
-    return table, threads.launch_record(launch.address, count, count, 0, 0, 2 if launch.shared else threads.NEVER)
+    return table, threads.loop_record(launch.address, count, count, 0, 0, 2 if launch.shared else threads.NEVER)
 
 
 def launcher(launch: Launch) -> Callable[..., None]:
@@ -106,9 +89,8 @@ def launcher(launch: Launch) -> Callable[..., None]:
     if not layout_holds():
         return _Slow(address, table, record, blocks, tuple(offsets))
     words = [address, ctypes.addressof(record), ctypes.addressof(table), blocks, id(None)]
-    words += [*_functions(ctypes.pythonapi.Py_IncRef), *offsets]
-    function: Callable[..., None] = _builtin(_method("launch", _SOURCE), words, record, table)
-    return function
+    words += [*addresses_of(ctypes.pythonapi.Py_IncRef), *offsets]
+    return builtin(_method("launch", _SOURCE), words, record, table)
 
 
 # Whether arrays are as a record has them: their number, ndarray, and at `place` for each array its descriptor, its
@@ -118,16 +100,16 @@ _FITS = f"""
     if fits:
         for i in range(count):
             x = word_at(args + 8 * i)
-            if word_at(x + {_TYPE}) != word_at(record + 8) or word_at(x + {_DTYPE}) != word_at(place):
+            if word_at(x + {TYPE}) != word_at(record + 8) or word_at(x + {DTYPE}) != word_at(place):
                 fits = False
                 break
             ndim = word_at(place + 8)
-            flags = int_at(x + {_FLAGS}) & {_CONTIGUOUS | _ALIGNED}
-            if flags != {_CONTIGUOUS | _ALIGNED} or int_at(x + {_NDIM}) != ndim:
+            flags = int_at(x + {FLAGS}) & {CONTIGUOUS | ALIGNED}
+            if flags != {CONTIGUOUS | ALIGNED} or int_at(x + {NDIM}) != ndim:
                 fits = False
                 break
             place += 16
-            shape = word_at(x + {_SHAPE})
+            shape = word_at(x + {SHAPE})
             for axis in range(ndim):
                 if word_at(shape + 8 * axis) != word_at(place):
                     fits = False
@@ -137,7 +119,7 @@ _FITS = f"""
 # `record` goes on with Py_True, Py_False, Py_IncRef, and the arrays.
 _COMPARE = f"""
 def call(record, args, count):
-    record += {_PAYLOAD}
+    record += {PAYLOAD}
     place = record + 40
 {_FITS}
     result = word_at(record + 16) if fits else word_at(record + 24)
@@ -151,7 +133,7 @@ def call(record, args, count):
 # result's, or nobody's), its number or address, and the distance of its first element.
 _REPLAY = f"""
 def call(record, args, count):
-    record += {_PAYLOAD}
+    record += {PAYLOAD}
     place = record + 80
 {_FITS}
     if not fits:
@@ -169,7 +151,7 @@ def call(record, args, count):
             invoke_1(word_at(record + 32), (made,))
             return 0
         invoke_4(word_at(record + 56), (made, i, y, 0))
-        results[i] = word_at(y + {_DATA})
+        results[i] = word_at(y + {DATA})
         place += 16 + 8 * ndim
     pointers = int64_operands()
     steps = int64_operands()
@@ -185,7 +167,7 @@ def call(record, args, count):
         for i in range(2, 2 + operands):
             base = word_at(operand + 8)
             if word_at(operand) == {ARGUMENT}:
-                base = word_at(word_at(args + 8 * base) + {_DATA})
+                base = word_at(word_at(args + 8 * base) + {DATA})
             elif word_at(operand) == {RESULT}:
                 base = results[base]
             pointers[i] = base + word_at(operand + 16)
@@ -204,10 +186,6 @@ def _described(arrays: Sequence[tuple[np.dtype[Any], Sequence[int]]]) -> list[in
     return words
 
 
-def _functions(*functions: Any) -> list[int]:
-    return [ctypes.cast(function, ctypes.c_void_p).value or 0 for function in functions]
-
-
 def signature(arrays: Sequence[Any]) -> Callable[..., bool] | None:
     """Give a function that tells whether arrays have the shapes and dtypes of these, and are contiguous.
 
@@ -215,10 +193,9 @@ def signature(arrays: Sequence[Any]) -> Callable[..., bool] | None:
     """
     if not layout_holds():
         return None
-    words = [len(arrays), id(np.ndarray), id(True), id(False), *_functions(ctypes.pythonapi.Py_IncRef)]
+    words = [len(arrays), id(np.ndarray), id(True), id(False), *addresses_of(ctypes.pythonapi.Py_IncRef)]
     words += _described([(x.dtype, x.shape) for x in arrays])
-    function: Callable[..., bool] = _builtin(_method("fits", _COMPARE), words, [x.dtype for x in arrays])
-    return function
+    return builtin(_method("fits", _COMPARE), words, [x.dtype for x in arrays])
 
 
 def replayer(
@@ -237,8 +214,8 @@ def replayer(
     if max([len(results), *(len(operands) for _, operands in launches)]) > MOST_OPERANDS - 2:
         return None
     api = ctypes.pythonapi
-    words = [len(arguments), id(np.ndarray), id(None), *_functions(api.Py_IncRef, api.Py_DecRef), _array_api()[0]]
-    words += [*_functions(api.PyTuple_New, api.PyTuple_SetItem), len(results), len(launches)]
+    words = [len(arguments), id(np.ndarray), id(None), *addresses_of(api.Py_IncRef, api.Py_DecRef), array_api()[0]]
+    words += [*addresses_of(api.PyTuple_New, api.PyTuple_SetItem), len(results), len(launches)]
     words += _described(arguments) + _described(results)
     kept: list[Any] = [arguments, results]
     for launch, operands in launches:
@@ -247,8 +224,7 @@ def replayer(
         for (kind, value), offset in zip(operands, launch.offsets, strict=True):
             words += [kind, value.ctypes.data if kind == FIXED else value, offset]
         kept += [table, record, operands]
-    function: Callable[..., Any] = _builtin(_method("replay", _REPLAY), words, kept)
-    return function
+    return builtin(_method("replay", _REPLAY), words, kept)
 
 
 class _Slow:

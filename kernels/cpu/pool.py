@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from .. import codegen
+from . import codegen
 
 #: Workers beside the thread that has the work, at most.
 MOST_WORKERS = 255
@@ -92,7 +92,7 @@ def call(first, second, third):
         atomic_add(pool, {_INSIDE}, -1)
 """
 
-# `data` is a `threads.Launch`: threshold, share, address, inputs, operands, dimensions, steps, pool.
+# `data` is a `threads.LoopRecord`: threshold, share, address, inputs, operands, dimensions, steps, pool.
 _SHARE = f"""
 def loop(args, dims, steps, data):
     launch = words_at(address(data))

@@ -1,7 +1,7 @@
 """What a generated CPU loop may call, and how it is compiled; the only module that imports Numba.
 
 A loop has the signature of NumPy's ufunc inner loops: ``loop(args, dims, steps, data)`` with byte pointers, sizes
-and byte strides. `data` points to a `threads.Launch`: the size above which the loop hands itself to the thread pool.
+and byte strides. `data` points to a `threads.LoopRecord`: first, the size above which the loop is the thread pool's.
 """
 
 from __future__ import annotations

@@ -10,20 +10,23 @@ import ctypes
 import os
 from typing import Any
 
-from .. import failures
-from . import pool
+from . import failures, pool
 
-#: The elements times operations above which a loop is shared: 15 us of additions. Measured with two threads:
-#: where the workers are awake, sharing costs 1 to 2 us and halves the time; where they sleep, 3 us: they take 30.
+#: The elements above which a loop of additions is shared: 15 us. Measured with two threads: where the workers are
+#: awake, sharing costs 1 to 2 us and halves the time; where they sleep, 3 us: they take 30.
 SHARE_ABOVE = 150_000
+#: What it costs to read or write an element in a loop, in additions (measured in the caches), and so what an element
+#: of a loop of additions costs, which has two inputs and a result.
+ACCESS = 4
+ADDITION = 3 * ACCESS + 1
 #: A threshold that no loop reaches.
 NEVER = 2**62
 
 LOOP = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p)
 
 
-class Launch(ctypes.Structure):
-    """What the `data` argument of a loop points to."""
+class LoopRecord(ctypes.Structure):
+    """What the `data` argument of a loop points to: when it shares its work, and how."""
 
     _fields_ = (
         ("threshold", ctypes.c_int64),
@@ -35,6 +38,11 @@ class Launch(ctypes.Structure):
         ("steps", ctypes.c_int64),
         ("pool", ctypes.c_int64),
     )
+
+
+def share_above(cost: int) -> int:
+    """Return the number of elements above which a loop is shared that costs so many additions for each."""
+    return max(SHARE_ABOVE * ADDITION // cost, 1)
 
 
 _count: int | None = None
@@ -70,9 +78,9 @@ def set_num_threads(count: int) -> None:
 def _share(args: int, dims: int, steps: int, data: int) -> None:
     """Start the pool and have it run a loop; called from inside the first loop that is long enough."""
     _start_pool()
-    launch = Launch.from_address(data)
-    launch.share, _ = pool.compiled()
-    LOOP(launch.share)(args, dims, steps, data)
+    record = LoopRecord.from_address(data)
+    record.share, _ = pool.compiled()
+    LOOP(record.share)(args, dims, steps, data)
 
 
 _entry = LOOP(failures.callback(_share))
@@ -82,7 +90,7 @@ def _start_pool() -> None:
     pool.start(get_num_threads() - 1, ctypes.cast(_entry, ctypes.c_void_p).value or 0)
 
 
-def launch_record(
+def loop_record(
     address: int,
     inputs: int,
     operands: int,
@@ -95,7 +103,7 @@ def launch_record(
 
     `entry` is what the loop's ``share`` calls: the thread pool's, unless another is given.
     """
-    return Launch(
+    return LoopRecord(
         threshold,
         ctypes.cast(entry or _entry, ctypes.c_void_p).value,
         address,

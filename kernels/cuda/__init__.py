@@ -3,7 +3,6 @@
 Nothing here is imported before a CuPy array turns up.
 """
 
-import numpy as np
+from ..devices import complete_numpy
 
-# numba-cuda 0.30 asks for it when it compiles, and NumPy 2.5 has it no more
-vars(np).setdefault("row_stack", np.vstack)
+complete_numpy()

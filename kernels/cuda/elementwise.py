@@ -18,6 +18,7 @@ import numpy as np
 from .. import formula
 from ..cpu.elementwise import computed_in, formulas
 from ..formula import TRUTH
+from ..strides import dense, farthest_first, joined
 from . import launch
 
 _THREADS = launch.THREADS
@@ -168,7 +169,7 @@ def _make_plan(ufunc: np.ufunc, arguments: Sequence[Any], out: Any, array: Any) 
     given = [x for x in arguments if isinstance(x, array)]
     axes = _order([*written, *given], shape)
     lying = tuple(shape[axis] for axis in axes)
-    fresh = _contiguous(lying)
+    fresh = list(dense(lying))
     steps = [_steps(name, x, shape, axes) for x in given]
     steps += [_steps(name, x, shape, axes) for x in written] or [fresh] * len(results)
     sizes, steps = _join(lying, steps)
@@ -191,7 +192,7 @@ def _make_plan(ufunc: np.ufunc, arguments: Sequence[Any], out: Any, array: Any) 
         for position, x in enumerate(arguments)
         if isinstance(x, array) and plain is not None
     )
-    order = None if axes == sorted(axes) else tuple(axes.index(axis) for axis in range(len(axes)))
+    order = None if axes == tuple(sorted(axes)) else tuple(axes.index(axis) for axis in range(len(axes)))
     return _Plan(converters, results, lying, order, plain, vector, tail, overlaps, through)
 
 
@@ -233,21 +234,16 @@ def _by_value(dtype: np.dtype[Any]) -> Callable[[Any], Any]:
     return np.dtype(dtype.name).type  # of two whole numbers of 64 bits, the one that is passed on by its width
 
 
-def _order(arrays: Sequence[Any], shape: tuple[int, ...]) -> list[int]:
+def _order(arrays: Sequence[Any], shape: tuple[int, ...]) -> tuple[int, ...]:
     """Give the axes by how far they step through memory, farthest first, in the first array that is not stretched."""
     for x in arrays:
-        if x.shape == shape and all(step or size <= 1 for size, step in zip(shape, x.strides, strict=True)):
-            # axes of one element, whose steps mean nothing, go first
-            return sorted(range(len(shape)), key=lambda axis: -abs(x.strides[axis]) if shape[axis] > 1 else -math.inf)
-    return list(range(len(shape)))
+        order = farthest_first(shape, x.strides) if x.shape == shape else None
+        if order is not None:
+            return order
+    return tuple(range(len(shape)))
 
 
-def _contiguous(shape: tuple[int, ...]) -> list[int]:
-    """Give the steps in elements of a new array."""
-    return [math.prod(shape[axis + 1 :]) for axis in range(len(shape))]
-
-
-def _steps(name: str, x: Any, shape: tuple[int, ...], axes: list[int]) -> list[int]:
+def _steps(name: str, x: Any, shape: tuple[int, ...], axes: tuple[int, ...]) -> list[int]:
     """Give an array's steps in elements along the axes of the result, 0 where it is stretched."""
     missing = len(shape) - x.ndim
     steps = [0] * missing + [0 if size == 1 else step for size, step in zip(x.shape, x.strides, strict=True)]
@@ -258,20 +254,9 @@ def _steps(name: str, x: Any, shape: tuple[int, ...], axes: list[int]) -> list[i
 
 def _join(shape: tuple[int, ...], steps: list[list[int]]) -> tuple[list[int], list[list[int]]]:
     """Leave out axes of one element, and join those that follow each other evenly in all arrays."""
-    sizes: list[int] = []
-    joined: list[list[int]] = [[] for _ in steps]
-    for axis, size in enumerate(shape):
-        if size == 1:
-            continue
-        if sizes and all(mine[-1] == row[axis] * size for mine, row in zip(joined, steps, strict=True)):
-            sizes[-1] *= size
-            for mine, row in zip(joined, steps, strict=True):
-                mine[-1] = row[axis]
-        else:
-            sizes.append(size)
-            for mine, row in zip(joined, steps, strict=True):
-                mine.append(row[axis])
-    return sizes, joined
+    groups = joined(shape, steps)
+    sizes = [math.prod(shape[axis] for axis in group) for group in groups]
+    return sizes, [[row[group[-1]] for group in groups] for row in steps]
 
 
 def _reach(x: Any) -> tuple[int, int]:

@@ -1,12 +1,7 @@
-"""Fused loops on a GPU: a nest of formulas and foldings, its blocks of rows given to blocks of threads.
+"""Fused loops on a GPU: a nest of formulas and folds, its blocks of rows given to blocks of threads.
 
-A row is shared by a group of threads. What is folded over the row is joined by shuffles: groups of up to 32 threads lie
-in one warp, several a block, and larger ones are a block each. A thread has some `slots` of a row in hand at once, by
-16 bytes where that can be: as many loads are under way as the latency of memory takes. Rows that fit into the registers
-of a group are read once and *held* for all stages, and so are the results of columns from row to row. Longer rows are
-gone through in a loop for each stage, and so is one long row that is folded as a whole. Where nothing is folded over
-rows, neighbouring blocks share them as tiles. Since the threads of a block wait for each other, all take as many turns
-over rows, and those beyond the last row go along without a trace.
+How threads share rows is a *form* (`forms`). What is folded over the row is joined by shuffles. Since the threads of a
+block wait for each other, all take as many turns over rows, and those beyond the last row go along without a trace.
 
 Folds over all rows give a partial result a block, in memory, which a second kernel joins. Sums of floating dtypes carry
 the errors of their additions along, as in `reduction`, save down the rows of a column, which are few in a block.
@@ -15,228 +10,36 @@ the errors of their additions along, as in `reduction`, save down the rows of a 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, NamedTuple
-
-import numpy as np
+from typing import Any
 
 from ..formula import ScalarFunction
 from ..nest import ELEMENT, NEST, ROW, Assign, Fold, Nest, Operand, assigned, row_places, size_names
-from ..reductions import IDENTITIES
+from ..reductions import ACCUMULATING, IDENTITIES, sum_dtype
+from ..text import indented
 from . import launch
-from .folding import Folding, joined_in_block, joined_in_columns, joined_in_warp
-
-#: Bytes that a thread reads or writes at once.
-_VECTOR = 16
-#: Such loads that a thread has under way: 64 bytes by 1024 threads are thrice what a processor of an H100 has to wait
-#: for to be busy all the time (3.35 TB/s by 0.7 microseconds among 132).
-_LOADS = 4
-#: Blocks of 256 threads that such a GPU runs at once, four a processor, where threads need no more than 64 registers.
-_RESIDENT = 528
-#: The least blocks for which they are as large as can be, and the least rows that each has of a column.
-_FEW = 264
-_ROWS = 8
-#: Elements of one long row come in multiples of this to a block.
-_PIECE = 1024
-#: Longer rows have a block each.
-_SHORT = 1024
-#: Registers of a thread for a row's elements, and what a kernel may cost to compile, as `_cost` counts.
-_REGISTERS = 48
-_LONGEST = 600
+from .accumulators import Accumulator, joined_in_block, joined_in_columns, joined_in_warp
+from .forms import (
+    LOADS,
+    VECTOR,
+    Form,
+    bounds_of,
+    columns_of,
+    folds_of,
+    form_of,
+    is_aligned,
+    is_tiled,
+    power_above,
+    streams_of,
+    tiles_of,
+    vectors_of,
+)
+from .forms import blocks as blocks
+from .forms import kept as kept
 
 
 def fold_of(combine: ScalarFunction, dtype: str) -> tuple[float, str]:
-    """Give the identity of a folding, and the dtype it is accumulated in: whole numbers in 64 bits."""
-    wide = dtype
-    if combine.name in ("add", "mul") and not dtype.startswith("float"):
-        wide = "uint64" if dtype.startswith("uint") else "int64"
-    return IDENTITIES[combine.name], wide
-
-
-# ---- how threads share a nest ---------------------------------------------------------------------------------------
-
-
-class Form(NamedTuple):
-    """How threads share the elements of a nest's rows."""
-
-    group: int = launch.THREADS  # threads that share a row
-    threads: int = launch.THREADS  # of a block
-    slots: int = 1  # elements of a row that a thread has in hand at once
-    lanes: int = 1  # and how many of them are neighbours
-    held: bool = False  # whether these are all that it has of a row, or of a tile
-
-
-def _folds(nest: Nest) -> list[Fold]:
-    return [step for step in nest.steps if isinstance(step, Fold)]
-
-
-def _columns(nest: Nest) -> list[Fold]:
-    return [fold for fold in _folds(nest) if fold.over == "column"]
-
-
-def _tiled(nest: Nest) -> bool:
-    """Tell whether blocks can divide a row among them: nothing is folded over it."""
-    return all(fold.over == "column" for fold in _folds(nest))
-
-
-def _size(operand: Operand) -> int:
-    return np.dtype(operand.dtype).itemsize
-
-
-def _streams(nest: Nest) -> list[Operand]:
-    """List what is read for each element."""
-    return [operand for operand in nest.loads if operand.level == ELEMENT and operand.inner != "0"]
-
-
-def _vectors(nest: Nest, lanes: int, held: bool) -> list[Operand]:
-    """List the operands that are read or written by 16 bytes."""
-    if lanes == 1:
-        return []
-    operands = [*nest.loads, *(operand for operand, _, _ in nest.stores)]
-    if not held:
-        operands += [operand for operand, _ in nest.kept]
-    return [o for o in operands if o.level == ELEMENT and o.inner == "1" and _size(o) * lanes == _VECTOR]
-
-
-def _registers(nest: Nest) -> int:
-    """Give the registers that an element of a row takes, where rows are held."""
-    numbers = [*_streams(nest), *(operand for operand, _ in nest.kept)]
-    columns = [operand for operand, _, name in nest.partials if any(f.name == name for f in _columns(nest))]
-    return sum(max(1, _size(operand) // 4) for operand in (*numbers, *columns))
-
-
-def _cost(nest: Nest) -> int:
-    """Estimate what the formulas of an element cost to compile, in additions."""
-    cost = 1
-    for stage in range(nest.stages):
-        folds, stores = nest.ends_of(stage)
-        lines = [line for step in nest.needed(stage)[2] for line in assigned(step)]
-        cost += len(lines) + 12 * sum(line.count("_float") for line in lines) + 4 * len(folds) + len(stores)
-    return cost
-
-
-def _power(n: int) -> int:
-    """Give the least power of two that is not below n."""
-    return 1 << max(n - 1, 0).bit_length()
-
-
-def _below(n: int) -> int:
-    """Give the largest power of two that is not above n, and 1 below."""
-    return 1 << max(n.bit_length() - 1, 0)
-
-
-def _form(nest: Nest, rows: int, width: int) -> Form:
-    """Choose how threads share rows of a width; a flat nest is one row here."""
-    if not rows or not width:
-        return Form(32, 32)
-    streams = _streams(nest)
-    sizes = {_size(o) for o in _vectors(nest, 4, True) + _vectors(nest, 2, True)}
-    lanes = _VECTOR // max(sizes) if sizes else 1
-    shortest = max(1, _LONGEST // _cost(nest))
-    slots = min(lanes * _below(_LOADS // max(len(streams), 1)) if lanes > 1 else _LOADS, _below(shortest))
-
-    def made(group: int, threads: int, slots: int, held: bool) -> Form:
-        return Form(group, threads, slots, lanes if slots >= lanes else 1, held)
-
-    def enough(threads: int, blocks: Callable[[int], int]) -> int:
-        """Take fewer threads to a block where there would be few blocks."""
-        while threads > 32 and blocks(threads) < _FEW:
-            threads //= 2
-        return threads
-
-    most = _below(min(_REGISTERS // max(_registers(nest), 1), shortest))
-    if nest.flat:
-        threads = enough(launch.THREADS, lambda threads: -(-width // (threads * slots)))
-        return made(threads, threads, slots, _tiled(nest))
-    if _tiled(nest):
-        slots = min(slots, most)
-        widest = _power(-(-width // min(slots, 4)))
-
-        def blocks(threads: int) -> int:
-            group = min(threads, widest)
-            return -(-rows * group // threads) * -(-width // (group * slots))
-
-        threads = enough(launch.THREADS, blocks)
-        group = min(threads, widest)
-        return made(group, threads, min(slots, _power(-(-width // group))), True)
-    group = min(32, _power(-(-width // min(most, 4))))
-    if width <= min(_SHORT, group * most):
-        threads = enough(launch.THREADS, lambda threads: -(-rows * group // threads))
-        return made(group, max(threads, group), _power(-(-width // group)), True)
-    for threads in (min(launch.THREADS, max(64, _power(-(-width // min(most, 4))))), 2 * launch.THREADS):
-        if width <= threads * most:
-            return made(threads, threads, _power(-(-width // threads)), True)
-    return made(2 * launch.THREADS, 2 * launch.THREADS, slots, False)
-
-
-def _form_of(nest: Nest, sizes: dict[str, int]) -> Form:
-    return _form(nest, 1, sizes["length"]) if nest.flat else _form(nest, sizes["rows"], sizes["width"])
-
-
-def _tiles(nest: Nest, form: Form, width: int) -> int:
-    """Give the number of blocks that share a row."""
-    return max(1, -(-width // (form.group * form.slots))) if form.held and _tiled(nest) else 1
-
-
-def blocks(nest: Nest, rows: int, elements: int) -> int:
-    """Give the number of blocks that a nest is cut into."""
-    if nest.flat:
-        form = _form(nest, 1, elements)
-        count = -(-elements // max(_PIECE, form.threads * form.slots))
-        return max(1, min(count, _RESIDENT if nest.partials else 2**31 - 1))
-    width = elements // max(rows, 1)
-    form = _form(nest, rows, width)
-    groups, tiles = form.threads // form.group, _tiles(nest, form, width)
-    count = -(-rows // groups)  # a turn each
-    even = max(1, _RESIDENT * launch.THREADS // (form.threads * tiles))
-    if _columns(nest):
-        most = min(even, max(-(-count // _ROWS), _FEW // 2 // tiles, 1))
-    elif nest.partials:
-        most = even
-    elif nest.kept and not form.held:  # each block has memory of its own
-        most = 4 * even
-    else:
-        most = (2**31 - 1) // tiles if _tiled(nest) else 16 * even
-    turns = max(1, -(-count // most))
-    return max(1, -(-rows // (turns * groups)))
-
-
-def kept(nest: Nest, sizes: Sequence[int], blocks: int) -> int:
-    """Give the elements of memory that a kept value takes: none of those that threads hold in registers."""
-    named = dict(zip(size_names(nest), sizes, strict=True))
-    return 1 if _form_of(nest, named).held else blocks * named["width"]
-
-
-def _bounds(nest: Nest, form: Form) -> tuple[int, int]:
-    """Give the most threads of a block, and how many blocks a processor is to run at once.
-
-    As many as `_RESIDENT` is made for, if 64 registers will do.
-    """
-    if form.threads > 256:
-        return form.threads, 1
-    stores = [operand for operand, _, _ in nest.stores if operand.level == ELEMENT]
-    numbers = {step.number for step in nest.steps if isinstance(step, Assign) and step.level == ELEMENT}
-    wide = any(np.dtype(number).itemsize == 8 for number in (*numbers, *(o.dtype for o in (*_streams(nest), *stores))))
-    return 256, 2 if wide or (_registers(nest) + len(stores)) * form.slots > _REGISTERS else 4
-
-
-def signature(nest: Nest) -> tuple[str, ...]:
-    """Give the parameters of a nest's kernels: the sizes, `shift`, `vectors`, and the operands."""
-    return (*["int64"] * (len(size_names(nest)) + 2), *(f"{operand.dtype}*" for operand in nest.operands))
-
-
-def _aligned(nest: Nest, form: Form, sizes: dict[str, int]) -> bool:
-    """Tell whether every row begins at a multiple of 16 bytes, if the arrays do."""
-    lanes = form.lanes
-    if nest.flat:
-        return sizes["length"] >= lanes and (sizes["rows"] == 1 or sizes["width"] % lanes == 0)
-    loaded = {o.name for o in (*nest.loads, *(o for o, _, _ in nest.stores))}
-    steps = [
-        sizes[f"{o.name}_step{axis}"]
-        for o in _vectors(nest, lanes, form.held)
-        for axis in range(nest.outer)
-        if o.name in loaded
-    ]
-    return all(step % lanes == 0 for step in (sizes["width"], *steps))
+    """Return the identity of a fold, and the dtype it is accumulated in: whole numbers in 64 bits."""
+    return IDENTITIES[combine.name], sum_dtype(dtype) if combine.name in ACCUMULATING else dtype
 
 
 def loops(
@@ -244,10 +47,10 @@ def loops(
 ) -> list[Callable[..., None]]:
     """Compile a nest; gives functions of its operands' arrays, to be called one after the other."""
     named = dict(zip(size_names(nest), sizes, strict=True))
-    form = _form_of(nest, named)
-    if not _aligned(nest, form, named):
+    form = form_of(nest, named)
+    if not is_aligned(nest, form, named):
         form = form._replace(lanes=1)
-    vectors = _vectors(nest, form.lanes, form.held)
+    vectors = vectors_of(nest, form.lanes, form.held)
     wide = [position for position, operand in enumerate(nest.operands) if operand in vectors]
 
     def loop(run: launch.Kernel, blocks: int, threads: int, group: int) -> Callable[..., None]:
@@ -258,17 +61,17 @@ def loops(
             low = 0
             for position in wide:
                 low |= addresses[position]
-            run(blocks, threads, *numbers, int(low % _VECTOR == 0), *addresses)
+            run(blocks, threads, *numbers, int(low % VECTOR == 0), *addresses)
 
         return call
 
     kernel = launch.kernel(f"fused_{label}", source(nest, form), signature(nest))
-    grid = blocks * _tiles(nest, form, named["width"])
+    grid = blocks * tiles_of(nest, form, named["width"])
     made = [loop(kernel, grid, form.threads, form.group)]
     if nest.partials and blocks > 1:
         kernel = launch.kernel(f"joined_{label}", joining_source(nest), signature(nest))
-        across = min(32, _power(named["width"]))
-        grid = max(1, -(-named["width"] // across)) if _columns(nest) else 1
+        across = min(32, power_above(named["width"]))
+        grid = max(1, -(-named["width"] // across)) if columns_of(nest) else 1
         made.append(loop(kernel, grid, launch.THREADS, across))
     return made
 
@@ -276,12 +79,13 @@ def loops(
 # ---- writing the kernels --------------------------------------------------------------------------------------------
 
 
-def _indented(lines: Iterable[str], depth: int = 1) -> list[str]:
-    return ["    " * depth + line for line in lines]
+def signature(nest: Nest) -> tuple[str, ...]:
+    """Give the parameters of a nest's kernels: the sizes, `shift`, `vectors`, and the operands."""
+    return (*["int64"] * (len(size_names(nest)) + 2), *(f"{operand.dtype}*" for operand in nest.operands))
 
 
-def _folding(fold: Fold, slot: str = "", exact: bool = True) -> Folding:
-    return Folding(fold.name + slot, fold.combine, fold.identity, fold.wide, fold.wide, exact)
+def _accumulator(fold: Fold, slot: str = "", exact: bool = True) -> Accumulator:
+    return Accumulator(fold.name + slot, fold.combine, fold.identity, fold.wide, fold.wide, exact)
 
 
 def _joins(fold: Fold) -> bool:
@@ -310,22 +114,22 @@ class _Text:
     """Writes the kernel of a nest in one form."""
 
     def __init__(self, nest: Nest, form: Form) -> None:
-        self.nest, self.form, self.folds = nest, form, _folds(nest)
+        self.nest, self.form, self.folds = nest, form, folds_of(nest)
         self.grouped = form.group < form.threads
-        self.tiled = form.held and _tiled(nest)
-        self.columns = _columns(nest)
+        self.tiled = form.held and is_tiled(nest)
+        self.columns = columns_of(nest)
         self.partials = {name: operand for operand, _, name in nest.partials}
         self.wholes = {name: operand for _, operand, name in nest.partials}
         self.dear = {name: operand for operand, name in nest.kept}
-        self.wide = {operand.name for operand in _vectors(nest, form.lanes, form.held)}
+        self.wide = {operand.name for operand in vectors_of(nest, form.lanes, form.held)}
         self.parts = range(form.slots // form.lanes)
 
     def source(self) -> str:
         nest, form = self.nest, self.form
-        shared = {_folding(fold).wide: 32 for fold in self.folds if _joins(fold)}
+        shared = {_accumulator(fold).wide: 32 for fold in self.folds if _joins(fold)}
         if form.held and self.grouped:
-            shared |= {_folding(fold).wide: form.threads for fold in self.columns}
-        lines = [f"BOUNDS = {_bounds(nest, form)}"]
+            shared |= {_accumulator(fold).wide: form.threads for fold in self.columns}
+        lines = [f"BOUNDS = {bounds_of(nest, form)}"]
         lines += _head(nest, shared, 2 if any(_joins(fold) for fold in self.folds) else 1)
         body = [f"v_{o.name} = {_read(o, '0')}" for o in nest.loads if o.level == NEST]
         for step in nest.steps:
@@ -336,7 +140,7 @@ class _Text:
                 body += ["if block == 0 and thread == 0:", f"    {operand.name}[0] = {operand.dtype}({value})"]
         if self.folds or any(operand.level != NEST for operand in nest.operands):
             body += self._block()
-        return "\n".join([*lines, *_indented(body)]) + "\n"
+        return "\n".join([*lines, *indented(body)]) + "\n"
 
     def _block(self) -> list[str]:
         """Write what a block does."""
@@ -353,18 +157,22 @@ class _Text:
             lines += [f"{self.partials[fold.name].name}_row = block * width" for fold in self.columns]
         for fold in self.folds:
             if fold.over == "all":
-                lines += _folding(fold).begin()
+                lines += _accumulator(fold).begin()
         lines += self._columns_begin()
         lines += ["turn = begin", "while turn < end:"]
         if self.grouped:
             lines += ["    row = min(turn + group, end - 1)", "    inside = turn + group < end"]
         else:
             lines.append("    row = turn")
-        lines += [*_indented(self._row()), "    turn += groups"]
+        lines += [*indented(self._row()), "    turn += groups"]
         for fold in self.folds:
             if fold.over == "all":
                 q, r = self.partials[fold.name], self.wholes[fold.name]
-                lines += [*joined_in_block(_folding(fold)), f"{fold.name} = {_folding(fold).end()}", "if thread == 0:"]
+                lines += [
+                    *joined_in_block(_accumulator(fold)),
+                    f"{fold.name} = {_accumulator(fold).end()}",
+                    "if thread == 0:",
+                ]
                 lines += [f"    {q.name}[block] = {q.dtype}({fold.name})", "    if blocks == 1:"]
                 lines.append(f"        {r.name}[0] = {r.dtype}({fold.name})")
         return lines + self._columns_end()
@@ -379,11 +187,14 @@ class _Text:
         for fold in self.columns:
             if self.form.held:
                 for u, lane in self._slots():
-                    lines += _folding(fold, f"_{u}_{lane}", exact=False).begin()
+                    lines += _accumulator(fold, f"_{u}_{lane}", exact=False).begin()
             else:
                 q = self.partials[fold.name]
                 lines += ["j = lane", "while j < width:"]
-                lines += [f"    {q.name}[{q.name}_row + j] = {q.dtype}({_folding(fold).identity()})", "    j += step"]
+                lines += [
+                    f"    {q.name}[{q.name}_row + j] = {q.dtype}({_accumulator(fold).identity()})",
+                    "    j += step",
+                ]
         return [*lines, "cuda.syncthreads()"] if lines and not self.form.held else lines  # others go on with them
 
     def _columns_end(self) -> list[str]:
@@ -395,10 +206,10 @@ class _Text:
                 lines += [f"        {r.name}[j] = {r.dtype}({q.name}[j])", "        j += step"]
                 continue
             for u, lane in self._slots():
-                folding = _folding(fold, f"_{u}_{lane}", exact=False)
-                value, place = folding.carried[0], f"j{u} + {lane}"
+                accumulator = _accumulator(fold, f"_{u}_{lane}", exact=False)
+                value, place = accumulator.carried[0], f"j{u} + {lane}"
                 if self.grouped:
-                    lines += joined_in_columns(folding, "group", "groups")
+                    lines += joined_in_columns(accumulator, "group", "groups")
                 lines += [f"if group == 0 and j{u} < width:", "    if blocks == 1:"]
                 lines += [f"        {r.name}[{place}] = {r.dtype}({value})", "    else:"]
                 lines.append(f"        {q.name}[block * width + {place}] = {q.dtype}({value})")
@@ -424,7 +235,7 @@ class _Text:
             used = {o.name for stage in range(nest.stages) for o in nest.needed(stage)[0]}
             for u in self.parts:
                 lines += [f"inside{u} = j{u} < whole", f"c{u} = min(j{u}, last)"]
-            lines += self._load([o for o in _streams(nest) if o.name in used], self.parts)
+            lines += self._load([o for o in streams_of(nest) if o.name in used], self.parts)
         for stage in range(nest.stages):
             lines += self._row_values(stage)
             lines += self._stage(stage)
@@ -439,7 +250,7 @@ class _Text:
                 if isinstance(step, Assign):
                     lines += assigned(step)
                 elif step.over == "all":  # a row's value is every thread's: one of them takes it in
-                    lines += [one, *_indented(_folding(step).take(step.argument))]
+                    lines += [one, *indented(_accumulator(step).take(step.argument))]
         for operand, value, at in self.nest.stores:
             if operand.level == ROW and at == stage:
                 lines += [one, f"    {operand.name}[{operand.name}_row] = {operand.dtype}({value})"]
@@ -454,7 +265,7 @@ class _Text:
         lines: list[str] = []
         for fold in folds:
             if fold.over == "row":
-                lines += _folding(fold).begin()
+                lines += _accumulator(fold).begin()
         lanes = self.form.lanes
         if self.form.held:
             for u in self.parts:
@@ -466,19 +277,19 @@ class _Text:
             for u in self.parts:
                 lines += [f"    j{u} = j + step * {u * lanes}", f"    inside{u} = j{u} < whole"]
                 lines.append(f"    c{u} = min(j{u}, last)")
-            lines += _indented(self._load(streams, self.parts))
+            lines += indented(self._load(streams, self.parts))
             for u in self.parts:
-                lines += _indented(self._elements(stage, u, lanes))
+                lines += indented(self._elements(stage, u, lanes))
             lines.append(f"    j += step * {self.form.slots}")
         if self.nest.flat and lanes > 1:  # the last elements of all
             lines += [f"c = whole + first // {lanes}", "if c < n:"]
-            lines += _indented(self._load([o for o in used if o.inner != "0"], [""], 1))
-            lines += _indented(self._elements(stage, "", 1))
+            lines += indented(self._load([o for o in used if o.inner != "0"], [""], 1))
+            lines += indented(self._elements(stage, "", 1))
         for fold in folds:
             if fold.over == "row":
-                folding = _folding(fold)
-                lines += joined_in_warp(folding, "step") if self.grouped else joined_in_block(folding)
-                lines.append(f"{fold.name} = {fold.dtype}({folding.end()})")
+                accumulator = _accumulator(fold)
+                lines += joined_in_warp(accumulator, "step") if self.grouped else joined_in_block(accumulator)
+                lines.append(f"{fold.name} = {fold.dtype}({accumulator.end()})")
         return lines
 
     # ---- elements ---------------------------------------------------------------------------------------------------
@@ -498,7 +309,7 @@ class _Text:
                     slow.append(each)
                 else:
                     others.append(each)
-        return [*others, *(["if vectors:", *_indented(quick), "else:", *_indented(slow)] if quick else [])]
+        return [*others, *(["if vectors:", *indented(quick), "else:", *indented(slow)] if quick else [])]
 
     def _elements(self, stage: int, u: int | str, lanes: int) -> list[str]:
         """Write what is done to neighbouring elements: all is computed, and then taken if it is of the row."""
@@ -522,14 +333,17 @@ class _Text:
                 element = f"{fold.name}_element{lane}"
                 lines.append(f"{element} = {fold.argument}")
                 if fold.over != "column":
-                    ends += _folding(fold).take(element)
+                    ends += _accumulator(fold).take(element)
                 elif held:
-                    ends += _folding(fold, f"_{u}_{lane}", exact=False).take(element)
+                    ends += _accumulator(fold, f"_{u}_{lane}", exact=False).take(element)
                 else:
                     q = self.partials[fold.name]
-                    folding = _folding(fold, exact=False)
-                    ends += [f"{folding.carried[0]} = {folding.wide}({_value(q, u, lane)})", *folding.take(element)]
-                    ends.append(f"{q.name}_{lane} = {q.dtype}({folding.carried[0]})")
+                    accumulator = _accumulator(fold, exact=False)
+                    ends += [
+                        f"{accumulator.carried[0]} = {accumulator.wide}({_value(q, u, lane)})",
+                        *accumulator.take(element),
+                    ]
+                    ends.append(f"{q.name}_{lane} = {q.dtype}({accumulator.carried[0]})")
         if not held:
             written += [self.dear[step.name] for step in order if step.name in self.dear]
             written += [self.partials[fold.name] for fold in folds if fold.over == "column"]
@@ -538,11 +352,11 @@ class _Text:
             each = [f"{o.name}[{_place(o, f'c{u}', lane)}] = {value}" for lane, value in enumerate(values)]
             if lanes > 1 and o.name in self.wide:
                 vector = f"store_vector({o.name}, {_place(o, f'c{u}', 0)}, ({', '.join(values)}))"
-                ends += ["if vectors:", f"    {vector}", "else:", *_indented(each)]
+                ends += ["if vectors:", f"    {vector}", "else:", *indented(each)]
             else:
                 ends += each
         if ends and u != "":
-            return [*lines, f"if inside{u}:", *_indented(ends)]
+            return [*lines, f"if inside{u}:", *indented(ends)]
         return lines + ends
 
 
@@ -563,28 +377,28 @@ def _read(operand: Operand, place: str) -> str:
 
 def joining_source(nest: Nest) -> str:
     """Write the kernel that joins the blocks' results: some threads a column, and the first block for whole folds."""
-    folds = {fold.name: fold for fold in _folds(nest)}
+    folds = {fold.name: fold for fold in folds_of(nest)}
     parts = [(operand, result, folds[name]) for operand, result, name in nest.partials]
     room = launch.THREADS if any(fold.over == "column" for _, _, fold in parts) else 32
-    lines = _head(nest, {_folding(fold).wide: room for _, _, fold in parts}, 2)
+    lines = _head(nest, {_accumulator(fold).wide: room for _, _, fold in parts}, 2)
     body = ["column = block * step + lane"]
     for operand, result, fold in parts:
-        folding = _folding(fold)
+        accumulator = _accumulator(fold)
         columns = fold.over == "column"
         first, on = ("group", "groups") if columns else ("thread", "threads")
         place = f"{operand.name}[{{}} * width + column]" if columns else f"{operand.name}[{{}}]"
-        some = [*folding.begin(), f"i = {first}"]
+        some = [*accumulator.begin(), f"i = {first}"]
         # loads do not wait for additions
-        ahead = [f"x{u} = {place.format(f'(i + {u} * {on})')}" for u in range(_LOADS)]
-        added = [line for u in range(_LOADS) for line in folding.take(f"x{u}")]
-        some += [f"while i + {_LOADS - 1} * {on} < count:", *_indented([*ahead, *added, f"i += {_LOADS} * {on}"])]
-        some += ["while i < count:", *_indented([*folding.take(place.format("i")), f"i += {on}"])]
+        ahead = [f"x{u} = {place.format(f'(i + {u} * {on})')}" for u in range(LOADS)]
+        added = [line for u in range(LOADS) for line in accumulator.take(f"x{u}")]
+        some += [f"while i + {LOADS - 1} * {on} < count:", *indented([*ahead, *added, f"i += {LOADS} * {on}"])]
+        some += ["while i < count:", *indented([*accumulator.take(place.format("i")), f"i += {on}"])]
         if columns:
             body += ["count = blocks if column < width else int64(0)", *some]
-            body += [*joined_in_columns(folding, "group", "groups"), "if group == 0 and column < width:"]
-            body.append(f"    {result.name}[column] = {result.dtype}({folding.end()})")
+            body += [*joined_in_columns(accumulator, "group", "groups"), "if group == 0 and column < width:"]
+            body.append(f"    {result.name}[column] = {result.dtype}({accumulator.end()})")
         else:
             body += ["count = blocks if block == 0 else int64(0)", *some]
-            body += [*joined_in_block(folding), "if block == 0 and thread == 0:"]
-            body.append(f"    {result.name}[0] = {result.dtype}({folding.end()})")
-    return "\n".join([*lines, *_indented(body)]) + "\n"
+            body += [*joined_in_block(accumulator), "if block == 0 and thread == 0:"]
+            body.append(f"    {result.name}[0] = {result.dtype}({accumulator.end()})")
+    return "\n".join([*lines, *indented(body)]) + "\n"

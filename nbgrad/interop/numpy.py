@@ -27,7 +27,7 @@ from ..ops import reduction as reductions
 from ..ops.joining import cat, stack, take_along_dim
 from ..ops.shape import astype, broadcast_to
 from ..ops.transfer import clone
-from ..variable import Variable, as_array
+from ..variable import Variable, as_array, data_of
 
 # ---- the protocols --------------------------------------------------------------------------------------------------
 
@@ -178,14 +178,9 @@ def _operand(x: Any) -> Any:
     return x if isinstance(x, Variable) else as_array(x)
 
 
-def _plain(x: Any) -> Any:
-    """Give a Variable's array, anything else as it is."""
-    return x.data if isinstance(x, Variable) else x
-
-
 def _beside(array: Any, x: Any) -> Any:
     """Give an array where x is: on its GPU, or on the CPU."""
-    data = x.data if isinstance(x, Variable) else x
+    data = data_of(x)
     return devices.moved(array, devices.name_of(data)) if devices.is_cuda(data) else array
 
 
@@ -263,7 +258,7 @@ def _picking(function: Any) -> Any:
         numbers = np.arange(1, a.size + 1).reshape(a.shape)
         places = function(numbers, *arguments, **options)
         everything = places.all()
-        data, others = _plain(a), (*arguments, *options.values())
+        data, others = data_of(a), (*arguments, *options.values())
         if hasattr(type(data), "__nbgrad_array__") and any(isinstance(x, np.ndarray) for x in others):
             places = data.made_again(lambda: function(numbers, *arguments, **options), places)
         if not everything:  # 0 stands for zeros
@@ -478,7 +473,7 @@ def _broadcast_arrays(*arrays: Any) -> Any:
 def _take(a: Any, indices: Any, axis: Any = None) -> Any:
     if not _ours(a):
         return NotImplemented
-    indices = indices.data if isinstance(indices, Variable) else indices
+    indices = data_of(indices)
     if axis is None:
         return a.reshape(-1)[indices]
     return a[(*(slice(None),) * (axis % a.ndim if -a.ndim <= axis < a.ndim else axis), indices)]
@@ -493,7 +488,7 @@ def _sort(a: Any, axis: Any = -1, kind: Any = None, *, stable: Any = None) -> An
         return NotImplemented
     if axis is None:
         a, axis = a.reshape(-1), 0
-    order = np.argsort(a.data if isinstance(a, Variable) else a, axis, kind=kind, stable=stable)
+    order = np.argsort(data_of(a), axis, kind=kind, stable=stable)
     return take_along_dim(a, order, axis)
 
 
@@ -566,8 +561,8 @@ RULES: dict[Any, Callable[..., Any]] = {
     **{f: _masking(f) for f in (np.tril, np.triu)},
     np.take: _take,
     np.take_along_axis: _take_along_axis,
-    np.compress: lambda condition, a, axis=None: _picking(lambda x, c: np.compress(c, x, axis))(a, _plain(condition)),
-    np.extract: lambda condition, arr: _picking(lambda x, c: np.extract(c, x))(arr, _plain(condition)),
+    np.compress: lambda condition, a, axis=None: _picking(lambda x, c: np.compress(c, x, axis))(a, data_of(condition)),
+    np.extract: lambda condition, arr: _picking(lambda x, c: np.extract(c, x))(arr, data_of(condition)),
     np.sort: _sort,
     np.diff: _diff,
     np.unstack: _unstack,

@@ -28,7 +28,7 @@ from ..ops.indexing import GetItem, Index, bounds, getitem, look
 from ..ops.linalg import matmul
 from ..ops.reduction import log_softmax, mean, softmax, sum
 from ..ops.shape import astype, permute, reshape, t
-from ..variable import Array, Variable, as_array
+from ..variable import Array, Variable, as_array, data_of
 
 __all__ = [
     "binary_cross_entropy_with_logits",
@@ -174,7 +174,7 @@ def _classes_last(what: str, input: Any, shape: tuple[int, ...] | None) -> Any:
 def _picked(logs: Any, labels: Array) -> Any:
     """Give the log-probability of each label, of the labels' shape; the classes come last."""
     classes = logs.shape[-1]
-    data = logs.data if isinstance(logs, Variable) else logs
+    data = data_of(logs)
     if devices.cuda_seen and (devices.is_cuda(data) or devices.is_cuda(labels)):
         devices.check_together("nll_loss", (data, labels))
     elif not isinstance(labels, np.ndarray):  # being traced: a choice that fuses with whatever is around it
@@ -215,7 +215,7 @@ def _nll(
     logs: Any, labels: Array, weight: Any, ignore_index: int | None, reduction: str, smoothing: float = 0.0
 ) -> Any:
     """Give `nll_loss` from log-probabilities whose last dimension are the classes."""
-    data: Any = logs.data if isinstance(logs, Variable) else logs
+    data: Any = data_of(logs)
     if isinstance(labels, np.ndarray) and hasattr(data, "__nbgrad_array__"):
         labels = data.outside(labels)  # being traced: every run reads them
     if labels.dtype.kind not in "iu":
@@ -283,7 +283,7 @@ def cross_entropy(
         raise ValueError(f"cross_entropy: label_smoothing is {label_smoothing}: it must be from 0 to 1")
     logs = log_softmax(input, -1)
     if not probabilities:
-        labels = target.data if isinstance(target, Variable) else target
+        labels = data_of(target)
         return _nll(logs, labels, weight, ignore_index, reduction, label_smoothing)
     if ignore_index is not None and ignore_index >= 0:
         raise ValueError("cross_entropy: ignore_index is for classes, and the targets are probabilities")

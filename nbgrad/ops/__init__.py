@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from ..grad_mode import is_grad_enabled
-from ..kernels.formula import OPERATORS, install_operators
+from ..kernels.operators import OPERATORS, install_operators
 from ..variable import Variable
 from . import arithmetic
 from .elementwise import OPERATIONS, TABLE, add, whole_power
@@ -131,7 +131,7 @@ def kernel_catalogue() -> list[tuple[str, Any]]:
     """List the float32 and float64 kernels of values and first derivatives, each with a call that compiles it."""
     from ..kernels import reductions
     from ..kernels.cpu import indexing, pool
-    from ..kernels.cpu import reduction as cpu
+    from ..kernels.cpu import reduction_loops as cpu
 
     jobs: list[tuple[str, Any]] = [("the thread pool", pool.compiled)]
 

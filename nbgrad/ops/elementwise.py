@@ -1,4 +1,4 @@
-"""The elementwise functions: `kernels.math`'s table given to the users, and formulas of their own."""
+"""The elementwise functions: `kernels.scalars`'s table given to the users, and formulas of their own."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 
 from ..elementwise import Elementwise, number_like
-from ..kernels import devices, formula, math
+from ..kernels import devices, formula, scalars
 from ..kernels.formula import FLOATING, NUMBER, Expression, ScalarFunction
-from ..variable import Variable, as_array, get_default_dtype, is_array
+from ..variable import Variable, as_array, data_of, get_default_dtype, is_array
 
 #: The public functions by name, for operators, methods and NumPy's ufuncs.
 TABLE: dict[str, Callable[..., Any]] = {}
@@ -22,7 +22,7 @@ OPERATIONS: dict[str, Elementwise] = {}
 
 
 def _expose(scalar: ScalarFunction, sentence: str) -> Any:
-    """Make a scalar function of `kernels.math` a public elementwise function."""
+    """Make a scalar function of `kernels.scalars` a public elementwise function."""
     operation = Elementwise(scalar.name, scalar.expression, scalar.argument_kinds, scalar.domain, scalar)
     operation.function.__doc__ = f"{sentence}; elementwise, with broadcasting."
     TABLE[scalar.name] = operation.function
@@ -30,74 +30,74 @@ def _expose(scalar: ScalarFunction, sentence: str) -> Any:
     return operation.function
 
 
-lt = _expose(math.lt, "Tell where x < y")
-le = _expose(math.le, "Tell where x <= y")
-gt = _expose(math.gt, "Tell where x > y")
-ge = _expose(math.ge, "Tell where x >= y")
-eq = _expose(math.eq, "Tell where x == y")
-ne = _expose(math.ne, "Tell where x != y")
-logical_and = _expose(math.logical_and, "Tell where both hold")
-logical_or = _expose(math.logical_or, "Tell where either holds")
-logical_xor = _expose(math.logical_xor, "Tell where exactly one holds")
-logical_not = _expose(math.logical_not, "Tell where x does not hold")
+lt = _expose(scalars.lt, "Tell where x < y")
+le = _expose(scalars.le, "Tell where x <= y")
+gt = _expose(scalars.gt, "Tell where x > y")
+ge = _expose(scalars.ge, "Tell where x >= y")
+eq = _expose(scalars.eq, "Tell where x == y")
+ne = _expose(scalars.ne, "Tell where x != y")
+logical_and = _expose(scalars.logical_and, "Tell where both hold")
+logical_or = _expose(scalars.logical_or, "Tell where either holds")
+logical_xor = _expose(scalars.logical_xor, "Tell where exactly one holds")
+logical_not = _expose(scalars.logical_not, "Tell where x does not hold")
 
-add = _expose(math.add, "Add: x + y")
-sub = _expose(math.sub, "Subtract: x - y")
-mul = _expose(math.mul, "Multiply: x * y")
-div = _expose(math.div, "Divide: x / y; whole numbers become floating")
-neg = _expose(math.neg, "Change the sign: -x")
-positive = _expose(math.positive, "Copy: +x")
-floor_divide = _expose(math.floor_divide, "Divide and round down: x // y; has no gradient")
-remainder = _expose(math.remainder, "Give what is left of x after whole multiples of y, with the sign of y: x % y")
-_pow = _expose(math.pow, "Raise to a power: x ** y")
-abs = _expose(math.abs, "Absolute value; its gradient at 0 is 0")
-sign = _expose(math.sign, "Give -1, 0 or 1 by the sign")
-square = _expose(math.square, "Square: x * x")
-sqrt = _expose(math.sqrt, "Square root")
-rsqrt = _expose(math.rsqrt, "One over the square root")
-reciprocal = _expose(math.reciprocal, "One over x")
+add = _expose(scalars.add, "Add: x + y")
+sub = _expose(scalars.sub, "Subtract: x - y")
+mul = _expose(scalars.mul, "Multiply: x * y")
+div = _expose(scalars.div, "Divide: x / y; whole numbers become floating")
+neg = _expose(scalars.neg, "Change the sign: -x")
+positive = _expose(scalars.positive, "Copy: +x")
+floor_divide = _expose(scalars.floor_divide, "Divide and round down: x // y; has no gradient")
+remainder = _expose(scalars.remainder, "Give what is left of x after whole multiples of y, with the sign of y: x % y")
+_pow = _expose(scalars.pow, "Raise to a power: x ** y")
+abs = _expose(scalars.abs, "Absolute value; its gradient at 0 is 0")
+sign = _expose(scalars.sign, "Give -1, 0 or 1 by the sign")
+square = _expose(scalars.square, "Square: x * x")
+sqrt = _expose(scalars.sqrt, "Square root")
+rsqrt = _expose(scalars.rsqrt, "One over the square root")
+reciprocal = _expose(scalars.reciprocal, "One over x")
 
-exp = _expose(math.exp, "Exponential: e ** x")
-expm1 = _expose(math.expm1, "e ** x - 1, accurate near 0")
-exp2 = _expose(math.exp2, "2 ** x")
-log = _expose(math.log, "Natural logarithm")
-log1p = _expose(math.log1p, "log(1 + x), accurate near 0")
-log2 = _expose(math.log2, "Logarithm to base 2")
-log10 = _expose(math.log10, "Logarithm to base 10")
-logaddexp = _expose(math.logaddexp, "log(e ** x + e ** y) without overflow")
+exp = _expose(scalars.exp, "Exponential: e ** x")
+expm1 = _expose(scalars.expm1, "e ** x - 1, accurate near 0")
+exp2 = _expose(scalars.exp2, "2 ** x")
+log = _expose(scalars.log, "Natural logarithm")
+log1p = _expose(scalars.log1p, "log(1 + x), accurate near 0")
+log2 = _expose(scalars.log2, "Logarithm to base 2")
+log10 = _expose(scalars.log10, "Logarithm to base 10")
+logaddexp = _expose(scalars.logaddexp, "log(e ** x + e ** y) without overflow")
 
-sin = _expose(math.sin, "Sine of x in radians")
-cos = _expose(math.cos, "Cosine of x in radians")
-tan = _expose(math.tan, "Tangent of x in radians")
-asin = _expose(math.asin, "Inverse sine, in radians")
-acos = _expose(math.acos, "Inverse cosine, in radians")
-atan = _expose(math.atan, "Inverse tangent, in radians")
-atan2 = _expose(math.atan2, "Angle of the point (second, first) from the first axis, in radians")
-sinh = _expose(math.sinh, "Hyperbolic sine")
-cosh = _expose(math.cosh, "Hyperbolic cosine")
-tanh = _expose(math.tanh, "Hyperbolic tangent")
-asinh = _expose(math.asinh, "Inverse hyperbolic sine")
-acosh = _expose(math.acosh, "Inverse hyperbolic cosine, for x >= 1")
-atanh = _expose(math.atanh, "Inverse hyperbolic tangent, for -1 <= x <= 1")
-cbrt = _expose(math.cbrt, "Cube root, also of negative numbers")
-hypot = _expose(math.hypot, "sqrt(x*x + y*y) without overflow")
+sin = _expose(scalars.sin, "Sine of x in radians")
+cos = _expose(scalars.cos, "Cosine of x in radians")
+tan = _expose(scalars.tan, "Tangent of x in radians")
+asin = _expose(scalars.asin, "Inverse sine, in radians")
+acos = _expose(scalars.acos, "Inverse cosine, in radians")
+atan = _expose(scalars.atan, "Inverse tangent, in radians")
+atan2 = _expose(scalars.atan2, "Angle of the point (second, first) from the first axis, in radians")
+sinh = _expose(scalars.sinh, "Hyperbolic sine")
+cosh = _expose(scalars.cosh, "Hyperbolic cosine")
+tanh = _expose(scalars.tanh, "Hyperbolic tangent")
+asinh = _expose(scalars.asinh, "Inverse hyperbolic sine")
+acosh = _expose(scalars.acosh, "Inverse hyperbolic cosine, for x >= 1")
+atanh = _expose(scalars.atanh, "Inverse hyperbolic tangent, for -1 <= x <= 1")
+cbrt = _expose(scalars.cbrt, "Cube root, also of negative numbers")
+hypot = _expose(scalars.hypot, "sqrt(x*x + y*y) without overflow")
 
-erf = _expose(math.erf, "Error function: 2/sqrt(pi) times the integral of exp(-t*t) from 0 to x")
-erfc = _expose(math.erfc, "1 - erf(x), accurate where that is small")
-erfinv = _expose(math.erfinv, "Inverse of the error function, for -1 <= x <= 1")
-lgamma = _expose(math.lgamma, "Logarithm of the absolute value of the gamma function")
-digamma = _expose(math.digamma, "Derivative of the logarithm of the gamma function")
-sigmoid = _expose(math.sigmoid, "Logistic function: 1 / (1 + e ** -x)")
-relu = _expose(math.relu, "Rectifier: max(x, 0); its gradient at 0 is 0")
-_softplus = _expose(math.softplus, "log(1 + e ** x) without overflow")
-maximum = _expose(math.maximum, "The larger of x and y, NaN if either is; a tie gives each half of the gradient")
-minimum = _expose(math.minimum, "The smaller of x and y, NaN if either is; a tie gives each half of the gradient")
-_where = _expose(math.where, "Choose x where the condition holds, y elsewhere")
-_clamp = _expose(math.clamp, "Limit x to low...high")
-_clamp_min = _expose(math.clamp_min, "Limit x from below")
-_clamp_max = _expose(math.clamp_max, "Limit x from above")
-squared_error = _expose(math.squared_error, "(x - y) ** 2")
-bce_with_logits = _expose(math.bce_with_logits, "-t*log(sigmoid(x)) - (1-t)*log(1-sigmoid(x)), without overflow")
+erf = _expose(scalars.erf, "Error function: 2/sqrt(pi) times the integral of exp(-t*t) from 0 to x")
+erfc = _expose(scalars.erfc, "1 - erf(x), accurate where that is small")
+erfinv = _expose(scalars.erfinv, "Inverse of the error function, for -1 <= x <= 1")
+lgamma = _expose(scalars.lgamma, "Logarithm of the absolute value of the gamma function")
+digamma = _expose(scalars.digamma, "Derivative of the logarithm of the gamma function")
+sigmoid = _expose(scalars.sigmoid, "Logistic function: 1 / (1 + e ** -x)")
+relu = _expose(scalars.relu, "Rectifier: max(x, 0); its gradient at 0 is 0")
+_softplus = _expose(scalars.softplus, "log(1 + e ** x) without overflow")
+maximum = _expose(scalars.maximum, "The larger of x and y, NaN if either is; a tie gives each half of the gradient")
+minimum = _expose(scalars.minimum, "The smaller of x and y, NaN if either is; a tie gives each half of the gradient")
+_where = _expose(scalars.where, "Choose x where the condition holds, y elsewhere")
+_clamp = _expose(scalars.clamp, "Limit x to low...high")
+_clamp_min = _expose(scalars.clamp_min, "Limit x from below")
+_clamp_max = _expose(scalars.clamp_max, "Limit x from above")
+squared_error = _expose(scalars.squared_error, "(x - y) ** 2")
+bce_with_logits = _expose(scalars.bce_with_logits, "-t*log(sigmoid(x)) - (1-t)*log(1-sigmoid(x)), without overflow")
 
 
 def pow(x: Any, y: Any) -> Any:
@@ -118,14 +118,14 @@ def pow(x: Any, y: Any) -> Any:
         if floating and y == int_or_none(y) and isinstance(x, Variable) and 0 < builtins.abs(y) <= 8:
             return whole_power(int(y)).function(x)
     if isinstance(x, Expression) or isinstance(y, Expression):
-        return math.pow(x, y)
-    arrays = [as_array(v.data if isinstance(v, Variable) else v) for v in (x, y)]
+        return scalars.pow(x, y)
+    arrays = [as_array(data_of(v)) for v in (x, y)]
     if all(array.dtype.kind in "iub" for array in arrays):  # NumPy, and CuPy like it, knows which whole powers exist
         if any(map(devices.is_cuda, arrays)):
             devices.check_together("pow", arrays)
             result = np.power(*(array if devices.is_cuda(array) else array.item() for array in arrays))
         else:
-            result = np.power(*(v.data if isinstance(v, Variable) else v for v in (x, y)))
+            result = np.power(*(data_of(v) for v in (x, y)))
         return Variable(as_array(result)) if isinstance(x, Variable) or isinstance(y, Variable) else result
     return _pow(x, y)
 
@@ -138,7 +138,7 @@ def int_or_none(value: float) -> int | None:
 @once
 def whole_power(exponent: int) -> Elementwise:
     """Give the operation x ** exponent for a whole exponent other than 0."""
-    scalar = math.whole_power(exponent)
+    scalar = scalars.whole_power(exponent)
     return Elementwise(scalar.name, scalar.expression, [NUMBER], FLOATING, scalar)
 
 
@@ -156,7 +156,7 @@ def where(condition: Any, x: Any = None, y: Any = None) -> Any:
         raise TypeError("where: needs a condition and two values: where(condition, x, y)")
     if any(isinstance(v, Expression) for v in (condition, x, y)):
         return _where(condition, x, y)
-    kind = as_array(condition.data if isinstance(condition, Variable) else condition).dtype
+    kind = as_array(data_of(condition)).dtype
     if kind != np.bool_:
         raise TypeError(f"where: condition has dtype {kind}: compare it with something to get dtype bool")
     # the condition's dtype must not become that of Python numbers
@@ -168,7 +168,7 @@ def where(condition: Any, x: Any = None, y: Any = None) -> Any:
     if not isinstance(condition, Variable):
         condition = as_array(condition)
         if not any(isinstance(v, Variable) and v.requires_grad for v in (x, y)):
-            arrays = [v.data if isinstance(v, Variable) else v for v in (x, y)]
+            arrays = [data_of(v) for v in (x, y)]
             if devices.on_gpu((condition, *arrays)):
                 devices.check_together("where", (condition, *arrays))
             result = OPERATIONS["where"].call(condition, *arrays)
@@ -213,7 +213,7 @@ def softplus(x: Any, beta: float = 1.0, threshold: float | None = None) -> Any:
 
 @once
 def _polygamma(order: int) -> Elementwise:
-    expression = math.trigamma.expression
+    expression = scalars.trigamma.expression
     for _ in range(order - 1):
         slope = formula.derivative(expression, 0)
         assert slope is not None

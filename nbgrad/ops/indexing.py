@@ -11,9 +11,9 @@ import numpy as np
 from ..function import Operation
 from ..kernels import devices
 from ..kernels.cpu import indexing as cpu
-from ..kernels.cpu.reduce import reduce_array
-from ..kernels.failures import checked
-from ..variable import Array, Variable, as_array, is_array
+from ..kernels.cpu.failures import checked
+from ..kernels.dispatch import reduce_array
+from ..variable import Array, Variable, as_array, data_of, is_array
 from .elementwise import add, lt, where
 
 
@@ -44,7 +44,7 @@ class Index:
 
     def plain(self) -> tuple[Any, ...]:
         """Give the parts as they were given, of Variables their arrays."""
-        return tuple([p.data if isinstance(p, Variable) else p for p in self.given]) if self.advanced else self.key
+        return tuple([data_of(p) for p in self.given]) if self.advanced else self.key
 
     def of(self, x: Array) -> Array:
         try:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,7 +9,7 @@ import numpy as np
 
 from ..function import Operation
 from ..kernels import devices
-from ..variable import Array, Variable, as_array, as_variable, is_array
+from ..variable import Array, Variable, as_array, as_variable, data_of, is_array
 from .arguments import axis_of, either
 from .elementwise import add, mul
 from .indexing import GetItem, Index, getitem, within
@@ -108,7 +107,7 @@ def take_along_dim(x: Any, indices: Any, dim: int | None = None) -> Any:
     if not x.ndim:
         return x
     along = axis_of("take_along_dim", dim, x.ndim)
-    if devices.is_cuda(x.data if isinstance(x, Variable) else x):
+    if devices.is_cuda(data_of(x)):
         return _take_along_cuda(x, devices.moved(where, x.device), along)
     key = [
         where if axis == along else np.arange(size).reshape(-1, *(1,) * (x.ndim - 1 - axis))
@@ -119,9 +118,11 @@ def take_along_dim(x: Any, indices: Any, dim: int | None = None) -> Any:
 
 def _take_along_cuda(x: Any, where: Array, along: int) -> Any:
     """Pick by flat positions, which are computed where the array is."""
+    from ..kernels.strides import dense
+
     shape = x.shape
     where = within("take_along_dim", where, shape[along])
-    strides = [math.prod(shape[axis + 1 :]) for axis in range(x.ndim)]
+    strides = dense(shape)
     start: Any = np.zeros((1,) * x.ndim, np.int64)
     for axis, size in enumerate(shape):
         if axis != along:

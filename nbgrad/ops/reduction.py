@@ -12,10 +12,9 @@ import numpy as np
 import numpy.typing as npt
 
 from ..function import Operation
-from ..kernels import devices, formula
-from ..kernels import math as scalar
-from ..kernels.cpu.reduce import reduce_array, spread_array
-from ..variable import Array, Variable, as_array, is_array
+from ..kernels import devices, formula, scalars
+from ..kernels.dispatch import reduce_array, spread_array
+from ..variable import Array, Variable, as_array, data_of, is_array
 from .arguments import axes_of, axis_of, either
 from .elementwise import div, elementwise, eq, exp, mul, neg, sub
 from .joining import cat, stack, take_along_dim
@@ -111,7 +110,7 @@ class Extremum(Reduce):
         return super().forward(x)
 
     def vjp(self, gy: Any, y: Any, x: Any) -> Any:
-        value, extreme = (v.data if isinstance(v, Variable) else v for v in (x, y))
+        value, extreme = (data_of(v) for v in (x, y))
         share = eq(value, self.spread(extreme, x)).astype(value.dtype)
         counts = reduce_array("sum", share, self.axes)
         # to look at the counts is to wait for a GPU
@@ -168,14 +167,14 @@ def _products_of_others(x: Any) -> Any:
 
 def _ones(shape: tuple[int, ...], x: Any) -> Any:
     """Give ones of a shape, of the dtype of x and where x is."""
-    array = x.data if isinstance(x, Variable) else x
+    array = data_of(x)
     device = devices.name_of(array) if devices.is_cuda(array) else None
     ones = devices.made(device, "ones", shape, x.dtype)
     return Variable(ones, requires_grad=False) if isinstance(x, Variable) else ones
 
 
 _logsumexp_slope = elementwise(
-    lambda gy, y, x: gy * scalar.where(y == formula.constant(-math.inf), 0, scalar.exp(x - y)), name="logsumexp_vjp"
+    lambda gy, y, x: gy * scalars.where(y == formula.constant(-math.inf), 0, scalars.exp(x - y)), name="logsumexp_vjp"
 )
 
 
@@ -385,7 +384,7 @@ def _extreme(which: str, x: Any, dim: Any, keepdim: bool, axis: Any, keepdims: b
     if not isinstance(x, Variable):
         x = as_array(x)
     (along,) = axes_of(which, dim, x.ndim) or (0,)
-    data = x.data if isinstance(x, Variable) else x
+    data = data_of(x)
     if x.ndim and data.shape[along] == 0:
         raise ValueError(f"{which}: no elements to take it of in shape {x.shape} over dimension {dim}")
     indices = as_array(

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from ..function import Operation
 from ..kernels import devices
-from ..kernels.cpu.reduce import sum_to_shape
+from ..kernels.dispatch import sum_to_shape
 from ..variable import Array, Variable
 from .arguments import axes_of, axis_of, either, whole_numbers
 

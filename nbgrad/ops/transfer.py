@@ -8,7 +8,7 @@ import numpy as np
 
 from ..function import Operation
 from ..kernels import devices
-from ..variable import Array, Variable
+from ..variable import Array, Variable, data_of
 from .elementwise import positive
 from .shape import astype
 
@@ -27,17 +27,13 @@ class Transfer(Operation):
         return devices.moved(x, self.device)
 
     def vjp(self, gy: Any, y: Any, x: Any) -> Any:
-        return Transfer(devices.name_of(_array(x)))(gy)
-
-
-def _array(x: Any) -> Any:
-    return x.data if isinstance(x, Variable) else x
+        return Transfer(devices.name_of(data_of(x)))(gy)
 
 
 def _moved(x: Any, device: Any) -> Any:
     number = devices.number_of(device)
     name = "cpu" if number is None else f"cuda:{number}"
-    return x if devices.name_of(_array(x)) == name else Transfer(name)(x)
+    return x if devices.name_of(data_of(x)) == name else Transfer(name)(x)
 
 
 def clone(x: Any) -> Any:
@@ -52,7 +48,7 @@ def cuda(x: Any, device: Any = None) -> Any:
 
     Raises ImportError where nbgrad[cuda13] is not installed, RuntimeError without a GPU or a driver for it.
     """
-    if device is None and devices.is_cuda(_array(x)):
+    if device is None and devices.is_cuda(data_of(x)):
         return x
     return _moved(x, "cuda" if device is None else device)
 

@@ -16,7 +16,7 @@ import numpy as np
 
 from ..interop.numpy import RULES
 from ..kernels import devices
-from ..kernels import math as scalar
+from ..kernels import scalars as scalar
 from ..variable import Variable, as_array
 from .program import Call
 from .refusals import changed_in_place, users_line

@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import numpy as np
 
+from ..kernels.strides import dense
 from .program import Access, Constant, Node, View, apply_view, is_view
-
-
-def dense(shape: tuple[int, ...]) -> tuple[int, ...]:
-    """Give the steps, in elements, of an array in C order."""
-    return tuple(math.prod(shape[axis + 1 :]) for axis in range(len(shape)))
 
 
 def access(node: Node) -> Access:

@@ -9,8 +9,9 @@ from typing import Protocol
 from ..kernels import formula
 from ..kernels.nest import ELEMENT, NEST, ROW, Assign, Nest, Operand, keep_what_is_dear, size_names
 from ..kernels.nest import Fold as Folding
+from ..kernels.strides import dense, joined
 from .grouping import Group, Grouping
-from .layout import access, dense
+from .layout import access
 from .program import Access, Fold, Literal, Map, Node, stretched
 from .targets import Target
 
@@ -120,27 +121,17 @@ class Loop:
         space = self.group.space
         split = len(space) - self.inner  # dimensions before are rows'
 
-        def joined(begin: int, end: int) -> list[list[int]]:
-            parts: list[list[int]] = []
-            for axis in range(begin, end):
-                if space[axis] == 1:
-                    continue
-                if parts and all(s[parts[-1][-1]] == s[axis] * space[axis] for s in self._all(all_strides)):
-                    parts[-1].append(axis)
-                else:
-                    parts.append([axis])
-            return parts
-
-        outer, inner = joined(0, split), joined(split, len(space))
+        steps = self._all(all_strides)
+        outer, inner = joined(space, steps, range(split)), joined(space, steps, range(split, len(space)))
         self.flat = self.group.inner is None and not outer and len(inner) <= 1
         if len(inner) > 1:
             assert self.group.inner is None
             outer, inner = inner[:-1], inner[-1:]
         self.outer = outer
-        self.row = inner[0] if inner else []
+        self.row = inner[0] if inner else ()
         self.width = math.prod(space[axis] for axis in self.row)
         if self.flat:
-            self.outer = [[]]  # pieces of the one row
+            self.outer = [()]  # pieces of the one row
 
     def _all(self, all_strides: list[tuple[int, ...]]) -> list[tuple[int, ...]]:
         stored = [n for n in self.group.nodes if n in self.grouping.stored]

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from ..kernels import devices, formula, reductions
-from ..kernels import math as scalar
+from ..kernels import scalars as scalar
 from ..kernels.cpu import elementwise as cpu
 from ..kernels.formula import NUMBER, TRUTH, Expression, ScalarFunction
 from ..kernels.shapes import broadcast_shapes, numbered_axes, order_of_axes

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from ..kernels import codegen, devices
-from ..kernels.cpu import fused
+from ..kernels import devices
+from ..kernels.cpu import codegen, fused
 from ..kernels.cpu.launch import Launch, launcher, signature
 from ..kernels.cpu.threads import SHARE_ABOVE
 from ..kernels.nest import Nest, size_names
@@ -76,7 +76,7 @@ class Host:
 
     def blocks(self, nest: Nest, rows: int, elements: int) -> int:
         """Give the number of blocks that a loop is cut into."""
-        return max(1, min(self._most_blocks, elements * fused.cost(self.source(nest)) // self._block, rows))
+        return max(1, min(self._most_blocks, elements * fused.cost(nest) // self._block, rows))
 
     def kept(self, nest: Nest, sizes: Sequence[int], blocks: int) -> int:
         """Give the elements of memory that a value takes which a loop keeps for its later stages."""
@@ -87,7 +87,7 @@ class Host:
     ) -> Loops:
         """Compile a nest; gives the launches it takes, in order."""
         address = codegen.address(f"fused_{label}", self.source(nest))
-        shared = blocks > 1 and elements * fused.cost(self.source(nest)) > SHARE_ABOVE
+        shared = blocks > 1 and elements * fused.cost(nest) > SHARE_ABOVE
         launches = [Launch(address, sizes, blocks, offsets, shared)]
         if nest.partials and blocks > 1:
             launches.append(Launch(address, sizes, 0, offsets, False))

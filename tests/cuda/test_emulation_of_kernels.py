@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from helpers import usually
 
-from nbgrad.kernels import formula, math
+from nbgrad.kernels import formula, scalars
 from nbgrad.kernels.cpu import elementwise as cpu
 from nbgrad.kernels.cuda import elementwise, launch
 from nbgrad.ops.elementwise import OPERATIONS
@@ -332,7 +332,7 @@ def test_truth_values():
 
 def test_several_results():
     x, y = formula.variable(0), formula.variable(1)
-    run = cpu.kernel("product_and_order", [x * y, math.gt(x, y)], [formula.NUMBER] * 2, formula.FLOATING)
+    run = cpu.kernel("product_and_order", [x * y, scalars.gt(x, y)], [formula.NUMBER] * 2, formula.FLOATING)
     rng = np.random.default_rng(0)
     a, b = rng.standard_normal((2, 9, 5)).astype(np.float32)
     for take in (lambda x: x, lambda x: x[:, 1:3], lambda x: x[::2, 0], lambda x: x.T):

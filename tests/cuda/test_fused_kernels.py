@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import nbgrad
-from nbgrad.kernels.cuda import fused, launch
+from nbgrad.kernels.cuda import forms, launch
 
 SIZES = (0, 1, 3, 31, 33, 1023, 1025)
 WIDTHS = (1, 2, 3, 4, 10, 31, 32, 33, 64, 130, 256, 1023, 1024, 1025)
@@ -24,19 +24,19 @@ floating = pytest.mark.parametrize("dtype", ["float32", "float64"])
 def small_blocks(monkeypatch):
     """Threads that wait for each other are slow where they are stand-ins; blocks are as few as if arrays were large."""
     monkeypatch.setattr(launch, "THREADS", 64)
-    monkeypatch.setattr(fused, "_FEW", 2)
+    monkeypatch.setattr(forms, "_FEW", 2)
 
 
 @pytest.fixture
 def few_blocks(monkeypatch):
     """Give each block many rows, or many pieces of one."""
-    monkeypatch.setattr(fused, "_RESIDENT", 3)
+    monkeypatch.setattr(forms, "_RESIDENT", 3)
 
 
 @pytest.fixture
 def few_registers(monkeypatch):
     """Let rows of more than 128 elements be too long for the registers."""
-    monkeypatch.setattr(fused, "_REGISTERS", 1)
+    monkeypatch.setattr(forms, "_REGISTERS", 1)
 
 
 def draw(shape, dtype, seed=0):
@@ -301,7 +301,7 @@ def test_nothing_is_read_beyond_the_ends_of_arrays(end, exact, monkeypatch):
     ]
     for function, shapes in programs:
         if function is None:  # what follows is too long to be held
-            monkeypatch.setattr(fused, "_REGISTERS", 1)
+            monkeypatch.setattr(forms, "_REGISTERS", 1)
         for shape in shapes:
             x = draw(shape, "float32")
             device = cupy.asarray(Fenced(x, end, exact))
@@ -338,5 +338,5 @@ def test_any_shape(name, shape, dtype, even, shift):
     if 0 in shape and name in ("rows, columns, all", "columns"):
         shape = (1, *shape[1:])
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(fused, "_RESIDENT", even)
+        patch.setattr(forms, "_RESIDENT", even)
         assert_same(PROGRAMS[name], [draw(shape, dtype), draw(shape, dtype, 1)], shift=shift, scale=4)

@@ -197,8 +197,7 @@ def subclasses(kind):
 def test_every_function_of_the_library_is_tested_here(monkeypatch):
     """Run what the tests above run, on the device, and see which Functions and reductions came by."""
     from nbgrad.function import Operation
-    from nbgrad.kernels import reductions
-    from nbgrad.kernels.cpu import reduce
+    from nbgrad.kernels import dispatch, reductions
     from nbgrad.ops import reduction as ops
     from nbgrad.ops.shape import AsType
     from nbgrad.ops.transfer import Transfer
@@ -215,7 +214,7 @@ def test_every_function_of_the_library_is_tested_here(monkeypatch):
 
             monkeypatch.setattr(kind, "forward", forward)
     for name in ("reduce_array", "spread_array"):
-        original = getattr(reduce, name)
+        original = getattr(dispatch, name)
 
         def noted(reduction, *rest, original=original):
             reduced.add(reduction)

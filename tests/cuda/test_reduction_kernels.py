@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from nbgrad.kernels import reductions
-from nbgrad.kernels.cpu import reduce as cpu
+from nbgrad.kernels.cpu import reduction as cpu
 from nbgrad.kernels.cuda import launch, reduction
 
 INF = math.inf

@@ -15,9 +15,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from nbgrad.kernels import cache, codegen, ufunc
+from nbgrad.kernels import cache
 from nbgrad.kernels.cache import CompiledKernel
-from nbgrad.kernels.cpu import threads
+from nbgrad.kernels.cpu import codegen, threads, ufunc
 
 KERNEL = CompiledKernel("entry", ("expf", "memset"), b"\x7fELF machine code \0\n\xff" * 3)
 SOURCE = """

@@ -3,7 +3,8 @@
 import logging
 import threading
 
-from nbgrad.kernels import codegen, forks
+from nbgrad.kernels import forks
+from nbgrad.kernels.cpu import codegen
 
 
 def test_two_threads_that_fork_at_once_hold_the_locks_one_after_the_other():

@@ -13,8 +13,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from workers import race
 
-from nbgrad.kernels import formula
-from nbgrad.kernels import math as scalar
+from nbgrad.kernels import formula, scalars
 from nbgrad.kernels.formula import NUMBER, TRUTH, constant, derivative, trace, variable
 
 NUMPY = SimpleNamespace(
@@ -87,7 +86,7 @@ def test_numpy_options_and_methods_are_an_error(call):
 @pytest.mark.parametrize(
     ("written", "meant"),
     [
-        (lambda x, y: np.exp(x), lambda x, y: scalar.exp(x)),
+        (lambda x, y: np.exp(x), lambda x, y: scalars.exp(x)),
         (lambda x, y: np.multiply(x, y), lambda x, y: x * y),
         (lambda x, y: np.true_divide(2.0, y), lambda x, y: 2.0 / y),
         (lambda x, y: np.power(x, 3), lambda x, y: x**3),
@@ -114,14 +113,14 @@ def test_truth_values_are_no_numbers():
     with pytest.raises(TypeError, match="add needs a number as argument 0 and got a truth"):
         trace(lambda x: (x > 0) + 1, [NUMBER])
     with pytest.raises(TypeError, match="where needs a truth as argument 0 and got a number"):
-        trace(lambda x: scalar.where(x, 1, 0), [NUMBER])
+        trace(lambda x: scalars.where(x, 1, 0), [NUMBER])
     with pytest.raises(TypeError, match="logical_and needs a truth as argument 1 and got a number"):
         trace(lambda x: (x > 0) & x, [NUMBER])
 
 
 def test_the_number_of_arguments_is_checked():
     with pytest.raises(TypeError, match="exp takes 1 arguments, got 2"):
-        trace(lambda x: scalar.exp(x, x), [NUMBER])
+        trace(lambda x: scalars.exp(x, x), [NUMBER])
 
 
 def test_reflected_operators():
@@ -140,7 +139,7 @@ def test_reflected_operators():
 
 def test_equal_expressions_are_one_object():
     x, y = variable(0), variable(1)
-    assert x * y + scalar.exp(x) is variable(0) * variable(1) + scalar.exp(variable(0))
+    assert x * y + scalars.exp(x) is variable(0) * variable(1) + scalars.exp(variable(0))
     assert x * y is not y * x
     assert variable(0, TRUTH) is not variable(0, NUMBER)
 
@@ -211,19 +210,21 @@ def test_no_constant_of_any_function_or_partial_stays_untyped():
 
 @pytest.mark.parametrize("value", [math.inf, -math.inf, math.nan, -0.0, 1e-310, -2.5, 1e22])
 def test_any_float_can_be_written(value):
-    root = trace(lambda x: scalar.where(x > 0, value, 1), [NUMBER])
+    root = trace(lambda x: scalars.where(x > 0, value, 1), [NUMBER])
     assert np.array(evaluate(root, [1.0])).tobytes() == np.array(value).tobytes()
 
 
 def test_common_subexpressions_are_computed_once():
-    lines, values = formula.source([trace(lambda x, y: scalar.exp(x * y) + scalar.exp(x * y), [NUMBER] * 2)], "float64")
+    lines, values = formula.source(
+        [trace(lambda x, y: scalars.exp(x * y) + scalars.exp(x * y), [NUMBER] * 2)], "float64"
+    )
     text = "\n".join([*lines, *values])
     assert text.count("exp_float64(") == 1
     assert text.count("*") == 1
 
 
 def test_common_subexpressions_of_several_results_are_computed_once():
-    exp = trace(scalar.exp, [NUMBER])
+    exp = trace(scalars.exp, [NUMBER])
     lines, values = formula.source([exp, exp * exp], "float64")
     assert "\n".join([*lines, *values]).count("exp_float64(") == 1
     assert len(values) == 2
@@ -244,7 +245,7 @@ def test_long_formulas_neither_recurse_nor_nest():
 
 
 def test_expand_leaves_only_what_has_a_template():
-    root = formula.expand(trace(lambda x: scalar.bce_with_logits(x, 1.0), [NUMBER]))
+    root = formula.expand(trace(lambda x: scalars.bce_with_logits(x, 1.0), [NUMBER]))
     assert all(node.function is None or node.function.template for node in formula.topological([root]))
     assert evaluate(root, [2.0]) == pytest.approx(math.log1p(math.exp(-2.0)), rel=1e-14)
 
@@ -256,8 +257,8 @@ def test_substitute_replaces_inputs_at_once():
 
 def test_inputs_are_listed_in_order():
     x, y, c = variable(3), variable(1), variable(2, TRUTH)
-    assert formula.inputs_of([scalar.where(c, x, y)]) == {1: NUMBER, 2: TRUTH, 3: NUMBER}
-    assert list(formula.inputs_of([scalar.where(c, x, y)])) == [1, 2, 3]
+    assert formula.inputs_of([scalars.where(c, x, y)]) == {1: NUMBER, 2: TRUTH, 3: NUMBER}
+    assert list(formula.inputs_of([scalars.where(c, x, y)])) == [1, 2, 3]
 
 
 def test_repr_is_source():
@@ -267,27 +268,27 @@ def test_repr_is_source():
 # ---- derivatives ----------------------------------------------------------------------------------------------------
 
 SMOOTH = {
-    "sin": scalar.sin,
-    "cos": scalar.cos,
-    "tanh": scalar.tanh,
-    "sigmoid": scalar.sigmoid,
-    "atan": scalar.atan,
-    "exp of sine": lambda x: scalar.exp(scalar.sin(x)),
-    "log": lambda x: scalar.log(2 + scalar.sin(x)),
-    "sqrt": lambda x: scalar.sqrt(1.5 + scalar.cos(x)),
-    "softened square": lambda x: scalar.square(x) / (1 + x * x),
-    "reciprocal": lambda x: scalar.reciprocal(3 + scalar.tanh(x)),
-    "rsqrt": lambda x: scalar.rsqrt(3 + scalar.tanh(x)),
-    "cube": lambda x: scalar.sin(x) ** 3,
-    "inverse square": lambda x: (2 + scalar.sin(x)) ** -2,
-    "power": lambda x: (2 + scalar.sin(x)) ** scalar.cos(x),
-    "derived": formula.ScalarFunction("derived", lambda x: x * scalar.exp(-x * x)),
+    "sin": scalars.sin,
+    "cos": scalars.cos,
+    "tanh": scalars.tanh,
+    "sigmoid": scalars.sigmoid,
+    "atan": scalars.atan,
+    "exp of sine": lambda x: scalars.exp(scalars.sin(x)),
+    "log": lambda x: scalars.log(2 + scalars.sin(x)),
+    "sqrt": lambda x: scalars.sqrt(1.5 + scalars.cos(x)),
+    "softened square": lambda x: scalars.square(x) / (1 + x * x),
+    "reciprocal": lambda x: scalars.reciprocal(3 + scalars.tanh(x)),
+    "rsqrt": lambda x: scalars.rsqrt(3 + scalars.tanh(x)),
+    "cube": lambda x: scalars.sin(x) ** 3,
+    "inverse square": lambda x: (2 + scalars.sin(x)) ** -2,
+    "power": lambda x: (2 + scalars.sin(x)) ** scalars.cos(x),
+    "derived": formula.ScalarFunction("derived", lambda x: x * scalars.exp(-x * x)),
 }
 BINARY = {
     "add": lambda a, b: a + b,
     "sub": lambda a, b: a - b,
     "mul": lambda a, b: a * b,
-    "div": lambda a, b: a / (3 + scalar.sin(b)),
+    "div": lambda a, b: a / (3 + scalars.sin(b)),
 }
 TREES = st.recursive(
     st.one_of(st.sampled_from([variable(0), variable(1)]), st.floats(-2, 2).map(constant)),
@@ -334,22 +335,22 @@ def test_derivatives_of_random_formulas(root, point, first, second):
 
 def test_what_does_not_depend_has_no_derivative():
     x, y = variable(0), variable(1)
-    assert derivative(scalar.exp(x) * 2, 1) is None
+    assert derivative(scalars.exp(x) * 2, 1) is None
     assert derivative(constant(2.0), 0) is None
-    assert derivative(scalar.where(x > y, 1, 2), 0) is None
+    assert derivative(scalars.where(x > y, 1, 2), 0) is None
     assert derivative(x // y, 0) is None
 
 
 NARROW = {  # defined, or differentiable, for positive x only
-    "log": scalar.log,
-    "sqrt": scalar.sqrt,
-    "rsqrt": scalar.rsqrt,
-    "log1p": lambda x: scalar.log1p(x - 1),
+    "log": scalars.log,
+    "sqrt": scalars.sqrt,
+    "rsqrt": scalars.rsqrt,
+    "log1p": lambda x: scalars.log1p(x - 1),
     "reciprocal": lambda x: 1 / x,
     "power": lambda x: x**0.3,
     "self power": lambda x: x**x,
-    "overflow": lambda x: scalar.exp(-1e4 * x),
-    "asin": lambda x: scalar.asin(1 - x),
+    "overflow": lambda x: scalars.exp(-1e4 * x),
+    "asin": lambda x: scalars.asin(1 - x),
 }
 
 
@@ -358,26 +359,26 @@ NARROW = {  # defined, or differentiable, for positive x only
 def test_the_branch_not_taken_contributes_nothing(name, x):
     narrow = NARROW[name]
     forms = [
-        lambda x: scalar.where(x > 0, narrow(x), 2 * x),
-        lambda x: scalar.where(x <= 0, 2 * x, narrow(x)),
-        lambda x: scalar.where(x > 0, scalar.where(x > 1, narrow(x), narrow(2 * x)), 2 * x),
-        lambda x: 0.5 * scalar.where(x > 0, narrow(x), 4 * x),
-        lambda x: scalar.where(x > 0, narrow(x), 0) + 2 * x,
+        lambda x: scalars.where(x > 0, narrow(x), 2 * x),
+        lambda x: scalars.where(x <= 0, 2 * x, narrow(x)),
+        lambda x: scalars.where(x > 0, scalars.where(x > 1, narrow(x), narrow(2 * x)), 2 * x),
+        lambda x: 0.5 * scalars.where(x > 0, narrow(x), 4 * x),
+        lambda x: scalars.where(x > 0, narrow(x), 0) + 2 * x,
     ]
     for form in forms:
         slope = derivative(trace(form, [NUMBER]), 0)
         assert evaluate(slope, [x]) == 2.0
-    curvature = derivative(derivative(trace(lambda x: scalar.where(x > 0, narrow(x), 2 * x), [NUMBER]), 0), 0)
+    curvature = derivative(derivative(trace(lambda x: scalars.where(x > 0, narrow(x), 2 * x), [NUMBER]), 0), 0)
     assert curvature is None or evaluate(curvature, [x]) == 0.0
 
 
 def test_a_selected_cotangent_does_not_meet_infinity():
     gy, x = variable(0), variable(1)
-    masked = formula.times(gy, scalar.where(x > 0, 1, 0))
+    masked = formula.times(gy, scalars.where(x > 0, 1, 0))
     assert evaluate(masked, [math.inf, -1.0]) == 0.0
     assert evaluate(masked, [math.nan, -1.0]) == 0.0
     assert evaluate(masked, [3.0, 1.0]) == 3.0
-    nested = formula.times(scalar.where(x > 0, scalar.where(x > 1, -1, 0.5), 0), gy)
+    nested = formula.times(scalars.where(x > 0, scalars.where(x > 1, -1, 0.5), 0), gy)
     assert [evaluate(nested, [4.0, at]) for at in (2.0, 0.5, -1.0)] == [-4.0, 2.0, 0.0]
     assert evaluate(nested, [math.inf, -1.0]) == 0.0
 
@@ -413,13 +414,13 @@ def test_powers_are_right_at_zero():
 
 
 def test_half_powers_are_roots():
-    assert trace(lambda x: x**0.5, [NUMBER]) is trace(scalar.sqrt, [NUMBER])
+    assert trace(lambda x: x**0.5, [NUMBER]) is trace(scalars.sqrt, [NUMBER])
 
 
 @pytest.mark.parametrize("exponent", [0, 9, -9, 2.5, 100])
 def test_other_powers_are_left_to_the_library(exponent):
     root = trace(lambda x: x**exponent, [NUMBER])
-    assert root.function is scalar.pow
+    assert root.function is scalars.pow
     assert evaluate(root, [1.25]) == pytest.approx(1.25**exponent, rel=1e-15)
 
 
@@ -427,3 +428,28 @@ def test_other_powers_are_left_to_the_library(exponent):
 def test_powers_that_are_no_number_can_be_written(exponent):
     root = trace(lambda x: x**exponent, [NUMBER])
     assert np.array_equal(evaluate(root, [2.0]), np.power(2.0, exponent), equal_nan=True)
+
+
+# ---- costs ----------------------------------------------------------------------------------------------------------
+
+
+def test_an_expression_costs_what_its_functions_do():
+    x, y = variable(0), variable(1)
+    assert formula.cost([x]) == formula.cost([formula.constant(2)]) == 0
+    assert formula.cost([x * y + 1]) == 2
+    assert formula.cost([scalars.exp(x) + y]) == scalars.exp.cost + 1
+    assert formula.cost([x * y, x * y + 1]) == 2  # what is used twice is computed once
+
+
+def test_a_composite_function_costs_what_its_formula_does():
+    x = variable(0)
+    assert formula.cost([scalars.rsqrt(x)]) == scalars.div.cost + scalars.sqrt.cost
+    assert formula.cost([scalars.square(x)]) == 1
+    nested = formula.ScalarFunction("nested", lambda x: scalars.square(scalars.sqrt(x)))
+    assert formula.cost([nested(x)]) == scalars.sqrt.cost + 1
+
+
+def test_functions_with_code_of_their_own_cost_more_than_a_division():
+    own = [f for f in vars(scalars).values() if isinstance(f, formula.ScalarFunction) and "_{number}" in f.template]
+    assert len(own) > 30
+    assert all(function.cost > scalars.div.cost > scalars.add.cost == 1 for function in own)

@@ -141,7 +141,8 @@ def test_where_there_is_no_standard_error(terminal, clock, monkeypatch, stderr):
 def test_a_program_on_a_terminal(quiet):
     program = (
         "import time, numpy as np, nbgrad\n"
-        "from nbgrad.kernels import codegen, progress\n"
+        "from nbgrad.kernels import progress\n"
+        "from nbgrad.kernels.cpu import codegen\n"
         "progress._PATIENCE = 0.2\n"
         "def slowly(*rest):\n"
         f"    until = time.monotonic() + {0.6 if quiet == '1' else 60}\n"

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from nbgrad.kernels import formula, reductions
-from nbgrad.kernels.math import add, maximum
-from nbgrad.kernels.reductions import Reduction
+from nbgrad.kernels.reductions import IDENTITIES, Reduction, identity_text
+from nbgrad.kernels.scalars import add, maximum
 
 
 def evaluate(root, values):
@@ -99,3 +99,33 @@ def test_users_of_the_declaration_may_add_their_own():
 def test_branching_declarations_are_refused():
     with pytest.raises(TypeError, match="branched on a traced value"):
         Reduction("branching", [(lambda x: x if x > 0 else 0, add)])
+
+
+DTYPES = [*"?bBhHiIlLqQfd"]
+NUMPYS = {"add": np.add, "mul": np.multiply, "maximum": np.maximum, "minimum": np.minimum}
+
+
+@pytest.mark.parametrize("code", DTYPES)
+@pytest.mark.parametrize("name", ["sum", "prod", "amax", "amin"])
+def test_results_have_numpys_dtypes(name, code):
+    array = np.ones(1, code)
+    assert reductions.TABLE[name].result_dtype(array.dtype.name) == getattr(np, name)(array).dtype
+
+
+@pytest.mark.parametrize("code", DTYPES)
+@pytest.mark.parametrize("name", IDENTITIES)
+def test_folds_begin_with_what_leaves_every_number_as_it_is(name, code):
+    dtype = np.dtype(code)
+    ends = (
+        [0, 1]
+        if code == "?"
+        else [np.finfo(dtype).min, np.inf]
+        if dtype.kind == "f"
+        else [np.iinfo(dtype).min, np.iinfo(dtype).max]
+    )
+    names = vars(np) | {"bool": np.bool}
+    for end in np.array(ends, dtype):
+        begin = eval(identity_text(IDENTITIES[name], dtype.name), names)
+        assert begin.dtype == dtype and NUMPYS[name](begin, end) == end
+        if dtype.kind != "f" and dtype != np.uint64:
+            assert eval(identity_text(IDENTITIES[name], dtype.name, "int64"), names) == int(begin)

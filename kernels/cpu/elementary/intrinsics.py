@@ -12,7 +12,7 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from ...processor import target
+from ..processor import target
 
 
 def _llvm(name: str, arity: int) -> Any:

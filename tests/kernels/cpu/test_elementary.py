@@ -17,8 +17,8 @@ from hypothesis.extra.numpy import arrays
 from peers import peer
 from workers import run_python
 
-from nbgrad.kernels import codegen
-from nbgrad.kernels import math as scalar
+from nbgrad.kernels import scalars
+from nbgrad.kernels.cpu import codegen
 from nbgrad.kernels.formula import NUMBER, trace
 from nbgrad.ops.elementwise import OPERATIONS
 
@@ -352,7 +352,7 @@ def compiled(expression, kinds, dtype):
     """Compile the loop of an expression; gives the library that Numba made of it."""
     from nbgrad.kernels.cpu import elementary, elementwise, support
 
-    text, _ = elementwise.source([expression], kinds, dtype)
+    text = elementwise.source([expression], kinds, dtype)
     namespace = support.NAMESPACE | elementary.NAMESPACE
     exec(text, namespace)
     options = {"fastmath": {"contract"}}
@@ -390,9 +390,9 @@ def test_sine_and_cosine_of_one_angle_reduce_it_once():
         return len(re.findall(r"= [^\n]*<\d+ x (?:float|double)>[^\n]*\b0x3FE45F306", text))  # as LLVM writes 2/pi
 
     for dtype in DTYPES:
-        alone = reductions(lambda x: scalar.sin(x), dtype)
+        alone = reductions(lambda x: scalars.sin(x), dtype)
         assert alone > 0
-        assert reductions(lambda x: scalar.sin(x) + scalar.cos(x), dtype) == alone
+        assert reductions(lambda x: scalars.sin(x) + scalars.cos(x), dtype) == alone
 
 
 # ---- identities -----------------------------------------------------------------------------------------------------
@@ -514,7 +514,7 @@ def test_every_function_is_covered():
 
 OLDER = """
 import numpy as np
-from nbgrad.kernels import codegen
+from nbgrad.kernels.cpu import codegen
 from nbgrad.ops.elementwise import OPERATIONS
 
 assert "avx512" not in codegen.target()[1]

@@ -8,9 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import nbgrad
-from nbgrad.kernels import formula
-from nbgrad.kernels import math as scalar
-from nbgrad.kernels.cpu import elementwise, threads
+from nbgrad.kernels import formula, scalars
+from nbgrad.kernels.cpu import elementwise, threads, ufunc
 from nbgrad.kernels.formula import FLOATING, NUMBER, TRUTH
 from nbgrad.ops.elementwise import OPERATIONS
 
@@ -45,7 +44,7 @@ def test_float32_sources_have_no_float64_arithmetic():
     for operation in everything():
         if operation.domain == "logical":
             continue
-        text, _ = elementwise.source([operation.expression], operation.kinds, "float32")
+        text = elementwise.source([operation.expression], operation.kinds, "float32")
         assert "float64" not in text, operation.name
         tree = ast.parse(text)
         typed = set()
@@ -59,10 +58,14 @@ def test_float32_sources_have_no_float64_arithmetic():
     assert count > 80
 
 
-def test_costs_tell_dear_functions_from_cheap_ones():
-    cheap = elementwise.source([scalar.add.expression], [NUMBER] * 2, "float64")[1]
-    dear = elementwise.source([scalar.exp.expression], [NUMBER], "float64")[1]
-    assert dear > cheap > 0
+def test_dear_functions_are_shared_from_fewer_elements_on():
+    above = {}
+    for name in ("neg", "add", "exp", "lgamma"):
+        operation = getattr(nbgrad, name)
+        operation(*[np.ones(2)] * (2 if name == "add" else 1))
+        loops = ufunc.loops_of[kernel(name)]
+        above[name] = loops.records[len(loops.functions) - 1].threshold
+    assert above["neg"] > above["add"] == threads.SHARE_ABOVE > above["exp"] > above["lgamma"] > 1000
 
 
 # ---- layouts --------------------------------------------------------------------------------------------------------
@@ -187,7 +190,7 @@ def test_several_results_share_one_loop():
 
 
 def test_formulas_of_truth_alone():
-    run = elementwise.kernel("nand", [scalar.logical_not(formula.variable(0, TRUTH) & formula.variable(1, TRUTH))],
+    run = elementwise.kernel("nand", [scalars.logical_not(formula.variable(0, TRUTH) & formula.variable(1, TRUTH))],
                              [TRUTH, TRUTH], "logical")  # fmt: skip
     np.testing.assert_array_equal(run(np.array([True, True]), np.array([True, False])), [False, True])
 

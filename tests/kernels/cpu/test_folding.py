@@ -5,8 +5,8 @@ import ctypes
 import numpy as np
 import pytest
 
-from nbgrad.kernels import codegen, formula
-from nbgrad.kernels.cpu import folding, threads
+from nbgrad.kernels import formula
+from nbgrad.kernels.cpu import codegen, folding, threads
 from nbgrad.kernels.cpu.fused import fold_of
 from nbgrad.kernels.cpu.sizes import LANES
 

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 import nbgrad
 from nbgrad.kernels import reductions
-from nbgrad.kernels.cpu import reduction as cpu
+from nbgrad.kernels.cpu import reduction_loops as cpu
 from nbgrad.kernels.cpu import threads
-from nbgrad.kernels.cpu.reduce import reduce_array
+from nbgrad.kernels.dispatch import reduce_array
 
 LENGTHS = [0, 1, 2, 63, 64, 65, 127, 128, 129, 8191, 8192, 8193, 20_000]
 LARGE = threads.SHARE_ABOVE + 1_000_003

@@ -129,18 +129,6 @@ def test_stretched_arrays_and_numbers_are_read_once(texts):
 # ---- layouts --------------------------------------------------------------------------------------------------------
 
 
-def test_dimensions_are_joined():
-    join = elementwise._join
-    assert join((2, 3, 5), [[15, 5, 1], [15, 5, 1]]) == ([30], [[1], [1]])
-    assert join((2, 1, 5), [[5, 99, 1], [5, 7, 1]]) == ([10], [[1], [1]])
-    assert join((2, 3, 5), [[15, 5, 1], [0, 0, 1]]) == ([6, 5], [[5, 1], [0, 1]])
-    assert join((2, 3, 5), [[15, 5, 1], [0, 1, 0]]) == ([2, 3, 5], [[15, 5, 1], [0, 1, 0]])
-    assert join((2, 3, 5), [[15, 5, 1], [3, 1, 0]]) == ([6, 5], [[5, 1], [1, 0]])
-    assert join((4, 3), [[-3, -1], [-3, -1]]) == ([12], [[-1], [-1]])
-    assert join((1, 1), [[1, 1]]) == ([], [[]])
-    assert join((), [[], []]) == ([], [[], []])
-
-
 @pytest.mark.parametrize("rows", [1, 2, 3, 63, 64, 65, 1000, 10**6, 2**40])
 @pytest.mark.parametrize("columns", [2, 3, 4, 31, 32, 33, 255, 256, 257, 1024, 1025, 10**5, 2**33])
 def test_tiles_cover_rows(rows, columns):

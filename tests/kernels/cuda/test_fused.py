@@ -13,9 +13,9 @@ pytest.importorskip("cuda.core", reason="needs cuda-core")
 if os.environ.get("LLVMLITE_ENABLE_IR_LAYER_TYPED_POINTERS") == "0":
     pytest.skip("NVVM does not read LLVM's IR of this process", allow_module_level=True)
 
-from nbgrad.kernels import math, reductions
+from nbgrad.kernels import reductions, scalars
 from nbgrad.kernels.cuda import compile as compiler
-from nbgrad.kernels.cuda import fused, reduction
+from nbgrad.kernels.cuda import forms, fused, reduction_kernels
 from nbgrad.kernels.formula import variable
 from nbgrad.kernels.nest import ELEMENT, NEST, ROW, Assign, Fold, Nest, Operand, keep_what_is_dear
 
@@ -40,15 +40,15 @@ def fold(name, argument, combine, over, number="float32", stage=0):
 def elements(number="float32", inputs=1):
     """Give tanh(x) * x, of products of inputs, along one row."""
     loads = [Operand(f"p{i}", number, ELEMENT) for i in range(inputs)]
-    steps = [assign("n0", math.tanh, "v_p0", number=number)]
+    steps = [assign("n0", scalars.tanh, "v_p0", number=number)]
     for i in range(inputs):
-        steps.append(assign(f"n{i + 1}", math.mul, f"n{i}", f"v_p{i}", number=number))
+        steps.append(assign(f"n{i + 1}", scalars.mul, f"n{i}", f"v_p{i}", number=number))
     return Nest(1, True, loads, steps, [(Operand("o0", number, ELEMENT), f"n{inputs}", 0)])
 
 
 def whole(number="float32"):
     nest = Nest(1, True, [Operand("p0", number, ELEMENT)])
-    nest.steps = [assign("n0", math.exp, "v_p0", number=number), fold("n1", "n0", math.add, "all", number)]
+    nest.steps = [assign("n0", scalars.exp, "v_p0", number=number), fold("n1", "n0", scalars.add, "all", number)]
     nest.partials = [(Operand("q0", number, ROW), Operand("r0", number, NEST), "n1")]
     return nest
 
@@ -56,11 +56,11 @@ def whole(number="float32"):
 def softmax(number="float32"):
     nest = Nest(1, False, [Operand("p0", number, ELEMENT)])
     nest.steps = [
-        fold("n0", "v_p0", math.maximum, "row", number),
-        assign("n1", math.sub, "v_p0", "n0", number=number, stage=1),
-        assign("n2", math.exp, "n1", number=number, stage=1),
-        fold("n3", "n2", math.add, "row", number, 1),
-        assign("n4", math.div, "n2", "n3", number=number, stage=2),
+        fold("n0", "v_p0", scalars.maximum, "row", number),
+        assign("n1", scalars.sub, "v_p0", "n0", number=number, stage=1),
+        assign("n2", scalars.exp, "n1", number=number, stage=1),
+        fold("n3", "n2", scalars.add, "row", number, 1),
+        assign("n4", scalars.div, "n2", "n3", number=number, stage=2),
     ]
     nest.stores = [(Operand("o0", number, ELEMENT), "n4", 2)]
     nest.kept = [(Operand("k0", number, ELEMENT), name) for name in keep_what_is_dear(nest)]
@@ -69,7 +69,10 @@ def softmax(number="float32"):
 
 def columns(number="float32"):
     nest = Nest(1, False, [Operand("p0", number, ELEMENT)])
-    nest.steps = [assign("n0", math.mul, "v_p0", "v_p0", number=number), fold("n1", "n0", math.add, "column", number)]
+    nest.steps = [
+        assign("n0", scalars.mul, "v_p0", "v_p0", number=number),
+        fold("n1", "n0", scalars.add, "column", number),
+    ]
     nest.partials = [(Operand("q0", number, ROW), Operand("r0", number, NEST), "n1")]
     return nest
 
@@ -85,7 +88,7 @@ def assembly(nest, form):
 def test_one_long_row_goes_by_16_bytes_with_several_loads_under_way(number, vector):
     for inputs in (1, 2, 5):
         nest = elements(number, inputs)
-        text = assembly(nest, fused._form(nest, 1, 10**8))
+        text = assembly(nest, forms._form(nest, 1, 10**8))
         assert (".f64" in text) == (number == "float64")
         assert "call" not in text and ".local" not in text
         accesses = re.findall(rf"(ld|st)\.global\.{vector}", text)
@@ -93,14 +96,14 @@ def test_one_long_row_goes_by_16_bytes_with_several_loads_under_way(number, vect
         assert loads == max(4, inputs)  # before the first store waits for any
         assert "st" in accesses
     nest = whole(number)
-    text = assembly(nest, fused._form(nest, 1, 10**8))
+    text = assembly(nest, forms._form(nest, 1, 10**8))
     assert len(re.findall(rf"ld\.global\.{vector}", text)) >= 4
 
 
 @pytest.mark.parametrize(("width", "vectors"), [(16, 1), (1024, 1), (4096, 4)])
 def test_rows_are_read_once_and_written_once(width, vectors):
     nest = softmax()
-    form = fused._form(nest, 8192, width)
+    form = forms._form(nest, 8192, width)
     assert form.held
     text = assembly(nest, form)
     assert len(re.findall(r"ld\.global\.v4\.f32", text)) == vectors
@@ -111,18 +114,18 @@ def test_rows_are_read_once_and_written_once(width, vectors):
 
 def test_lanes_are_neighbours_only_where_rows_begin_at_multiples_of_16_bytes():
     nest = softmax()
-    form = fused._form(nest, 100, 1024)
+    form = forms._form(nest, 100, 1024)
     sizes = {"width": 1024, "p0_step0": 1024, "o0_step0": 1024}
     assert form.lanes == 4
-    assert fused._aligned(nest, form, sizes)
+    assert forms.is_aligned(nest, form, sizes)
     for name in sizes:
-        assert not fused._aligned(nest, form, sizes | {name: 1026})
+        assert not forms.is_aligned(nest, form, sizes | {name: 1026})
 
 
 def test_parameters_may_take_more_than_4096_bytes():
     nest = elements(inputs=80)
     nest.outer, nest.flat = 6, False
-    form = fused._form(nest, 100, 1000)
+    form = forms._form(nest, 100, 1000)
     compiled = compiler.compile_kernel(fused.source(nest, form), fused.signature(nest), HOPPER)
     assert len(fused.signature(nest)) * 8 > 4096
     assert compiled.code.startswith(b"\x7fELF")
@@ -136,11 +139,11 @@ def test_parameters_may_take_more_than_4096_bytes():
 @pytest.mark.parametrize("width", [1, 10, 33, 1024, 1025, 20_000, 10**6])
 def test_blocks_are_neither_too_many_nor_without_work(nest, rows, width):
     blocks = fused.blocks(nest, rows * width if nest.flat else rows, rows * width)
-    form = fused._form(nest, 1, rows * width) if nest.flat else fused._form(nest, rows, width)
-    assert form.slots * form.threads * fused._tiles(nest, form, width) >= min(width, form.group * form.slots)
+    form = forms._form(nest, 1, rows * width) if nest.flat else forms._form(nest, rows, width)
+    assert form.slots * form.threads * forms.tiles_of(nest, form, width) >= min(width, form.group * form.slots)
     assert form.group & (form.group - 1) == 0 and form.threads & (form.threads - 1) == 0 and form.threads >= 32
     assert form.group <= form.threads <= 512
-    running = blocks * form.threads * fused._tiles(nest, form, width)
+    running = blocks * form.threads * forms.tiles_of(nest, form, width)
     if nest.partials:
         assert running <= 528 * 256 or blocks == 1
     if rows * width >= 10**8 and rows >= 5000:  # every processor has four blocks of 256 threads, or almost
@@ -203,9 +206,9 @@ def test_registers_suffice_for_the_largest_blocks_of_reductions(name):
     one = reductions.TABLE[name]
     for number in ("float32", "float64") if one.floating else ("float64", "int64"):
         for vector in (False, True):
-            _, text, signature = reduction._texts(one, number, reduction.BLOCKS, vector)
+            _, text, signature = reduction_kernels.texts(one, number, reduction_kernels.BLOCKS, vector)
             registers, frame = compiled(text, signature)
-            assert registers * reduction._MOST_THREADS <= REGISTERS
+            assert registers * reduction_kernels.MOST_THREADS <= REGISTERS
             assert frame == 0
 
 
@@ -226,7 +229,7 @@ def test_registers_suffice_for_the_largest_blocks_of_reductions(name):
 )
 def test_registers_suffice_for_as_many_blocks_as_run_at_once(make, rows, width, number):
     nest = make(number)
-    form = fused._form(nest, rows, width)
+    form = forms._form(nest, rows, width)
     for lanes in {form.lanes, form.lanes if nest.flat else 1}:
         registers, frame = compiled(fused.source(nest, form._replace(lanes=lanes)), fused.signature(nest))
         assert registers * form.threads <= REGISTERS

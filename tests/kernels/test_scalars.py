@@ -5,8 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from nbgrad.kernels import formula
-from nbgrad.kernels import math as scalar
+from nbgrad.kernels import formula, scalars
 from nbgrad.kernels.cpu import elementwise as cpu
 from nbgrad.kernels.formula import CLOSED, COMPARISON, FLOATING, LOGICAL, NUMBER, NUMERIC, TRUTH, ScalarFunction
 from nbgrad.ops.elementwise import OPERATIONS
@@ -296,11 +295,11 @@ def test_unknown_names_fail_where_they_are_declared():
 
 
 def test_arity_and_kinds_follow_from_the_declaration():
-    assert (scalar.exp.arity, scalar.atan2.arity, scalar.clamp.arity, scalar.where.arity) == (1, 2, 3, 3)
-    assert scalar.where.argument_kinds == (TRUTH, NUMBER, NUMBER)
-    assert scalar.lt.result_kind == scalar.logical_or.result_kind == TRUTH
-    assert scalar.add.result_kind == NUMBER
-    domains = {f.domain for f in (scalar.exp, scalar.add, scalar.square, scalar.lt, scalar.logical_not)}
+    assert (scalars.exp.arity, scalars.atan2.arity, scalars.clamp.arity, scalars.where.arity) == (1, 2, 3, 3)
+    assert scalars.where.argument_kinds == (TRUTH, NUMBER, NUMBER)
+    assert scalars.lt.result_kind == scalars.logical_or.result_kind == TRUTH
+    assert scalars.add.result_kind == NUMBER
+    domains = {f.domain for f in (scalars.exp, scalars.add, scalars.square, scalars.lt, scalars.logical_not)}
     assert domains == {
         FLOATING,
         CLOSED,
@@ -308,7 +307,7 @@ def test_arity_and_kinds_follow_from_the_declaration():
         COMPARISON,
         LOGICAL,
     }
-    assert repr(scalar.exp) == "<scalar function exp>"
+    assert repr(scalars.exp) == "<scalar function exp>"
 
 
 def test_partials_follow_from_the_formula_unless_stated():

@@ -10,9 +10,8 @@ import pytest
 from workers import race
 
 import nbgrad
-from nbgrad.kernels import codegen, ufunc
-from nbgrad.kernels.cpu import threads
-from nbgrad.kernels.cpu.caller import fast_call
+from nbgrad.kernels.cpu import codegen, threads, ufunc
+from nbgrad.kernels.dispatch import caller
 
 _factors = itertools.count(1000 * (os.getpid() % 10_000))  # for kernels that no test compiled before
 
@@ -206,7 +205,7 @@ def test_an_interrupt_while_compiling_surfaces():
 
 def test_a_failure_surfaces_through_the_quick_call():
     kernel = ufunc.make("failing", ["ff", "dd"], 1, lambda codes: 1 / 0)
-    call = fast_call(kernel)
+    call = caller(kernel)
     for arguments in ((np.ones(3),), (np.ones(3, np.float32), np.ones(3, np.float32)), (np.ones((3, 2)).T,)):
         with pytest.raises(RuntimeError, match="a kernel could not be compiled: division by zero"):
             call(*arguments)
@@ -245,7 +244,7 @@ def test_first_calls_race():
         race(work, 6)
 
 
-def test_a_published_launch_record_is_never_replaced():
+def test_a_published_record_is_never_replaced():
     """NumPy hands its address to loops that run without the GIL; a second thread that settles must leave it alone."""
     address = loop_address("d")
     turns = itertools.count()
@@ -271,12 +270,12 @@ def test_a_published_launch_record_is_never_replaced():
     race(work, 2)
     assert len(published) >= 2
     assert len(set(published)) == 1
-    launch = ufunc.loops_of[kernel].launches[0]
-    assert published[0] == ctypes.addressof(launch)
+    record = ufunc.loops_of[kernel].records[0]
+    assert published[0] == ctypes.addressof(record)
 
 
 def test_the_record_holds_what_a_loop_needs():
-    launch = threads.launch_record(1234, 2, 3, 2, 4, 99)
-    assert (launch.threshold, launch.address, launch.inputs) == (99, 1234, 2)
-    assert (launch.operands, launch.dimensions, launch.steps) == (3, 3, 7)
-    assert launch.share == ctypes.cast(threads._entry, ctypes.c_void_p).value
+    record = threads.loop_record(1234, 2, 3, 2, 4, 99)
+    assert (record.threshold, record.address, record.inputs) == (99, 1234, 2)
+    assert (record.operands, record.dimensions, record.steps) == (3, 3, 7)
+    assert record.share == ctypes.cast(threads._entry, ctypes.c_void_p).value

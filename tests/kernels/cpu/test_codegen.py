@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from workers import race
 
-from nbgrad.kernels import cache, codegen, ufunc
-from nbgrad.kernels.cpu import elementwise, threads
+from nbgrad.kernels import cache
+from nbgrad.kernels.cpu import codegen, elementwise, threads, ufunc
 from nbgrad.kernels.formula import NUMBER, trace
-from nbgrad.kernels.math import add, mul, relu, square, where
+from nbgrad.kernels.scalars import add, mul, relu, square, where
 
 SOURCE = """
 def loop(args, dims, steps, data):
@@ -171,14 +171,14 @@ def assembly(place, monkeypatch):
 )
 def test_loops_are_vectorised(assembly, expression, number):
     arity = 2 if "x1" in repr(expression) else 1
-    source, _ = elementwise.source([expression], [NUMBER] * arity, number)
+    source = elementwise.source([expression], [NUMBER] * arity, number)
     assert re.search(PACKED[MACHINE][number], assembly(source))
 
 
 @pytest.mark.skipif(MACHINE != "x86_64", reason="reads the instructions of x86-64")
 @pytest.mark.parametrize("function", [add, mul, square, relu], ids=lambda function: function.name)
 def test_float32_loops_have_no_float64_instruction(assembly, function):
-    source, _ = elementwise.source([function.expression], [NUMBER] * function.arity, "float32")
+    source = elementwise.source([function.expression], [NUMBER] * function.arity, "float32")
     text = assembly(source)
     assert re.search(r"\bv?cvts[sd]2s[sd]\b|\bv?cvtp[sd]2p[sd]\b|\bv?(add|mul|sub|div)[sp]d\b", text) is None
 

@@ -17,9 +17,9 @@ from functools import cache as once
 from pathlib import Path
 from typing import Any
 
-from . import cache, progress
-from .cache import CompiledKernel
-from .forks import hold_over_fork, llvm_lock
+from .. import cache, progress
+from ..cache import CompiledKernel
+from ..forks import hold_over_fork, llvm_lock
 from .processor import llvm as _llvm
 from .processor import target
 
@@ -45,7 +45,7 @@ def _stamp() -> tuple[str, ...]:
     assert numba_spec is not None and numba_spec.origin is not None
     # the version without the cost of importing Numba
     numba_version = Path(numba_spec.origin).with_name("_version.py").read_text()
-    cpu = Path(__file__).parent / "cpu"
+    cpu = Path(__file__).parent
     files = ("support.py", "pipeline.py", "atomics.py", "folding.py", "sizes.py")
     rooms = (*(cpu / name for name in files), *sorted((cpu / "elementary").rglob("*.py")))
     ours = [path.read_text() for path in rooms]
@@ -81,7 +81,7 @@ def _compile(source: str, entry: str, filename: str, options: dict[str, Any]) ->
     """Compile the function `entry` of `source` with Numba, to relocatable object code."""
     if os.environ.get("NUMBA_DISABLE_JIT", "0") != "0":
         raise RuntimeError("NUMBA_DISABLE_JIT is set, and nbgrad's kernels exist in compiled form only: unset it")
-    from .cpu import elementary, folding, support
+    from . import elementary, folding, support
 
     namespace = support.NAMESPACE | elementary.NAMESPACE | folding.NAMESPACE
     exec(compile(source, filename, "exec"), namespace)

@@ -15,8 +15,7 @@ from typing import Any
 import numpy as np
 from numpy._core import _multiarray_umath  # type: ignore[attr-defined]
 
-from . import failures
-from .cpu import threads
+from . import failures, threads
 
 #: A ufunc's dtypes, as NumPy's one-letter codes, inputs first.
 Types = Sequence[str]
@@ -40,7 +39,7 @@ def keep_forever(*values: Any) -> None:
         _pythonapi.Py_IncRef(ctypes.py_object(value))
 
 
-class _Loop:
+class _Pending:
     """One entry of a ufunc's list: knows how to become compiled."""
 
     def __init__(self, owner: Loops, index: int, compile_loop: Callable[[], tuple[int, int]]) -> None:
@@ -56,25 +55,25 @@ class Loops:
         self.data = (ctypes.c_void_p * count)()
         self.types = bytes(np.dtype(code).num for signature in types for code in signature)
         self.inputs, self.operands, self.core, self.entry = inputs, operands, core, entry
-        self.launches: dict[int, Any] = {}
+        self.records: dict[int, Any] = {}
 
 
 #: Loops that are not compiled yet, by numbers that stand in the place of their records.
-_pending: dict[int, _Loop] = {}
+_pending: dict[int, _Pending] = {}
 _numbers = itertools.count(1)
 #: The arrays behind each ufunc made here.
 loops_of: dict[np.ufunc, Loops] = {}
 
 
-def _settle(loop: _Loop) -> None:
+def _settle(loop: _Pending) -> None:
     """Compile one loop and put it in its place."""
     owner, index = loop.owner, loop.index
     address, threshold = loop.compile_loop()
-    launch = threads.launch_record(address, owner.inputs, owner.operands, *owner.core, threshold, owner.entry)
+    record = threads.loop_record(address, owner.inputs, owner.operands, *owner.core, threshold, owner.entry)
     # another thread may have been first, and loops may be running on its record, or an interrupt came in between
-    launch = owner.launches.setdefault(index, launch)
+    record = owner.records.setdefault(index, record)
     # data before function: another thread may read the pair while it is written
-    owner.data[index] = ctypes.addressof(launch)
+    owner.data[index] = ctypes.addressof(record)
     owner.functions[index] = address
 
 
@@ -82,15 +81,15 @@ def _first_call(args: int, dims: int, steps: int, data: int) -> None:
     if failures.already():
         return
     loop = _pending.get(data)
-    if loop is None:  # the other thread was between its two writes: `data` is a launch record already
-        address = threads.Launch.from_address(data).address
+    if loop is None:  # the other thread was between its two writes: `data` is a record already
+        address = threads.LoopRecord.from_address(data).address
     else:
         try:
             _settle(loop)
         except Exception as error:
             raise failures.KernelError(f"a kernel could not be compiled: {error}") from error
-        launch = loop.owner.launches[loop.index]
-        address, data = launch.address, ctypes.addressof(launch)
+        record = loop.owner.records[loop.index]
+        address, data = record.address, ctypes.addressof(record)
     threads.LOOP(address)(args, dims, steps, data)
 
 
@@ -120,7 +119,7 @@ def make(
     owner = Loops(types, operands - outputs, operands, core, entry)
     for index, codes in enumerate(types):
         number = owner.data[index] = next(_numbers)
-        _pending[number] = _Loop(owner, index, lambda codes=codes: compile_loop(codes))  # type: ignore[misc]
+        _pending[number] = _Pending(owner, index, lambda codes=codes: compile_loop(codes))  # type: ignore[misc]
     text = name.encode()
     keep_forever(owner, text)
     common = (

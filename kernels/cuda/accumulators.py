@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 
 from ..formula import ScalarFunction
 from ..formula import source as write
+from ..reductions import identity_text
+from ..text import indented
 
 
-class Folding:
+class Accumulator:
     """A fold in one dtype: a value, and with sums and products of floating dtypes the error it has so far.
 
     `number` is the dtype of the elements, `wide` that of the fold, which must be one that can be shuffled.
@@ -29,13 +29,7 @@ class Folding:
 
     def identity(self) -> str:
         """Write what a fold begins with."""
-        identity = self.start
-        if math.isfinite(identity):
-            return f"{self.wide}({int(identity)})"
-        if np.dtype(self.wide).kind == "f":
-            return f"{self.wide}(float({str(identity)!r}))"
-        limits = (0, 1) if self.number == "bool" else (np.iinfo(self.number).min, np.iinfo(self.number).max)
-        return f"{self.wide}({int(limits[identity > 0])})"
+        return identity_text(self.start, self.number, self.wide)
 
     def begin(self) -> list[str]:
         """Start from the identity."""
@@ -82,7 +76,7 @@ def shuffled(dtype: str) -> str:
     return "int64" if dtype == "uint32" else dtype
 
 
-def joined_in_warp(fold: Folding, width: str) -> list[str]:
+def joined_in_warp(fold: Accumulator, width: str) -> list[str]:
     """Join what neighbouring threads of a warp carry, so that each of them has the whole."""
     lines = [f"offset = {width} >> 1", "while offset > 0:"]
     for c, name in enumerate(fold.carried):
@@ -90,10 +84,10 @@ def joined_in_warp(fold: Folding, width: str) -> list[str]:
             lines.append(f"    other{c} = uint64(cuda.shfl_xor_sync(0xffffffff, int64({name}), offset))")
         else:
             lines.append(f"    other{c} = cuda.shfl_xor_sync(0xffffffff, {name}, offset)")
-    return [*lines, *(f"    {line}" for line in fold.join()), "    offset >>= 1"]
+    return [*lines, *indented(fold.join()), "    offset >>= 1"]
 
 
-def joined_in_block(fold: Folding) -> list[str]:
+def joined_in_block(fold: Accumulator) -> list[str]:
     """Join what the threads of a block carry, through `shared0_float32` and its like: every thread has the whole."""
     shared = [f"shared{c}_{fold.wide}" for c in range(len(fold.carried))]
     return [
@@ -109,7 +103,7 @@ def joined_in_block(fold: Folding) -> list[str]:
     ]
 
 
-def joined_in_columns(fold: Folding, part: str, parts: str) -> list[str]:
+def joined_in_columns(fold: Accumulator, part: str, parts: str) -> list[str]:
     """Join what threads carry that are multiples of ``1 << shift`` apart: the first of them have the whole.
 
     `part` names which of a column's threads one is, and `parts` how many they are, a power of two.
@@ -124,7 +118,7 @@ def joined_in_columns(fold: Folding, part: str, parts: str) -> list[str]:
         "while half > 0:",
         f"    if {part} < half:",
         *(f"        other{c} = {place}[thread + (half << shift)]" for c, place in enumerate(shared)),
-        *(f"        {line}" for line in (*fold.join(), *kept)),
+        *indented([*fold.join(), *kept], 2),
         "    cuda.syncthreads()",
         "    half >>= 1",
     ]

@@ -14,15 +14,15 @@ if os.environ.get("LLVMLITE_ENABLE_IR_LAYER_TYPED_POINTERS") == "0":
 
 from nbgrad.kernels import reductions
 from nbgrad.kernels.cuda import compile as target
-from nbgrad.kernels.cuda import indexing, reduction
-from nbgrad.kernels.cuda.reduction import BLOCKS, COLUMNS, GROUPS
+from nbgrad.kernels.cuda import indexing, reduction_kernels
+from nbgrad.kernels.cuda.reduction_kernels import BLOCKS, COLUMNS, GROUPS
 
 HOPPER = (9, 0)
 LAYOUTS = [(GROUPS, False), (GROUPS, True), (BLOCKS, False), (BLOCKS, True), (COLUMNS, False)]
 
 
 def assembly(one, number, layout, vector):
-    name, text, signature = reduction._texts(one, number, layout, vector)
+    name, text, signature = reduction_kernels.texts(one, number, layout, vector)
     assert name.startswith(f"{one.name}_{layout}")
     return target.assembly(text, signature, HOPPER)
 
@@ -50,8 +50,8 @@ def test_other_dtypes_are_compiled(number):
 
 
 def test_cubins():
-    kernels = [reduction._texts(reductions.softmax, "float32", *layout) for layout in LAYOUTS]
-    kernels += [reduction._texts(reductions.sum, "float64", BLOCKS, True)]
+    kernels = [reduction_kernels.texts(reductions.softmax, "float32", *layout) for layout in LAYOUTS]
+    kernels += [reduction_kernels.texts(reductions.sum, "float64", BLOCKS, True)]
     kernels += [indexing._gather_kernel(f"uint{bits}", vectors) for bits in (8, 32, 64) for vectors in (False, True)]
     kernels += [indexing._scatter_kernel(number) for number in ("float32", "float64")]
     for _, text, signature in kernels:

@@ -1,0 +1,96 @@
+"""NumPy's arrays as compiled functions see them: where their fields are in memory, and builtin functions over them.
+
+The fields are where numpy/ndarraytypes.h puts them for its ABI; `layout_holds` checks that before it is relied on.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import sys
+from collections.abc import Callable, Sequence
+from functools import cache as once
+from typing import Any
+
+import numpy as np
+from numpy._core import _multiarray_umath  # type: ignore[attr-defined]
+
+from .ufunc import keep_forever
+
+# Where the fields of PyArrayObject are, in bytes (64-bit, not free-threaded).
+TYPE, DATA, NDIM, SHAPE, DTYPE, FLAGS = 8, 16, 24, 32, 56, 64
+CONTIGUOUS, ALIGNED, WRITEABLE = 0x1, 0x100, 0x400
+#: Where what a bytes object holds begins, behind its header.
+PAYLOAD = bytes.__basicsize__ - 1
+
+
+@once
+def array_api() -> tuple[int, int]:
+    """Give PyArray_NewFromDescr's address and ndarray's, from the public table (numpy/__multiarray_api.h)."""
+    get = ctypes.pythonapi.PyCapsule_GetPointer
+    table = ctypes.cast(get(_multiarray_umath._ARRAY_API, None), ctypes.POINTER(ctypes.c_void_p))
+    return int(table[94] or 0), int(table[2] or 0)
+
+
+@once
+def layout_holds() -> bool:
+    """Tell whether arrays look in memory as the constants above say, in this interpreter."""
+    if sys.maxsize != 2**63 - 1 or sys.byteorder != "little" or sys.implementation.name != "cpython":
+        return False
+    if not getattr(sys, "_is_gil_enabled", lambda: True)():
+        return False
+    sample = np.zeros((3, 5, 7), np.float32)[1:]
+    here = id(sample)
+
+    def word(offset: int, place: int = here) -> int:
+        return ctypes.c_int64.from_address(place + offset).value
+
+    return (
+        word(TYPE) == id(np.ndarray) == array_api()[1]
+        and word(DATA) == sample.ctypes.data
+        and word(DTYPE) == id(sample.dtype)
+        and word(NDIM) & 0xFFFFFFFF == 3
+        and [word(8 * axis, word(SHAPE)) for axis in range(3)] == [2, 5, 7]
+        and word(FLAGS) & 0xFFFFFFFF == sample.flags.num
+        and ctypes.string_at(id(b"payload") + PAYLOAD, 7) == b"payload"
+    )
+
+
+class _Method(ctypes.Structure):
+    """PyMethodDef."""
+
+    _fields_ = (
+        ("name", ctypes.c_char_p),
+        ("function", ctypes.c_void_p),
+        ("flags", ctypes.c_int),
+        ("documentation", ctypes.c_char_p),
+    )
+
+
+_FASTCALL = 0x80
+
+
+def addresses_of(*functions: Any) -> list[int]:
+    """Give the addresses of functions of Python's C API."""
+    return [ctypes.cast(function, ctypes.c_void_p).value or 0 for function in functions]
+
+
+def method(name: str, address: int) -> Any:
+    """Make what `builtin` takes of a compiled ``call(record, args, count)``; it lives as long as the process."""
+    made = _Method(name.encode(), address, _FASTCALL, None)
+    keep_forever(made)
+    return made
+
+
+class _Record(bytes):
+    """A record that keeps alive what its words point to."""
+
+    kept: tuple[Any, ...]
+
+
+def builtin(method: Any, words: Sequence[int], *kept: Any) -> Callable[..., Any]:
+    """Make a builtin function of a method and its record of words, which keeps alive what these point to."""
+    record = _Record(np.array(words, np.int64).tobytes())
+    record.kept = kept
+    make = ctypes.PYFUNCTYPE(ctypes.py_object, ctypes.c_void_p, ctypes.py_object, ctypes.c_void_p)
+    function: Callable[..., Any] = make(("PyCFunction_NewEx", ctypes.pythonapi))(ctypes.addressof(method), record, None)
+    return function

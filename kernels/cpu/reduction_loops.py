@@ -1,0 +1,244 @@
+"""Loops of reductions, generated from `kernels.reductions` and wrapped as generalised ufuncs.
+
+Every stage accumulates in lanes: 64 neighbouring elements of a row, or 64 neighbouring columns of a block, so that
+LLVM vectorises any combination and the order of additions is written here and not chosen by a compiler. Float32 is
+accumulated in float64. Float64 sums are added up in two levels (lanes for 128 rows, then totals), which keeps the
+error growth far under that of one running sum (superblock summation: Castaldo, Whaley, Chronopoulos, SIAM J. Sci.
+Comput. 31, 2008).
+"""
+
+from __future__ import annotations
+
+from functools import cache as once
+
+import numpy as np
+
+from .. import formula
+from ..formula import source as write
+from ..reductions import Reduction, Stage, identity_text
+from ..text import Text, indented
+from . import codegen, threads, ufunc
+from .sizes import LANES
+
+_ROWS = 128  # of lanes, before they are added to the totals
+_INTEGERS = "bhilqBHILQ"
+
+
+@once
+def row_kernel(reduction: Reduction) -> np.ufunc:
+    """Give the ufunc that reduces (or spreads) over the last axis."""
+    return _kernel(reduction, columns=False)
+
+
+@once
+def block_kernel(reduction: Reduction) -> np.ufunc:
+    """Give the ufunc that reduces (or spreads) over the last axis but one, for each of the last axis's columns."""
+    return _kernel(reduction, columns=True)
+
+
+def _kernel(reduction: Reduction, columns: bool) -> np.ufunc:
+    core = "(k,n)" if columns else "(k)"
+    result = core if reduction.spreads else "(n)" if columns else "()"
+    signature = ",".join([core] * reduction.arity) + "->" + result
+
+    def compile_loop(codes: ufunc.Types) -> tuple[int, int]:
+        text = source(reduction, np.dtype(codes[0]).name, np.dtype(codes[-1]).name, columns)
+        name = f"{reduction.name}-{'block' if columns else 'row'}-{''.join(codes)}"
+        return codegen.address(name, text), threads.share_above(_cost(reduction))
+
+    return ufunc.make(reduction.name, list(_types(reduction)), 1, compile_loop, signature)
+
+
+def _cost(reduction: Reduction) -> int:
+    """Estimate what an element costs, in additions: each stage reads it, and reads and writes a lane."""
+    formulas = [f for stage in reduction.stages for f in (stage.value, stage.combine.expression)]
+    accesses = len(reduction.stages) * (reduction.arity + 2) + sum(stage.kept for stage in reduction.stages)
+    if reduction.spreads:
+        accesses += reduction.arity + 1
+        formulas.append(reduction.result)
+    return threads.ACCESS * accesses + sum(formula.cost([f]) for f in formulas)
+
+
+def _types(reduction: Reduction) -> list[str]:
+    """List the dtypes with loops, as letters: of the inputs, and of the result."""
+    types = []
+    for code in "fd" if reduction.floating else "?" + _INTEGERS + "fd":
+        # of two letters for 64 bits a result that is as its elements keeps theirs
+        result = np.dtype(reduction.result_dtype(np.dtype(code).name)).char if reduction.accumulates else code
+        types.append(code * reduction.arity + result)
+    return types
+
+
+def source(reduction: Reduction, number: str, result: str, columns: bool) -> str:
+    """Write the loop of a reduction for one dtype and one layout."""
+    return str(_Loop(reduction, number, result, columns).text)
+
+
+class _Loop:
+    """Writes the loop of a reduction."""
+
+    def __init__(self, reduction: Reduction, number: str, result: str, columns: bool) -> None:
+        self.reduction, self.number, self.result, self.columns = reduction, number, result, columns
+        self.inputs, self.stages = range(reduction.arity), reduction.stages
+        floating = np.dtype(number).kind == "f"
+        self.wide = "float64" if floating and reduction.accumulates else result
+        self.text = Text()
+        self._write()
+
+    def _write(self) -> None:
+        wide = self.wide
+        text, put = self.text, self.text.put
+        with text.block("def loop(args, dims, steps, data):"):
+            put("align_stack()", "outer = dims[0]", "k = dims[1]", f"n = {'dims[2]' if self.columns else '1'}")
+            with text.block("if outer > 1 and outer * k * n >= int64_pointer(data)[0]:"):
+                put("share(args, dims, steps, data)", "return")
+            self._operands()
+            for s in range(len(self.stages)):
+                put(f"lanes{s} = {wide}_lanes()", f"totals{s} = {wide}_lanes()")
+            with text.block("for b in range(outer):"):
+                if self.columns:
+                    # lanes are columns, unless the axis to reduce is the contiguous one
+                    with text.block("if n == 1 or abs(k0) < abs(n0):", "for j in range(n):"):
+                        self._line()
+                    with text.block("else:", f"for first in range(0, n, {LANES}):"):
+                        self._neighbours()
+                else:
+                    put("j = 0")
+                    self._line()
+            put("clear_exceptions()")
+
+    def _operands(self) -> None:
+        """Write where the operands are, and their steps in elements: b over lines, k along them, n over columns."""
+        put, reduction = self.text.put, self.reduction
+        size, out_size = np.dtype(self.number).itemsize, np.dtype(self.result).itemsize
+        arity, core = reduction.arity, 2 if self.columns else 1
+        for i in self.inputs:
+            first = arity + 1 + i * core
+            put(f"p{i} = {self.number}_pointer(args[{i}])", f"b{i} = steps[{i}] // {size}")
+            put(f"k{i} = steps[{first}] // {size}")
+            put(f"n{i} = {f'steps[{first + 1}] // {size}' if self.columns else '0'}")
+        put(f"o = {self.result}_pointer(args[{arity}])", f"bo = steps[{arity}] // {out_size}")
+        first = arity + 1 + arity * core
+        if reduction.spreads:
+            put(f"ko = steps[{first}] // {out_size}")
+            put(f"no = {f'steps[{first + 1}] // {out_size}' if self.columns else '0'}")
+        else:
+            put(f"no = steps[{first}] // {out_size}" if self.columns else "no = 0")
+
+    # ---- a line -----------------------------------------------------------------------------------------------------
+
+    def _line(self) -> None:
+        """Reduce one line of k elements in 64 lanes, then fold the lanes."""
+        text, put = self.text, self.text.put
+        put(*(f"q{i} = b * b{i} + j * n{i}" for i in self.inputs), "qo = b * bo + j * no")
+        for s, stage in enumerate(self.stages):
+            identity = identity_text(stage.identity, self.wide)
+            tests = [f"k{i} == 1" for i in self.inputs] + (["ko == 1"] if stage.kept else [])
+            # a short line is over before the lanes would be filled and folded
+            with text.block(f"if k < {LANES}:"):
+                put(f"lanes{s}[0] = {identity}")
+                with text.block("for i in range(k):"):
+                    put(*self._accumulated(s, "i", "0"))
+                put(f"w{s} = lanes{s}[0]")
+            with text.block("else:"):
+                put(*self._cleared(s, identity), f"whole = k // {LANES} * {LANES}")
+                with text.block(f"for block in range(0, whole, {LANES * _ROWS}):"):
+                    put(f"stop = min(block + {LANES * _ROWS}, whole)")
+                    for head, contiguous in ((f"if {' and '.join(tests)}:", True), ("else:", False)):
+                        loops = f"for i in range(block, stop, {LANES}):", f"for lane in range({LANES}):"
+                        with text.block(head, *loops):
+                            put(*self._accumulated(s, "(i + lane)", "lane", contiguous))
+                    put(f"for lane in range({LANES}):", *indented(self._flushed(s, stage, identity)))
+                put("for lane in range(k - whole):", *indented(self._accumulated(s, "(whole + lane)", "lane")))
+                put(f"for lane in range({LANES}):", *indented(self._flushed(s, stage, identity)))
+                put(f"half = {LANES // 2}")
+                with text.block("while half > 0:"):
+                    joined = self._combined(stage, f"totals{s}[lane]", f"totals{s}[lane + half]")
+                    put("for lane in range(half):", *indented(joined), "half //= 2")
+                put(f"w{s} = totals{s}[0]")
+            put(f"r{s} = {self.number}(w{s})")
+        if not self.reduction.spreads:
+            put(*self._finished("o[qo]"))
+            return
+        neighbours = " and ".join([*(f"k{i} == 1" for i in self.inputs), "ko == 1"])
+        for head, step in ((f"if {neighbours}:", ""), ("else:", " * k{i}")):
+            with text.block(head, "for i in range(k):"):
+                put(*(f"x{i} = p{i}[q{i} + i{step.format(i=i)}]" for i in self.inputs))
+                put(*self._spread(f"o[qo + i{step.format(i='o')}]"))
+
+    def _accumulated(self, s: int, index: str, lane: str, contiguous: bool = False) -> list[str]:
+        """Write: take the element at an index into a lane."""
+        load = [f"x{i} = p{i}[q{i} + {index} {'' if contiguous else f'* k{i}'}]" for i in self.inputs]
+        kept = [f"oi = qo + {index}{'' if contiguous else ' * ko'}"] if self.stages[s].kept else []
+        return [*load, *kept, *self._taken(s, f"lanes{s}[{lane}]")]
+
+    # ---- neighbouring columns ---------------------------------------------------------------------------------------
+
+    def _neighbours(self) -> None:
+        """Reduce up to 64 neighbouring columns at once, a lane each."""
+        text, put = self.text, self.text.put
+        put(f"width = min({LANES}, n - first)")
+        put(*(f"q{i} = b * b{i} + first * n{i}" for i in self.inputs), "qo = b * bo + first * no")
+        earlier: list[str] = []
+        for s, stage in enumerate(self.stages):
+            identity = identity_text(stage.identity, self.wide)
+            put(*self._cleared(s, identity))
+            tests = [f"n{i} == 1" for i in self.inputs] + (["no == 1"] if stage.kept else [])
+            with text.block(f"for block in range(0, k, {_ROWS}):"):
+                with text.block(f"for i in range(block, min(block + {_ROWS}, k)):"):
+                    for head, step in ((f"if {' and '.join(tests)}:", ""), ("else:", " * n{i}")):
+                        load = [f"x{i} = p{i}[q{i} + i * k{i} + lane{step.format(i=i)}]" for i in self.inputs]
+                        kept = [f"oi = qo + i * ko + lane{step.format(i='o')}"] if stage.kept else []
+                        with text.block(head, "for lane in range(width):"):
+                            put(*earlier, *load, *kept, *self._taken(s, f"lanes{s}[lane]"))
+                put("for lane in range(width):", *indented(self._flushed(s, stage, identity)))
+            earlier = [*earlier, f"w{s} = totals{s}[lane]", f"r{s} = {self.number}(w{s})"]
+        if self.reduction.spreads:
+            with text.block("for i in range(k):", "for lane in range(width):"):
+                load = [f"x{i} = p{i}[q{i} + i * k{i} + lane * n{i}]" for i in self.inputs]
+                put(*earlier, *load, *self._spread("o[qo + i * ko + lane * no]"))
+        else:
+            put("for lane in range(width):", *indented([*earlier, *self._finished("o[qo + lane * no]")]))
+
+    # ---- both -------------------------------------------------------------------------------------------------------
+
+    def _cleared(self, s: int, identity: str) -> list[str]:
+        """Write: all lanes and totals are the identity."""
+        return [f"for lane in range({LANES}):", f"    lanes{s}[lane] = {identity}", f"    totals{s}[lane] = {identity}"]
+
+    def _taken(self, s: int, lane: str) -> list[str]:
+        """Write: lane = combine(lane, value)."""
+        stage = self.stages[s]
+        lines, (value,) = write([stage.value], self.number, self._results("r", s))
+        if stage.kept:
+            lines += [f"kept = {value}", "o[oi] = kept"]
+            value = "kept"
+        return [*lines, *self._combined(stage, lane, f"{self.wide}({value})")]
+
+    def _combined(self, stage: Stage, old: str, new: str) -> list[str]:
+        """Write: old = combine(old, new)."""
+        steps, (combined,) = write([stage.combine.expression], self.wide, {0: "old", 1: "new"})
+        return [f"old = {old}", f"new = {new}", *steps, f"{old} = {self.wide}({combined})"]
+
+    def _flushed(self, s: int, stage: Stage, identity: str) -> list[str]:
+        """Write: the total takes in its lane, which begins anew."""
+        return [*self._combined(stage, f"totals{s}[lane]", f"lanes{s}[lane]"), f"lanes{s}[lane] = {identity}"]
+
+    def _results(self, letter: str, count: int) -> dict[int, str]:
+        """Name the results of stages, as inputs of a later formula."""
+        return {self.reduction.arity + s: f"{letter}{s}" for s in range(count)}
+
+    def _spread(self, place: str) -> list[str]:
+        """Write: the result for one element, where a kept value may lie."""
+        stages = len(self.stages)
+        names = self._results("r", stages)
+        names |= {self.reduction.arity + stages: "k", self.reduction.arity + stages + 1: place}
+        lines, (value,) = write([self.reduction.result], self.number, names)
+        return [*lines, f"{place} = {self.result}({value})"]
+
+    def _finished(self, place: str) -> list[str]:
+        """Write: the result of the stages."""
+        stages = len(self.stages)
+        names = self._results("w", stages) | {self.reduction.arity + stages: f"{self.wide}(k)"}
+        lines, (value,) = write([self.reduction.result], self.wide, names)
+        return [*lines, f"{place} = {self.result}({value})"]

@@ -1,0 +1,93 @@
+"""Calls on arrays of any target: NumPy's by the CPU's kernels, CuPy's by a GPU's, stand-ins answer themselves."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import cache as once
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from . import devices
+from .cpu.caller import fast_call
+from .cpu.failures import checked
+from .cpu.reduction import reduce_array as _reduce_on_cpu
+from .cpu.reduction import spread_array as _spread_on_cpu
+from .formula import FLOATING, SIGNED
+
+# ---- elementwise ----------------------------------------------------------------------------------------------------
+
+
+def caller(ufunc: np.ufunc, domain: str = FLOATING) -> Callable[..., Any]:
+    """Give a function like ``partial(ufunc, out=...)`` for arrays of any target, quick on small ones of NumPy's.
+
+    With one argument more than the ufunc has inputs, the last is where the result goes. Ufuncs of the domain SIGNED
+    refuse truth values, which NumPy would convert.
+    """
+    return fast_call(ufunc, partial(_of_signed if domain == SIGNED else _with_output, ufunc, ufunc.nin))
+
+
+def _of_signed(ufunc: np.ufunc, inputs: int, *arguments: Any) -> Any:
+    if all([isinstance(x, bool) or getattr(x, "dtype", None) == np.bool_ for x in arguments[:inputs]]):
+        raise TypeError(f"{ufunc.__name__}: truth values have no sign")
+    return _with_output(ufunc, inputs, *arguments)
+
+
+def _with_output(ufunc: np.ufunc, inputs: int, *arguments: Any) -> Any:
+    if devices.on_gpu(arguments):
+        return call_on_gpu(ufunc, arguments[:inputs], *arguments[inputs:])
+    if len(arguments) > inputs:
+        return checked(ufunc, *arguments)
+    return checked(ufunc, *arguments, out=...)
+
+
+@once
+def _cuda_call() -> Callable[..., Any]:
+    from .cuda.elementwise import call
+
+    return call
+
+
+def call_on_gpu(ufunc: np.ufunc, arguments: Sequence[Any], out: Any = None) -> Any:
+    """Evaluate a ufunc on a GPU, where `devices.on_gpu` has found its arguments."""
+    devices.check_together(ufunc.__name__, arguments if out is None else (*arguments, out))
+    return _cuda_call()(ufunc, arguments, out)
+
+
+# ---- reductions -----------------------------------------------------------------------------------------------------
+
+
+def reduce_array(name: str, x: Any, axes: tuple[int, ...]) -> Any:
+    """Reduce an array over `axes` (ascending), dropping them."""
+    if isinstance(x, np.ndarray):
+        return _reduce_on_cpu(name, x, axes)
+    if not devices.is_cuda(x):
+        return x.folded(name, axes)
+    from .cuda import reduction
+
+    devices.check_together(name, (x,))
+    return reduction.reduce_array(name, x, axes)
+
+
+def sum_to_shape(x: Any, shape: tuple[int, ...]) -> Any:
+    """Sum over the axes that broadcasting from `shape` to the shape of x stretched."""
+    if x.shape == shape:
+        return x
+    extra = x.ndim - len(shape)
+    stretched = tuple(
+        axis for axis in range(x.ndim) if axis < extra or (shape[axis - extra] == 1 and x.shape[axis] != 1)
+    )
+    return reduce_array("sum", x, stretched).reshape(shape)
+
+
+def spread_array(name: str, axis: int, *arrays: Any) -> Any:
+    """Run a reduction that gives a value for each element along one axis of arrays of one shape."""
+    if isinstance(arrays[0], np.ndarray):
+        return _spread_on_cpu(name, axis, *arrays)
+    if not devices.is_cuda(arrays[0]):
+        return arrays[0].folded(name, (axis,) if arrays[0].ndim else (), *arrays[1:])
+    from .cuda import reduction
+
+    devices.check_together(name, arrays)
+    return reduction.spread_array(name, axis, *arrays)

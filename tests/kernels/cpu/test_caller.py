@@ -1,0 +1,112 @@
+"""The quick call of a compiled loop: which calls it answers itself, and which it hands on."""
+
+import numpy as np
+import pytest
+
+import nbgrad
+from nbgrad.kernels.cpu import caller, ndarray
+from nbgrad.kernels.cpu.caller import fast_call
+from nbgrad.ops.elementwise import OPERATIONS
+
+pytestmark = pytest.mark.skipif(not ndarray.layout_holds(), reason="arrays cannot be read by their layout here")
+
+
+@pytest.fixture
+def handed_on():
+    """Give the arguments of calls that were handed on."""
+    return []
+
+
+@pytest.fixture
+def add(handed_on):
+    def otherwise(*arguments):
+        handed_on.append(arguments)
+        return "handed on"
+
+    nbgrad.add(np.ones(2), np.ones(2))
+    return fast_call(OPERATIONS["add"].kernel, otherwise)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("shape", [(), (0,), (3,), (2, 3), (1, 1, 4), (2048,)])
+def test_contiguous_arrays_of_one_shape_and_dtype_are_answered(add, handed_on, shape, dtype):
+    x, y = np.full(shape, 1.5, dtype), np.full(shape, 2.25, dtype)
+    found = add(x, y)
+    assert type(found) is np.ndarray and found.shape == shape and found.dtype == dtype
+    np.testing.assert_array_equal(found, np.full(shape, 3.75, dtype))
+    out = np.empty(shape, dtype)
+    assert add(x, y, out) is out
+    np.testing.assert_array_equal(out, found)
+    assert handed_on == []
+
+
+def test_scalars_without_dimensions_go_with_any_shape(add, handed_on):
+    x, one = np.arange(6.0).reshape(2, 3), np.asarray(1.0)
+    np.testing.assert_array_equal(add(x, one), x + 1)
+    np.testing.assert_array_equal(add(one, x), x + 1)
+    assert handed_on == []
+
+
+def test_results_may_lie_over_their_inputs_element_for_element(add, handed_on):
+    x = np.arange(6.0)
+    assert add(x, x, x) is x
+    np.testing.assert_array_equal(x, 2 * np.arange(6.0))
+    assert handed_on == []
+
+
+base = np.zeros(8)
+unwriteable = np.zeros(3)
+unwriteable.flags.writeable = False
+
+
+class Own(np.ndarray):
+    pass
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        (base[:3],),
+        (base[:3], base[:3], base[:3], base[:3]),
+        (base[:3], 1.0),
+        (base[:3], [0.0] * 3),
+        (base[:3], base[:4]),
+        (base[:3], base[:1]),
+        (base[:3], base[:6:2]),
+        (base[:4].reshape(2, 2), base[:4].reshape(2, 2).T),
+        (base[:4], base[:4].reshape(2, 2)),
+        (base[:3], np.zeros(3, np.float32)),
+        (np.zeros(3, int), np.zeros(3, int)),
+        (np.zeros(3, ">f8"), np.zeros(3, ">f8")),
+        (np.zeros(3).view(Own), base[:3]),
+        (np.zeros(2049), np.zeros(2049)),
+        (np.frombuffer(bytes(25), np.float64, 3, 1), base[:3]),
+        (base[:3], base[:3], unwriteable),
+        (base[:3], base[:3], base[1:4]),
+        (base[:3], base[:3], np.zeros(3, np.float32)),
+        (base[:3], base[:3], np.zeros((1, 3))),
+        (base[:3], base[:3], None),
+    ],
+)
+def test_every_other_call_is_handed_on_as_it_is(add, handed_on, arguments):
+    assert add(*arguments) == "handed on"
+    (given,) = handed_on
+    assert len(given) == len(arguments) and all(a is b for a, b in zip(given, arguments, strict=True))
+
+
+def test_what_is_raised_there_is_raised_here():
+    def otherwise(*arguments):
+        raise ValueError("no")
+
+    nbgrad.add(np.ones(2), np.ones(2))
+    with pytest.raises(ValueError, match="no"):
+        fast_call(OPERATIONS["add"].kernel, otherwise)(1)
+
+
+def test_truth_values_and_arrays_of_another_layout_are_never_looked_at(monkeypatch):
+    def otherwise(*arguments):
+        pass
+
+    assert fast_call(OPERATIONS["lt"].kernel, otherwise) is otherwise
+    monkeypatch.setattr(caller, "layout_holds", lambda: False)
+    assert fast_call(OPERATIONS["add"].kernel, otherwise) is otherwise

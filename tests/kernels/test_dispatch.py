@@ -1,0 +1,81 @@
+"""Which target an array's call goes to: NumPy's arrays to the CPU's kernels, stand-ins to themselves."""
+
+import numpy as np
+import pytest
+
+import nbgrad
+from nbgrad.kernels import dispatch
+from nbgrad.kernels.formula import SIGNED
+from nbgrad.ops.elementwise import OPERATIONS
+
+
+class StandIn:
+    """Stands for an array, and tells what it was asked."""
+
+    __nbgrad_array__ = True
+
+    def __init__(self, shape):
+        self.shape, self.ndim = shape, len(shape)
+        self.asked = []
+
+    def folded(self, name, axes, *others):
+        self.asked.append((name, axes, *others))
+        return StandIn(tuple(size for axis, size in enumerate(self.shape) if axis not in axes))
+
+    def reshape(self, shape):
+        self.asked.append(shape)
+        return StandIn(shape)
+
+
+def test_arrays_are_reduced():
+    x = np.arange(24.0).reshape(2, 3, 4)
+    np.testing.assert_array_equal(dispatch.reduce_array("sum", x, (0, 2)), x.sum((0, 2)))
+    np.testing.assert_array_equal(dispatch.spread_array("softmax", 0, np.zeros((2, 3))), np.full((2, 3), 0.5))
+
+
+def test_what_stands_in_for_an_array_answers_for_itself():
+    x, y = StandIn((2, 3)), StandIn((2, 3))
+    assert dispatch.reduce_array("amax", x, (1,)).shape == (2,)
+    dispatch.spread_array("softmax_vjp", 1, x, y)
+    assert x.asked == [("amax", (1,)), ("softmax_vjp", (1,), y)]
+    x = StandIn(())
+    dispatch.spread_array("softmax", 0, x)
+    assert x.asked == [("softmax", ())]
+
+
+@pytest.mark.parametrize(
+    ("shape", "small"), [((2, 3), (2, 3)), ((2, 3), (1, 3)), ((2, 3), (3,)), ((2, 3), ()), ((4, 2, 3), (2, 1))]
+)
+def test_what_was_stretched_is_summed(shape, small):
+    x = np.arange(float(np.prod(shape))).reshape(shape)
+    found = dispatch.sum_to_shape(x, small)
+    assert found.shape == small
+    ones = np.ones(small)
+    assert np.vdot(found, ones) == np.vdot(x, np.broadcast_to(ones, shape))
+    assert (found is x) == (shape == small)
+
+
+def test_a_stand_in_is_summed_by_itself():
+    x = StandIn((4, 2, 3))
+    assert dispatch.sum_to_shape(x, (2, 1)).shape == (2, 1)
+    assert x.asked == [("sum", (0, 2))]
+
+
+def test_calls_give_arrays_and_take_where_results_go():
+    nbgrad.neg(np.ones(2))
+    call = dispatch.caller(OPERATIONS["neg"].kernel)
+    x = np.arange(6.0).reshape(2, 3)[:, ::2]
+    found = call(x)
+    assert type(found) is np.ndarray and found.dtype == x.dtype
+    np.testing.assert_array_equal(found, -x)
+    assert type(call(3.0)) is np.ndarray and call(3.0) == -3  # not a scalar of NumPy's
+    out = np.empty((2, 2))
+    assert call(x, out) is out and (out == -x).all()
+
+
+def test_functions_of_the_sign_refuse_truth_values():
+    call = dispatch.caller(OPERATIONS["neg"].kernel, SIGNED)
+    for truth in (True, np.bool_(True), np.ones(3, bool)):
+        with pytest.raises(TypeError, match="neg: truth values have no sign"):
+            call(truth)
+    np.testing.assert_array_equal(call(np.arange(3.0)), -np.arange(3.0))

@@ -1,0 +1,218 @@
+"""Where things are: imports point down the order of rooms, files are short, and each has its tests in a like place."""
+
+import ast
+from graphlib import CycleError, TopologicalSorter
+from itertools import pairwise
+from pathlib import Path, PurePosixPath
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+
+#: The rooms, from the ground up: a file imports from its own room and from those below. A name with a slash at its end
+#: is a directory, whatever else is a file; where several fit, the longest has it.
+ROOMS = [
+    ["kernels/"],
+    ["kernels/cpu/"],
+    ["kernels/cuda/"],
+    ["kernels/dispatch.py"],
+    ["nbgrad/"],
+    ["nbgrad/ops/"],
+    ["nbgrad/interop/"],
+    ["nbgrad/engine.py"],
+    ["nbgrad/accumulate.py", "nbgrad/forward.py"],
+    ["nbgrad/autograd/", "nbgrad/nn/"],
+    ["nbgrad/tracing/"],
+    ["nbgrad/__init__.py", "nbgrad/__main__.py"],
+]
+
+#: Imports that run back up, for the time being: what a function imports when it is called.
+UPWARDS = {
+    ("nbgrad/ops/__init__.py", "nbgrad/interop/numpy.py"),  # NumPy's functions are looked up in its table
+}
+
+#: Imports without which files would form no circle, for the time being.
+CIRCLES = {
+    ("nbgrad/tracing/symbol.py", "nbgrad/tracing/functions.py"),  # what arrays can do, and what NumPy does to them
+}
+
+#: Files that are longer than they should be, for the time being.
+LONGEST = 500
+LONG = {
+    "nbgrad/interop/numpy.py",
+    "nbgrad/tracing/symbol.py",
+    "nbgrad/variable.py",
+}
+
+
+def source_files():
+    files = [*(ROOT / "kernels").rglob("*.py"), *(ROOT / "nbgrad").rglob("*.py")]
+    names = sorted(str(PurePosixPath(path.relative_to(ROOT))) for path in files)
+    return [name for name in names if not name.startswith("nbgrad/kernels/")]  # a link to kernels/
+
+
+FILES = source_files()
+
+
+def module_of(file):
+    """Give the parts of a file's name as a module."""
+    parts = ("nbgrad", *PurePosixPath(file).parts) if file.startswith("kernels/") else PurePosixPath(file).parts
+    return parts[:-1] if parts[-1] == "__init__.py" else (*parts[:-1], parts[-1].removesuffix(".py"))
+
+
+MODULES = {module_of(file): file for file in FILES}
+
+
+def imported_by(file, text=None):
+    """List the modules that a file imports, wherever in it; not those that only type checkers do."""
+    package = module_of(file) if file.endswith("__init__.py") else module_of(file)[:-1]
+    stack = [ast.parse((ROOT / file).read_text() if text is None else text)]
+    while stack:
+        node = stack.pop()
+        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
+            stack += node.orelse
+            continue
+        stack += ast.iter_child_nodes(node)
+        if isinstance(node, ast.Import):
+            yield from (tuple(alias.name.split(".")) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = package[: len(package) + 1 - node.level] if node.level else ()
+            base += tuple(node.module.split(".")) if node.module else ()
+            yield from ((*base, alias.name) if (*base, alias.name) in MODULES else base for alias in node.names)
+
+
+IMPORTS = {file: {MODULES[module] for module in imported_by(file) if module in MODULES} - {file} for file in FILES}
+
+
+def lies_in(file, name):
+    return file == name or (name.endswith("/") and file.startswith(name))
+
+
+def room_of(file):
+    fits = [(len(name), number) for number, names in enumerate(ROOMS) for name in names if lies_in(file, name)]
+    return max(fits)[1]
+
+
+def test_imports_are_found():
+    """Names, modules and packages, from near and far, at the beginning and in functions."""
+    text = """
+import numpy.linalg
+from typing import TYPE_CHECKING
+from . import launch
+from .. import formula
+from ..nest import Nest, Fold
+if TYPE_CHECKING:
+    from .blas import product
+def later():
+    from ..cpu import elementary
+    import nbgrad.variable
+"""
+    found = {".".join(module) for module in imported_by("kernels/cuda/fused.py", text)}
+    kernels = {f"nbgrad.kernels.{name}" for name in ("cuda.launch", "formula", "nest", "cpu.elementary")}
+    assert found == {"numpy.linalg", "typing", "nbgrad.variable", *kernels}
+    assert len(FILES) > 80 and sum(map(len, IMPORTS.values())) > 300
+
+
+def test_imports_point_downwards():
+    upwards = {(file, other) for file in FILES for other in IMPORTS[file] if room_of(other) > room_of(file)}
+    assert upwards - UPWARDS == set(), "these imports run back up the order of rooms"
+    assert UPWARDS - upwards == set(), "these are mended: take them off the list"
+
+
+def test_kernels_know_nothing_of_the_graph():
+    for file in FILES:
+        if file.startswith("kernels/"):
+            ours = {module for module in imported_by(file) if module[0] == "nbgrad"}
+            assert all(module[:2] == ("nbgrad", "kernels") for module in ours), file
+
+
+def circle(imports):
+    try:
+        TopologicalSorter(imports).prepare()
+    except CycleError as error:
+        return error.args[1]
+    return []
+
+
+def test_no_files_import_each_other():
+    without = {file: {other for other in IMPORTS[file] if (file, other) not in CIRCLES} for file in FILES}
+    assert circle(without) == []
+    for file, other in CIRCLES:
+        again = without | {file: without.get(file, set()) | ({other} & IMPORTS.get(file, set()))}
+        found = circle(again)
+        # the sorter lists each file before what imports it
+        assert (other, file) in pairwise(found), f"{file} -> {other} is mended: take it off the list"
+
+
+def test_files_are_short():
+    long = {file for file in FILES if len((ROOT / file).read_text().splitlines()) > LONGEST}
+    assert long - LONG == set(), f"these have more than {LONGEST} lines"
+    assert LONG - long == set(), "these are mended: take them off the list"
+
+
+# ---- tests lie where what they test does -----------------------------------------------------------------------------
+
+#: What has its tests elsewhere, below tests/; a directory stands for all in it.
+ELSEWHERE = {
+    "kernels/cpu/atomics.py": "kernels/cpu/test_threads.py",
+    "kernels/cpu/elementary/": "kernels/cpu/test_elementary.py",
+    "kernels/cpu/failures.py": "kernels/cpu/test_ufunc.py",
+    "kernels/cpu/launch.py": "tracing/test_compiled.py",
+    "kernels/cpu/pipeline.py": "kernels/cpu/test_codegen.py",
+    "kernels/cpu/pool.py": "kernels/cpu/test_threads.py",
+    "kernels/cpu/processor.py": "kernels/cpu/test_codegen.py",
+    "kernels/cpu/reduction_loops.py": "kernels/cpu/test_reduction.py",
+    "kernels/cpu/sizes.py": "tracing/test_loops.py",
+    "kernels/cpu/support.py": "kernels/cpu/test_codegen.py",
+    "kernels/cuda/accumulators.py": "cuda/test_reduction_kernels.py",
+    "kernels/cuda/blas.py": "cuda/test_blas.py",
+    "kernels/cuda/forms.py": "kernels/cuda/test_fused.py",
+    "kernels/cuda/graphs.py": "cuda/test_graphs.py",
+    "kernels/cuda/indexing.py": "cuda/test_indexing_kernels.py",
+    "kernels/cuda/inlining.py": "kernels/cuda/test_compile.py",
+    "kernels/cuda/reduction.py": "cuda/test_reduction_kernels.py",
+    "kernels/cuda/support.py": "kernels/cuda/test_compile.py",
+    "kernels/devices.py": "cuda/test_device.py",
+    "kernels/interrupts.py": "test_interrupts.py",
+    "kernels/operators.py": "ops/test_operators.py",
+    "nbgrad/__main__.py": "test_main.py",
+    "nbgrad/accumulate.py": "test_engine.py",
+    "nbgrad/cuda.py": "cuda/test_device.py",
+    "nbgrad/elementwise.py": "ops/test_elementwise.py",
+    "nbgrad/hooks.py": "test_engine.py",
+    "nbgrad/nests.py": "autograd/test_transforms.py",
+    "nbgrad/ops/arguments.py": "ops/test_reduction.py",
+    "nbgrad/pruning.py": "test_engine.py",
+    "nbgrad/tracing/functions.py": "interop/test_numpy.py",
+    "nbgrad/tracing/plan.py": "tracing/test_compiled.py",
+    "nbgrad/tracing/refusals.py": "tracing/test_symbol.py",
+    "nbgrad/tracing/replay.py": "tracing/test_compiled.py",
+    "nbgrad/tracing/targets.py": "tracing/test_compiled.py",
+    "nbgrad/tracing/trace.py": "tracing/test_compiled.py",
+    "nbgrad/tracing/workspace.py": "cuda/test_graphs.py",
+    "nbgrad/version.py": "test_main.py",
+}
+
+
+def place_of_tests(file):
+    """Give where a file's tests are to be looked for first."""
+    path = PurePosixPath(file.removeprefix("nbgrad/"))
+    return str(path.with_name(f"test_{path.name}"))
+
+
+@pytest.mark.parametrize("file", [file for file in FILES if not file.endswith("__init__.py")])
+def test_every_file_has_tests_in_the_same_place(file):
+    elsewhere = [
+        place for name, place in ELSEWHERE.items() if file == name or (name.endswith("/") and file.startswith(name))
+    ]
+    mirrored = (ROOT / "tests" / place_of_tests(file)).exists()
+    if elsewhere:
+        assert not mirrored, f"tests/{place_of_tests(file)} exists: take {file} off the list"
+        assert (ROOT / "tests" / elsewhere[0]).exists()
+    else:
+        assert mirrored, f"there is no tests/{place_of_tests(file)}"
+
+
+def test_all_that_is_listed_exists():
+    for name in (*ELSEWHERE, *LONG, *(file for pair in (*UPWARDS, *CIRCLES) for file in pair)):
+        assert (ROOT / name).exists(), f"{name} is no more: take it off the list"
