@@ -12,6 +12,7 @@ import sys
 import tarfile
 import zipfile
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -260,6 +261,10 @@ def test_what_there_was_no_time_for_is_not_passed(tmp_path: Path, monkeypatch: p
         tests = steps["tests"]["tests"]
         assert steps["tests"]["status"] == status
         assert "test_some.py::test_c" in tests["unrun"] and tests["counts"]["passed"] in (1, 2)
+        if status == FAILED:  # where some of them will do
+            (tmp_path / "tests" / "reports.jsonl").unlink()
+            code, steps = a_round(tmp_path / "some", [[replace(step, sample=True)]])
+            assert code == 0 and steps["tests"]["says"] == "2 passed, 1 not run"
 
 
 CUPY = """
@@ -374,6 +379,23 @@ def test_what_is_fetched_is_what_is_tested_here(tmp_path: Path, monkeypatch: pyt
     ((*command,),) = commands
     assert command[-5:] == [f"{name}==1.{len(name)}" for name in gpu_round.PACKAGES]
     assert command[command.index("--python-version") + 1] == "3.13" and "manylinux_2_28_x86_64" in command
+
+
+def test_compiler_and_tools_are_found_in_the_toolkit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for folder in ("bin", "nvvm"):
+        (tmp_path / folder).mkdir()
+    (tmp_path / "bin" / "nvcc").write_text("#!/bin/sh\n")
+    (tmp_path / "bin" / "nvcc").chmod(0o700)
+    monkeypatch.setenv("PATH", str(tmp_path / "bin"))
+    monkeypatch.setenv("PYTEST_ADDOPTS", "--collect-only")
+    for name in ("CUDA_HOME", "CUDA_PATH"):
+        monkeypatch.delenv(name, raising=False)
+    environment = gpu_round.settings(tmp_path / "site", tmp_path / "kernels")
+    assert environment["CUDA_HOME"] == str(tmp_path.resolve()) and "PYTEST_ADDOPTS" not in environment
+    assert environment["PATH"].startswith(str(tmp_path / "bin"))
+    assert environment["PYTHONPATH"].split(os.pathsep)[:2] == [str(tmp_path / "site"), str(gpu_round.ROOT)]
+    monkeypatch.setenv("CUDA_HOME", "/elsewhere")
+    assert gpu_round.settings(tmp_path, tmp_path)["CUDA_HOME"] == "/elsewhere"
 
 
 # ---- the look -------------------------------------------------------------------------------------------------------
