@@ -109,6 +109,10 @@ class _Kept:
         return "".join(parts)
 
 
+#: What runs, to be ended when the round is.
+_running: set[subprocess.Popen[bytes]] = set()
+
+
 def _end(process: subprocess.Popen[bytes], number: int) -> None:
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(process.pid, number)
@@ -129,6 +133,7 @@ def run(step: Step, limit: float, environment: Mapping[str, str]) -> Result:
         )
     except OSError as error:
         return Result(FAILED, limit=limit, says=f"{step.command[0]} could not be started: {error}")
+    _running.add(process)
     kept = _Kept(process.stdout)
     status, says = PASSED, ""
     try:
@@ -144,6 +149,7 @@ def run(step: Step, limit: float, environment: Mapping[str, str]) -> Result:
     finally:
         _end(process, signal.SIGKILL)  # and whoever it has left behind
         process.wait()
+        _running.discard(process)
     return Result(status, time.monotonic() - start, limit, says, kept.text())
 
 
@@ -196,7 +202,7 @@ def steps(output: Path, work: Path) -> list[list[Step]]:
             Step("quick benchmark", [*benchmark, "--quick"], 150),
         ],
         [tests("tests of memory", 45, alone, "-n", "0")],
-        [Step("benchmark", [*benchmark, "--directory", str(output)], 210)],
+        [Step("benchmark", [*benchmark, "--directory", str(output)], 240)],
         [checked("memcheck"), checked("racecheck")],
         [Step("ncu", [*profiler, python, "-m", "benchmarks.gpu_smoke", "--kernels"], 45, needs="ncu")],
     ]
@@ -429,8 +435,15 @@ class Round:
                     threads.append(threading.Thread(target=self._one, args=(step, limit, environment)))
             for thread in threads:
                 thread.start()
-            for thread in threads:
-                thread.join()
+            try:
+                for thread in threads:
+                    thread.join()
+            except BaseException:
+                for process in list(_running):
+                    _end(process, signal.SIGKILL)
+                for thread in threads:
+                    thread.join()
+                raise
 
     def _one(self, step: Step, limit: float, environment: Mapping[str, str]) -> None:
         # tests that have not begun by then are skipped, so that there is a report of the others
@@ -541,7 +554,11 @@ def main(arguments: Sequence[str] | None = None, make: Callable[[Path, Path], li
         if options.wheels:
             this.take(Step("wheels", [], 60), install(options.wheels.absolute(), prefix, 60))
         environment = settings(site_in(prefix), kernels)
-        this.run(groups, environment)
+        try:
+            this.run(groups, environment)
+        except KeyboardInterrupt:
+            this.say("ended from outside")
+            return 1
         try:
             pack(kernels, output / "kernels.tar.gz")
         except OSError as error:

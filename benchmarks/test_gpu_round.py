@@ -106,6 +106,22 @@ def test_at_its_limit_a_step_ends_with_its_children(tmp_path: Path, monkeypatch:
     assert not runs(int(file.read_text()))
 
 
+def test_a_round_that_is_ended_ends_its_steps_and_keeps_what_was_found(tmp_path: Path) -> None:
+    file, found = tmp_path / "pid", tmp_path / "found"
+    endless = f"import os, pathlib, time; pathlib.Path({str(file)!r}).write_text(str(os.getpid())); time.sleep(600)"
+    steps = f"[[Step('one', [sys.executable, '-c', '']  , 9)], [Step('two', [sys.executable, '-c', {endless!r}], 99)]]"
+    code = "import sys\nfrom benchmarks.gpu_round import Step, main\n"
+    code += f"sys.exit(main(['--output', {str(found)!r}], lambda *folders: {steps}))"
+    process = subprocess.Popen([sys.executable, "-c", code], cwd=gpu_round.ROOT, stderr=subprocess.PIPE)
+    while not file.exists() or not file.read_text():
+        assert process.poll() is None
+    process.terminate()
+    _, said = process.communicate(timeout=30)
+    assert process.returncode == 1 and b"ended from outside" in said
+    assert not runs(int(file.read_text()))
+    assert json.loads((found / "summary.json").read_text())["steps"]["one"]["status"] == PASSED
+
+
 def test_children_that_a_step_leaves_behind_end_with_it(tmp_path: Path) -> None:
     code = "import subprocess; print(subprocess.Popen(['sleep', '600']).pid)"
     _, steps = a_round(tmp_path / "found", [[python("careless", code)]])
