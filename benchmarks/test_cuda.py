@@ -158,7 +158,7 @@ def test_bad_arguments_are_refused_before_anything_is_measured(
 
 STAND_INS = """
 import sys
-sys.path.insert(0, {here!r})
+sys.path[:0] = {here!r}
 import conftest
 """
 
@@ -168,7 +168,8 @@ def run(room: Path, arguments: list[str]) -> subprocess.CompletedProcess[str]:
     if importlib.util.find_spec("numba_cuda") is None:
         pytest.skip("numba-cuda is not installed")
     room.mkdir(exist_ok=True)
-    (room / "sitecustomize.py").write_text(STAND_INS.format(here=str(cuda.ROOT / "tests" / "cuda")))
+    tests = cuda.ROOT / "tests"
+    (room / "sitecustomize.py").write_text(STAND_INS.format(here=[str(tests / "cuda"), str(tests)]))
     environment = os.environ | {
         "NBGRAD_TEST_CUDA": "host",
         "LLVMLITE_ENABLE_IR_LAYER_TYPED_POINTERS": "0",

@@ -138,9 +138,13 @@ class _Slot:
         self.memory = cupy.cuda.alloc_pinned_memory(16)
         self.words = (ctypes.c_int64 * 2).from_address(self.memory.ptr)
         self.event = cupy.cuda.Event(disable_timing=True)
+        _slots.append(self)
 
 
-#: Slots that nobody has, by device; none is ever given back to the system, since a kernel may write to it late.
+#: All slots: none is ever given back to the system, since a kernel may write to it late, nor ended as garbage together
+#: with the look that has it.
+_slots: list[_Slot] = []
+#: Slots that nobody has, by device.
 _free: defaultdict[int, list[_Slot]] = defaultdict(list)
 
 
@@ -152,9 +156,12 @@ class Look:
         self._slot: _Slot | None = None
         try:
             self._slot = self._free.pop()
-            self._slot.event.synchronize()  # somebody may have gone without waiting
         except IndexError:
             self._slot = _Slot(cupy)
+        try:
+            self._slot.event.synchronize()  # somebody may have gone without waiting
+        except RuntimeError:  # it was recorded while a stream was captured, and is of no use any more
+            self._slot.event = cupy.cuda.Event(disable_timing=True)
         self._slot.words[:] = [0, 0]
         self.address = self._slot.memory.ptr
 

@@ -307,7 +307,8 @@ def full_like(
 on_draw: ContextVar[Callable[[str], None] | None] = ContextVar("nbgrad_on_draw", default=None)
 
 
-def _random(what: str, device: Any = None) -> Any:
+def _draw(what: str, device: Any, method: str, *arguments: Any) -> Any:
+    """Call a method of NumPy's generator, or of that which CuPy has on a GPU."""
     global _generator
     told = on_draw.get()
     if told is not None:
@@ -315,13 +316,13 @@ def _random(what: str, device: Any = None) -> Any:
     number = None if device is None else devices.number_of(device)
     if number is not None:
         cupy = devices.cupy()
-        if number not in _cuda_generators:
-            with cupy.cuda.Device(number):
+        with cupy.cuda.Device(number):
+            if number not in _cuda_generators:
                 _cuda_generators[number] = cupy.random.default_rng(_seed)
-        return _cuda_generators[number]
+            return getattr(_cuda_generators[number], method)(*arguments)
     if _generator is None:
         _generator = np.random.default_rng()
-    return _generator
+    return getattr(_generator, method)(*arguments)
 
 
 def manual_seed(seed: int) -> np.random.Generator:
@@ -344,15 +345,14 @@ def manual_seed(seed: int) -> np.random.Generator:
 def rand(*size: Any, dtype: Dtype = None, requires_grad: bool = False, device: Any = None) -> Variable:
     """Make a Variable of numbers uniform in [0, 1)."""
     chosen: Any = _drawn("rand", dtype)
-    return _made(as_array(_random("rand", device).random(whole_numbers("rand", size), chosen)), requires_grad)
+    return _made(as_array(_draw("rand", device, "random", whole_numbers("rand", size), chosen)), requires_grad)
 
 
 def randn(*size: Any, dtype: Dtype = None, requires_grad: bool = False, device: Any = None) -> Variable:
     """Make a Variable of numbers from the standard normal distribution."""
     chosen: Any = _drawn("randn", dtype)
-    return _made(
-        as_array(_random("randn", device).standard_normal(whole_numbers("randn", size), chosen)), requires_grad
-    )
+    drawn = _draw("randn", device, "standard_normal", whole_numbers("randn", size), chosen)
+    return _made(as_array(drawn), requires_grad)
 
 
 def _drawn(what: str, dtype: Dtype) -> np.dtype[Any]:
@@ -385,5 +385,8 @@ def randint(
     low, high = (0, numbers[0]) if len(numbers) == 1 else numbers
     shape = whole_numbers("randint", (size,) if not isinstance(size, tuple | list) else tuple(size))
     kind = np.dtype(dtype)
-    drawn = _random("randint", device).integers(low, high, shape, kind if kind.kind in "iub" else np.int64)
+    if kind == np.bool_ and not 0 <= low < high <= 2:
+        raise ValueError(f"randint: bool has 0 and 1, not numbers from {low} to {high - 1}")
+    # CuPy draws whole numbers only
+    drawn = _draw("randint", device, "integers", low, high, shape, kind if kind.kind in "iu" else np.int64)
     return _made(as_array(drawn).astype(kind, copy=False), requires_grad)

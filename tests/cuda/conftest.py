@@ -27,6 +27,8 @@ def has_gpu() -> bool:
 
 HOST = os.environ.get("NBGRAD_TEST_CUDA") == "host"
 REAL = not HOST and "NBGRAD_TEST_CUDA" in os.environ
+#: Whether other processes run the tests of this one.
+DISTRIBUTED = False
 
 if os.environ.get("NBGRAD_TEST_CUDA"):
     sys.path.insert(0, str(Path(__file__).parent))
@@ -53,6 +55,11 @@ if os.environ.get("NBGRAD_TEST_CUDA"):
         launch.backend = Emulation(enqueue=stand_in.enqueue)
 
 
+def pytest_configure(config):
+    global DISTRIBUTED
+    DISTRIBUTED = bool(getattr(config.option, "tx", None))
+
+
 def pytest_generate_tests(metafunc):
     """Have kernels interpreted, and in long runs compiled as well; some tests' are always compiled."""
     if HOST:
@@ -63,13 +70,43 @@ def pytest_generate_tests(metafunc):
 
 @pytest.fixture(autouse=True)
 def kernels(request, monkeypatch):
-    """Choose what runs kernels where there is no GPU; gives its name."""
+    """Choose what runs kernels where there is no GPU, and give its name; where there is one, wait for its errors."""
     if not HOST:
-        return None
+        import cupy
+
+        yield None
+        cupy.cuda.runtime.deviceSynchronize()
+        return
     from nbgrad.kernels.cuda import launch
 
     monkeypatch.setattr(launch.backend, "make", MAKERS[request.param])
-    return request.param
+    yield request.param
+
+
+failures = []
+
+
+def pytest_runtest_logreport(report):
+    if report.failed:
+        failures.append(report.nodeid)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_runtest_logfinish(nodeid):
+    """End the process after a fault of the GPU, after which nothing works in it; pytest-xdist starts another one."""
+    if not REAL or nodeid not in failures:
+        return
+    worker = "PYTEST_XDIST_WORKER" in os.environ
+    if not worker and DISTRIBUTED:
+        return
+    import cupy
+
+    try:
+        cupy.cuda.runtime.deviceSynchronize()
+    except Exception as error:
+        if worker:
+            os._exit(1)
+        pytest.exit(f"the GPU can be used no more in this process: {error}", 1)
 
 
 @pytest.fixture

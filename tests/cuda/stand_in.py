@@ -1,8 +1,15 @@
 """What stands in for CuPy where there is no GPU: a module with the part of it that nbgrad uses, on host memory.
 
-It is as strict as CuPy: its arrays are not NumPy's and do not mix with them, integer indices out of bounds are not
-noticed, views that repeat elements are not protected, and flags know nothing of writing. `memory` counts and limits
-what arrays take; the device and its driver can be taken away through `state`.
+It is as strict as CuPy 14.2: its arrays are not NumPy's and do not mix with them, integer indices out of bounds are not
+noticed, views that repeat elements are not protected, flags know nothing of writing, and methods take the arguments of
+CuPy's, refuse what these refuse, and lay results out as they do (what they take test_stand_in.py compares with CuPy's
+own). `memory` counts and limits what arrays take; the device and its driver can be taken away through `state`.
+
+Streams are captured by CUDA's rules: to wait for what is captured, or for all of its device, is refused and spoils the
+capture; an event that was recorded meanwhile is of no use outside until it is recorded anew.
+
+CuPy and CUDA refuse more: copies between devices that cannot reach each other; memory of one device in kernels on
+another; kernels of CuPy's own that cannot be compiled; graphs whose memory was given back to the device.
 """
 
 from __future__ import annotations
@@ -12,7 +19,7 @@ import ctypes
 import sys
 import threading
 import types
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, ClassVar
@@ -44,16 +51,25 @@ state = _State()
 
 def enqueue(action: Callable[[], Any]) -> None:
     """Do what goes to the current stream: at once, or at each launch of the graph that it is captured into."""
-    actions = _streams.current.actions
-    if actions is None:
+    stream = _streams.current
+    if stream.spoilt:
+        raise CUDARuntimeError("cudaErrorStreamCaptureInvalidated: operation failed due to a previous error")
+    if stream.actions is None:
         action()
     else:
-        actions.append(action)
+        stream.actions.append(action)
 
 
 def _refuse_while_capturing(what: str) -> None:
+    """Refuse as CuPy does, before CUDA is asked: what was captured so far is good."""
     if _streams.current.actions is not None:
         raise RuntimeError(f"the current stream is capturing, so {what} are disallowed")
+
+
+def _refuse(stream: Stream) -> None:
+    """Refuse as CUDA does: what was captured so far is lost."""
+    stream.spoilt = True
+    raise CUDARuntimeError("cudaErrorStreamCaptureUnsupported: operation not permitted when stream is capturing")
 
 
 #: Memory that arrays have given back, by size: the next of the size gets it, as in CuPy's pool.
@@ -63,12 +79,22 @@ _free_rooms: defaultdict[int, list[Any]] = defaultdict(list)
 #: Where memory begins that there is at present, in order, and how many bytes it has.
 _begins: list[int] = []
 _sizes: dict[int, int] = {}
+#: Where memory began that is no more. It is looked at before the others are: garbage may be collected at any moment.
+_gone: deque[int] = deque()
 _rooms_lock = threading.RLock()  # a room may end while another one begins
+
+
+def _forget_what_is_gone() -> None:
+    while _gone:
+        begin = _gone.popleft()
+        del _sizes[begin]
+        del _begins[bisect.bisect_left(_begins, begin)]
 
 
 def room_of(address: int) -> tuple[int, int] | None:
     """Give the begin and the size of the memory that an address lies in, or just behind."""
     with _rooms_lock:
+        _forget_what_is_gone()
         position = bisect.bisect_right(_begins, address) - 1
         begin = _begins[position] if position >= 0 else -1
         size = _sizes.get(begin, -1)
@@ -81,16 +107,15 @@ class _Room:
     def __init__(self, begin: int, size: int, owner: Any = None) -> None:
         self.owner = owner
         with _rooms_lock:
+            _forget_what_is_gone()
             if begin not in _sizes:  # or else it belongs to a room that lives already
                 self.begin = begin
                 _sizes[begin] = size
                 bisect.insort(_begins, begin)
 
     def __del__(self) -> None:
-        if hasattr(self, "begin") and not sys.is_finalizing():
-            with _rooms_lock:
-                del _sizes[self.begin]
-                _begins.remove(self.begin)
+        if hasattr(self, "begin"):
+            _gone.append(self.begin)
 
 
 class _Block(_Room):
@@ -181,10 +206,20 @@ class ndarray:
     @property
     def __cuda_array_interface__(self) -> dict[str, Any]:
         strides = None if self._host.flags.c_contiguous else self.strides
-        place = self.data.ptr, False
-        return {"shape": self.shape, "typestr": self.dtype.str, "data": place, "strides": strides, "version": 3}
+        place = self.data.ptr if self.size else 0, False
+        descr, stream = [("", self.dtype.str)], _streams.current.ptr or 1
+        return {
+            **{"shape": self.shape, "typestr": self.dtype.str, "descr": descr},
+            **{"stream": stream, "version": 3, "strides": strides, "data": place},
+        }
 
-    def __dlpack__(self, **options: Any) -> Any:
+    def __dlpack__(
+        self, *, stream: Any = None, max_version: tuple[int, int] | None = None, dl_device: Any = None, copy: Any = None
+    ) -> Any:
+        if dl_device not in (None, self.__dlpack_device__()) or copy:
+            raise BufferError("unsupported device requested.")
+        if isinstance(stream, int) and stream < -1:
+            raise ValueError(f"On CUDA, the valid stream for the DLPack protocol is -1, 1, 2, or larger, not {stream}")
         return self
 
     def __dlpack_device__(self) -> tuple[int, int]:
@@ -203,16 +238,27 @@ class ndarray:
 
     def __array_function__(self, function: Any, kinds: Any, arguments: Any, options: Any) -> Any:
         ours = getattr(sys.modules[__name__], function.__name__, None)
-        return NotImplemented if ours is None else ours(*arguments, **options)
+        if ours is None or function.__module__ != "numpy":
+            return NotImplemented
+        if not all(issubclass(kind, ndarray | np.ndarray) for kind in kinds):
+            return NotImplemented
+        return ours(*arguments, **options)
 
     def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **options: Any) -> Any:
         # our own ufuncs have names of NumPy's, and must not end here
         if method != "__call__" or getattr(np, ufunc.__name__, None) is not ufunc:
             return NotImplemented
-        for x in inputs:
-            if not hasattr(x, "__cuda_array_interface__") and not isinstance(x, np.ndarray | np.generic | int | float):
+        for x in inputs:  # of Python's numbers the very classes
+            if not hasattr(x, "__cuda_array_interface__") and not (
+                type(x) in (bool, int, float, complex) or isinstance(x, np.ndarray | np.generic)
+            ):
                 return NotImplemented
-        out = options.pop("out", (None,))[0]
+        if ufunc.__name__ in _COMPARISONS:
+            inputs = tuple(x.item() if isinstance(x, np.ndarray) and not x.ndim else x for x in inputs)
+        out = options.pop("out", (None,))
+        if len(out) != 1:
+            raise ValueError("The 'out' parameter must have exactly one array value")
+        (out,) = out
         with np.errstate(all="ignore"):
             result = ufunc(*map(_operand, inputs), **options)
         if out is not None:
@@ -222,38 +268,58 @@ class ndarray:
 
     # ---- elements ---------------------------------------------------------------------------------------------------
 
-    def get(self) -> Any:
-        _refuse_while_capturing("D2H transfers")
-        return self._host.copy(order="C" if self._host.flags.c_contiguous else "A")
+    def get(self, stream: Any = None, order: str = "C", out: Any = None, blocking: bool = True) -> Any:
+        assert stream is None and out is None, "nobody here needs it"
+        if self.size:
+            _refuse_while_capturing("D2H transfers")
+        return self._host.copy(order=order)
 
-    def item(self, *place: Any) -> Any:
-        _refuse_while_capturing("D2H transfers")
-        return self._host.item(*place)
+    def item(self) -> Any:
+        if self.size != 1:
+            raise ValueError("can only convert an array of size 1 to a Python scalar")
+        return self.get().item()
 
     def tolist(self) -> Any:
-        _refuse_while_capturing("D2H transfers")
-        return self._host.tolist()
+        return self.get().tolist()
 
     def fill(self, value: Any) -> None:
-        enqueue(lambda: self._host.fill(_operand(value)))
+        if hasattr(value, "__cuda_array_interface__"):
+            value = _operand(value)
+        else:
+            value = np.asarray(value, dtype=self.dtype)  # raises for what is out of its range
+        if value.shape != ():
+            raise ValueError("non-scalar numpy.ndarray cannot be used for fill")
+        enqueue(lambda: self._host.fill(value))
 
     def copy(self, order: str = "C") -> ndarray:
-        if order != "C":
-            return _new(self._host.copy(order))
-        made = _allocated(self.shape, self.dtype)
-        enqueue(lambda: made._host.__setitem__(..., self._host))
-        return made
+        return self.astype(self.dtype, order)
 
     def astype(self, dtype: Any, order: str = "K", casting: Any = None, subok: Any = None, copy: bool = True) -> Any:
-        if not copy and self.dtype == dtype:
+        if casting is not None or subok is not None:
+            raise TypeError("casting is not supported yet")
+        dtype, flags = np.dtype(dtype), self._host.flags
+        if not copy and self.dtype == dtype and (order == "K" or (order == "C" and flags.c_contiguous)):
             return self
-        with np.errstate(all="ignore"):
-            return _new(self._host.astype(dtype, order="C" if order == "K" else order))
+        if order == "K" and (flags.c_contiguous or flags.f_contiguous):
+            order = "C" if flags.c_contiguous else "F"
+        assert order in ("C", "F", "K")
+        axes = [*range(self.ndim)][:: 1 if order == "C" else -1]
+        if order == "K":  # the smallest step first; what repeats elements has steps of 0
+            axes = [-i for _, i in sorted((abs(step), -i) for i, step in enumerate(self.strides))][::-1]
+        made = _allocated(self.shape, dtype, axes)
+
+        def convert() -> None:
+            with np.errstate(all="ignore"):
+                made._host[...] = self._host
+
+        enqueue(convert)
+        return made
 
     def view(self, dtype: Any = None) -> ndarray:
         return self._view(self._host.view() if dtype is None else self._host.view(dtype))
 
-    def reshape(self, *shape: Any, order: str = "C") -> ndarray:
+    def reshape(self, *shape: Any, order: str = "C", copy: Any = None) -> ndarray:
+        assert copy is None, "nobody here needs it"
         return self._derived(self._host.reshape(*shape, order=order))
 
     def ravel(self, order: str = "C") -> ndarray:
@@ -278,7 +344,8 @@ class ndarray:
         return self._view(self._host[(*parts, Ellipsis) if Ellipsis not in parts else parts])
 
     def __setitem__(self, key: Any, value: Any) -> None:
-        if isinstance(value, np.ndarray) and value.ndim:
+        advanced = _key(key, self.shape)[1]
+        if (isinstance(value, np.ndarray) and value.ndim) or (isinstance(value, list) and not advanced):
             raise ValueError("non-scalar numpy.ndarray cannot be used for fill")
         enqueue(lambda: self._host.__setitem__(_key(key, self.shape)[0], _operand(value)))
 
@@ -286,28 +353,30 @@ class ndarray:
         return (self[i] for i in range(len(self)))
 
     def __bool__(self) -> bool:
-        _refuse_while_capturing("D2H transfers")
-        return bool(self._host)
+        if self.size != 1:
+            raise ValueError("The truth value of an array with more than one element is ambiguous.")
+        return bool(self.get())
 
     def __int__(self) -> int:
-        _refuse_while_capturing("D2H transfers")
-        return int(self._host)
+        return int(self.get())
 
     def __float__(self) -> float:
-        _refuse_while_capturing("D2H transfers")
-        return float(self._host)
+        return float(self.get())
 
-    def _reduced(self, name: str, *arguments: Any, **options: Any) -> ndarray:
-        return _new(getattr(self._host, name)(*arguments, **options))
+    def sum(self, axis: Any = None, dtype: Any = None, out: Any = None, keepdims: bool = False) -> ndarray:
+        assert out is None, "nobody here needs it"
+        return _new(self._host.sum(axis, dtype, keepdims=keepdims))
 
-    def sum(self, *arguments: Any, **options: Any) -> ndarray:
-        return self._reduced("sum", *arguments, **options)
+    def any(self, axis: Any = None, out: Any = None, keepdims: bool = False) -> ndarray:
+        assert out is None, "nobody here needs it"
+        return _new(self._host.any(axis, keepdims=keepdims))
 
-    def any(self) -> ndarray:
-        return self._reduced("any")
+    def all(self, axis: Any = None, out: Any = None, keepdims: bool = False) -> ndarray:
+        assert out is None, "nobody here needs it"
+        return _new(self._host.all(axis, keepdims=keepdims))
 
-    def all(self) -> ndarray:
-        return self._reduced("all")
+
+_COMPARISONS = ("greater", "greater_equal", "less", "less_equal", "equal", "not_equal")
 
 
 def _install_operators() -> None:
@@ -347,6 +416,8 @@ def _key(key: Any, shape: tuple[int, ...]) -> tuple[Any, bool]:
             part = part._host
         if isinstance(part, np.ndarray):
             advanced = True
+            if part.dtype.kind not in "iub":
+                raise IndexError(f"arrays used as indices must be of integer or boolean type. (actual: {part.dtype})")
             if part.dtype != np.bool_ and len(shape) and not isinstance(key, tuple) and shape[0]:
                 part = part % shape[0]
         parts.append(part)
@@ -358,20 +429,30 @@ def _new(host: Any) -> ndarray:
     _refuse_while_capturing("H2D transfers, and functions that the stand-in cannot put off,")
     host = np.asarray(host)
     made = _allocated(host.shape, host.dtype)
-    if host.flags.f_contiguous and not host.flags.c_contiguous:
-        made._host = np.ndarray(host.shape, host.dtype, made._block.room, made._block.start, order="F")
     made._host[...] = host
     return made
 
 
-def _allocated(shape: Any, dtype: Any) -> ndarray:
-    dtype = np.dtype(dtype)
+def _supported(dtype: Any) -> Any:
+    dtype = np.dtype(dtype).newbyteorder("=")
+    if dtype.char not in "?bhilqBHILQefdFD":
+        raise ValueError(f"Unsupported dtype {dtype}")
+    return dtype
+
+
+def _allocated(shape: Any, dtype: Any, axes: Any = ()) -> ndarray:
+    """Give an array whose axes lie in memory in the order of `axes`, or in their own."""
+    dtype = _supported(dtype)
     shape = (shape,) if isinstance(shape, int) else tuple(shape)
     made = object.__new__(ndarray)
     made._block = block = _Block(int(np.prod(shape, dtype=np.int64)) * dtype.itemsize)
     if _streams.current.actions is not None:
         enqueue(lambda: block)  # what a graph writes to is its own, even if nobody else has it
-    made._host = np.ndarray(shape, dtype, made._block.room, made._block.start)
+    strides, step = [0] * len(shape), dtype.itemsize
+    for axis in reversed(axes or range(len(shape))):
+        strides[axis] = step
+        step *= shape[axis]
+    made._host = np.ndarray(shape, dtype, made._block.room, made._block.start, strides if axes else None)
     made._number, made.base = state.current, None
     return made
 
@@ -394,22 +475,29 @@ def ones(shape: Any, dtype: Any = float) -> ndarray:
     return full(shape, 1, dtype)
 
 
-def full(shape: Any, value: Any, dtype: Any = None) -> ndarray:
-    made = _allocated(shape, np.result_type(value) if dtype is None else dtype)
-    made.fill(value)
+def full(shape: Any, fill_value: Any, dtype: Any = None) -> ndarray:
+    made = _allocated(shape, np.result_type(fill_value) if dtype is None else dtype)
+    made.fill(fill_value)
     return made
 
 
-def arange(start: int, stop: int, step: int) -> ndarray:
+def arange(start: Any, stop: Any = None, step: Any = 1) -> ndarray:
     return _new(np.arange(start, stop, step))
 
 
-def asarray(x: Any, dtype: Any = None) -> ndarray:
-    if isinstance(x, ndarray):
-        return x if x._number == state.current else _new(x._host)
-    if hasattr(x, "__cuda_array_interface__"):
-        return _foreign(x)
-    return _new(np.asarray(x, dtype))
+def asarray(a: Any, dtype: Any = None) -> ndarray:
+    if isinstance(a, ndarray):
+        there = a if a._number == state.current else _new(a._host)
+        return there if dtype is None else there.astype(dtype, copy=False)
+    if hasattr(a, "__cuda_array_interface__"):
+        return _foreign(a)
+    host = np.asarray(a, dtype)
+    if not host.ndim:  # by value, which may be captured
+        return full((), host, host.dtype)
+    made = _new(host.astype(_supported(host.dtype), copy=False))
+    if host.flags.f_contiguous and not host.flags.c_contiguous:
+        made = made.astype(made.dtype, "F")
+    return made
 
 
 def _foreign(x: Any) -> ndarray:
@@ -424,62 +512,73 @@ def _foreign(x: Any) -> ndarray:
     return made
 
 
-def asnumpy(x: Any) -> Any:
-    return x.get() if isinstance(x, ndarray) else np.asarray(x)
+def asnumpy(a: Any) -> Any:
+    return a.get() if isinstance(a, ndarray) else np.asarray(a)
 
 
-def from_dlpack(x: Any) -> ndarray:
-    x = x.__dlpack__()
-    if not isinstance(x, ndarray):
+def from_dlpack(array: Any) -> ndarray:
+    if array.__dlpack_device__()[0] != 2:
+        raise TypeError("CPU arrays cannot be directly imported to CuPy.")
+    made = array.__dlpack__(stream=_streams.current.ptr or 1, max_version=(1, 2), copy=None)
+    if not isinstance(made, ndarray):
         raise BufferError("the stand-in knows its own arrays only")
-    return x.view()
+    return made.view()
 
 
-def broadcast_to(x: ndarray, shape: Any) -> ndarray:
-    return x._view(np.broadcast_to(x._host, shape))
+def broadcast_to(array: ndarray, shape: Any) -> ndarray:
+    _check_arrays(array)
+    return array._view(np.broadcast_to(array._host, shape))
 
 
-def concatenate(arrays: Any, axis: int = 0) -> ndarray:
-    return _new(np.concatenate([_operand(x) for x in arrays], axis))
+def concatenate(tup: Any, axis: Any = 0) -> ndarray:
+    _check_arrays(*tup)
+    return _new(np.concatenate([_operand(x) for x in tup], axis))
 
 
-def matmul(x: Any, w: Any) -> ndarray:
-    return _product(np.matmul, x, w)
+def matmul(x1: Any, x2: Any, /) -> ndarray:
+    return _product(np.matmul, x1, x2)
 
 
-def dot(x: Any, w: Any, out: ndarray | None = None) -> ndarray:
-    product = _product(np.dot, x, w)
+def dot(a: Any, b: Any, out: ndarray | None = None) -> ndarray:
+    product = _product(np.dot, a, b)
     if out is None:
         return product
     out[...] = product
     return out
 
 
+def _check_arrays(*arrays: Any) -> None:
+    for x in arrays:
+        if not isinstance(x, ndarray):
+            raise TypeError(f"Argument has incorrect type (expected ndarray, got {type(x).__name__})")
+
+
 def _product(function: Any, x: Any, w: Any) -> ndarray:
-    for operand in (x, w):
-        if not isinstance(operand, ndarray):
-            raise TypeError(f"Argument has incorrect type (expected ndarray, got {type(operand).__name__})")
+    _check_arrays(x, w)
     with np.errstate(all="ignore"):
         return _new(function(x._host, w._host))
 
 
-def argmax(x: ndarray, axis: Any = None, dtype: Any = None, out: Any = None, keepdims: bool = False) -> ndarray:
-    return _new(np.argmax(x._host, axis, keepdims=keepdims))
+def argmax(a: ndarray, axis: Any = None, dtype: Any = None, out: Any = None, keepdims: bool = False) -> ndarray:
+    assert dtype is None and out is None, "nobody here needs it"
+    return _new(np.argmax(a._host, axis, keepdims=keepdims))
 
 
-def argmin(x: ndarray, axis: Any = None, dtype: Any = None, out: Any = None, keepdims: bool = False) -> ndarray:
-    return _new(np.argmin(x._host, axis, keepdims=keepdims))
+def argmin(a: ndarray, axis: Any = None, dtype: Any = None, out: Any = None, keepdims: bool = False) -> ndarray:
+    assert dtype is None and out is None, "nobody here needs it"
+    return _new(np.argmin(a._host, axis, keepdims=keepdims))
 
 
-def argsort(x: ndarray, axis: int = -1, kind: Any = None) -> ndarray:
-    return _new(np.argsort(x._host, axis, kind="stable"))
+def argsort(a: ndarray, axis: int = -1, kind: Any = None) -> ndarray:
+    assert kind in (None, "stable")
+    return _new(np.argsort(a._host, axis, kind="stable"))
 
 
-def exp(x: Any) -> ndarray:
+def exp(x: Any, /) -> ndarray:
     return np.exp(x)
 
 
-def tanh(x: Any) -> ndarray:
+def tanh(x: Any, /) -> ndarray:
     return np.tanh(x)
 
 
@@ -487,31 +586,43 @@ def fuse() -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     return lambda function: function
 
 
-def ndim(x: Any) -> int:
-    return int(x.ndim)
+def ndim(a: Any) -> int:
+    return int(a.ndim)
 
 
-def shape(x: Any) -> Any:
-    return x.shape
+def shape(a: Any) -> Any:
+    return a.shape
 
 
 # ---- the rest of the module -----------------------------------------------------------------------------------------
 
 
 class Generator:
-    """Random numbers: any will do, if the seed decides them."""
+    """Random numbers: any will do, if the seed decides them. The device that it was made on draws them."""
 
     def __init__(self, seed: Any = None) -> None:
         self._host = np.random.default_rng(None if seed is None else [seed, 1])
+        self._number = state.current
+
+    def _drawn(self, host: Any) -> ndarray:
+        if self._number != state.current:
+            raise RuntimeError("This Generator state is allocated in a different device")
+        return _new(host)
 
     def random(self, size: Any = None, dtype: Any = np.float64, out: Any = None) -> ndarray:
-        return _new(self._host.random(size, dtype))
+        return self._drawn(self._host.random(size, dtype))
 
     def standard_normal(self, size: Any = None, dtype: Any = np.float64, out: Any = None) -> ndarray:
-        return _new(self._host.standard_normal(size, dtype))
+        if np.dtype(dtype).char not in "fd":
+            raise TypeError(f"Unsupported dtype {np.dtype(dtype)} for standard_normal")
+        return self._drawn(self._host.standard_normal(size, dtype))
 
-    def integers(self, low: Any, high: Any = None, size: Any = None, dtype: Any = np.int64) -> ndarray:
-        return _new(self._host.integers(low, high, size, dtype))
+    def integers(
+        self, low: Any, high: Any = None, size: Any = None, dtype: Any = np.int64, endpoint: bool = False
+    ) -> ndarray:
+        np.iinfo(dtype)  # of truth values there is none
+        low, high = (0, int(low)) if high is None else (int(low), int(high))
+        return self._drawn(self._host.integers(low, high, size, dtype, endpoint))
 
 
 class Graph:
@@ -530,59 +641,97 @@ class Stream:
 
     null: ClassVar[Stream]
 
-    def __init__(self, null: bool = False, non_blocking: bool = False) -> None:
+    def __init__(
+        self, null: bool = False, non_blocking: bool = False, ptds: bool = False, priority: Any = None
+    ) -> None:
+        assert not ptds and priority is None, "nobody here needs it"
         self.ptr = 0 if null else id(self)
+        self.device_id = -1 if null else state.current
+        #: What is captured, if anything is, and whether it is lost.
         self.actions: list[Callable[[], Any]] | None = None
+        self.spoilt = False
 
     def begin_capture(self, mode: Any = None) -> None:
         if self.ptr == 0:
             raise RuntimeError("cannot capture on the default (legacy) stream")
-        self.actions = []
+        if self.actions is not None:
+            raise CUDARuntimeError("cudaErrorIllegalState: the stream is captured already")
+        self.actions, self.spoilt = [], False
+        _capturing.append(self)
 
     def end_capture(self) -> Graph:
-        actions, self.actions = self.actions, None
-        assert actions is not None
+        if self.actions is None:
+            raise CUDARuntimeError("cudaErrorIllegalState: the stream is not captured")
+        _capturing.remove(self)
+        actions, self.actions, spoilt, self.spoilt = self.actions, None, self.spoilt, False
+        if spoilt:
+            raise CUDARuntimeError("cudaErrorStreamCaptureInvalidated: operation failed due to a previous error")
         return Graph(actions)
 
     def is_capturing(self) -> bool:
+        if self.spoilt:
+            raise RuntimeError("the stream was capturing, but an error has invalidated the capture sequence")
         return self.actions is not None
 
     def __enter__(self) -> Stream:
-        _streams.entered.append(self)
+        if self.device_id not in (-1, state.current):
+            raise RuntimeError(
+                f"The device that the stream is created on ({self.device_id}) does not match with the current device "
+                f"({state.current})"
+            )
+        _streams.enter(self)
         return self
 
     def __exit__(self, *error: Any) -> None:
-        assert _streams.entered.pop() is self
+        assert _streams.leave() is self
 
     def synchronize(self) -> None:
-        _refuse_while_capturing("synchronous API calls")
+        if self.actions is not None:
+            _refuse(self)
 
 
 class Event:
     """A place in a stream, which the stream has always passed already."""
 
     def __init__(self, block: bool = False, disable_timing: bool = False, interprocess: bool = False) -> None:
-        pass
+        assert not interprocess, "nobody here needs it"
+        self._captured: Stream | None = None
 
     def record(self, stream: Any = None) -> None:
+        current = stream or _streams.current
+        self._captured = None if current.actions is None else current
         enqueue(lambda: None)
 
     def synchronize(self) -> None:
-        _refuse_while_capturing("synchronous API calls")
+        if self._captured is not None:  # for as long as it is not recorded anew
+            self._captured.spoilt |= self._captured.actions is not None
+            raise CUDARuntimeError(
+                "cudaErrorCapturedEvent: operation not permitted on an event last recorded in a capture"
+            )
 
 
 Stream.null = Stream(null=True)
+#: Streams that are captured, by whichever thread.
+_capturing: list[Stream] = []
 
 
 class _Streams(threading.local):
-    """The streams that a thread has entered; as in CuPy, each thread has a current one of its own."""
+    """The streams that a thread has entered; as in CuPy, each thread has a current one of its own on each device."""
 
     def __init__(self) -> None:
-        self.entered = [Stream.null]
+        self._entered: defaultdict[int, list[Stream]] = defaultdict(lambda: [Stream.null])
+        self._devices: list[int] = []
 
     @property
     def current(self) -> Stream:
-        return self.entered[-1]
+        return self._entered[state.current][-1]
+
+    def enter(self, stream: Stream) -> None:
+        self._devices.append(state.current)
+        self._entered[state.current].append(stream)
+
+    def leave(self) -> Stream:
+        return self._entered[self._devices.pop()].pop()
 
 
 _streams = _Streams()
@@ -642,7 +791,17 @@ def _device_count() -> int:
 
 
 def _set_device(number: int) -> None:
+    if not 0 <= number < max(state.count, 2):
+        raise CUDARuntimeError("cudaErrorInvalidDevice: invalid device ordinal")
     state.current = number
+
+
+def _wait_for_the_device() -> None:
+    """Wait, which is a wait for all streams that are captured."""
+    for stream in _capturing:
+        stream.spoilt = True
+    if _capturing:
+        _refuse(_capturing[0])
 
 
 runtime = types.SimpleNamespace(
@@ -652,7 +811,7 @@ runtime = types.SimpleNamespace(
     setDevice=_set_device,
     getDeviceCount=_device_count,
     driverGetVersion=lambda: 13000,
-    deviceSynchronize=lambda: None,
+    deviceSynchronize=_wait_for_the_device,
     memGetInfo=lambda: (80 << 30, 80 << 30),
     getDeviceProperties=lambda number: {"name": b"stand-in"},
     CUDARuntimeError=CUDARuntimeError,
