@@ -17,12 +17,13 @@ from typing import Any
 import numpy as np
 
 from . import anomaly, hooks, ops
+from .arrays import Array, as_array, is_stand_in
 from .function import DIFFERENTIABLE, Function
 from .grad_mode import set_grad_enabled
 from .hooks import through_hooks
 from .kernels import devices
 from .kernels.forks import hold_over_fork
-from .variable import Array, Variable, as_array
+from .variable import Variable
 
 new = object.__new__
 
@@ -121,7 +122,7 @@ def backward(
 def _begin(output: Variable, gradient: Any, create_graph: bool, targets: Sequence[Variable] | None) -> Any:
     """Check the cotangent that backward begins with, and that a trace fills no gradients outside of it."""
     start = _start("backward", output, gradient, create_graph)
-    if not hasattr(type(output._array), "__nbgrad_array__"):
+    if not is_stand_in(output._array):
         return start
     reached = list(targets or ())
     seen: set[Function] = set()
@@ -134,7 +135,7 @@ def _begin(output: Variable, gradient: Any, create_graph: bool, targets: Sequenc
             seen.add(x.creator)
             stack.extend(y for y in x.creator.inputs or () if y._generation >= 0)
     for x in reached:
-        if not hasattr(type(x._array), "__nbgrad_array__"):
+        if not is_stand_in(x._array):
             raise TypeError(
                 f"backward: while a function is traced by jit, it would fill grad of a Variable of shape {x.shape} "
                 "that is no argument, which no run would do again: take nbgrad.grad or nbgrad.autograd.grad and return "
@@ -218,7 +219,8 @@ def _start(what: str, output: Variable, gradient: Any, create_graph: bool) -> An
         elif devices.is_cuda(y):
             start = devices.made(devices.name_of(y), "ones", y.shape, y.dtype)
         else:
-            start = y.filled(1)  # being traced
+            assert is_stand_in(y)
+            start = y.filled(1)
         return _constant(start) if create_graph else start
     start = gradient._array if isinstance(gradient, Variable) else as_array(gradient)
     if start.shape != y.shape and not (start.ndim == 0 and y.size == 1):

@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from ..arrays import as_array, is_stand_in
 from ..grad_mode import is_grad_enabled
 from ..kernels import devices
 from ..kernels.formula import NUMPY_NAMES, standing_for
@@ -27,7 +28,7 @@ from ..ops import reduction as reductions
 from ..ops.joining import cat, stack, take_along_dim
 from ..ops.shape import astype, broadcast_to
 from ..ops.transfer import clone
-from ..variable import Variable, as_array
+from ..variable import Variable
 
 # ---- the protocols --------------------------------------------------------------------------------------------------
 
@@ -170,7 +171,7 @@ _REDUCING = {
 
 
 def _ours(x: Any) -> bool:
-    return isinstance(x, Variable) or hasattr(type(x), "__nbgrad_array__")
+    return isinstance(x, Variable) or is_stand_in(x)
 
 
 def _operand(x: Any) -> Any:
@@ -264,7 +265,7 @@ def _picking(function: Any) -> Any:
         places = function(numbers, *arguments, **options)
         everything = places.all()
         data, others = _plain(a), (*arguments, *options.values())
-        if hasattr(type(data), "__nbgrad_array__") and any(isinstance(x, np.ndarray) for x in others):
+        if is_stand_in(data) and any(isinstance(x, np.ndarray) for x in others):
             places = data.made_again(lambda: function(numbers, *arguments, **options), places)
         if not everything:  # 0 stands for zeros
             return cat([_beside(np.zeros(1, a.dtype), a), a.reshape(-1)])[places]

@@ -10,10 +10,11 @@ from typing import Any
 
 import numpy as np
 
+from ..arrays import as_array, is_array
 from ..elementwise import Elementwise, number_like
 from ..kernels import devices, formula, math
 from ..kernels.formula import FLOATING, NUMBER, Expression, ScalarFunction
-from ..variable import Variable, as_array, get_default_dtype, is_array
+from ..variable import Variable, get_default_dtype
 
 #: The public functions by name, for operators, methods and NumPy's ufuncs.
 TABLE: dict[str, Callable[..., Any]] = {}

@@ -8,9 +8,10 @@ from typing import Any
 
 import numpy as np
 
+from ..arrays import Array, as_array, is_array
 from ..function import Operation
 from ..kernels import devices
-from ..variable import Array, Variable, as_array, is_array
+from ..variable import Variable
 from .elementwise import mul
 from .shape import Permute, Reshape, SumTo, unsqueeze
 

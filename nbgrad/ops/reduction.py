@@ -10,11 +10,12 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from ..arrays import Array, as_array, is_array
 from ..function import Operation
 from ..kernels import devices, formula
 from ..kernels import math as scalar
 from ..kernels.cpu.reduce import reduce_array, spread_array
-from ..variable import Array, Variable, as_array, is_array
+from ..variable import Variable
 from .arguments import axes_of, axis_of, either
 from .elementwise import div, elementwise, eq, exp, mul, neg, sub
 from .joining import cat, stack, take_along_dim

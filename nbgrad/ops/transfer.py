@@ -6,9 +6,10 @@ from typing import Any
 
 import numpy as np
 
+from ..arrays import Array
 from ..function import Operation
 from ..kernels import devices
-from ..variable import Array, Variable
+from ..variable import Variable
 from .elementwise import positive
 from .shape import astype
 

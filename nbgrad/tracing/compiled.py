@@ -9,10 +9,11 @@ from typing import Any
 
 import numpy as np
 
+from ..arrays import Array
 from ..grad_mode import is_grad_enabled
 from ..kernels import devices
 from ..nests import flatten
-from ..variable import Array, Variable, data_replaced, default_dtype_changed, get_default_dtype
+from ..variable import Variable, data_replaced, default_dtype_changed, get_default_dtype
 from .replay import Replay, in_order
 from .symbol import Symbol
 from .trace import NoGradient, Static, Trace, keys_of

@@ -10,9 +10,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ..arrays import of_numpys_own
 from ..kernels import devices
 from ..kernels.formula import Expression, ScalarFunction
-from ..variable import of_numpys_own
 
 Shape = tuple[int, ...]
 
@@ -64,6 +64,9 @@ class Call(NamedTuple):
     label: str
     into: bool
 
+
+#: A function that begins to look at an array, and gives one that waits, and raises what there is to raise.
+Look = Callable[[Any], Callable[[], object]]
 
 Operation = Input | Constant | Literal | Map | Fold | View | Call
 
@@ -141,8 +144,8 @@ class Program:
         #: Whether the function has been traced, so that whoever still computes has a traced array that got away.
         self.closed = False
         self.inputs: list[Node] = []
-        #: For inputs and views of them: functions that begin to look at the array, and give one that waits and raises.
-        self.checks: dict[tuple[Any, Node], Callable[[Any], Callable[[], None]]] = {}
+        #: How the elements of inputs, and of views of them, are looked at in every run.
+        self.checks: dict[tuple[Any, Node], Look] = {}
         self._known: dict[Any, Node] = {}
         #: References to arrays from outside: NumPy resizes no array in place that has any, and loops read its memory.
         self._read: list[weakref.ref[Any]] = []

@@ -1,28 +1,53 @@
-"""NumPy's functions of traced arrays: some become nodes, the others are called as they are at every run.
+"""NumPy's functions of traced arrays: some become nodes, the others are called as they are at every run (`calls`).
 
-A function that is called is tried out once, while tracing, on arrays of the traced shapes; what it gives then is what
-it has to give at every run. Whatever cannot be so is refused, with the line it stands in and what to write instead.
+Whatever a trace cannot have is refused, with the line it stands in and what to write instead.
 """
 
 from __future__ import annotations
 
 import inspect
-import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import cache
 from typing import Any
 
 import numpy as np
 
+from ..arrays import as_array
 from ..interop.numpy import RULES
-from ..kernels import devices
+from ..kernels import devices, formula
 from ..kernels import math as scalar
-from ..variable import Variable, as_array
-from .program import Call
+from ..kernels.cpu import elementwise as cpu
+from ..kernels.formula import NUMBER, TRUTH, ScalarFunction
+from ..variable import Variable
+from . import calls, lowering
+from .calls import OUTSIDE, frozen
+from .lowering import compiles
+from .program import Node
 from .refusals import changed_in_place, users_line
-from .symbol import Symbol, compiles, in_trace
+from .symbol import Symbol, in_trace
 
-_count = itertools.count()
+# ---- the protocols --------------------------------------------------------------------------------------------------
+
+
+def numpys_ufunc(self: Symbol, ufunc: np.ufunc, method: str, inputs: tuple[Any, ...], options: dict[str, Any]) -> Any:
+    """Apply a ufunc of NumPy's, or another library's."""
+    name = f"np.{ufunc.__name__}" + ("" if method == "__call__" else f".{method}")
+    if options.pop("out", None) is not None:
+        raise changed_in_place(f"{name} with out=, or by an operator", "write x = x + y instead of x += y")
+    if method == "at":
+        raise changed_in_place(name, "write nbgrad.where(mask, x + y, x), or a sum over what goes to each place")
+    if method == "__call__" and not options:
+        result = _as_formula(self, ufunc, inputs)
+        if result is not None:
+            return result
+    return call(ufunc if method == "__call__" else getattr(ufunc, method), name, inputs, options)
+
+
+def array_function(self: Symbol, function: Any, types: Any, arguments: Any, options: Any) -> Any:
+    """Stand in for another NumPy function that met a traced array (NEP 18)."""
+    if any(issubclass(kind, Variable) for kind in types):
+        return NotImplemented
+    return apply(function, arguments, options)
 
 
 def apply(function: Any, arguments: Sequence[Any], options: dict[str, Any]) -> Any:
@@ -59,14 +84,13 @@ def _takes(rule: Any, arguments: Sequence[Any], options: dict[str, Any]) -> bool
 # ---- what is refused ------------------------------------------------------------------------------------------------
 
 _WHOLE = "use nbgrad.where or np.where with three arguments and go on with the whole array"
-_OUTSIDE = "call it outside of the jitted function, on its result"
 
 #: Functions whose result has a shape that depends on elements, of any argument or of the one at a position.
 _SHAPED_BY_ELEMENTS: dict[Any, tuple[int | None, str]] = {
     **dict.fromkeys((np.nonzero, np.flatnonzero, np.argwhere), (None, _WHOLE)),
-    **dict.fromkeys((np.union1d, np.intersect1d, np.setdiff1d, np.setxor1d), (None, _OUTSIDE)),
-    **dict.fromkeys((np.unique_all, np.unique_counts, np.unique_inverse, np.unique_values), (None, _OUTSIDE)),
-    **dict.fromkeys((np.trim_zeros, np.roots), (None, _OUTSIDE)),
+    **dict.fromkeys((np.union1d, np.intersect1d, np.setdiff1d, np.setxor1d), (None, OUTSIDE)),
+    **dict.fromkeys((np.unique_all, np.unique_counts, np.unique_inverse, np.unique_values), (None, OUTSIDE)),
+    **dict.fromkeys((np.trim_zeros, np.roots), (None, OUTSIDE)),
     **dict.fromkeys((np.extract, np.compress), (0, _WHOLE)),
     np.delete: (1, f"{_WHOLE}, or make the positions static (static_argnums)"),
     **dict.fromkeys((np.repeat, np.tile), (1, "make the repeats static (static_argnums)")),
@@ -76,8 +100,8 @@ _SHAPED_BY_ELEMENTS: dict[Any, tuple[int | None, str]] = {
 
 #: Functions that give no arrays, or that do something else besides, which a trace would do only once.
 _REFUSED: dict[Any, str] = {
-    **dict.fromkeys((np.save, np.savez, np.savez_compressed, np.savetxt), _OUTSIDE),
-    **dict.fromkeys((np.array2string, np.array_repr, np.array_str), _OUTSIDE),
+    **dict.fromkeys((np.save, np.savez, np.savez_compressed, np.savetxt), OUTSIDE),
+    **dict.fromkeys((np.array2string, np.array_repr, np.array_str), OUTSIDE),
     **dict.fromkeys((np.shares_memory, np.may_share_memory), "traced arrays have no memory: leave the question out"),
 }
 
@@ -123,116 +147,104 @@ def call(function: Any, name: str, arguments: Sequence[Any], options: dict[str, 
         return type(value)(map(collect, value)) if type(value) in (list, tuple) else value
 
     template = collect(tuple(arguments)), {option: collect(value) for option, value in options.items()}
-    device = symbols[0].program.device if symbols else "cpu"
+    program = symbols[0].program
     placed: dict[int, Any] = {}  # arrays from outside, on the GPU
 
     def outside(array: Any) -> Any:
-        if device == "cpu" or not array.ndim:
+        if program.device == "cpu" or not array.ndim:
             return array
         if id(array) not in placed:
-            placed[id(array)] = devices.moved(array, device)
+            placed[id(array)] = devices.moved(array, program.device)
         return placed[id(array)]
 
-    def invoke(arrays: Sequence[Any], frozen: bool = False) -> Any:
+    def invoke(arrays: Sequence[Any], untouched: bool = False) -> Any:
         def fill(value: Any) -> Any:
             if isinstance(value, _Place):
                 return arrays[value.position] if value.weak is None else value.weak(arrays[value.position])
             if isinstance(value, np.ndarray):  # one from outside, which the trial must not change
-                return _frozen(value.view()) if frozen else outside(value)
+                return frozen(value.view()) if untouched else outside(value)
             return type(value)(map(fill, value)) if type(value) in (list, tuple) else value
 
         return function(*fill(template[0]), **{option: fill(value) for option, value in template[1].items()})
 
-    line = users_line()
-    sample = _tried(invoke, name, symbols)
-    several = isinstance(sample, tuple | list)
-    parts = list(sample) if several else [sample]
-    known = [np.asarray(part) for part in parts if isinstance(part, np.ndarray | np.generic | bool | int | float)]
-    if not known or len(known) < len(parts) or any(part.dtype.kind not in "fiubc" for part in known):
-        raise TypeError(
-            f"jit: {name} of a traced array, at {line}, gives {type(sample).__name__} and no array of numbers: "
-            f"{_OUTSIDE}"
-        )
-
-    def run(*arrays: Any) -> Any:
-        found = invoke(arrays)
-        parts = [as_array(part) for part in (found if several else [found])]
-        for part, like in zip(parts, known, strict=True):
-            if part.shape != like.shape or part.dtype != like.dtype:
-                raise TypeError(
-                    f"jit: {name} gave shape {part.shape} and dtype {part.dtype} where the trace had {like.shape} and "
-                    f"{like.dtype}, at {line}: they depend on elements, which a traced function's must not; {_OUTSIDE}"
-                )
-        return np.concatenate([_bytes(part) for part in parts]) if several else parts[0]
-
-    if not several:
-        return _called(run, name, symbols, known[0].shape, known[0].dtype)
-    # one call for all of the results: they come as bytes, one after the other
-    packed = _called(run, name, symbols, (sum(part.nbytes for part in known),), np.dtype(np.uint8))
-    results = []
-    begin = 0
-    for part in known:
-        piece = packed[begin : begin + part.nbytes]
-        results.append(_called(_unpacked(part), f"part of {name}", [piece], part.shape, part.dtype))
-        begin += part.nbytes
-    return type(sample)(*results) if hasattr(sample, "_fields") else type(sample)(results)
+    nodes, put_together = calls.call_several(program, invoke, name, [x.node for x in symbols])
+    return put_together([Symbol(program, node) for node in nodes])
 
 
-def _called(function: Callable[..., Any], label: str, symbols: list[Symbol], shape: Any, dtype: Any) -> Symbol:
-    operation = Call(function, (label, next(_count)), label, False)
-    program = symbols[0].program
-    return Symbol(program, program.add(operation, [x.node for x in symbols], shape, dtype))
+# ---- formulas -------------------------------------------------------------------------------------------------------
+
+#: What operators of Python numbers become.
+_OPERATORS = {
+    np.add, np.subtract, np.multiply, np.divide, np.floor_divide, np.remainder, np.power, np.negative, np.positive,
+    np.absolute,
+}  # fmt: skip
 
 
-def _bytes(array: Any) -> Any:
-    return np.ascontiguousarray(array).reshape(-1).view(np.uint8)
+def _as_formula(x: Symbol, ufunc: np.ufunc, inputs: tuple[Any, ...]) -> Symbol | None:
+    """Apply a ufunc of NumPy's as a formula; None where there is none that gives the dtype that NumPy would."""
+    if ufunc in FLOATING_RULES and x.dtype.char in "fd":
+        return FLOATING_RULES[ufunc](x)
+    if ufunc is np.matmul:
+        return _product(x, *inputs)
+    function = formula._scalar_functions.get(formula.standing_for(ufunc) or "")
+    if function is None or ufunc.nout != 1:
+        return None
+    asked = [_asked(x) for x in inputs]
+    if all(isinstance(a, type) for a in asked):
+        asked = [np.dtype(np.int64 if a is int else np.float64) for a in asked]
+    try:
+        types = ufunc.resolve_dtypes((*asked, None))
+    except TypeError:
+        return None  # NumPy says why
+    result = _computed(x, function, types, inputs)
+    if result is not None and all(type(x) in (int, float) or getattr(x, "weak", None) for x in inputs):
+        # an operator of Python numbers gives one, a function of NumPy's an array
+        result.weak = {"i": int, "f": float}.get(result.dtype.kind) if ufunc in _OPERATORS else None
+    return result
 
 
-def _unpacked(like: Any) -> Callable[[Any], Any]:
-    shape, dtype = like.shape, like.dtype
-    return lambda piece: piece.copy().view(dtype).reshape(shape)
+def _computed(x: Symbol, function: ScalarFunction, types: Sequence[Any], inputs: Sequence[Any]) -> Symbol | None:
+    """Apply a scalar function in the dtypes given, the result's last; None where it has no loop for them."""
+    expression, kinds, domain = function.expression, function.argument_kinds, function.domain
+    exponent = inputs[1] if function is scalar.pow else None
+    if isinstance(exponent, int | float) and not isinstance(exponent, np.generic | bool):
+        expression, kinds = scalar.pow(formula.variable(0), exponent), (NUMBER,)
+        if types[0].kind in "iu" and isinstance(exponent, int) and 1 <= exponent <= 8:
+            domain = formula.NUMERIC  # products, then
+        inputs = inputs[:1]
+    numbers = {np.dtype(t) for t, kind in zip(types, kinds, strict=False) if kind == NUMBER}
+    number = next(iter(numbers), np.dtype(bool))
+    dtype = np.dtype(bool) if expression.kind == TRUTH else number
+    if len(numbers) > 1 or number.char not in cpu.DTYPES[domain] or np.dtype(types[-1]) != dtype:
+        return None
+    for value in inputs:
+        if type(value) is int and not _holds(number if number.kind in "iu" else np.dtype(np.int64), value):
+            return None
+        if type(value) not in (bool, int, float) and not compiles(np.result_type(_asked(value))):
+            return None
+    operands = [x.operand(value) for value in inputs]
+    operands = [v if kind == NUMBER else v.astype(bool) for v, kind in zip(operands, kinds, strict=True)]
+    return x.computed(expression, operands, number)
 
 
-def _frozen(array: Any) -> Any:
-    array.flags.writeable = False
-    return array
+def _product(x: Symbol, first: Any, second: Any) -> Symbol | None:
+    """Multiply matrices."""
+    if not all(len(v.shape) and compiles(v.dtype) for v in map(as_array, (first, second))):
+        return None
+    nodes: list[Node] = [x.operand(v).node for v in (first, second)]
+    return Symbol(x.program, lowering.product(x.program, *nodes))
 
 
-def _tried(invoke: Callable[..., Any], name: str, symbols: Sequence[Symbol]) -> Any:
-    """Try a function out on arrays that nobody may write to, of several kinds until one is to its taste."""
-    refusal: Exception | None = None
-    for sample in (_usual, _zeros, _ascending):
-        try:
-            with np.errstate(all="ignore"):
-                return invoke([_frozen(sample(x).astype(x.dtype)) for x in symbols], True)
-        except (ValueError, IndexError, ArithmeticError) as error:
-            if "read-only" in str(error) or "output array" in str(error):
-                raise changed_in_place(name, "use a function that gives a new array") from None
-            refusal = refusal or error
-    assert refusal is not None
-    raise refusal
+def _asked(x: Any) -> Any:
+    """Give what NumPy's promotion is to know of an operand: a dtype, or the type of a Python number."""
+    if isinstance(x, Symbol):
+        return x.weak or x.dtype
+    return type(x) if type(x) in (int, float) else as_array(x).dtype
 
 
-def _usual(x: Symbol) -> Any:
-    """Give numbers that most functions take; a matrix has an inverse, whole numbers are positions."""
-    if x.dtype.kind in "iu":
-        return np.zeros(x.shape)
-    values = np.random.default_rng(0).uniform(1, 2, x.shape)
-    if x.ndim >= 2 and x.shape[-1] == x.shape[-2]:
-        values = values + 4.0 * x.shape[-1] * np.eye(x.shape[-1])
-    return values
-
-
-def _zeros(x: Symbol) -> Any:
-    """Give zeros; of whole numbers, matrices that have an inverse."""
-    if x.dtype.kind in "iu":
-        return np.broadcast_to(np.eye(*x.shape[-2:]) if x.ndim >= 2 else np.ones(()), x.shape)
-    return np.zeros(x.shape)
-
-
-def _ascending(x: Symbol) -> Any:
-    """Give numbers from 0 to 1, in order."""
-    return np.linspace(0, 1 if x.dtype.kind == "f" else x.size, x.size).reshape(x.shape)
+def _holds(dtype: np.dtype[Any], value: int) -> bool:
+    limits = np.iinfo(dtype)
+    return bool(limits.min <= value <= limits.max)
 
 
 # ---- what becomes nodes ---------------------------------------------------------------------------------------------
@@ -303,7 +315,7 @@ def _clip(x: Any, a_min: Any = None, a_max: Any = None, *, min: Any = None, max:
 
 def _where(condition: Any, x: Any, y: Any) -> Any:
     symbol = next(v for v in (condition, x, y) if isinstance(v, Symbol))
-    result = symbol.compiled(scalar.where, (bool, *_promoted(x, y)), (condition, x, y))
+    result = _computed(symbol, scalar.where, (bool, *_promoted(x, y)), (condition, x, y))
     return NotImplemented if result is None else result
 
 
@@ -319,7 +331,8 @@ def _dot(x: Any, y: Any) -> Any:
 
 
 def _broadcast_to(x: Any, shape: Any) -> Any:
-    return x.broadcast_to(np.broadcast_to(_dummy(x.shape), shape).shape)
+    node = lowering.broadcast(x.program, x.node, np.broadcast_to(_dummy(x.shape), shape).shape)
+    return x if node is x.node else Symbol(x.program, node)
 
 
 def _filled(number: int) -> Any:
@@ -422,3 +435,8 @@ def attribute(x: Symbol, name: str) -> Any:
     if name not in _OTHERS and hasattr(Variable, name):
         remedy = "Variables have it: pass one, nbgrad.tensor(array), as the argument"
     raise AttributeError(f"jit: a traced array has no {name!r}, asked for at {users_line()}: {remedy}")
+
+
+Symbol.numpys_ufunc = numpys_ufunc
+Symbol.__array_function__ = array_function
+Symbol.__getattr__ = attribute
