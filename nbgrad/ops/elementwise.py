@@ -196,6 +196,9 @@ def clamp(x: Any, min: Any = None, max: Any = None) -> Any:
     return _clamp(x, _bound(x, min), _bound(x, max))
 
 
+clip = clamp
+
+
 def _bound(x: Any, bound: Any) -> Any:
     """Give a bound in the dtype of a floating x if it is whole: bounds do not widen what they limit."""
     kinds = getattr(x, "dtype", np.dtype(object)).kind, getattr(bound, "dtype", np.dtype(object)).kind
