@@ -29,6 +29,8 @@ class StandIn(Protocol):
 
     #: That it is one; looked for on the class.
     __nbgrad_array__: bool
+    #: int or float where it stands for a Python number, whose dtype gives way to that of arrays; else None.
+    weak: type | None
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -73,6 +75,11 @@ class StandIn(Protocol):
 def is_stand_in(value: Any) -> TypeGuard[StandIn]:
     """Tell whether a value stands in for an array."""
     return hasattr(type(value), "__nbgrad_array__")
+
+
+def is_weak(value: Any) -> bool:
+    """Tell whether a value stands in for a Python number, which takes the dtype of the arrays it meets."""
+    return is_stand_in(value) and value.weak is not None
 
 
 def is_array(value: Any) -> bool:

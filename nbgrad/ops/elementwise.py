@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from ..arrays import as_array, is_array
+from ..arrays import as_array, is_array, is_weak
 from ..elementwise import Elementwise, number_like
 from ..kernels import devices, formula, math
 from ..kernels.formula import FLOATING, NUMBER, Expression, ScalarFunction
@@ -161,7 +161,7 @@ def where(condition: Any, x: Any = None, y: Any = None) -> Any:
     if kind != np.bool_:
         raise TypeError(f"where: condition has dtype {kind}: compare it with something to get dtype bool")
     # the condition's dtype must not become that of Python numbers
-    dtypes = [v.dtype for v in (x, y) if isinstance(v, Variable | np.generic) or is_array(v)]
+    dtypes = [v.dtype for v in (x, y) if isinstance(v, Variable | np.generic) or (is_array(v) and not is_weak(v))]
     if not dtypes:
         dtypes = [get_default_dtype() if isinstance(x, float) or isinstance(y, float) else np.dtype(np.int64)]
     given = x, y

@@ -5,15 +5,14 @@ Whatever a trace cannot have is refused, with the line it stands in and what to 
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Sequence
-from functools import cache
 from typing import Any
 
 import numpy as np
 
 from ..arrays import as_array
-from ..interop.numpy import RULES
+from ..interop.numpy import by_rule
+from ..interop.rules import RULES
 from ..kernels import devices, formula
 from ..kernels import math as scalar
 from ..kernels.cpu import elementwise as cpu
@@ -56,9 +55,10 @@ def apply(function: Any, arguments: Sequence[Any], options: dict[str, Any]) -> A
     if options.get("out") is not None:
         raise changed_in_place(f"out= of {name}", "leave it out and use the result")
     _refuse(function, name, arguments, options)
-    rule = _RULES.get(function)
-    if rule is not None and _takes(rule, arguments, options):
-        result = rule(*arguments, **{option: value for option, value in options.items() if option != "out"})
+    rule = _PRIMITIVE.get(function) or RULES.get(function)
+    if rule is not None:
+        given = {option: value for option, value in options.items() if option != "out" and value is not np._NoValue}
+        result = by_rule(rule, arguments, given)
         if result is not NotImplemented:
             return result
     return call(function, name, arguments, options)
@@ -66,19 +66,6 @@ def apply(function: Any, arguments: Sequence[Any], options: dict[str, Any]) -> A
 
 def _name(function: Any) -> str:
     return f"{function.__module__}.{function.__name__}".replace("numpy", "np", 1)
-
-
-@cache
-def _parameters(rule: Any) -> inspect.Signature:
-    return inspect.signature(rule)
-
-
-def _takes(rule: Any, arguments: Sequence[Any], options: dict[str, Any]) -> bool:
-    try:
-        _parameters(rule).bind(*arguments, **{option: value for option, value in options.items() if option != "out"})
-    except TypeError:
-        return False
-    return True
 
 
 # ---- what is refused ------------------------------------------------------------------------------------------------
@@ -250,134 +237,21 @@ def _holds(dtype: np.dtype[Any], value: int) -> bool:
 # ---- what becomes nodes ---------------------------------------------------------------------------------------------
 
 
-def _on_dtypes(function: Any) -> Any:
-    """Make the rule of a function that looks at dtypes only."""
-
-    def rule(*arguments: Any, **options: Any) -> Any:
-        return function(*(np.empty(0, x.dtype) if isinstance(x, Symbol) else x for x in arguments), **options)
-
-    return rule
-
-
-def _dummy(shape: tuple[int, ...]) -> Any:
-    return np.broadcast_to(np.zeros((), np.int8), shape)
-
-
-def _reduction(name: str) -> Any:
-    def rule(x: Any, axis: Any = None, *, keepdims: bool = False) -> Any:
-        if not isinstance(x, Symbol) or not compiles(x.dtype) or (type(axis) is tuple and not axis) or not x.size:
-            return NotImplemented
-        if name in ("amax", "amin") and x.dtype == np.bool_:
-            return NotImplemented
-        from ..ops import reduction
-
-        return getattr(reduction, name)(x, dim=axis, keepdim=keepdims)
-
-    return rule
-
-
-def _any(x: Any, axis: Any = None, *, keepdims: bool = False) -> Any:
-    return np.sum(x != 0, axis, keepdims=keepdims) > 0 if isinstance(x, Symbol) else NotImplemented
-
-
-def _all(x: Any, axis: Any = None, *, keepdims: bool = False) -> Any:
-    return np.equal(np.sum(np.equal(x, 0), axis, keepdims=keepdims), 0) if isinstance(x, Symbol) else NotImplemented
-
-
-def _count_nonzero(x: Any, axis: Any = None, *, keepdims: bool = False) -> Any:
-    return np.sum(x != 0, axis, keepdims=keepdims) if isinstance(x, Symbol) else NotImplemented
-
-
-def _var(x: Any, axis: Any = None, *, ddof: float = 0, keepdims: bool = False) -> Any:
-    if not isinstance(x, Symbol) or not compiles(x.dtype) or isinstance(ddof, Symbol):
-        return NotImplemented
-    count = x.size // max(np.sum(_dummy(x.shape), axis).size, 1)
-    if count <= ddof:
-        return NotImplemented  # NumPy warns
-    deviations = x - np.mean(x, axis, keepdims=True)
-    squares = np.sum(deviations * deviations, axis, keepdims=keepdims)
-    return squares / (count - ddof)
-
-
-def _std(x: Any, axis: Any = None, *, ddof: float = 0, keepdims: bool = False) -> Any:
-    variance = _var(x, axis, ddof=ddof, keepdims=keepdims)
-    return NotImplemented if variance is NotImplemented else np.sqrt(variance)
-
-
-def _clip(x: Any, a_min: Any = None, a_max: Any = None, *, min: Any = None, max: Any = None) -> Any:
-    lowest, highest = (a_min if min is None else min), (a_max if max is None else max)
-    if not isinstance(x, Symbol) or x.dtype.kind != "f":
-        return NotImplemented  # bounds outside of the range of whole numbers: as NumPy has them
-    if lowest is not None:
-        x = np.maximum(x, lowest)
-    return x if highest is None else np.minimum(x, highest)
-
-
-def _where(condition: Any, x: Any, y: Any) -> Any:
-    symbol = next(v for v in (condition, x, y) if isinstance(v, Symbol))
-    result = _computed(symbol, scalar.where, (bool, *_promoted(x, y)), (condition, x, y))
-    return NotImplemented if result is None else result
-
-
-def _promoted(x: Any, y: Any) -> tuple[Any, Any, Any]:
-    kinds = [v.weak or v.dtype if isinstance(v, Symbol) else v for v in (x, y)]
-    kinds = [0 if kind is int else 0.0 if kind is float else kind for kind in kinds]
-    dtype = np.result_type(*kinds)
-    return dtype, dtype, dtype
-
-
 def _dot(x: Any, y: Any) -> Any:
     return np.matmul(x, y) if {np.ndim(x), np.ndim(y)} <= {1, 2} else NotImplemented
 
 
 def _broadcast_to(x: Any, shape: Any) -> Any:
-    node = lowering.broadcast(x.program, x.node, np.broadcast_to(_dummy(x.shape), shape).shape)
+    node = lowering.broadcast(x.program, x.node, lowering.shape_seen(x.node, lambda x: np.broadcast_to(x, shape)))
     return x if node is x.node else Symbol(x.program, node)
 
 
-def _filled(number: int) -> Any:
-    """Make the rule of np.zeros_like and the like; the result is an array as any other that is made inside."""
-
-    def rule(x: Any, dtype: Any = None, *, shape: Any = None) -> Any:
-        return np.full(np.shape(x) if shape is None else shape, number, dtype or x.dtype)
-
-    return rule
+def _concatenate(*arguments: Any, **options: Any) -> Any:
+    return NotImplemented
 
 
-#: Rules that hold for Variables and traced arrays alike.
-_SHARED = (
-    np.reshape, np.ravel, np.squeeze, np.expand_dims, np.transpose, np.swapaxes, np.moveaxis, np.rollaxis,
-    np.matrix_transpose, np.linalg.matrix_transpose, np.flip, np.fliplr, np.flipud, np.split, np.array_split, np.vsplit,
-    np.hsplit, np.dsplit, np.broadcast_arrays, np.outer, np.diff, np.ptp, np.real,
-)  # fmt: skip
-
-_RULES: dict[Any, Any] = {
-    **{function: RULES[function] for function in _SHARED},
-    np.sum: _reduction("sum"),
-    np.prod: _reduction("prod"),
-    np.mean: _reduction("mean"),
-    np.max: _reduction("amax"),
-    np.min: _reduction("amin"),
-    np.amax: _reduction("amax"),
-    np.amin: _reduction("amin"),
-    np.any: _any,
-    np.all: _all,
-    np.count_nonzero: _count_nonzero,
-    np.var: _var,
-    np.std: _std,
-    np.clip: _clip,
-    np.where: _where,
-    np.dot: _dot,
-    np.broadcast_to: _broadcast_to,
-    np.shape: lambda x: x.shape,
-    np.ndim: lambda x: x.ndim,
-    np.size: lambda x, axis=None: _dummy(x.shape).size if axis is None else x.shape[axis],
-    np.copy: lambda x, order="K": x.copy(),
-    np.zeros_like: _filled(0),
-    np.ones_like: _filled(1),
-    np.empty_like: _filled(0),
-    **{f: _on_dtypes(f) for f in (np.result_type, np.can_cast, np.common_type, np.iscomplexobj, np.isrealobj)},
-}
+#: What operations do to arrays by NumPy's functions, and these therefore cannot do by operations.
+_PRIMITIVE = {np.dot: _dot, np.broadcast_to: _broadcast_to, np.concatenate: _concatenate}
 
 #: Ufuncs of floating numbers that are comparisons, or nothing.
 FLOATING_RULES: dict[Any, Any] = {
