@@ -34,7 +34,9 @@ def test_modules_import_no_circle():
     assert order.index("lowering") < order.index("symbol") < order.index("numpy_rules") < order.index("trace")
 
 
-@pytest.mark.parametrize("module", ["program", "layout", "calls", "lowering", "picking", "grouping", "loops", "plan"])
+@pytest.mark.parametrize(
+    "module", ["program", "layout", "calls", "lowering", "picking", "grouping", "loops", "memory", "plan"]
+)
 def test_lowering_knows_no_symbols(module):
     names = names_in(TRACING / f"{module}.py")
     assert {"Node"} <= names and not names & {"Symbol", "symbol"}
