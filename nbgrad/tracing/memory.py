@@ -34,10 +34,8 @@ from .targets import Target
 class Memory:
     """The arrays of a program's values, found step by step: `before` and `after` go along with them."""
 
-    def __init__(
-        self, program: Program, grouping: Grouping, outputs: Sequence[Node], target: Target, donated: Sequence[int]
-    ) -> None:
-        self.program, self.grouping, self.outputs, self._donated = program, grouping, outputs, set(donated)
+    def __init__(self, program: Program, grouping: Grouping, target: Target, donated: Sequence[int]) -> None:
+        self.program, self.grouping, self._donated = program, grouping, set(donated)
         #: What the names stand for, where it stays the same in every run.
         self.namespace: dict[str, Any] = {}
         self.place: dict[Node, str] = {}
@@ -55,7 +53,7 @@ class Memory:
                 self.namespace[name] = target.constant(value)
         #: What a result is only a reshaping of is made in the result's shape at once.
         self.returned: dict[Node, tuple[int, ...]] = {}
-        for node in outputs:
+        for node in program.outputs:
             root = reshaped(node)
             if root in grouping.stored:
                 self.returned.setdefault(root, node.shape)
@@ -74,7 +72,7 @@ class Memory:
         for number, step in enumerate(grouping.steps):
             for root in read_by(step):
                 self._last[root] = number
-        for node in outputs:
+        for node in program.outputs:
             self._last[root_of(node)] = len(grouping.steps)
 
     # ---- along with the steps ---------------------------------------------------------------------------------------
@@ -133,7 +131,7 @@ class Memory:
                 continue
             if x.shape != node.shape or x.shape != self.returned[node] or x.dtype != node.dtype:
                 continue
-            if x.shape != step.space or any(root_of(output) is x for output in self.outputs):
+            if x.shape != step.space or any(root_of(output) is x for output in self.program.outputs):
                 continue
             readers = [(i, reader) for i, reader in enumerate(self.grouping.steps) if x in read_by(reader)]
             if any(i > number for i, _ in readers):

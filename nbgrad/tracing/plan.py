@@ -12,6 +12,7 @@ from ..kernels.cpu.launch import ARGUMENT, FIXED, RESULT, Launch, replayer
 from .grouping import Group, Grouping
 from .loops import Loop, label_of
 from .memory import Memory
+from .passes import optimised
 from .program import Call, Node, Program, reshaped, root_of
 from .targets import Target
 
@@ -32,9 +33,10 @@ class Plan:
     """The steps of a program, for the shapes it was traced with."""
 
     def __init__(self, program: Program, outputs: Sequence[Node], target: Target, donated: Sequence[int] = ()) -> None:
-        self.program, self.outputs, self.target = program, list(outputs), target
-        grouping = Grouping(program, self.outputs, target.most_sources)
-        self.memory = Memory(program, grouping, self.outputs, target, donated)
+        self.program = program = optimised(program.computing(outputs))
+        self.outputs, self.target = program.outputs, target
+        grouping = Grouping(program, target.most_sources)
+        self.memory = Memory(program, grouping, target, donated)
         self.namespace: dict[str, Any] = {
             "empty": target.empty,
             "contiguous": target.contiguous_array,

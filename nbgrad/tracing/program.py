@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import functools
+import itertools
 import math
 import weakref
 from collections.abc import Callable, Sequence
@@ -141,6 +143,9 @@ class Program:
     def __init__(self, device: str = "cpu") -> None:
         self.device = device
         self.nodes: list[Node] = []
+        #: What is wanted of it, once that is known.
+        self.outputs: list[Node] = []
+        self._numbers = itertools.count()
         #: Whether the function has been traced, so that whoever still computes has a traced array that got away.
         self.closed = False
         self.inputs: list[Node] = []
@@ -164,10 +169,24 @@ class Program:
         key = (type(operation), identity, tuple(node.number for node in inputs), shape, dtype.char)
         node = self._known.get(key)
         if node is None:
-            node = Node(operation, tuple(inputs), shape, dtype, len(self.nodes))
+            node = Node(operation, tuple(inputs), shape, dtype, next(self._numbers))
             self.nodes.append(node)
             self._known[key] = node
         return node
+
+    def computing(self, outputs: Sequence[Node]) -> Program:
+        """Give the program of what outputs need, and of nothing else; nodes stay the same, and equal ones one."""
+        wanted: set[Node] = set()
+        stack = list(outputs)
+        while stack:
+            node = stack.pop()
+            if node not in wanted:
+                wanted.add(node)
+                stack.extend(node.inputs)
+        program = copy.copy(self)
+        program.inputs, program.checks = list(self.inputs), dict(self.checks)
+        program.nodes, program.outputs = sorted(wanted, key=lambda node: node.number), list(outputs)
+        return program
 
     def input(self, shape: Shape, dtype: Any) -> Node:
         """Add an argument."""
