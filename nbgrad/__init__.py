@@ -71,6 +71,7 @@ from .ops.elementwise import atan2 as atan2
 from .ops.elementwise import atanh as atanh
 from .ops.elementwise import cbrt as cbrt
 from .ops.elementwise import clamp as clamp
+from .ops.elementwise import clip as clip
 from .ops.elementwise import cos as cos
 from .ops.elementwise import cosh as cosh
 from .ops.elementwise import digamma as digamma
@@ -124,6 +125,7 @@ from .ops.linalg import dot as dot
 from .ops.linalg import matmul as matmul
 from .ops.linalg import mm as mm
 from .ops.linalg import mv as mv
+from .ops.linalg import outer as outer
 from .ops.reduction import amax as amax
 from .ops.reduction import amin as amin
 from .ops.reduction import log_softmax as log_softmax
@@ -148,5 +150,19 @@ from .ops.shape import t as t
 from .ops.shape import transpose as transpose
 from .ops.shape import unsqueeze as unsqueeze
 from .ops.shape import view as view
+from .ops.slicing import chunk as chunk
+from .ops.slicing import diff as diff
+from .ops.slicing import flip as flip
+from .ops.slicing import fliplr as fliplr
+from .ops.slicing import flipud as flipud
+from .ops.slicing import split as split
+from .ops.slicing import tensor_split as tensor_split
+from .ops.statistics import all as all
+from .ops.statistics import any as any
+from .ops.statistics import count_nonzero as count_nonzero
+from .ops.statistics import std as std
+from .ops.statistics import std_mean as std_mean
+from .ops.statistics import var as var
+from .ops.statistics import var_mean as var_mean
 from .tracing import jit as jit
 from .version import __version__ as __version__

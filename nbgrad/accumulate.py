@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from . import hooks, ops
+from .arrays import is_stand_in
 from .engine import check_targets, constant, look_at, start_of, walk, walk_all
 from .function import Function
 from .grad_mode import set_grad_enabled
@@ -113,7 +114,7 @@ def backward(
 def _begin(output: Variable, gradient: Any, create_graph: bool, targets: Sequence[Variable] | None) -> Any:
     """Check the cotangent that backward begins with, and that a trace fills no gradients outside of it."""
     start = start_of("backward", output, gradient, create_graph)
-    if not hasattr(type(output._array), "__nbgrad_array__"):
+    if not is_stand_in(output._array):
         return start
     reached = list(targets or ())
     seen: set[Function] = set()
@@ -126,7 +127,7 @@ def _begin(output: Variable, gradient: Any, create_graph: bool, targets: Sequenc
             seen.add(x.creator)
             stack.extend(y for y in x.creator.inputs or () if y._generation >= 0)
     for x in reached:
-        if not hasattr(type(x._array), "__nbgrad_array__"):
+        if not is_stand_in(x._array):
             raise TypeError(
                 f"backward: while a function is traced by jit, it would fill grad of a Variable of shape {x.shape} "
                 "that is no argument, which no run would do again: take nbgrad.grad or nbgrad.autograd.grad and return "

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from .arrays import Array, as_array, is_array
 from .function import LARGE, Function, without_elements
 from .grad_mode import is_grad_enabled
 from .kernels import devices, dispatch, formula, scalars
@@ -21,7 +22,7 @@ from .kernels.cpu import elementwise as cpu
 from .kernels.formula import COMPARISON, FLOATING, LOGICAL, NUMBER, SIGNED, TRUTH, Expression, ScalarFunction
 from .kernels.lazy import lazy
 from .kernels.shapes import broadcast_shapes
-from .variable import Array, Variable, as_array, as_variable, data_of, is_array
+from .variable import Variable, as_variable, data_of
 
 
 class Pullback(NamedTuple):

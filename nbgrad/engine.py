@@ -14,12 +14,13 @@ from typing import Any
 import numpy as np
 
 from . import anomaly, hooks, ops
+from .arrays import Array, as_array, is_stand_in
 from .function import DIFFERENTIABLE, Function
 from .grad_mode import set_grad_enabled
 from .hooks import through_hooks
 from .kernels import devices
 from .pruning import Gate, freed, place
-from .variable import Array, Variable, as_array
+from .variable import Variable
 
 new = object.__new__
 
@@ -92,7 +93,8 @@ def start_of(what: str, output: Variable, gradient: Any, create_graph: bool) -> 
         elif devices.is_cuda(y):
             start = devices.made(devices.name_of(y), "ones", y.shape, y.dtype)
         else:
-            start = y.filled(1)  # being traced
+            assert is_stand_in(y)
+            start = y.filled(1)
         return constant(start) if create_graph else start
     start = gradient._array if isinstance(gradient, Variable) else as_array(gradient)
     if start.shape != y.shape and not (start.ndim == 0 and y.size == 1):

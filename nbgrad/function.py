@@ -14,12 +14,13 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from .arrays import Array, as_array, as_data
 from .grad_mode import is_grad_enabled
 from .hooks import Watcher
 from .kernels import devices
 from .kernels.dispatch import sum_to_shape
 from .kernels.shapes import broadcast_shapes
-from .variable import Array, Variable, as_array, as_data, as_variable, data_of
+from .variable import Variable, as_variable, data_of
 
 #: Dtypes that gradients exist for.
 DIFFERENTIABLE = (np.dtype(np.float32), np.dtype(np.float64))

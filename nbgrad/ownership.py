@@ -10,8 +10,8 @@ from sys import getrefcount
 
 import numpy as np
 
+from .arrays import Array
 from .kernels import devices
-from .variable import Array
 
 
 def _lonely() -> tuple[int, int]:

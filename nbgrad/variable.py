@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from .arrays import Array, as_array, as_data, is_array
 from .grad_mode import differentiating, is_grad_enabled
 from .hooks import Handle, hook_keys, look_at_leaves, watch
 from .kernels import devices
@@ -18,21 +19,6 @@ from .kernels.operators import Operators
 
 if TYPE_CHECKING:
     from .function import Function
-
-Array = npt.NDArray[Any]
-
-
-def is_array(value: Any) -> bool:
-    """Tell whether a value is an array, of NumPy or CuPy, or what stands in for one (`tracing.symbol`)."""
-    if isinstance(value, np.ndarray) or hasattr(type(value), "__nbgrad_array__"):
-        return True
-    return "cupy" in sys.modules and devices.is_cuda(value)
-
-
-def as_array(value: Any) -> Array:
-    """Give an array as it is, and make one of anything else."""
-    return value if is_array(value) else np.asarray(value)
-
 
 _default_dtype: np.dtype[Any] = np.dtype(np.float64)
 #: Called with the array that a Variable had before another one was put in its place.
@@ -78,25 +64,6 @@ def _stores_an_element() -> bool:
 
     caller = sys._getframe(2).f_back  # behind what asks for the number; none where C began a thread with that
     return caller is not None and caller.f_code.co_code[caller.f_lasti] == opmap.get("STORE_SUBSCR")
-
-
-def of_numpys_own(array: Array) -> Array:
-    """Give an array of a subclass of NumPy's as one of its own, any other as it is.
-
-    Raises TypeError for masked arrays.
-    """
-    if not isinstance(array, np.ndarray) or type(array) is np.ndarray:
-        return array
-    if isinstance(array, np.ma.MaskedArray):
-        raise TypeError("a masked array has elements that do not count: give array.filled(value)")
-    return array.view(np.ndarray)
-
-
-def as_data(array: Array) -> Array:
-    """Give an array as Variables hold it: no subclass of NumPy's, whose operators differ, and in native byte order."""
-    if type(array) is not np.ndarray:
-        array = of_numpys_own(array)
-    return array if array.dtype.isnative else array.astype(array.dtype.newbyteorder("="))
 
 
 class Variable(Operators):

@@ -234,6 +234,17 @@ REDUCTIONS = [
     Reduction("logsumexp", nbgrad.logsumexp, _logsumexp, lambda t, x, dims, keepdim: x.logsumexp(dims, keepdim)),
 ]
 
+#: Reductions that are made of others, whose further arguments have names.
+STATISTICS = [
+    Reduction(
+        name,
+        lambda x, axes=None, keepdim=False, ours=ours: ours(x, axes, correction=0, keepdim=keepdim),
+        numpy,
+        lambda t, x, dims, keepdim, name=name: getattr(x, name)(dims, correction=0, keepdim=keepdim),
+    )
+    for name, ours, numpy in (("var", nbgrad.var, np.var), ("std", nbgrad.std, np.std))
+]
+
 
 def numbered(cases: Sequence[Case]) -> list[str]:
     """Give the cases' names for pytest, told apart where several are of one function."""

@@ -26,7 +26,7 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).parent))
 
 import interpreter
-from cases import ELEMENTWISE, LAYOUTS, REDUCTIONS, TRUTH, numbered
+from cases import ELEMENTWISE, LAYOUTS, REDUCTIONS, STATISTICS, TRUTH, numbered
 from peers import peer
 
 import nbgrad
@@ -34,6 +34,9 @@ from nbgrad import Variable
 
 #: The most elements that a value has.
 MOST = 72
+
+#: Reductions; deviations have no derivative where they are 0, which they often are of few elements.
+FOLDS = [*REDUCTIONS, *(case for case in STATISTICS if case.name == "var")]
 
 
 class Operation(NamedTuple):
@@ -115,10 +118,10 @@ OPERATIONS: dict[str, Operation] = {
             r.function,
             lambda t, x, axes, keepdim, r=r: r.torch(t, x, list(axes), keepdim),
             _view(lambda x, axes, keepdim: np.sum(x, axes, keepdims=keepdim)),
-            f"nbgrad.{r.name}({{0}}, {{p}})",
+            f"FOLDS[{r.name!r}]({{0}}, {{p}})" if r.name == "var" else f"nbgrad.{r.name}({{0}}, {{p}})",
             "other",
         )
-        for r in REDUCTIONS
+        for r in FOLDS
     },
     **{
         name: Operation(
@@ -193,6 +196,23 @@ OPERATIONS: dict[str, Operation] = {
         _view(np.broadcast_to),
         "nbgrad.broadcast_to({0}, {p})",
         "other",
+    ),
+    "flip": Operation(
+        lambda x, dims: nbgrad.flip(x, dims),
+        lambda t, x, dims: x.flip(dims),
+        _view(np.flip),
+        "nbgrad.flip({0}, {p})",
+        "other",
+    ),
+    "split": Operation(
+        lambda x, size, axis: nbgrad.split(x, size, axis)[-1],
+        lambda t, x, size, axis: x.split(size, axis)[-1],
+        _view(lambda x, size, axis: np.split(x, range(size, x.shape[axis], size), axis)[-1]),
+        "nbgrad.split({0}, {p})[-1]",
+        "other",
+    ),
+    "diff": Operation(
+        nbgrad.diff, lambda t, x, n, axis: x.diff(n, axis), _view(np.diff), "nbgrad.diff({0}, {p})", "other"
     ),
     # elements picked and joined
     "pick": Operation(
@@ -406,7 +426,7 @@ class Writer:
         self.add(name, operands, truth=name in _TRUTHS)
 
     def reduction(self, number: int, shape: tuple[int, ...]) -> None:
-        name = REDUCTIONS[self.random.integers(len(REDUCTIONS))].name
+        name = FOLDS[self.random.integers(len(FOLDS))].name
         axes = self.axes(shape)
         if name == "prod":
             number = self.into(number, ((0.7, 1.3),) if self.random.integers(2) else ((-1.2, 1.2),))
@@ -488,6 +508,17 @@ class Writer:
         wanted = [size if n == 1 and self.random.integers(2) else n for n in shape]
         return self.add("broadcast_to", [number], tuple([size] * int(self.random.integers(2)) + wanted))
 
+    def flip(self, number: int, shape: tuple[int, ...]) -> int | None:
+        return self.add("flip", [number], tuple(i for i in range(len(shape)) if self.random.integers(2)))
+
+    def slices(self, number: int, shape: tuple[int, ...]) -> int | None:
+        axis = int(self.random.integers(len(shape))) if shape else 0
+        if not shape or not self.random.integers(2):
+            return self.flip(number, shape)
+        if self.random.integers(2):
+            return self.add("split", [number], int(self.random.integers(1, 4)), axis)
+        return self.add("diff", [number], 1, axis) if shape[axis] > 1 else None
+
     def pick(self, number: int, shape: tuple[int, ...]) -> None:
         random = self.random
         if not shape:
@@ -548,7 +579,7 @@ class Writer:
         else:
             self.add("number", [number], *(float(x) for x in self.random.integers(1, 5, 2) * 0.7))
 
-    VIEWS = (permute, permute, reshape, reshape, index, index, broadcast)
+    VIEWS = (permute, permute, reshape, reshape, index, index, broadcast, slices)
     KINDS = (*(elementwise,) * 4, *(reduction,) * 3, *(view,) * 4, across, spread, pick, join, product, other)
 
 

@@ -6,6 +6,7 @@ A fold has `LANES` accumulators, lanes, which LLVM makes vectors of; `used` of t
 from __future__ import annotations
 
 from functools import cache as once
+from hashlib import sha256
 from typing import Any
 
 from numba import types
@@ -76,7 +77,11 @@ def _compiled(name: str, text: str, arity: int) -> Any:
 
     namespace = NAMESPACE | {"never_inline": never_inline}
     exec(text, namespace)
-    return _called_apart(for_kernels(inline=False)(namespace[name]), arity)
+    function = namespace[name]
+    # Kernels that were compiled in other processes have functions of this name as well, and the linker takes one for
+    # all: what is different must not be of one name. Numba's own numbers only tell those of one process apart.
+    function.__name__ = function.__qualname__ = f"{name}_{sha256(text.encode()).hexdigest()[:32]}"
+    return _called_apart(for_kernels(inline=False)(function), arity)
 
 
 @intrinsic

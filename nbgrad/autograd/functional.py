@@ -7,12 +7,13 @@ from typing import Any
 
 import numpy as np
 
+from ..arrays import as_array, is_array
 from ..engine import gradients
 from ..function import DIFFERENTIABLE
 from ..grad_mode import differentiating, enable_grad
 from ..kernels import devices
 from ..ops.joining import stack
-from ..variable import Variable, as_array, get_default_dtype, is_array
+from ..variable import Variable, get_default_dtype
 
 
 def jacobian(

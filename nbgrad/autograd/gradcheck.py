@@ -7,10 +7,11 @@ from typing import Any
 
 import numpy as np
 
+from ..arrays import Array
 from ..engine import gradients
 from ..grad_mode import enable_grad
 from ..kernels import devices
-from ..variable import Array, Variable
+from ..variable import Variable
 
 
 class GradcheckError(AssertionError):

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from ..arrays import is_array
 from ..engine import gradients
 from ..kernels import devices
-from ..variable import Variable, is_array
+from ..variable import Variable
 
 
 def grad(

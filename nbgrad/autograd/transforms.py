@@ -9,12 +9,13 @@ from typing import Any
 
 import numpy as np
 
+from ..arrays import Array, as_array, as_data, is_array
 from ..engine import gradients
 from ..function import DIFFERENTIABLE, Operation
 from ..grad_mode import differentiating, enable_grad
 from ..kernels import devices
 from ..nests import flatten, unflatten
-from ..variable import Array, Variable, as_array, as_data, get_default_dtype, is_array
+from ..variable import Variable, get_default_dtype
 
 
 def value_and_grad(

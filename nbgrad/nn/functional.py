@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from ..arrays import Array, as_array, is_stand_in
 from ..kernels import devices
 from ..ops.elementwise import (
     add,
@@ -28,7 +29,7 @@ from ..ops.indexing import GetItem, Index, bounds, getitem, look
 from ..ops.linalg import matmul
 from ..ops.reduction import log_softmax, mean, softmax, sum
 from ..ops.shape import astype, permute, reshape, t
-from ..variable import Array, Variable, as_array, data_of
+from ..variable import Variable, data_of
 
 __all__ = [
     "binary_cross_entropy_with_logits",
@@ -177,7 +178,7 @@ def _picked(logs: Any, labels: Array) -> Any:
     data = data_of(logs)
     if devices.cuda_seen and (devices.is_cuda(data) or devices.is_cuda(labels)):
         devices.check_together("nll_loss", (data, labels))
-    elif not isinstance(labels, np.ndarray):  # being traced: a choice that fuses with whatever is around it
+    elif is_stand_in(labels):  # a choice, which can be computed together with whatever is around it
         labels = labels.checked(lambda array: _checked(array, classes), "class check", ("classes", classes))
         return sum(where(_choice(labels, classes), logs, 0.0), -1)
     _checked(labels, classes)()
@@ -216,8 +217,8 @@ def _nll(
 ) -> Any:
     """Give `nll_loss` from log-probabilities whose last dimension are the classes."""
     data: Any = data_of(logs)
-    if isinstance(labels, np.ndarray) and hasattr(data, "__nbgrad_array__"):
-        labels = data.outside(labels)  # being traced: every run reads them
+    if isinstance(labels, np.ndarray) and is_stand_in(data):
+        labels = data.outside(labels)
     if labels.dtype.kind not in "iu":
         raise TypeError(f"nll_loss: classes have dtype {labels.dtype}: they must be whole numbers")
     if weight is None and ignore_index is None and not smoothing:
@@ -225,7 +226,7 @@ def _nll(
             return neg(_reduced("nll_loss", _picked(logs, labels), reduction))
         except IndexError:
             # those to ignore are looked for only now, where labels can be looked at: all others are spared it
-            if hasattr(labels, "__nbgrad_array__") or not bool((labels == _IGNORED).any()):
+            if is_stand_in(labels) or not bool((labels == _IGNORED).any()):
                 raise
     labels = labels.astype(np.int64)
     kept = ne(labels, _IGNORED if ignore_index is None else ignore_index)

@@ -10,10 +10,10 @@ from ..grad_mode import is_grad_enabled
 from ..kernels.operators import OPERATORS, install_operators
 from ..variable import Variable
 from . import arithmetic
-from .elementwise import OPERATIONS, TABLE, add, whole_power
+from .elementwise import OPERATIONS, TABLE, add, clip, whole_power
 from .indexing import Index, getitem
 from .joining import take_along_dim
-from .linalg import bmm, dot, matmul, mm, mv
+from .linalg import bmm, dot, matmul, mm, mv, outer
 from .reduction import LOGSUMEXP_SLOPE, amax, amin, log_softmax, logsumexp, max, mean, min, prod, softmax, sum
 from .shape import (
     astype,
@@ -31,6 +31,8 @@ from .shape import (
     unsqueeze,
     view,
 )
+from .slicing import chunk, diff, flip, fliplr, flipud, split, tensor_split
+from .statistics import all, any, count_nonzero, std, var
 from .transfer import clone, cpu, cuda, to
 
 __all__ = ["ADDITION", "add", "astype", "clone", "sum_to", "to"]
@@ -98,9 +100,10 @@ def _setitem(self: Variable, key: Any, value: Any) -> None:
 
 
 _METHODS = [
-    amax, amin, astype, bmm, broadcast_to, clone, cpu, cuda, dot, expand, expand_as, flatten, log_softmax, logsumexp,
-    matmul, max, mean, min, mm, mv, permute, prod, reshape, softmax, squeeze, sum, swapaxes, t, take_along_dim, to,
-    transpose, unsqueeze, view,
+    all, amax, amin, any, astype, bmm, broadcast_to, chunk, clone, count_nonzero, cpu, cuda, diff, dot, expand,
+    expand_as, flatten, flip, fliplr, flipud, log_softmax, logsumexp, matmul, max, mean, min, mm, mv, outer, permute,
+    prod, reshape, softmax, split, squeeze, std, sum, swapaxes, t, take_along_dim, tensor_split, to, transpose,
+    unsqueeze, var, view,
 ]  # fmt: skip
 #: Functions of the table that make no sense as methods of their first argument.
 _NOT_METHODS = ("where", "squared_error", "bce_with_logits", "softplus")
@@ -111,6 +114,7 @@ def _install() -> None:
     methods: dict[str, Any] = {function.__name__: function for function in _METHODS}
     methods |= {name: function for name, function in TABLE.items() if name not in _NOT_METHODS}
     methods |= {name: getattr(arithmetic, name) for name in arithmetic.__all__}
+    methods["clip"] = clip
     methods["__matmul__"] = matmul
     methods["__rmatmul__"] = lambda self, other: matmul(other, self)
     methods["__getitem__"] = getitem

@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from ..arrays import is_array
 from ..kernels.formula import Expression
-from ..variable import Variable, is_array
+from ..variable import Variable
 from . import elementwise as plain
 
 __all__ = ["add", "div", "logical_and", "logical_not", "logical_or", "logical_xor", "sub"]

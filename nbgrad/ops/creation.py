@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ..arrays import Array, as_array, is_array, is_stand_in, of_numpys_own
 from ..grad_mode import differentiating, is_grad_enabled
 from ..kernels import devices
-from ..variable import Array, Variable, as_array, as_variable, get_default_dtype, is_array, of_numpys_own
+from ..variable import Variable, as_variable, get_default_dtype
 from .arguments import whole_numbers
 from .joining import stack
 from .shape import broadcast_to
@@ -125,22 +126,22 @@ def _numeric(what: str, array: Array) -> Array:
 def _records(what: str, data: Any, leaf: bool = False) -> bool:
     """Tell whether what is made of a value, or of anything in nested lists, is computed from it and not from numbers.
 
-    So it is where a gradient goes through, and where a function is being traced.
+    So it is where a gradient goes through, and for what stands in for arrays.
     `leaf`: a leaf is asked for, which cuts a gradient off; an error where that loses one unseen.
     """
     if isinstance(data, list | tuple):
         return any([_records(what, item, leaf) for item in data])
     if not isinstance(data, Variable):
-        return hasattr(type(data), "__nbgrad_array__")
-    traced = hasattr(type(data._array), "__nbgrad_array__")
+        return is_stand_in(data)
+    stands_in = is_stand_in(data._array)
     if data._generation < 0 or not is_grad_enabled():
-        return traced
+        return stands_in
     if leaf and differentiating.get():
         raise RuntimeError(
             f"{what}: a leaf of a Variable that requires a gradient, inside a function that is being differentiated, "
             "loses the gradient unseen: leave requires_grad out, or use x.detach() where the gradient is not wanted"
         )
-    return traced or not leaf
+    return stands_in or not leaf
 
 
 def _joined(data: Any) -> Variable:
@@ -148,12 +149,12 @@ def _joined(data: Any) -> Variable:
     if isinstance(data, Variable):
         return clone(data)
     if not isinstance(data, list | tuple):
-        return as_variable(data) if hasattr(type(data), "__nbgrad_array__") else tensor(data)
+        return as_variable(data) if is_stand_in(data) else tensor(data)
     return stack([_joined(item) for item in data])
 
 
 def _finished(made: Any, dtype: Dtype, leaf: bool, device: Any) -> Variable:
-    """Give what was computed from Variables, or while a function is traced, as it was asked for."""
+    """Give what was computed from Variables, or from what stands in for arrays, as it was asked for."""
     made = as_variable(made)
     if dtype is not None or device is not None:
         made = made.to(device=device, dtype=dtype or made.dtype)

@@ -10,10 +10,11 @@ from typing import Any
 
 import numpy as np
 
+from ..arrays import as_array, is_array, is_weak
 from ..elementwise import Elementwise, number_like
 from ..kernels import devices, formula, scalars
 from ..kernels.formula import FLOATING, NUMBER, Expression, ScalarFunction
-from ..variable import Variable, as_array, data_of, get_default_dtype, is_array
+from ..variable import Variable, data_of, get_default_dtype
 
 #: The public functions by name, for operators, methods and NumPy's ufuncs.
 TABLE: dict[str, Callable[..., Any]] = {}
@@ -160,7 +161,7 @@ def where(condition: Any, x: Any = None, y: Any = None) -> Any:
     if kind != np.bool_:
         raise TypeError(f"where: condition has dtype {kind}: compare it with something to get dtype bool")
     # the condition's dtype must not become that of Python numbers
-    dtypes = [v.dtype for v in (x, y) if isinstance(v, Variable | np.generic) or is_array(v)]
+    dtypes = [v.dtype for v in (x, y) if isinstance(v, Variable | np.generic) or (is_array(v) and not is_weak(v))]
     if not dtypes:
         dtypes = [get_default_dtype() if isinstance(x, float) or isinstance(y, float) else np.dtype(np.int64)]
     given = x, y
@@ -193,6 +194,9 @@ def clamp(x: Any, min: Any = None, max: Any = None) -> Any:
     if min is None:
         return _clamp_max(x, _bound(x, max))
     return _clamp(x, _bound(x, min), _bound(x, max))
+
+
+clip = clamp
 
 
 def _bound(x: Any, bound: Any) -> Any:

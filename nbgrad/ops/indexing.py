@@ -8,19 +8,20 @@ from typing import Any
 
 import numpy as np
 
+from ..arrays import Array, as_array, is_array
 from ..function import Operation
 from ..kernels import devices
 from ..kernels.cpu import indexing as cpu
 from ..kernels.cpu.failures import checked
 from ..kernels.dispatch import reduce_array
-from ..variable import Array, Variable, as_array, data_of, is_array
+from ..variable import Variable, data_of
 from .elementwise import add, lt, where
 
 
 class Index:
     """An index as NumPy understands it, made of arrays and numbers only, and looked at once."""
 
-    __slots__ = ("advanced", "checked", "count", "given", "key", "masks_only", "placed", "symbol", "unique")
+    __slots__ = ("advanced", "checked", "count", "given", "key", "masks_only", "placed", "stand_in", "unique")
 
     #: Where rows are known to be within the array: how many rows it had when they were first used.
     count: int
@@ -29,7 +30,7 @@ class Index:
     placed: tuple[tuple[int, ...], tuple[Array, int, tuple[int, ...]]]
 
     def __init__(self, key: Any) -> None:
-        #: The parts before arrays were copied: what is being traced reads them as they are in every run.
+        #: The parts before arrays were copied: what stands in for arrays reads them as they are in every run.
         self.given = key if type(key) is tuple else (key,)
         parts = tuple([part_of_index(p) for p in self.given])
         self.advanced = any(is_array(p) for p in parts)
@@ -38,9 +39,10 @@ class Index:
             parts = (*parts, Ellipsis)  # a single element then comes as a 0-d view, and not as a copy
         self.key = parts
         self.checked = self.unique = False
-        self.symbol = None
-        if self.advanced:  # being traced, or on a GPU
-            self.symbol = next((p for p in parts if is_array(p) and not isinstance(p, np.ndarray)), None)
+        #: A part that stands in for an array, or is on a GPU.
+        self.stand_in = None
+        if self.advanced:
+            self.stand_in = next((p for p in parts if is_array(p) and not isinstance(p, np.ndarray)), None)
 
     def plain(self) -> tuple[Any, ...]:
         """Give the parts as they were given, of Variables their arrays."""
@@ -60,7 +62,7 @@ class Index:
         """
         index = cls.__new__(cls)
         index.key = index.given = (rows,)
-        index.advanced, index.masks_only, index.checked, index.symbol = True, False, True, None
+        index.advanced, index.masks_only, index.checked, index.stand_in = True, False, True, None
         index.unique = unique
         return index
 
@@ -215,10 +217,10 @@ class GetItem(Operation):
         index = self.index
         if not isinstance(x, np.ndarray):
             return self._on_gpu(x) if devices.is_cuda(x) else x[index.plain()]
-        if index.symbol is not None:
-            if devices.is_cuda(index.symbol):
-                raise devices.mixed("indexing", (x, index.symbol))
-            return index.symbol.pick_from(x, index.plain())
+        if index.stand_in is not None:
+            if devices.is_cuda(index.stand_in):
+                raise devices.mixed("indexing", (x, index.stand_in))
+            return index.stand_in.pick_from(x, index.plain())
         if not index.advanced or x.dtype.char not in "fd" or not x.ndim:
             return index.of(x)
         table = index.rows(x.shape)

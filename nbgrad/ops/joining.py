@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 
+from ..arrays import Array, as_array, is_array
 from ..function import Operation
 from ..kernels import devices
-from ..variable import Array, Variable, as_array, as_variable, data_of, is_array
+from ..variable import Variable, as_variable, data_of
 from .arguments import axis_of, either
 from .elementwise import add, mul
 from .indexing import GetItem, Index, getitem, within

@@ -8,9 +8,10 @@ from typing import Any
 
 import numpy as np
 
+from ..arrays import Array, as_array, is_array
 from ..function import Operation
 from ..kernels import devices
-from ..variable import Array, Variable, as_array, is_array
+from ..variable import Variable
 from .elementwise import add, mul
 from .shape import Permute, Reshape, SumTo, unsqueeze
 
@@ -130,3 +131,19 @@ mv = _of_rank("mv", 2, 1)
 mv.__doc__ = "Multiply a matrix and a vector."
 dot = _of_rank("dot", 1, 1)
 dot.__doc__ = "Give the inner product of two vectors."
+
+
+def outer(x: Any, other: Any) -> Any:
+    """Multiply each element of a vector by each of another one: a matrix with a row for each element of the first.
+
+    Raises ValueError for anything but vectors.
+
+    >>> import nbgrad
+    >>> nbgrad.outer(nbgrad.tensor([1.0, 2.0]), nbgrad.tensor([3.0, 4.0]))
+    Variable([[3., 4.],
+              [6., 8.]])
+    """
+    _check_operands("outer", x, other)
+    if x.ndim != 1 or other.ndim != 1:
+        raise ValueError(f"outer: takes two vectors, got shapes {x.shape} and {other.shape}")
+    return mul(unsqueeze(x, 1), other)

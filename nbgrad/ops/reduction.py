@@ -11,10 +11,11 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from ..arrays import Array, as_array, is_array
 from ..function import Operation
 from ..kernels import devices, formula, scalars
 from ..kernels.dispatch import reduce_array, spread_array
-from ..variable import Array, Variable, as_array, data_of, is_array
+from ..variable import Variable, data_of
 from .arguments import axes_of, axis_of, either
 from .elementwise import div, elementwise, eq, exp, mul, neg, sub
 from .joining import cat, stack, take_along_dim

@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ..arrays import Array
 from ..function import Operation
 from ..kernels import devices
 from ..kernels.dispatch import sum_to_shape
-from ..variable import Array, Variable
+from ..variable import Variable
 from .arguments import axes_of, axis_of, either, whole_numbers
 
 

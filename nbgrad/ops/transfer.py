@@ -6,9 +6,10 @@ from typing import Any
 
 import numpy as np
 
+from ..arrays import Array, is_array
 from ..function import Operation
 from ..kernels import devices
-from ..variable import Array, Variable, data_of
+from ..variable import Variable, data_of
 from .elementwise import positive
 from .shape import astype
 
@@ -39,7 +40,7 @@ def _moved(x: Any, device: Any) -> Any:
 def clone(x: Any) -> Any:
     """Copy; the gradient passes."""
     if not isinstance(x, Variable):
-        return x.copy() if devices.is_cuda(x) else np.array(x)
+        return x.copy() if is_array(x) and not isinstance(x, np.ndarray) else np.array(x)
     return positive(x) if x.dtype.char in "fd" else Variable(x.data.copy())
 
 

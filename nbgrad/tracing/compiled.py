@@ -9,10 +9,12 @@ from typing import Any
 
 import numpy as np
 
+from ..arrays import Array
 from ..grad_mode import is_grad_enabled
 from ..kernels import devices
 from ..nests import flatten
-from ..variable import Array, Variable, data_replaced, default_dtype_changed, get_default_dtype
+from ..variable import Variable, data_replaced, default_dtype_changed, get_default_dtype
+from .explain import explain
 from .replay import Replay, in_order
 from .symbol import Symbol
 from .trace import NoGradient, Static, Trace, keys_of
@@ -236,10 +238,10 @@ class Jitted:
     def explain(self, /, *arguments: Any, **options: Any) -> str:
         """Describe the steps for these arguments: operations fused, bytes moved, and the time of each."""
         trace, arrays, _, _ = self._trace(arguments, options)
-        return f"{self.name}: " + trace.plan.explain(arrays)
+        return f"{self.name}: " + explain(trace.plan, arrays)
 
     def source(self, /, *arguments: Any, **options: Any) -> str:
         """Give the text of the kernels for these arguments, and of the function that runs them."""
         trace, _, _, _ = self._trace(arguments, options)
-        kernels = [step["source"] for step in trace.plan.explained if "source" in step]
+        kernels = [step.source for step in trace.plan.steps if step.source is not None]
         return "\n\n".join([*kernels, trace.plan.text])

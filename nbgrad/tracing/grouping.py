@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from typing import Any
 
 from ..kernels.nest import ELEMENT, NEST, ROW
@@ -45,25 +44,14 @@ class Group:
 class Grouping:
     """The steps of a program in order, and which values leave their loop."""
 
-    def __init__(self, program: Program, outputs: Sequence[Node], most_sources: int) -> None:
-        self.program, self.outputs, self.most_sources = program, outputs, most_sources
-        self.used = self._used_nodes()
+    def __init__(self, program: Program, most_sources: int) -> None:
+        self.used, self.outputs, self.most_sources = program.nodes, program.outputs, most_sources
         self.groups: list[Group] = []
         self.group_of: dict[Node, Group] = {}
         self.steps: list[Any] = []  # Groups and Call nodes
         self._gather()
         self._order()
         self.stored = self._stored_nodes()
-
-    def _used_nodes(self) -> list[Node]:
-        wanted: set[Node] = set()
-        stack = list(self.outputs)
-        while stack:
-            node = stack.pop()
-            if node not in wanted:
-                wanted.add(node)
-                stack.extend(node.inputs)
-        return [node for node in self.program.nodes if node in wanted]
 
     def _gather(self) -> None:
         """Put every formula and fold into a group, into one that is there already where that can be."""

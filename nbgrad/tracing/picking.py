@@ -1,47 +1,60 @@
-"""Indexing of traced arrays by arrays: picking elements out, and adding them up where they came from."""
+"""Indexing of nodes by arrays: picking elements out, and adding them up where they came from."""
 
 from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from functools import cache as once
+from typing import Any
 
 import numpy as np
 
-from ..kernels import devices
-from ..ops.elementwise import maximum, minimum
-from ..ops.indexing import GetItem, Index, Scatter, begin_within, from_the_end, part_of_index
-from .program import Call, is_frozen
+from ..kernels import devices, formula
+from ..kernels.formula import NUMBER, Expression
+from ..kernels.scalars import maximum, minimum, where
+from ..ops.indexing import GetItem, Index, Scatter, begin_within, part_of_index
+from . import lowering
+from .program import Call, Node, Program, is_frozen
 from .refusals import users_line
-
-if TYPE_CHECKING:
-    from .symbol import Symbol
 
 _count = itertools.count()
 
 
-def _traced(part: Any) -> bool:
-    return hasattr(type(part), "__nbgrad_array__")
+@once
+def _held_within() -> Expression:
+    """Give the formula that counts negative positions from the end, and holds all of them within what is there."""
+
+    def held(position: Any, zero: Any, count: Any, last: Any) -> Any:
+        return minimum(maximum(where(position < zero, position + count, position), zero), last)
+
+    return formula.trace(held, [NUMBER] * 4)
 
 
 class _Key:
-    """An index of a traced array.
+    """An index of a node.
 
-    Traced parts, and those on a GPU, are read in every run. Arrays from outside on the CPU are looked at once, and
-    again in runs that find them changed.
+    Parts that are nodes, and those on a GPU, are read in every run. Arrays from outside on the CPU are looked at once,
+    and again in runs that find them changed.
     """
 
-    def __init__(self, x: Symbol, parts: Sequence[Any]) -> None:
-        self.parts = [x.outside(part) if devices.is_cuda(part) else part_of_index(part) for part in parts]
-        self.traced = [place for place, part in enumerate(self.parts) if _traced(part)]
-        self.symbols: list[Symbol] = [self.parts[place] for place in self.traced]
-        if any(symbol.dtype == np.bool_ for symbol in self.symbols):
+    def __init__(self, program: Program, parts: Sequence[Any]) -> None:
+        self.program = program
+        self.parts: list[Any] = [
+            program.constant(part) if devices.is_cuda(part) else part if isinstance(part, Node) else part_of_index(part)
+            for part in parts
+        ]
+        self.traced = [place for place, part in enumerate(self.parts) if isinstance(part, Node)]
+        self.nodes: list[Node] = [self.parts[place] for place in self.traced]
+        for node in self.nodes:
+            if node.dtype.kind not in "iub":
+                raise TypeError(f"an index of dtype {node.dtype}: whole numbers and bool pick elements")
+        if any(node.dtype == np.bool_ for node in self.nodes):
             raise TypeError(
                 f"jit: an index of traced truth values, at {users_line()}, gives a shape that depends on elements: use "
                 "nbgrad.where(mask, x, 0) and go on with the whole array"
             )
         for part in parts:
-            x.program.reads(part)
+            program.reads(part)
         #: Places of arrays that somebody may change, and the arrays.
         self.live = [(i, p) for i, p in enumerate(parts) if isinstance(p, np.ndarray) and not is_frozen(p)]
         self.index = None if self.traced else Index(tuple(self.parts))
@@ -66,50 +79,58 @@ class _Key:
 
     def shape_in(self, shape: tuple[int, ...]) -> tuple[int, ...]:
         """Give the shape of what is picked from an array of a shape."""
-        dummies = tuple(np.zeros(p.shape, p.dtype) if _traced(p) else p for p in self.parts)
+        dummies = tuple(np.zeros(p.shape, p.dtype) if isinstance(p, Node) else p for p in self.parts)
         return np.broadcast_to(np.zeros((), np.int8), shape)[dummies].shape
 
-    def rows_of(self, shape: tuple[int, ...]) -> Symbol | None:
+    def rows_of(self, shape: tuple[int, ...]) -> Node | None:
         """Give the numbers of rows that are picked, looked at without waiting; None unless it is one array on a GPU.
 
         They are held within the table, so that wrong ones do no harm until they are refused.
         """
-        if len(self.parts) != 1 or not self.symbols or not shape or self.symbols[0].program.device == "cpu":
+        program = self.program
+        if len(self.parts) != 1 or not self.nodes or not shape or program.device == "cpu":
             return None
-        index, count = self.symbols[0], shape[0]
+        count = shape[0]
         what = f"indexing shape {shape}"
-        index = index.checked(lambda array: begin_within(what, array, count), "position check", ("positions", count))
+        index = lowering.checked(
+            program,
+            self.nodes[0],
+            lambda array: begin_within(what, array, count),
+            "position check",
+            ("positions", count),
+        )
+        index = lowering.convert(program, index, np.int64)
         if not count:
             if index.size:
                 raise IndexError(f"{what}: positions in no rows")
-            return index.astype(np.int64)
-        rows: Symbol = minimum(maximum(from_the_end(index.astype(np.int64), count), 0), count - 1)
-        return rows
+            return index
+        limits = [lowering.number(program, n) for n in (0, count, count - 1)]
+        return lowering.computed(program, _held_within(), [index, *limits], np.dtype(np.int64))
 
 
-def pick(x: Symbol, parts: Sequence[Any]) -> Symbol:
-    """Give the elements at an index with arrays among its parts."""
-    key = _Key(x, parts)
+def pick(program: Program, x: Node, parts: Sequence[Any]) -> Node:
+    """Give the elements at an index with arrays or nodes among its parts."""
+    key = _Key(program, parts)
     rows = key.rows_of(x.shape)
     if rows is not None:
         pick_rows = Call(lambda x, rows: GetItem(Index.of_rows(rows)).forward(x), "pick rows", "gather", False)
-        return x.called(pick_rows, (rows,), (*rows.shape, *x.shape[1:]))
+        return program.add(pick_rows, (x, rows), (*rows.shape, *x.shape[1:]), x.dtype)
     operation = Call(
         lambda x, *positions: GetItem(key.now(positions)).forward(x), ("pick", next(_count)), "gather", False
     )
-    return x.called(operation, key.symbols, key.shape_in(x.shape))
+    return program.add(operation, (x, *key.nodes), key.shape_in(x.shape), x.dtype)
 
 
-def scatter(g: Symbol, parts: Sequence[Any], shape: tuple[int, ...]) -> Symbol:
-    """Give zeros of a shape with elements added at an index with arrays among its parts, or any other."""
-    key = _Key(g, parts)
+def scatter(program: Program, g: Node, parts: Sequence[Any], shape: tuple[int, ...]) -> Node:
+    """Give zeros of a shape with elements added at an index with arrays or nodes among its parts, or any other."""
+    key = _Key(program, parts)
     rows = key.rows_of(shape)
     if rows is not None:
         put_rows = Call(
             lambda g, rows: Scatter(Index.of_rows(rows), shape).forward(g), ("put rows", shape), "scatter", False
         )
-        return g.called(put_rows, (rows,), shape)
+        return program.add(put_rows, (g, rows), shape, g.dtype)
     operation = Call(
         lambda g, *positions: Scatter(key.now(positions), shape).forward(g), ("put", next(_count)), "scatter", False
     )
-    return g.called(operation, key.symbols, shape)
+    return program.add(operation, (g, *key.nodes), shape, g.dtype)

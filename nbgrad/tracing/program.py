@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import functools
+import itertools
 import math
 import weakref
 from collections.abc import Callable, Sequence
@@ -10,9 +12,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ..arrays import of_numpys_own
 from ..kernels import devices
 from ..kernels.formula import Expression, ScalarFunction
-from ..variable import of_numpys_own
 
 Shape = tuple[int, ...]
 
@@ -64,6 +66,9 @@ class Call(NamedTuple):
     label: str
     into: bool
 
+
+#: A function that begins to look at an array, and gives one that waits, and raises what there is to raise.
+Look = Callable[[Any], Callable[[], object]]
 
 Operation = Input | Constant | Literal | Map | Fold | View | Call
 
@@ -138,11 +143,14 @@ class Program:
     def __init__(self, device: str = "cpu") -> None:
         self.device = device
         self.nodes: list[Node] = []
+        #: What is wanted of it, once that is known.
+        self.outputs: list[Node] = []
+        self._numbers = itertools.count()
         #: Whether the function has been traced, so that whoever still computes has a traced array that got away.
         self.closed = False
         self.inputs: list[Node] = []
-        #: For inputs and views of them: functions that begin to look at the array, and give one that waits and raises.
-        self.checks: dict[tuple[Any, Node], Callable[[Any], Callable[[], None]]] = {}
+        #: How the elements of inputs, and of views of them, are looked at in every run.
+        self.checks: dict[tuple[Any, Node], Look] = {}
         self._known: dict[Any, Node] = {}
         #: References to arrays from outside: NumPy resizes no array in place that has any, and loops read its memory.
         self._read: list[weakref.ref[Any]] = []
@@ -161,10 +169,24 @@ class Program:
         key = (type(operation), identity, tuple(node.number for node in inputs), shape, dtype.char)
         node = self._known.get(key)
         if node is None:
-            node = Node(operation, tuple(inputs), shape, dtype, len(self.nodes))
+            node = Node(operation, tuple(inputs), shape, dtype, next(self._numbers))
             self.nodes.append(node)
             self._known[key] = node
         return node
+
+    def computing(self, outputs: Sequence[Node]) -> Program:
+        """Give the program of what outputs need, and of nothing else; nodes stay the same, and equal ones one."""
+        wanted: set[Node] = set()
+        stack = list(outputs)
+        while stack:
+            node = stack.pop()
+            if node not in wanted:
+                wanted.add(node)
+                stack.extend(node.inputs)
+        program = copy.copy(self)
+        program.inputs, program.checks = list(self.inputs), dict(self.checks)
+        program.nodes, program.outputs = sorted(wanted, key=lambda node: node.number), list(outputs)
+        return program
 
     def input(self, shape: Shape, dtype: Any) -> Node:
         """Add an argument."""

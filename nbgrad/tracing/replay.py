@@ -8,12 +8,13 @@ from typing import Any
 
 import numpy as np
 
+from ..arrays import Array, of_numpys_own
 from ..engine import constant, gradients
 from ..function import Function
 from ..grad_mode import is_grad_enabled, set_grad_enabled
 from ..kernels import devices
 from ..kernels.forks import hold_over_fork
-from ..variable import Array, Variable, of_numpys_own
+from ..variable import Variable
 from .plan import Plan
 from .program import Program
 from .symbol import Symbol

@@ -8,12 +8,14 @@ from typing import Any
 
 import numpy as np
 
+from ..arrays import Array
 from ..engine import constant
 from ..grad_mode import set_grad_enabled
 from ..kernels import devices
 from ..nests import flatten, unflatten
 from ..ops.creation import on_draw
-from ..variable import Array, Variable
+from ..variable import Variable
+from . import numpy_rules as numpy_rules  # which Symbols have theirs from
 from .plan import Plan
 from .program import Constant, Literal, Node, Program
 from .purity import Sources, refuse_draw

@@ -146,6 +146,12 @@ OTHERS = {
     "mse_loss": (F.mse_loss, [(2, 3), (2, 3)]),
     "cross_entropy": (lambda x: F.cross_entropy(x, nbgrad.tensor([0, 2, 1], device=x.device)), [(3, 4)]),
     "cross_entropy of probabilities": (lambda x, p: F.cross_entropy(x, p), [(3, 4), (3, 4)]),
+    "var": (lambda x: nbgrad.var(x, (0, 2)) ** 2, [(2, 3, 4)]),
+    "std": (lambda x: nbgrad.std(x, 1, correction=0), [(2, 3, 4)]),
+    "split": (lambda x: nbgrad.cat([y**k for k, y in enumerate(x.split([2, 1], 1), 2)], 1), [(2, 3)]),
+    "flip": (lambda x: x.flip(0, 1) * x, [(2, 3)]),
+    "diff": (lambda x: x.diff(2, 0, append=x[:1]) ** 2, [(4, 3)]),
+    "outer": (lambda x, y: nbgrad.outer(x, y * y), [(3,), (2,)]),
     "NumPy's functions": (
         lambda x: np.var(np.concatenate([np.flip(x), np.tril(x), np.roll(x, 1), np.diag(x[0])])) + np.trace(x @ x),
         [(3, 3)],
@@ -178,7 +184,8 @@ def test_other_dtypes(dtype):
         lambda x: x + x, lambda x: x * 2, lambda x: x == x.T.T, lambda x: x < 2, lambda x: nbgrad.sum(x),
         lambda x: nbgrad.sum(x, 0), lambda x: nbgrad.mean(x, 1), lambda x: nbgrad.amax(x, 1), lambda x: x / 2,
         lambda x: x.astype(np.float32), lambda x: nbgrad.where(x > 1, x, 0), lambda x: nbgrad.softmax(x, 1),
-        lambda x: x.clone(), lambda x: nbgrad.logsumexp(x), lambda x: x**2, lambda x: x.exp(),
+        lambda x: x.clone(), lambda x: nbgrad.logsumexp(x), lambda x: x**2, lambda x: x.exp(), lambda x: x.any(0),
+        lambda x: x.all(1), lambda x: x.count_nonzero(), lambda x: x.diff(), lambda x: x.var(0),
     ]  # fmt: skip
     for function in functions:
         expected, actual = function(Variable(array)), function(Variable(array).cuda())
@@ -221,7 +228,8 @@ def test_every_function_of_the_library_is_tested_here(monkeypatch):
             return original(reduction, *rest)
 
         monkeypatch.setattr(ops, name, noted)
-    for name in ("permute", "broadcast_to", "sum_to", "cat", "matmul", "softmax", "log_softmax", "reshape"):
+    names = "permute", "broadcast_to", "sum_to", "cat", "matmul", "softmax", "log_softmax", "reshape", "var", "std"
+    for name in names:
         function, shapes = OTHERS[name]
         both.assert_same(function, [draw(cases.NONZERO, shape) for shape in shapes], order=2)
     for reduction in REDUCTIONS:

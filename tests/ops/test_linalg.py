@@ -242,3 +242,20 @@ def test_products_are_of_real_numbers(array):
     for product in (lambda: x @ x, lambda: nbgrad.ones(2, 2) @ x, lambda: nbgrad.matmul(array, array)):
         with pytest.raises(TypeError, match="matmul: no kernel for dtypes"):
             product()
+
+
+# ---- outer products -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_outer_products(dtype):
+    x, y = draw(cases.ANY, (3,), dtype), draw(cases.ANY, (2,), dtype)
+    np.testing.assert_array_equal(nbgrad.outer(x, y), np.outer(x, y))
+    cases.assert_same_as_torch(nbgrad.outer, lambda t, x, y: t.outer(x, y), [x, y])
+    for pair in ((x, np.ones((2, 2))), (np.ones(()), y)):
+        with pytest.raises(ValueError, match="outer: takes two vectors, got shapes"):
+            nbgrad.outer(*pair)
+
+
+def test_gradients_of_outer_products_agree_with_differences():
+    cases.check_to_second_order(lambda x, y: x.outer(y * y), [draw(cases.ANY, (3,)), draw(cases.ANY, (2,))])

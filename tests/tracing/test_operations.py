@@ -152,6 +152,10 @@ OTHERS = {
     "prod": (lambda x: x.prod(1) * x.sum(), [MATRICES]),
     "linear": (lambda x, w, b: nbgrad.nn.functional.linear(x, w, b), [MATRICES, MATRICES[:3] * 2, MATRICES[0, :3]]),
     "numbers": (lambda x: 2 / (3 - x**2) + x**0.5 * 0 + 1e-3 * x, [abs(MATRICES)]),
+    "var and std": (lambda x: nbgrad.var(x, 0) * nbgrad.std(x, 0, correction=0), [MATRICES]),
+    "any and all": (lambda x: nbgrad.where(nbgrad.any(x > 1, 1) ^ nbgrad.all(x < 2, 1), x[:, 0], -x[:, 1]), [MATRICES]),
+    "slices": (lambda x: nbgrad.diff(x.flip(1), axis=1)[:, :4] * nbgrad.chunk(x, 2, 1)[1], [MATRICES]),
+    "outer": (lambda x, y: x.outer(y).diff(axis=0), [MATRICES[0], MATRICES[1]]),
     "numpy": (lambda x: np.concatenate([np.sin(x), np.exp(x)]), [MATRICES]),
 }  # fmt: skip
 
@@ -161,6 +165,38 @@ def test_other_operations(name):
     function, arrays = OTHERS[name]
     limits = "float32" if name == "cast" else "float64"
     assert_same_under_jit(function, [np.array(array) for array in arrays], limits)
+
+
+#: Functions of NumPy's that were operations nowhere once, with numbers as results.
+NUMPYS = {
+    "var": np.var,
+    "std": lambda x: np.std(x, 0, ddof=1).sum(),
+    "ptp": lambda x: np.ptp(x, 1).sum(),
+    "diff": lambda x: (np.diff(x, 2) ** 2).sum(),
+    "flip": lambda x: (np.flip(x, 0) * np.fliplr(x)).sum(),
+    "split": lambda x: (np.split(x, 2, 1)[0] * np.hsplit(x, 2)[1]).sum(),
+    "clip": lambda x: (np.clip(x, -0.5, 0.5) * x).sum(),
+    "outer": lambda x: (np.outer(x[0], x[1]) ** 2).sum(),
+    "tril": lambda x: (np.tril(x) * np.triu(x, 1)).sum() + np.tril(x * x).sum(),
+    "average": lambda x: np.average(x, 0, np.exp(x)).sum(),
+    "tensordot": lambda x: np.tensordot(x, x * x, ([0, 1], [0, 1])) ** 2,
+}
+
+
+@pytest.mark.parametrize("name", NUMPYS)
+def test_numpys_functions_are_compiled_and_differentiated(name):
+    function = NUMPYS[name]
+    for transformed in (lambda x: x, nbgrad.grad, lambda f: nbgrad.grad(lambda x: (nbgrad.grad(f)(x) ** 2).sum())):
+        wanted = transformed(function)(MATRICES)
+        np.testing.assert_allclose(nbgrad.jit(transformed(function))(MATRICES), wanted, rtol=1e-12, atol=1e-12)
+
+
+def test_copies_and_choices_of_traced_arrays():
+    x, c = MATRICES.astype("float32"), MATRICES > 0
+    np.testing.assert_array_equal(nbgrad.jit(lambda x: nbgrad.clone(x) * 1)(x), x)
+    found = nbgrad.jit(lambda c, x, s: nbgrad.where(c, x, s))(c, x, 0.5)
+    assert found.dtype == np.float32
+    np.testing.assert_array_equal(found, np.where(c, x, np.float32(0.5)))
 
 
 def test_cross_entropy_takes_traced_classes():

@@ -274,7 +274,7 @@ def test_arrays_without_elements():
     x = np.zeros((0, 4))
     for text in ("x.sum(0)", "x.mean(0)", "x.any()", "x.all(1)", "x.std(0)", "x.max(1)", "np.flip(x)", "np.cumsum(x)"):
         assert_same(nbgrad.jit(evaluated(text))(x), evaluated(text)(x))
-    with pytest.raises(ValueError, match="zero-size array"):
+    with pytest.raises(ValueError, match="no elements to take it of"):
         nbgrad.jit(lambda x: x.max(0))(x)
 
 

@@ -4,6 +4,7 @@ import ctypes
 
 import numpy as np
 import pytest
+from workers import run_python
 
 from nbgrad.kernels import formula
 from nbgrad.kernels.cpu import codegen, folding, threads
@@ -56,3 +57,16 @@ def test_a_kernel_holds_the_functions_once():
     )
     assert often < 2 * once
     assert folding.folding("add", "float64") is folding.folding("add", "float64")
+
+
+def test_kernels_compiled_in_different_processes_fold_each_in_its_own_way(tmp_path):
+    """Their functions come together in one process: each must find its own."""
+    program = """
+import sys, numpy as np, nbgrad
+x = np.arange(1.0, 7).reshape(2, 3)
+for name in sys.argv[1:]:
+    function = getattr(nbgrad, name)
+    np.testing.assert_array_equal(nbgrad.jit(lambda x: function(x * x, 1))(x), function(x * x, 1), err_msg=name)
+"""
+    for names in (["amax"], ["sum"], ["sum", "amax"]):
+        run_python(program, *names, NBGRAD_CACHE_DIR=str(tmp_path))

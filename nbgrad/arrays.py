@@ -1,0 +1,113 @@
+"""What counts as an array: NumPy's, CuPy's, and what stands in for one.
+
+A stand-in has a shape and a dtype, and no elements that anybody could look at: a compiler's, while it runs a function
+to find out what it computes. Operations, their rules and the walk back never ask what is behind it. They call NumPy's
+functions and our kernels on it as on any array, and beyond that ask only what `StandIn` says.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from typing import Any, Protocol, TypeGuard
+
+import numpy as np
+import numpy.typing as npt
+
+from .kernels import devices
+
+Array = npt.NDArray[Any]
+
+
+class StandIn(Protocol):
+    """What the engine, rules, operations and kernels ask of something that is no array but takes the place of one.
+
+    It answers NumPy's protocols (``__array_ufunc__``, also for the ufuncs that our kernels are, and
+    ``__array_function__``), has the attributes and the methods of arrays that change nothing, and besides the
+    following, which takes the place of kernels that are no ufuncs, and of a look at elements.
+    """
+
+    #: That it is one; looked for on the class.
+    __nbgrad_array__: bool
+    #: int or float where it stands for a Python number, whose dtype gives way to that of arrays; else None.
+    weak: type | None
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The shape."""
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """The dtype."""
+
+    def folded(self, name: str, axes: tuple[int, ...], *others: Any) -> Any:
+        """Apply the reduction of that name over axes, ascending, to this array and others of its shape.
+
+        One with a value for each element gives the shape, any other drops the axes.
+        """
+
+    def filled(self, value: float) -> Any:
+        """Give an array of the same shape and dtype, all of whose elements are a number."""
+
+    def pick_from(self, x: Any, key: tuple[Any, ...]) -> Any:
+        """Give ``x[key]`` of an array, for a key that has this one among its parts."""
+
+    def scatter(self, key: tuple[Any, ...], shape: tuple[int, ...]) -> Any:
+        """Give zeros of a shape with these elements added at a key; repeated positions accumulate."""
+
+    def outside(self, array: Array) -> Any:
+        """Give an array with elements as one like this, which is read whenever elements are."""
+
+    def made_again(self, make: Callable[[], Array], like: Array) -> Any:
+        """Give what `make` gives of arrays with elements as one like this, made again whenever elements are read.
+
+        It has the shape and the dtype of `like`.
+        """
+
+    def checked(self, begin: Callable[[Array], Callable[[], object]], label: str, identity: Any) -> Any:
+        """Give this array, whose elements will be looked at whenever there are some.
+
+        `begin` begins to look at an array, and gives a function that waits, and raises what there is to raise. Equal
+        identities say that looks are the same.
+        """
+
+
+def is_stand_in(value: Any) -> TypeGuard[StandIn]:
+    """Tell whether a value stands in for an array."""
+    return hasattr(type(value), "__nbgrad_array__")
+
+
+def is_weak(value: Any) -> bool:
+    """Tell whether a value stands in for a Python number, which takes the dtype of the arrays it meets."""
+    return is_stand_in(value) and value.weak is not None
+
+
+def is_array(value: Any) -> bool:
+    """Tell whether a value is an array, of NumPy or CuPy, or what stands in for one."""
+    if isinstance(value, np.ndarray) or hasattr(type(value), "__nbgrad_array__"):
+        return True
+    return "cupy" in sys.modules and devices.is_cuda(value)
+
+
+def as_array(value: Any) -> Array:
+    """Give an array as it is, and make one of anything else."""
+    return value if is_array(value) else np.asarray(value)
+
+
+def of_numpys_own(array: Array) -> Array:
+    """Give an array of a subclass of NumPy's as one of its own, any other as it is.
+
+    Raises TypeError for masked arrays.
+    """
+    if not isinstance(array, np.ndarray) or type(array) is np.ndarray:
+        return array
+    if isinstance(array, np.ma.MaskedArray):
+        raise TypeError("a masked array has elements that do not count: give array.filled(value)")
+    return array.view(np.ndarray)
+
+
+def as_data(array: Array) -> Array:
+    """Give an array as Variables hold it: no subclass of NumPy's, whose operators differ, and in native byte order."""
+    if type(array) is not np.ndarray:
+        array = of_numpys_own(array)
+    return array if array.dtype.isnative else array.astype(array.dtype.newbyteorder("="))

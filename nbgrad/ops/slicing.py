@@ -1,0 +1,166 @@
+"""What slices make of an array: pieces, elements in reverse order, differences of neighbours."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from ..arrays import as_array, is_array
+from ..variable import Variable
+from .arguments import axes_of, axis_of, either, whole_numbers
+from .elementwise import ne, sub
+from .indexing import getitem
+from .joining import cat
+
+
+def _operand(x: Any) -> Any:
+    return x if isinstance(x, Variable) else as_array(x)
+
+
+def _along(what: str, x: Any, dim: Any, axis: Any, default: int) -> int:
+    """Give the dimension that is named; raises ValueError for an x that has none."""
+    if not x.ndim:
+        raise ValueError(f"{what}: a scalar has no dimension")
+    return axis_of(what, either(what, "dim", dim, "axis", axis, default), x.ndim)
+
+
+def _cut(x: Any, places: Sequence[int | None], along: int) -> tuple[Any, ...]:
+    """Give the pieces between places along a dimension, which may be counted from its end, and lie beyond it."""
+    before = (slice(None),) * along
+    bounds = itertools.pairwise([0, *places, None])
+    return tuple([getitem(x, (*before, slice(start, stop))) for start, stop in bounds])
+
+
+def split(x: Any, split_size_or_sections: Any, dim: int | None = None, *, axis: int | None = None) -> tuple[Any, ...]:
+    """Cut along a dimension (the first, unless given) into pieces of a size, or of several sizes in turn.
+
+    The last piece of equal ones may be smaller. Gives a tuple of views. Raises ValueError for sizes that are negative,
+    or do not add up, and for a scalar.
+
+    >>> import nbgrad
+    >>> nbgrad.split(nbgrad.arange(5), 2)
+    (Variable([0, 1]), Variable([2, 3]), Variable([4]))
+    """
+    x = _operand(x)
+    along = _along("split", x, dim, axis, 0)
+    size = x.shape[along]
+    if isinstance(split_size_or_sections, list | tuple):
+        sizes = whole_numbers("split", tuple(split_size_or_sections))
+        if sum(sizes) != size or min(sizes, default=0) < 0:
+            raise ValueError(f"split: sizes {sizes} of the pieces do not add up to {size}, dimension {along} of x")
+        return _cut(x, list(itertools.accumulate(sizes[:-1])), along) if sizes else ()
+    (step,) = whole_numbers("split", (split_size_or_sections,))
+    if step < 0 or (step == 0 and size):
+        raise ValueError(f"split: pieces of size {step} of {size} elements: give a positive size")
+    return _cut(x, list(range(step, size, step)) if step else [], along)
+
+
+def chunk(x: Any, chunks: int, dim: int | None = None, *, axis: int | None = None) -> tuple[Any, ...]:
+    """Cut along a dimension (the first, unless given) into at most so many pieces of one size, but for the last.
+
+    Gives a tuple of views. Raises ValueError for a number of pieces that is not positive, and for a scalar.
+
+    >>> import nbgrad
+    >>> nbgrad.chunk(nbgrad.arange(5), 2)
+    (Variable([0, 1, 2]), Variable([3, 4]))
+    """
+    x = _operand(x)
+    along = _along("chunk", x, dim, axis, 0)
+    (count,) = whole_numbers("chunk", (chunks,))
+    if count <= 0:
+        raise ValueError(f"chunk: {count} pieces: give a positive number")
+    size = -(-x.shape[along] // count)
+    return split(x, size, along) if size else split(x, [0] * count, along)
+
+
+def tensor_split(
+    x: Any, indices_or_sections: Any, dim: int | None = None, *, axis: int | None = None
+) -> tuple[Any, ...]:
+    """Cut along a dimension (the first, unless given) at places, or into a number of pieces as equal as can be.
+
+    Gives a tuple of views. Places are those of slices: negative ones count from the end, those beyond it leave nothing.
+    Raises ValueError for a number of pieces that is not positive, and for a scalar.
+
+    >>> import nbgrad
+    >>> nbgrad.tensor_split(nbgrad.arange(5), [1, -1])
+    (Variable([0]), Variable([1, 2, 3]), Variable([4]))
+    """
+    x = _operand(x)
+    along = _along("tensor_split", x, dim, axis, 0)
+    if isinstance(indices_or_sections, Variable) or is_array(indices_or_sections):
+        indices_or_sections = indices_or_sections.tolist()
+    if isinstance(indices_or_sections, list | tuple):
+        return _cut(x, whole_numbers("tensor_split", tuple(indices_or_sections)), along)
+    (count,) = whole_numbers("tensor_split", (indices_or_sections,))
+    if count <= 0:
+        raise ValueError(f"tensor_split: {count} pieces: give a positive number")
+    least, longer = divmod(x.shape[along], count)  # the first ones have an element more
+    return _cut(x, [place * least + min(place, longer) for place in range(1, count)], along)
+
+
+def flip(x: Any, *each: Any, dims: Any = None, axis: Any = None) -> Any:
+    """Reverse the order of the elements along dimensions: those given, one by one or in a sequence, or all of them.
+
+    Gives a view. Raises IndexError for a dimension that does not exist.
+
+    >>> import nbgrad
+    >>> nbgrad.flip(nbgrad.tensor([[1, 2], [3, 4]]), 1)
+    Variable([[2, 1],
+              [4, 3]])
+    """
+    x = _operand(x)
+    if each:
+        dims = either("flip", "dimensions one by one", each[0] if len(each) == 1 else each, "dims", dims)
+    axes = axes_of("flip", either("flip", "dims", dims, "axis", axis), x.ndim)
+    return getitem(x, tuple([slice(None, None, -1 if i in axes else 1) for i in range(x.ndim)]))
+
+
+def flipud(x: Any) -> Any:
+    """Reverse the first dimension: rows, upside down. Raises ValueError for a scalar."""
+    x = _operand(x)
+    if not x.ndim:
+        raise ValueError("flipud: a scalar has no rows: at least one dimension is needed")
+    return flip(x, 0)
+
+
+def fliplr(x: Any) -> Any:
+    """Reverse the second dimension: columns, left to right. Raises ValueError for fewer than two dimensions."""
+    x = _operand(x)
+    if x.ndim < 2:
+        raise ValueError(f"fliplr: shape {x.shape} has no columns: at least two dimensions are needed")
+    return flip(x, 1)
+
+
+def diff(
+    x: Any, n: int = 1, dim: int | None = None, prepend: Any = None, append: Any = None, *, axis: int | None = None
+) -> Any:
+    """Subtract each element from the next one along a dimension (the last, unless given), n times over.
+
+    `prepend` and `append` are joined to x first. Of truth values it tells where neighbours differ. Raises ValueError
+    for a negative n, and for a scalar.
+
+    >>> import nbgrad
+    >>> nbgrad.diff(nbgrad.tensor([1.0, 4.0, 9.0]))
+    Variable([3., 5.])
+    """
+    x = _operand(x)
+    along = _along("diff", x, dim, axis, -1)
+    (times,) = whole_numbers("diff", (n,))
+    if times < 0:
+        raise ValueError(f"diff: n is {times}: give how many times to subtract, 0 or more")
+    if times and (prepend is not None or append is not None):
+        parts = [_operand(part) for part in (prepend, x, append) if part is not None]
+        for part in parts:
+            if part.ndim != x.ndim:
+                raise ValueError(
+                    f"diff: shape {part.shape} cannot be joined to shape {x.shape}: give it {x.ndim} dimensions"
+                )
+        x = cat(parts, along)
+    before = (slice(None),) * along
+    subtract = ne if x.dtype == np.bool_ else sub
+    for _ in range(times):
+        x = subtract(getitem(x, (*before, slice(1, None))), getitem(x, (*before, slice(None, -1))))
+    return x

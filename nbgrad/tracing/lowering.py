@@ -1,0 +1,240 @@
+"""What operations on arrays are in a program's terms: formulas, folds, views and calls of nodes.
+
+All functions here take nodes of a program and give nodes of it. They know of no Python numbers that take the dtype they
+meet, and of none of NumPy's rules: what stands in for arrays, and what follows from these, stands above.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from ..kernels import devices, formula, reductions
+from ..kernels import scalars as scalar
+from ..kernels.cpu import elementwise as cpu
+from ..kernels.formula import NUMBER, TRUTH, Expression
+from ..kernels.shapes import broadcast_shapes
+from .calls import call, frozen
+from .layout import can_reshape
+from .program import Call, Constant, Fold, Input, Look, Map, Node, Program, View, reshaped, root_of
+
+Shape = tuple[int, ...]
+
+
+def compiles(dtype: np.dtype[Any]) -> bool:
+    """Tell whether there are loops for a dtype."""
+    return dtype.char in cpu.DTYPES[formula.COMPARISON] and dtype.isnative
+
+
+def number(program: Program, value: float, dtype: Any = None) -> Node:
+    """Give a number that stays the same."""
+    return program.constant(frozen(np.array(value, dtype)))
+
+
+# ---- views ----------------------------------------------------------------------------------------------------------
+
+
+def shape_seen(node: Node, view: Callable[[Any], Any]) -> Shape:
+    """Give the shape that a view of an array of a node's shape has."""
+    return tuple(view(np.broadcast_to(np.zeros((), np.int8), node.shape)).shape)
+
+
+def reshape(program: Program, node: Node, shape: Shape) -> Node:
+    """Give the elements in another shape, of as many."""
+    node = reshaped(node)
+    if node.shape == shape:
+        return node
+    if compiles(node.dtype) and not can_reshape(node, shape):
+        # NumPy would copy as well; what lies in C order afterwards has any shape
+        kind = TRUTH if node.dtype == np.bool_ else NUMBER
+        node = mapped(program, formula.variable(0, kind), [node], node.dtype)
+    return program.add(View("reshape", shape), (node,), shape, node.dtype)
+
+
+def transpose(program: Program, node: Node, order: tuple[int, ...]) -> Node:
+    """Give the elements with the axes in another order."""
+    if order == tuple(range(len(order))):
+        return node
+    return program.add(View("transpose", order), (node,), tuple(node.shape[axis] for axis in order), node.dtype)
+
+
+def broadcast(program: Program, node: Node, shape: Shape) -> Node:
+    """Repeat the elements along new and stretched axes."""
+    return node if shape == node.shape else program.add(View("broadcast", shape), (node,), shape, node.dtype)
+
+
+def index(program: Program, node: Node, parts: tuple[Any, ...]) -> Node:
+    """Give the elements at an index of slices, whole numbers, None and ellipses."""
+    if Ellipsis not in parts:
+        parts = (*parts, Ellipsis)  # a single element then is a view as well
+    return program.add(View("index", parts), (node,), shape_seen(node, lambda x: x[parts]), node.dtype)
+
+
+# ---- formulas -------------------------------------------------------------------------------------------------------
+
+
+def convert(program: Program, node: Node, dtype: Any) -> Node:
+    """Convert the elements."""
+    wanted = np.dtype(dtype)
+    if wanted == node.dtype:
+        return node
+    # what lies outside of the range of few or unsigned bits, each way of conversion takes elsewhere
+    outside = node.dtype.kind == "f" and (wanted.kind == "u" or (wanted.kind == "i" and wanted.itemsize < 4))
+    if outside or not (compiles(node.dtype) and compiles(wanted)):
+        return call(program, lambda x: x.astype(wanted), "astype", node)
+    return program.add(Map(None, wanted.name), (node,), node.shape, wanted)
+
+
+def mapped(program: Program, expression: Expression, nodes: Sequence[Node], dtype: np.dtype[Any]) -> Node:
+    """Apply a formula to nodes of one dtype, which the result has as well."""
+    shape = broadcast_shapes(*(node.shape for node in nodes))
+    return program.add(Map(expression, dtype.name), nodes, shape, dtype)
+
+
+def computed(program: Program, expression: Expression, nodes: Sequence[Node], dtype: np.dtype[Any]) -> Node:
+    """Apply an elementwise formula, whose numbers are of a dtype; a formula of truth gives truth values."""
+    if dtype == np.bool_ and expression.kind == NUMBER:
+        whole = np.dtype(cpu.computed_in([expression], "bool"))
+        kinds = formula.inputs_of([expression])
+        nodes = [x if kinds.get(i) == TRUTH else convert(program, x, whole) for i, x in enumerate(nodes)]
+        return convert(program, computed(program, expression, nodes, whole), bool)
+    node = _known(program, expression, nodes, dtype)
+    if node is None:
+        kinds = formula.inputs_of([expression])
+        nodes = [_in_dtype(program, x, dtype, kinds.get(i) == TRUTH) for i, x in enumerate(nodes)]
+        shape = broadcast_shapes(*(node.shape for node in nodes))
+        result = np.dtype(bool) if expression.kind == TRUTH else dtype
+        node = program.add(Map(expression, dtype.name), nodes, shape, result)
+    return node
+
+
+def _in_dtype(program: Program, node: Node, dtype: np.dtype[Any], truth: bool) -> Node:
+    """Give a number that stays the same in the dtype it is wanted in, once and for all; anything else as it is."""
+    value = None if truth or dtype.kind != "f" or node.dtype == dtype else program.number_of(node)
+    if value is not None:
+        return number(program, value, dtype)
+    return node if compiles(node.dtype) else convert(program, node, dtype)
+
+
+_ARITHMETIC = {"add": np.add, "sub": np.subtract, "mul": np.multiply, "div": np.divide, "neg": np.negative}
+
+
+def _known(program: Program, expression: Expression, nodes: Sequence[Node], dtype: np.dtype[Any]) -> Node | None:
+    """Give the result of simple arithmetic on numbers at once: a mean's slope is often made of them alone."""
+    function = _ARITHMETIC.get(expression.function.name if expression.function is not None else "")
+    values = [program.number_of(node) for node in nodes]
+    if function is None or None in values:
+        return None
+    # `is`, since == of expressions writes a comparison
+    if any(x is not formula.variable(i) for i, x in enumerate(expression.arguments)):
+        return None
+    with np.errstate(all="ignore"):
+        return number(program, function(*(np.asarray(v, dtype) for v in values)), dtype)
+
+
+# ---- folds ----------------------------------------------------------------------------------------------------------
+
+
+def fold(program: Program, name: str, axes: tuple[int, ...], nodes: Sequence[Node]) -> Node:
+    """Apply one of `kernels.reductions`: its stages, and the formula at the end; a finish drops the axes."""
+    first, reduction = nodes[0], reductions.TABLE[name]
+    if first.dtype == np.float16:
+        return fold(program, name, axes, [convert(program, x, np.float32) for x in nodes])
+    if not compiles(first.dtype):
+        raise TypeError(f"{name}: no kernel for dtype {first.dtype}: convert to a real dtype first")
+    ndim = len(first.shape)
+    rest = tuple(axis for axis in range(ndim) if axis not in axes)
+    base = reshaped(first)
+    if len(axes) == ndim and base is not first and len(nodes) == 1 and not reduction.spreads:
+        # all elements, whatever their shape
+        return fold(program, name, tuple(range(len(base.shape))), [base])
+    together = axes and axes[-1] - axes[0] + 1 == len(axes) and (axes[0] == 0 or axes[-1] == ndim - 1)
+    if not together and axes:  # axes in the middle: they go to the end
+        ordered = rest + axes
+        result = fold(program, name, tuple(range(len(rest), ndim)), [transpose(program, x, ordered) for x in nodes])
+        back = tuple(int(axis) for axis in np.argsort(ordered))
+        return transpose(program, result, back) if reduction.spreads else result
+    dtype = first.dtype
+    if reduction.accumulates and dtype.kind in "iub":
+        dtype = np.dtype(np.uint64 if dtype.kind == "u" else np.int64)
+        nodes = [convert(program, x, dtype) for x in nodes]
+    results: list[Node] = []
+    kept: Node | None = None
+    for stage in reduction.stages:
+        value = _stage(program, stage.value, [*nodes, *results], dtype)
+        kept = value if stage.kept else kept
+        shape = tuple(1 if axis in axes else size for axis, size in enumerate(value.shape))
+        if axes and shape != value.shape:
+            value = program.add(Fold(stage.combine, axes), (value,), shape, dtype)
+        results.append(value)
+    length = math.prod(first.shape[axis] for axis in axes)
+    count = number(program, float(length), dtype) if dtype.kind == "f" else results[-1]
+    if reduction.spreads:
+        return _stage(program, reduction.result, [*nodes, *results, count, kept or results[-1]], dtype)
+    shape = tuple(first.shape[axis] for axis in rest)
+    if not shape:  # one number, which whatever follows takes as such
+        results = [reshape(program, node, shape) for node in results]
+    # otherwise the axes stay until the end, so that what follows may still be in the same loop
+    return reshape(program, _stage(program, reduction.result, [*nodes, *results, count], dtype), shape)
+
+
+def _stage(program: Program, expression: Expression, nodes: Sequence[Node], dtype: np.dtype[Any]) -> Node:
+    used = formula.inputs_of([expression])
+    if len(used) == 1 and expression is formula.variable(next(iter(used))):
+        return nodes[next(iter(used))]
+    new = {formula.variable(old): formula.variable(position) for position, old in enumerate(used)}
+    return mapped(program, formula.substitute(expression, new), [nodes[old] for old in used], dtype)
+
+
+# ---- calls ----------------------------------------------------------------------------------------------------------
+
+
+def product(program: Program, first: Node, second: Node) -> Node:
+    """Multiply matrices: by BLAS, or as a formula where there is nothing to add up."""
+    shape = _product_shape(first.shape, second.shape)
+    dtype = np.result_type(first.dtype, second.dtype)
+    if len(first.shape) == len(second.shape) == 2 and first.shape[1] == 1:
+        return computed(program, scalar.mul.expression, [first, second], dtype)
+    nodes = [convert(program, x, dtype) for x in (first, second)]
+    flat = len(first.shape) <= 2 and len(second.shape) <= 2  # np.dot has less overhead, but other rules for stacks
+    function, label = (np.dot, "dot") if flat else (np.matmul, "matmul")
+    return program.add(Call(function, "matmul", label, True), nodes, shape, dtype)
+
+
+def _product_shape(first: Shape, second: Shape) -> Shape:
+    if not first or not second:
+        raise ValueError("matmul: an operand has no dimensions")
+    rows, columns = first[:-1], second[-1:] if len(second) > 1 else ()
+    inner = second[-2] if len(second) > 1 else second[0]
+    if first[-1] != inner:
+        raise ValueError(f"matmul: shapes {first} and {second} do not match: {first[-1]} != {inner}")
+    if len(first) <= 2 and len(second) <= 2:
+        return (*rows, *columns)
+    stack = broadcast_shapes(first[:-2], second[:-2])
+    return (*stack, *first[-2:-1], *columns) if len(first) > 1 else (*stack, *columns)
+
+
+def made_again(program: Program, make: Callable[[], Any], like: Any) -> Node:
+    """Give what a function of arrays from outside gives: an array like one, made in every run."""
+    device = program.device
+    again = make if device == "cpu" else lambda: devices.moved(make(), device)
+    return program.add(Call(again, again, "positions", False), (), like.shape, like.dtype)
+
+
+def checked(program: Program, node: Node, begin: Look, label: str, identity: Any) -> Node:
+    """Have the elements looked at in every run.
+
+    What nothing has to be computed for is looked at while everything else is under way.
+    """
+    if isinstance(root_of(node).operation, Input | Constant):
+        program.checks[identity, node] = begin
+        return node
+
+    def look(array: Any) -> Any:
+        begin(array)()
+        return array
+
+    return program.add(Call(look, identity, label, False), (node,), node.shape, node.dtype)

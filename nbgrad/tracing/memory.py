@@ -1,0 +1,198 @@
+"""Which array each value of a program is in, by the name that it has in the function that runs the program.
+
+Values between the steps share memory where they do not live together. Results get new arrays, or are written over
+arguments that their caller donated.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from .grouping import Group, Grouping
+from .program import (
+    Call,
+    Constant,
+    Fold,
+    Input,
+    Literal,
+    Node,
+    Program,
+    View,
+    apply_views,
+    is_view,
+    literal_value,
+    reshaped,
+    root_of,
+)
+from .targets import Target
+
+
+class Memory:
+    """The arrays of a program's values, found step by step: `before` and `after` go along with them."""
+
+    def __init__(self, program: Program, grouping: Grouping, target: Target, donated: Sequence[int]) -> None:
+        self.program, self.grouping, self._donated = program, grouping, set(donated)
+        #: What the names stand for, where it stays the same in every run.
+        self.namespace: dict[str, Any] = {}
+        self.place: dict[Node, str] = {}
+        for node in program.inputs:
+            assert isinstance(node.operation, Input)
+            self.place[node] = f"x{node.operation.position}"
+        # what is looked at in every run may be of no other use: labels of one class
+        looked_at = [root_of(node) for _, node in program.checks]
+        for node in dict.fromkeys([*grouping.used, *looked_at]):
+            if isinstance(node.operation, Constant | Literal):
+                name = self.place[node] = f"constant{node.number}"
+                value = (
+                    node.array if isinstance(node.operation, Constant) else np.array(literal_value(node), node.dtype)
+                )
+                self.namespace[name] = target.constant(value)
+        #: What a result is only a reshaping of is made in the result's shape at once.
+        self.returned: dict[Node, tuple[int, ...]] = {}
+        for node in program.outputs:
+            root = reshaped(node)
+            if root in grouping.stored:
+                self.returned.setdefault(root, node.shape)
+        #: How the arrays of results are made, by name.
+        self.fresh: dict[str, str] = {}
+        #: Arguments that a result is written over.
+        self.taken: set[str] = set()
+        #: The sizes in bytes of the pieces of memory that values between the steps are in.
+        self.buffers: list[int] = []
+        #: Such values' arrays: the piece, the shape, the dtype.
+        self.views: dict[str, tuple[int, tuple[int, ...], np.dtype[Any]]] = {}
+        self._free: list[int] = []
+        self._held: dict[Node, int] = {}
+        self._scratch: list[int] = []
+        self._last: dict[Node, int] = {}  # the step that reads a value last
+        for number, step in enumerate(grouping.steps):
+            for root in read_by(step):
+                self._last[root] = number
+        for node in program.outputs:
+            self._last[root_of(node)] = len(grouping.steps)
+
+    # ---- along with the steps ---------------------------------------------------------------------------------------
+
+    def before(self, step: Group | Node, number: int) -> None:
+        """Find arrays for what a step makes."""
+        for node in [n for n in step.nodes if n in self.grouping.stored] if isinstance(step, Group) else [step]:
+            name = self.place[node] = f"v{node.number}"
+            if isinstance(node.operation, Call) and not node.operation.into:
+                continue
+            if node in self.returned:
+                made_by = f"empty({self.returned[node]}, dtype_{node.dtype.name})"
+                given = self._donation(node, step, number)
+                if given is not None:
+                    others = "".join(f"{place}, " for place in self.given() if place != given)
+                    made_by = f"{given} if apart and is_free({given}) or is_free({given}, {others}) else {made_by}"
+                self.fresh[name] = made_by
+                self.namespace[f"dtype_{node.dtype.name}"] = node.dtype
+                continue
+            self._held[node] = self._buffer(node.size * node.dtype.itemsize)
+            self.views[name] = (self._held[node], node.shape, node.dtype)
+
+    def scratch(self, shape: tuple[int, ...], dtype: Any) -> str:
+        """Give the name of an array that only the present step needs."""
+        piece = self._buffer(math.prod(shape) * np.dtype(dtype).itemsize)
+        self._scratch.append(piece)
+        name = f"s{len(self.views)}"
+        self.views[name] = (piece, shape, np.dtype(dtype))
+        return name
+
+    def after(self, number: int) -> None:
+        """Let go of what nothing after a step needs."""
+        self._free += self._scratch
+        self._scratch = []
+        for node in [n for n in self._held if self._last.get(n, -1) <= number]:
+            self._free.append(self._held.pop(node))
+
+    def _buffer(self, size: int) -> int:
+        """Give a piece of memory of at least a size: the smallest free one that is large enough, else a new one."""
+        fitting = [piece for piece in self._free if size <= self.buffers[piece] <= 4 * size + 4096]
+        if fitting:
+            best = min(fitting, key=lambda piece: self.buffers[piece])
+            self._free.remove(best)
+            return best
+        self.buffers.append(size)
+        return len(self.buffers) - 1
+
+    def _donation(self, node: Node, step: Group | Node, number: int) -> str | None:
+        """Find a donated input in whose place a result may be written, element for element as the input is read."""
+        if not isinstance(step, Group):
+            return None
+        for x in self.program.inputs:
+            assert isinstance(x.operation, Input)
+            place = f"x{x.operation.position}"
+            if x.operation.position not in self._donated or place in self.taken:
+                continue
+            if x.shape != node.shape or x.shape != self.returned[node] or x.dtype != node.dtype:
+                continue
+            if x.shape != step.space or any(root_of(output) is x for output in self.program.outputs):
+                continue
+            readers = [(i, reader) for i, reader in enumerate(self.grouping.steps) if x in read_by(reader)]
+            if any(i > number for i, _ in readers):
+                continue
+            if any(reader is step for _, reader in readers):
+                # read once, and as it lies: another stage would come back to what has been written over
+                uses = [y for n in step.nodes for y in n.inputs if root_of(y) is x]
+                rows = any(isinstance(n.operation, Fold) and self.grouping.over(step, n) == "row" for n in step.nodes)
+                if rows or any(is_view(y) for y in uses):
+                    continue
+            self.taken.add(place)
+            return place
+        return None
+
+    # ---- names ------------------------------------------------------------------------------------------------------
+
+    def given(self) -> list[str]:
+        """Name the arrays from outside."""
+        return [self.place[x] for x in self.grouping.used if isinstance(x.operation, Input | Constant)]
+
+    def of(self, node: Node) -> str:
+        """Give the name of a value's array."""
+        return self.place[node]
+
+    def viewed(self, node: Node) -> str:
+        """Write an expression for a value as an array."""
+        views = []
+        name = f"views{node.number}"
+        while isinstance(node.operation, View):
+            views.append(node.operation)
+            node = node.inputs[0]
+        place = self.place[node]
+        if self.returned.get(node, node.shape) != node.shape:
+            place = f"{place}.reshape({node.shape})"
+        if not views:
+            return place
+        self.namespace["apply_views"] = apply_views
+        self.namespace[name] = tuple(reversed(views))
+        return f"apply_views({name}, {place})"
+
+    # ---- what there is in the end -----------------------------------------------------------------------------------
+
+    @property
+    def workspace(self) -> list[str]:
+        """The names of the arrays of values between the steps."""
+        return list(self.views)
+
+    def maker(self, empty: Callable[..., Any]) -> Callable[[], list[Any]]:
+        """Give the function that makes the arrays of `workspace`."""
+        buffers, views = self.buffers, list(self.views.values())
+
+        def make() -> list[Any]:
+            memory = [empty(max(size, 1), np.uint8) for size in buffers]
+            return [
+                memory[piece][: math.prod(shape) * dtype.itemsize].view(dtype).reshape(shape)
+                for piece, shape, dtype in views
+            ]
+
+        return make
+
+
+def read_by(step: Group | Node) -> set[Node]:
+    """Give what a step reads, or views of which it reads."""
+    return {root_of(x) for node in (step.nodes if isinstance(step, Group) else [step]) for x in node.inputs}

@@ -1,0 +1,317 @@
+"""What is done to a program before it is grouped into loops: functions from programs to programs, in order.
+
+Equal nodes are one, and arithmetic on numbers is done, while a program is being written (`Program.add`,
+`lowering.computed`), where that costs nothing. What has to see a whole program is here.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from functools import cache as once
+
+from ..kernels.formula import Expression
+from . import lowering
+from .layout import access, can_reshape
+from .program import Fold, Map, Node, Program, View, reshaped, root_of, stretched
+
+Pass = Callable[[Program], Program]
+Shape = tuple[int, ...]
+
+#: Nodes that one view is moved across at most, and how often what has moved is looked at again.
+_MOST_ACROSS, _MOST_ROUNDS = 200, 4
+#: Elements of a row from which vectors pay, and of all rows from which it matters.
+_ROW, _MANY = 16, 4096
+
+
+def optimised(program: Program) -> Program:
+    """Apply all passes."""
+    for change in PASSES:
+        program = change(program)
+    return program
+
+
+def needed(program: Program) -> Program:
+    """Leave out what no output needs."""
+    return program.computing(program.outputs)
+
+
+# ---- rewriting ------------------------------------------------------------------------------------------------------
+
+#: Gives a node to stand in another one's place, if any is to; it is told what stands in the places of earlier nodes.
+Replace = Callable[[Node, dict[Node, Node]], Node | None]
+
+
+def _rewritten(program: Program, replace: Replace) -> Program:
+    """Write a program anew, with other nodes in the places of some."""
+    places: dict[Node, Node] = {}
+    program.closed, closed = False, program.closed
+    for node in list(program.nodes):
+        found = replace(node, places)
+        if found is None:
+            inputs = [places[x] for x in node.inputs]
+            same = all(new is old for new, old in zip(inputs, node.inputs, strict=True))
+            found = node if same else program.add(node.operation, inputs, node.shape, node.dtype)
+        places[node] = found
+    program.closed = closed
+    return program.computing([places[node] for node in program.outputs])
+
+
+def _moves(node: Node) -> bool:
+    """Tell whether a node is a view of all elements in another shape or order."""
+    return isinstance(node.operation, View) and node.operation.kind in ("reshape", "transpose")
+
+
+def _in_loops(node: Node) -> bool:
+    """Tell whether a value comes out of a loop, directly or seen through views."""
+    return isinstance(root_of(node).operation, Map | Fold)
+
+
+def _moves_between_loops(program: Program) -> bool:
+    return any(_moves(node) and _in_loops(node) for node in program.nodes)
+
+
+@once
+def _is_dear(expression: Expression | None) -> bool:
+    """Tell whether a formula has elementary functions, which pay for vectors and suffer without."""
+    if expression is None or expression.function is None:
+        return False
+    own = "_{number}(" in getattr(expression.function, "template", "")
+    return own or any(_is_dear(part) for part in expression.arguments)
+
+
+def _in_order(node: Node) -> bool:
+    """Tell whether a value's elements follow one another."""
+    expected = 1
+    for size, step in zip(reversed(node.shape), reversed(access(node).strides), strict=True):
+        if size != 1 and step != expected:
+            return False
+        expected *= size
+    return True
+
+
+def _are_short(shape: Shape) -> bool:
+    """Tell whether rows are too short for vectors, and many."""
+    return shape[-1] < _ROW and math.prod(shape) > _MANY
+
+
+class _Imagined(Node):
+    """A view that is in no program, to find out where its elements would be."""
+
+    __slots__ = ()
+
+    @classmethod
+    def stretched(cls, node: Node, shape: Shape) -> Node:
+        """Give a node broadcast to a shape."""
+        return cls(View("broadcast", shape), (node,), shape, node.dtype, -1) if node.shape != shape else node
+
+    @classmethod
+    def seen(cls, node: Node, view: View) -> Node | None:
+        """Give a node in another shape or order; None where that takes a copy."""
+        if view.kind == "reshape":
+            return cls(view, (node,), view.argument, node.dtype, -1) if can_reshape(node, view.argument) else None
+        return cls(view, (node,), tuple(node.shape[axis] for axis in view.argument), node.dtype, -1)
+
+
+# ---- views, towards what they are views of --------------------------------------------------------------------------
+
+
+def views_before_formulas(program: Program) -> Program:
+    """Look at what formulas take in another shape or order, instead of at what they give.
+
+    A view between two formulas keeps them in loops of their own: the second sees elements in another order than the
+    first gives them. Seen through the view, what the first takes is read where it lies, and all is one loop. So views
+    move up across formulas whose values nobody takes as they are.
+    """
+    for _ in range(_MOST_ROUNDS):
+        chosen = _movable(program) if _moves_between_loops(program) else {}
+        if not chosen:
+            break
+        program = _rewritten(program, _mover(program, chosen))
+    return program
+
+
+#: Views that move, with the views that they are made up of and the formulas that they move across.
+_Chosen = dict[Node, tuple[list[View], set[Node]]]
+
+
+def _mover(program: Program, chosen: _Chosen) -> Replace:
+    def moved(node: Node, places: dict[Node, Node]) -> Node | None:
+        if node not in chosen:
+            return None
+        made: dict[Node, Node] = {}
+        views, across = chosen[node]
+        for inner in sorted(across, key=lambda n: n.number):
+            inputs = [made[x] if x in made else _seen(program, places[x], inner.shape, views) for x in inner.inputs]
+            made[inner] = program.add(inner.operation, inputs, node.shape, inner.dtype)
+        return made[inner]
+
+    return moved
+
+
+def _seen(program: Program, node: Node, shape: Shape, views: Sequence[View]) -> Node:
+    """Give what a formula of a shape takes, seen through views."""
+    if node.size == 1:
+        return lowering.reshape(program, node, ())
+    node = lowering.broadcast(program, node, shape)
+    for view in views:
+        change = lowering.reshape if view.kind == "reshape" else lowering.transpose
+        node = change(program, node, view.argument)
+    return _without_views(node)
+
+
+def _without_views(node: Node) -> Node:
+    """Give what a value is a view of, if that is all the same."""
+    root = root_of(node)
+    same = root.shape == node.shape and access(node).offset == 0 and access(node).strides == access(root).strides
+    return root if same else node
+
+
+def _movable(program: Program) -> _Chosen:
+    found: _Chosen = {}
+    readers: dict[Node, list[Node]] = defaultdict(list)
+    for node in program.nodes:
+        for x in dict.fromkeys(node.inputs):
+            readers[x].append(node)
+    results = set(program.outputs)
+    for view in program.nodes:
+        if not _moves(view) or any(_moves(reader) for reader in readers[view]):
+            continue
+        if view not in results and not any(isinstance(r.operation, Map | Fold) for r in readers[view]):
+            continue  # what calls take, they take seen through views
+        views: list[View] = []
+        node = view
+        while _moves(node) and (node is view or (len(readers[node]) == 1 and node not in results)):
+            assert isinstance(node.operation, View)
+            views.insert(0, node.operation)
+            node = node.inputs[0]
+        if view in results and all(v.kind == "reshape" for v in views):
+            continue  # a result is made in its shape at once
+        across = _formulas_behind(node, readers, results)
+        leaves = {stretched(x) for inner in across for x in inner.inputs if x not in across}
+        # what moves itself is looked at again when it has
+        if across and not leaves & found.keys() and _can_be_seen(leaves, views, across):
+            found[view] = views, across
+    return found
+
+
+def _formulas_behind(top: Node, readers: dict[Node, list[Node]], results: set[Node]) -> set[Node]:
+    """Give a formula and those before it, of its shape, that only they read; none if somebody else reads the first."""
+    if not isinstance(top.operation, Map) or len(readers[top]) > 1 or top in results:
+        return set()
+    across = {top}
+    waiting = set(top.inputs)
+    while waiting and len(across) < _MOST_ACROSS:
+        node = max(waiting, key=lambda n: n.number)  # all that read it have been looked at
+        waiting.remove(node)
+        inside = isinstance(node.operation, Map) and node.shape == top.shape and node not in results
+        if inside and all(reader in across for reader in readers[node]):
+            across.add(node)
+            waiting |= set(node.inputs)
+    return across
+
+
+def _can_be_seen(leaves: set[Node], views: Sequence[View], across: set[Node]) -> bool:
+    """Tell whether what formulas take can be seen through views, without reading much out of order.
+
+    One array read so is what there was before; but only simple formulas are as fast on what is not in order.
+    """
+    shape = next(iter(across)).shape
+    before = after = 0
+    for leaf in leaves:
+        if leaf.size == 1:
+            continue
+        seen: Node | None = _Imagined.stretched(leaf, shape)
+        for view in views:
+            seen = None if seen is None else _Imagined.seen(seen, view)
+        if seen is None or (_in_loops(leaf) and _without_views(seen) is seen):
+            return False  # a copy, or another loop that would have to end there
+        if leaf.size == math.prod(shape):
+            before += not _in_order(leaf)
+            after += not _in_order(seen)
+            if not _in_order(seen) and _are_short(seen.shape):
+                return False
+    simple = not any(isinstance(n.operation, Map) and _is_dear(n.operation.expression) for n in across)
+    return after <= before or (after == 1 and simple)
+
+
+# ---- reshapings, towards the results --------------------------------------------------------------------------------
+
+
+def reshapings_after_formulas(program: Program) -> Program:
+    """Compute simple formulas in the shape that what they take was computed in, and reshape what they give.
+
+    So they join the loop that it was computed in; a result can have any shape at once, and a sum of all elements needs
+    none. Whatever else they take is seen in that shape, and must be no loop's.
+    """
+    if not _moves_between_loops(program):
+        return program
+    folded = _folded(program)
+    rows: set[Node] = set()  # what stands in the places of those
+
+    def replaced(node: Node, places: dict[Node, Node]) -> Node | None:
+        inputs = [places[x] for x in node.inputs]
+        rows.update([new for old, new in zip(node.inputs, inputs, strict=True) if old in folded])
+        if isinstance(node.operation, Map):
+            shape = _shape_before(node, inputs, rows)
+            if shape is None:
+                return None
+            inputs = [_in_shape(program, x, node.shape, shape) for x in inputs]
+            return lowering.reshape(program, program.add(node.operation, inputs, shape, node.dtype), node.shape)
+        if isinstance(node.operation, Fold) and len(node.operation.axes) == len(node.shape):
+            source = reshaped(inputs[0])
+            if source is not inputs[0] and source.shape:
+                fold = Fold(node.operation.combine, tuple(range(len(source.shape))))
+                found = program.add(fold, (source,), (1,) * len(source.shape), node.dtype)
+                return lowering.reshape(program, found, node.shape)
+        return None
+
+    return _rewritten(program, replaced)
+
+
+def _folded(program: Program) -> set[Node]:
+    """Give the values that loops have for each row only, and compute one by one."""
+    found: set[Node] = set()
+    for node in program.nodes:
+        of_rows = isinstance(node.operation, Map) and any(x in found and x.shape == node.shape for x in node.inputs)
+        if of_rows or isinstance(node.operation, Fold):
+            found.add(node)
+    return found
+
+
+def _is_reshaped(node: Node) -> bool:
+    return isinstance(node.operation, View) and node.operation.kind == "reshape"
+
+
+def _shape_before(node: Node, inputs: Sequence[Node], rows: set[Node]) -> Shape | None:
+    """Give the shape that a formula can be computed in to be in a loop with what it takes; None if there is none."""
+    assert isinstance(node.operation, Map)
+    sources = {reshaped(x).shape for x in inputs if _is_reshaped(x) and isinstance(reshaped(x).operation, Map)}
+    if len(sources) != 1 or node.size <= 1 or _is_dear(node.operation.expression):
+        return None
+    (shape,) = sources
+    if not shape or _are_short(shape):
+        return None
+    for x in inputs:
+        if x.size == 1:
+            continue
+        if _is_reshaped(x) and reshaped(x).shape == shape and x.shape == node.shape:
+            if reshaped(x) in rows:
+                return None
+        elif _in_loops(x) or not can_reshape(_Imagined.stretched(stretched(x), node.shape), shape):
+            return None
+    return shape
+
+
+def _in_shape(program: Program, node: Node, before: Shape, shape: Shape) -> Node:
+    """Give what a formula takes, as it takes it in another shape."""
+    if node.size == 1:
+        return lowering.reshape(program, node, ())
+    if _is_reshaped(node) and reshaped(node).shape == shape and node.shape == before:
+        return reshaped(node)
+    return lowering.reshape(program, lowering.broadcast(program, node, before), shape)
+
+
+#: In the order in which they are applied.
+PASSES: tuple[Pass, ...] = (needed, views_before_formulas, reshapings_after_formulas)
