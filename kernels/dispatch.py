@@ -8,6 +8,7 @@ from functools import partial
 from typing import Any
 
 import numpy as np
+from numpy import ndarray
 
 from . import devices
 from .cpu.caller import fast_call
@@ -60,7 +61,7 @@ def call_on_gpu(ufunc: np.ufunc, arguments: Sequence[Any], out: Any = None) -> A
 
 def reduce_array(name: str, x: Any, axes: tuple[int, ...]) -> Any:
     """Reduce an array over `axes` (ascending), dropping them."""
-    if isinstance(x, np.ndarray):
+    if isinstance(x, ndarray):
         return _reduce_on_cpu(name, x, axes)
     if not devices.is_cuda(x):
         return x.folded(name, axes)
@@ -83,7 +84,7 @@ def sum_to_shape(x: Any, shape: tuple[int, ...]) -> Any:
 
 def spread_array(name: str, axis: int, *arrays: Any) -> Any:
     """Run a reduction that gives a value for each element along one axis of arrays of one shape."""
-    if isinstance(arrays[0], np.ndarray):
+    if isinstance(arrays[0], ndarray):
         return _spread_on_cpu(name, axis, *arrays)
     if not devices.is_cuda(arrays[0]):
         return arrays[0].folded(name, (axis,) if arrays[0].ndim else (), *arrays[1:])

@@ -81,11 +81,12 @@ def spread_array(name: str, axis: int, *arrays: Array) -> Array:
     """Run a reduction that gives a value for each element along one axis of arrays of one shape."""
     reduction = reductions.TABLE[name]
     x = arrays[0]
+    behind = x.ndim - axis
+    if behind == 1:
+        return checked(row_kernel(reduction), *arrays)
+    if behind == 2:
+        return checked(block_kernel(reduction), *arrays)
     if not x.ndim:
         return checked(row_kernel(reduction), *(a.reshape(1) for a in arrays)).reshape(())
-    if axis == x.ndim - 1:
-        return checked(row_kernel(reduction), *arrays)
-    if axis == x.ndim - 2:
-        return checked(block_kernel(reduction), *arrays)
     blocks = [a.reshape(*x.shape[: axis + 1], math.prod(x.shape[axis + 1 :])) for a in arrays]
     return checked(block_kernel(reduction), *blocks).reshape(x.shape)
