@@ -79,7 +79,14 @@ def _in_loops(node: Node) -> bool:
 
 
 def _moves_between_loops(program: Program) -> bool:
-    return any(_moves(node) and _in_loops(node) for node in program.nodes)
+    """Tell whether there is anything to do: what a loop computes is seen in another shape or order."""
+    computed: set[Node] = set()
+    for node in program.nodes:
+        if isinstance(node.operation, Map | Fold) or (isinstance(node.operation, View) and node.inputs[0] in computed):
+            computed.add(node)
+            if _moves(node):
+                return True
+    return False
 
 
 @once
