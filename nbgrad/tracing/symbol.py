@@ -224,6 +224,10 @@ class Symbol(np.lib.mixins.NDArrayOperatorsMixin):
             result = self._numpys(ufunc, inputs)
             if result is not None:
                 return result
+        if ufunc is np.power and method == "__call__":
+            from ..ops.elementwise import whole_powers
+
+            return functions.call(whole_powers, name, inputs, options)
         return functions.call(ufunc if method == "__call__" else getattr(ufunc, method), name, inputs, options)
 
     def _operand(self, x: Any) -> Symbol:
