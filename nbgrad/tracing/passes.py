@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from functools import cache as once
 from operator import attrgetter
 
+from ..kernels import formula, scalars
 from ..kernels.formula import Expression
 from . import lowering
 from .layout import access, can_reshape
@@ -92,10 +93,7 @@ def _moves_between_loops(program: Program) -> bool:
 @once
 def _is_dear(expression: Expression | None) -> bool:
     """Tell whether a formula has elementary functions, which pay for vectors and suffer without."""
-    if expression is None or expression.function is None:
-        return False
-    own = "_{number}(" in getattr(expression.function, "template", "")
-    return own or any(_is_dear(part) for part in expression.arguments)
+    return expression is not None and formula.dearest(expression) > scalars.sqrt.cost
 
 
 def _in_order(node: Node) -> bool:

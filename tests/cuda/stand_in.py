@@ -114,7 +114,7 @@ class _Room:
                 bisect.insort(_begins, begin)
 
     def __del__(self) -> None:
-        if hasattr(self, "begin"):
+        if hasattr(self, "begin") and _gone is not None:  # which it is at the end of a process
             _gone.append(self.begin)
 
 
