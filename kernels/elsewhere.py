@@ -42,3 +42,24 @@ def spread_array(name: str, axis: int, *arrays: Any) -> Any:
 
     devices.check_together(name, arrays)
     return reduction.spread_array(name, axis, *arrays)
+
+
+def scan_array(name: str, x: Any, axis: int, reverse: bool) -> Any:
+    """Scan an array along an axis, from its last element to its first if `reverse`."""
+    if not devices.is_cuda(x):
+        return x.scanned(name, axis, reverse)
+    from .cuda import scan
+
+    devices.check_together(name, (x,))
+    return scan.scan_array(name, x, axis, reverse)
+
+
+def recur(a: Any, b: Any, axis: int, reverse: bool) -> Any:
+    """Give y with ``y[i] = b[i] + a[i - 1] * y[i - 1]`` along an axis, or from the other end if `reverse`."""
+    symbol = next((x for x in (a, b) if hasattr(type(x), "__nbgrad_array__")), None)
+    if symbol is not None:
+        return symbol.recurring(a, b, axis, reverse)
+    from .cuda import scan
+
+    devices.check_together("recurrence", (a, b))
+    return scan.recur(a, b, axis, reverse)

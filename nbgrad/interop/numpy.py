@@ -24,6 +24,7 @@ from ..kernels.shapes import broadcast_shapes, numbered_axes, order_of_axes
 from ..ops import arithmetic, linalg
 from ..ops import elementwise as plain
 from ..ops import reduction as reductions
+from ..ops import scan as scans
 from ..ops.joining import cat, stack, take_along_dim
 from ..ops.shape import astype, broadcast_to
 from ..ops.transfer import clone
@@ -37,6 +38,10 @@ def array_ufunc(self: Variable, ufunc: np.ufunc, method: str, *inputs: Any, **op
     function = UFUNCS.get(ufunc) or plain.TABLE.get(standing_for(ufunc) or "")  # SciPy's are found late
     if function is not None and method == "__call__" and not options:
         return function(*inputs)
+    if method == "accumulate" and ufunc in ACCUMULATING and _takes(ACCUMULATING[ufunc], inputs, options):
+        result = ACCUMULATING[ufunc](*inputs, **options)
+        if result is not NotImplemented:
+            return result
     arrays, recorded = _arrays((inputs, options))
     if recorded and not (ufunc in CONSTANT and method == "__call__" and "out" not in options):
         raise _lost(ufunc, "" if method == "__call__" else f".{method}", options, function)
@@ -106,6 +111,8 @@ def _lost(function: Any, method: str, options: dict[str, Any], rule: Any) -> Typ
         name = f"{module}.{plainly}".replace("numpy", "np", 1)
     if known and method == ".reduce" and function in _REDUCING:
         remedy = f"use {_REDUCING[function]}"
+    elif known and method == ".accumulate" and function in ACCUMULATING:
+        remedy = f"use {_SCANS[function]}"
     elif known and method == ".at":
         remedy = _IN_PLACE
     elif known and method:
@@ -299,6 +306,21 @@ def _reduction(name: str) -> Any:
         if out is not None or not _ours(a) or a.dtype.kind not in "fiub":
             return NotImplemented
         return getattr(reductions, name)(a, axis=axis, keepdims=bool(keepdims) or None, dtype=dtype)
+
+    return rule
+
+
+def _scan(name: str, whole: bool = True) -> Any:
+    """Make the rule of np.cumsum or, along the first axis unless another is given, of a ufunc's accumulate."""
+
+    def rule(a: Any, axis: Any = None if whole else 0, dtype: Any = None, out: None = None) -> Any:
+        if out is not None or not _ours(a) or a.dtype.kind not in "fiub" or (axis is None and not whole):
+            return NotImplemented
+        if name in ("cummax", "cummin"):
+            return NotImplemented if dtype is not None or not a.ndim else getattr(scans, name)(a, axis)[0]
+        if axis is None:
+            a, axis = a.reshape(-1), 0
+        return getattr(scans, name)(a, axis, dtype=dtype) if a.ndim else NotImplemented
 
     return rule
 
@@ -518,6 +540,8 @@ def _same(val: Any) -> Any:
 RULES: dict[Any, Callable[..., Any]] = {
     **{getattr(np, name): _reduction(name) for name in ("sum", "mean", "prod")},
     **{getattr(np, name): _extremum("a" + name[-3:]) for name in ("max", "min", "amax", "amin")},
+    np.cumsum: _scan("cumsum"),
+    np.cumprod: _scan("cumprod"),
     np.ptp: _ptp,
     np.var: _var,
     np.std: _std,
@@ -572,6 +596,13 @@ RULES: dict[Any, Callable[..., Any]] = {
     np.diff: _diff,
     np.unstack: _unstack,
 }  # fmt: skip
+
+#: What stands behind ``ufunc.accumulate``.
+ACCUMULATING = {
+    np.add: _scan("cumsum", False), np.multiply: _scan("cumprod", False), np.maximum: _scan("cummax", False),
+    np.minimum: _scan("cummin", False),
+}  # fmt: skip
+_SCANS = {np.add: "np.cumsum", np.multiply: "np.cumprod", np.maximum: "nbgrad.cummax", np.minimum: "nbgrad.cummin"}
 
 #: Functions whose results have no gradient, or one of 0 wherever there is one.
 CONSTANT: frozenset[Any] = frozenset({

@@ -15,6 +15,7 @@ from .indexing import Index, getitem
 from .joining import take_along_dim
 from .linalg import bmm, dot, matmul, mm, mv
 from .reduction import LOGSUMEXP_SLOPE, amax, amin, log_softmax, logsumexp, max, mean, min, prod, softmax, sum
+from .scan import cummax, cummin, cumprod, cumsum, logcumsumexp
 from .shape import (
     astype,
     broadcast_to,
@@ -98,9 +99,9 @@ def _setitem(self: Variable, key: Any, value: Any) -> None:
 
 
 _METHODS = [
-    amax, amin, astype, bmm, broadcast_to, clone, cpu, cuda, dot, expand, expand_as, flatten, log_softmax, logsumexp,
-    matmul, max, mean, min, mm, mv, permute, prod, reshape, softmax, squeeze, sum, swapaxes, t, take_along_dim, to,
-    transpose, unsqueeze, view,
+    amax, amin, astype, bmm, broadcast_to, clone, cpu, cuda, cummax, cummin, cumprod, cumsum, dot, expand, expand_as,
+    flatten, log_softmax, logcumsumexp, logsumexp, matmul, max, mean, min, mm, mv, permute, prod, reshape, softmax,
+    squeeze, sum, swapaxes, t, take_along_dim, to, transpose, unsqueeze, view,
 ]  # fmt: skip
 #: Functions of the table that make no sense as methods of their first argument.
 _NOT_METHODS = ("where", "squared_error", "bce_with_logits", "softplus")

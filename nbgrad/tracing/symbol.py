@@ -395,6 +395,18 @@ class Symbol(np.lib.mixins.NDArrayOperatorsMixin):
         # otherwise the axes stay until the end, so that what follows may still be in the same loop
         return self._with(self._stage(reduction.result, [*inputs, *results, count], dtype)).reshape(shape)
 
+    def scanned(self, name: str, axis: int, reverse: bool) -> Any:
+        """Apply one of `kernels.scans`, called at every run."""
+        from . import scanning
+
+        return scanning.scanned(self, name, axis, reverse)
+
+    def recurring(self, a: Any, b: Any, axis: int, reverse: bool) -> Symbol:
+        """Apply the linear recurrence that gradients of scans consist of, called at every run."""
+        from . import scanning
+
+        return scanning.recurring(self._operand(a), self._operand(b), axis, reverse)
+
     def _stage(self, expression: Expression, nodes: list[Node], dtype: np.dtype[Any]) -> Node:
         used = formula.inputs_of([expression])
         if len(used) == 1 and expression is formula.variable(next(iter(used))):

@@ -354,7 +354,7 @@ REFUSED = {
     "copyto": (lambda x: np.copyto(np.zeros((3, 4)), x), "np.copyto .*: Variables are not changed in place"),
     "reduce": (np.add.reduce, "np.add.reduce with these arguments does not work .* use np.sum"),
     "ufunc's out": (lambda x: np.add(x, 1, out=np.zeros((3, 4))), r"np.add with \['out'\] .* use nbgrad.add without"),
-    "accumulate": (np.add.accumulate, "np.add.accumulate with these arguments does not work"),
+    "accumulate": (lambda x: np.add.accumulate(x, axis=None), r"np.add.accumulate with \[.axis.\] .* use np.cumsum"),
     "outer": (lambda x: np.multiply.outer(x, x), r"np.multiply.outer .* use nbgrad.mul and what follows from it"),
     "at": (lambda x: np.add.at(np.zeros(3), [0], x), r"np.add.at .* Variables are not changed in place"),
     "spacing": (np.spacing, "np.spacing does not work .* nbgrad has no function for it"),
