@@ -79,9 +79,7 @@ def prefetch(typing_context: Any, pointer: Any, index: Any) -> Any:
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         bits, raw = ir.IntType(32), ir.IntType(8).as_pointer()
         kind = ir.FunctionType(ir.VoidType(), [raw, bits, bits, bits])
-        function: Any = cgutils.get_or_insert_function(  # type: ignore[no-untyped-call]
-            builder.module, kind, "llvm.prefetch.p0i8"
-        )
+        function = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0i8")
         place = builder.bitcast(builder.gep(arguments[0], [arguments[1]]), raw)
         builder.call(function, [place, bits(0), bits(2), bits(1)])  # to read, soon, data
         return context.get_dummy_value()

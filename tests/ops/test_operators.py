@@ -161,7 +161,7 @@ def test_which_functions_are_methods():
     families = [
         "sum mean prod max min amax amin logsumexp softmax log_softmax matmul mm bmm mv dot",
         "reshape view flatten squeeze unsqueeze t transpose swapaxes permute expand expand_as broadcast_to",
-        "astype clone take_along_dim",
+        "astype clone take_along_dim cumsum cumprod cummax cummin logcumsumexp",
     ]
     for name in " ".join(families).split():
         assert getattr(Variable, name) is getattr(nbgrad, name)
