@@ -18,10 +18,10 @@ Array = npt.NDArray[Any]
 #: Where there are fewer lines than _FEW, of at least _LONG elements, pieces of them are scanned at once, having been
 #: looked through for what each of them adds to what is carried. That depends on the shape alone, and so do all bits.
 _FEW = 64
-_LONG = 1 << 13
-_PIECE = 1 << 7
+_LONG = 1 << 16
+_PIECE = 1000  # no power of two, at which the pieces' elements would want the same places of a cache
 #: Elements that are looked through before they are scanned: they are still in a cache then.
-_CACHED = 1 << 17
+_CACHED = 1 << 18
 
 
 @once
@@ -34,6 +34,11 @@ def kernel_code(scan: Scan, dtype: np.dtype[Any]) -> str:
     if code not in ("fd" if scan.floating else "?bhilqBHILQfd"):
         raise TypeError(f"{scan.name}: no kernel for dtype {dtype}: convert to a real dtype first")
     return code
+
+
+@once
+def _result_dtypes(scan: Scan, code: str) -> list[np.dtype[Any]]:
+    return [result_dtype(scan, code), *[np.dtype(np.int64)] * scan.places]
 
 
 @once
@@ -66,9 +71,8 @@ def scan_array(name: str, x: Array, axis: int, reverse: bool = False) -> Any:
     few_and_long = scan.splits and x.shape[axis] >= _LONG and x.size < _FEW * x.shape[axis]
     if last and not reverse and not few_and_long:
         return checked(line_kernel(scan), x, *begin)
-    dtypes = [result_dtype(scan, code), *[np.dtype(np.int64)] * scan.places]
-    results = tuple(np.empty_like(x, dtype, subok=False) for dtype in dtypes)
-    lines, *outs = (_lines(array, axis, reverse) for array in (x, *results))
+    results = tuple([np.empty_like(x, dtype, subok=False) for dtype in _result_dtypes(scan, code)])
+    lines, *outs = [_lines(array, axis, reverse) for array in (x, *results)]
     if few_and_long:
         _scan_pieces(scan, code, lines, outs, begin)
     else:
@@ -94,7 +98,7 @@ def recur(a: Array, b: Array, axis: int, reverse: bool = False) -> Any:
 
 def _lines(array: Array, axis: int, reverse: bool) -> Array:
     """Give a view in which lines are along the last axis, and begin where the scan does."""
-    lines = array.swapaxes(axis, -1)
+    lines = array if axis == array.ndim - 1 else array.swapaxes(axis, -1)
     return lines[..., ::-1] if reverse else lines
 
 

@@ -20,6 +20,8 @@ from ..scans import Carried, Scan
 from . import threads
 from .sizes import CHUNK, LANES, SIDE
 
+#: Lanes for lines that are not neighbours: each is read, and written, somewhere else.
+_FEW = 16
 _INTEGERS = "?bhilqBHILQ"
 
 
@@ -139,10 +141,10 @@ class _Writer:
         put(1, "first = 0", f"if outer >= {SIDE} and {' and '.join(near)}:", "    while first < outer:")
         put(3, f"width = min({LANES}, outer - first)")
         self._lanes(3, lambda: self._line_by_line(3, [""] * 4, [""] * 4))
-        self.width = str(SIDE)
         put(1, f"elif outer >= {SIDE}:", *(f"    {line}" for line in self._tiles()))
         put(2, "whole = 0", f"if {' and '.join(along)}:", f"    whole = k // {SIDE} * {SIDE}", "while first < outer:")
         put(3, f"first = min(first, outer - {SIDE})  # the last ones, some of them again")
+        put(3, f"width = min({_FEW}, outer - first)")
         self._lanes(3, lambda: self._square_by_square(3))
         put(1, "while first < outer:", "    lane = 0")
         self._begin(2)
@@ -231,21 +233,21 @@ class _Writer:
         return [self.wide, *self.outputs[1:]]
 
     def _square_by_square(self, depth: int) -> None:
-        put, length = self.put, CHUNK // SIDE
+        put, length = self.put, CHUNK // _FEW
         low = f"{SIDE - 1} * (1 - {{0}}) // 2"  # of lines that go backwards, the last element comes first
-        tile = f"lane + (column + {low}) * {SIDE}, {SIDE} * {{0}}"
+        tile = f"lane + (column + {low}) * {_FEW}, {_FEW} * {{0}}"
         squares = [f"for corner in range(0, {self.width}, {SIDE}):", f"    lane = min(corner, {self.width} - {SIDE})"]
         squares += [f"    for column in range(0, count, {SIDE}):"]
         put(depth, f"for start in range(0, whole, {length}):", f"    count = min({length}, whole - start)")
         put(depth + 1, *squares)
         for i in self.inputs:  # the lines after these: a processor does not read ahead of so many
             put(depth + 3, f"for row in range({SIDE}):")
-            put(depth + 4, f"prefetch(x{i}, (first + {SIDE} + row) * bx{i} + (start + column) * kx{i})")
+            put(depth + 4, f"prefetch(x{i}, (first + {_FEW} + lane + row) * bx{i} + (start + column) * kx{i})")
         for i in self.inputs:
             line = f"x{i}, (first + lane) * bx{i} + (start + column + {low}) * {{0}}, bx{i}".format(f"kx{i}")
             put(depth + 3, f"move_square({line}, tile{i}, {tile.format(f'kx{i}')})")
         put(depth + 1, "for row in range(count):", "    i = start + row", f"    for lane in range({self.width}):")
-        at = f"[row * {SIDE} + lane]"
+        at = f"[row * {_FEW} + lane]"
         stored = [f"back{o}{at} = {dtype}({{}})" for o, dtype in enumerate(self._kept())] if self.stores else []
         self._step(depth + 3, [f"tile{i}{at}" for i in self.inputs], stored)
         if self.stores:

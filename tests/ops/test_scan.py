@@ -184,7 +184,7 @@ def test_gradients_of_logcumsumexp_where_elements_leave_no_trace():
 @settings(max_examples=25, deadline=None)
 @given(
     st.sampled_from(SCANS),
-    st.sampled_from([(1, 9000), (70, 130), (9, 66), (3, 8193), (130, 70)]),
+    st.sampled_from([(1, 1 << 16), (70, 130), (9, 66), (3, 1 << 16), (130, 70)]),
     st.integers(-3, 3),
     st.integers(-3, 3),
     st.booleans(),
@@ -192,7 +192,7 @@ def test_gradients_of_logcumsumexp_where_elements_leave_no_trace():
 )
 def test_any_length_gives_what_torch_gives(case, shape, more_rows, more, transposed, backwards):
     rows, length = max(shape[0] + more_rows, 1), shape[1] + more
-    array = draw(((0.97, 1.03),), (rows, length), "float64", 5)
+    array = draw(((0.9999, 1.0001),), (rows, length), "float64", 5)
     array = (array.T if transposed else array)[:, :: -1 if backwards else 1]
     cases.assert_same_as_torch(
         lambda x: case.function(x, 1),

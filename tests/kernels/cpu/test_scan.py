@@ -55,21 +55,21 @@ def test_the_same_bits_whatever_the_number_of_threads(name):
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_running_sums_are_right_to_one_place(dtype):
-    x = numbers(20_011, dtype) * 1e3 + 300
-    for lines, reverse in itertools.product((x, np.stack([x] * 9), x[:5000]), (False, True)):
+    x = numbers(scan._LONG + 4011, dtype) * 1e3 + 300
+    for lines, reverse in itertools.product((x, np.stack([x[:5000]] * 9), x[:5000]), (False, True)):
         y = scan_array("cumsum", lines, lines.ndim - 1, reverse)
         line, values = lines.reshape(-1, lines.shape[-1])[0], y.reshape(-1, lines.shape[-1])[-1]
         line, values = (line[::-1], values[::-1]) if reverse else (line, values)
-        for place in (0, 1, 63, 129, 4000, len(line) - 1):
+        for place in (0, 1, 63, 999, 1000, 4000, len(line) - 1):
             exact = math.fsum(line[: place + 1].tolist())
             assert abs(values[place] - exact) <= np.spacing(np.dtype(dtype).type(abs(exact)))
 
 
 def test_what_cancels_is_kept():
-    x = np.concatenate([[2.0**60], np.ones(20_000), [-(2.0**60)], np.full(300, 0.5)])
+    x = np.concatenate([[2.0**60], np.ones(70_000), [-(2.0**60)], np.full(300, 0.5)])
     y = scan_array("cumsum", x, 0)
-    assert y[20_001] == 20_000
-    assert y[-1] == 20_150
+    assert y[70_001] == 70_000
+    assert y[-1] == 70_150
     assert scan_array("cumsum", x[:5000], 0, True)[0] == float(sum(map(Fraction, x[:5000].tolist())))
 
 
@@ -77,7 +77,7 @@ def test_what_cancels_is_kept():
 def test_pieces_of_a_long_line_fit_together(name):
     """Elements near the ends of pieces, and of what is looked through before it is scanned."""
     random = np.random.default_rng(1)
-    for k in (scan._LONG - 1, scan._LONG, scan._LONG + 1, scan._CACHED + 129):
+    for k in (scan._LONG - 1, scan._LONG, scan._LONG + 1, scan._CACHED + 1029):
         x = random.uniform(0.9999, 1.0001, k)
         wanted = {
             "cumsum": lambda x: np.cumsum(x.astype(np.longdouble)),
@@ -90,7 +90,7 @@ def test_pieces_of_a_long_line_fit_together(name):
 
 
 def test_places_count_through_all_pieces():
-    x = np.arange(scan._CACHED + 300) // 100 % 7
+    x = np.arange(scan._CACHED + 3000) // 100 % 7
     x = np.sqrt(x + np.arange(x.size) * 1e-9)
     values, places = scan_array("cummax", x, 0)
     np.testing.assert_array_equal(x[places], values)
