@@ -153,16 +153,13 @@ recurrence = Scan(
 def _extremum(name: str, identity: float, keeps: Callable[[Any, Any], Any]) -> Scan:
     """Declare a running extremum with its place: of equal ones the later, and of NaN."""
 
-    def take(carried: Numbers, x: Any, place: Any) -> Numbers:
-        later = keeps(x, carried[0]) | (x != x)
-        return where(later, x, carried[0]), where(later, place, carried[1])
-
     def join(first: Numbers, second: Numbers) -> Numbers:
-        # no elements at all are at -1
-        later = (keeps(second[0], first[0]) | (second[0] != second[0])) & (second[1] >= 0)
+        later = keeps(second[0], first[0]) | (second[0] != second[0])
         return where(later, second[0], first[0]), where(later, second[1], first[1])
 
-    carried = Carried((identity, -1), take, lambda value, place: (value, place), join)
+    carried = Carried(
+        (identity, 0), lambda carried, x, place: join(carried, (x, place)), lambda value, place: (value, place), join
+    )
     return Scan(name, carried, accumulates=False, places=True)
 
 

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from ..function import Operation
-from ..kernels import formula
 from ..kernels import math as scalar
 from ..kernels.cpu.scan import recur, scan_array
 from ..variable import Array, Variable, as_array, is_array
@@ -101,11 +99,8 @@ class CumProd(Scanning):
         return cat([first, mul(self.before(y), self.after(by_later))], self.axis)
 
 
-# e**(a - b) for a <= b, 1 of equal infinities
-_decay = elementwise(
-    lambda a, b: scalar.where((a == b) & (scalar.abs(a) == formula.constant(math.inf)), 1, scalar.exp(a - b)),
-    name="decay",
-)
+# e**(a - b) of neighbours; where they are equal, infinities too, so are their derivatives, and the difference has none
+_decay = elementwise(lambda a, b: scalar.where(a == b, 1, scalar.exp(a - b)), name="decay")
 
 
 class LogCumSumExp(Scanning):
