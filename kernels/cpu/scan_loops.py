@@ -118,7 +118,6 @@ class _Writer:
         self.numbers = range(len(self.carried.identity))
         given = [result_dtype(scan, code).name, *["int64"] * scan.places]
         self.outputs = given if stores else _carried_dtypes(scan, code)
-        self.width = "width"
         self.inputs, self.results = range(scan.arity), range(len(self.outputs))
 
     def put(self, depth: int, *lines: str) -> None:
@@ -140,12 +139,12 @@ class _Writer:
         along = [*(f"abs(kx{i}) == 1" for i in self.inputs), *(f"abs(ky{o}) == 1" for o in stores)]
         put(1, "first = 0", f"if outer >= {SIDE} and {' and '.join(near)}:", "    while first < outer:")
         put(3, f"width = min({LANES}, outer - first)")
-        self._lanes(3, lambda: self._line_by_line(3, [""] * 4, [""] * 4))
+        self._lanes(3, lambda: self._neighbours(3))
         put(1, f"elif outer >= {SIDE}:", *(f"    {line}" for line in self._tiles()))
-        put(2, "whole = 0", f"if {' and '.join(along)}:", f"    whole = k // {SIDE} * {SIDE}", "while first < outer:")
+        put(2, f"unbroken = {' and '.join(along)}", "while first < outer:")
         put(3, f"first = min(first, outer - {SIDE})  # the last ones, some of them again")
         put(3, f"width = min({_FEW}, outer - first)")
-        self._lanes(3, lambda: self._square_by_square(3))
+        self._lanes(3, lambda: self._tile_by_tile(3))
         put(1, "while first < outer:", "    lane = 0")
         self._begin(2)
         put(2, "for i in range(k):")
@@ -212,17 +211,18 @@ class _Writer:
     # ---- several lanes
 
     def _lanes(self, depth: int, along: Callable[[], None]) -> None:
-        self.put(depth, f"for lane in range({self.width}):")
+        self.put(depth, "for lane in range(width):")
         self._begin(depth + 1)
         along()
         if not self.stores:
-            self.put(depth, f"for lane in range({self.width}):")
+            self.put(depth, "for lane in range(width):")
         self._end(depth + 1)
-        self.put(depth, f"first += {self.width}")
+        self.put(depth, "first += width")
 
-    def _line_by_line(self, depth: int, steps: list[str], out_steps: list[str], begin: str = "0") -> None:
-        self.put(depth, f"for i in range({begin}, k):", f"    for lane in range({self.width}):")
-        self._step(depth + 2, *self._places(steps, out_steps))
+    def _neighbours(self, depth: int) -> None:
+        self.put(depth, "for i in range(k):", "    for lane in range(width):")
+        nothing = [""] * len(self._steps("bx"))
+        self._step(depth + 2, *self._places(nothing, nothing))
 
     def _tiles(self) -> list[str]:
         """Write the rooms that squares go to and come from."""
@@ -232,30 +232,40 @@ class _Writer:
     def _kept(self) -> list[str]:
         return [self.wide, *self.outputs[1:]]
 
-    def _square_by_square(self, depth: int) -> None:
+    def _tile_by_tile(self, depth: int) -> None:
+        """Bring some elements of each line to lanes, scan them there, and take the results back."""
         put, length = self.put, CHUNK // _FEW
         low = f"{SIDE - 1} * (1 - {{0}}) // 2"  # of lines that go backwards, the last element comes first
         tile = f"lane + (column + {low}) * {_FEW}, {_FEW} * {{0}}"
-        squares = [f"for corner in range(0, {self.width}, {SIDE}):", f"    lane = min(corner, {self.width} - {SIDE})"]
-        squares += [f"    for column in range(0, count, {SIDE}):"]
-        put(depth, f"for start in range(0, whole, {length}):", f"    count = min({length}, whole - start)")
-        put(depth + 1, *squares)
+        squares = [f"for corner in range(0, width, {SIDE}):", f"    lane = min(corner, width - {SIDE})"]
+        squares += [f"    for column in range(0, whole, {SIDE}):"]
+        singly = ["for lane in range(width):", "    for column in range(whole, count):"]
+        put(depth, f"for start in range(0, k, {length}):", f"    count = min({length}, k - start)")
+        put(depth + 1, f"whole = count // {SIDE} * {SIDE} if unbroken else 0", *squares)
         for i in self.inputs:  # the lines after these: a processor does not read ahead of so many
             put(depth + 3, f"for row in range({SIDE}):")
             put(depth + 4, f"prefetch(x{i}, (first + {_FEW} + lane + row) * bx{i} + (start + column) * kx{i})")
         for i in self.inputs:
             line = f"x{i}, (first + lane) * bx{i} + (start + column + {low}) * {{0}}, bx{i}".format(f"kx{i}")
             put(depth + 3, f"move_square({line}, tile{i}, {tile.format(f'kx{i}')})")
-        put(depth + 1, "for row in range(count):", "    i = start + row", f"    for lane in range({self.width}):")
+        put(depth + 1, *singly)
+        for i in self.inputs:
+            element = f"load(x{i}, (first + lane) * bx{i} + (start + column) * kx{i})"
+            put(depth + 3, f"tile{i}[column * {_FEW} + lane] = {self.wide}({element})")
+        put(depth + 1, "for row in range(count):", "    i = start + row", "    for lane in range(width):")
         at = f"[row * {_FEW} + lane]"
         stored = [f"back{o}{at} = {dtype}({{}})" for o, dtype in enumerate(self._kept())] if self.stores else []
         self._step(depth + 3, [f"tile{i}{at}" for i in self.inputs], stored)
-        if self.stores:
-            put(depth + 1, *squares)
-            for o in self.results:
-                line = f"y{o}, (first + lane) * by{o} + (start + column + {low}) * {{0}}, by{o}".format(f"ky{o}")
-                put(depth + 3, f"move_square(back{o}, {tile.format(f'ky{o}')}, {line})")
-        self._line_by_line(depth, self._steps("bx"), self._steps("by"), "whole")
+        if not self.stores:
+            return
+        put(depth + 1, *squares)
+        for o in self.results:
+            line = f"y{o}, (first + lane) * by{o} + (start + column + {low}) * {{0}}, by{o}".format(f"ky{o}")
+            put(depth + 3, f"move_square(back{o}, {tile.format(f'ky{o}')}, {line})")
+        put(depth + 1, *singly)
+        for o, dtype in enumerate(self.outputs):
+            place = f"(first + lane) * by{o} + (start + column) * ky{o}"
+            put(depth + 3, f"store_{o}(y{o}, {place}, {dtype}(back{o}[column * {_FEW} + lane]))")
 
 
 def source(scan: Scan, code: str, stores: bool) -> str:
