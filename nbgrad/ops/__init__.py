@@ -15,6 +15,7 @@ from .indexing import Index, getitem
 from .joining import take_along_dim
 from .linalg import bmm, dot, matmul, mm, mv, outer
 from .reduction import LOGSUMEXP_SLOPE, amax, amin, log_softmax, logsumexp, max, mean, min, prod, softmax, sum
+from .scan import cummax, cummin, cumprod, cumsum, logcumsumexp
 from .shape import (
     astype,
     broadcast_to,
@@ -100,10 +101,10 @@ def _setitem(self: Variable, key: Any, value: Any) -> None:
 
 
 _METHODS = [
-    all, amax, amin, any, astype, bmm, broadcast_to, chunk, clone, count_nonzero, cpu, cuda, diff, dot, expand,
-    expand_as, flatten, flip, fliplr, flipud, log_softmax, logsumexp, matmul, max, mean, min, mm, mv, outer, permute,
-    prod, reshape, softmax, split, squeeze, std, sum, swapaxes, t, take_along_dim, tensor_split, to, transpose,
-    unsqueeze, var, view,
+    all, amax, amin, any, astype, bmm, broadcast_to, chunk, clone, count_nonzero, cpu, cuda, cummax, cummin, cumprod,
+    cumsum, diff, dot, expand, expand_as, flatten, flip, fliplr, flipud, log_softmax, logcumsumexp, logsumexp, matmul,
+    max, mean, min, mm, mv, outer, permute, prod, reshape, softmax, split, squeeze, std, sum, swapaxes, t,
+    take_along_dim, tensor_split, to, transpose, unsqueeze, var, view,
 ]  # fmt: skip
 #: Functions of the table that make no sense as methods of their first argument.
 _NOT_METHODS = ("where", "squared_error", "bce_with_logits", "softplus")
@@ -133,8 +134,8 @@ _install()
 
 def kernel_catalogue() -> list[tuple[str, Any]]:
     """List the float32 and float64 kernels of values and first derivatives, each with a call that compiles it."""
-    from ..kernels import reductions
-    from ..kernels.cpu import indexing, pool
+    from ..kernels import reductions, scans
+    from ..kernels.cpu import indexing, pool, scan
     from ..kernels.cpu import reduction_loops as cpu
 
     jobs: list[tuple[str, Any]] = [("the thread pool", pool.compiled)]
@@ -155,6 +156,10 @@ def kernel_catalogue() -> list[tuple[str, Any]]:
                 for kernel in (cpu.row_kernel(reduction), cpu.block_kernel(reduction)):
                     arguments = [np.ones((1, 1), dtype)] * reduction.arity
                     jobs.append((f"{reduction.name} {dtype}", lambda k=kernel, a=arguments: k(*a)))
+        lines = np.ones((2, 1), dtype)
+        for name in scans.TABLE.keys() - {"recurrence"}:
+            jobs.append((f"{name} {dtype}", lambda n=name, x=lines: scan.scan_array(n, x, 1)))
+        jobs.append((f"recurrence {dtype}", lambda x=lines: scan.recur(x[:1], x, 0)))
         position, table = np.zeros(1, np.int64), np.ones((1, 1), dtype)
         jobs.append((f"gather {dtype}", lambda p=position, t=table: indexing.gather()(t, p)))
         jobs.append((f"scatter_add {dtype}", lambda p=position, t=table: indexing.scatter_add()(p, t, t.copy())))
