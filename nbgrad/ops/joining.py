@@ -10,6 +10,7 @@ import numpy as np
 from ..arrays import Array, as_array, is_array
 from ..function import Operation
 from ..kernels import devices
+from ..registry import operation
 from ..variable import Variable, as_variable, data_of
 from .arguments import axis_of, either
 from .elementwise import add, mul
@@ -43,6 +44,7 @@ class Cat(Operation):
         return tuple(parts)
 
 
+@operation(method=False)
 def cat(tensors: Sequence[Any], dim: int | None = None, *, axis: int | None = None) -> Any:
     """Join a sequence along a dimension (the first, unless given).
 
@@ -68,6 +70,7 @@ def cat(tensors: Sequence[Any], dim: int | None = None, *, axis: int | None = No
     return Cat(along)(*xs)
 
 
+@operation(method=False)
 def stack(tensors: Sequence[Any], dim: int | None = None, *, axis: int | None = None) -> Any:
     """Join a sequence of equal shapes along a new dimension (the first, unless given).
 
@@ -92,29 +95,30 @@ def _sequence(what: str, tensors: Any) -> list[Any]:
     return [as_array(x) for x in xs]
 
 
-def take_along_dim(x: Any, indices: Any, dim: int | None = None) -> Any:
-    """Pick along one dimension by an array of positions, whose other dimensions broadcast with those of x.
+@operation
+def take_along_dim(input: Any, indices: Any, dim: int | None = None) -> Any:
+    """Pick along one dimension by an array of positions, whose other dimensions broadcast with those of input.
 
-    Without `dim`, positions count through all of x, and the result has one dimension. Raises IndexError for positions
-    outside, ValueError for positions with another number of dimensions.
+    Without `dim`, positions count through all of input, and the result has one dimension. Raises IndexError for
+    positions outside, ValueError for positions with another number of dimensions.
     """
     where = indices.data if isinstance(indices, Variable) else as_array(indices)
     if dim is None:
-        x, where, dim = Reshape((x.size,))(x), where.reshape(-1), 0
-    if where.ndim != x.ndim:
+        input, where, dim = Reshape((input.size,))(input), where.reshape(-1), 0
+    if where.ndim != input.ndim:
         raise ValueError(
-            f"take_along_dim: positions of shape {where.shape} for shape {x.shape}: both need the same dimensions"
+            f"take_along_dim: positions of shape {where.shape} for shape {input.shape}: both need the same dimensions"
         )
-    if not x.ndim:
-        return x
-    along = axis_of("take_along_dim", dim, x.ndim)
-    if devices.is_cuda(data_of(x)):
-        return _take_along_cuda(x, devices.moved(where, x.device), along)
+    if not input.ndim:
+        return input
+    along = axis_of("take_along_dim", dim, input.ndim)
+    if devices.is_cuda(data_of(input)):
+        return _take_along_cuda(input, devices.moved(where, input.device), along)
     key = [
-        where if axis == along else np.arange(size).reshape(-1, *(1,) * (x.ndim - 1 - axis))
-        for axis, size in enumerate(x.shape)
+        where if axis == along else np.arange(size).reshape(-1, *(1,) * (input.ndim - 1 - axis))
+        for axis, size in enumerate(input.shape)
     ]
-    return getitem(x, tuple(key))
+    return getitem(input, tuple(key))
 
 
 def _take_along_cuda(x: Any, where: Array, along: int) -> Any:
