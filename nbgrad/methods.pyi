@@ -7,12 +7,13 @@ these declarations to what is installed: the same names, the same parameters.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
 import numpy.typing as npt
 
 from .arrays import Array
+from .ops.reduction import ValuesAndIndices
 from .variable import Operand, Variable
 
 class Methods:
@@ -211,8 +212,22 @@ class Methods:
     def amin(
         self, dim: Any = None, keepdim: bool = False, *, axis: Any = None, keepdims: bool | None = None
     ) -> Variable: ...
-    def max(self, dim: Any = None, keepdim: bool = False, *, axis: Any = None, keepdims: bool | None = None) -> Any: ...
-    def min(self, dim: Any = None, keepdim: bool = False, *, axis: Any = None, keepdims: bool | None = None) -> Any: ...
+    @overload
+    def max(
+        self, dim: int, keepdim: bool = False, *, axis: None = None, keepdims: bool | None = None
+    ) -> ValuesAndIndices: ...
+    @overload
+    def max(
+        self, dim: Any = None, keepdim: bool = False, *, axis: Any = None, keepdims: bool | None = None
+    ) -> Variable: ...
+    @overload
+    def min(
+        self, dim: int, keepdim: bool = False, *, axis: None = None, keepdims: bool | None = None
+    ) -> ValuesAndIndices: ...
+    @overload
+    def min(
+        self, dim: Any = None, keepdim: bool = False, *, axis: Any = None, keepdims: bool | None = None
+    ) -> Variable: ...
     def softmax(
         self, dim: int | None = None, *, axis: int | None = None, dtype: npt.DTypeLike | None = None
     ) -> Variable: ...

@@ -6,7 +6,7 @@ import copy
 import sys
 from collections.abc import Callable, Iterator
 from operator import attrgetter
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -455,6 +455,8 @@ Tensor = Variable
 
 #: What operations take.
 Operand: TypeAlias = Variable | Array | np.generic | float
+#: What operations give is of the kind that they were given.
+Given = TypeVar("Given", Variable, Array)
 
 
 def data_of(value: Any) -> Any:

@@ -4,19 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cache as once
-from typing import Any
+from typing import Any, TypeVar, overload
 
 import numpy as np
 
-from ..arrays import is_array
+from ..arrays import Array, is_array
 from ..kernels.formula import Expression
 from ..registry import operation
-from ..variable import Variable
+from ..variable import Operand, Variable
 from . import elementwise as plain
 
 _add, _sub, _div = plain.add, plain.sub, plain.div
 
+Logical = TypeVar("Logical", bound=Callable[..., Any])
 
+
+@overload
+def add(input: Variable, other: Operand, *, alpha: float | None = None) -> Variable: ...
+@overload
+def add(input: Operand, other: Variable, *, alpha: float | None = None) -> Variable: ...
+@overload
+def add(input: Array | float, other: Array | float, *, alpha: float | None = None) -> Array: ...
 @operation
 def add(input: Any, other: Any, *, alpha: Any = None) -> Any:
     """Add: input + other, or input + alpha * other; elementwise, with broadcasting.
@@ -28,6 +36,12 @@ def add(input: Any, other: Any, *, alpha: Any = None) -> Any:
     return _add(input, _scaled("add", input, other, alpha))
 
 
+@overload
+def sub(input: Variable, other: Operand, *, alpha: float | None = None) -> Variable: ...
+@overload
+def sub(input: Operand, other: Variable, *, alpha: float | None = None) -> Variable: ...
+@overload
+def sub(input: Array | float, other: Array | float, *, alpha: float | None = None) -> Array: ...
 @operation
 def sub(input: Any, other: Any, *, alpha: Any = None) -> Any:
     """Subtract: input - other, or input - alpha * other; elementwise, with broadcasting.
@@ -53,6 +67,12 @@ def _floating(*operands: Any) -> bool:
     return any(isinstance(x, float | Expression) or getattr(x, "dtype", np.dtype(bool)).kind == "f" for x in operands)
 
 
+@overload
+def div(input: Variable, other: Operand, *, rounding_mode: str | None = None) -> Variable: ...
+@overload
+def div(input: Operand, other: Variable, *, rounding_mode: str | None = None) -> Variable: ...
+@overload
+def div(input: Array | float, other: Array | float, *, rounding_mode: str | None = None) -> Array: ...
 @operation
 def div(input: Any, other: Any, *, rounding_mode: str | None = None) -> Any:
     """Divide: input / other, elementwise, with broadcasting.
@@ -98,7 +118,7 @@ def _truth(x: Any) -> Any:
     return bool(x) if isinstance(x, int | float) else x
 
 
-def _of_numbers_too(function: Any) -> Callable[..., Any]:
+def _of_numbers_too(function: Logical) -> Logical:
     """Give a logical function that takes any number but 0 for true, as NumPy's and PyTorch's do."""
 
     def both(input: Any, other: Any) -> Any:
@@ -115,7 +135,7 @@ def _of_numbers_too(function: Any) -> Callable[..., Any]:
 
     chosen: Any = one if function is plain.logical_not else both
     chosen.__name__ = chosen.__qualname__ = function.__name__
-    chosen.__doc__ = f"{function.__doc__.rstrip('.')}; numbers but 0, NaN among them, hold."
+    chosen.__doc__ = f"{str(function.__doc__).rstrip('.')}; numbers but 0, NaN among them, hold."
     return operation(chosen)
 
 

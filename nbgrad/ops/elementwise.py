@@ -10,40 +10,36 @@ from typing import TYPE_CHECKING, Any, Protocol, overload
 
 import numpy as np
 
-from ..arrays import as_array, is_array, is_weak
+from ..arrays import Array, as_array, is_array, is_weak
 from ..elementwise import Elementwise, number_like
 from ..kernels import devices, formula, scalars
 from ..kernels.formula import FLOATING, NUMBER, Expression, ScalarFunction
 from ..registry import ENTRIES, operation, register_elementwise
-from ..variable import Variable, data_of, get_default_dtype
+from ..variable import Given, Operand, Variable, data_of, get_default_dtype
 
 if TYPE_CHECKING:
-    from ..arrays import Array
-    from ..variable import Operand
 
+    class Unary(Protocol):
+        """An elementwise function of one operand."""
 
-class Unary(Protocol):
-    """An elementwise function of one operand."""
+        __name__: str
 
-    __name__: str
+        @overload
+        def __call__(self, input: Variable) -> Variable: ...
+        @overload
+        def __call__(self, input: Array | float) -> Array: ...
 
-    @overload
-    def __call__(self, input: Variable) -> Variable: ...
-    @overload
-    def __call__(self, input: Array | np.generic | float) -> Array: ...
+    class Binary(Protocol):
+        """An elementwise function of two operands."""
 
+        __name__: str
 
-class Binary(Protocol):
-    """An elementwise function of two operands."""
-
-    __name__: str
-
-    @overload
-    def __call__(self, input: Variable, other: Operand) -> Variable: ...
-    @overload
-    def __call__(self, input: Operand, other: Variable) -> Variable: ...
-    @overload
-    def __call__(self, input: Array | np.generic | float, other: Array | np.generic | float) -> Array: ...
+        @overload
+        def __call__(self, input: Variable, other: Operand) -> Variable: ...
+        @overload
+        def __call__(self, input: Operand, other: Variable) -> Variable: ...
+        @overload
+        def __call__(self, input: Array | float, other: Array | float) -> Array: ...
 
 
 def _expose(
@@ -147,6 +143,12 @@ bce_with_logits = _expose(
 )
 
 
+@overload
+def pow(input: Variable, exponent: Operand) -> Variable: ...
+@overload
+def pow(input: Operand, exponent: Variable) -> Variable: ...
+@overload
+def pow(input: Array | float, exponent: Array | float) -> Array: ...
 @operation(elementwise=True)
 def pow(input: Any, exponent: Any) -> Any:
     """Raise to a power: input ** exponent, elementwise, with broadcasting.
@@ -197,6 +199,14 @@ def whole_power(exponent: int) -> Elementwise:
     return Elementwise(scalar.name, scalar.expression, [NUMBER], FLOATING, scalar)
 
 
+@overload
+def where(condition: Variable, input: Operand, other: Operand) -> Variable: ...
+@overload
+def where(condition: Operand, input: Variable, other: Operand) -> Variable: ...
+@overload
+def where(condition: Operand, input: Operand, other: Variable) -> Variable: ...
+@overload
+def where(condition: Array | bool, input: Array | float, other: Array | float) -> Array: ...
 @operation(method=False, elementwise=True)
 def where(condition: Any, input: Any = None, other: Any = None) -> Any:
     """Choose input where the condition holds, other elsewhere; elementwise, with broadcasting.
@@ -236,7 +246,7 @@ def where(condition: Any, input: Any = None, other: Any = None) -> Any:
 
 
 @operation(alias="clip", elementwise=True)
-def clamp(input: Any, min: Any = None, max: Any = None) -> Any:
+def clamp(input: Given, min: Any = None, max: Any = None) -> Given:
     """Limit input to the range from min to max, either of which may be left out; NaN stays NaN.
 
     The bounds belong to the inside: there the gradient passes.
@@ -264,7 +274,7 @@ def _bound(x: Any, bound: Any) -> Any:
 
 
 @operation(method=False, elementwise=True)
-def softplus(input: Any, beta: float = 1.0, threshold: float | None = None) -> Any:
+def softplus(input: Given, beta: float = 1.0, threshold: float | None = None) -> Given:
     """Smooth rectifier: log(1 + e ** (beta*input)) / beta, without overflow.
 
     Where beta*input is above `threshold`, it gives input itself.
@@ -290,7 +300,7 @@ def _polygamma(order: int) -> Elementwise:
 
 
 @operation(method=False)
-def polygamma(n: int, input: Any) -> Any:
+def polygamma(n: int, input: Given) -> Given:
     """Give the n-th derivative of `digamma` at input, elementwise, for a whole Python number n >= 0.
 
     Raises TypeError for another n, ValueError for a negative one.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
 
@@ -11,7 +11,7 @@ from ..arrays import Array, as_array, is_array
 from ..function import Operation
 from ..kernels import devices
 from ..registry import operation
-from ..variable import Variable, as_variable, data_of
+from ..variable import Given, Variable, as_variable, data_of
 from .arguments import axis_of, either
 from .elementwise import add, mul
 from .indexing import GetItem, Index, getitem, within
@@ -44,6 +44,12 @@ class Cat(Operation):
         return tuple(parts)
 
 
+@overload
+def cat(  # type: ignore[overload-overlap]
+    tensors: Sequence[Array], dim: int | None = None, *, axis: int | None = None
+) -> Array: ...
+@overload
+def cat(tensors: Sequence[Variable | Array], dim: int | None = None, *, axis: int | None = None) -> Variable: ...
 @operation(method=False)
 def cat(tensors: Sequence[Any], dim: int | None = None, *, axis: int | None = None) -> Any:
     """Join a sequence along a dimension (the first, unless given).
@@ -70,6 +76,12 @@ def cat(tensors: Sequence[Any], dim: int | None = None, *, axis: int | None = No
     return Cat(along)(*xs)
 
 
+@overload
+def stack(  # type: ignore[overload-overlap]
+    tensors: Sequence[Array], dim: int | None = None, *, axis: int | None = None
+) -> Array: ...
+@overload
+def stack(tensors: Sequence[Variable | Array], dim: int | None = None, *, axis: int | None = None) -> Variable: ...
 @operation(method=False)
 def stack(tensors: Sequence[Any], dim: int | None = None, *, axis: int | None = None) -> Any:
     """Join a sequence of equal shapes along a new dimension (the first, unless given).
@@ -96,7 +108,7 @@ def _sequence(what: str, tensors: Any) -> list[Any]:
 
 
 @operation
-def take_along_dim(input: Any, indices: Any, dim: int | None = None) -> Any:
+def take_along_dim(input: Given, indices: Any, dim: int | None = None) -> Given:
     """Pick along one dimension by an array of positions, whose other dimensions broadcast with those of input.
 
     Without `dim`, positions count through all of input, and the result has one dimension. Raises IndexError for

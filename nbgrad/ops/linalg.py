@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any, Protocol, overload
 
 import numpy as np
 
@@ -96,6 +96,12 @@ def _check_operands(name: str, *operands: Any) -> None:
             raise TypeError(f"{name}: operand of type {type(operand).__name__}: takes Variables and arrays")
 
 
+@overload
+def matmul(input: Variable, other: Variable | Array) -> Variable: ...
+@overload
+def matmul(input: Variable | Array, other: Variable) -> Variable: ...
+@overload
+def matmul(input: Array, other: Array) -> Array: ...
 @operation
 def matmul(input: Any, other: Any) -> Any:
     """Matrix product with NumPy's rules: stacks broadcast, a vector is a row on the left and a column on the right.
@@ -110,7 +116,20 @@ def matmul(input: Any, other: Any) -> Any:
     return MatMul()(input, other)
 
 
-def _of_rank(name: str, sentence: str, first: int, second: int) -> Any:
+if TYPE_CHECKING:
+
+    class Product(Protocol):
+        """A function that multiplies two of certain dimensions."""
+
+        @overload
+        def __call__(self, input: Variable, other: Variable | Array) -> Variable: ...
+        @overload
+        def __call__(self, input: Variable | Array, other: Variable) -> Variable: ...
+        @overload
+        def __call__(self, input: Array, other: Array) -> Array: ...
+
+
+def _of_rank(name: str, sentence: str, first: int, second: int) -> Product:
     def product(input: Any, other: Any) -> Any:
         _check_operands(name, input, other)
         if input.ndim != first or other.ndim != second:
@@ -123,7 +142,8 @@ def _of_rank(name: str, sentence: str, first: int, second: int) -> Any:
 
     product.__name__ = product.__qualname__ = name
     product.__doc__ = sentence
-    return operation(product)
+    function: Product = operation(product)
+    return function
 
 
 mm = _of_rank("mm", "Multiply two matrices.", 2, 2)
@@ -132,6 +152,12 @@ mv = _of_rank("mv", "Multiply a matrix and a vector.", 2, 1)
 dot = _of_rank("dot", "Give the inner product of two vectors.", 1, 1)
 
 
+@overload
+def outer(input: Variable, other: Variable | Array) -> Variable: ...
+@overload
+def outer(input: Variable | Array, other: Variable) -> Variable: ...
+@overload
+def outer(input: Array, other: Array) -> Array: ...
 @operation
 def outer(input: Any, other: Any) -> Any:
     """Multiply each element of a vector by each of another one: a matrix with a row for each element of the first.

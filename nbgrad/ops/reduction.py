@@ -6,7 +6,7 @@ import builtins
 import math
 from collections.abc import Sequence
 from functools import cache as once
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -16,7 +16,7 @@ from ..function import Operation
 from ..kernels import devices, formula, scalars
 from ..kernels.dispatch import reduce_array, spread_array
 from ..registry import operation
-from ..variable import Variable, data_of
+from ..variable import Given, Variable, data_of
 from .arguments import axes_of, axis_of, either
 from .elementwise import div, elementwise, eq, exp, mul, neg, sub
 from .joining import cat, stack, take_along_dim
@@ -299,14 +299,14 @@ def _reduce(
 
 @operation
 def sum(
-    input: Any,
+    input: Given,
     dim: Any = None,
     keepdim: bool = False,
     *,
     axis: Any = None,
     keepdims: bool | None = None,
     dtype: npt.DTypeLike | None = None,
-) -> Any:
+) -> Given:
     """Sum over the dimensions `dim` (all if None); float32 is added up in float64, integers in 64 bits.
 
     With `dtype`, input is converted first. Raises IndexError for a dimension that does not exist.
@@ -320,14 +320,14 @@ def sum(
 
 @operation
 def mean(
-    input: Any,
+    input: Given,
     dim: Any = None,
     keepdim: bool = False,
     *,
     axis: Any = None,
     keepdims: bool | None = None,
     dtype: npt.DTypeLike | None = None,
-) -> Any:
+) -> Given:
     """Average over the dimensions `dim` (all if None); integers give float64.
 
     With `dtype`, input is converted first.
@@ -337,14 +337,14 @@ def mean(
 
 @operation
 def prod(
-    input: Any,
+    input: Given,
     dim: Any = None,
     keepdim: bool = False,
     *,
     axis: Any = None,
     keepdims: bool | None = None,
     dtype: npt.DTypeLike | None = None,
-) -> Any:
+) -> Given:
     """Multiply over the dimensions `dim` (all if None); gradients are right for zeros too.
 
     With `dtype`, input is converted first.
@@ -354,14 +354,16 @@ def prod(
 
 @operation
 def logsumexp(
-    input: Any, dim: Any = None, keepdim: bool = False, *, axis: Any = None, keepdims: bool | None = None
-) -> Any:
+    input: Given, dim: Any = None, keepdim: bool = False, *, axis: Any = None, keepdims: bool | None = None
+) -> Given:
     """Give log(sum(exp(input))) over the dimensions `dim` (all if None), without overflow."""
     return _reduce(LogSumExp, input, dim, keepdim, axis, keepdims)
 
 
 @operation
-def amax(input: Any, dim: Any = None, keepdim: bool = False, *, axis: Any = None, keepdims: bool | None = None) -> Any:
+def amax(
+    input: Given, dim: Any = None, keepdim: bool = False, *, axis: Any = None, keepdims: bool | None = None
+) -> Given:
     """Give the largest element over the dimensions `dim` (all if None); ties share the gradient equally.
 
     Raises ValueError where there are no elements.
@@ -370,7 +372,9 @@ def amax(input: Any, dim: Any = None, keepdim: bool = False, *, axis: Any = None
 
 
 @operation
-def amin(input: Any, dim: Any = None, keepdim: bool = False, *, axis: Any = None, keepdims: bool | None = None) -> Any:
+def amin(
+    input: Given, dim: Any = None, keepdim: bool = False, *, axis: Any = None, keepdims: bool | None = None
+) -> Given:
     """Give the smallest element over the dimensions `dim` (all if None); ties share the gradient equally."""
     return _reduce(Amin, input, dim, keepdim, axis, keepdims)
 
@@ -407,6 +411,14 @@ def _extreme(which: str, x: Any, dim: Any, keepdim: bool, axis: Any, keepdims: b
     return ValuesAndIndices(values, Variable(indices, requires_grad=False) if isinstance(x, Variable) else indices)
 
 
+@overload
+def max(
+    input: Given, dim: int, keepdim: bool = False, *, axis: None = None, keepdims: bool | None = None
+) -> ValuesAndIndices: ...
+@overload
+def max(
+    input: Given, dim: Any = None, keepdim: bool = False, *, axis: Any = None, keepdims: bool | None = None
+) -> Given: ...
 @operation
 def max(input: Any, dim: Any = None, keepdim: bool = False, *, axis: Any = None, keepdims: bool | None = None) -> Any:
     """Give the largest element.
@@ -427,6 +439,14 @@ def max(input: Any, dim: Any = None, keepdim: bool = False, *, axis: Any = None,
     return _extreme("max", input, dim, keepdim, axis, keepdims)
 
 
+@overload
+def min(
+    input: Given, dim: int, keepdim: bool = False, *, axis: None = None, keepdims: bool | None = None
+) -> ValuesAndIndices: ...
+@overload
+def min(
+    input: Given, dim: Any = None, keepdim: bool = False, *, axis: Any = None, keepdims: bool | None = None
+) -> Given: ...
 @operation
 def min(input: Any, dim: Any = None, keepdim: bool = False, *, axis: Any = None, keepdims: bool | None = None) -> Any:
     """Give the smallest element, in the ways of `max`."""
@@ -434,7 +454,9 @@ def min(input: Any, dim: Any = None, keepdim: bool = False, *, axis: Any = None,
 
 
 @operation
-def softmax(input: Any, dim: int | None = None, *, axis: int | None = None, dtype: npt.DTypeLike | None = None) -> Any:
+def softmax(
+    input: Given, dim: int | None = None, *, axis: int | None = None, dtype: npt.DTypeLike | None = None
+) -> Given:
     """Give exp(input) / sum(exp(input)) along a dimension (the last if None), without overflow.
 
     With `dtype`, input is converted first.
@@ -446,8 +468,8 @@ def softmax(input: Any, dim: int | None = None, *, axis: int | None = None, dtyp
 
 @operation
 def log_softmax(
-    input: Any, dim: int | None = None, *, axis: int | None = None, dtype: npt.DTypeLike | None = None
-) -> Any:
+    input: Given, dim: int | None = None, *, axis: int | None = None, dtype: npt.DTypeLike | None = None
+) -> Given:
     """Give input - log(sum(exp(input))) along a dimension (the last if None), without overflow.
 
     With `dtype`, input is converted first.

@@ -14,7 +14,7 @@ from ..function import Operation
 from ..kernels import devices
 from ..kernels.dispatch import sum_to_shape
 from ..registry import operation
-from ..variable import Variable
+from ..variable import Given, Variable
 from .arguments import axes_of, axis_of, either, whole_numbers
 
 
@@ -117,7 +117,7 @@ class AsType(Operation):
 
 
 @operation
-def reshape(input: Any, *shape: Any) -> Any:
+def reshape(input: Given, *shape: Any) -> Given:
     """Give the elements in another shape; one size may be -1.
 
     Raises ValueError where the numbers of elements differ.
@@ -131,38 +131,39 @@ def reshape(input: Any, *shape: Any) -> Any:
 
 
 @operation
-def view(input: Any, *shape: Any) -> Any:
+def view(input: Given, *shape: Any) -> Given:
     """Give the elements in another shape, like `reshape`."""
     return reshape(input, *shape)
 
 
 @operation
-def flatten(input: Any, start_dim: int = 0, end_dim: int = -1) -> Any:
+def flatten(input: Given, start_dim: int = 0, end_dim: int = -1) -> Given:
     """Join the dimensions from `start_dim` to `end_dim` into one."""
     if not input.ndim:
         return Reshape((1,))(input)
-    first, last = axis_of("flatten", start_dim, input.ndim), axis_of("flatten", end_dim, input.ndim)
+    first: int = axis_of("flatten", start_dim, input.ndim)
+    last: int = axis_of("flatten", end_dim, input.ndim)
     if first > last:
         raise ValueError(f"flatten: start_dim {start_dim} comes after end_dim {end_dim}")
     return Reshape((*input.shape[:first], math.prod(input.shape[first : last + 1]), *input.shape[last + 1 :]))(input)
 
 
 @operation
-def squeeze(input: Any, dim: int | Sequence[int] | None = None, *, axis: Any = None) -> Any:
+def squeeze(input: Given, dim: int | Sequence[int] | None = None, *, axis: Any = None) -> Given:
     """Drop dimensions of size 1: all of them, or those named."""
     drop = axes_of("squeeze", either("squeeze", "dim", dim, "axis", axis), input.ndim)
     return Reshape(tuple(size for axis, size in enumerate(input.shape) if axis not in drop or size != 1))(input)
 
 
 @operation
-def unsqueeze(input: Any, dim: int) -> Any:
+def unsqueeze(input: Given, dim: int) -> Given:
     """Insert a dimension of size 1 at `dim`."""
-    axis = axis_of("unsqueeze", dim, input.ndim + 1)
+    axis: int = axis_of("unsqueeze", dim, input.ndim + 1)
     return Reshape((*input.shape[:axis], 1, *input.shape[axis:]))(input)
 
 
 @operation
-def permute(input: Any, *dims: Any) -> Any:
+def permute(input: Given, *dims: Any) -> Given:
     """Put the dimensions into another order.
 
     Raises ValueError for anything but a permutation of all dimensions.
@@ -175,7 +176,7 @@ def permute(input: Any, *dims: Any) -> Any:
 
 
 @operation
-def transpose(input: Any, *dims: Any, dim0: int | None = None, dim1: int | None = None) -> Any:
+def transpose(input: Given, *dims: Any, dim0: int | None = None, dim1: int | None = None) -> Given:
     """Exchange two dimensions (PyTorch's ``transpose(x, 0, 1)``), or reorder all of them (NumPy's).
 
     Without dimensions all are reversed; a permutation may be given as one sequence.
@@ -199,13 +200,13 @@ def transpose(input: Any, *dims: Any, dim0: int | None = None, dim1: int | None 
 
 
 @operation
-def swapaxes(input: Any, axis1: int, axis2: int) -> Any:
+def swapaxes(input: Given, axis1: int, axis2: int) -> Given:
     """Exchange two dimensions."""
     return transpose(input, axis1, axis2)
 
 
 @operation
-def t(input: Any) -> Any:
+def t(input: Given) -> Given:
     """Transpose a matrix; vectors and scalars stay as they are.
 
     Raises ValueError for more than two dimensions.
@@ -216,7 +217,7 @@ def t(input: Any) -> Any:
 
 
 @operation
-def broadcast_to(input: Any, shape: Any) -> Any:
+def broadcast_to(input: Given, shape: Any) -> Given:
     """Repeat the elements to fill `shape`, as a view.
 
     Raises ValueError where the shapes do not fit.
@@ -225,7 +226,7 @@ def broadcast_to(input: Any, shape: Any) -> Any:
 
 
 @operation
-def expand(input: Any, *shape: Any) -> Any:
+def expand(input: Given, *shape: Any) -> Given:
     """Repeat the elements along dimensions of size 1; -1 keeps a size."""
     sizes = whole_numbers("expand", shape)
     kept = (1,) * (len(sizes) - input.ndim) + tuple(input.shape)
@@ -235,13 +236,13 @@ def expand(input: Any, *shape: Any) -> Any:
 
 
 @operation
-def expand_as(input: Any, other: Any) -> Any:
+def expand_as(input: Given, other: Any) -> Given:
     """Repeat the elements to fill the shape of `other`."""
     return BroadcastTo(tuple(other.shape))(input)
 
 
 @operation(method=False)
-def sum_to(input: Any, shape: Any) -> Any:
+def sum_to(input: Given, shape: Any) -> Given:
     """Sum over whatever broadcasting from `shape` to the shape of input would repeat; the adjoint of `broadcast_to`.
 
     Raises ValueError where `shape` does not broadcast to the shape of input.
@@ -256,7 +257,7 @@ def sum_to(input: Any, shape: Any) -> Any:
 
 
 @operation
-def astype(input: Any, dtype: npt.DTypeLike) -> Any:
+def astype(input: Given, dtype: npt.DTypeLike) -> Given:
     """Convert to a dtype, of native byte order for Variables; the gradient is converted back.
 
     Raises TypeError for dtypes that are not numeric, and for floating ones that have no gradients, as float16, where

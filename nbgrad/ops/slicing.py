@@ -10,7 +10,7 @@ import numpy as np
 
 from ..arrays import as_array, is_array
 from ..registry import operation
-from ..variable import Variable
+from ..variable import Given, Variable
 from .arguments import axes_of, axis_of, either, whole_numbers
 from .elementwise import ne, sub
 from .indexing import getitem
@@ -37,8 +37,8 @@ def _cut(x: Any, places: Sequence[int | None], along: int) -> tuple[Any, ...]:
 
 @operation
 def split(
-    input: Any, split_size_or_sections: Any, dim: int | None = None, *, axis: int | None = None
-) -> tuple[Any, ...]:
+    input: Given, split_size_or_sections: Any, dim: int | None = None, *, axis: int | None = None
+) -> tuple[Given, ...]:
     """Cut along a dimension (the first, unless given) into pieces of a size, or of several sizes in turn.
 
     The last piece of equal ones may be smaller. Gives a tuple of views. Raises ValueError for sizes that are negative,
@@ -63,7 +63,7 @@ def split(
 
 
 @operation
-def chunk(input: Any, chunks: int, dim: int | None = None, *, axis: int | None = None) -> tuple[Any, ...]:
+def chunk(input: Given, chunks: int, dim: int | None = None, *, axis: int | None = None) -> tuple[Given, ...]:
     """Cut along a dimension (the first, unless given) into at most so many pieces of one size, but for the last.
 
     Gives a tuple of views. Raises ValueError for a number of pieces that is not positive, and for a scalar.
@@ -83,8 +83,8 @@ def chunk(input: Any, chunks: int, dim: int | None = None, *, axis: int | None =
 
 @operation
 def tensor_split(
-    input: Any, indices_or_sections: Any, dim: int | None = None, *, axis: int | None = None
-) -> tuple[Any, ...]:
+    input: Given, indices_or_sections: Any, dim: int | None = None, *, axis: int | None = None
+) -> tuple[Given, ...]:
     """Cut along a dimension (the first, unless given) at places, or into a number of pieces as equal as can be.
 
     Gives a tuple of views. Places are those of slices: negative ones count from the end, those beyond it leave nothing.
@@ -108,7 +108,7 @@ def tensor_split(
 
 
 @operation
-def flip(input: Any, *each: Any, dims: Any = None, axis: Any = None) -> Any:
+def flip(input: Given, *each: Any, dims: Any = None, axis: Any = None) -> Given:
     """Reverse the order of the elements along dimensions: those given, one by one or in a sequence, or all of them.
 
     Gives a view. Raises IndexError for a dimension that does not exist.
@@ -126,7 +126,7 @@ def flip(input: Any, *each: Any, dims: Any = None, axis: Any = None) -> Any:
 
 
 @operation
-def flipud(input: Any) -> Any:
+def flipud(input: Given) -> Given:
     """Reverse the first dimension: rows, upside down. Raises ValueError for a scalar."""
     input = _operand(input)
     if not input.ndim:
@@ -135,7 +135,7 @@ def flipud(input: Any) -> Any:
 
 
 @operation
-def fliplr(input: Any) -> Any:
+def fliplr(input: Given) -> Given:
     """Reverse the second dimension: columns, left to right. Raises ValueError for fewer than two dimensions."""
     input = _operand(input)
     if input.ndim < 2:
@@ -145,8 +145,14 @@ def fliplr(input: Any) -> Any:
 
 @operation
 def diff(
-    input: Any, n: int = 1, dim: int | None = None, prepend: Any = None, append: Any = None, *, axis: int | None = None
-) -> Any:
+    input: Given,
+    n: int = 1,
+    dim: int | None = None,
+    prepend: Any = None,
+    append: Any = None,
+    *,
+    axis: int | None = None,
+) -> Given:
     """Subtract each element from the next one along a dimension (the last, unless given), n times over.
 
     `prepend` and `append` are joined to input first. Of truth values it tells where neighbours differ. Raises
@@ -169,8 +175,8 @@ def diff(
                     f"diff: shape {part.shape} cannot be joined to shape {input.shape}: give it {input.ndim} dimensions"
                 )
         input = cat(parts, along)
-    before = (slice(None),) * along
-    subtract = ne if input.dtype == np.bool_ else sub
+    before: tuple[Any, ...] = (slice(None),) * along
+    subtract: Any = ne if input.dtype == np.bool_ else sub
     for _ in range(times):
         input = subtract(getitem(input, (*before, slice(1, None))), getitem(input, (*before, slice(None, -1))))
     return input

@@ -13,7 +13,7 @@ from ..arrays import Array, as_array
 from ..kernels import formula
 from ..kernels import scalars as scalar
 from ..registry import operation
-from ..variable import Variable
+from ..variable import Given, Variable
 from .arguments import axes_of, either
 from .elementwise import div, elementwise, eq, gt, mul, ne, sqrt, squared_error, sub
 from .reduction import Mean, Reduce, Sum, mean, sum
@@ -88,7 +88,7 @@ def _spread_of(
 
 @operation
 def var(
-    input: Any,
+    input: Given,
     dim: Any = None,
     *,
     correction: float | None = None,
@@ -96,7 +96,7 @@ def var(
     axis: Any = None,
     keepdims: bool | None = None,
     unbiased: bool | None = None,
-) -> Any:
+) -> Given:
     """Give the variance over the dimensions `dim` (all if None): sum((x - mean(x))**2) / (n - correction).
 
     The correction is 1 unless given, as PyTorch's; NumPy's ``np.var`` has 0. Whole numbers give float64, fewer elements
@@ -112,7 +112,7 @@ def var(
 
 @operation
 def std(
-    input: Any,
+    input: Given,
     dim: Any = None,
     *,
     correction: float | None = None,
@@ -120,7 +120,7 @@ def std(
     axis: Any = None,
     keepdims: bool | None = None,
     unbiased: bool | None = None,
-) -> Any:
+) -> Given:
     """Give the standard deviation over the dimensions `dim` (all if None), the square root of `var`.
 
     Where it is 0 its gradient is taken for 0. Raises IndexError for a dimension that does not exist.
@@ -138,7 +138,7 @@ def _with_mean(function: Any, x: Any, dim: Any, options: dict[str, Any]) -> tupl
 
 
 @operation(method=False)
-def var_mean(input: Any, dim: Any = None, **options: Any) -> tuple[Any, Any]:
+def var_mean(input: Given, dim: Any = None, **options: Any) -> tuple[Given, Given]:
     """Give `var` and `mean` over the dimensions `dim` (all if None); takes the options of `var`.
 
     >>> import nbgrad
@@ -149,7 +149,7 @@ def var_mean(input: Any, dim: Any = None, **options: Any) -> tuple[Any, Any]:
 
 
 @operation(method=False)
-def std_mean(input: Any, dim: Any = None, **options: Any) -> tuple[Any, Any]:
+def std_mean(input: Given, dim: Any = None, **options: Any) -> tuple[Given, Given]:
     """Give `std` and `mean` over the dimensions `dim` (all if None); takes the options of `std`.
 
     >>> import nbgrad
@@ -164,8 +164,8 @@ def std_mean(input: Any, dim: Any = None, **options: Any) -> tuple[Any, Any]:
 
 @operation
 def count_nonzero(
-    input: Any, dim: Any = None, keepdim: bool = False, *, axis: Any = None, keepdims: bool | None = None
-) -> Any:
+    input: Given, dim: Any = None, keepdim: bool = False, *, axis: Any = None, keepdims: bool | None = None
+) -> Given:
     """Count the elements that are not 0 over the dimensions `dim` (all if None), as int64; NaN is not 0.
 
     >>> import nbgrad
@@ -176,7 +176,9 @@ def count_nonzero(
 
 
 @operation
-def any(input: Any, dim: Any = None, keepdim: bool = False, *, axis: Any = None, keepdims: bool | None = None) -> Any:
+def any(
+    input: Given, dim: Any = None, keepdim: bool = False, *, axis: Any = None, keepdims: bool | None = None
+) -> Given:
     """Tell whether any element is not 0 over the dimensions `dim` (all if None); False where there are none.
 
     >>> import nbgrad
@@ -187,7 +189,9 @@ def any(input: Any, dim: Any = None, keepdim: bool = False, *, axis: Any = None,
 
 
 @operation
-def all(input: Any, dim: Any = None, keepdim: bool = False, *, axis: Any = None, keepdims: bool | None = None) -> Any:
+def all(
+    input: Given, dim: Any = None, keepdim: bool = False, *, axis: Any = None, keepdims: bool | None = None
+) -> Given:
     """Tell whether no element is 0 over the dimensions `dim` (all if None); True where there are none.
 
     >>> import nbgrad

@@ -10,7 +10,7 @@ from ..arrays import Array, is_array
 from ..function import Operation
 from ..kernels import devices
 from ..registry import operation
-from ..variable import Variable, data_of
+from ..variable import Given, Variable, data_of
 from .elementwise import positive
 from .shape import astype
 
@@ -39,7 +39,7 @@ def _moved(x: Any, device: Any) -> Any:
 
 
 @operation
-def clone(input: Any) -> Any:
+def clone(input: Given) -> Given:
     """Copy; the gradient passes."""
     if not isinstance(input, Variable):
         return input.copy() if is_array(input) and not isinstance(input, np.ndarray) else np.array(input)
@@ -47,7 +47,7 @@ def clone(input: Any) -> Any:
 
 
 @operation(public=False)
-def cuda(input: Any, device: Any = None) -> Any:
+def cuda(input: Given, device: Any = None) -> Given:
     """Move to a GPU, the current one unless given; input itself if it is there. The gradient moves back.
 
     Raises ImportError where nbgrad[cuda13] is not installed, RuntimeError without a GPU or a driver for it.
@@ -58,21 +58,21 @@ def cuda(input: Any, device: Any = None) -> Any:
 
 
 @operation(public=False)
-def cpu(input: Any) -> Any:
+def cpu(input: Given) -> Given:
     """Move to the memory of the CPU; input itself if it is there. The gradient moves back."""
     return _moved(input, "cpu")
 
 
 @operation(public=False)
 def to(
-    input: Any,
+    input: Given,
     *target: Any,
     device: Any = None,
     dtype: Any = None,
     non_blocking: bool = False,
     copy: bool = False,
     memory_format: Any = None,
-) -> Any:
+) -> Given:
     """Move to a device, convert to a dtype, or both: ``to("cuda")``, ``to(np.float32)``, ``to("cuda", np.float32)``.
 
     With a Variable as the target its device and dtype are taken. With `copy` the result never is input itself.
