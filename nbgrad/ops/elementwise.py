@@ -46,10 +46,10 @@ def _expose(
     scalar: ScalarFunction, sentence: str, parameters: Sequence[str], method: bool = True, public: bool = True
 ) -> Any:
     """Make a scalar function of `kernels.scalars` an elementwise function, and register it."""
-    operation = Elementwise(scalar.name, scalar.expression, scalar.argument_kinds, scalar.domain, scalar, parameters)
-    operation.function.__doc__ = f"{sentence}; elementwise, with broadcasting."
-    register_elementwise(operation, method, public)
-    return operation.function
+    made = Elementwise(scalar.name, scalar.expression, scalar.argument_kinds, scalar.domain, scalar, parameters)
+    made.function.__doc__ = f"{sentence}; elementwise, with broadcasting."
+    register_elementwise(made, method, public)
+    return made.function
 
 
 def _unary(scalar: ScalarFunction, sentence: str) -> Unary:
