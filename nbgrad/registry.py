@@ -1,7 +1,7 @@
 """What there is for users, one registration for each operation, made where it is defined.
 
 All else reads it: the methods of Variable, what stands behind NumPy's ufuncs, the tables of elementwise functions, and
-the tests that hold `nbgrad/__init__.py` and the declarations in `nbgrad/methods.py` to it.
+the tests that hold `nbgrad/__init__.py` and the declarations in `nbgrad/methods.pyi` to it.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, TypeVar, overload
 
-Function = TypeVar("Function", bound=Callable[..., Any])
+Registered = TypeVar("Registered", bound=Callable[..., Any])
 
 
 class Entry:
@@ -39,11 +39,11 @@ ENTRIES: dict[str, Entry] = {}
 
 
 @overload
-def operation(function: Function, /) -> Function: ...
+def operation(function: Registered, /) -> Registered: ...
 @overload
 def operation(
     *, alias: str | None = None, method: bool = True, public: bool = True, elementwise: bool = False
-) -> Callable[[Function], Function]: ...
+) -> Callable[[Registered], Registered]: ...
 def operation(
     function: Any = None,
     /,
@@ -60,7 +60,7 @@ def operation(
     is `elementwise`.
     """
 
-    def register(function: Function) -> Function:
+    def register(function: Registered) -> Registered:
         name = function.__name__
         behind = ENTRIES.get(name)
         names = (name,) if alias is None else (name, alias)
