@@ -184,4 +184,4 @@ def _checked(x: Variable, held: Any) -> Variable:
     return held
 
 
-Variable.backward = backward  # type: ignore[method-assign]
+Variable.backward = backward  # type: ignore[assignment, method-assign]

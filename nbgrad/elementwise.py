@@ -43,7 +43,13 @@ class Elementwise:
     """An elementwise operation: its formula, its kernel, and what follows from them; `function` applies it."""
 
     def __init__(
-        self, name: str, expression: Expression, kinds: Sequence[str], domain: str, scalar: ScalarFunction | None = None
+        self,
+        name: str,
+        expression: Expression,
+        kinds: Sequence[str],
+        domain: str,
+        scalar: ScalarFunction | None = None,
+        parameters: Sequence[str] | None = None,
     ) -> None:
         self.name, self.expression, self.kinds, self.domain, self.scalar = (
             name,
@@ -53,6 +59,8 @@ class Elementwise:
             scalar,
         )
         self.arity = len(self.kinds)
+        #: What the function calls its arguments, by which they may be given; x0, x1, ... unless somebody cares.
+        self.parameters = None if parameters is None else tuple(parameters)
         self.differentiable = expression.kind == NUMBER
         # The function starts as a stub of the right arity, which costs nothing at import; its first call puts the
         # specialised code in its place.
@@ -62,7 +70,7 @@ class Elementwise:
             "LARGE": LARGE,
             "__name__": __name__,
         }
-        self.function = FunctionType(_stub_code(self.arity), self.namespace, name)
+        self.function = FunctionType(_stub_code(self.arity, self.parameters), self.namespace, name)
         self.function.__module__ = "nbgrad"
         self.function.__qualname__ = name
 
@@ -147,7 +155,9 @@ def _of_those_used(expressions: list[Expression]) -> tuple[list[Expression], lis
 
 
 @once
-def _stub_code(arity: int) -> Any:
+def _stub_code(arity: int, parameters: tuple[str, ...] | None) -> Any:
+    if parameters is not None:
+        return _with_parameters(_stub_code(arity, None), parameters)
     names = ", ".join(f"x{i}" for i in range(arity))
     return _function_code(f"def function({names}):\n    return first_call(operation, ({names},))\n")
 
@@ -155,6 +165,11 @@ def _stub_code(arity: int) -> Any:
 def _function_code(source: str) -> Any:
     module = compile(source, "<nbgrad elementwise>", "exec")
     return next(constant for constant in module.co_consts if hasattr(constant, "co_code"))
+
+
+def _with_parameters(code: Any, parameters: tuple[str, ...]) -> Any:
+    """Return code whose arguments have other names; it finds them by number, so any names will do, and cost nothing."""
+    return code.replace(co_varnames=(*parameters, *code.co_varnames[len(parameters) :]))
 
 
 # Where no input was stretched or promoted, the walk need not look whether cotangents fit. An output is never smaller
@@ -199,7 +214,7 @@ def _apply_code(arity: int, differentiable: bool, keeps_output: bool, reads_all:
         thin = [] if reads_all else [f"        if {nbytes} > LARGE:", "            thin(node)"]
         lines.append("    generation = x0._generation")
         for x in xs[1:]:
-            lines += [f"    other = {x}._generation", "    if other > generation:", "        generation = other"]
+            lines += [f"    later = {x}._generation", "    if later > generation:", "        generation = later"]
         lines += [
             "    if generation >= 0 and is_grad_enabled():",
             f"        y.creator = node = {_NODE_FOR[min(arity, 3)]}",
@@ -311,7 +326,8 @@ def first_call(operation: Elementwise, arguments: tuple[Any, ...]) -> Any:
     reads_all = (
         operation.arity == 1 and not keeps_output and any(p is not None and 2 in p.needs for p in operation.pullbacks)
     )
-    operation.function.__code__ = _apply_code(operation.arity, operation.differentiable, keeps_output, reads_all)
+    code = _apply_code(operation.arity, operation.differentiable, keeps_output, reads_all)
+    operation.function.__code__ = code if operation.parameters is None else _with_parameters(code, operation.parameters)
     return operation.function(*arguments)
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import copy
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from operator import attrgetter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +19,9 @@ from .kernels.operators import Operators
 
 if TYPE_CHECKING:
     from .function import Function
+    from .methods import Methods
+else:
+    Methods = Operators  # what it declares is installed by `ops` and `accumulate`
 
 _default_dtype: np.dtype[Any] = np.dtype(np.float64)
 #: Called with the array that a Variable had before another one was put in its place.
@@ -66,7 +69,7 @@ def _stores_an_element() -> bool:
     return caller is not None and caller.f_code.co_code[caller.f_lasti] == opmap.get("STORE_SUBSCR")
 
 
-class Variable(Operators):
+class Variable(Methods):
     """An array that remembers how it came about.
 
     ``Variable(array)`` is a leaf that records gradients if its dtype is float32 or float64; use `tensor` for lists
@@ -116,13 +119,15 @@ class Variable(Operators):
         elif requires_grad:
             self.requires_grad = True
 
-    def __getattr__(self, name: str) -> Any:
-        if name in ("grad", "name", "_hooks", "_retains", "_index"):
-            return None
-        if name == "__cuda_array_interface__":
-            reason = "requires a gradient: use x.detach()" if self._generation >= 0 else "is on the CPU: use x.cuda()"
-            raise AttributeError(f"no __cuda_array_interface__: this Variable {reason}")
-        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+    if not TYPE_CHECKING:  # to them any attribute would be there
+
+        def __getattr__(self, name: str) -> Any:
+            if name in ("grad", "name", "_hooks", "_retains", "_index"):
+                return None
+            if name == "__cuda_array_interface__":
+                why = "requires a gradient: use x.detach()" if self._generation >= 0 else "is on the CPU: use x.cuda()"
+                raise AttributeError(f"no __cuda_array_interface__: this Variable {why}")
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
 
     # ---- the array --------------------------------------------------------------------------------------------------
 
@@ -176,7 +181,7 @@ class Variable(Operators):
         return self._array.ndim
 
     @property
-    def size(self) -> int:
+    def size(self) -> _Count:
         """The array's number of elements; PyTorch's ``x.size()`` and ``x.size(dim)`` give the shape."""
         count = _Count(self._array.size)
         count.shape = self._array.shape
@@ -403,24 +408,6 @@ class Variable(Operators):
         self.creator = function
         self._generation = function.generation + 1
 
-    if TYPE_CHECKING:  # written in engine and ops, which know what these need
-
-        def backward(
-            self,
-            gradient: Any = None,
-            retain_graph: bool | None = None,
-            create_graph: bool = False,
-            inputs: Variable | Sequence[Variable] | None = None,
-        ) -> None: ...
-        def __getitem__(self, key: Any) -> Variable: ...
-        def cuda(self, device: Any = None) -> Variable: ...
-        def cpu(self) -> Variable: ...
-        def to(self, *target: Any, device: Any = None, dtype: Any = None) -> Variable: ...
-        def __matmul__(self, other: Any) -> Variable: ...
-        def __rmatmul__(self, other: Any) -> Variable: ...
-        @property
-        def T(self) -> Variable: ...
-
     def cleargrad(self) -> None:
         """Forget the gradient."""
         self.grad = None
@@ -465,6 +452,11 @@ class Variable(Operators):
 
 
 Tensor = Variable
+
+#: What operations take.
+Operand: TypeAlias = Variable | Array | np.generic | float
+#: What operations give is of the kind that they were given.
+Given = TypeVar("Given", Variable, Array)
 
 
 def data_of(value: Any) -> Any:

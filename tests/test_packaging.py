@@ -116,7 +116,7 @@ def test_every_package_is_listed():
             found.add(".".join((name, *parts)))
     assert set(settings["packages"]) == found
     assert settings["package-dir"] == {"nbgrad.kernels": "kernels"}
-    assert settings["package-data"]["nbgrad"] == ["py.typed"]
+    assert settings["package-data"]["nbgrad"] == ["methods.pyi", "py.typed"]
 
 
 def test_every_package_has_an_init():

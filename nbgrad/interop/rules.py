@@ -8,7 +8,7 @@ arrays. So do stand-ins where NumPy's function moves elements about as no view d
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -18,13 +18,14 @@ from ..kernels import devices
 from ..kernels.cpu.elementwise import DTYPES
 from ..kernels.formula import COMPARISON, NUMPY_NAMES
 from ..kernels.shapes import broadcast_shapes, numbered_axes, order_of_axes
-from ..ops import arithmetic, linalg, slicing, statistics
 from ..ops import elementwise as plain
+from ..ops import linalg, slicing, statistics
 from ..ops import reduction as reductions
 from ..ops import scan as scans
 from ..ops.joining import cat, stack, take_along_dim
 from ..ops.shape import astype, broadcast_to
 from ..ops.transfer import clone
+from ..registry import ENTRIES
 from ..variable import Variable
 
 # ---- ufuncs ---------------------------------------------------------------------------------------------------------
@@ -44,22 +45,18 @@ def _vecdot(x: Any, y: Any) -> Any:
     return reductions.sum(plain.mul(x, y), -1)
 
 
-def _named(names: Sequence[str]) -> dict[Any, Any]:
-    functions = {**plain.TABLE, **{name: getattr(arithmetic, name) for name in arithmetic.__all__}}
-    return {getattr(np, name): functions[NUMPY_NAMES.get(name, name)] for name in names}
-
-
-#: What stands behind NumPy's ufuncs.
+#: What stands behind NumPy's ufuncs: operations of their names, for most.
 UFUNCS: dict[np.ufunc, Any] = {
-    **_named(
-        [name for name in (*plain.TABLE, *NUMPY_NAMES) if isinstance(getattr(np, name, None), np.ufunc)],
-    ),
+    **{
+        getattr(np, name): ENTRIES[NUMPY_NAMES.get(name, name)].function
+        for name in (*ENTRIES, *NUMPY_NAMES)
+        if isinstance(getattr(np, name, None), np.ufunc)
+    },
     **{np.bitwise_and: plain.logical_and, np.bitwise_or: plain.logical_or, np.bitwise_xor: plain.logical_xor},
     np.invert: plain.logical_not,
     np.fabs: _in_double(plain.abs, "efd"),
     np.float_power: _in_double(plain.pow, "d"),
     np.conjugate: plain.positive,
-    np.matmul: linalg.matmul,
     np.vecdot: _vecdot,
 }
 

@@ -29,7 +29,7 @@ from ..ops.indexing import GetItem, Index, bounds, getitem, look
 from ..ops.linalg import matmul
 from ..ops.reduction import log_softmax, mean, softmax, sum
 from ..ops.shape import astype, permute, reshape, t
-from ..variable import Variable, data_of
+from ..variable import Given, Variable, data_of
 
 __all__ = [
     "binary_cross_entropy_with_logits",
@@ -61,7 +61,7 @@ def _same_shape(what: str, input: Any, target: Any) -> None:
         raise ValueError(f"{what}: input has shape {input.shape}, target {target.shape}: they must be the same")
 
 
-def linear(input: Any, weight: Any, bias: Any = None) -> Any:
+def linear(input: Any, weight: Any, bias: Any = None) -> Variable:
     """Give ``input @ weight.T + bias`` for a weight of shape (outputs, inputs), as PyTorch has it.
 
     Raises ValueError for shapes that do not match.
@@ -79,14 +79,14 @@ def _old_arguments(what: str) -> TypeError:
 
 
 def binary_cross_entropy_with_logits(
-    input: Any,
+    input: Given,
     target: Any,
     weight: Any = None,
     size_average: Any = None,
     reduce: Any = None,
     reduction: str = "mean",
     pos_weight: Any = None,
-) -> Any:
+) -> Given:
     """Give the loss ``-t*log(sigmoid(x)) - (1-t)*log(1-sigmoid(x))``, reduced, from logits of any size.
 
     Computed as ``max(x, 0) - x*t + log(1 + exp(-|x|))``, one pass forward and one back. `pos_weight` multiplies the
@@ -115,8 +115,8 @@ def binary_cross_entropy_with_logits(
 
 
 def mse_loss(
-    input: Any, target: Any, size_average: Any = None, reduce: Any = None, reduction: str = "mean", weight: Any = None
-) -> Any:
+    input: Given, target: Any, size_average: Any = None, reduce: Any = None, reduction: str = "mean", weight: Any = None
+) -> Given:
     """Give the squared differences, times a weight of their shape where there is one, reduced.
 
     The mean is then the weighted one. Raises ValueError for different shapes or an unknown reduction.
@@ -137,14 +137,14 @@ _IGNORED = -100
 
 
 def nll_loss(
-    input: Any,
+    input: Given,
     target: Any,
     weight: Any = None,
     size_average: Any = None,
     ignore_index: int | None = None,
     reduce: Any = None,
     reduction: str = "mean",
-) -> Any:
+) -> Given:
     """Give the negative log-likelihood of the target classes, from log-probabilities, reduced.
 
     Log-probabilities have the shape (samples, classes), classes (samples,); or (samples, classes, ...) and
@@ -252,7 +252,7 @@ def _class_weights(weight: Any, classes: int) -> Any:
 
 
 def cross_entropy(
-    input: Any,
+    input: Given,
     target: Any,
     weight: Any = None,
     size_average: Any = None,
@@ -260,7 +260,7 @@ def cross_entropy(
     reduce: Any = None,
     reduction: str = "mean",
     label_smoothing: float = 0.0,
-) -> Any:
+) -> Given:
     """Give the cross entropy of logits with classes, or with probabilities of the logits' shape, reduced.
 
     Shapes, `weight` and `ignore_index` are those of `nll_loss`. With `label_smoothing` a part of each target is spread

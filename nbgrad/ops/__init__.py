@@ -6,35 +6,21 @@ from typing import Any
 
 import numpy as np
 
+from .. import registry
 from ..grad_mode import is_grad_enabled
 from ..kernels.operators import OPERATORS, install_operators
 from ..variable import Variable
-from . import arithmetic
-from .elementwise import OPERATIONS, TABLE, add, clip, whole_power
+from . import arithmetic as arithmetic  # each registers its operations
+from . import joining as joining
+from . import scan as scan
+from . import slicing as slicing
+from . import statistics as statistics
+from .elementwise import OPERATIONS, TABLE, add, whole_power
 from .indexing import Index, getitem
-from .joining import take_along_dim
-from .linalg import bmm, dot, matmul, mm, mv, outer
-from .reduction import LOGSUMEXP_SLOPE, amax, amin, log_softmax, logsumexp, max, mean, min, prod, softmax, sum
-from .scan import cummax, cummin, cumprod, cumsum, logcumsumexp
-from .shape import (
-    astype,
-    broadcast_to,
-    expand,
-    expand_as,
-    flatten,
-    permute,
-    reshape,
-    squeeze,
-    sum_to,
-    swapaxes,
-    t,
-    transpose,
-    unsqueeze,
-    view,
-)
-from .slicing import chunk, diff, flip, fliplr, flipud, split, tensor_split
-from .statistics import all, any, count_nonzero, std, var
-from .transfer import clone, cpu, cuda, to
+from .linalg import matmul
+from .reduction import LOGSUMEXP_SLOPE
+from .shape import astype, sum_to, transpose
+from .transfer import clone, to
 
 __all__ = ["ADDITION", "add", "astype", "clone", "sum_to", "to"]
 
@@ -42,23 +28,23 @@ __all__ = ["ADDITION", "add", "astype", "clone", "sum_to", "to"]
 ADDITION = OPERATIONS["add"]
 
 
-def _array_ufunc(self: Variable, *call: Any, **options: Any) -> Any:
+def _array_ufunc(self: Variable, ufunc: np.ufunc, method: str, *inputs: Any, **options: Any) -> Any:
     """Stand in for NumPy's ufuncs until the first is called, which brings `interop.numpy`."""
     _bring_numpys_functions()
-    return self.__array_ufunc__(*call, **options)
+    return self.__array_ufunc__(ufunc, method, *inputs, **options)
 
 
-def _array_function(self: Variable, *call: Any) -> Any:
+def _array_function(self: Variable, function: Any, types: Any, arguments: Any, options: Any) -> Any:
     """Stand in for NumPy's other functions, likewise."""
     _bring_numpys_functions()
-    return self.__array_function__(*call)
+    return self.__array_function__(function, types, arguments, options)
 
 
 def _bring_numpys_functions() -> None:
     from ..interop import numpy
 
-    Variable.__array_ufunc__ = numpy.array_ufunc  # type: ignore[attr-defined]
-    Variable.__array_function__ = numpy.array_function  # type: ignore[attr-defined]
+    Variable.__array_ufunc__ = numpy.array_ufunc  # type: ignore[assignment, method-assign]
+    Variable.__array_function__ = numpy.array_function  # type: ignore[assignment, method-assign]
 
 
 def _in_place(operator: str) -> Any:
@@ -100,22 +86,9 @@ def _setitem(self: Variable, key: Any, value: Any) -> None:
     self._array[Index(key).key] = held
 
 
-_METHODS = [
-    all, amax, amin, any, astype, bmm, broadcast_to, chunk, clone, count_nonzero, cpu, cuda, cummax, cummin, cumprod,
-    cumsum, diff, dot, expand, expand_as, flatten, flip, fliplr, flipud, log_softmax, logcumsumexp, logsumexp, matmul,
-    max, mean, min, mm, mv, outer, permute, prod, reshape, softmax, split, squeeze, std, sum, swapaxes, t,
-    take_along_dim, tensor_split, to, transpose, unsqueeze, var, view,
-]  # fmt: skip
-#: Functions of the table that make no sense as methods of their first argument.
-_NOT_METHODS = ("where", "squared_error", "bce_with_logits", "softplus")
-
-
 def _install() -> None:
     install_operators(Variable, TABLE.__getitem__)
-    methods: dict[str, Any] = {function.__name__: function for function in _METHODS}
-    methods |= {name: function for name, function in TABLE.items() if name not in _NOT_METHODS}
-    methods |= {name: getattr(arithmetic, name) for name in arithmetic.__all__}
-    methods["clip"] = clip
+    methods: dict[str, Any] = registry.methods()
     methods["__matmul__"] = matmul
     methods["__rmatmul__"] = lambda self, other: matmul(other, self)
     methods["__getitem__"] = getitem

@@ -4,38 +4,53 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cache as once
-from typing import Any
+from typing import Any, TypeVar, overload
 
 import numpy as np
 
-from ..arrays import is_array
+from ..arrays import Array, is_array
 from ..kernels.formula import Expression
-from ..variable import Variable
+from ..registry import operation
+from ..variable import Operand, Variable
 from . import elementwise as plain
-
-__all__ = ["add", "div", "logical_and", "logical_not", "logical_or", "logical_xor", "sub"]
 
 _add, _sub, _div = plain.add, plain.sub, plain.div
 
+Logical = TypeVar("Logical", bound=Callable[..., Any])
 
-def add(x: Any, other: Any, *, alpha: Any = None) -> Any:
-    """Add: x + other, or x + alpha * other; elementwise, with broadcasting.
+
+@overload
+def add(input: Variable, other: Operand, *, alpha: float | None = None) -> Variable: ...
+@overload
+def add(input: Operand, other: Variable, *, alpha: float | None = None) -> Variable: ...
+@overload
+def add(input: Array | float, other: Array | float, *, alpha: float | None = None) -> Array: ...
+@operation
+def add(input: Any, other: Any, *, alpha: Any = None) -> Any:
+    """Add: input + other, or input + alpha * other; elementwise, with broadcasting.
 
     Raises TypeError for an `alpha` that is no number, or a floating one of whole numbers.
     """
     if alpha is None:
-        return _add(x, other)
-    return _add(x, _scaled("add", x, other, alpha))
+        return _add(input, other)
+    return _add(input, _scaled("add", input, other, alpha))
 
 
-def sub(x: Any, other: Any, *, alpha: Any = None) -> Any:
-    """Subtract: x - other, or x - alpha * other; elementwise, with broadcasting.
+@overload
+def sub(input: Variable, other: Operand, *, alpha: float | None = None) -> Variable: ...
+@overload
+def sub(input: Operand, other: Variable, *, alpha: float | None = None) -> Variable: ...
+@overload
+def sub(input: Array | float, other: Array | float, *, alpha: float | None = None) -> Array: ...
+@operation
+def sub(input: Any, other: Any, *, alpha: Any = None) -> Any:
+    """Subtract: input - other, or input - alpha * other; elementwise, with broadcasting.
 
     Raises TypeError for an `alpha` that is no number, or a floating one of whole numbers.
     """
     if alpha is None:
-        return _sub(x, other)
-    return _sub(x, _scaled("sub", x, other, alpha))
+        return _sub(input, other)
+    return _sub(input, _scaled("sub", input, other, alpha))
 
 
 def _scaled(what: str, x: Any, other: Any, alpha: Any) -> Any:
@@ -52,9 +67,17 @@ def _floating(*operands: Any) -> bool:
     return any(isinstance(x, float | Expression) or getattr(x, "dtype", np.dtype(bool)).kind == "f" for x in operands)
 
 
-def div(x: Any, other: Any, *, rounding_mode: str | None = None) -> Any:
-    """Divide: x / other, elementwise, with broadcasting; whole numbers become floating, unless the result is rounded.
+@overload
+def div(input: Variable, other: Operand, *, rounding_mode: str | None = None) -> Variable: ...
+@overload
+def div(input: Operand, other: Variable, *, rounding_mode: str | None = None) -> Variable: ...
+@overload
+def div(input: Array | float, other: Array | float, *, rounding_mode: str | None = None) -> Array: ...
+@operation
+def div(input: Any, other: Any, *, rounding_mode: str | None = None) -> Any:
+    """Divide: input / other, elementwise, with broadcasting.
 
+    Whole numbers become floating, unless the result is rounded.
     `rounding_mode` is None, "trunc" (towards 0, as in C) or "floor" (down, as `floor_divide`); what is rounded has the
     gradient 0. Raises ValueError for another one.
 
@@ -63,15 +86,15 @@ def div(x: Any, other: Any, *, rounding_mode: str | None = None) -> Any:
     Variable([-3,  3])
     """
     if rounding_mode is None:
-        return _div(x, other)
+        return _div(input, other)
     if rounding_mode == "floor":
-        return plain.floor_divide(x, other)
+        return plain.floor_divide(input, other)
     if rounding_mode != "trunc":
         raise ValueError(f"div: rounding_mode is None, 'trunc' or 'floor', got {rounding_mode!r}")
-    if _floating(x, other):
-        return _trunc()(plain.div(x, other))
-    down = plain.floor_divide(x, other)
-    inexact = plain.ne(plain.mul(down, other), x)
+    if _floating(input, other):
+        return _trunc()(plain.div(input, other))
+    down = plain.floor_divide(input, other)
+    inexact = plain.ne(plain.mul(down, other), input)
     return plain.where(plain.logical_and(inexact, plain.lt(down, 0)), plain.add(down, 1), down)
 
 
@@ -95,25 +118,25 @@ def _truth(x: Any) -> Any:
     return bool(x) if isinstance(x, int | float) else x
 
 
-def _of_numbers_too(function: Any) -> Callable[..., Any]:
+def _of_numbers_too(function: Logical) -> Logical:
     """Give a logical function that takes any number but 0 for true, as NumPy's and PyTorch's do."""
 
-    def both(x: Any, other: Any) -> Any:
+    def both(input: Any, other: Any) -> Any:
         try:
-            return function(x, other)
+            return function(input, other)
         except TypeError:
-            return function(_truth(x), _truth(other))
+            return function(_truth(input), _truth(other))
 
-    def one(x: Any) -> Any:
+    def one(input: Any) -> Any:
         try:
-            return function(x)
+            return function(input)
         except TypeError:
-            return function(_truth(x))
+            return function(_truth(input))
 
     chosen: Any = one if function is plain.logical_not else both
     chosen.__name__ = chosen.__qualname__ = function.__name__
-    chosen.__doc__ = f"{function.__doc__.rstrip('.')}; numbers but 0, NaN among them, hold."
-    return chosen
+    chosen.__doc__ = f"{str(function.__doc__).rstrip('.')}; numbers but 0, NaN among them, hold."
+    return operation(chosen)
 
 
 logical_and = _of_numbers_too(plain.logical_and)

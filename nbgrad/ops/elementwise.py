@@ -4,131 +4,187 @@ from __future__ import annotations
 
 import builtins
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache as once
-from typing import Any
+from typing import TYPE_CHECKING, Any, Protocol, overload
 
 import numpy as np
 
-from ..arrays import as_array, is_array, is_weak
+from ..arrays import Array, as_array, is_array, is_weak
 from ..elementwise import Elementwise, number_like
 from ..kernels import devices, formula, scalars
 from ..kernels.formula import FLOATING, NUMBER, Expression, ScalarFunction
-from ..variable import Variable, data_of, get_default_dtype
+from ..registry import ENTRIES, operation, register_elementwise
+from ..variable import Given, Operand, Variable, data_of, get_default_dtype
 
-#: The public functions by name, for operators, methods and NumPy's ufuncs.
-TABLE: dict[str, Callable[..., Any]] = {}
-#: What is behind them, by name.
-OPERATIONS: dict[str, Elementwise] = {}
+if TYPE_CHECKING:
 
+    class Unary(Protocol):
+        """An elementwise function of one operand."""
 
-def _expose(scalar: ScalarFunction, sentence: str) -> Any:
-    """Make a scalar function of `kernels.scalars` a public elementwise function."""
-    operation = Elementwise(scalar.name, scalar.expression, scalar.argument_kinds, scalar.domain, scalar)
-    operation.function.__doc__ = f"{sentence}; elementwise, with broadcasting."
-    TABLE[scalar.name] = operation.function
-    OPERATIONS[scalar.name] = operation
-    return operation.function
+        __name__: str
 
+        @overload
+        def __call__(self, input: Variable) -> Variable: ...
+        @overload
+        def __call__(self, input: Array | float) -> Array: ...
 
-lt = _expose(scalars.lt, "Tell where x < y")
-le = _expose(scalars.le, "Tell where x <= y")
-gt = _expose(scalars.gt, "Tell where x > y")
-ge = _expose(scalars.ge, "Tell where x >= y")
-eq = _expose(scalars.eq, "Tell where x == y")
-ne = _expose(scalars.ne, "Tell where x != y")
-logical_and = _expose(scalars.logical_and, "Tell where both hold")
-logical_or = _expose(scalars.logical_or, "Tell where either holds")
-logical_xor = _expose(scalars.logical_xor, "Tell where exactly one holds")
-logical_not = _expose(scalars.logical_not, "Tell where x does not hold")
+    class Binary(Protocol):
+        """An elementwise function of two operands."""
 
-add = _expose(scalars.add, "Add: x + y")
-sub = _expose(scalars.sub, "Subtract: x - y")
-mul = _expose(scalars.mul, "Multiply: x * y")
-div = _expose(scalars.div, "Divide: x / y; whole numbers become floating")
-neg = _expose(scalars.neg, "Change the sign: -x")
-positive = _expose(scalars.positive, "Copy: +x")
-floor_divide = _expose(scalars.floor_divide, "Divide and round down: x // y; has no gradient")
-remainder = _expose(scalars.remainder, "Give what is left of x after whole multiples of y, with the sign of y: x % y")
-_pow = _expose(scalars.pow, "Raise to a power: x ** y")
-abs = _expose(scalars.abs, "Absolute value; its gradient at 0 is 0")
-sign = _expose(scalars.sign, "Give -1, 0 or 1 by the sign")
-square = _expose(scalars.square, "Square: x * x")
-sqrt = _expose(scalars.sqrt, "Square root")
-rsqrt = _expose(scalars.rsqrt, "One over the square root")
-reciprocal = _expose(scalars.reciprocal, "One over x")
+        __name__: str
 
-exp = _expose(scalars.exp, "Exponential: e ** x")
-expm1 = _expose(scalars.expm1, "e ** x - 1, accurate near 0")
-exp2 = _expose(scalars.exp2, "2 ** x")
-log = _expose(scalars.log, "Natural logarithm")
-log1p = _expose(scalars.log1p, "log(1 + x), accurate near 0")
-log2 = _expose(scalars.log2, "Logarithm to base 2")
-log10 = _expose(scalars.log10, "Logarithm to base 10")
-logaddexp = _expose(scalars.logaddexp, "log(e ** x + e ** y) without overflow")
-
-sin = _expose(scalars.sin, "Sine of x in radians")
-cos = _expose(scalars.cos, "Cosine of x in radians")
-tan = _expose(scalars.tan, "Tangent of x in radians")
-asin = _expose(scalars.asin, "Inverse sine, in radians")
-acos = _expose(scalars.acos, "Inverse cosine, in radians")
-atan = _expose(scalars.atan, "Inverse tangent, in radians")
-atan2 = _expose(scalars.atan2, "Angle of the point (second, first) from the first axis, in radians")
-sinh = _expose(scalars.sinh, "Hyperbolic sine")
-cosh = _expose(scalars.cosh, "Hyperbolic cosine")
-tanh = _expose(scalars.tanh, "Hyperbolic tangent")
-asinh = _expose(scalars.asinh, "Inverse hyperbolic sine")
-acosh = _expose(scalars.acosh, "Inverse hyperbolic cosine, for x >= 1")
-atanh = _expose(scalars.atanh, "Inverse hyperbolic tangent, for -1 <= x <= 1")
-cbrt = _expose(scalars.cbrt, "Cube root, also of negative numbers")
-hypot = _expose(scalars.hypot, "sqrt(x*x + y*y) without overflow")
-
-erf = _expose(scalars.erf, "Error function: 2/sqrt(pi) times the integral of exp(-t*t) from 0 to x")
-erfc = _expose(scalars.erfc, "1 - erf(x), accurate where that is small")
-erfinv = _expose(scalars.erfinv, "Inverse of the error function, for -1 <= x <= 1")
-lgamma = _expose(scalars.lgamma, "Logarithm of the absolute value of the gamma function")
-digamma = _expose(scalars.digamma, "Derivative of the logarithm of the gamma function")
-sigmoid = _expose(scalars.sigmoid, "Logistic function: 1 / (1 + e ** -x)")
-relu = _expose(scalars.relu, "Rectifier: max(x, 0); its gradient at 0 is 0")
-_softplus = _expose(scalars.softplus, "log(1 + e ** x) without overflow")
-maximum = _expose(scalars.maximum, "The larger of x and y, NaN if either is; a tie gives each half of the gradient")
-minimum = _expose(scalars.minimum, "The smaller of x and y, NaN if either is; a tie gives each half of the gradient")
-_where = _expose(scalars.where, "Choose x where the condition holds, y elsewhere")
-_clamp = _expose(scalars.clamp, "Limit x to low...high")
-_clamp_min = _expose(scalars.clamp_min, "Limit x from below")
-_clamp_max = _expose(scalars.clamp_max, "Limit x from above")
-squared_error = _expose(scalars.squared_error, "(x - y) ** 2")
-bce_with_logits = _expose(scalars.bce_with_logits, "-t*log(sigmoid(x)) - (1-t)*log(1-sigmoid(x)), without overflow")
+        @overload
+        def __call__(self, input: Variable, other: Operand) -> Variable: ...
+        @overload
+        def __call__(self, input: Operand, other: Variable) -> Variable: ...
+        @overload
+        def __call__(self, input: Array | float, other: Array | float) -> Array: ...
 
 
-def pow(x: Any, y: Any) -> Any:
-    """Raise to a power: x ** y, elementwise, with broadcasting.
+def _expose(
+    scalar: ScalarFunction, sentence: str, parameters: Sequence[str], method: bool = True, public: bool = True
+) -> Any:
+    """Make a scalar function of `kernels.scalars` an elementwise function, and register it."""
+    made = Elementwise(scalar.name, scalar.expression, scalar.argument_kinds, scalar.domain, scalar, parameters)
+    made.function.__doc__ = f"{sentence}; elementwise, with broadcasting."
+    register_elementwise(made, method, public)
+    return made.function
 
-    A whole or half Python number as the exponent is computed without logarithms: exact, and right for negative x.
+
+def _unary(scalar: ScalarFunction, sentence: str) -> Unary:
+    function: Unary = _expose(scalar, sentence, ("input",))
+    return function
+
+
+def _binary(scalar: ScalarFunction, sentence: str) -> Binary:
+    function: Binary = _expose(scalar, sentence, ("input", "other"))
+    return function
+
+
+lt = _binary(scalars.lt, "Tell where input < other")
+le = _binary(scalars.le, "Tell where input <= other")
+gt = _binary(scalars.gt, "Tell where input > other")
+ge = _binary(scalars.ge, "Tell where input >= other")
+eq = _binary(scalars.eq, "Tell where input == other")
+ne = _binary(scalars.ne, "Tell where input != other")
+logical_and = _binary(scalars.logical_and, "Tell where both hold")
+logical_or = _binary(scalars.logical_or, "Tell where either holds")
+logical_xor = _binary(scalars.logical_xor, "Tell where exactly one holds")
+logical_not = _unary(scalars.logical_not, "Tell where input does not hold")
+
+add = _binary(scalars.add, "Add: input + other")
+sub = _binary(scalars.sub, "Subtract: input - other")
+mul = _binary(scalars.mul, "Multiply: input * other")
+div = _binary(scalars.div, "Divide: input / other; whole numbers become floating")
+neg = _unary(scalars.neg, "Change the sign: -input")
+positive = _unary(scalars.positive, "Copy: +input")
+floor_divide = _binary(scalars.floor_divide, "Divide and round down: input // other; has no gradient")
+remainder = _binary(
+    scalars.remainder, "Give what whole multiples of other leave of input, with the sign of other: input % other"
+)
+_pow = _expose(scalars.pow, "Raise to a power: input ** exponent", ("input", "exponent"))
+abs = _unary(scalars.abs, "Absolute value; its gradient at 0 is 0")
+sign = _unary(scalars.sign, "Give -1, 0 or 1 by the sign")
+square = _unary(scalars.square, "Square: input * input")
+sqrt = _unary(scalars.sqrt, "Square root")
+rsqrt = _unary(scalars.rsqrt, "One over the square root")
+reciprocal = _unary(scalars.reciprocal, "One over input")
+
+exp = _unary(scalars.exp, "Exponential: e ** input")
+expm1 = _unary(scalars.expm1, "e ** input - 1, accurate near 0")
+exp2 = _unary(scalars.exp2, "2 ** input")
+log = _unary(scalars.log, "Natural logarithm")
+log1p = _unary(scalars.log1p, "log(1 + input), accurate near 0")
+log2 = _unary(scalars.log2, "Logarithm to base 2")
+log10 = _unary(scalars.log10, "Logarithm to base 10")
+logaddexp = _binary(scalars.logaddexp, "log(e ** input + e ** other) without overflow")
+
+sin = _unary(scalars.sin, "Sine of input in radians")
+cos = _unary(scalars.cos, "Cosine of input in radians")
+tan = _unary(scalars.tan, "Tangent of input in radians")
+asin = _unary(scalars.asin, "Inverse sine, in radians")
+acos = _unary(scalars.acos, "Inverse cosine, in radians")
+atan = _unary(scalars.atan, "Inverse tangent, in radians")
+atan2 = _binary(scalars.atan2, "Angle of the point (other, input) from the first axis, in radians")
+sinh = _unary(scalars.sinh, "Hyperbolic sine")
+cosh = _unary(scalars.cosh, "Hyperbolic cosine")
+tanh = _unary(scalars.tanh, "Hyperbolic tangent")
+asinh = _unary(scalars.asinh, "Inverse hyperbolic sine")
+acosh = _unary(scalars.acosh, "Inverse hyperbolic cosine, for input >= 1")
+atanh = _unary(scalars.atanh, "Inverse hyperbolic tangent, for -1 <= input <= 1")
+cbrt = _unary(scalars.cbrt, "Cube root, also of negative numbers")
+hypot = _binary(scalars.hypot, "sqrt(input*input + other*other) without overflow")
+
+erf = _unary(scalars.erf, "Error function: 2/sqrt(pi) times the integral of exp(-t*t) from 0 to input")
+erfc = _unary(scalars.erfc, "1 - erf(input), accurate where that is small")
+erfinv = _unary(scalars.erfinv, "Inverse of the error function, for -1 <= input <= 1")
+lgamma = _unary(scalars.lgamma, "Logarithm of the absolute value of the gamma function")
+digamma = _unary(scalars.digamma, "Derivative of the logarithm of the gamma function")
+sigmoid = _unary(scalars.sigmoid, "Logistic function: 1 / (1 + e ** -input)")
+relu = _unary(scalars.relu, "Rectifier: max(input, 0); its gradient at 0 is 0")
+_softplus = _unary(scalars.softplus, "log(1 + e ** input) without overflow")
+maximum = _binary(scalars.maximum, "The larger of two, NaN if either is; a tie gives each half of the gradient")
+minimum = _binary(scalars.minimum, "The smaller of two, NaN if either is; a tie gives each half of the gradient")
+_where = _expose(
+    scalars.where, "Choose input where the condition holds, other elsewhere", ("condition", "input", "other")
+)
+_clamp = _expose(scalars.clamp, "Limit input to min...max", ("input", "min", "max"))
+_clamp_min = _expose(scalars.clamp_min, "Limit input from below", ("input", "min"), public=False)
+_clamp_max = _expose(scalars.clamp_max, "Limit input from above", ("input", "max"), public=False)
+# losses, for `nbgrad.nn`
+squared_error = _expose(scalars.squared_error, "(input - target) ** 2", ("input", "target"), method=False, public=False)
+bce_with_logits = _expose(
+    scalars.bce_with_logits,
+    "-target*log(sigmoid(input)) - (1-target)*log(1-sigmoid(input)), without overflow",
+    ("input", "target"),
+    method=False,
+    public=False,
+)
+
+
+@overload
+def pow(input: Variable, exponent: Operand) -> Variable: ...
+@overload
+def pow(input: Operand, exponent: Variable) -> Variable: ...
+@overload
+def pow(input: Array | float, exponent: Array | float) -> Array: ...
+@operation(elementwise=True)
+def pow(input: Any, exponent: Any) -> Any:
+    """Raise to a power: input ** exponent, elementwise, with broadcasting.
+
+    A whole or half Python number as the exponent is computed without logarithms: exact, and right for negative input.
 
     >>> import nbgrad
     >>> nbgrad.pow(nbgrad.tensor([-2.0, 3.0]), 3)
     Variable([-8., 27.])
     """
-    if type(y) is int or type(y) is float:
-        floating = isinstance(x, Expression) or ((isinstance(x, Variable) or is_array(x)) and x.dtype.kind == "f")
-        if y == 2 and (floating or type(y) is int):
-            return square(x)
-        if y == 0.5:
-            return sqrt(x)
-        if floating and y == int_or_none(y) and isinstance(x, Variable) and 0 < builtins.abs(y) <= 8:
-            return whole_power(int(y)).function(x)
-    if isinstance(x, Expression) or isinstance(y, Expression):
-        return scalars.pow(x, y)
-    arrays = [as_array(data_of(v)) for v in (x, y)]
+    if type(exponent) is int or type(exponent) is float:
+        floating = isinstance(input, Expression) or (
+            (isinstance(input, Variable) or is_array(input)) and input.dtype.kind == "f"
+        )
+        if exponent == 2 and (floating or type(exponent) is int):
+            return square(input)
+        if exponent == 0.5:
+            return sqrt(input)
+        if (
+            floating
+            and exponent == int_or_none(exponent)
+            and isinstance(input, Variable)
+            and 0 < builtins.abs(exponent) <= 8
+        ):
+            return whole_power(int(exponent)).function(input)
+    if isinstance(input, Expression) or isinstance(exponent, Expression):
+        return scalars.pow(input, exponent)
+    arrays = [as_array(data_of(v)) for v in (input, exponent)]
     if all(array.dtype.kind in "iub" for array in arrays):  # NumPy knows which whole powers exist
         if any(map(devices.is_cuda, arrays)):
             devices.check_together("pow", arrays)
             result = whole_powers(*(array if devices.is_cuda(array) else array.item() for array in arrays))
         else:
-            result = np.power(*(data_of(v) for v in (x, y)))
-        return Variable(as_array(result)) if isinstance(x, Variable) or isinstance(y, Variable) else result
-    return _pow(x, y)
+            result = np.power(*(data_of(v) for v in (input, exponent)))
+        return Variable(as_array(result)) if isinstance(input, Variable) or isinstance(exponent, Variable) else result
+    return _pow(input, exponent)
 
 
 def whole_powers(x: Any, y: Any) -> Any:
@@ -158,8 +214,17 @@ def whole_power(exponent: int) -> Elementwise:
     return Elementwise(scalar.name, scalar.expression, [NUMBER], FLOATING, scalar)
 
 
-def where(condition: Any, x: Any = None, y: Any = None) -> Any:
-    """Choose x where the condition holds, y elsewhere; elementwise, with broadcasting.
+@overload
+def where(condition: Variable, input: Operand, other: Operand) -> Variable: ...
+@overload
+def where(condition: Operand, input: Variable, other: Operand) -> Variable: ...
+@overload
+def where(condition: Operand, input: Operand, other: Variable) -> Variable: ...
+@overload
+def where(condition: Array | bool, input: Array | float, other: Array | float) -> Array: ...
+@operation(method=False, elementwise=True)
+def where(condition: Any, input: Any = None, other: Any = None) -> Any:
+    """Choose input where the condition holds, other elsewhere; elementwise, with broadcasting.
 
     Raises TypeError for a condition that is not of dtype bool.
 
@@ -168,33 +233,36 @@ def where(condition: Any, x: Any = None, y: Any = None) -> Any:
     >>> nbgrad.where(x > 0, x, 0.0)
     Variable([0., 4.])
     """
-    if x is None or y is None:
-        raise TypeError("where: needs a condition and two values: where(condition, x, y)")
-    if any(isinstance(v, Expression) for v in (condition, x, y)):
-        return _where(condition, x, y)
+    if input is None or other is None:
+        raise TypeError("where: needs a condition and two values: where(condition, input, other)")
+    if any(isinstance(v, Expression) for v in (condition, input, other)):
+        return _where(condition, input, other)
     kind = as_array(data_of(condition)).dtype
     if kind != np.bool_:
         raise TypeError(f"where: condition has dtype {kind}: compare it with something to get dtype bool")
     # the condition's dtype must not become that of Python numbers
-    dtypes = [v.dtype for v in (x, y) if isinstance(v, Variable | np.generic) or (is_array(v) and not is_weak(v))]
+    dtypes = [
+        v.dtype for v in (input, other) if isinstance(v, Variable | np.generic) or (is_array(v) and not is_weak(v))
+    ]
     if not dtypes:
-        dtypes = [get_default_dtype() if isinstance(x, float) or isinstance(y, float) else np.dtype(np.int64)]
-    given = x, y
-    x, y = (number_like(v, np.result_type(*dtypes)) if isinstance(v, int | float) else v for v in given)
+        dtypes = [get_default_dtype() if isinstance(input, float) or isinstance(other, float) else np.dtype(np.int64)]
+    given = input, other
+    input, other = (number_like(v, np.result_type(*dtypes)) if isinstance(v, int | float) else v for v in given)
     if not isinstance(condition, Variable):
         condition = as_array(condition)
-        if not any(isinstance(v, Variable) and v.requires_grad for v in (x, y)):
-            arrays = [data_of(v) for v in (x, y)]
+        if not any(isinstance(v, Variable) and v.requires_grad for v in (input, other)):
+            arrays = [data_of(v) for v in (input, other)]
             if devices.on_gpu((condition, *arrays)):
                 devices.check_together("where", (condition, *arrays))
-            result = OPERATIONS["where"].call(condition, *arrays)
+            result = ENTRIES["where"].operation.call(condition, *arrays)
             return Variable(result, requires_grad=False) if any(isinstance(v, Variable) for v in given) else result
         condition = Variable(condition)
-    return _where(condition, x, y)
+    return _where(condition, input, other)
 
 
-def clamp(x: Any, min: Any = None, max: Any = None) -> Any:
-    """Limit x to the range from min to max, either of which may be left out; NaN stays NaN.
+@operation(alias="clip", elementwise=True)
+def clamp(input: Given, min: Any = None, max: Any = None) -> Given:
+    """Limit input to the range from min to max, either of which may be left out; NaN stays NaN.
 
     The bounds belong to the inside: there the gradient passes.
 
@@ -205,10 +273,10 @@ def clamp(x: Any, min: Any = None, max: Any = None) -> Any:
     if min is None and max is None:
         raise ValueError("clamp: needs min or max or both")
     if max is None:
-        return _clamp_min(x, _bound(x, min))
+        return _clamp_min(input, _bound(input, min))
     if min is None:
-        return _clamp_max(x, _bound(x, max))
-    return _clamp(x, _bound(x, min), _bound(x, max))
+        return _clamp_max(input, _bound(input, max))
+    return _clamp(input, _bound(input, min), _bound(input, max))
 
 
 clip = clamp
@@ -220,14 +288,16 @@ def _bound(x: Any, bound: Any) -> Any:
     return bound.astype(x.dtype) if kinds[0] == "f" and kinds[1] in "iub" else bound
 
 
-def softplus(x: Any, beta: float = 1.0, threshold: float | None = None) -> Any:
-    """Smooth rectifier: log(1 + e ** (beta*x)) / beta, without overflow; x itself where beta*x is above `threshold`.
+@operation(method=False, elementwise=True)
+def softplus(input: Given, beta: float = 1.0, threshold: float | None = None) -> Given:
+    """Smooth rectifier: log(1 + e ** (beta*input)) / beta, without overflow.
 
+    Where beta*input is above `threshold`, it gives input itself.
     PyTorch's threshold of 20 is not needed: without one the function is smooth, and right to the last digits.
     """
     if threshold is not None:
-        return where(x * beta > threshold, x, softplus(x, beta))
-    return _softplus(x) if beta == 1 else _softplus(x * beta) / beta
+        return where(input * beta > threshold, input, softplus(input, beta))
+    return _softplus(input) if beta == 1 else _softplus(input * beta) / beta
 
 
 @once
@@ -244,8 +314,9 @@ def _polygamma(order: int) -> Elementwise:
     return Elementwise(name, scalar.expression, [NUMBER], FLOATING, scalar)
 
 
-def polygamma(n: int, x: Any) -> Any:
-    """Give the n-th derivative of `digamma` at x, elementwise, for a whole Python number n >= 0.
+@operation(method=False)
+def polygamma(n: int, input: Given) -> Given:
+    """Give the n-th derivative of `digamma` at input, elementwise, for a whole Python number n >= 0.
 
     Raises TypeError for another n, ValueError for a negative one.
 
@@ -257,7 +328,7 @@ def polygamma(n: int, x: Any) -> Any:
         raise TypeError(f"polygamma: the order is {n!r}: give a whole Python number, then x")
     if n < 0:
         raise ValueError(f"polygamma: the order is {n}: give 0 or more")
-    return digamma(x) if n == 0 else _polygamma(n).function(x)
+    return digamma(input) if n == 0 else _polygamma(n).function(input)
 
 
 def elementwise(formula_: Callable[..., Any], *partials: Callable[..., Any], name: str | None = None) -> Any:
@@ -277,7 +348,8 @@ def elementwise(formula_: Callable[..., Any], *partials: Callable[..., Any], nam
     >>> x.grad
     Variable([0.5       , 0.92767051])
     """
-    arity = len(inspect.signature(formula_).parameters)
+    names = tuple(inspect.signature(formula_).parameters)
+    arity = len(names)
     label = str(name or getattr(formula_, "__name__", ""))
     if not label.isidentifier():  # a lambda
         label = "elementwise"
@@ -288,10 +360,12 @@ def elementwise(formula_: Callable[..., Any], *partials: Callable[..., Any], nam
     if expression.kind == NUMBER:
         scalar = ScalarFunction(label, formula_, *partials, argument_kinds=(NUMBER,) * arity)
     # floating dtypes only, also for comparisons: constants of a formula need not be whole
-    operation = Elementwise(label, expression, [NUMBER] * arity, FLOATING, scalar)
-    operation.function.__doc__ = formula_.__doc__
-    operation.function.__module__ = formula_.__module__
-    return operation.function
+    made = Elementwise(label, expression, [NUMBER] * arity, FLOATING, scalar, names)
+    made.function.__doc__ = formula_.__doc__
+    made.function.__module__ = formula_.__module__
+    return made.function
 
 
-TABLE |= {"pow": pow, "where": where, "clamp": clamp, "softplus": softplus}
+#: The elementwise functions by name, which operators, methods and NumPy's ufuncs share; and what is behind them.
+TABLE = {name: entry.elementwise for name, entry in ENTRIES.items() if entry.elementwise is not None}
+OPERATIONS: dict[str, Elementwise] = {name: ENTRIES[name].operation for name in TABLE}

@@ -296,9 +296,9 @@ class Scatter(Operation):
         return GetItem(self.index)(gy)
 
 
-def getitem(x: Any, key: Any) -> Any:
+def getitem(input: Any, key: Any) -> Any:
     """Pick elements by whole numbers, slices, ellipsis, None, and arrays of whole numbers or bool, as NumPy does.
 
     Raises IndexError for positions outside, TypeError for indices of another kind.
     """
-    return GetItem(Index(key))(x)
+    return GetItem(Index(key))(input)

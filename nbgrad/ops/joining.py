@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
 
 from ..arrays import Array, as_array, is_array
 from ..function import Operation
 from ..kernels import devices
-from ..variable import Variable, as_variable, data_of
+from ..registry import operation
+from ..variable import Given, Variable, as_variable, data_of
 from .arguments import axis_of, either
 from .elementwise import add, mul
 from .indexing import GetItem, Index, Scatter, getitem, within
@@ -44,6 +45,13 @@ class Cat(Operation):
         return tuple(parts)
 
 
+@overload
+def cat(  # type: ignore[overload-overlap]
+    tensors: Sequence[Array], dim: int | None = None, *, axis: int | None = None
+) -> Array: ...
+@overload
+def cat(tensors: Sequence[Variable | Array], dim: int | None = None, *, axis: int | None = None) -> Variable: ...
+@operation(method=False)
 def cat(tensors: Sequence[Any], dim: int | None = None, *, axis: int | None = None) -> Any:
     """Join a sequence along a dimension (the first, unless given).
 
@@ -69,6 +77,13 @@ def cat(tensors: Sequence[Any], dim: int | None = None, *, axis: int | None = No
     return Cat(along)(*xs)
 
 
+@overload
+def stack(  # type: ignore[overload-overlap]
+    tensors: Sequence[Array], dim: int | None = None, *, axis: int | None = None
+) -> Array: ...
+@overload
+def stack(tensors: Sequence[Variable | Array], dim: int | None = None, *, axis: int | None = None) -> Variable: ...
+@operation(method=False)
 def stack(tensors: Sequence[Any], dim: int | None = None, *, axis: int | None = None) -> Any:
     """Join a sequence of equal shapes along a new dimension (the first, unless given).
 
@@ -93,26 +108,29 @@ def _sequence(what: str, tensors: Any) -> list[Any]:
     return [as_array(x) for x in xs]
 
 
-def take_along_dim(x: Any, indices: Any, dim: int | None = None) -> Any:
-    """Pick along one dimension by an array of positions, whose other dimensions broadcast with those of x.
+@operation
+def take_along_dim(input: Given, indices: Any, dim: int | None = None) -> Given:
+    """Pick along one dimension by an array of positions, whose other dimensions broadcast with those of input.
 
-    Without `dim`, positions count through all of x, and the result has one dimension. Raises IndexError for positions
-    outside, ValueError for positions with another number of dimensions.
+    Without `dim`, positions count through all of input, and the result has one dimension. Raises IndexError for
+    positions outside, ValueError for positions with another number of dimensions.
     """
     where = indices.data if isinstance(indices, Variable) else as_array(indices)
     if dim is None:
-        x, where, dim = Reshape((x.size,))(x), where.reshape(-1), 0
-    if where.ndim != x.ndim:
+        input, where, dim = Reshape((input.size,))(input), where.reshape(-1), 0
+    if where.ndim != input.ndim:
         raise ValueError(
-            f"take_along_dim: positions of shape {where.shape} for shape {x.shape}: both need the same dimensions"
+            f"take_along_dim: positions of shape {where.shape} for shape {input.shape}: both need the same dimensions"
         )
-    if not x.ndim:
-        return x
-    along = axis_of("take_along_dim", dim, x.ndim)
-    if devices.is_cuda(data_of(x)):
-        positions = _flat_positions("take_along_dim", devices.moved(where, x.device), along, x.shape)
-        return Reshape(tuple(positions.shape))(GetItem(Index.of_rows(positions.reshape(-1)))(Reshape((x.size,))(x)))
-    return getitem(x, _key_along(where, along, x.shape))
+    if not input.ndim:
+        return input
+    along = axis_of("take_along_dim", dim, input.ndim)
+    if devices.is_cuda(data_of(input)):
+        positions = _flat_positions("take_along_dim", devices.moved(where, input.device), along, input.shape)
+        return Reshape(tuple(positions.shape))(
+            GetItem(Index.of_rows(positions.reshape(-1)))(Reshape((input.size,))(input))
+        )
+    return getitem(input, _key_along(where, along, input.shape))
 
 
 def add_along_dim(g: Any, indices: Array, along: int, shape: tuple[int, ...]) -> Any:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any, Protocol, overload
 
 import numpy as np
 
 from ..arrays import Array, as_array, is_array
 from ..function import Operation
 from ..kernels import devices
+from ..registry import operation
 from ..variable import Variable
 from .elementwise import add, mul
 from .shape import Permute, Reshape, SumTo, unsqueeze
@@ -95,7 +96,14 @@ def _check_operands(name: str, *operands: Any) -> None:
             raise TypeError(f"{name}: operand of type {type(operand).__name__}: takes Variables and arrays")
 
 
-def matmul(x: Any, other: Any) -> Any:
+@overload
+def matmul(input: Variable, other: Variable | Array) -> Variable: ...
+@overload
+def matmul(input: Variable | Array, other: Variable) -> Variable: ...
+@overload
+def matmul(input: Array, other: Array) -> Array: ...
+@operation
+def matmul(input: Any, other: Any) -> Any:
     """Matrix product with NumPy's rules: stacks broadcast, a vector is a row on the left and a column on the right.
 
     Raises ValueError for shapes that do not match.
@@ -104,36 +112,54 @@ def matmul(x: Any, other: Any) -> Any:
     >>> nbgrad.matmul(nbgrad.ones(2, 3), nbgrad.ones(3))
     Variable([3., 3.])
     """
-    _check_operands("matmul", x, other)
-    return MatMul()(x, other)
+    _check_operands("matmul", input, other)
+    return MatMul()(input, other)
 
 
-def _of_rank(name: str, first: int, second: int) -> Any:
-    def product(x: Any, other: Any) -> Any:
-        _check_operands(name, x, other)
-        if x.ndim != first or other.ndim != second:
+if TYPE_CHECKING:
+
+    class Product(Protocol):
+        """A function that multiplies two of certain dimensions."""
+
+        @overload
+        def __call__(self, input: Variable, other: Variable | Array) -> Variable: ...
+        @overload
+        def __call__(self, input: Variable | Array, other: Variable) -> Variable: ...
+        @overload
+        def __call__(self, input: Array, other: Array) -> Array: ...
+
+
+def _of_rank(name: str, sentence: str, first: int, second: int) -> Product:
+    def product(input: Any, other: Any) -> Any:
+        _check_operands(name, input, other)
+        if input.ndim != first or other.ndim != second:
             raise ValueError(
-                f"{name}: takes operands of {first} and {second} dimensions, got shapes {x.shape} and {other.shape}"
+                f"{name}: takes operands of {first} and {second} dimensions, got shapes {input.shape} and {other.shape}"
             )
-        if first == 3 and x.shape[0] != other.shape[0]:
-            raise ValueError(f"{name}: stacks of {x.shape[0]} and {other.shape[0]} matrices: they must be the same")
-        return matmul(x, other)
+        if first == 3 and input.shape[0] != other.shape[0]:
+            raise ValueError(f"{name}: stacks of {input.shape[0]} and {other.shape[0]} matrices: they must be the same")
+        return matmul(input, other)
 
     product.__name__ = product.__qualname__ = name
-    return product
+    product.__doc__ = sentence
+    function: Product = operation(product)
+    return function
 
 
-mm = _of_rank("mm", 2, 2)
-mm.__doc__ = "Multiply two matrices."
-bmm = _of_rank("bmm", 3, 3)
-bmm.__doc__ = "Multiply two stacks of matrices, one by one."
-mv = _of_rank("mv", 2, 1)
-mv.__doc__ = "Multiply a matrix and a vector."
-dot = _of_rank("dot", 1, 1)
-dot.__doc__ = "Give the inner product of two vectors."
+mm = _of_rank("mm", "Multiply two matrices.", 2, 2)
+bmm = _of_rank("bmm", "Multiply two stacks of matrices, one by one.", 3, 3)
+mv = _of_rank("mv", "Multiply a matrix and a vector.", 2, 1)
+dot = _of_rank("dot", "Give the inner product of two vectors.", 1, 1)
 
 
-def outer(x: Any, other: Any) -> Any:
+@overload
+def outer(input: Variable, other: Variable | Array) -> Variable: ...
+@overload
+def outer(input: Variable | Array, other: Variable) -> Variable: ...
+@overload
+def outer(input: Array, other: Array) -> Array: ...
+@operation
+def outer(input: Any, other: Any) -> Any:
     """Multiply each element of a vector by each of another one: a matrix with a row for each element of the first.
 
     Raises ValueError for anything but vectors.
@@ -143,7 +169,7 @@ def outer(x: Any, other: Any) -> Any:
     Variable([[3., 4.],
               [6., 8.]])
     """
-    _check_operands("outer", x, other)
-    if x.ndim != 1 or other.ndim != 1:
-        raise ValueError(f"outer: takes two vectors, got shapes {x.shape} and {other.shape}")
-    return mul(unsqueeze(x, 1), other)
+    _check_operands("outer", input, other)
+    if input.ndim != 1 or other.ndim != 1:
+        raise ValueError(f"outer: takes two vectors, got shapes {input.shape} and {other.shape}")
+    return mul(unsqueeze(input, 1), other)

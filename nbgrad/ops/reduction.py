@@ -6,7 +6,7 @@ import builtins
 import math
 from collections.abc import Sequence
 from functools import cache as once
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -15,7 +15,8 @@ from ..arrays import Array, as_array, is_array
 from ..function import Operation
 from ..kernels import devices, formula, scalars
 from ..kernels.dispatch import reduce_array, spread_array
-from ..variable import Variable, data_of
+from ..registry import operation
+from ..variable import Given, Variable, data_of
 from .arguments import axes_of, axis_of, either
 from .elementwise import div, elementwise, eq, exp, mul, neg, sub
 from .joining import cat, stack, take_along_dim
@@ -296,74 +297,86 @@ def _reduce(
     return kind(axes, bool(either(name, "keepdim", keepdim or None, "keepdims", keepdims, False)))(x)
 
 
+@operation
 def sum(
-    x: Any,
+    input: Given,
     dim: Any = None,
     keepdim: bool = False,
     *,
     axis: Any = None,
     keepdims: bool | None = None,
     dtype: npt.DTypeLike | None = None,
-) -> Any:
+) -> Given:
     """Sum over the dimensions `dim` (all if None); float32 is added up in float64, integers in 64 bits.
 
-    With `dtype`, x is converted first. Raises IndexError for a dimension that does not exist.
+    With `dtype`, input is converted first. Raises IndexError for a dimension that does not exist.
 
     >>> import nbgrad
     >>> nbgrad.sum(nbgrad.tensor([[1.0, 2.0], [3.0, 4.0]]), dim=0)
     Variable([4., 6.])
     """
-    return _reduce(Sum, x, dim, keepdim, axis, keepdims, dtype)
+    return _reduce(Sum, input, dim, keepdim, axis, keepdims, dtype)
 
 
+@operation
 def mean(
-    x: Any,
+    input: Given,
     dim: Any = None,
     keepdim: bool = False,
     *,
     axis: Any = None,
     keepdims: bool | None = None,
     dtype: npt.DTypeLike | None = None,
-) -> Any:
+) -> Given:
     """Average over the dimensions `dim` (all if None); integers give float64.
 
-    With `dtype`, x is converted first.
+    With `dtype`, input is converted first.
     """
-    return _reduce(Mean, x, dim, keepdim, axis, keepdims, dtype)
+    return _reduce(Mean, input, dim, keepdim, axis, keepdims, dtype)
 
 
+@operation
 def prod(
-    x: Any,
+    input: Given,
     dim: Any = None,
     keepdim: bool = False,
     *,
     axis: Any = None,
     keepdims: bool | None = None,
     dtype: npt.DTypeLike | None = None,
-) -> Any:
+) -> Given:
     """Multiply over the dimensions `dim` (all if None); gradients are right for zeros too.
 
-    With `dtype`, x is converted first.
+    With `dtype`, input is converted first.
     """
-    return _reduce(Prod, x, dim, keepdim, axis, keepdims, dtype)
+    return _reduce(Prod, input, dim, keepdim, axis, keepdims, dtype)
 
 
-def logsumexp(x: Any, dim: Any = None, keepdim: bool = False, *, axis: Any = None, keepdims: bool | None = None) -> Any:
-    """Give log(sum(exp(x))) over the dimensions `dim` (all if None), without overflow."""
-    return _reduce(LogSumExp, x, dim, keepdim, axis, keepdims)
+@operation
+def logsumexp(
+    input: Given, dim: Any = None, keepdim: bool = False, *, axis: Any = None, keepdims: bool | None = None
+) -> Given:
+    """Give log(sum(exp(input))) over the dimensions `dim` (all if None), without overflow."""
+    return _reduce(LogSumExp, input, dim, keepdim, axis, keepdims)
 
 
-def amax(x: Any, dim: Any = None, keepdim: bool = False, *, axis: Any = None, keepdims: bool | None = None) -> Any:
+@operation
+def amax(
+    input: Given, dim: Any = None, keepdim: bool = False, *, axis: Any = None, keepdims: bool | None = None
+) -> Given:
     """Give the largest element over the dimensions `dim` (all if None); ties share the gradient equally.
 
     Raises ValueError where there are no elements.
     """
-    return _reduce(Amax, x, dim, keepdim, axis, keepdims)
+    return _reduce(Amax, input, dim, keepdim, axis, keepdims)
 
 
-def amin(x: Any, dim: Any = None, keepdim: bool = False, *, axis: Any = None, keepdims: bool | None = None) -> Any:
+@operation
+def amin(
+    input: Given, dim: Any = None, keepdim: bool = False, *, axis: Any = None, keepdims: bool | None = None
+) -> Given:
     """Give the smallest element over the dimensions `dim` (all if None); ties share the gradient equally."""
-    return _reduce(Amin, x, dim, keepdim, axis, keepdims)
+    return _reduce(Amin, input, dim, keepdim, axis, keepdims)
 
 
 class ValuesAndIndices(NamedTuple):
@@ -398,7 +411,16 @@ def _extreme(which: str, x: Any, dim: Any, keepdim: bool, axis: Any, keepdims: b
     return ValuesAndIndices(values, Variable(indices, requires_grad=False) if isinstance(x, Variable) else indices)
 
 
-def max(x: Any, dim: Any = None, keepdim: bool = False, *, axis: Any = None, keepdims: bool | None = None) -> Any:
+@overload
+def max(
+    input: Given, dim: int, keepdim: bool = False, *, axis: None = None, keepdims: bool | None = None
+) -> ValuesAndIndices: ...
+@overload
+def max(
+    input: Given, dim: Any = None, keepdim: bool = False, *, axis: Any = None, keepdims: bool | None = None
+) -> Given: ...
+@operation
+def max(input: Any, dim: Any = None, keepdim: bool = False, *, axis: Any = None, keepdims: bool | None = None) -> Any:
     """Give the largest element.
 
     Spelled PyTorch's way with one dimension, ``max(x, dim)``, it gives (values, indices), and the gradient goes to the
@@ -414,26 +436,47 @@ def max(x: Any, dim: Any = None, keepdim: bool = False, *, axis: Any = None, kee
     >>> nbgrad.max(x, axis=1)
     Variable([5., 7.])
     """
-    return _extreme("max", x, dim, keepdim, axis, keepdims)
+    return _extreme("max", input, dim, keepdim, axis, keepdims)
 
 
-def min(x: Any, dim: Any = None, keepdim: bool = False, *, axis: Any = None, keepdims: bool | None = None) -> Any:
+@overload
+def min(
+    input: Given, dim: int, keepdim: bool = False, *, axis: None = None, keepdims: bool | None = None
+) -> ValuesAndIndices: ...
+@overload
+def min(
+    input: Given, dim: Any = None, keepdim: bool = False, *, axis: Any = None, keepdims: bool | None = None
+) -> Given: ...
+@operation
+def min(input: Any, dim: Any = None, keepdim: bool = False, *, axis: Any = None, keepdims: bool | None = None) -> Any:
     """Give the smallest element, in the ways of `max`."""
-    return _extreme("min", x, dim, keepdim, axis, keepdims)
+    return _extreme("min", input, dim, keepdim, axis, keepdims)
 
 
-def softmax(x: Any, dim: int | None = None, *, axis: int | None = None, dtype: npt.DTypeLike | None = None) -> Any:
-    """Give exp(x) / sum(exp(x)) along a dimension (the last if None), without overflow; of x in `dtype`, if given."""
+@operation
+def softmax(
+    input: Given, dim: int | None = None, *, axis: int | None = None, dtype: npt.DTypeLike | None = None
+) -> Given:
+    """Give exp(input) / sum(exp(input)) along a dimension (the last if None), without overflow.
+
+    With `dtype`, input is converted first.
+    """
     if dtype is not None:
-        return softmax(astype(x, _floating_dtype("softmax", dtype)), dim, axis=axis)
-    return Softmax(_one_axis("softmax", x, dim, axis))(x)
+        return softmax(astype(input, _floating_dtype("softmax", dtype)), dim, axis=axis)
+    return Softmax(_one_axis("softmax", input, dim, axis))(input)
 
 
-def log_softmax(x: Any, dim: int | None = None, *, axis: int | None = None, dtype: npt.DTypeLike | None = None) -> Any:
-    """Give x - log(sum(exp(x))) along a dimension (the last if None), without overflow; of x in `dtype`, if given."""
+@operation
+def log_softmax(
+    input: Given, dim: int | None = None, *, axis: int | None = None, dtype: npt.DTypeLike | None = None
+) -> Given:
+    """Give input - log(sum(exp(input))) along a dimension (the last if None), without overflow.
+
+    With `dtype`, input is converted first.
+    """
     if dtype is not None:
-        return log_softmax(astype(x, _floating_dtype("log_softmax", dtype)), dim, axis=axis)
-    return LogSoftmax(_one_axis("log_softmax", x, dim, axis))(x)
+        return log_softmax(astype(input, _floating_dtype("log_softmax", dtype)), dim, axis=axis)
+    return LogSoftmax(_one_axis("log_softmax", input, dim, axis))(input)
 
 
 def _floating_dtype(what: str, dtype: npt.DTypeLike) -> np.dtype[Any]:

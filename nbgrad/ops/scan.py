@@ -11,7 +11,8 @@ from ..arrays import Array, as_array, is_array
 from ..function import Operation
 from ..kernels import scalars as scalar
 from ..kernels.dispatch import recur, scan_array
-from ..variable import Variable
+from ..registry import operation
+from ..variable import Given, Variable
 from .arguments import axis_of, either
 from .elementwise import elementwise, mul
 from .indexing import getitem
@@ -168,11 +169,14 @@ def _scan(kind: type[Scanning], x: Any, dim: Any, axis: Any, dtype: npt.DTypeLik
     return ValuesAndIndices(y, Variable(indices, requires_grad=False) if isinstance(x, Variable) else indices)
 
 
-def cumsum(x: Any, dim: int | None = None, *, axis: int | None = None, dtype: npt.DTypeLike | None = None) -> Any:
-    """Sum all elements up to each along a dimension; of a shape like x.
+@operation
+def cumsum(
+    input: Given, dim: int | None = None, *, axis: int | None = None, dtype: npt.DTypeLike | None = None
+) -> Given:
+    """Sum all elements up to each along a dimension; of a shape like input.
 
     Float32 is added up in float64, integers and truth values in 64 bits, and float64 sums carry their rounding error
-    along. With `dtype`, x is converted first. Raises IndexError for a dimension that does not exist, TypeError for
+    along. With `dtype`, input is converted first. Raises IndexError for a dimension that does not exist, TypeError for
     dtypes that are not real.
 
     >>> import nbgrad
@@ -181,14 +185,17 @@ def cumsum(x: Any, dim: int | None = None, *, axis: int | None = None, dtype: np
     Variable([[ 1.,  3.,  6.],
               [ 4.,  9., 15.]])
     """
-    return _scan(CumSum, x, dim, axis, dtype)
+    return _scan(CumSum, input, dim, axis, dtype)
 
 
-def cumprod(x: Any, dim: int | None = None, *, axis: int | None = None, dtype: npt.DTypeLike | None = None) -> Any:
+@operation
+def cumprod(
+    input: Given, dim: int | None = None, *, axis: int | None = None, dtype: npt.DTypeLike | None = None
+) -> Given:
     """Multiply all elements up to each along a dimension; gradients are right for zeros too.
 
-    Float32 is multiplied in float64, integers and truth values in 64 bits. With `dtype`, x is converted first. Raises
-    IndexError for a dimension that does not exist, TypeError for dtypes that are not real.
+    Float32 is multiplied in float64, integers and truth values in 64 bits. With `dtype`, input is converted
+    first. Raises IndexError for a dimension that does not exist, TypeError for dtypes that are not real.
 
     >>> import nbgrad
     >>> x = nbgrad.tensor([2.0, 0.0, 3.0], requires_grad=True)
@@ -196,18 +203,20 @@ def cumprod(x: Any, dim: int | None = None, *, axis: int | None = None, dtype: n
     >>> x.grad
     Variable([1., 8., 0.])
     """
-    return _scan(CumProd, x, dim, axis, dtype)
+    return _scan(CumProd, input, dim, axis, dtype)
 
 
-def logcumsumexp(x: Any, dim: int | None = None, *, axis: int | None = None) -> Any:
+@operation
+def logcumsumexp(input: Given, dim: int | None = None, *, axis: int | None = None) -> Given:
     """Give log(sum(exp(x))) of all elements up to each along a dimension, without overflow; integers give float64.
 
     Raises IndexError for a dimension that does not exist, TypeError for dtypes that are not real.
     """
-    return _scan(LogCumSumExp, x, dim, axis)
+    return _scan(LogCumSumExp, input, dim, axis)
 
 
-def cummax(x: Any, dim: int | None = None, *, axis: int | None = None) -> Any:
+@operation
+def cummax(input: Given, dim: int | None = None, *, axis: int | None = None) -> ValuesAndIndices:
     """Give the largest of all elements up to each along a dimension, and where it is: (values, indices).
 
     Of equal elements, and of NaN, the last counts, and has the gradient. Raises IndexError for a dimension that does
@@ -217,9 +226,10 @@ def cummax(x: Any, dim: int | None = None, *, axis: int | None = None) -> Any:
     >>> nbgrad.cummax(nbgrad.tensor([1.0, 3.0, 2.0, 3.0]), 0).indices
     Variable([0, 1, 1, 3])
     """
-    return _scan(CumMax, x, dim, axis)
+    return _scan(CumMax, input, dim, axis)
 
 
-def cummin(x: Any, dim: int | None = None, *, axis: int | None = None) -> Any:
+@operation
+def cummin(input: Given, dim: int | None = None, *, axis: int | None = None) -> ValuesAndIndices:
     """Give the smallest of all elements up to each along a dimension, and where it is, in the ways of `cummax`."""
-    return _scan(CumMin, x, dim, axis)
+    return _scan(CumMin, input, dim, axis)

@@ -13,7 +13,8 @@ from ..arrays import Array
 from ..function import Operation
 from ..kernels import devices
 from ..kernels.dispatch import sum_to_shape
-from ..variable import Variable
+from ..registry import operation
+from ..variable import Given, Variable
 from .arguments import axes_of, axis_of, either, whole_numbers
 
 
@@ -115,7 +116,8 @@ class AsType(Operation):
         return AsType(x.dtype)(gy)
 
 
-def reshape(x: Any, *shape: Any) -> Any:
+@operation
+def reshape(input: Given, *shape: Any) -> Given:
     """Give the elements in another shape; one size may be -1.
 
     Raises ValueError where the numbers of elements differ.
@@ -125,49 +127,56 @@ def reshape(x: Any, *shape: Any) -> Any:
     Variable([[0, 1],
               [2, 3]])
     """
-    return Reshape(whole_numbers("reshape", shape))(x)
+    return Reshape(whole_numbers("reshape", shape))(input)
 
 
-def view(x: Any, *shape: Any) -> Any:
+@operation
+def view(input: Given, *shape: Any) -> Given:
     """Give the elements in another shape, like `reshape`."""
-    return reshape(x, *shape)
+    return reshape(input, *shape)
 
 
-def flatten(x: Any, start_dim: int = 0, end_dim: int = -1) -> Any:
+@operation
+def flatten(input: Given, start_dim: int = 0, end_dim: int = -1) -> Given:
     """Join the dimensions from `start_dim` to `end_dim` into one."""
-    if not x.ndim:
-        return Reshape((1,))(x)
-    first, last = axis_of("flatten", start_dim, x.ndim), axis_of("flatten", end_dim, x.ndim)
+    if not input.ndim:
+        return Reshape((1,))(input)
+    first: int = axis_of("flatten", start_dim, input.ndim)
+    last: int = axis_of("flatten", end_dim, input.ndim)
     if first > last:
         raise ValueError(f"flatten: start_dim {start_dim} comes after end_dim {end_dim}")
-    return Reshape((*x.shape[:first], math.prod(x.shape[first : last + 1]), *x.shape[last + 1 :]))(x)
+    return Reshape((*input.shape[:first], math.prod(input.shape[first : last + 1]), *input.shape[last + 1 :]))(input)
 
 
-def squeeze(x: Any, dim: int | Sequence[int] | None = None, *, axis: Any = None) -> Any:
+@operation
+def squeeze(input: Given, dim: int | Sequence[int] | None = None, *, axis: Any = None) -> Given:
     """Drop dimensions of size 1: all of them, or those named."""
-    drop = axes_of("squeeze", either("squeeze", "dim", dim, "axis", axis), x.ndim)
-    return Reshape(tuple(size for axis, size in enumerate(x.shape) if axis not in drop or size != 1))(x)
+    drop = axes_of("squeeze", either("squeeze", "dim", dim, "axis", axis), input.ndim)
+    return Reshape(tuple(size for axis, size in enumerate(input.shape) if axis not in drop or size != 1))(input)
 
 
-def unsqueeze(x: Any, dim: int) -> Any:
+@operation
+def unsqueeze(input: Given, dim: int) -> Given:
     """Insert a dimension of size 1 at `dim`."""
-    axis = axis_of("unsqueeze", dim, x.ndim + 1)
-    return Reshape((*x.shape[:axis], 1, *x.shape[axis:]))(x)
+    axis: int = axis_of("unsqueeze", dim, input.ndim + 1)
+    return Reshape((*input.shape[:axis], 1, *input.shape[axis:]))(input)
 
 
-def permute(x: Any, *dims: Any) -> Any:
+@operation
+def permute(input: Given, *dims: Any) -> Given:
     """Put the dimensions into another order.
 
     Raises ValueError for anything but a permutation of all dimensions.
     """
     axes = whole_numbers("permute", dims)
-    order = tuple(axis_of("permute", axis, x.ndim) for axis in axes)
-    if sorted(order) != list(range(x.ndim)):
-        raise ValueError(f"permute: {axes} is no permutation of the {x.ndim} dimensions")
-    return Permute(order)(x)
+    order = tuple(axis_of("permute", axis, input.ndim) for axis in axes)
+    if sorted(order) != list(range(input.ndim)):
+        raise ValueError(f"permute: {axes} is no permutation of the {input.ndim} dimensions")
+    return Permute(order)(input)
 
 
-def transpose(x: Any, *dims: Any, dim0: int | None = None, dim1: int | None = None) -> Any:
+@operation
+def transpose(input: Given, *dims: Any, dim0: int | None = None, dim1: int | None = None) -> Given:
     """Exchange two dimensions (PyTorch's ``transpose(x, 0, 1)``), or reorder all of them (NumPy's).
 
     Without dimensions all are reversed; a permutation may be given as one sequence.
@@ -178,70 +187,77 @@ def transpose(x: Any, *dims: Any, dim0: int | None = None, dim1: int | None = No
             raise TypeError(f"transpose: dim0 and dim1 are two dimensions, got {dims}")
     axes = whole_numbers("transpose", tuple(d for d in dims if d is not None))
     if not axes:
-        return Permute(tuple(range(x.ndim))[::-1])(x)
+        return Permute(tuple(range(input.ndim))[::-1])(input)
     if len(axes) != 2 or isinstance(dims[0], tuple | list):
-        return permute(x, axes)
-    order = list(range(x.ndim))
+        return permute(input, axes)
+    order = list(range(input.ndim))
     # PyTorch lets a scalar have a dimension
-    first, second = (axis_of("transpose", axis, x.ndim or 1) for axis in axes)
-    if not x.ndim:
-        return Permute(())(x)
+    first, second = (axis_of("transpose", axis, input.ndim or 1) for axis in axes)
+    if not input.ndim:
+        return Permute(())(input)
     order[first], order[second] = order[second], order[first]
-    return Permute(tuple(order))(x)
+    return Permute(tuple(order))(input)
 
 
-def swapaxes(x: Any, axis1: int, axis2: int) -> Any:
+@operation
+def swapaxes(input: Given, axis1: int, axis2: int) -> Given:
     """Exchange two dimensions."""
-    return transpose(x, axis1, axis2)
+    return transpose(input, axis1, axis2)
 
 
-def t(x: Any) -> Any:
+@operation
+def t(input: Given) -> Given:
     """Transpose a matrix; vectors and scalars stay as they are.
 
     Raises ValueError for more than two dimensions.
     """
-    if x.ndim > 2:
-        raise ValueError(f"t: takes at most 2 dimensions, got shape {x.shape}: use transpose or permute")
-    return Permute(tuple(range(x.ndim))[::-1])(x)
+    if input.ndim > 2:
+        raise ValueError(f"t: takes at most 2 dimensions, got shape {input.shape}: use transpose or permute")
+    return Permute(tuple(range(input.ndim))[::-1])(input)
 
 
-def broadcast_to(x: Any, shape: Any) -> Any:
+@operation
+def broadcast_to(input: Given, shape: Any) -> Given:
     """Repeat the elements to fill `shape`, as a view.
 
     Raises ValueError where the shapes do not fit.
     """
-    return BroadcastTo(whole_numbers("broadcast_to", (shape,) if isinstance(shape, int) else tuple(shape)))(x)
+    return BroadcastTo(whole_numbers("broadcast_to", (shape,) if isinstance(shape, int) else tuple(shape)))(input)
 
 
-def expand(x: Any, *shape: Any) -> Any:
+@operation
+def expand(input: Given, *shape: Any) -> Given:
     """Repeat the elements along dimensions of size 1; -1 keeps a size."""
     sizes = whole_numbers("expand", shape)
-    kept = (1,) * (len(sizes) - x.ndim) + tuple(x.shape)
+    kept = (1,) * (len(sizes) - input.ndim) + tuple(input.shape)
     if len(kept) != len(sizes):
-        raise ValueError(f"expand: shape {x.shape} has more dimensions than {sizes}")
-    return BroadcastTo(tuple(old if new == -1 else new for new, old in zip(sizes, kept, strict=True)))(x)
+        raise ValueError(f"expand: shape {input.shape} has more dimensions than {sizes}")
+    return BroadcastTo(tuple(old if new == -1 else new for new, old in zip(sizes, kept, strict=True)))(input)
 
 
-def expand_as(x: Any, other: Any) -> Any:
+@operation
+def expand_as(input: Given, other: Any) -> Given:
     """Repeat the elements to fill the shape of `other`."""
-    return BroadcastTo(tuple(other.shape))(x)
+    return BroadcastTo(tuple(other.shape))(input)
 
 
-def sum_to(x: Any, shape: Any) -> Any:
-    """Sum over whatever broadcasting from `shape` to the shape of x would repeat; the adjoint of `broadcast_to`.
+@operation(method=False)
+def sum_to(input: Given, shape: Any) -> Given:
+    """Sum over whatever broadcasting from `shape` to the shape of input would repeat; the adjoint of `broadcast_to`.
 
-    Raises ValueError where `shape` does not broadcast to the shape of x.
+    Raises ValueError where `shape` does not broadcast to the shape of input.
     """
     target = whole_numbers("sum_to", (shape,) if isinstance(shape, int) else tuple(shape))
-    fits = len(target) <= x.ndim and all(
-        small in (1, size) for small, size in zip(target[::-1], x.shape[::-1], strict=False)
+    fits = len(target) <= input.ndim and all(
+        small in (1, size) for small, size in zip(target[::-1], input.shape[::-1], strict=False)
     )
     if not fits:
-        raise ValueError(f"sum_to: shape {target} does not broadcast to the shape {x.shape} of x")
-    return SumTo(target)(x)
+        raise ValueError(f"sum_to: shape {target} does not broadcast to the shape {input.shape} of input")
+    return SumTo(target)(input)
 
 
-def astype(x: Any, dtype: npt.DTypeLike) -> Any:
+@operation
+def astype(input: Given, dtype: npt.DTypeLike) -> Given:
     """Convert to a dtype, of native byte order for Variables; the gradient is converted back.
 
     Raises TypeError for dtypes that are not numeric, and for floating ones that have no gradients, as float16, where
@@ -250,12 +266,12 @@ def astype(x: Any, dtype: npt.DTypeLike) -> Any:
     target = np.dtype(dtype)
     if target.kind not in "fiub":
         raise TypeError(f"astype: {target} is not a numeric dtype")
-    if not isinstance(x, Variable):
-        return AsType(target)(x)
+    if not isinstance(input, Variable):
+        return AsType(target)(input)
     target = target.newbyteorder("=")
-    if x.dtype == target:
-        return x
-    result: Variable = AsType(target)(x)
+    if input.dtype == target:
+        return input
+    result: Variable = AsType(target)(input)
     if target.char in "fd":
         return result
     if target.kind == "f" and result.requires_grad:

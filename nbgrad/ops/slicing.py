@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from ..arrays import as_array, is_array
-from ..variable import Variable
+from ..registry import operation
+from ..variable import Given, Variable
 from .arguments import axes_of, axis_of, either, whole_numbers
 from .elementwise import ne, sub
 from .indexing import getitem
@@ -34,7 +35,10 @@ def _cut(x: Any, places: Sequence[int | None], along: int) -> tuple[Any, ...]:
     return tuple([getitem(x, (*before, slice(start, stop))) for start, stop in bounds])
 
 
-def split(x: Any, split_size_or_sections: Any, dim: int | None = None, *, axis: int | None = None) -> tuple[Any, ...]:
+@operation
+def split(
+    input: Given, split_size_or_sections: Any, dim: int | None = None, *, axis: int | None = None
+) -> tuple[Given, ...]:
     """Cut along a dimension (the first, unless given) into pieces of a size, or of several sizes in turn.
 
     The last piece of equal ones may be smaller. Gives a tuple of views. Raises ValueError for sizes that are negative,
@@ -44,21 +48,22 @@ def split(x: Any, split_size_or_sections: Any, dim: int | None = None, *, axis: 
     >>> nbgrad.split(nbgrad.arange(5), 2)
     (Variable([0, 1]), Variable([2, 3]), Variable([4]))
     """
-    x = _operand(x)
-    along = _along("split", x, dim, axis, 0)
-    size = x.shape[along]
+    input = _operand(input)
+    along = _along("split", input, dim, axis, 0)
+    size = input.shape[along]
     if isinstance(split_size_or_sections, list | tuple):
         sizes = whole_numbers("split", tuple(split_size_or_sections))
         if sum(sizes) != size or min(sizes, default=0) < 0:
             raise ValueError(f"split: sizes {sizes} of the pieces do not add up to {size}, dimension {along} of x")
-        return _cut(x, list(itertools.accumulate(sizes[:-1])), along) if sizes else ()
+        return _cut(input, list(itertools.accumulate(sizes[:-1])), along) if sizes else ()
     (step,) = whole_numbers("split", (split_size_or_sections,))
     if step < 0 or (step == 0 and size):
         raise ValueError(f"split: pieces of size {step} of {size} elements: give a positive size")
-    return _cut(x, list(range(step, size, step)) if step else [], along)
+    return _cut(input, list(range(step, size, step)) if step else [], along)
 
 
-def chunk(x: Any, chunks: int, dim: int | None = None, *, axis: int | None = None) -> tuple[Any, ...]:
+@operation
+def chunk(input: Given, chunks: int, dim: int | None = None, *, axis: int | None = None) -> tuple[Given, ...]:
     """Cut along a dimension (the first, unless given) into at most so many pieces of one size, but for the last.
 
     Gives a tuple of views. Raises ValueError for a number of pieces that is not positive, and for a scalar.
@@ -67,18 +72,19 @@ def chunk(x: Any, chunks: int, dim: int | None = None, *, axis: int | None = Non
     >>> nbgrad.chunk(nbgrad.arange(5), 2)
     (Variable([0, 1, 2]), Variable([3, 4]))
     """
-    x = _operand(x)
-    along = _along("chunk", x, dim, axis, 0)
+    input = _operand(input)
+    along = _along("chunk", input, dim, axis, 0)
     (count,) = whole_numbers("chunk", (chunks,))
     if count <= 0:
         raise ValueError(f"chunk: {count} pieces: give a positive number")
-    size = -(-x.shape[along] // count)
-    return split(x, size, along) if size else split(x, [0] * count, along)
+    size = -(-input.shape[along] // count)
+    return split(input, size, along) if size else split(input, [0] * count, along)
 
 
+@operation
 def tensor_split(
-    x: Any, indices_or_sections: Any, dim: int | None = None, *, axis: int | None = None
-) -> tuple[Any, ...]:
+    input: Given, indices_or_sections: Any, dim: int | None = None, *, axis: int | None = None
+) -> tuple[Given, ...]:
     """Cut along a dimension (the first, unless given) at places, or into a number of pieces as equal as can be.
 
     Gives a tuple of views. Places are those of slices: negative ones count from the end, those beyond it leave nothing.
@@ -88,20 +94,21 @@ def tensor_split(
     >>> nbgrad.tensor_split(nbgrad.arange(5), [1, -1])
     (Variable([0]), Variable([1, 2, 3]), Variable([4]))
     """
-    x = _operand(x)
-    along = _along("tensor_split", x, dim, axis, 0)
+    input = _operand(input)
+    along = _along("tensor_split", input, dim, axis, 0)
     if isinstance(indices_or_sections, Variable) or is_array(indices_or_sections):
         indices_or_sections = indices_or_sections.tolist()
     if isinstance(indices_or_sections, list | tuple):
-        return _cut(x, whole_numbers("tensor_split", tuple(indices_or_sections)), along)
+        return _cut(input, whole_numbers("tensor_split", tuple(indices_or_sections)), along)
     (count,) = whole_numbers("tensor_split", (indices_or_sections,))
     if count <= 0:
         raise ValueError(f"tensor_split: {count} pieces: give a positive number")
-    least, longer = divmod(x.shape[along], count)  # the first ones have an element more
-    return _cut(x, [place * least + min(place, longer) for place in range(1, count)], along)
+    least, longer = divmod(input.shape[along], count)  # the first ones have an element more
+    return _cut(input, [place * least + min(place, longer) for place in range(1, count)], along)
 
 
-def flip(x: Any, *each: Any, dims: Any = None, axis: Any = None) -> Any:
+@operation
+def flip(input: Given, *each: Any, dims: Any = None, axis: Any = None) -> Given:
     """Reverse the order of the elements along dimensions: those given, one by one or in a sequence, or all of them.
 
     Gives a view. Raises IndexError for a dimension that does not exist.
@@ -111,56 +118,65 @@ def flip(x: Any, *each: Any, dims: Any = None, axis: Any = None) -> Any:
     Variable([[2, 1],
               [4, 3]])
     """
-    x = _operand(x)
+    input = _operand(input)
     if each:
         dims = either("flip", "dimensions one by one", each[0] if len(each) == 1 else each, "dims", dims)
-    axes = axes_of("flip", either("flip", "dims", dims, "axis", axis), x.ndim)
-    return getitem(x, tuple([slice(None, None, -1 if i in axes else 1) for i in range(x.ndim)]))
+    axes = axes_of("flip", either("flip", "dims", dims, "axis", axis), input.ndim)
+    return getitem(input, tuple([slice(None, None, -1 if i in axes else 1) for i in range(input.ndim)]))
 
 
-def flipud(x: Any) -> Any:
+@operation
+def flipud(input: Given) -> Given:
     """Reverse the first dimension: rows, upside down. Raises ValueError for a scalar."""
-    x = _operand(x)
-    if not x.ndim:
+    input = _operand(input)
+    if not input.ndim:
         raise ValueError("flipud: a scalar has no rows: at least one dimension is needed")
-    return flip(x, 0)
+    return flip(input, 0)
 
 
-def fliplr(x: Any) -> Any:
+@operation
+def fliplr(input: Given) -> Given:
     """Reverse the second dimension: columns, left to right. Raises ValueError for fewer than two dimensions."""
-    x = _operand(x)
-    if x.ndim < 2:
-        raise ValueError(f"fliplr: shape {x.shape} has no columns: at least two dimensions are needed")
-    return flip(x, 1)
+    input = _operand(input)
+    if input.ndim < 2:
+        raise ValueError(f"fliplr: shape {input.shape} has no columns: at least two dimensions are needed")
+    return flip(input, 1)
 
 
+@operation
 def diff(
-    x: Any, n: int = 1, dim: int | None = None, prepend: Any = None, append: Any = None, *, axis: int | None = None
-) -> Any:
+    input: Given,
+    n: int = 1,
+    dim: int | None = None,
+    prepend: Any = None,
+    append: Any = None,
+    *,
+    axis: int | None = None,
+) -> Given:
     """Subtract each element from the next one along a dimension (the last, unless given), n times over.
 
-    `prepend` and `append` are joined to x first. Of truth values it tells where neighbours differ. Raises ValueError
-    for a negative n, and for a scalar.
+    `prepend` and `append` are joined to input first. Of truth values it tells where neighbours differ. Raises
+    ValueError for a negative n, and for a scalar.
 
     >>> import nbgrad
     >>> nbgrad.diff(nbgrad.tensor([1.0, 4.0, 9.0]))
     Variable([3., 5.])
     """
-    x = _operand(x)
-    along = _along("diff", x, dim, axis, -1)
+    input = _operand(input)
+    along = _along("diff", input, dim, axis, -1)
     (times,) = whole_numbers("diff", (n,))
     if times < 0:
         raise ValueError(f"diff: n is {times}: give how many times to subtract, 0 or more")
     if times and (prepend is not None or append is not None):
-        parts = [_operand(part) for part in (prepend, x, append) if part is not None]
+        parts = [_operand(part) for part in (prepend, input, append) if part is not None]
         for part in parts:
-            if part.ndim != x.ndim:
+            if part.ndim != input.ndim:
                 raise ValueError(
-                    f"diff: shape {part.shape} cannot be joined to shape {x.shape}: give it {x.ndim} dimensions"
+                    f"diff: shape {part.shape} cannot be joined to shape {input.shape}: give it {input.ndim} dimensions"
                 )
-        x = cat(parts, along)
-    before = (slice(None),) * along
-    subtract = ne if x.dtype == np.bool_ else sub
+        input = cat(parts, along)
+    before: tuple[Any, ...] = (slice(None),) * along
+    subtract: Any = ne if input.dtype == np.bool_ else sub
     for _ in range(times):
-        x = subtract(getitem(x, (*before, slice(1, None))), getitem(x, (*before, slice(None, -1))))
-    return x
+        input = subtract(getitem(input, (*before, slice(1, None))), getitem(input, (*before, slice(None, -1))))
+    return input

@@ -12,7 +12,8 @@ import numpy as np
 from ..arrays import Array, as_array
 from ..kernels import formula
 from ..kernels import scalars as scalar
-from ..variable import Variable
+from ..registry import operation
+from ..variable import Given, Variable
 from .arguments import axes_of, either
 from .elementwise import div, elementwise, eq, gt, mul, ne, sqrt, squared_error, sub
 from .reduction import Mean, Reduce, Sum, mean, sum
@@ -85,8 +86,9 @@ def _spread_of(
     return kind(axes, keep, builtins.max(builtins.float(count - correction), 0.0))(x)
 
 
+@operation
 def var(
-    x: Any,
+    input: Given,
     dim: Any = None,
     *,
     correction: float | None = None,
@@ -94,7 +96,7 @@ def var(
     axis: Any = None,
     keepdims: bool | None = None,
     unbiased: bool | None = None,
-) -> Any:
+) -> Given:
     """Give the variance over the dimensions `dim` (all if None): sum((x - mean(x))**2) / (n - correction).
 
     The correction is 1 unless given, as PyTorch's; NumPy's ``np.var`` has 0. Whole numbers give float64, fewer elements
@@ -105,11 +107,12 @@ def var(
     >>> nbgrad.var(x), nbgrad.var(x, correction=0)
     (Variable(1.66666667), Variable(1.25))
     """
-    return _spread_of(Var, x, dim, correction, keepdim, axis, keepdims, unbiased)
+    return _spread_of(Var, input, dim, correction, keepdim, axis, keepdims, unbiased)
 
 
+@operation
 def std(
-    x: Any,
+    input: Given,
     dim: Any = None,
     *,
     correction: float | None = None,
@@ -117,7 +120,7 @@ def std(
     axis: Any = None,
     keepdims: bool | None = None,
     unbiased: bool | None = None,
-) -> Any:
+) -> Given:
     """Give the standard deviation over the dimensions `dim` (all if None), the square root of `var`.
 
     Where it is 0 its gradient is taken for 0. Raises IndexError for a dimension that does not exist.
@@ -126,7 +129,7 @@ def std(
     >>> nbgrad.std(nbgrad.tensor([[1.0, 3.0], [5.0, 5.0]]), 1, correction=0)
     Variable([1., 0.])
     """
-    return _spread_of(Std, x, dim, correction, keepdim, axis, keepdims, unbiased)
+    return _spread_of(Std, input, dim, correction, keepdim, axis, keepdims, unbiased)
 
 
 def _with_mean(function: Any, x: Any, dim: Any, options: dict[str, Any]) -> tuple[Any, Any]:
@@ -134,60 +137,69 @@ def _with_mean(function: Any, x: Any, dim: Any, options: dict[str, Any]) -> tupl
     return function(x, dim, **options), mean(x, None if isinstance(dim, bool) else dim, **kept)
 
 
-def var_mean(x: Any, dim: Any = None, **options: Any) -> tuple[Any, Any]:
+@operation(method=False)
+def var_mean(input: Given, dim: Any = None, **options: Any) -> tuple[Given, Given]:
     """Give `var` and `mean` over the dimensions `dim` (all if None); takes the options of `var`.
 
     >>> import nbgrad
     >>> nbgrad.var_mean(nbgrad.tensor([1.0, 3.0]))
     (Variable(2.), Variable(2.))
     """
-    return _with_mean(var, x, dim, options)
+    return _with_mean(var, input, dim, options)
 
 
-def std_mean(x: Any, dim: Any = None, **options: Any) -> tuple[Any, Any]:
+@operation(method=False)
+def std_mean(input: Given, dim: Any = None, **options: Any) -> tuple[Given, Given]:
     """Give `std` and `mean` over the dimensions `dim` (all if None); takes the options of `std`.
 
     >>> import nbgrad
     >>> nbgrad.std_mean(nbgrad.tensor([1.0, 3.0]), correction=0)
     (Variable(1.), Variable(2.))
     """
-    return _with_mean(std, x, dim, options)
+    return _with_mean(std, input, dim, options)
 
 
 # ---- counts ---------------------------------------------------------------------------------------------------------
 
 
+@operation
 def count_nonzero(
-    x: Any, dim: Any = None, keepdim: bool = False, *, axis: Any = None, keepdims: bool | None = None
-) -> Any:
+    input: Given, dim: Any = None, keepdim: bool = False, *, axis: Any = None, keepdims: bool | None = None
+) -> Given:
     """Count the elements that are not 0 over the dimensions `dim` (all if None), as int64; NaN is not 0.
 
     >>> import nbgrad
     >>> nbgrad.count_nonzero(nbgrad.tensor([[1.0, 0.0], [2.0, 3.0]]), 0)
     Variable([2, 1])
     """
-    return sum(_truth(x), dim, keepdim, axis=axis, keepdims=keepdims)
+    return sum(_truth(input), dim, keepdim, axis=axis, keepdims=keepdims)
 
 
-def any(x: Any, dim: Any = None, keepdim: bool = False, *, axis: Any = None, keepdims: bool | None = None) -> Any:
+@operation
+def any(
+    input: Given, dim: Any = None, keepdim: bool = False, *, axis: Any = None, keepdims: bool | None = None
+) -> Given:
     """Tell whether any element is not 0 over the dimensions `dim` (all if None); False where there are none.
 
     >>> import nbgrad
     >>> nbgrad.any(nbgrad.tensor([[0, 1], [0, 0]]), 1)
     Variable([ True, False])
     """
-    return gt(count_nonzero(x, dim, keepdim, axis=axis, keepdims=keepdims), 0)
+    return gt(count_nonzero(input, dim, keepdim, axis=axis, keepdims=keepdims), 0)
 
 
-def all(x: Any, dim: Any = None, keepdim: bool = False, *, axis: Any = None, keepdims: bool | None = None) -> Any:
+@operation
+def all(
+    input: Given, dim: Any = None, keepdim: bool = False, *, axis: Any = None, keepdims: bool | None = None
+) -> Given:
     """Tell whether no element is 0 over the dimensions `dim` (all if None); True where there are none.
 
     >>> import nbgrad
     >>> nbgrad.all(nbgrad.tensor([[0, 1], [1, 1]]), 1)
     Variable([False,  True])
     """
-    x = x if isinstance(x, Variable) else as_array(x)
-    return eq(sum(eq(x, False if x.dtype == np.bool_ else 0), dim, keepdim, axis=axis, keepdims=keepdims), 0)
+    input = input if isinstance(input, Variable) else as_array(input)
+    return eq(sum(eq(input, False if input.dtype == np.bool_ else 0), dim, keepdim, axis=axis, keepdims=keepdims), 0)
 
 
 def _truth(x: Any) -> Any:

@@ -9,7 +9,8 @@ import numpy as np
 from ..arrays import Array, is_array
 from ..function import Operation
 from ..kernels import devices
-from ..variable import Variable, data_of
+from ..registry import operation
+from ..variable import Given, Variable, data_of
 from .elementwise import positive
 from .shape import astype
 
@@ -37,41 +38,45 @@ def _moved(x: Any, device: Any) -> Any:
     return x if devices.name_of(data_of(x)) == name else Transfer(name)(x)
 
 
-def clone(x: Any) -> Any:
+@operation
+def clone(input: Given) -> Given:
     """Copy; the gradient passes."""
-    if not isinstance(x, Variable):
-        return x.copy() if is_array(x) and not isinstance(x, np.ndarray) else np.array(x)
-    return positive(x) if x.dtype.char in "fd" else Variable(x.data.copy())
+    if not isinstance(input, Variable):
+        return input.copy() if is_array(input) and not isinstance(input, np.ndarray) else np.array(input)
+    return positive(input) if input.dtype.char in "fd" else Variable(input.data.copy())
 
 
-def cuda(x: Any, device: Any = None) -> Any:
-    """Move to a GPU, the current one unless given; x itself if it is there. The gradient moves back.
+@operation(public=False)
+def cuda(input: Given, device: Any = None) -> Given:
+    """Move to a GPU, the current one unless given; input itself if it is there. The gradient moves back.
 
     Raises ImportError where nbgrad[cuda13] is not installed, RuntimeError without a GPU or a driver for it.
     """
-    if device is None and devices.is_cuda(data_of(x)):
-        return x
-    return _moved(x, "cuda" if device is None else device)
+    if device is None and devices.is_cuda(data_of(input)):
+        return input
+    return _moved(input, "cuda" if device is None else device)
 
 
-def cpu(x: Any) -> Any:
-    """Move to the memory of the CPU; x itself if it is there. The gradient moves back."""
-    return _moved(x, "cpu")
+@operation(public=False)
+def cpu(input: Given) -> Given:
+    """Move to the memory of the CPU; input itself if it is there. The gradient moves back."""
+    return _moved(input, "cpu")
 
 
+@operation(public=False)
 def to(
-    x: Any,
+    input: Given,
     *target: Any,
     device: Any = None,
     dtype: Any = None,
     non_blocking: bool = False,
     copy: bool = False,
     memory_format: Any = None,
-) -> Any:
+) -> Given:
     """Move to a device, convert to a dtype, or both: ``to("cuda")``, ``to(np.float32)``, ``to("cuda", np.float32)``.
 
-    With a Variable as the target its device and dtype are taken. With `copy` the result never is x itself. PyTorch's
-    `non_blocking` and `memory_format` are hints, which change no result and are not needed here.
+    With a Variable as the target its device and dtype are taken. With `copy` the result never is input itself.
+    PyTorch's `non_blocking` and `memory_format` are hints, which change no result and are not needed here.
     Raises TypeError for anything else.
     """
     flags = [value for value in target if isinstance(value, bool | np.bool_)]
@@ -96,9 +101,9 @@ def to(
             dtype = np.dtype(dtype)
         except TypeError:
             raise TypeError(f"to: {dtype!r} is no device and no dtype: give 'cpu', 'cuda' or a dtype") from None
-    result = x if dtype is None else astype(x, dtype)
+    result = input if dtype is None else astype(input, dtype)
     result = result if device is None else _moved(result, device)
-    return clone(x) if copy and result is x else result
+    return clone(input) if copy and result is input else result
 
 
 def _names_device(value: Any) -> bool:

@@ -1,0 +1,82 @@
+"""What there is for users, one registration for each operation, made where it is defined.
+
+All else reads it: the methods of Variable, what stands behind NumPy's ufuncs, the tables of elementwise functions, and
+the tests that hold `nbgrad/__init__.py` and the declarations in `nbgrad/methods.pyi` to it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar, overload
+
+Registered = TypeVar("Registered", bound=Callable[..., Any])
+
+
+class Entry:
+    """What is known of a public function."""
+
+    __slots__ = ("elementwise", "function", "method", "names", "operation", "public")
+
+    def __init__(
+        self, function: Callable[..., Any], names: tuple[str, ...], method: bool, public: bool, operation: Any
+    ) -> None:
+        #: The function that ``nbgrad.name`` is.
+        self.function = function
+        #: Its name, and its aliases.
+        self.names = names
+        #: Whether Variable has it as a method, by all its names.
+        self.method = method
+        #: Whether nbgrad has it, by all its names.
+        self.public = public
+        #: For elementwise functions, the `Elementwise` behind it.
+        self.operation = operation
+        #: For elementwise functions, what operators and NumPy's protocol call: it takes the operands and no options.
+        self.elementwise: Callable[..., Any] | None = None if operation is None else function
+
+
+#: All registrations, by name.
+ENTRIES: dict[str, Entry] = {}
+
+
+@overload
+def operation(function: Registered, /) -> Registered: ...
+@overload
+def operation(
+    *, alias: str | None = None, method: bool = True, public: bool = True, elementwise: bool = False
+) -> Callable[[Registered], Registered]: ...
+def operation(
+    function: Any = None,
+    /,
+    *,
+    alias: str | None = None,
+    method: bool = True,
+    public: bool = True,
+    elementwise: bool = False,
+) -> Any:
+    """Register a function as an operation, by its name and perhaps an alias; works as a decorator.
+
+    Unless told otherwise it is public and a method of Variable. One that has the name of an elementwise operation takes
+    its place before users; operators keep to the operation itself, which does not look at options, unless the function
+    is `elementwise`.
+    """
+
+    def register(function: Registered) -> Registered:
+        name = function.__name__
+        behind = ENTRIES.get(name)
+        names = (name,) if alias is None else (name, alias)
+        entry = ENTRIES[name] = Entry(function, names, method, public, None if behind is None else behind.operation)
+        if behind is not None and not elementwise:
+            entry.elementwise = behind.elementwise
+        return function
+
+    return register if function is None else register(function)
+
+
+def register_elementwise(operation: Any, method: bool = True, public: bool = True) -> None:
+    """Register an `Elementwise` by its name, with the function that it has."""
+    ENTRIES[operation.name] = Entry(operation.function, (operation.name,), method, public, operation)
+
+
+def methods() -> dict[str, Callable[..., Any]]:
+    """Return the functions that are methods of Variable, by name."""
+    return {name: entry.function for entry in ENTRIES.values() if entry.method for name in entry.names}
