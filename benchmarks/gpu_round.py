@@ -47,6 +47,8 @@ GRACE = 6.0
 LEAST = 5.0
 #: Bytes that are kept of what a step prints: its beginning and its end.
 HEAD, TAIL = 1 << 18, 1 << 20
+#: Steps whose output belongs into the summary in any case.
+TELLING = ("look", "ncu")
 #: The largest file that is written.
 LARGEST = 15 << 20
 
@@ -219,7 +221,8 @@ def settings(site: Path, kernels: Path) -> dict[str, str]:
     }
     compiler = shutil.which("nvcc")
     toolkits = [Path(compiler).resolve().parents[1]] if compiler else []
-    for toolkit in (*toolkits, Path("/usr/local/cuda")):
+    toolkits += [*sorted(Path("/usr/local").glob("cuda*")), *sorted(Path("/opt").glob("cuda*"))]
+    for toolkit in toolkits:
         if (toolkit / "nvvm").is_dir():
             # numba-cuda finds NVVM there, if no package brings it
             if not {"CUDA_HOME", "CUDA_PATH"} & environment.keys():
@@ -354,7 +357,7 @@ def document(found: Mapping[str, Any]) -> str:
             lines += ["", f"## {name}: failures", ""]
             for reason, tests in _grouped(failed):
                 lines += [f"- {len(tests)} times: `{reason}`", *(f"  - {test}" for test in tests[:5])]
-        if step["status"] != PASSED and step["end"]:
+        if (step["status"] != PASSED or name in TELLING) and step["end"]:
             lines += ["", f"## {name}: the end of what it printed", "", "```", step["end"], "```"]
     return "\n".join(lines) + "\n"
 
@@ -404,7 +407,7 @@ class Round:
                     "seconds": round(result.seconds, 2),
                     "limit": round(result.limit, 1),
                     "says": result.says,
-                    "end": "\n".join(result.log.rstrip().splitlines()[-40:])[-6000:],
+                    "end": "\n".join(result.log.rstrip().splitlines()[-80:])[-8000:],
                     "tests": result.tests,
                 }
                 for name, result in self.results.items()

@@ -78,7 +78,8 @@ def pytest_runtest_logreport(report: pytest.TestReport) -> None:
 
 
 def _reason(report: pytest.TestReport) -> str:
-    """Give the line that says what was wrong."""
+    """Give the lines that say what was wrong, as one."""
     crash = getattr(report.longrepr, "reprcrash", None)
-    lines = (crash.message if crash is not None else str(report.longrepr)).strip().splitlines()
-    return (lines[0] if lines else "no reason is given")[:500]
+    text = crash.message if crash is not None else str(report.longrepr)
+    lines = [" ".join(line.split()) for line in text.splitlines() if line.strip()]
+    return " ".join(lines[:4])[:500] or "no reason is given"

@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import sys
 import tarfile
+import time
 import zipfile
 from collections.abc import Sequence
 from dataclasses import replace
@@ -35,12 +36,16 @@ def a_round(output: Path, groups: list[list[Step]], *arguments: str) -> tuple[in
     return code, json.loads((output / "summary.json").read_text())["steps"]
 
 
-def runs(pid: int) -> bool:
-    """Tell whether a process is there that has not ended."""
-    try:
-        return (Path("/proc") / str(pid) / "stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except OSError:
-        return False
+def ends(pid: int) -> bool:
+    """Tell whether a process ends, if it has not: one that is killed may take its time."""
+    for _ in range(600):
+        try:
+            if (Path("/proc") / str(pid) / "stat").read_text().rpartition(")")[2].split()[0] == "Z":
+                return True
+        except OSError:
+            return True
+        time.sleep(0.05)
+    return False
 
 
 # ---- steps ----------------------------------------------------------------------------------------------------------
@@ -48,7 +53,7 @@ def runs(pid: int) -> bool:
 
 def test_no_step_keeps_the_next_from_running(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     groups = [
-        [python("good", "print('well')")],
+        [python("look", "print('well')")],
         [python("bad", "import sys; print('ill'); sys.exit(3)"), python("worse", "import os; os.abort()")],
         [Step("strange", ["/no/such/program"], 5), python("tool", "", needs="no-such-tool")],
         [python("last", "print('still')")],
@@ -56,15 +61,19 @@ def test_no_step_keeps_the_next_from_running(tmp_path: Path, capsys: pytest.Capt
     code, steps = a_round(tmp_path / "found", groups)
     assert code == 1
     assert {name: step["status"] for name, step in steps.items()} == {
-        **{"good": PASSED, "bad": FAILED, "worse": FAILED, "strange": FAILED, "tool": MISSING, "last": PASSED}
+        **{"look": PASSED, "bad": FAILED, "worse": FAILED, "strange": FAILED, "tool": MISSING, "last": PASSED}
     }
     assert steps["bad"]["says"] == "exit status 3" and steps["bad"]["end"] == "ill"
     assert steps["worse"]["says"] == "exit status -6"
     assert "there is no no-such-tool on the PATH" in steps["tool"]["says"]
     log = (tmp_path / "found" / "log.txt").read_text()
-    assert "======== good: passed\nwell" in log and "======== last: passed\nstill" in log
+    assert "======== look: passed\nwell" in log and "======== last: passed\nstill" in log
     document = (tmp_path / "found" / "summary.md").read_text()
-    assert "| good | passed |" in document and "## bad: the end of what it printed\n\n```\nill\n```" in document
+    assert (
+        "| look | passed |" in document
+        and "```\nwell\n```" in document
+        and "## bad: the end of what it printed\n\n```\nill\n```" in document
+    )
     said = capsys.readouterr().err
     assert "bad: failed" in said
     assert sorted(said.rpartition("did not pass: ")[2].strip().split(", ")) == ["bad", "strange", "tool", "worse"]
@@ -103,7 +112,7 @@ def test_at_its_limit_a_step_ends_with_its_children(tmp_path: Path, monkeypatch:
     code, steps = a_round(tmp_path / "found", [[long], [python("next", "")]])
     assert code == 1 and steps["long"]["status"] == ENDED and steps["next"]["status"] == PASSED
     assert steps["long"]["end"] == "begun\ninterrupted" and steps["long"]["says"] == "2 s"
-    assert not runs(int(file.read_text()))
+    assert ends(int(file.read_text()))
 
 
 def test_a_round_that_is_ended_ends_its_steps_and_keeps_what_was_found(tmp_path: Path) -> None:
@@ -118,7 +127,7 @@ def test_a_round_that_is_ended_ends_its_steps_and_keeps_what_was_found(tmp_path:
     process.terminate()
     _, said = process.communicate(timeout=30)
     assert process.returncode == 1 and b"ended from outside" in said
-    assert not runs(int(file.read_text()))
+    assert ends(int(file.read_text()))
     assert json.loads((found / "summary.json").read_text())["steps"]["one"]["status"] == PASSED
 
 
@@ -127,7 +136,7 @@ def test_children_that_a_step_leaves_behind_end_with_it(tmp_path: Path) -> None:
     _, steps = a_round(tmp_path / "found", [[python("careless", code)]])
     assert steps["careless"]["status"] == PASSED
     log = (tmp_path / "found" / "log.txt").read_text()
-    assert not runs(int(log.split()[-1]))
+    assert ends(int(log.split()[-1]))
 
 
 def test_of_much_output_beginning_and_end_are_kept(tmp_path: Path) -> None:
@@ -136,7 +145,7 @@ def test_of_much_output_beginning_and_end_are_kept(tmp_path: Path) -> None:
     log = (tmp_path / "found" / "log.txt").read_text()
     assert "first\nxxx" in log and log.endswith("last\n") and " bytes ...]" in log
     assert gpu_round.TAIL < len(log) < gpu_round.HEAD + gpu_round.TAIL + 100_000
-    assert len(steps["talkative"]["end"]) <= 6000
+    assert len(steps["talkative"]["end"]) <= 8000
 
 
 def test_when_time_runs_short_steps_get_less_or_do_not_begin(

@@ -15,6 +15,8 @@ from .cpu.caller import fast_call
 from .cpu.failures import checked
 from .cpu.reduction import reduce_array as _reduce_on_cpu
 from .cpu.reduction import spread_array as _spread_on_cpu
+from .cpu.scan import recur as _recur_on_cpu
+from .cpu.scan import scan_array as _scan_on_cpu
 from .formula import FLOATING, SIGNED
 
 # ---- elementwise ----------------------------------------------------------------------------------------------------
@@ -92,3 +94,31 @@ def spread_array(name: str, axis: int, *arrays: Any) -> Any:
 
     devices.check_together(name, arrays)
     return reduction.spread_array(name, axis, *arrays)
+
+
+# ---- scans ----------------------------------------------------------------------------------------------------------
+
+
+def scan_array(name: str, x: Any, axis: int, reverse: bool = False) -> Any:
+    """Scan an array along an axis, from its last element to its first if `reverse`."""
+    if isinstance(x, ndarray):
+        return _scan_on_cpu(name, x, axis, reverse)
+    if not devices.is_cuda(x):
+        return x.scanned(name, axis, reverse)
+    from .cuda import scan
+
+    devices.check_together(name, (x,))
+    return scan.scan_array(name, x, axis, reverse)
+
+
+def recur(a: Any, b: Any, axis: int, reverse: bool = False) -> Any:
+    """Give y with ``y[i] = b[i] + a[i - 1] * y[i - 1]`` along an axis, or from the other end if `reverse`."""
+    if isinstance(a, ndarray) and isinstance(b, ndarray):
+        return _recur_on_cpu(a, b, axis, reverse)
+    stand_in = next((x for x in (a, b) if hasattr(type(x), "__nbgrad_array__")), None)
+    if stand_in is not None:
+        return stand_in.recurring(a, b, axis, reverse)
+    from .cuda import scan
+
+    devices.check_together("recurrence", (a, b))
+    return scan.recur(a, b, axis, reverse)

@@ -136,6 +136,11 @@ from .ops.reduction import min as min
 from .ops.reduction import prod as prod
 from .ops.reduction import softmax as softmax
 from .ops.reduction import sum as sum
+from .ops.scan import cummax as cummax
+from .ops.scan import cummin as cummin
+from .ops.scan import cumprod as cumprod
+from .ops.scan import cumsum as cumsum
+from .ops.scan import logcumsumexp as logcumsumexp
 from .ops.shape import astype as astype
 from .ops.shape import broadcast_to as broadcast_to
 from .ops.shape import expand as expand

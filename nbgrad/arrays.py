@@ -46,6 +46,12 @@ class StandIn(Protocol):
         One with a value for each element gives the shape, any other drops the axes.
         """
 
+    def scanned(self, name: str, axis: int, reverse: bool) -> Any:
+        """Apply the scan of that name along an axis, from its end if `reverse`: (values, places) for extrema."""
+
+    def recurring(self, a: Any, b: Any, axis: int, reverse: bool) -> Any:
+        """Give what `dispatch.recur` does, of this array and another one, in their order."""
+
     def filled(self, value: float) -> Any:
         """Give an array of the same shape and dtype, all of whose elements are a number."""
 

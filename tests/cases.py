@@ -246,6 +246,32 @@ STATISTICS = [
 ]
 
 
+# ---- scans ----------------------------------------------------------------------------------------------------------
+
+
+class Scan(NamedTuple):
+    """A scan along one axis and what it is compared with."""
+
+    name: str
+    function: Callable[..., Any]
+    #: Of an array and an axis.
+    numpy: Callable[..., Any]
+    #: Of torch's module, a tensor and a dimension.
+    torch: Callable[..., Any]
+
+    def __repr__(self) -> str:
+        return self.name
+
+
+SCANS = [
+    Scan("cumsum", nbgrad.cumsum, np.cumsum, lambda t, x, dim: x.cumsum(dim)),
+    Scan("cumprod", nbgrad.cumprod, np.cumprod, lambda t, x, dim: x.cumprod(dim)),
+    Scan("logcumsumexp", nbgrad.logcumsumexp, np.logaddexp.accumulate, lambda t, x, dim: x.logcumsumexp(dim)),
+    Scan("cummax", lambda x, dim: nbgrad.cummax(x, dim)[0], np.maximum.accumulate, lambda t, x, dim: x.cummax(dim)[0]),
+    Scan("cummin", lambda x, dim: nbgrad.cummin(x, dim)[0], np.minimum.accumulate, lambda t, x, dim: x.cummin(dim)[0]),
+]
+
+
 def numbered(cases: Sequence[Case]) -> list[str]:
     """Give the cases' names for pytest, told apart where several are of one function."""
     names: list[str] = []

@@ -21,6 +21,10 @@ def pytest_cmdline_main(config: pytest.Config) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     if config.getoption("markexpr") == "cuda":  # before tests/cuda is collected, which is left out otherwise
         os.environ.setdefault("NBGRAD_TEST_CUDA", "1")
+    if os.environ.get("NBGRAD_TEST_LAYOUT") == "unknown":  # as where arrays cannot be read by their layout
+        from nbgrad.kernels.cpu import caller, launch, ndarray
+
+        caller.layout_holds = launch.layout_holds = ndarray.layout_holds = lambda: False
 
 
 def pytest_collection_finish() -> None:

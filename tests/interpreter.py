@@ -22,7 +22,7 @@ from peers import peer
 
 from nbgrad.kernels import formula, scalars
 from nbgrad.kernels.cpu import caller, codegen, failures, folding, fused, indexing, launch, threads, ufunc
-from nbgrad.kernels.cpu.sizes import CHUNK, LANES, OUTPUTS
+from nbgrad.kernels.cpu.sizes import CHUNK, LANES, OUTPUTS, SIDE
 from nbgrad.tracing import trace
 from nbgrad.tracing.targets import Host
 
@@ -208,6 +208,12 @@ def _store(pointer: Pointer, index: Any, value: Any) -> None:
     pointer[index] = value
 
 
+def _move_square(x: Pointer, first: int, step: int, y: Pointer, place: int, stride: int) -> None:
+    for i in range(SIDE):
+        for j in range(SIDE):
+            y[place + j * stride + i] = x[first + i * step + j]
+
+
 @once
 def numbers() -> dict[str, Any]:
     """Give what the kernels of every target call by these names: conversions, and elementary functions."""
@@ -230,6 +236,8 @@ def _namespace(lanes: int, chunk: int) -> dict[str, Any]:
         "negated": np.logical_not,
         "along": along,
         "load": _load,
+        "move_square": _move_square,
+        "prefetch": lambda pointer, index: None,
         "address": lambda x: x.address if isinstance(x, Memory) else x,
         **dict.fromkeys(("align_stack", "clear_exceptions", "clear_all_exceptions", "never_inline"), lambda: None),
         "gathering": lambda *kind: _defined(folding.gathering_source(*kind, lanes), "gather", names),

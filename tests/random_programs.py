@@ -26,7 +26,7 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).parent))
 
 import interpreter
-from cases import ELEMENTWISE, LAYOUTS, REDUCTIONS, STATISTICS, TRUTH, numbered
+from cases import ELEMENTWISE, LAYOUTS, REDUCTIONS, SCANS, STATISTICS, TRUTH, numbered
 from peers import peer
 
 import nbgrad
@@ -122,6 +122,16 @@ OPERATIONS: dict[str, Operation] = {
             "other",
         )
         for r in FOLDS
+    },
+    **{
+        scan.name: Operation(
+            scan.function,
+            scan.torch,
+            _view(lambda x, axis: x),
+            f"nbgrad.{scan.name}({{0}}, {{p}})" + "[0]" * scan.name.startswith("cumm"),
+            "other",
+        )
+        for scan in SCANS
     },
     **{
         name: Operation(
@@ -455,6 +465,15 @@ class Writer:
         if shape:
             self.add(name, [number], int(self.random.integers(-len(shape), len(shape))))
 
+    def scan(self, number: int, shape: tuple[int, ...]) -> None:
+        name = SCANS[self.random.integers(len(SCANS))].name
+        if name == "cumprod":
+            number = self.into(number, ((-1.2, 1.2),))
+        elif self.random.integers(2):
+            number = self.into(number, ((-2.0, 2.0),))
+        if shape:
+            self.add(name, [number], int(self.random.integers(-len(shape), len(shape))))
+
     def view(self, number: int, shape: tuple[int, ...]) -> None:
         """A view, and a view of it, and so on."""
         for _ in range(self.random.integers(1, 6)):
@@ -580,7 +599,7 @@ class Writer:
             self.add("number", [number], *(float(x) for x in self.random.integers(1, 5, 2) * 0.7))
 
     VIEWS = (permute, permute, reshape, reshape, index, index, broadcast, slices)
-    KINDS = (*(elementwise,) * 4, *(reduction,) * 3, *(view,) * 4, across, spread, pick, join, product, other)
+    KINDS = (*(elementwise,) * 4, *(reduction,) * 3, *(view,) * 4, across, spread, scan, pick, join, product, other)
 
 
 # ---- running programs -----------------------------------------------------------------------------------------------

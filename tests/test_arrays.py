@@ -10,7 +10,7 @@ from cases import ELEMENTWISE, REDUCTIONS, STATISTICS, draw, numbered
 import nbgrad
 from nbgrad import Variable
 from nbgrad.arrays import StandIn, is_array, is_stand_in, is_weak
-from nbgrad.kernels.dispatch import reduce_array, spread_array
+from nbgrad.kernels.dispatch import recur, reduce_array, scan_array, spread_array
 
 #: Attributes and methods of arrays that change nothing, which whatever stands in for one has.
 ARRAYS = {
@@ -69,6 +69,13 @@ class Held(np.lib.mixins.NDArrayOperatorsMixin):
             return Held(spread_array(name, *(axes or (0,)), self._array, *bare(others)))
         return Held(reduce_array(name, self._array, axes))
 
+    def scanned(self, name, axis, reverse):
+        found = scan_array(name, self._array, axis, reverse)
+        return tuple(map(Held, found)) if isinstance(found, tuple) else Held(found)
+
+    def recurring(self, a, b, axis, reverse):
+        return Held(recur(bare(a), bare(b), axis, reverse))
+
     def filled(self, value):
         return Held(np.full_like(self._array, value))
 
@@ -101,6 +108,7 @@ OTHERS = {
     "products": lambda x, y: (x @ y.T) @ x[:, 0] + nbgrad.outer(x[0], y[1]).sum(),
     "softmax": lambda x, y: nbgrad.softmax(x, 0) * nbgrad.log_softmax(y, 1),
     "largest": lambda x, y: nbgrad.max(x, 1).values * y.amin(1),
+    "scans": lambda x, y: x.cumsum(0) * y.cumprod(1) + x.logcumsumexp(1) + y.cummax(0).values,
     "slices": lambda x, y: nbgrad.diff(x.flip(0)) * nbgrad.chunk(y, 4, 1)[0],
     "broadcast": lambda x, y: nbgrad.sum_to(nbgrad.broadcast_to(x[0], (2, 3, 4)), (3, 4)) * y + x[0],
     "converted": lambda x, y: x.astype("float32") * y.astype("float32"),

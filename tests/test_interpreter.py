@@ -2,12 +2,13 @@
 
 import numpy as np
 import pytest
-from cases import DTYPES, ELEMENTWISE, REDUCTIONS, TOLERANCE, draw, numbered
+from cases import DTYPES, ELEMENTWISE, REDUCTIONS, SCANS, TOLERANCE, draw, numbered
 from interpreter import Interpreted, Memory, _extents, cut_small, elementary, interpreted, rewritten
 
 import nbgrad
-from nbgrad.kernels import formula, reductions, scalars
-from nbgrad.kernels.cpu import elementwise, fused, indexing, reduction_loops
+from nbgrad.kernels import formula, reductions, scalars, scans
+from nbgrad.kernels.cpu import elementwise, fused, indexing, reduction_loops, scan_loops
+from nbgrad.kernels.cpu.scan import _beginnings
 from nbgrad.tracing import trace
 
 A = np.arange(12.0).reshape(3, 4)
@@ -142,6 +143,21 @@ def test_reductions(case, columns):
     result = np.empty((2, 3) if columns else 2)
     steps = [x.strides[0], result.strides[0], *x.strides[1:], *result.strides[1:]]
     _close(_called(text, [x, result], x.shape, steps), case.numpy(x, axis=1))
+
+
+@pytest.mark.parametrize("case", SCANS, ids=repr)
+def test_scans(case):
+    """Lines that are neighbours in memory, that are not, and go through squares either way, and a single one."""
+    scan = scans.TABLE[case.name]
+    text = scan_loops.source(scan, "d", True)
+    for shape, order, way in (((9, 13), "C", 1), ((9, 13), "F", 1), ((20, 17), "C", -1), ((2, 3), "C", 1)):
+        x = np.asarray(np.random.default_rng(0).uniform(0.5, 1.5, shape), order=order)[:, ::way]
+        results = [np.empty_like(x, dtype) for dtype in ["float64", *["int64"] * scan.places]]
+        begin = _beginnings(scan, "d")
+        steps = [x.strides[0], *[0] * len(begin), *(y.strides[0] for y in results)]
+        steps += [x.strides[1], *(y.strides[1] for y in results)]
+        _called(text, [x, *begin, *results], shape, steps)
+        _close(results[0], case.numpy(x, 1))
 
 
 def test_extents():

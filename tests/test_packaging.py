@@ -53,7 +53,7 @@ def test_only_what_the_compiler_needs_imports_numba():
     ]
     assert sorted(importing) == [
         *("atomics.py", "compile.py", "folding.py", "inlining.py", "intrinsics.py", "pipeline.py"),
-        *("support.py", "support.py"),
+        *("support.py", "support.py", "tiles.py"),
     ]
 
 

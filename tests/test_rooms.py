@@ -1,6 +1,7 @@
 """Where things are: imports point down the order of rooms, files are short, and each has its tests in a like place."""
 
 import ast
+import re
 from graphlib import CycleError, TopologicalSorter
 from itertools import pairwise
 from pathlib import Path, PurePosixPath
@@ -157,6 +158,11 @@ ELSEWHERE = {
     "kernels/cpu/pipeline.py": "kernels/cpu/test_codegen.py",
     "kernels/cpu/pool.py": "kernels/cpu/test_threads.py",
     "kernels/cpu/processor.py": "kernels/cpu/test_codegen.py",
+    "kernels/cpu/scan_loops.py": "kernels/cpu/test_scan.py",
+    "kernels/cpu/tiles.py": "kernels/cpu/test_scan.py",
+    "kernels/cuda/scan.py": "cuda/test_scan_kernels.py",
+    "kernels/scans.py": "kernels/cpu/test_scan.py",
+    "nbgrad/tracing/scanning.py": "ops/test_scan.py",
     "kernels/cpu/reduction_loops.py": "kernels/cpu/test_reduction.py",
     "kernels/cpu/sizes.py": "tracing/test_loops.py",
     "kernels/cpu/support.py": "kernels/cpu/test_codegen.py",
@@ -217,3 +223,11 @@ def test_every_file_has_tests_in_the_same_place(file):
 def test_all_that_is_listed_exists():
     for name in (*ELSEWHERE, *LONG, *(file for pair in (*UPWARDS, *CIRCLES) for file in pair)):
         assert (ROOT / name).exists(), f"{name} is no more: take it off the list"
+
+
+def test_the_diagram_names_all_there_is():
+    diagram = (ROOT / "docs" / "architecture.md").read_text().split("```")[1]
+    known = set(re.findall(r"\w+", diagram))
+    paths = [path for name in ("kernels", "nbgrad", "nbgrad/tracing") for path in (ROOT / name).iterdir()]
+    names = {path.stem for path in paths if path.suffix == ".py" or (path / "__init__.py").exists()}
+    assert names - known - {"__init__", "__main__", "version"} == set()

@@ -8,3 +8,5 @@ CHUNK = 512
 MOST_OPERANDS = 2048
 #: The outputs of a fused loop that LLVM is told apart (`support._access`); any more share the last number.
 OUTPUTS = 16
+#: Lines, and elements of each, in a square that goes from lines to lanes (`tiles`).
+SIDE = 8

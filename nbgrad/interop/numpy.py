@@ -19,7 +19,7 @@ from ..grad_mode import is_grad_enabled
 from ..kernels.formula import standing_for
 from ..ops import elementwise as plain
 from ..variable import Variable
-from .rules import CONSTANT, IN_PLACE, REDUCING, REMEDIES, RULES, UFUNCS
+from .rules import ACCUMULATING, CONSTANT, IN_PLACE, REDUCING, REMEDIES, RULES, SCANS, UFUNCS
 
 # ---- the protocols --------------------------------------------------------------------------------------------------
 
@@ -29,6 +29,10 @@ def array_ufunc(self: Variable, ufunc: np.ufunc, method: str, *inputs: Any, **op
     function = UFUNCS.get(ufunc) or plain.TABLE.get(standing_for(ufunc) or "")  # SciPy's are found late
     if function is not None and method == "__call__" and not options:
         return function(*inputs)
+    if method == "accumulate" and ufunc in ACCUMULATING:
+        result = by_rule(ACCUMULATING[ufunc], inputs, options)
+        if result is not NotImplemented:
+            return result
     arrays, recorded = _arrays((inputs, options))
     if recorded and not (ufunc in CONSTANT and method == "__call__" and "out" not in options):
         raise _lost(ufunc, "" if method == "__call__" else f".{method}", options, function)
@@ -102,6 +106,8 @@ def _lost(function: Any, method: str, options: dict[str, Any], rule: Any) -> Typ
         name = f"{module}.{plainly}".replace("numpy", "np", 1)
     if known and method == ".reduce" and function in REDUCING:
         remedy = f"use {REDUCING[function]}"
+    elif known and method == ".accumulate" and function in ACCUMULATING:
+        remedy = f"use {SCANS[function]}"
     elif known and method == ".at":
         remedy = IN_PLACE
     elif known and method:

@@ -21,6 +21,7 @@ from ..kernels.shapes import broadcast_shapes, numbered_axes, order_of_axes
 from ..ops import elementwise as plain
 from ..ops import linalg, slicing, statistics
 from ..ops import reduction as reductions
+from ..ops import scan as scans
 from ..ops.joining import cat, stack, take_along_dim
 from ..ops.shape import astype, broadcast_to
 from ..ops.transfer import clone
@@ -195,6 +196,21 @@ def _reduction(name: str) -> Any:
         if out is not None or not _computes(a) or (dtype is not None and not _has_kernels(dtype)):
             return NotImplemented
         return getattr(reductions, name)(a, axis=axis, keepdims=bool(keepdims) or None, dtype=dtype)
+
+    return rule
+
+
+def _scan(name: str, whole: bool = True) -> Any:
+    """Make the rule of np.cumsum or, along the first axis unless another is given, of a ufunc's accumulate."""
+
+    def rule(a: Any, axis: Any = None if whole else 0, dtype: Any = None, out: None = None) -> Any:
+        if out is not None or not _computes(a) or (axis is None and not whole):
+            return NotImplemented
+        if name in ("cummax", "cummin"):
+            return NotImplemented if dtype is not None or not a.ndim else getattr(scans, name)(a, axis)[0]
+        if axis is None:
+            a, axis = a.reshape(-1), 0
+        return getattr(scans, name)(a, axis, dtype=dtype) if a.ndim else NotImplemented
 
     return rule
 
@@ -466,6 +482,8 @@ def _same(val: Any) -> Any:
 
 
 RULES: dict[Any, Callable[..., Any]] = {
+    np.cumsum: _scan("cumsum"),
+    np.cumprod: _scan("cumprod"),
     **{getattr(np, name): _reduction(name) for name in ("sum", "mean", "prod")},
     **{getattr(np, name): _extremum("a" + name[-3:]) for name in ("max", "min", "amax", "amin")},
     np.ptp: _ptp,
@@ -532,6 +550,13 @@ RULES: dict[Any, Callable[..., Any]] = {
     np.diff: _diff,
     np.unstack: _unstack,
 }  # fmt: skip
+
+#: What stands behind ``ufunc.accumulate``.
+ACCUMULATING = {
+    np.add: _scan("cumsum", False), np.multiply: _scan("cumprod", False), np.maximum: _scan("cummax", False),
+    np.minimum: _scan("cummin", False),
+}  # fmt: skip
+SCANS = {np.add: "np.cumsum", np.multiply: "np.cumprod", np.maximum: "nbgrad.cummax", np.minimum: "nbgrad.cummin"}
 
 #: Functions whose results have no gradient, or one of 0 wherever there is one.
 CONSTANT: frozenset[Any] = frozenset({

@@ -12,6 +12,7 @@ from ..kernels.operators import OPERATORS, install_operators
 from ..variable import Variable
 from . import arithmetic as arithmetic  # each registers its operations
 from . import joining as joining
+from . import scan as scan
 from . import slicing as slicing
 from . import statistics as statistics
 from .elementwise import OPERATIONS, TABLE, add, whole_power
@@ -106,8 +107,8 @@ _install()
 
 def kernel_catalogue() -> list[tuple[str, Any]]:
     """List the float32 and float64 kernels of values and first derivatives, each with a call that compiles it."""
-    from ..kernels import reductions
-    from ..kernels.cpu import indexing, pool
+    from ..kernels import reductions, scans
+    from ..kernels.cpu import indexing, pool, scan
     from ..kernels.cpu import reduction_loops as cpu
 
     jobs: list[tuple[str, Any]] = [("the thread pool", pool.compiled)]
@@ -128,6 +129,10 @@ def kernel_catalogue() -> list[tuple[str, Any]]:
                 for kernel in (cpu.row_kernel(reduction), cpu.block_kernel(reduction)):
                     arguments = [np.ones((1, 1), dtype)] * reduction.arity
                     jobs.append((f"{reduction.name} {dtype}", lambda k=kernel, a=arguments: k(*a)))
+        lines = np.ones((2, 1), dtype)
+        for name in scans.TABLE.keys() - {"recurrence"}:
+            jobs.append((f"{name} {dtype}", lambda n=name, x=lines: scan.scan_array(n, x, 1)))
+        jobs.append((f"recurrence {dtype}", lambda x=lines: scan.recur(x[:1], x, 0)))
         position, table = np.zeros(1, np.int64), np.ones((1, 1), dtype)
         jobs.append((f"gather {dtype}", lambda p=position, t=table: indexing.gather()(t, p)))
         jobs.append((f"scatter_add {dtype}", lambda p=position, t=table: indexing.scatter_add()(p, t, t.copy())))

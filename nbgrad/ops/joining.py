@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any, overload
 
@@ -14,7 +15,7 @@ from ..registry import operation
 from ..variable import Given, Variable, as_variable, data_of
 from .arguments import axis_of, either
 from .elementwise import add, mul
-from .indexing import GetItem, Index, getitem, within
+from .indexing import GetItem, Index, Scatter, getitem, within
 from .shape import Reshape, unsqueeze
 
 
@@ -125,25 +126,37 @@ def take_along_dim(input: Given, indices: Any, dim: int | None = None) -> Given:
         return input
     along = axis_of("take_along_dim", dim, input.ndim)
     if devices.is_cuda(data_of(input)):
-        return _take_along_cuda(input, devices.moved(where, input.device), along)
-    key = [
-        where if axis == along else np.arange(size).reshape(-1, *(1,) * (input.ndim - 1 - axis))
-        for axis, size in enumerate(input.shape)
-    ]
-    return getitem(input, tuple(key))
+        positions = _flat_positions("take_along_dim", devices.moved(where, input.device), along, input.shape)
+        return Reshape(tuple(positions.shape))(
+            GetItem(Index.of_rows(positions.reshape(-1)))(Reshape((input.size,))(input))
+        )
+    return getitem(input, _key_along(where, along, input.shape))
 
 
-def _take_along_cuda(x: Any, where: Array, along: int) -> Any:
-    """Pick by flat positions, which are computed where the array is."""
+def add_along_dim(g: Any, indices: Array, along: int, shape: tuple[int, ...]) -> Any:
+    """Add values to zeros of a shape at positions along one dimension: the adjoint of `take_along_dim`."""
+    if devices.is_cuda(indices):
+        rows = _flat_positions("add_along_dim", indices, along, shape).reshape(-1)
+        return Reshape(shape)(Scatter(Index.of_rows(rows), (math.prod(shape),))(Reshape((rows.size,))(g)))
+    return Scatter(Index(_key_along(indices, along, shape)), shape)(g)
+
+
+def _key_along(where: Array, along: int, shape: tuple[int, ...]) -> tuple[Any, ...]:
+    """Give the index of positions along one dimension."""
+    return tuple(
+        where if axis == along else np.arange(size).reshape(-1, *(1,) * (len(shape) - 1 - axis))
+        for axis, size in enumerate(shape)
+    )
+
+
+def _flat_positions(what: str, where: Array, along: int, shape: tuple[int, ...]) -> Any:
+    """Give positions along one dimension as positions in all of an array, computed where they are, on a GPU."""
     from ..kernels.strides import dense
 
-    shape = x.shape
-    where = within("take_along_dim", where, shape[along])
+    where = within(what, where, shape[along])
     strides = dense(shape)
-    start: Any = np.zeros((1,) * x.ndim, np.int64)
+    start: Any = np.zeros((1,) * len(shape), np.int64)
     for axis, size in enumerate(shape):
         if axis != along:
-            start = start + np.arange(size).reshape(-1, *(1,) * (x.ndim - 1 - axis)) * strides[axis]
-    positions = add(mul(where, strides[along]), devices.moved(start, devices.name_of(where)))
-    picked = GetItem(Index.of_rows(positions.reshape(-1)))(Reshape((x.size,))(x))
-    return Reshape(tuple(positions.shape))(picked)
+            start = start + np.arange(size).reshape(-1, *(1,) * (len(shape) - 1 - axis)) * strides[axis]
+    return add(mul(where, strides[along]), devices.moved(start, devices.name_of(where)))

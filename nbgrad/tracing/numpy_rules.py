@@ -17,6 +17,7 @@ from ..kernels import devices, formula
 from ..kernels import scalars as scalar
 from ..kernels.cpu import elementwise as cpu
 from ..kernels.formula import NUMBER, TRUTH, ScalarFunction
+from ..ops.elementwise import whole_powers
 from ..variable import Variable
 from . import calls, lowering
 from .calls import OUTSIDE, frozen
@@ -39,6 +40,8 @@ def numpys_ufunc(self: Symbol, ufunc: np.ufunc, method: str, inputs: tuple[Any, 
         result = _as_formula(self, ufunc, inputs)
         if result is not None:
             return result
+    if ufunc is np.power and method == "__call__":
+        return call(whole_powers, name, inputs, options)
     return call(ufunc if method == "__call__" else getattr(ufunc, method), name, inputs, options)
 
 

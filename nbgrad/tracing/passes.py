@@ -10,7 +10,9 @@ import math
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from functools import cache as once
+from operator import attrgetter
 
+from ..kernels import formula, scalars
 from ..kernels.formula import Expression
 from . import lowering
 from .layout import access, can_reshape
@@ -34,7 +36,16 @@ def optimised(program: Program) -> Program:
 
 def needed(program: Program) -> Program:
     """Leave out what no output needs."""
-    return program.computing(program.outputs)
+    wanted: set[Node] = set()
+    stack = list(program.outputs)
+    while stack:
+        node = stack.pop()
+        if node not in wanted:
+            wanted.add(node)
+            stack.extend(node.inputs)
+    program = program.wanting(program.outputs)
+    program.nodes = sorted(wanted, key=attrgetter("number"))  # what is taken was there before
+    return program
 
 
 # ---- rewriting ------------------------------------------------------------------------------------------------------
@@ -55,7 +66,7 @@ def _rewritten(program: Program, replace: Replace) -> Program:
             found = node if same else program.add(node.operation, inputs, node.shape, node.dtype)
         places[node] = found
     program.closed = closed
-    return program.computing([places[node] for node in program.outputs])
+    return needed(program.wanting([places[node] for node in program.outputs]))
 
 
 def _moves(node: Node) -> bool:
@@ -69,16 +80,20 @@ def _in_loops(node: Node) -> bool:
 
 
 def _moves_between_loops(program: Program) -> bool:
-    return any(_moves(node) and _in_loops(node) for node in program.nodes)
+    """Tell whether there is anything to do: what a loop computes is seen in another shape or order."""
+    computed: set[Node] = set()
+    for node in program.nodes:
+        if isinstance(node.operation, Map | Fold) or (isinstance(node.operation, View) and node.inputs[0] in computed):
+            computed.add(node)
+            if _moves(node):
+                return True
+    return False
 
 
 @once
 def _is_dear(expression: Expression | None) -> bool:
     """Tell whether a formula has elementary functions, which pay for vectors and suffer without."""
-    if expression is None or expression.function is None:
-        return False
-    own = "_{number}(" in getattr(expression.function, "template", "")
-    return own or any(_is_dear(part) for part in expression.arguments)
+    return expression is not None and formula.dearest(expression) > scalars.sqrt.cost
 
 
 def _in_order(node: Node) -> bool:

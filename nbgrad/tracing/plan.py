@@ -33,7 +33,7 @@ class Plan:
     """The steps of a program, for the shapes it was traced with."""
 
     def __init__(self, program: Program, outputs: Sequence[Node], target: Target, donated: Sequence[int] = ()) -> None:
-        self.program = program = optimised(program.computing(outputs))
+        self.program = program = optimised(program.wanting(outputs))
         self.outputs, self.target = program.outputs, target
         grouping = Grouping(program, target.most_sources)
         self.memory = Memory(program, grouping, target, donated)

@@ -174,18 +174,10 @@ class Program:
             self._known[key] = node
         return node
 
-    def computing(self, outputs: Sequence[Node]) -> Program:
-        """Give the program of what outputs need, and of nothing else; nodes stay the same, and equal ones one."""
-        wanted: set[Node] = set()
-        stack = list(outputs)
-        while stack:
-            node = stack.pop()
-            if node not in wanted:
-                wanted.add(node)
-                stack.extend(node.inputs)
+    def wanting(self, outputs: Sequence[Node]) -> Program:
+        """Give the program of which these outputs are wanted; nodes stay the same, and equal ones one."""
         program = copy.copy(self)
-        program.inputs, program.checks = list(self.inputs), dict(self.checks)
-        program.nodes, program.outputs = sorted(wanted, key=lambda node: node.number), list(outputs)
+        program.inputs, program.checks, program.outputs = list(self.inputs), dict(self.checks), list(outputs)
         return program
 
     def input(self, shape: Shape, dtype: Any) -> Node:

@@ -17,7 +17,7 @@ from ..kernels.cpu import elementwise as cpu
 from ..kernels.formula import NUMBER, Expression
 from ..kernels.shapes import numbered_axes, order_of_axes
 from ..variable import Variable
-from . import lowering, picking
+from . import lowering, picking, scanning
 from .calls import call
 from .program import Look, Node, Program
 from .refusals import WithoutElements, fixed, users_line
@@ -144,6 +144,16 @@ class Symbol(WithoutElements, np.lib.mixins.NDArrayOperatorsMixin):
     def folded(self, name: str, axes: tuple[int, ...], *others: Symbol) -> Symbol:
         """Apply one of `kernels.reductions` over axes; a finish drops them."""
         return self._with(lowering.fold(self.program, name, axes, [x.node for x in (self, *others)]))
+
+    def scanned(self, name: str, axis: int, reverse: bool) -> Any:
+        """Apply one of `kernels.scans`: (values, places) for extrema."""
+        nodes = scanning.scan(self.program, name, self.node, axis, reverse)
+        return self._with(nodes[0]) if len(nodes) == 1 else tuple(map(self._with, nodes))
+
+    def recurring(self, a: Any, b: Any, axis: int, reverse: bool) -> Symbol:
+        """Apply the linear recurrence that gradients of scans consist of."""
+        a, b = self.operand(a), self.operand(b)
+        return self._with(scanning.recur(self.program, a.node, b.node, axis, reverse))
 
     def filled(self, value: float) -> Symbol:
         """Give an array of the same shape and dtype, all of whose elements are a number."""

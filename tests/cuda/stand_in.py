@@ -114,7 +114,7 @@ class _Room:
                 bisect.insort(_begins, begin)
 
     def __del__(self) -> None:
-        if hasattr(self, "begin"):
+        if hasattr(self, "begin") and _gone is not None:  # which it is at the end of a process
             _gone.append(self.begin)
 
 
@@ -260,7 +260,7 @@ class ndarray:
             raise ValueError("The 'out' parameter must have exactly one array value")
         (out,) = out
         with np.errstate(all="ignore"):
-            result = ufunc(*map(_operand, inputs), **options)
+            result = _power_or(ufunc)(*map(_operand, inputs), **options)
         if out is not None:
             out._host[...] = result
             return out
@@ -395,6 +395,19 @@ def _install_operators() -> None:
 
 
 _install_operators()
+
+
+def _power_or(ufunc: Any) -> Any:
+    """Give the ufunc; of whole numbers CuPy takes negative powers, which are 0 but for those of 1 and -1."""
+
+    def power(x: Any, y: Any) -> Any:
+        dtype = np.result_type(x, y)
+        if dtype.kind not in "iub":
+            return ufunc(x, y)
+        result = ufunc(x, np.where(np.less(y, 0), np.mod(y, 2), y))
+        return np.where(np.less(y, 0) & (np.abs(x) != 1), 0, result).astype(np.int8 if dtype.kind == "b" else dtype)
+
+    return power if ufunc is np.power else ufunc
 
 
 def _operand(x: Any) -> Any:

@@ -4,7 +4,7 @@ import both
 import cases
 import numpy as np
 import pytest
-from cases import DTYPES, ELEMENTWISE, REDUCTIONS, draw, numbered
+from cases import DTYPES, ELEMENTWISE, REDUCTIONS, SCANS, draw, numbered
 from helpers import usually
 
 import nbgrad
@@ -38,6 +38,15 @@ def test_reductions(reduction, dtype):
         both.assert_same(lambda x: reduction.function(x, -1), [array], layout)
     if reduction.name not in ("amax", "amin"):
         both.assert_same(lambda x: reduction.function(x, 0), [array], "empty")
+
+
+@pytest.mark.parametrize("scan", SCANS, ids=lambda scan: scan.name)
+def test_scans(scan):
+    array = draw(cases.NONZERO, (2, 3, 4))
+    for dim in (0, -1):
+        both.assert_same(lambda x, dim=dim: scan.function(x, dim), [array], order=2)
+    for layout in ("strided", "0-d", "empty"):
+        both.assert_same(lambda x: scan.function(x, -1), [array], layout)
 
 
 SHAPE = (4, 3, 5)
@@ -206,6 +215,7 @@ def test_every_function_of_the_library_is_tested_here(monkeypatch):
     from nbgrad.function import Operation
     from nbgrad.kernels import dispatch, reductions
     from nbgrad.ops import reduction as ops
+    from nbgrad.ops.scan import CumExtremum, Scanning
     from nbgrad.ops.shape import AsType
     from nbgrad.ops.transfer import Transfer
 
@@ -234,9 +244,11 @@ def test_every_function_of_the_library_is_tested_here(monkeypatch):
         both.assert_same(function, [draw(cases.NONZERO, shape) for shape in shapes], order=2)
     for reduction in REDUCTIONS:
         both.assert_same(reduction.function, [draw(cases.NONZERO, (3,))], order=2)
+    for scan in SCANS:
+        both.assert_same(lambda x, scan=scan: scan.function(x, 0), [draw(cases.NONZERO, (3,))], order=2)
     both.assert_same(lambda x: x[[1, 1]] ** 2, [np.ones(3)], order=2)
     nbgrad.tensor([1.5]).cuda().astype(np.float32)
-    abstract = {ops.Reduce, ops.Extremum, ops.Spread}
+    abstract = {ops.Reduce, ops.Extremum, ops.Spread, Scanning, CumExtremum}
     assert named - abstract == seen - abstract | {AsType, Transfer}
     assert reduced == set(reductions.TABLE)
 

@@ -170,6 +170,27 @@ def test_conversions_of_repeated_elements_are_right():
         np.testing.assert_array_equal(x.grad.cpu().numpy(), 2 * expected)
 
 
+def test_negative_powers_of_whole_numbers_are_refused():
+    """CuPy makes them 0, but for those of 1 and -1."""
+    x, y = array(4, dtype=int) - 1, cupy.asarray(np.array([2, -1, -3, -1]))
+    assert (x**y).get().tolist() == [1, 0, 1, 0] and (x**-3).get().tolist() == [-1, 0, 1, 0]
+    there, powers = nbgrad.Variable(x), nbgrad.Variable(y)
+    for refused in (
+        lambda: there**-1,
+        lambda: there**powers,
+        lambda: there ** np.int8(-2),
+        lambda: 2**powers,
+        lambda: nbgrad.jit(lambda x: x**-1)(x),
+        lambda: nbgrad.jit(lambda x, y: x**y)(x, y),
+    ):
+        with pytest.raises(ValueError, match="Integers to negative integer powers are not allowed"):
+            refused()
+    assert (there ** np.int8(3)).data.get().tolist() == [-1, 0, 1, 8]
+    assert (there**powers**2).data.get().tolist() == [1, 0, 1, 2]
+    assert nbgrad.jit(lambda x, y: x**y)(x, y**2).get().tolist() == [1, 0, 1, 2]
+    assert (there.astype("f") ** -1).data.get().tolist() == [-1, np.inf, 1, 0.5]
+
+
 # ---- devices and streams --------------------------------------------------------------------------------------------
 
 

@@ -11,7 +11,10 @@ from workers import race, run_python
 
 import nbgrad
 from nbgrad import Variable
+from nbgrad.kernels.cpu import ndarray
 from nbgrad.tracing import trace
+
+recognised_at_once = pytest.mark.skipif(not ndarray.layout_holds(), reason="arrays cannot be read by their layout here")
 
 X = np.linspace(-1.5, 2.0, 12).reshape(3, 4)
 
@@ -631,6 +634,7 @@ def test_arrays_changed_after_use_are_refused():
     assert (nbgrad.jit(making)(np.ones(3)) == 2).all()
 
 
+@recognised_at_once
 @pytest.mark.parametrize("dtype", ["float32", "float64", "int64", "bool"])
 def test_the_second_call_is_recognised_at_once(dtype):
     compiled = nbgrad.jit(lambda x: x | x if dtype == "bool" else x * 2)
@@ -642,6 +646,7 @@ def test_the_second_call_is_recognised_at_once(dtype):
     assert compiled._last is last
 
 
+@recognised_at_once
 def test_nests_are_recognised_at_once():
     Pair = namedtuple("Pair", "first second")
     compiled = nbgrad.jit(lambda p, x: {"sum": p["a"][0] + p["b"].second * x, "rest": [p["b"].first]})
@@ -683,6 +688,7 @@ def test_several_signatures_are_recognised_at_once():
     assert len(compiled._traces) == traces and (compiled._last, compiled._earlier) == routes
 
 
+@recognised_at_once
 def test_arguments_by_name_are_recognised_at_once():
     compiled = nbgrad.jit(lambda x, scale, training=False: x * scale["by"] if training else x)
     x, scale = np.ones(3), {"by": np.full(3, 2.0)}
@@ -700,6 +706,7 @@ def test_arguments_by_name_are_recognised_at_once():
         compiled(x, scale=scale, rate=1.0)
 
 
+@recognised_at_once
 def test_what_has_been_recognised_once_is_not_written_again(monkeypatch):
     written, real = [], trace._written
     monkeypatch.setattr(trace, "_written", lambda *given: written.append(1) or real(*given))

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from cases import DTYPES, ELEMENTWISE, LAYOUTS, REDUCTIONS, draw, numbered
+from cases import DTYPES, ELEMENTWISE, LAYOUTS, REDUCTIONS, SCANS, draw, numbered
 
 import nbgrad
 from nbgrad import Variable
@@ -107,6 +107,22 @@ def test_layouts_of_reductions(reduction, dtype):
     compiled = nbgrad.jit(function)
     for layout in LAYOUTS.values():
         assert_same_under_jit(function, [layout(x)], dtype, compiled)
+
+
+@pytest.mark.parametrize("scan", SCANS, ids=repr)
+def test_scans_are_steps_of_their_own(scan):
+    x = np.random.default_rng(0).normal(size=(3, 4, 6))
+    for axis in (1, -1):
+        assert_same_under_jit(lambda x, axis=axis: 2 * scan.function(x * x, axis) + x, [x])
+
+
+def test_running_sums_of_numpy_keep_their_meaning():
+    x = np.random.default_rng(0).normal(size=(3, 4))
+    for function in (np.cumsum, np.cumprod, lambda x: np.add.accumulate(x, 1), lambda x: np.maximum.accumulate(x)):
+        assert_same_under_jit(lambda x, function=function: 2 * function(x * x), [x])
+    values, indices = nbgrad.jit(lambda x: tuple(nbgrad.cummax(x, 1)))(x)
+    np.testing.assert_array_equal(values, np.maximum.accumulate(x, 1))
+    np.testing.assert_array_equal(np.take_along_axis(x, indices, 1), values)
 
 
 @pytest.mark.parametrize("axis", [0, 1, 2, -1])
