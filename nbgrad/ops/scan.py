@@ -194,8 +194,8 @@ def cumprod(
 ) -> Given:
     """Multiply all elements up to each along a dimension; gradients are right for zeros too.
 
-    Float32 is multiplied in float64, integers and truth values in 64 bits. With `dtype`, input is converted
-    first. Raises IndexError for a dimension that does not exist, TypeError for dtypes that are not real.
+    Float32 is multiplied in float64, integers and truth values in 64 bits. With `dtype`, input is converted first.
+    Raises IndexError for a dimension that does not exist, TypeError for dtypes that are not real.
 
     >>> import nbgrad
     >>> x = nbgrad.tensor([2.0, 0.0, 3.0], requires_grad=True)
@@ -208,7 +208,7 @@ def cumprod(
 
 @operation
 def logcumsumexp(input: Given, dim: int | None = None, *, axis: int | None = None) -> Given:
-    """Give log(sum(exp(x))) of all elements up to each along a dimension, without overflow; integers give float64.
+    """Give log(sum(exp(input))) of all elements up to each along a dimension, without overflow; integers give float64.
 
     Raises IndexError for a dimension that does not exist, TypeError for dtypes that are not real.
     """
@@ -216,7 +216,7 @@ def logcumsumexp(input: Given, dim: int | None = None, *, axis: int | None = Non
 
 
 @operation
-def cummax(input: Given, dim: int | None = None, *, axis: int | None = None) -> ValuesAndIndices:
+def cummax(input: Any, dim: int | None = None, *, axis: int | None = None) -> ValuesAndIndices:
     """Give the largest of all elements up to each along a dimension, and where it is: (values, indices).
 
     Of equal elements, and of NaN, the last counts, and has the gradient. Raises IndexError for a dimension that does
@@ -230,6 +230,6 @@ def cummax(input: Given, dim: int | None = None, *, axis: int | None = None) -> 
 
 
 @operation
-def cummin(input: Given, dim: int | None = None, *, axis: int | None = None) -> ValuesAndIndices:
+def cummin(input: Any, dim: int | None = None, *, axis: int | None = None) -> ValuesAndIndices:
     """Give the smallest of all elements up to each along a dimension, and where it is, in the ways of `cummax`."""
     return _scan(CumMin, input, dim, axis)
