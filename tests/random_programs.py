@@ -103,6 +103,16 @@ def _within(low: float, high: float) -> tuple[float, float]:
     return (low + high) / 2, (high - low) * 0.49
 
 
+def _torch_logcumsumexp(t: Any, x: Any, dim: int) -> Any:
+    """Give what torch's logcumsumexp gives, whose second derivative is wrong where a cotangent is 0."""
+    if not x.ndim or not x.shape[dim]:
+        return x.logcumsumexp(dim)
+    parts = list(x.unbind(dim))
+    for place in range(1, len(parts)):
+        parts[place] = t.logaddexp(parts[place - 1], parts[place])
+    return t.stack(parts, dim)
+
+
 OPERATIONS: dict[str, Operation] = {
     **{
         name: Operation(
@@ -126,7 +136,7 @@ OPERATIONS: dict[str, Operation] = {
     **{
         scan.name: Operation(
             scan.function,
-            scan.torch,
+            _torch_logcumsumexp if scan.name == "logcumsumexp" else scan.torch,
             _view(lambda x, axis: x),
             f"nbgrad.{scan.name}({{0}}, {{p}})" + "[0]" * scan.name.startswith("cumm"),
             "other",
