@@ -77,7 +77,7 @@ def test_short_rows_out_of_order_keep_loops_of_their_own():
     for shape, loops in (((3, 2000), 2), ((2000, 3), 1), ((3, 1000), 1)):
         x = np.random.default_rng(0).normal(size=shape)
         found, count = loops_of(function, x)
-        np.testing.assert_allclose(found, function(x), rtol=1e-14)
+        np.testing.assert_allclose(found, function(x), rtol=1e-14, atol=1e-14)  # sums that cancel may be contracted
         assert count == loops
 
 
