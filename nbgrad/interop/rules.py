@@ -26,7 +26,7 @@ from ..ops.joining import cat, stack, take_along_dim
 from ..ops.shape import astype, broadcast_to
 from ..ops.transfer import clone
 from ..registry import ENTRIES
-from ..variable import Variable
+from ..variable import Variable, data_of
 
 # ---- ufuncs ---------------------------------------------------------------------------------------------------------
 
@@ -95,14 +95,9 @@ def _operand(x: Any) -> Any:
     return x if isinstance(x, Variable) else as_array(x)
 
 
-def _plain(x: Any) -> Any:
-    """Give a Variable's array, anything else as it is."""
-    return x.data if isinstance(x, Variable) else x
-
-
 def _beside(array: Any, x: Any) -> Any:
     """Give an array where x is: on its GPU, or on the CPU."""
-    data = x.data if isinstance(x, Variable) else x
+    data = data_of(x)
     return devices.moved(array, devices.name_of(data)) if devices.is_cuda(data) else array
 
 
@@ -441,7 +436,7 @@ def _broadcast_arrays(*arrays: Any) -> Any:
 def _take(a: Any, indices: Any, axis: Any = None) -> Any:
     if not isinstance(a, Variable):
         return NotImplemented
-    indices = _plain(indices)
+    indices = data_of(indices)
     if axis is None:
         return a.reshape(-1)[indices]
     return a[(*(slice(None),) * (axis % a.ndim if -a.ndim <= axis < a.ndim else axis), indices)]
@@ -544,8 +539,8 @@ RULES: dict[Any, Callable[..., Any]] = {
     **{f: _masking(f) for f in (np.tril, np.triu)},
     np.take: _take,
     np.take_along_axis: _take_along_axis,
-    np.compress: lambda condition, a, axis=None: _picking(lambda x, c: np.compress(c, x, axis))(a, _plain(condition)),
-    np.extract: lambda condition, arr: _picking(lambda x, c: np.extract(c, x))(arr, _plain(condition)),
+    np.compress: lambda condition, a, axis=None: _picking(lambda x, c: np.compress(c, x, axis))(a, data_of(condition)),
+    np.extract: lambda condition, arr: _picking(lambda x, c: np.extract(c, x))(arr, data_of(condition)),
     np.sort: _sort,
     np.diff: _diff,
     np.unstack: _unstack,
