@@ -55,20 +55,6 @@ def kernel_file(place):
     return path
 
 
-@pytest.fixture
-def compiled(monkeypatch):
-    """Count compilations."""
-    seen = []
-    compile_ = codegen._compile
-
-    def counting(source, *rest):
-        seen.append(source)
-        return compile_(source, *rest)
-
-    monkeypatch.setattr(codegen, "_compile", counting)
-    return seen
-
-
 # ---- files ----------------------------------------------------------------------------------------------------------
 
 

@@ -29,20 +29,6 @@ def place(tmp_path, monkeypatch):
     return tmp_path / "cache"
 
 
-@pytest.fixture
-def compiled(monkeypatch):
-    """Count compilations."""
-    seen = []
-    compile_ = codegen._compile
-
-    def counting(source, *rest):
-        seen.append(source)
-        return compile_(source, *rest)
-
-    monkeypatch.setattr(codegen, "_compile", counting)
-    return seen
-
-
 def run(address):
     kernel = ufunc.make("constant", ["dd"], 1, lambda codes: (address, threads.NEVER))
     return kernel(np.zeros(3)).tolist()
