@@ -66,6 +66,12 @@ def test_what_does_not_depend_on_an_input_has_none():
     assert found[0] is None and found[1].data == 5 and found[2].data == 5
 
 
+def test_a_linear_function_of_what_has_no_tangent_takes_it_for_zero():
+    x, z = Variable(np.array([3.0, 4.0])), Variable(np.array([1.0]))
+    (t,) = push([nbgrad.cat([z, x, z])], [x], [constant(5.0, 6.0)])
+    assert t.data.tolist() == [0, 5, 6, 0]
+
+
 def test_broadcasting_and_promotion():
     x, w = Variable(np.ones((3, 1), np.float32)), Variable(np.full(4, 2.0))
     t = Variable(np.arange(3, dtype=np.float32).reshape(3, 1), requires_grad=False)
