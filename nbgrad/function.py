@@ -9,15 +9,17 @@ from __future__ import annotations
 
 import copy
 import weakref
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
 
 from .arrays import Array, as_array, as_data
-from .grad_mode import is_grad_enabled
+from .grad_mode import is_grad_enabled, recording_mode
 from .hooks import Watcher
 from .kernels import devices
+from .kernels.cpu.small.calls import Call
+from .kernels.cpu.small.recorder import Boxes, Nodes, recorded
 from .kernels.dispatch import sum_to_shape
 from .kernels.shapes import broadcast_shapes
 from .variable import Variable, as_variable, data_of
@@ -297,6 +299,38 @@ def _sums_to(shape: tuple[int, ...], target: tuple[int, ...]) -> bool:
         return False
 
 
+#: Variables, as compiled calls know them.
+BOXES = Boxes(Variable, "_array", "creator", "_generation", recording_mode)
+
+
+def recorded_by(kind: type[Operation], otherwise: Callable[..., Any]) -> Callable[..., Any]:
+    """Give the compiled call that applies an Operation to small arrays, in Variables or bare.
+
+    It asks no questions: whatever it does not know is `otherwise`'s.
+    """
+    work = kind.work()
+    if work is None:
+        return otherwise
+    output = "output" if kind.output is not None else None  # a slot, unless there is none
+    nodes = Nodes(kind, kind, "inputs", "generation", kind.kept, output, kind.keeps_output)
+    return recorded(work, BOXES, nodes, kind.arity, otherwise)
+
+
+class Applied:
+    """Stands for an Operation's `apply` until it is asked for: then it makes the compiled call, and gives way to it."""
+
+    def __get__(self, instance: object, kind: Any) -> Any:
+        arguments = len(kind.kept)
+
+        def slowly(*given: Any) -> Any:
+            count = len(given) - arguments
+            return kind(*given[count:])(*given[:count])
+
+        made = recorded_by(kind, slowly)
+        kind.apply = staticmethod(made)
+        return made
+
+
 class Operation(Function):
     """A Function of the library: one output, a rule written in nbgrad's functions, no checks of its own results."""
 
@@ -304,6 +338,23 @@ class Operation(Function):
 
     #: Whether the rule reads the elements of all inputs; where not, `reads` tells of which.
     reads_all: ClassVar[bool] = True
+    #: The names of the arguments that `__init__` takes, which are the slots that keep them.
+    kept: ClassVar[tuple[str, ...]] = ()
+    #: How many inputs there are; 0 means any number.
+    arity: ClassVar[int] = 1
+    #: Whether the slot `output` has the result, for the rule.
+    keeps_output: ClassVar[bool] = False
+
+    #: ``Kind.apply(*inputs, *arguments)`` is ``Kind(*arguments)(*inputs)``, for small arrays by one compiled call.
+    apply: ClassVar[Any] = Applied()
+
+    def __init_subclass__(cls) -> None:
+        cls.apply = Applied()
+
+    @staticmethod
+    def work() -> Call | None:
+        """Give the compiled call for small arrays, with the arguments of `apply`, if there is one."""
+        return None
 
     def reads(self, inputs: tuple[Variable, ...]) -> Collection[int]:
         """Tell the elements of which inputs the rule reads, by their positions."""

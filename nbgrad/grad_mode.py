@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from .kernels.interrupts import covered
 
-_recording: ContextVar[bool] = ContextVar("nbgrad_recording", default=True)
+recording_mode: ContextVar[bool] = ContextVar("nbgrad_recording", default=True)
 #: The modes to go back to, innermost first, as nested pairs: in the context, so that one context manager may be shared.
 _outer: ContextVar[Any] = ContextVar("nbgrad_outer_modes", default=None)
 
@@ -20,7 +20,7 @@ differentiating: ContextVar[bool] = ContextVar("nbgrad_differentiating", default
 F = TypeVar("F", bound=Callable[..., Any])
 
 #: Tell whether operations on Variables that require gradients are recorded here and now.
-is_grad_enabled = _recording.get
+is_grad_enabled = recording_mode.get
 
 
 class _GradMode:
@@ -29,13 +29,13 @@ class _GradMode:
     _mode: bool
 
     def __enter__(self) -> None:
-        before = _recording.get()
+        before = recording_mode.get()
         outer = _outer.get()
         try:
             _outer.set((before, outer))
-            _recording.set(self._mode)
+            recording_mode.set(self._mode)
         except BaseException:  # of a signal handler: nobody will leave what was not entered
-            _recording.set(before)
+            recording_mode.set(before)
             _outer.set(outer)
             raise
 
@@ -43,12 +43,12 @@ class _GradMode:
     def __exit__(self, modes: Any, *_: object) -> None:
         try:
             modes = _outer.get()
-            _recording.set(modes[0])
+            recording_mode.set(modes[0])
             _outer.set(modes[1])
         except BaseException:
             if type(modes) is not tuple:  # still the class of an exception, or None
                 modes = _outer.get()
-            _recording.set(modes[0])
+            recording_mode.set(modes[0])
             _outer.set(modes[1])
             raise
 
@@ -168,12 +168,12 @@ class set_grad_enabled(_GradMode):
         if not isinstance(mode, bool):
             raise TypeError(f"set_grad_enabled: needs True or False, got {type(mode).__name__}")
         self._mode = mode
-        self._switched_from: bool | None = _recording.get()
-        _recording.set(mode)
+        self._switched_from: bool | None = recording_mode.get()
+        recording_mode.set(mode)
 
     def _undo(self) -> None:
         if self._switched_from is not None:
-            _recording.set(self._switched_from)
+            recording_mode.set(self._switched_from)
             self._switched_from = None
 
     def __enter__(self) -> None:

@@ -233,7 +233,7 @@ def main():
             print(*faults, sep="\n", flush=True)
             if "locks" in str(error):
                 break  # every further check would wait for them
-            grad_mode._recording.set(True)
+            grad_mode.recording_mode.set(True)
             grad_mode._outer.set(None)
     print(dict(hits))
     print(f"{hits.total()} interrupts of {options.interrupts}, {faults.total()} faults")

@@ -117,7 +117,7 @@ def test_a_mode_is_left_though_an_interrupt_comes_first(inside):
     assert nbgrad.is_grad_enabled()
 
 
-@pytest.mark.parametrize("variable", ["_recording", "_outer"])
+@pytest.mark.parametrize("variable", ["recording_mode", "_outer"])
 @pytest.mark.parametrize("step", ["__enter__", "__exit__"])
 def test_an_interrupt_in_the_middle_of_a_change_of_mode(monkeypatch, variable, step):
     class Interrupted:

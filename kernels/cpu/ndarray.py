@@ -9,6 +9,7 @@ import ctypes
 import sys
 from collections.abc import Callable, Sequence
 from functools import cache as once
+from types import BuiltinFunctionType
 from typing import Any
 
 import numpy as np
@@ -17,18 +18,23 @@ from numpy._core import _multiarray_umath  # type: ignore[attr-defined]
 from .ufunc import keep_forever
 
 # Where the fields of PyArrayObject are, in bytes (64-bit, not free-threaded).
-TYPE, DATA, NDIM, SHAPE, DTYPE, FLAGS = 8, 16, 24, 32, 56, 64
-CONTIGUOUS, ALIGNED, WRITEABLE = 0x1, 0x100, 0x400
+TYPE, DATA, NDIM, SHAPE, STRIDES, DTYPE, FLAGS = 8, 16, 24, 32, 40, 56, 64
+CONTIGUOUS, IN_FORTRANS_ORDER, ALIGNED, WRITEABLE = 0x1, 0x2, 0x100, 0x400
 #: Where what a bytes object holds begins, behind its header.
 PAYLOAD = bytes.__basicsize__ - 1
 
 
-@once
-def array_api() -> tuple[int, int]:
-    """Give PyArray_NewFromDescr's address and ndarray's, from the public table (numpy/__multiarray_api.h)."""
+def numpys_function(place: int) -> int:
+    """Give the address at a place of the public table of NumPy's C API (numpy/__multiarray_api.h)."""
     get = ctypes.pythonapi.PyCapsule_GetPointer
     table = ctypes.cast(get(_multiarray_umath._ARRAY_API, None), ctypes.POINTER(ctypes.c_void_p))
-    return int(table[94] or 0), int(table[2] or 0)
+    return int(table[place] or 0)
+
+
+@once
+def array_api() -> tuple[int, int]:
+    """Give PyArray_NewFromDescr's address and ndarray's."""
+    return numpys_function(94), numpys_function(2)
 
 
 @once
@@ -50,6 +56,7 @@ def layout_holds() -> bool:
         and word(DTYPE) == id(sample.dtype)
         and word(NDIM) & 0xFFFFFFFF == 3
         and [word(8 * axis, word(SHAPE)) for axis in range(3)] == [2, 5, 7]
+        and [word(8 * axis, word(STRIDES)) for axis in range(3)] == [140, 28, 4]
         and word(FLAGS) & 0xFFFFFFFF == sample.flags.num
         and ctypes.string_at(id(b"payload") + PAYLOAD, 7) == b"payload"
     )
@@ -87,10 +94,28 @@ class _Record(bytes):
     kept: tuple[Any, ...]
 
 
-def builtin(method: Any, words: Sequence[int], *kept: Any) -> Callable[..., Any]:
-    """Make a builtin function of a method and its record of words, which keeps alive what these point to."""
-    record = _Record(np.array(words, np.int64).tobytes())
-    record.kept = kept
+def record(words: Sequence[int], *kept: Any) -> bytes:
+    """Give words as an object, which keeps alive what they point to."""
+    made = _Record(np.array(words, np.int64).tobytes())
+    made.kept = kept
+    return made
+
+
+def builtin_of(method: Any, record: bytes) -> Callable[..., Any]:
+    """Make a builtin function of a method and its record."""
     make = ctypes.PYFUNCTYPE(ctypes.py_object, ctypes.c_void_p, ctypes.py_object, ctypes.c_void_p)
     function: Callable[..., Any] = make(("PyCFunction_NewEx", ctypes.pythonapi))(ctypes.addressof(method), record, None)
     return function
+
+
+def builtin(method: Any, words: Sequence[int], *kept: Any) -> Callable[..., Any]:
+    """Make a builtin function of a method and its record of words, which keeps alive what these point to."""
+    return builtin_of(method, record(words, *kept))
+
+
+def as_method(function: Callable[..., Any]) -> Any:
+    """Make what a class may have as a method of a builtin function, which by itself would not be given the instance."""
+    if not isinstance(function, BuiltinFunctionType):
+        return function
+    make = ctypes.PYFUNCTYPE(ctypes.py_object, ctypes.py_object)
+    return make(("PyInstanceMethod_New", ctypes.pythonapi))(function)

@@ -80,6 +80,19 @@ def _at(scalar: Any) -> Any:
     return at
 
 
+def _place(scalar: Any) -> Any:
+    @intrinsic
+    def place(typing_context: Any, address: Any) -> Any:
+        """Give the scalars at an address, to be read and written."""
+
+        def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            return builder.inttoptr(arguments[0], context.get_value_type(scalar).as_pointer())
+
+        return types.CPointer(scalar)(types.int64), generate
+
+    return place
+
+
 def _invoke(*kinds: Any) -> Any:
     """Make a function that calls the C function at an address, which takes arguments of `kinds` and gives a word."""
 
@@ -217,10 +230,12 @@ NAMESPACE: dict[str, Any] = {
     "align_stack": align_stack,
     "word_at": _at(types.int64),
     "int_at": _at(types.int32),
+    **{f"{name}_place": _place(_SCALARS[name]) for name in ("int32", "int64", "float32", "float64")},
     # void PyObject_IncRef(object); object PyArray_NewFromDescr(...); object PyObject_Vectorcall(...); a loop
     "invoke_1": _invoke(types.int64),
     "invoke_new_array": _invoke(*[types.int64] * 2, types.int32, *[types.int64] * 3, types.int32, types.int64),
     "invoke_2": _invoke(*[types.int64] * 2),
+    "invoke_3": _invoke(*[types.int64] * 3),
     "invoke_4": _invoke(*[types.int64] * 4),
     **{name: getattr(atomics, name) for name in atomics.__all__},
     "share": share,

@@ -16,13 +16,13 @@ from . import scan as scan
 from . import slicing as slicing
 from . import statistics as statistics
 from .elementwise import OPERATIONS, TABLE, add, whole_power
-from .indexing import Index, getitem
+from .indexing import Index, getitem, of_variables
 from .linalg import matmul
 from .reduction import LOGSUMEXP_SLOPE
 from .shape import astype, sum_to, transpose
 from .transfer import clone, to
 
-__all__ = ["ADDITION", "add", "astype", "clone", "sum_to", "to"]
+__all__ = ["ADDITION", "add", "astype", "clone", "getitem", "sum_to", "to"]
 
 #: Addition, whose `call` accumulates gradients as arrays.
 ADDITION = OPERATIONS["add"]
@@ -91,7 +91,7 @@ def _install() -> None:
     methods: dict[str, Any] = registry.methods()
     methods["__matmul__"] = matmul
     methods["__rmatmul__"] = lambda self, other: matmul(other, self)
-    methods["__getitem__"] = getitem
+    methods["__getitem__"] = of_variables()
     methods["__setitem__"] = _setitem
     for operator in ("add", "sub", "mul", "truediv", "floordiv", "mod", "pow"):
         methods[f"__i{operator}__"] = _in_place(operator)

@@ -9,11 +9,14 @@ from typing import Any
 import numpy as np
 
 from ..arrays import Array, as_array, is_array
-from ..function import Operation
+from ..function import Operation, recorded_by
 from ..kernels import devices
 from ..kernels.cpu import indexing as cpu
 from ..kernels.cpu.failures import checked
+from ..kernels.cpu.ndarray import as_method
+from ..kernels.cpu.small import copies, views
 from ..kernels.dispatch import reduce_array
+from ..kernels.lazy import lazy
 from ..variable import Variable, data_of
 from .elementwise import add, lt, where
 
@@ -203,18 +206,32 @@ def part_of_index(part: Any) -> Any:
         raise TypeError(f"an index of type {type(part).__name__}: {part!r}") from None
 
 
-class GetItem(Operation):
-    """The elements at an index; a view where NumPy gives one."""
+class _Indexed(Operation):
+    """What has an index: an `Index`, or one of whole numbers, slices, None and an ellipsis as the user gave it."""
 
     __slots__ = ("index",)
-    linear = True
+    linear = even = True
     reads_all = False
 
-    def __init__(self, index: Index) -> None:
-        self.index = index
+    def __init__(self, index: Any) -> None:
+        self.index: Any = index
+
+    def looked_at(self) -> Index:
+        """Give the index as an `Index`."""
+        if type(self.index) is not Index:
+            self.index = Index(self.index)
+        return self.index
+
+
+class GetItem(_Indexed):
+    """The elements at an index; a view where NumPy gives one."""
+
+    __slots__ = ()
+    kept = ("index",)
+    work = staticmethod(views.getitem)
 
     def forward(self, x: Array) -> Array:
-        index = self.index
+        index = self.looked_at()
         if not isinstance(x, np.ndarray):
             return self._on_gpu(x) if devices.is_cuda(x) else x[index.plain()]
         if index.stand_in is not None:
@@ -233,7 +250,7 @@ class GetItem(Operation):
         return picked.reshape(*rows.shape, *x.shape[1:])
 
     def _on_gpu(self, x: Array) -> Array:
-        index = self.index
+        index = self.looked_at()
         if not index.advanced or index.is_gpu_mask:
             return index.of(x)
         rows, width, shape = index.on_gpu(x)
@@ -246,24 +263,25 @@ class GetItem(Operation):
         return cuda.gather(table, rows).reshape(shape)
 
     def vjp(self, gy: Any, y: Any, x: Any) -> Any:
-        return Scatter(self.index, tuple(x.shape))(gy)
+        return Scatter.apply(gy, self.index, tuple(x.shape))
 
 
-class Scatter(Operation):
+class Scatter(_Indexed):
     """Zeros of a shape, with values added at an index; repeated positions accumulate."""
 
-    __slots__ = ("index", "shape")
-    linear = True
-    reads_all = False
+    __slots__ = ("shape",)
+    kept = ("index", "shape")
+    work = staticmethod(copies.put)
 
-    def __init__(self, index: Index, shape: tuple[int, ...]) -> None:
-        self.index, self.shape = index, shape
+    def __init__(self, index: Any, shape: tuple[int, ...]) -> None:
+        super().__init__(index)
+        self.shape = shape
 
     def forward(self, g: Array) -> Array:
         if not isinstance(g, np.ndarray):
-            return self._on_gpu(g) if devices.is_cuda(g) else g.scatter(self.index.plain(), self.shape)
+            return self._on_gpu(g) if devices.is_cuda(g) else g.scatter(self.looked_at().plain(), self.shape)
         y = np.zeros(self.shape, g.dtype)
-        index = self.index
+        index = self.looked_at()
         if not index.advanced or index.masks_only or not y.ndim:  # no element is met twice
             y[index.key] = g
             return y
@@ -278,7 +296,7 @@ class Scatter(Operation):
 
     def _on_gpu(self, g: Array) -> Array:
         y = devices.zeros(self.shape, g.dtype, g)
-        index = self.index
+        index = self.looked_at()
         if not index.advanced or index.is_gpu_mask:
             y[index.key] = g
             return y
@@ -293,7 +311,57 @@ class Scatter(Operation):
         return y
 
     def vjp(self, gy: Any, y: Any, g: Any) -> Any:
-        return GetItem(self.index)(gy)
+        return GetItem.apply(gy, self.index)
+
+
+class GetRows(Operation):
+    """The rows at positions that are known to be whole, 64 bits wide and within the array."""
+
+    __slots__ = ("rows",)
+    linear = even = True
+    reads_all = False
+    kept = ("rows",)
+    work = staticmethod(copies.gather)
+
+    def __init__(self, rows: Array) -> None:
+        self.rows = rows
+
+    def forward(self, x: Array) -> Array:
+        return GetItem(Index.of_rows(self.rows)).forward(x)
+
+    def vjp(self, gy: Any, y: Any, x: Any) -> Any:
+        return AddRows.apply(gy, self.rows, tuple(x.shape))
+
+
+class AddRows(Operation):
+    """Zeros of a shape, with rows added at positions; the adjoint of `GetRows`."""
+
+    __slots__ = ("rows", "shape")
+    linear = even = True
+    reads_all = False
+    kept = ("rows", "shape")
+    work = staticmethod(copies.scatter)
+
+    def __init__(self, rows: Array, shape: tuple[int, ...]) -> None:
+        self.rows, self.shape = rows, shape
+
+    def forward(self, g: Array) -> Array:
+        return Scatter(Index.of_rows(self.rows), self.shape).forward(g)
+
+    def vjp(self, gy: Any, y: Any, g: Any) -> Any:
+        return GetRows.apply(gy, self.rows)
+
+
+class _Rows:
+    """The compiled call that looks at positions, made when it is first asked for."""
+
+    @lazy
+    def own(self) -> Callable[[Any, int], Array | None]:
+        """Give a copy of a small array of whole numbers as `GetRows` takes it; None of anything else."""
+        return copies.rows().function(lambda positions, count: None)
+
+
+_rows = _Rows()
 
 
 def getitem(input: Any, key: Any) -> Any:
@@ -301,4 +369,21 @@ def getitem(input: Any, key: Any) -> Any:
 
     Raises IndexError for positions outside, TypeError for indices of another kind.
     """
+    if type(input) is Variable and input._array.ndim and type(input._array) is np.ndarray:
+        positions = key._array if type(key) is Variable else key
+        if type(positions) is np.ndarray:
+            rows = _rows.own(positions, input._array.shape[0])
+            if rows is not None:
+                return GetRows.apply(input, rows)
     return GetItem(Index(key))(input)
+
+
+def of_variables() -> Any:
+    """Give what `Variable` has as ``__getitem__``: a compiled call, and `getitem` for what that does not know."""
+
+    def first(input: Any, key: Any) -> Any:
+        call = recorded_by(GetItem, getitem)
+        Variable.__getitem__ = as_method(call)  # type: ignore[method-assign]
+        return call(input, key)
+
+    return first

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, overload
 
 import numpy as np
 
 from ..arrays import Array, as_array, is_array
-from ..function import Operation
+from ..function import Operation, recorded_by
 from ..kernels import devices
+from ..kernels.cpu.small import copies
+from ..kernels.lazy import lazy
 from ..registry import operation
 from ..variable import Given, Variable, as_variable, data_of
 from .arguments import axis_of, either
 from .elementwise import add, mul
 from .indexing import GetItem, Index, Scatter, getitem, within
-from .shape import Reshape, unsqueeze
+from .shape import Reshape
 
 
 class Cat(Operation):
@@ -25,6 +27,9 @@ class Cat(Operation):
     __slots__ = ("axis",)
     linear = True
     reads_all = False
+    kept = ("axis",)
+    arity = 0
+    work = staticmethod(copies.cat)
 
     def __init__(self, axis: int) -> None:
         self.axis = axis
@@ -38,11 +43,34 @@ class Cat(Operation):
     def vjp(self, gy: Any, y: Any, *xs: Any) -> Any:
         parts = []
         start = 0
+        before = (slice(None),) * self.axis
         for x in xs:
             stop = start + x.shape[self.axis]
-            parts.append(getitem(gy, (*(slice(None),) * self.axis, slice(start, stop))))
+            parts.append(GetItem.apply(gy, (*before, slice(start, stop))))
             start = stop
         return tuple(parts)
+
+
+class Stack(Operation):
+    """Arrays of one shape beside one another along a new axis."""
+
+    __slots__ = ("axis",)
+    linear = True
+    reads_all = False
+    kept = ("axis",)
+    arity = 0
+    work = staticmethod(copies.stack)
+
+    def __init__(self, axis: int) -> None:
+        self.axis = axis
+
+    def forward(self, *xs: Array) -> Array:
+        shape = xs[0].shape
+        return Cat(self.axis).forward(*[x.reshape((*shape[: self.axis], 1, *shape[self.axis :])) for x in xs])
+
+    def vjp(self, gy: Any, y: Any, *xs: Any) -> Any:
+        before = (slice(None),) * self.axis
+        return tuple([GetItem.apply(gy, (*before, i)) for i in range(len(xs))])
 
 
 @overload
@@ -61,6 +89,14 @@ def cat(tensors: Sequence[Any], dim: int | None = None, *, axis: int | None = No
     >>> nbgrad.cat([nbgrad.ones(2), nbgrad.zeros(1)])
     Variable([1., 1., 0.])
     """
+    if axis is None and (type(tensors) is list or type(tensors) is tuple):
+        along = _from_the_front(tensors, dim, 0)
+        if along is not None:
+            return _calls.cat(*tensors, along)
+    return _cat(tensors, dim, axis)
+
+
+def _cat(tensors: Any, dim: Any, axis: Any = None) -> Any:
     xs = _sequence("cat", tensors)
     if any(x.ndim > 1 for x in xs):  # PyTorch lets an empty vector be joined to anything
         xs = [x for x in xs if x.shape != (0,)]
@@ -89,12 +125,46 @@ def stack(tensors: Sequence[Any], dim: int | None = None, *, axis: int | None = 
 
     Raises ValueError where the shapes differ, or for nothing to join.
     """
+    if axis is None and (type(tensors) is list or type(tensors) is tuple):
+        along = _from_the_front(tensors, dim, 1)
+        if along is not None:
+            return _calls.stack(*tensors, along)
+    return _stack(tensors, dim, axis)
+
+
+def _stack(tensors: Any, dim: Any, axis: Any = None) -> Any:
     xs = _sequence("stack", tensors)
     along = axis_of("stack", either("stack", "dim", dim, "axis", axis, 0), xs[0].ndim + 1)
     for x in xs:
         if x.shape != xs[0].shape:
             raise ValueError(f"stack: shapes {xs[0].shape} and {x.shape} differ")
-    return Cat(along)(*(unsqueeze(x, along) for x in xs))
+    return Stack(along)(*xs)
+
+
+def _from_the_front(tensors: Any, dim: Any, new: int) -> int | None:
+    """Give a dimension counted from the front, where that is clear at a glance; `new` are those that are added."""
+    if dim is None:
+        return 0
+    if type(dim) is not int:
+        return None
+    if dim < 0 and tensors and type(tensors[0]) is Variable and tensors[0]._array.nbytes:
+        dim += tensors[0]._array.ndim + new
+    return dim if dim >= 0 else None
+
+
+class _Calls:
+    """The compiled calls, made when they are first asked for; they take the arrays one by one, and then the axis."""
+
+    @lazy
+    def cat(self) -> Callable[..., Any]:
+        return recorded_by(Cat, lambda *given: _cat(given[:-1], given[-1]))
+
+    @lazy
+    def stack(self) -> Callable[..., Any]:
+        return recorded_by(Stack, lambda *given: _stack(given[:-1], given[-1]))
+
+
+_calls = _Calls()
 
 
 def _sequence(what: str, tensors: Any) -> list[Any]:

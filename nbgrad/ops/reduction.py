@@ -5,7 +5,6 @@ from __future__ import annotations
 import builtins
 import math
 from collections.abc import Sequence
-from functools import cache as once
 from typing import Any, NamedTuple, overload
 
 import numpy as np
@@ -14,18 +13,20 @@ import numpy.typing as npt
 from ..arrays import Array, as_array, is_array
 from ..function import Operation
 from ..kernels import devices, formula, scalars
+from ..kernels.cpu.small import reductions as small
+from ..kernels.cpu.small.calls import Call
 from ..kernels.dispatch import reduce_array, spread_array
+from ..kernels.reductions import TABLE
 from ..registry import operation
 from ..variable import Given, Variable, data_of
 from .arguments import axes_of, axis_of, either
 from .elementwise import div, elementwise, eq, exp, mul, neg, sub
 from .joining import cat, stack, take_along_dim
-from .shape import BroadcastTo, Permute, Reshape, astype
+from .shape import Permute, Repeat, Reshape, astype
 
-
-@once
-def _all_axes(ndim: int) -> tuple[int, ...]:
-    return tuple(range(ndim))
+#: By numbers of dimensions: all axes, and each alone, as `dim` counts them, also from the end.
+_ALL = tuple([tuple(range(ndim)) for ndim in range(65)])
+_EACH = tuple([tuple([(axis,) for axis in range(ndim)]) for ndim in range(17)])
 
 
 def _floating(x: Array) -> Array:
@@ -37,9 +38,15 @@ class Reduce(Operation):
     """One of `kernels.reductions` over some axes."""
 
     __slots__ = ("axes", "keepdim", "output")
+    even = True
+    kept = ("axes", "keepdim")
 
     name = ""
     keeps_output = False
+
+    @classmethod
+    def work(cls) -> Call | None:
+        return small.reduce(cls.name) if cls.name in TABLE else None
 
     def __init__(self, axes: tuple[int, ...], keepdim: bool) -> None:
         self.axes, self.keepdim = axes, keepdim
@@ -82,7 +89,7 @@ class Sum(Reduce):
     name = "sum"
 
     def vjp(self, gy: Any, y: Any, x: Any) -> Any:
-        return BroadcastTo(x.shape)(self.spread(gy, x))
+        return Repeat.apply(gy, self.axes, x.shape)
 
 
 class Mean(Reduce):
@@ -97,7 +104,7 @@ class Mean(Reduce):
         return super().forward(_floating(x))
 
     def vjp(self, gy: Any, y: Any, x: Any) -> Any:
-        return BroadcastTo(x.shape)(self.spread(div(gy, builtins.float(self.over(x))), x))
+        return Repeat.apply(div(gy, builtins.float(self.over(x))), self.axes, x.shape)
 
 
 class Extremum(Reduce):
@@ -202,18 +209,25 @@ class Spread(Operation):
     """One of `kernels.reductions` that gives a value for each element, along one axis."""
 
     __slots__ = ("axis", "output")
+    even = True
+    kept = ("axis",)
     name = ""
 
-    def __init__(self, axis: int) -> None:
-        self.axis = axis
-        self.output = None
+    @classmethod
+    def work(cls) -> Call | None:
+        return small.spread(cls.name)
 
-    def along(self, name: str, *arrays: Array) -> Array:
-        """Run the kernel over the axis, wherever it is."""
+    def __init__(self, axis: int) -> None:
+        self.axis, self.output = axis, None
+
+    def forward(self, *arrays: Array) -> Array:
         try:
-            return spread_array(name, self.axis, *arrays)
+            y = spread_array(self.name, self.axis, *map(_floating, arrays))
         except TypeError:
-            raise TypeError(f"{name}: no kernel for dtype {arrays[0].dtype}: convert to a real dtype first") from None
+            dtype = arrays[0].dtype
+            raise TypeError(f"{self.name}: no kernel for dtype {dtype}: convert to a real dtype first") from None
+        self.output = y if self.keeps_output else None
+        return y
 
 
 class Softmax(Spread):
@@ -221,30 +235,25 @@ class Softmax(Spread):
 
     __slots__ = ()
     reads_all = False
-
-    def forward(self, x: Array) -> Array:
-        self.output = self.along("softmax", _floating(x))
-        return self.output
+    name, keeps_output = "softmax", True
 
     def jvp(self, tangents: Sequence[Any], y: Any, x: Any) -> Any:
-        return SoftmaxVjp(self.axis)(tangents[0], y)  # its Jacobian is symmetric
+        return SoftmaxVjp.apply(tangents[0], y, self.axis)  # its Jacobian is symmetric
 
     def vjp(self, gy: Any, y: Any, x: Any) -> Any:
-        return SoftmaxVjp(self.axis)(gy, y)
+        return SoftmaxVjp.apply(gy, y, self.axis)
 
 
 class SoftmaxVjp(Spread):
     """y * (gy - sum(gy * y)) along an axis."""
 
     __slots__ = ()
-
-    def forward(self, gy: Array, y: Array) -> Array:
-        return self.along("softmax_vjp", gy, y)
+    name, arity = "softmax_vjp", 2
 
     def vjp(self, g: Any, _: Any, gy: Any, y: Any) -> Any:
         dim = self.axis if y.ndim else None
         by_y = sub(mul(g, sub(gy, sum(mul(gy, y), dim, True))), mul(gy, sum(mul(g, y), dim, True)))
-        return SoftmaxVjp(self.axis)(g, y), by_y
+        return SoftmaxVjp.apply(g, y, self.axis), by_y
 
 
 class LogSoftmax(Spread):
@@ -252,25 +261,20 @@ class LogSoftmax(Spread):
 
     __slots__ = ()
     reads_all = False
-
-    def forward(self, x: Array) -> Array:
-        self.output = self.along("log_softmax", _floating(x))
-        return self.output
+    name, keeps_output = "log_softmax", True
 
     def jvp(self, tangents: Sequence[Any], y: Any, x: Any) -> Any:
         return sub(tangents[0], sum(mul(exp(y), tangents[0]), self.axis if y.ndim else None, True))
 
     def vjp(self, gy: Any, y: Any, x: Any) -> Any:
-        return LogSoftmaxVjp(self.axis)(gy, y)
+        return LogSoftmaxVjp.apply(gy, y, self.axis)
 
 
 class LogSoftmaxVjp(Spread):
     """gy - exp(y) * sum(gy) along an axis."""
 
     __slots__ = ()
-
-    def forward(self, gy: Array, y: Array) -> Array:
-        return self.along("log_softmax_vjp", gy, y)
+    name, arity = "log_softmax_vjp", 2
 
     def vjp(self, g: Any, _: Any, gy: Any, y: Any) -> Any:
         dim = self.axis if y.ndim else None
@@ -283,6 +287,11 @@ def _reduce(
     kind: type[Reduce], x: Any, dim: Any, keepdim: Any, axis: Any, keepdims: Any, dtype: npt.DTypeLike | None = None
 ) -> Any:
     """Reduce x, or what x is in another dtype, which the result has as well."""
+    if axis is keepdims is dtype is None and type(x) is Variable:
+        if dim is None and keepdim is False:
+            return kind.apply(x, _ALL[x._array.ndim], False)
+        if type(dim) is int and type(keepdim) is bool and -x._array.ndim <= dim < x._array.ndim <= 16:
+            return kind.apply(x, _EACH[x._array.ndim][dim], keepdim)
     name = kind.name
     if dtype is not None:
         if kind is Mean:
@@ -290,7 +299,7 @@ def _reduce(
         x = astype(x if isinstance(x, Variable) or is_array(x) else np.asarray(x), dtype)
         return astype(_reduce(kind, x, dim, keepdim, axis, keepdims), dtype)
     if dim is None and axis is None and keepdim is False and keepdims is None:
-        return kind(_all_axes(x.ndim if hasattr(x, "ndim") else np.ndim(x)), False)(x)
+        return kind(_ALL[x.ndim if hasattr(x, "ndim") else np.ndim(x)], False)(x)
     axes = axes_of(
         name, either(name, "dim", dim, "axis", axis), np.ndim(x.data) if isinstance(x, Variable) else np.ndim(x)
     )
@@ -463,7 +472,7 @@ def softmax(
     """
     if dtype is not None:
         return softmax(astype(input, _floating_dtype("softmax", dtype)), dim, axis=axis)
-    return Softmax(_one_axis("softmax", input, dim, axis))(input)
+    return Softmax.apply(input, _one_axis("softmax", input, dim, axis))
 
 
 @operation
@@ -476,7 +485,7 @@ def log_softmax(
     """
     if dtype is not None:
         return log_softmax(astype(input, _floating_dtype("log_softmax", dtype)), dim, axis=axis)
-    return LogSoftmax(_one_axis("log_softmax", input, dim, axis))(input)
+    return LogSoftmax.apply(input, _one_axis("log_softmax", input, dim, axis))
 
 
 def _floating_dtype(what: str, dtype: npt.DTypeLike) -> np.dtype[Any]:

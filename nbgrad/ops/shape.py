@@ -12,6 +12,7 @@ import numpy.typing as npt
 from ..arrays import Array
 from ..function import Operation
 from ..kernels import devices
+from ..kernels.cpu.small import reductions, views
 from ..kernels.dispatch import sum_to_shape
 from ..registry import operation
 from ..variable import Given, Variable
@@ -22,8 +23,10 @@ class Reshape(Operation):
     """The same elements in another shape."""
 
     __slots__ = ("shape",)
-    linear = True
+    linear = even = True
     reads_all = False
+    kept = ("shape",)
+    work = staticmethod(views.reshape)
 
     def __init__(self, shape: tuple[int, ...]) -> None:
         self.shape = shape
@@ -35,15 +38,17 @@ class Reshape(Operation):
             raise ValueError(f"reshape: {x.size} elements of shape {x.shape} do not fill shape {self.shape}") from None
 
     def vjp(self, gy: Any, y: Any, x: Any) -> Any:
-        return Reshape(x.shape)(gy)
+        return Reshape.apply(gy, x.shape)
 
 
 class Permute(Operation):
     """The same elements with the axes in another order."""
 
     __slots__ = ("axes",)
-    linear = True
+    linear = even = True
     reads_all = False
+    kept = ("axes",)
+    work = staticmethod(views.permute)
 
     def __init__(self, axes: tuple[int, ...]) -> None:
         self.axes = axes
@@ -52,15 +57,17 @@ class Permute(Operation):
         return x.transpose(self.axes)
 
     def vjp(self, gy: Any, y: Any, x: Any) -> Any:
-        return Permute(tuple(sorted(range(len(self.axes)), key=self.axes.__getitem__)))(gy)
+        return Permute.apply(gy, tuple(sorted(range(len(self.axes)), key=self.axes.__getitem__)))
 
 
 class BroadcastTo(Operation):
     """The elements repeated along new and stretched axes, as a view."""
 
     __slots__ = ("shape",)
-    linear = True
+    linear = even = True
     reads_all = False
+    kept = ("shape",)
+    work = staticmethod(views.broadcast)
 
     def __init__(self, shape: tuple[int, ...]) -> None:
         self.shape = shape
@@ -78,15 +85,17 @@ class BroadcastTo(Operation):
             raise ValueError(f"broadcast_to: shape {x.shape} does not broadcast to {self.shape}") from None
 
     def vjp(self, gy: Any, y: Any, x: Any) -> Any:
-        return SumTo(x.shape)(gy)
+        return SumTo.apply(gy, x.shape)
 
 
 class SumTo(Operation):
     """Sums over the axes that broadcasting from `shape` would stretch."""
 
     __slots__ = ("shape",)
-    linear = True
+    linear = even = True
     reads_all = False
+    kept = ("shape",)
+    work = staticmethod(reductions.sum_to)
 
     def __init__(self, shape: tuple[int, ...]) -> None:
         self.shape = shape
@@ -95,15 +104,40 @@ class SumTo(Operation):
         return sum_to_shape(x, self.shape)
 
     def vjp(self, gy: Any, y: Any, x: Any) -> Any:
-        return BroadcastTo(x.shape)(gy)
+        return BroadcastTo.apply(gy, x.shape)
+
+
+class Repeat(Operation):
+    """What reducing over axes gave, with or without these, repeated along them, as a view; the adjoint of a sum."""
+
+    __slots__ = ("axes", "shape")
+    linear = even = True
+    reads_all = False
+    kept = ("axes", "shape")
+    work = staticmethod(views.spread)
+
+    def __init__(self, axes: tuple[int, ...], shape: tuple[int, ...]) -> None:
+        self.axes, self.shape = axes, shape
+
+    @property
+    def before(self) -> tuple[int, ...]:
+        """The shape with one element along the axes."""
+        return tuple([1 if axis in self.axes else size for axis, size in enumerate(self.shape)])
+
+    def forward(self, x: Array) -> Array:
+        return BroadcastTo(self.shape).forward(x.reshape(self.before) if 0 < x.ndim < len(self.shape) else x)
+
+    def vjp(self, gy: Any, y: Any, x: Any) -> Any:
+        return Reshape.apply(SumTo.apply(gy, self.before), x.shape)
 
 
 class AsType(Operation):
     """The elements converted to another dtype."""
 
     __slots__ = ("dtype",)
-    linear = True
+    linear = even = True
     reads_all = False
+    kept = ("dtype",)
 
     def __init__(self, dtype: np.dtype[Any]) -> None:
         self.dtype = dtype
@@ -113,7 +147,7 @@ class AsType(Operation):
             return x.astype(self.dtype)
 
     def vjp(self, gy: Any, y: Any, x: Any) -> Any:
-        return AsType(x.dtype)(gy)
+        return AsType.apply(gy, x.dtype)
 
 
 @operation
@@ -127,7 +161,13 @@ def reshape(input: Given, *shape: Any) -> Given:
     Variable([[0, 1],
               [2, 3]])
     """
-    return Reshape(whole_numbers("reshape", shape))(input)
+    if len(shape) == 1 and type(shape[0]) is tuple:
+        shape = shape[0]
+    for size in shape:
+        if type(size) is not int:
+            shape = whole_numbers("reshape", shape)
+            break
+    return Reshape.apply(input, shape)
 
 
 @operation
@@ -140,26 +180,29 @@ def view(input: Given, *shape: Any) -> Given:
 def flatten(input: Given, start_dim: int = 0, end_dim: int = -1) -> Given:
     """Join the dimensions from `start_dim` to `end_dim` into one."""
     if not input.ndim:
-        return Reshape((1,))(input)
+        return Reshape.apply(input, (1,))
     first: int = axis_of("flatten", start_dim, input.ndim)
     last: int = axis_of("flatten", end_dim, input.ndim)
     if first > last:
         raise ValueError(f"flatten: start_dim {start_dim} comes after end_dim {end_dim}")
-    return Reshape((*input.shape[:first], math.prod(input.shape[first : last + 1]), *input.shape[last + 1 :]))(input)
+    return Reshape.apply(
+        input, (*input.shape[:first], math.prod(input.shape[first : last + 1]), *input.shape[last + 1 :])
+    )
 
 
 @operation
 def squeeze(input: Given, dim: int | Sequence[int] | None = None, *, axis: Any = None) -> Given:
     """Drop dimensions of size 1: all of them, or those named."""
     drop = axes_of("squeeze", either("squeeze", "dim", dim, "axis", axis), input.ndim)
-    return Reshape(tuple(size for axis, size in enumerate(input.shape) if axis not in drop or size != 1))(input)
+    return Reshape.apply(input, tuple([size for axis, size in enumerate(input.shape) if axis not in drop or size != 1]))
 
 
 @operation
 def unsqueeze(input: Given, dim: int) -> Given:
     """Insert a dimension of size 1 at `dim`."""
-    axis: int = axis_of("unsqueeze", dim, input.ndim + 1)
-    return Reshape((*input.shape[:axis], 1, *input.shape[axis:]))(input)
+    shape: tuple[int, ...] = (input._array if type(input) is Variable else input).shape
+    axis: int = axis_of("unsqueeze", dim, len(shape) + 1)
+    return Reshape.apply(input, (*shape[:axis], 1, *shape[axis:]))
 
 
 @operation
@@ -172,7 +215,7 @@ def permute(input: Given, *dims: Any) -> Given:
     order = tuple(axis_of("permute", axis, input.ndim) for axis in axes)
     if sorted(order) != list(range(input.ndim)):
         raise ValueError(f"permute: {axes} is no permutation of the {input.ndim} dimensions")
-    return Permute(order)(input)
+    return Permute.apply(input, order)
 
 
 @operation
@@ -187,16 +230,16 @@ def transpose(input: Given, *dims: Any, dim0: int | None = None, dim1: int | Non
             raise TypeError(f"transpose: dim0 and dim1 are two dimensions, got {dims}")
     axes = whole_numbers("transpose", tuple(d for d in dims if d is not None))
     if not axes:
-        return Permute(tuple(range(input.ndim))[::-1])(input)
+        return Permute.apply(input, tuple(range(input.ndim))[::-1])
     if len(axes) != 2 or isinstance(dims[0], tuple | list):
         return permute(input, axes)
     order = list(range(input.ndim))
     # PyTorch lets a scalar have a dimension
     first, second = (axis_of("transpose", axis, input.ndim or 1) for axis in axes)
     if not input.ndim:
-        return Permute(())(input)
+        return Permute.apply(input, ())
     order[first], order[second] = order[second], order[first]
-    return Permute(tuple(order))(input)
+    return Permute.apply(input, tuple(order))
 
 
 @operation
@@ -205,15 +248,19 @@ def swapaxes(input: Given, axis1: int, axis2: int) -> Given:
     return transpose(input, axis1, axis2)
 
 
+_REVERSED = (), (0,), (1, 0)
+
+
 @operation
 def t(input: Given) -> Given:
     """Transpose a matrix; vectors and scalars stay as they are.
 
     Raises ValueError for more than two dimensions.
     """
-    if input.ndim > 2:
+    ndim = (input._array if type(input) is Variable else input).ndim
+    if ndim > 2:
         raise ValueError(f"t: takes at most 2 dimensions, got shape {input.shape}: use transpose or permute")
-    return Permute(tuple(range(input.ndim))[::-1])(input)
+    return Permute.apply(input, _REVERSED[ndim])
 
 
 @operation
@@ -222,23 +269,26 @@ def broadcast_to(input: Given, shape: Any) -> Given:
 
     Raises ValueError where the shapes do not fit.
     """
-    return BroadcastTo(whole_numbers("broadcast_to", (shape,) if isinstance(shape, int) else tuple(shape)))(input)
+    return BroadcastTo.apply(input, whole_numbers("broadcast_to", (shape,) if isinstance(shape, int) else tuple(shape)))
 
 
 @operation
 def expand(input: Given, *shape: Any) -> Given:
     """Repeat the elements along dimensions of size 1; -1 keeps a size."""
     sizes = whole_numbers("expand", shape)
-    kept = (1,) * (len(sizes) - input.ndim) + tuple(input.shape)
+    mine = (input._array if type(input) is Variable else input).shape
+    if -1 not in sizes and len(sizes) >= len(mine):
+        return BroadcastTo.apply(input, sizes)
+    kept = (1,) * (len(sizes) - len(mine)) + tuple(mine)
     if len(kept) != len(sizes):
         raise ValueError(f"expand: shape {input.shape} has more dimensions than {sizes}")
-    return BroadcastTo(tuple(old if new == -1 else new for new, old in zip(sizes, kept, strict=True)))(input)
+    return BroadcastTo.apply(input, tuple([old if new == -1 else new for new, old in zip(sizes, kept, strict=True)]))
 
 
 @operation
 def expand_as(input: Given, other: Any) -> Given:
     """Repeat the elements to fill the shape of `other`."""
-    return BroadcastTo(tuple(other.shape))(input)
+    return BroadcastTo.apply(input, tuple(other.shape))
 
 
 @operation(method=False)
@@ -253,7 +303,7 @@ def sum_to(input: Given, shape: Any) -> Given:
     )
     if not fits:
         raise ValueError(f"sum_to: shape {target} does not broadcast to the shape {input.shape} of input")
-    return SumTo(target)(input)
+    return SumTo.apply(input, target)
 
 
 @operation

@@ -1,0 +1,6 @@
+"""Small arrays without NumPy: compiled builtins that recognise the usual calls, answer them, and hand on the rest.
+
+A call of NumPy looks at dtypes, shapes, strides, overlaps and options each time; for ten elements that is all it costs.
+The functions here read arrays by their layout in memory (`cpu.ndarray`), and make new ones, views and results, by the
+two functions of NumPy's C API that fill in a header. What they do not know, they hand on as it was given.
+"""

@@ -1,0 +1,236 @@
+"""Calls that are recorded, as one compiled call: arrays out of their boxes, the work, the result's box and its past.
+
+A box is an object with an array, and a creator and a generation where what made it is remembered; a node remembers
+what made one. What these are called, and what a graph is for, is their owners' business (`nbgrad.quick`): here they are
+slots, written where the classes have them.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Callable, Sequence
+from contextvars import ContextVar
+from functools import cache as once
+from typing import Any, NamedTuple
+
+from .. import ndarray
+from ..ndarray import NDIM, SHAPE, TYPE
+from .calls import AT, BEGIN, DIMENSIONS, HAND_ON, SMALL, UNKNOWN, Call
+from .views import ITEMS
+
+#: More operands than this go the other way.
+_OPERANDS = 32
+
+
+class Boxes(NamedTuple):
+    """The class of boxes, and the names of its slots; where recording is switched."""
+
+    kind: type
+    array: str
+    creator: str
+    generation: str
+    recording: ContextVar[bool]
+
+
+class Nodes(NamedTuple):
+    """The class of nodes, the one of nodes whose operands all have the result's form, and the names of slots.
+
+    `inputs` are the boxes, `kept` the slots for arguments that follow them, `output` the one for the result, if any,
+    which has None unless it `keeps_output`.
+    """
+
+    kind: type
+    even: type
+    inputs: str
+    generation: str
+    kept: Sequence[str] = ()
+    output: str | None = None
+    keeps_output: bool = False
+
+
+# own words: 0 boxes' class, 8 array, 16 creator, 24 generation, 32 the context variable, 40 the number of operands or
+# 0, 48 how many arguments follow them, 56 the work's address, 64 its record, 72 nodes' class, 80 that of even ones, 88
+# inputs, 96 generation, 104 output or 0, 112 the int -1, 120 whether results are recorded, 128 whether the output is
+# kept, 136 ... the slots of arguments
+_SOURCE = f"""{BEGIN}
+    extras = word_at(own + 48)
+    inputs = count - extras
+    fits = inputs > 0 and inputs <= {_OPERANDS}
+    if word_at(own + 40) > 0 and inputs != word_at(own + 40):
+        fits = False
+    if count > 0 and word_at(word_at(args) + {TYPE}) == word_at(api + {AT["ndarray"]}):  # nothing to record
+        for i in range(inputs):
+            if word_at(word_at(args + 8 * i) + {TYPE}) != word_at(api + {AT["ndarray"]}):
+                fits = False
+        bare = {UNKNOWN}
+        if fits:
+            bare = invoke_3(word_at(own + 56), (word_at(own + 64), args, count))
+        if bare != {UNKNOWN}:
+            return bare
+{HAND_ON}
+    given = int64_lanes()
+    generation = -1
+    minus_one = word_at(own + 112)
+    if fits:
+        for i in range(inputs):
+            x = word_at(args + 8 * i)
+            if word_at(x + 8) != word_at(own):
+                fits = False
+                break
+            array = word_at(x + word_at(own + 8))
+            made = word_at(x + word_at(own + 24))
+            if array == 0 or made == 0:
+                fits = False
+                break
+            if word_at(array + {TYPE}) != word_at(api + {AT["ndarray"]}):
+                fits = False
+                break
+            ndim = int64(int_at(array + {NDIM}))
+            shape = word_at(array + {SHAPE})
+            n = 1
+            for axis in range(ndim):
+                n *= word_at(shape + 8 * axis)
+            if n > {SMALL} or ndim > {DIMENSIONS}:
+                fits = False
+                break
+            given[i] = array
+            if made != minus_one:
+                if word_at(made + {TYPE}) != word_at(api + {AT["int"]}):
+                    fits = False
+                    break
+                later = invoke_1(word_at(api + {AT["PyLong_AsSsize_t"]}), (made,))
+                if later > generation:
+                    generation = later
+    data = {UNKNOWN}
+    if fits:
+        for i in range(inputs, count):
+            given[i] = word_at(args + 8 * i)
+        data = invoke_3(word_at(own + 56), (word_at(own + 64), address(given), count))
+    if data == {UNKNOWN}:
+{HAND_ON}
+    if data == 0:
+        return 0
+    increase = word_at(api + {AT["Py_IncRef"]})
+    recorded = False
+    if generation >= 0 and word_at(own + 120) != 0:
+        place = address(given) + 8 * 63
+        if int32(invoke_3(word_at(api + {AT["PyContextVar_Get"]}), (word_at(own + 32), 0, place))) == 0:
+            mode = word_at(place)
+            recorded = mode == word_at(api + {AT["true"]})
+            invoke_1(word_at(api + {AT["Py_DecRef"]}), (mode,))
+    y = invoke_2(word_at(api + {AT["PyType_GenericAlloc"]}), (word_at(own), 0))
+    if y == 0:
+        invoke_1(word_at(api + {AT["Py_DecRef"]}), (data,))
+        return 0
+    int64_place(y + word_at(own + 8))[0] = data
+    if not recorded:
+        none = word_at(api + {AT["none"]})
+        invoke_1(increase, (none,))
+        int64_place(y + word_at(own + 16))[0] = none
+        invoke_1(increase, (minus_one,))
+        int64_place(y + word_at(own + 24))[0] = minus_one
+        return y
+    even = word_at(own + 72) != word_at(own + 80)
+    if even:  # forms that broadcast to the result's, and have as many elements as it, are it
+        total = 1
+        ndim = int64(int_at(data + {NDIM}))
+        for axis in range(ndim):
+            total *= word_at(word_at(data + {SHAPE}) + 8 * axis)
+        if total == 0:
+            even = False
+        for i in range(inputs):
+            n = 1
+            for axis in range(int64(int_at(given[i] + {NDIM}))):
+                n *= word_at(word_at(given[i] + {SHAPE}) + 8 * axis)
+            if n != total or int64(int_at(given[i] + {NDIM})) != ndim:
+                even = False
+    kind = word_at(own + 80) if even else word_at(own + 72)
+    node = invoke_2(word_at(api + {AT["PyType_GenericAlloc"]}), (kind, 0))
+    if node == 0:
+        invoke_1(word_at(api + {AT["Py_DecRef"]}), (y,))
+        return 0
+    int64_place(y + word_at(own + 16))[0] = node
+    number = invoke_1(word_at(api + {AT["PyLong_FromSsize_t"]}), (generation + 1,))
+    if number == 0:
+        invoke_1(word_at(api + {AT["Py_DecRef"]}), (y,))
+        return 0
+    int64_place(y + word_at(own + 24))[0] = number
+    number = invoke_1(word_at(api + {AT["PyLong_FromSsize_t"]}), (generation,))
+    boxes = invoke_1(word_at(api + {AT["PyTuple_New"]}), (inputs,))
+    if number == 0 or boxes == 0:
+        invoke_1(word_at(api + {AT["Py_DecRef"]}), (y,))
+        return 0
+    int64_place(node + word_at(own + 96))[0] = number
+    for i in range(inputs):
+        x = word_at(args + 8 * i)
+        invoke_1(increase, (x,))
+        int64_place(boxes + {ITEMS} + 8 * i)[0] = x
+    int64_place(node + word_at(own + 88))[0] = boxes
+    for i in range(extras):
+        argument = word_at(args + 8 * (inputs + i))
+        invoke_1(increase, (argument,))
+        int64_place(node + word_at(own + 136 + 8 * i))[0] = argument
+    if word_at(own + 104) != 0:
+        output = data if word_at(own + 128) != 0 else word_at(api + {AT["none"]})
+        invoke_1(increase, (output,))
+        int64_place(node + word_at(own + 104))[0] = output
+    return y
+"""
+
+
+class _Member(ctypes.Structure):
+    """PyMemberDef."""
+
+    _fields_ = (
+        ("name", ctypes.c_char_p),
+        ("type", ctypes.c_int),
+        ("offset", ctypes.c_ssize_t),
+        ("flags", ctypes.c_int),
+        ("documentation", ctypes.c_char_p),
+    )
+
+
+#: Where a slot's descriptor has its PyMemberDef, behind the object's header, its class, its name and its full name.
+_DEFINITION = 40
+
+
+@once
+def slot_of(kind: type, name: str) -> int | None:
+    """Give where instances of a class have a slot, in bytes; None where that cannot be relied on."""
+    descriptor = next(base.__dict__[name] for base in kind.__mro__ if name in base.__dict__)
+    if type(descriptor).__name__ != "member_descriptor":
+        return None
+    place = ctypes.c_void_p.from_address(id(descriptor) + _DEFINITION).value
+    offset: int = _Member.from_address(place or 0).offset
+    instance: Any = object.__new__(kind)
+    value = object()
+    if not 16 <= offset < kind.__basicsize__ or offset % 8:
+        return None
+    descriptor.__set__(instance, value)
+    return offset if ctypes.c_void_p.from_address(id(instance) + offset).value == id(value) else None
+
+
+def recorded(
+    work: Call, boxes: Boxes, nodes: Nodes | None, operands: int, otherwise: Callable[..., Any]
+) -> Callable[..., Any]:
+    """Give a builtin that does some work on boxes' arrays and records it; `otherwise` where there can be none.
+
+    Its arguments are boxes, as many as there are `operands` (or any number, if that is 0), and then what nodes keep.
+    What requires nothing is not recorded; without `nodes`, nothing is. Bare arrays in the place of boxes give a bare
+    array. It hands on to `otherwise` what is anything else, or is large, and what the work does not know.
+    """
+    if not ndarray.layout_holds():
+        return otherwise
+    kind, record = boxes.kind, work.record()
+    words: list[Any] = [id(kind), *(slot_of(kind, name) for name in (boxes.array, boxes.creator, boxes.generation))]
+    words += [id(boxes.recording), operands]
+    if nodes is None:
+        words += [0, work.address(), id(record), 0, 0, 0, 0, 0, id(-1), 0, 0]
+    else:
+        words += [len(nodes.kept), work.address(), id(record), id(nodes.kind), id(nodes.even)]
+        words += [slot_of(nodes.kind, nodes.inputs), slot_of(nodes.kind, nodes.generation)]
+        words += [0 if nodes.output is None else slot_of(nodes.kind, nodes.output), id(-1), 1, int(nodes.keeps_output)]
+        words += [slot_of(nodes.kind, name) for name in nodes.kept]
+    if None in words:
+        return otherwise
+    return Call("recorded", _SOURCE, words, (boxes, nodes, record, work)).function(otherwise)

@@ -1,0 +1,104 @@
+"""Copies of small arrays: NumPy's, or handed on."""
+
+import numpy as np
+import pytest
+from either import LAYOUTS, SHAPES, array, assert_same, outcome
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from test_views import HANDED_ON, bounds, call, picked
+
+from nbgrad.kernels.cpu import ndarray
+from nbgrad.kernels.cpu.small import copies
+
+pytestmark = pytest.mark.skipif(not ndarray.layout_holds(), reason="arrays cannot be read by their layout here")
+
+layouts, shapes, dtypes = st.sampled_from(sorted(LAYOUTS)), st.sampled_from(SHAPES), st.sampled_from("fdi?")
+
+
+@given(shapes, st.lists(layouts, min_size=1, max_size=3), dtypes, st.integers(-1, 3), st.booleans())
+@settings(max_examples=200, deadline=None)
+def test_arrays_are_joined_as_by_numpy(shape, each, dtype, axis, new):
+    arrays = [array(shape, layout, dtype, seed) for seed, layout in enumerate(each)]
+    found = call(copies.stack() if new else copies.cat())(*arrays, axis)
+    if found is not HANDED_ON:
+        assert_same(found, (np.stack if new else np.concatenate)(arrays, axis))
+    elif dtype in "fd" and set(each) == {"contiguous"} and axis >= 0:
+        assert isinstance(outcome(np.stack if new else np.concatenate, arrays, axis), Exception)
+
+
+@given(shapes, dtypes)
+@settings(max_examples=30, deadline=None)
+def test_unlike_arrays_are_handed_on(shape, dtype):
+    x = array(shape, dtype=dtype)
+    for other in (array((*shape, 2)), array(shape).astype("e"), [1.0], None):
+        for work in (copies.cat(), copies.stack()):
+            assert call(work)(x, other, 0) is HANDED_ON
+            assert call(work)(x, x, 0.0) is HANDED_ON
+            assert call(work)() is HANDED_ON and call(work)(x) is HANDED_ON
+
+
+keys = st.lists(
+    st.integers(-4, 4) | st.builds(slice, bounds, bounds, bounds) | st.just(Ellipsis) | st.none(), max_size=3
+)
+
+
+@given(shapes, keys.map(tuple), layouts, st.sampled_from("fd"))
+@settings(max_examples=300, deadline=None)
+def test_values_are_put_into_zeros(shape, key, layout, dtype):
+    target = np.zeros(shape, dtype)
+    place = outcome(picked, target, key)
+    put = call(copies.put())
+    if isinstance(place, Exception):
+        assert put(np.zeros((), dtype), key, shape) is HANDED_ON
+        return
+    x = array(place.shape, layout, dtype)
+    found = put(x, key, shape)
+    if found is HANDED_ON:
+        assert layout in ("misaligned", "big-endian", "subclass", "large")
+    else:
+        place[...] = x
+        assert_same(found, target)
+    assert put(array((*place.shape, 2)), key, shape) is HANDED_ON
+    assert put(x, key, (*shape, -1)) is HANDED_ON and put(x, key, list(shape)) is HANDED_ON
+
+
+positions = st.lists(st.integers(-5, 5), max_size=6)
+
+
+@given(positions, st.integers(0, 6), st.sampled_from(["contiguous", "strided", "misaligned", "subclass", "read-only"]))
+@settings(max_examples=100, deadline=None)
+def test_positions_are_copied_and_counted_from_the_front(given_positions, count, layout):
+    x = LAYOUTS[layout](np.array(given_positions, np.int64))
+    found = call(copies.rows())(x, count)
+    if any(not -count <= position < count for position in given_positions):
+        assert found is HANDED_ON
+    elif found is not HANDED_ON:
+        assert_same(found, np.array([p % count for p in given_positions], np.int64))
+        assert not np.shares_memory(found, x)
+    else:
+        assert layout in ("strided", "misaligned", "subclass")
+    assert call(copies.rows())(x.astype(np.int32), count) is HANDED_ON
+
+
+@given(st.sampled_from([(4,), (4, 5), (4, 2, 3), (4, 0)]), positions, layouts, st.sampled_from("fd"))
+@settings(max_examples=200, deadline=None)
+def test_rows_are_picked_and_added(shape, rows, layout, dtype):
+    rows = np.array(rows, np.int64)
+    inside = bool(((rows >= 0) & (rows < 4)).all())
+    x = array(shape, layout, dtype)
+    found = call(copies.gather())(x, rows)
+    if found is not HANDED_ON:
+        assert inside
+        assert_same(found, x[rows])
+    else:
+        assert not inside or layout != "contiguous"
+    g = array((len(rows), *shape[1:]), layout, dtype)
+    found = call(copies.scatter())(g, rows, shape)
+    if found is not HANDED_ON:
+        assert inside
+        expected = np.zeros(shape, dtype)
+        np.add.at(expected, rows, g)
+        assert_same(found, expected)
+    else:
+        assert not inside or layout not in ("contiguous", "one number")
+    assert call(copies.scatter())(g, rows, (5000, *shape[1:])) is HANDED_ON
