@@ -15,12 +15,16 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .arrays import Array, as_array, is_array
-from .function import LARGE, Function, without_elements
+from .function import BOXES, LARGE, Function, without_elements
 from .grad_mode import is_grad_enabled
 from .kernels import devices, dispatch, formula, scalars
+from .kernels.cpu import caller
 from .kernels.cpu import elementwise as cpu
+from .kernels.cpu.ndarray import as_method
+from .kernels.cpu.small.recorder import Nodes, recorded
 from .kernels.formula import COMPARISON, FLOATING, LOGICAL, NUMBER, SIGNED, TRUTH, Expression, ScalarFunction
 from .kernels.lazy import lazy
+from .kernels.operators import OPERATORS
 from .kernels.shapes import broadcast_shapes
 from .variable import Variable, as_variable, data_of
 
@@ -51,13 +55,8 @@ class Elementwise:
         scalar: ScalarFunction | None = None,
         parameters: Sequence[str] | None = None,
     ) -> None:
-        self.name, self.expression, self.kinds, self.domain, self.scalar = (
-            name,
-            expression,
-            tuple(kinds),
-            domain,
-            scalar,
-        )
+        self.name, self.expression, self.kinds = name, expression, tuple(kinds)
+        self.domain, self.scalar = domain, scalar
         self.arity = len(self.kinds)
         #: What the function calls its arguments, by which they may be given; x0, x1, ... unless somebody cares.
         self.parameters = None if parameters is None else tuple(parameters)
@@ -233,6 +232,12 @@ def _apply_code(arity: int, differentiable: bool, keeps_output: bool, reads_all:
 
 
 @once
+def _quick_code(arity: int) -> Any:
+    names = ", ".join(f"x{i}" for i in range(arity))
+    return _function_code(f"def function({names}):\n    return quickly({names})\n")
+
+
+@once
 def _pull_code(uses: tuple[tuple[int, ...] | None, ...], recorded: bool) -> Any:
     """Write pull (on arrays) or pull_graph (on Variables); `uses` tells what each input's pullback reads."""
     arity = len(uses)
@@ -327,8 +332,34 @@ def first_call(operation: Elementwise, arguments: tuple[Any, ...]) -> Any:
         operation.arity == 1 and not keeps_output and any(p is not None and 2 in p.needs for p in operation.pullbacks)
     )
     code = _apply_code(operation.arity, operation.differentiable, keeps_output, reads_all)
+    slowly = FunctionType(code, operation.namespace, operation.name)
+    quickly = _recorded(operation, keeps_output, slowly)
+    if quickly is not slowly:
+        operation.namespace["quickly"] = quickly
+        code = _quick_code(operation.arity)
+        _install(operation, quickly)
     operation.function.__code__ = code if operation.parameters is None else _with_parameters(code, operation.parameters)
     return operation.function(*arguments)
+
+
+def _recorded(operation: Elementwise, keeps_output: bool, slowly: Callable[..., Any]) -> Callable[..., Any]:
+    """Give the compiled call that applies an operation to small arrays; `slowly` has all others, and all if none is."""
+    work = caller.elementwise(operation.kernel)
+    if work is None:
+        return slowly
+    nodes = None
+    if operation.differentiable:
+        even = operation.namespace["EvenNode"]
+        kind = even if operation.arity == 1 else operation.namespace["Node"]
+        nodes = Nodes(kind, even, "inputs", "generation", (), "output" if keeps_output else None, True)
+    return recorded(work, BOXES, nodes, operation.arity, slowly)
+
+
+def _install(operation: Elementwise, quickly: Callable[..., Any]) -> None:
+    """Have Python's operator for an operation, if there is one, reach the compiled call at once."""
+    for operator, name in OPERATORS.items():
+        if name == operation.name and vars(Variable).get(f"__{operator}__") is operation.function:
+            setattr(Variable, f"__{operator}__", as_method(quickly))
 
 
 # ---- off the hot path -----------------------------------------------------------------------------------------------
@@ -345,6 +376,10 @@ def on_other_types(operation: Elementwise, arguments: tuple[Any, ...]) -> Any:
         inputs = [formula.variable(i, kind) for i, kind in enumerate(operation.kinds)]
         nodes = [formula.constant(argument) for argument in arguments]
         return formula.substitute(operation.expression, dict(zip(inputs, nodes, strict=True)))
+    x, y = arguments[0], arguments[-1]
+    if len(arguments) == 2 and type(x) is np.ndarray and type(y) is float and operation.domain != LOGICAL:
+        if x.dtype.char in "fd":
+            return operation.call(x, number_like(y, x.dtype)._array)
     dtype = None
     variables = False
     for argument in arguments:
@@ -377,7 +412,7 @@ def on_other_types(operation: Elementwise, arguments: tuple[Any, ...]) -> Any:
     return operation.function(*converted)
 
 
-_numbers: dict[tuple[str, float], Variable] = {}
+_numbers: dict[tuple[str, Any], Variable] = {}
 
 
 def _compared_number(value: float, dtype: Any) -> Variable:
@@ -391,6 +426,10 @@ def _compared_number(value: float, dtype: Any) -> Variable:
 
 def number_like(value: float, dtype: Any) -> Variable:
     """Give the constant for a Python number that meets a Variable of `dtype`, whose dtype it takes (NEP 50)."""
+    # 0.0 and -0.0 would be one key
+    key: tuple[str, Any] = dtype.char, value or str(float(value))
+    if dtype.kind == "f" and key in _numbers:
+        return _numbers[key]
     if dtype.kind == "f" or (dtype.kind in "iu" and type(value) is int):
         with np.errstate(over="ignore"):  # to infinity, silently
             data = np.array(value, dtype)
@@ -398,12 +437,22 @@ def number_like(value: float, dtype: Any) -> Variable:
         data = np.asarray(value)
     data.flags.writeable = False
     constant = Variable(data, requires_grad=False)
-    # 0.0 and -0.0 are one key, 1 and 1.0 only mean the same to a floating dtype
-    if dtype.kind == "f" and value != 0:
+    # 1 and 1.0 only mean the same to a floating dtype
+    if dtype.kind == "f":
         if len(_numbers) > 1000:
             _numbers.clear()
-        _numbers[dtype.char, value] = constant
+        _numbers[key] = constant
     return constant
+
+
+def constant_like(value: Any, x: Variable) -> Any:
+    """Give the constant for a Python number that meets a Variable, and anything else as it is."""
+    if type(value) is float or type(value) is int:
+        try:
+            return _numbers[x._array.dtype.char, value]
+        except KeyError:
+            return number_like(value, x._array.dtype)
+    return value
 
 
 def _as_plain(variable: Variable) -> Variable:

@@ -18,6 +18,7 @@ from .arrays import Array, as_array, as_data
 from .grad_mode import is_grad_enabled, recording_mode
 from .hooks import Watcher
 from .kernels import devices
+from .kernels.cpu.ndarray import as_method
 from .kernels.cpu.small.calls import Call
 from .kernels.cpu.small.recorder import Boxes, Nodes, recorded
 from .kernels.dispatch import sum_to_shape
@@ -316,6 +317,17 @@ def recorded_by(kind: type[Operation], otherwise: Callable[..., Any]) -> Callabl
     return recorded(work, BOXES, nodes, kind.arity, otherwise)
 
 
+def giving_way(name: str, make: Callable[[], Callable[..., Any]]) -> Callable[..., Any]:
+    """Give a method of that name for Variable which, when it is first called, gives way to what `make` makes."""
+
+    def first(*given: Any) -> Any:
+        call = make()
+        setattr(Variable, name, as_method(call))
+        return call(*given)
+
+    return first
+
+
 class Applied:
     """Stands for an Operation's `apply` until it is asked for: then it makes the compiled call, and gives way to it."""
 
@@ -388,8 +400,12 @@ class Operation(Function):
         return y
 
     def pull(self, gy: Any) -> tuple[Array | None, ...]:
-        assert self.inputs is not None
-        gxs = self.vjp(gy, self.output, *[x._array for x in self.inputs])
+        inputs = self.inputs
+        assert inputs is not None
+        if len(inputs) == 1:
+            gxs = self.vjp(gy, self.output, inputs[0]._array)
+        else:
+            gxs = self.vjp(gy, self.output, *[x._array for x in inputs])
         return gxs if type(gxs) is tuple else (gxs,)
 
     def pull_graph(self, gy: Any) -> tuple[Variable | None, ...]:

@@ -21,7 +21,7 @@ import numpy as np
 from peers import peer
 
 from nbgrad.kernels import formula, scalars
-from nbgrad.kernels.cpu import caller, codegen, failures, folding, fused, indexing, launch, threads, ufunc
+from nbgrad.kernels.cpu import caller, codegen, failures, folding, fused, indexing, launch, ndarray, threads, ufunc
 from nbgrad.kernels.cpu.sizes import CHUNK, LANES, OUTPUTS, SIDE
 from nbgrad.tracing import trace
 from nbgrad.tracing.targets import Host
@@ -487,6 +487,6 @@ def install() -> None:
 
     ufunc.make = make
     codegen.address = _address
-    caller.layout_holds = launch.layout_holds = lambda: False
+    caller.layout_holds = launch.layout_holds = ndarray.layout_holds = lambda: False
     targets = {}
     trace.target = lambda device: targets.setdefault(device, Interpreted())

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from .. import registry
+from ..function import giving_way, recorded_by
 from ..grad_mode import is_grad_enabled
 from ..kernels.operators import OPERATORS, install_operators
 from ..variable import Variable
@@ -16,8 +17,8 @@ from . import scan as scan
 from . import slicing as slicing
 from . import statistics as statistics
 from .elementwise import OPERATIONS, TABLE, add, whole_power
-from .indexing import Index, getitem, of_variables
-from .linalg import matmul
+from .indexing import GetItem, Index, getitem
+from .linalg import calls, matmul
 from .reduction import LOGSUMEXP_SLOPE
 from .shape import astype, sum_to, transpose
 from .transfer import clone, to
@@ -89,9 +90,9 @@ def _setitem(self: Variable, key: Any, value: Any) -> None:
 def _install() -> None:
     install_operators(Variable, TABLE.__getitem__)
     methods: dict[str, Any] = registry.methods()
-    methods["__matmul__"] = matmul
+    methods["__matmul__"] = giving_way("__matmul__", lambda: calls.product)
     methods["__rmatmul__"] = lambda self, other: matmul(other, self)
-    methods["__getitem__"] = of_variables()
+    methods["__getitem__"] = giving_way("__getitem__", lambda: recorded_by(GetItem, getitem))
     methods["__setitem__"] = _setitem
     for operator in ("add", "sub", "mul", "truediv", "floordiv", "mod", "pow"):
         methods[f"__i{operator}__"] = _in_place(operator)

@@ -9,6 +9,11 @@ def whole_numbers(what: str, values: tuple[Any, ...]) -> tuple[int, ...]:
     """Take sizes or dimensions as separate arguments or as one sequence."""
     if len(values) == 1 and isinstance(values[0], tuple | list):
         values = tuple(values[0])
+    for value in values:
+        if type(value) is not int:
+            break
+    else:
+        return values
     try:
         return tuple(v.__index__() for v in values)
     except (AttributeError, TypeError):

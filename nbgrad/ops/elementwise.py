@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol, overload
 import numpy as np
 
 from ..arrays import Array, as_array, is_array, is_weak
-from ..elementwise import Elementwise, number_like
+from ..elementwise import Elementwise, constant_like, number_like
 from ..kernels import devices, formula, scalars
 from ..kernels.formula import FLOATING, NUMBER, Expression, ScalarFunction
 from ..registry import ENTRIES, operation, register_elementwise
@@ -233,6 +233,13 @@ def where(condition: Any, input: Any = None, other: Any = None) -> Any:
     >>> nbgrad.where(x > 0, x, 0.0)
     Variable([0., 4.])
     """
+    if type(condition) is Variable and condition._array.dtype.char == "?":
+        if type(input) is Variable:
+            other = constant_like(other, input)
+        elif type(other) is Variable:
+            input = constant_like(input, other)
+        if type(input) is type(other) is Variable:
+            return _where(condition, input, other)
     if input is None or other is None:
         raise TypeError("where: needs a condition and two values: where(condition, input, other)")
     if any(isinstance(v, Expression) for v in (condition, input, other)):
@@ -270,6 +277,8 @@ def clamp(input: Given, min: Any = None, max: Any = None) -> Given:
     >>> nbgrad.clamp(nbgrad.tensor([-2.0, 0.5, 2.0]), -1, 1)
     Variable([-1. ,  0.5,  1. ])
     """
+    if type(input) is Variable and input._array.dtype.char in "fd":
+        min, max = constant_like(min, input), constant_like(max, input)
     if min is None and max is None:
         raise ValueError("clamp: needs min or max or both")
     if max is None:
@@ -284,6 +293,8 @@ clip = clamp
 
 def _bound(x: Any, bound: Any) -> Any:
     """Give a bound in the dtype of a floating x if it is whole: bounds do not widen what they limit."""
+    if type(x) is type(bound) is Variable and x._array.dtype is bound._array.dtype:
+        return bound
     kinds = getattr(x, "dtype", np.dtype(object)).kind, getattr(bound, "dtype", np.dtype(object)).kind
     return bound.astype(x.dtype) if kinds[0] == "f" and kinds[1] in "iub" else bound
 

@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 
 from ..arrays import Array, as_array, is_array
-from ..function import Operation, recorded_by
+from ..function import Operation
 from ..kernels import devices
 from ..kernels.cpu import indexing as cpu
 from ..kernels.cpu.failures import checked
-from ..kernels.cpu.ndarray import as_method
 from ..kernels.cpu.small import copies, views
+from ..kernels.cpu.small.calls import SMALL
 from ..kernels.dispatch import reduce_array
 from ..kernels.lazy import lazy
 from ..variable import Variable, data_of
@@ -358,10 +358,18 @@ class _Rows:
     @lazy
     def own(self) -> Callable[[Any, int], Array | None]:
         """Give a copy of a small array of whole numbers as `GetRows` takes it; None of anything else."""
-        return copies.rows().function(lambda positions, count: None)
+        return copies.rows().function(_own_rows)
 
 
 _rows = _Rows()
+
+
+def _own_rows(positions: Any, count: int) -> Array | None:
+    if positions.dtype != np.int64 or not positions.ndim or positions.size > SMALL:
+        return None
+    if not ((positions >= -count) & (positions < count)).all():
+        return None
+    return np.where(positions < 0, positions + count, positions)
 
 
 def getitem(input: Any, key: Any) -> Any:
@@ -376,14 +384,3 @@ def getitem(input: Any, key: Any) -> Any:
             if rows is not None:
                 return GetRows.apply(input, rows)
     return GetItem(Index(key))(input)
-
-
-def of_variables() -> Any:
-    """Give what `Variable` has as ``__getitem__``: a compiled call, and `getitem` for what that does not know."""
-
-    def first(input: Any, key: Any) -> Any:
-        call = recorded_by(GetItem, getitem)
-        Variable.__getitem__ = as_method(call)  # type: ignore[method-assign]
-        return call(input, key)
-
-    return first

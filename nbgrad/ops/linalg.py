@@ -9,8 +9,11 @@ from typing import TYPE_CHECKING, Any, Protocol, overload
 import numpy as np
 
 from ..arrays import Array, as_array, is_array
-from ..function import Operation
+from ..function import Operation, recorded_by
 from ..kernels import devices
+from ..kernels.cpu.products import MOST, multiply
+from ..kernels.cpu.small import products as small
+from ..kernels.lazy import lazy
 from ..registry import operation
 from ..variable import Variable
 from .elementwise import add, mul
@@ -18,7 +21,7 @@ from .shape import Permute, Reshape, SumTo, unsqueeze
 
 
 def _transposed(x: Any) -> Any:
-    return Permute((*range(x.ndim - 2), x.ndim - 1, x.ndim - 2))(x)
+    return Permute.apply(x, (1, 0) if x.ndim == 2 else (*range(x.ndim - 2), x.ndim - 1, x.ndim - 2))
 
 
 def _on_gpu(x: Array, w: Array) -> Array:
@@ -32,6 +35,8 @@ class MatMul(Operation):
 
     __slots__ = ()
     reads_all = False
+    arity = 2
+    work = staticmethod(small.product)
 
     def reads(self, inputs: tuple[Variable, ...]) -> Collection[int]:
         return [1 - i for i, x in enumerate(inputs) if x._generation >= 0]
@@ -51,6 +56,10 @@ class MatMul(Operation):
                     return (_on_gpu if on_gpu else np.dot)(rows, w).reshape(*x.shape[:-1], w.shape[-1])
                 if on_gpu:
                     return _on_gpu(x, w)
+                if isinstance(x, np.ndarray) and isinstance(w, np.ndarray) and x.size <= MOST >= w.size:
+                    y = multiply(x, w)
+                    if y is not None:
+                        return y
                 return as_array(np.matmul(x, w) if x.ndim > 2 or w.ndim > 2 else np.dot(x, w))
         except ValueError:
             inner = x.shape[-1], w.shape[0 if w.ndim == 1 else -2]
@@ -65,18 +74,18 @@ class MatMul(Operation):
 
     def vjp(self, gy: Any, y: Any, x: Any, w: Any) -> Any:
         ga = gb = None
-        if x.ndim == 1 and w.ndim == 1:
+        if x.ndim == w.ndim == 1:
             return mul(gy, w) if self.needs(0) else None, mul(gy, x) if self.needs(1) else None
         if w.ndim == 1:  # a vector for each matrix's columns: outer products, and all rows at once
             if self.needs(0):
                 ga = mul(unsqueeze(gy, -1), w)
             if self.needs(1):
-                gb = matmul(Reshape((gy.size,))(gy), Reshape((gy.size, w.shape[0]))(x))
+                gb = matmul(Reshape.apply(gy, (gy.size,)), Reshape.apply(x, (gy.size, w.shape[0])))
         elif x.ndim == 1:
             column = unsqueeze(gy, -1)
             if self.needs(0):
                 products = matmul(w, column)
-                ga = SumTo(x.shape)(Reshape(products.shape[:-1])(products))
+                ga = SumTo.apply(Reshape.apply(products, products.shape[:-1]), x.shape)
             if self.needs(1):
                 gb = mul(unsqueeze(x, -1), unsqueeze(gy, -2))
         else:
@@ -85,7 +94,7 @@ class MatMul(Operation):
             if self.needs(1):
                 if w.ndim == 2 and x.ndim > 2:  # one large product instead of a stack of small ones and a sum
                     rows = math.prod(x.shape[:-1])
-                    x, gy = Reshape((rows, x.shape[-1]))(x), Reshape((rows, gy.shape[-1]))(gy)
+                    x, gy = Reshape.apply(x, (rows, x.shape[-1])), Reshape.apply(gy, (rows, gy.shape[-1]))
                 gb = matmul(_transposed(x), gy)
         return ga, gb
 
@@ -112,8 +121,23 @@ def matmul(input: Any, other: Any) -> Any:
     >>> nbgrad.matmul(nbgrad.ones(2, 3), nbgrad.ones(3))
     Variable([3., 3.])
     """
+    return calls.product(input, other)
+
+
+def _of_any(input: Any, other: Any) -> Any:
     _check_operands("matmul", input, other)
     return MatMul()(input, other)
+
+
+class _Calls:
+    """The compiled call, made when it is first asked for."""
+
+    @lazy
+    def product(self) -> Any:
+        return recorded_by(MatMul, _of_any)
+
+
+calls = _Calls()
 
 
 if TYPE_CHECKING:

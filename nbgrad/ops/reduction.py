@@ -220,12 +220,11 @@ class Spread(Operation):
     def __init__(self, axis: int) -> None:
         self.axis, self.output = axis, None
 
-    def forward(self, *arrays: Array) -> Array:
+    def forward(self, *xs: Array) -> Array:
         try:
-            y = spread_array(self.name, self.axis, *map(_floating, arrays))
+            y = spread_array(self.name, self.axis, *map(_floating, xs))
         except TypeError:
-            dtype = arrays[0].dtype
-            raise TypeError(f"{self.name}: no kernel for dtype {dtype}: convert to a real dtype first") from None
+            raise TypeError(f"{self.name}: no kernel for dtype {xs[0].dtype}: convert to a real dtype first") from None
         self.output = y if self.keeps_output else None
         return y
 
@@ -496,4 +495,6 @@ def _floating_dtype(what: str, dtype: npt.DTypeLike) -> np.dtype[Any]:
 
 
 def _one_axis(what: str, x: Any, dim: Any, axis: Any) -> int:
+    if type(dim) is int and axis is None and type(x) is Variable and 0 <= dim < x._array.ndim:
+        return dim
     return axis_of(what, either(what, "dim", dim, "axis", axis, -1), builtins.max(x.ndim, 1))

@@ -161,13 +161,7 @@ def reshape(input: Given, *shape: Any) -> Given:
     Variable([[0, 1],
               [2, 3]])
     """
-    if len(shape) == 1 and type(shape[0]) is tuple:
-        shape = shape[0]
-    for size in shape:
-        if type(size) is not int:
-            shape = whole_numbers("reshape", shape)
-            break
-    return Reshape.apply(input, shape)
+    return Reshape.apply(input, whole_numbers("reshape", shape))
 
 
 @operation
@@ -201,7 +195,8 @@ def squeeze(input: Given, dim: int | Sequence[int] | None = None, *, axis: Any =
 def unsqueeze(input: Given, dim: int) -> Given:
     """Insert a dimension of size 1 at `dim`."""
     shape: tuple[int, ...] = (input._array if type(input) is Variable else input).shape
-    axis: int = axis_of("unsqueeze", dim, len(shape) + 1)
+    known = type(dim) is int and 0 <= dim <= len(shape)
+    axis: int = dim if known else axis_of("unsqueeze", dim, len(shape) + 1)
     return Reshape.apply(input, (*shape[:axis], 1, *shape[axis:]))
 
 

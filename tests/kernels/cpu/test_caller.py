@@ -2,6 +2,9 @@
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from layouts import LAYOUTS, SHAPES, array, assert_same, outcome
 
 import nbgrad
 from nbgrad.kernels.cpu import caller, ndarray
@@ -71,8 +74,10 @@ class Own(np.ndarray):
         (base[:3], 1.0),
         (base[:3], [0.0] * 3),
         (base[:3], base[:4]),
-        (base[:3], base[:1]),
-        (base[:3], base[:6:2]),
+        (base[:3], base[2::-1]),
+        (base[:3], base[:6:2], np.zeros(3)),
+        (base[:3], base[:1], np.zeros(3)),
+        (np.zeros((64, 1)), np.zeros((1, 64))),
         (base[:4].reshape(2, 2), base[:4].reshape(2, 2).T),
         (base[:4], base[:4].reshape(2, 2)),
         (base[:3], np.zeros(3, np.float32)),
@@ -103,10 +108,31 @@ def test_what_is_raised_there_is_raised_here():
         fast_call(OPERATIONS["add"].kernel, otherwise)(1)
 
 
-def test_truth_values_and_arrays_of_another_layout_are_never_looked_at(monkeypatch):
+@given(
+    st.sampled_from(["add", "div", "lt", "exp", "where", "logical_and", "clamp"]),
+    st.lists(
+        st.tuples(st.sampled_from([*SHAPES, (5,), (3, 1)]), st.sampled_from(sorted(LAYOUTS))), min_size=3, max_size=3
+    ),
+    st.sampled_from("fd"),
+)
+@settings(max_examples=600, deadline=None)
+def test_arrays_that_broadcast_are_answered_as_by_the_ufunc(name, drawn, dtype):
+    operation = OPERATIONS[name]
+    arrays = [array(shape, layout, dtype, seed) for seed, (shape, layout) in enumerate(drawn)][: operation.arity]
+    arrays = [np.asarray(x > 0) if kind == "truth" else x for x, kind in zip(arrays, operation.kinds, strict=True)]
+    found = fast_call(operation.kernel, lambda *_: "handed on")(*arrays)
+    if type(found) is str:
+        easy = all(layout in ("contiguous", "read-only") for _, layout in drawn[: operation.arity])
+        expected = outcome(operation.kernel, *arrays)
+        assert not easy or isinstance(expected, ValueError) or expected.size > 2048
+    else:
+        assert_same(found, operation.kernel(*arrays, out=...))
+
+
+def test_several_outputs_whole_numbers_and_arrays_of_another_layout_are_never_looked_at(monkeypatch):
     def otherwise(*arguments):
         pass
 
-    assert fast_call(OPERATIONS["lt"].kernel, otherwise) is otherwise
+    assert fast_call(OPERATIONS["mul"].together[0], otherwise) is otherwise
     monkeypatch.setattr(caller, "layout_holds", lambda: False)
     assert fast_call(OPERATIONS["add"].kernel, otherwise) is otherwise

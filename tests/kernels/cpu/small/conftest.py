@@ -1,4 +1,4 @@
-"""The helper modules beside this file, by name."""
+"""The test modules beside this file, by name: they share what they draw."""
 
 import sys
 from pathlib import Path

@@ -2,9 +2,9 @@
 
 import numpy as np
 import pytest
-from either import LAYOUTS, SHAPES, array, assert_same
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from layouts import LAYOUTS, SHAPES, array, assert_same
 from test_views import HANDED_ON, call
 
 from nbgrad.kernels import dispatch

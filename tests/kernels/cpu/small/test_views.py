@@ -1,11 +1,11 @@
 """Views by filling in headers: NumPy's, or handed on."""
 
-import either
+import layouts as either
 import numpy as np
 import pytest
-from either import LAYOUTS, SHAPES, array, assert_same
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from layouts import LAYOUTS, SHAPES, array, assert_same
 
 from nbgrad.kernels.cpu import ndarray
 from nbgrad.kernels.cpu.small import views

@@ -1,0 +1,79 @@
+"""Products of small matrices: a loop that takes less time than it takes to call BLAS."""
+
+from __future__ import annotations
+
+from functools import cache as once
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ..text import Text
+from . import codegen, threads, ufunc
+from .failures import checked
+
+Array = npt.NDArray[Any]
+
+#: The largest product, in multiplications, and the longest sums, that the loop is for: beyond, BLAS is faster.
+MOST, LONGEST = 2048, 64
+
+#: How many columns, or rows, are taken at once: sums that do not wait for one another.
+_COLUMNS, _ROWS = 8, 4
+
+
+def _source(number: str, size: int) -> str:
+    """Write the loop for one dtype. Each result is the sum over k in order, whatever the layout."""
+    text = Text()
+    put = text.put
+    with text.block("def loop(args, dims, steps, data):"):
+        put("align_stack()", "outer = dims[0]", "m = dims[1]", "k = dims[2]", "n = dims[3]")
+        for place, names in enumerate((("x", "xi", "xj"), ("w", "wj", "wl"), ("y", "yi", "yl"))):
+            put(f"{names[0]} = {number}_pointer(args[{place}])")
+            put(*(f"{name} = steps[{3 + 2 * place + core}] // {size}" for core, name in enumerate(names[1:])))
+        put(f"whole = n // {_COLUMNS} * {_COLUMNS}", f"even = m // {_ROWS} * {_ROWS}")
+        with text.block("for b in range(outer):"):
+            put(*(f"{name}0 = b * (steps[{place}] // {size})" for place, name in enumerate("xwy")))
+            # neighbouring columns, which LLVM makes vectors of
+            with text.block("for i in range(m):", f"for first in range(0, whole, {_COLUMNS}):"):
+                lanes = range(_COLUMNS)
+                for head, step in (("if wl == 1:", ""), ("else:", " * wl")):
+                    with text.block(head):
+                        put(*(f"s{lane} = {number}(0)" for lane in lanes))
+                        with text.block("for j in range(k):"):
+                            put("a = x[x0 + i * xi + j * xj]", f"at = w0 + j * wj + first{step}")
+                            put(*(f"s{lane} += a * w[at + {lane}{step}]" for lane in lanes))
+                        put(*(f"y[y0 + i * yi + (first + {lane}) * yl] = s{lane}" for lane in lanes))
+            with text.block("for l in range(whole, n):"):
+                for head, rows in ((f"for i in range(0, even, {_ROWS}):", _ROWS), ("for i in range(even, m):", 1)):
+                    with text.block(head):
+                        put(*(f"s{row} = {number}(0)" for row in range(rows)))
+                        with text.block("for j in range(k):"):
+                            put("a = w[w0 + j * wj + l * wl]")
+                            put(*(f"s{row} += x[x0 + (i + {row}) * xi + j * xj] * a" for row in range(rows)))
+                        put(*(f"y[y0 + (i + {row}) * yi + l * yl] = s{row}" for row in range(rows)))
+        put("clear_exceptions()")
+    return str(text)
+
+
+@once
+def kernel() -> np.ufunc:
+    """Give the ufunc that multiplies matrices."""
+
+    def compile_loop(codes: ufunc.Types) -> tuple[int, int]:
+        number = np.dtype(codes[-1])
+        text = _source(number.name, number.itemsize)
+        return codegen.address(f"product-{''.join(codes)}", text), threads.NEVER
+
+    return ufunc.make("matmul", ["fff", "ddd"], 1, compile_loop, "(m,k),(k,n)->(m,n)")
+
+
+def multiply(x: Array, w: Array) -> Array | None:
+    """Multiply matrices and vectors by the loop, if it is for them: of one floating dtype, and small."""
+    if not 0 < x.ndim <= 2 or not 0 < w.ndim <= 2 or x.dtype != w.dtype or x.dtype.char not in "fd":
+        return None
+    rows, columns = x if x.ndim == 2 else x[None], w if w.ndim == 2 else w[:, None]
+    (m, k), n = rows.shape, columns.shape[1]
+    if columns.shape[0] != k or m * k * n > MOST or m * n > MOST or k > LONGEST:
+        return None
+    y: Array = checked(kernel(), rows, columns)
+    return y.reshape((*x.shape[:-1], *w.shape[1:]))

@@ -1,0 +1,34 @@
+"""Small products in one call: the bits of the loop, or handed on."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from layouts import LAYOUTS, array, assert_same
+from test_views import HANDED_ON, call
+
+from nbgrad.kernels.cpu import ndarray, products
+from nbgrad.kernels.cpu.small import products as small
+
+pytestmark = pytest.mark.skipif(not ndarray.layout_holds(), reason="arrays cannot be read by their layout here")
+layouts = st.sampled_from(sorted(LAYOUTS))
+shapes = st.lists(st.sampled_from([0, 1, 3, 5, 9, 70]), max_size=3).map(tuple)
+
+
+@given(shapes, shapes, layouts, layouts, st.sampled_from("fdi"))
+@settings(max_examples=300, deadline=None)
+def test_products_have_the_same_bits_either_way(first, second, one, other, dtype):
+    if first and second:
+        second = (first[-1], *second[1:])
+    x, w = array(first, one, dtype), array(second, other, dtype, 1)
+    found, expected = call(small.product())(x, w), products.multiply(x, w)
+    if found is not HANDED_ON:
+        assert_same(found, expected)
+    else:
+        assert expected is None or {one, other} & {"misaligned", "big-endian", "subclass", "large"}
+
+
+def test_operands_that_are_no_arrays_are_handed_on():
+    product = call(small.product())
+    for arguments in ((), (np.ones(2),), (np.ones(2), 1.0), ([1.0], np.ones(1)), (np.ones(2), np.ones(2), None)):
+        assert product(*arguments) is HANDED_ON
