@@ -1,7 +1,7 @@
 """Random calls of operations on small arrays, right and wrong ones, and what comes of them: a line for each call.
 
 Run with a seed and a number of calls. The lines are the same whether compiled calls answer or not, which is what
-``NBGRAD_TEST_LAYOUT=unknown`` decides.
+``NBGRAD_TEST_LAYOUT=unknown`` decides. With ``--guarded`` arrays lie in memory that ends where they do.
 """
 
 import hashlib
@@ -140,12 +140,17 @@ def main(seed, count):
         from nbgrad.kernels.cpu import caller, launch, ndarray
 
         caller.layout_holds = launch.layout_holds = ndarray.layout_holds = lambda: False
+    kept = None
+    if "--guarded" in sys.argv:
+        import guard_pages
+
+        kept = guard_pages.install()
     warnings.simplefilter("ignore")
     for number in range(count):
         pick = random.Random(f"{seed} {number}")
         arrays, function = draw(pick)
         shown = ", ".join(f"{x.dtype}{x.shape}{x.strides}" for x in arrays)
-        print(number, shown, outcome(arrays, function, pick.random() < 0.8))
+        print(number, shown, outcome(arrays, function, pick.random() < 0.8), flush=kept is not None)
 
 
 if __name__ == "__main__":

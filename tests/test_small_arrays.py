@@ -14,10 +14,10 @@ from nbgrad import Variable
 TESTS = Path(__file__).parent
 
 
-def lines(seed, count, **environment):
-    command = [sys.executable, "both_ways.py", str(seed), str(count)]
+def lines(seed, count, *options, **environment):
+    command = [sys.executable, "both_ways.py", str(seed), str(count), *options]
     done = subprocess.run(command, cwd=TESTS, env=os.environ | environment, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
+    assert done.returncode == 0, (done.stderr, done.stdout.splitlines()[-1:])
     return done.stdout.splitlines()
 
 
@@ -28,6 +28,12 @@ def test_both_ways_are_the_same_to_users(seed, count):
     for one, other in zip(quick, slow, strict=True):
         assert one == other
     assert sum("Error" in line for line in quick) < 0.6 * count, "most calls should succeed"
+
+
+@pytest.mark.skipif(os.name != "posix", reason="guards are made by mmap and mprotect")
+@pytest.mark.parametrize("seed, count", [(3, 1500), pytest.param(4, 20000, marks=pytest.mark.slow)])
+def test_nothing_is_read_or_written_outside_of_arrays(seed, count):
+    assert len(lines(seed, count, "--guarded")) == count
 
 
 def test_an_index_array_may_change_after_it_was_used():

@@ -22,6 +22,8 @@ TYPE, DATA, NDIM, SHAPE, STRIDES, DTYPE, FLAGS = 8, 16, 24, 32, 40, 56, 64
 CONTIGUOUS, IN_FORTRANS_ORDER, ALIGNED, WRITEABLE = 0x1, 0x2, 0x100, 0x400
 #: Where what a bytes object holds begins, behind its header.
 PAYLOAD = bytes.__basicsize__ - 1
+#: Where a tuple's length is, and its items begin; where a slice's three members begin.
+LENGTH, ITEMS, MEMBERS = 16, tuple.__basicsize__, 16
 
 
 def numpys_function(place: int) -> int:
@@ -46,6 +48,7 @@ def layout_holds() -> bool:
         return False
     sample = np.zeros((3, 5, 7), np.float32)[1:]
     here = id(sample)
+    pair, part = (sample, None), slice(sample, None, here)
 
     def word(offset: int, place: int = here) -> int:
         return ctypes.c_int64.from_address(place + offset).value
@@ -59,6 +62,8 @@ def layout_holds() -> bool:
         and [word(8 * axis, word(STRIDES)) for axis in range(3)] == [140, 28, 4]
         and word(FLAGS) & 0xFFFFFFFF == sample.flags.num
         and ctypes.string_at(id(b"payload") + PAYLOAD, 7) == b"payload"
+        and [word(LENGTH, id(pair)), word(ITEMS, id(pair)), word(ITEMS + 8, id(pair))] == [2, here, id(None)]
+        and [word(MEMBERS + 8 * i, id(part)) for i in range(3)] == [here, id(None), id(part.step)]
     )
 
 

@@ -230,7 +230,7 @@ NAMESPACE: dict[str, Any] = {
     "align_stack": align_stack,
     "word_at": _at(types.int64),
     "int_at": _at(types.int32),
-    **{f"{name}_place": _place(_SCALARS[name]) for name in ("int32", "int64", "float32", "float64")},
+    **{f"{name}_place": _place(_SCALARS[name]) for name in ("int32", "float32", "float64")},
     # void PyObject_IncRef(object); object PyArray_NewFromDescr(...); object PyObject_Vectorcall(...); a loop
     "invoke_1": _invoke(types.int64),
     "invoke_new_array": _invoke(*[types.int64] * 2, types.int32, *[types.int64] * 3, types.int32, types.int64),

@@ -23,7 +23,7 @@ def _copied(to: str, source: str, count: str, step: str) -> str:
     return f"""
     if itemsize == 8:
         for j in range({count}):
-            int64_place({to} + 8 * j)[0] = int64_place({source} + j * {step})[0]
+            words_at({to} + 8 * j)[0] = words_at({source} + j * {step})[0]
     else:
         for j in range({count}):
             int32_place({to} + 4 * j)[0] = int32_place({source} + j * {step})[0]
@@ -200,7 +200,7 @@ _PUT = f"""{BEGIN}
     source = x_data
     for i in range(x_n):
         if itemsize == 8:
-            int64_place(to)[0] = int64_place(source)[0]
+            words_at(to)[0] = words_at(source)[0]
         else:
             int32_place(to)[0] = int32_place(source)[0]
         axis = out - 1
@@ -237,7 +237,7 @@ _ROWS = f"""{BEGIN}
 {new_array("y", "x_dtype", "x_ndim", "x_shape")}
     for i in range(x_n):
         position = word_at(x_data + 8 * i)
-        int64_place(word_at(y + {DATA}) + 8 * i)[0] = position + rows if position < 0 else position
+        words_at(word_at(y + {DATA}) + 8 * i)[0] = position + rows if position < 0 else position
     return y
 """
 

@@ -14,9 +14,8 @@ from functools import cache as once
 from typing import Any, NamedTuple
 
 from .. import ndarray
-from ..ndarray import NDIM, SHAPE, TYPE
+from ..ndarray import ITEMS, NDIM, SHAPE, TYPE
 from .calls import AT, BEGIN, DIMENSIONS, HAND_ON, SMALL, UNKNOWN, Call
-from .views import ITEMS
 
 #: More operands than this go the other way.
 _OPERANDS = 32
@@ -74,7 +73,7 @@ _SOURCE = f"""{BEGIN}
     if fits:
         for i in range(inputs):
             x = word_at(args + 8 * i)
-            if word_at(x + 8) != word_at(own):
+            if word_at(x + {TYPE}) != word_at(own):
                 fits = False
                 break
             array = word_at(x + word_at(own + 8))
@@ -122,13 +121,13 @@ _SOURCE = f"""{BEGIN}
     if y == 0:
         invoke_1(word_at(api + {AT["Py_DecRef"]}), (data,))
         return 0
-    int64_place(y + word_at(own + 8))[0] = data
+    words_at(y + word_at(own + 8))[0] = data
     if not recorded:
         none = word_at(api + {AT["none"]})
         invoke_1(increase, (none,))
-        int64_place(y + word_at(own + 16))[0] = none
+        words_at(y + word_at(own + 16))[0] = none
         invoke_1(increase, (minus_one,))
-        int64_place(y + word_at(own + 24))[0] = minus_one
+        words_at(y + word_at(own + 24))[0] = minus_one
         return y
     even = word_at(own + 72) != word_at(own + 80)
     if even:  # forms that broadcast to the result's, and have as many elements as it, are it
@@ -149,31 +148,31 @@ _SOURCE = f"""{BEGIN}
     if node == 0:
         invoke_1(word_at(api + {AT["Py_DecRef"]}), (y,))
         return 0
-    int64_place(y + word_at(own + 16))[0] = node
+    words_at(y + word_at(own + 16))[0] = node
     number = invoke_1(word_at(api + {AT["PyLong_FromSsize_t"]}), (generation + 1,))
     if number == 0:
         invoke_1(word_at(api + {AT["Py_DecRef"]}), (y,))
         return 0
-    int64_place(y + word_at(own + 24))[0] = number
+    words_at(y + word_at(own + 24))[0] = number
     number = invoke_1(word_at(api + {AT["PyLong_FromSsize_t"]}), (generation,))
     boxes = invoke_1(word_at(api + {AT["PyTuple_New"]}), (inputs,))
     if number == 0 or boxes == 0:
         invoke_1(word_at(api + {AT["Py_DecRef"]}), (y,))
         return 0
-    int64_place(node + word_at(own + 96))[0] = number
+    words_at(node + word_at(own + 96))[0] = number
     for i in range(inputs):
         x = word_at(args + 8 * i)
         invoke_1(increase, (x,))
-        int64_place(boxes + {ITEMS} + 8 * i)[0] = x
-    int64_place(node + word_at(own + 88))[0] = boxes
+        words_at(boxes + {ITEMS} + 8 * i)[0] = x
+    words_at(node + word_at(own + 88))[0] = boxes
     for i in range(extras):
         argument = word_at(args + 8 * (inputs + i))
         invoke_1(increase, (argument,))
-        int64_place(node + word_at(own + 136 + 8 * i))[0] = argument
+        words_at(node + word_at(own + 136 + 8 * i))[0] = argument
     if word_at(own + 104) != 0:
         output = data if word_at(own + 128) != 0 else word_at(api + {AT["none"]})
         invoke_1(increase, (output,))
-        int64_place(node + word_at(own + 104))[0] = output
+        words_at(node + word_at(own + 104))[0] = output
     return y
 """
 

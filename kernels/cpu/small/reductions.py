@@ -8,11 +8,11 @@ from functools import cache as once
 import numpy as np
 
 from ... import reductions
-from ..ndarray import ALIGNED, CONTIGUOUS, DATA, IN_FORTRANS_ORDER
+from ..ndarray import ALIGNED, CONTIGUOUS, DATA, IN_FORTRANS_ORDER, ITEMS, LENGTH, TYPE
 from ..reduction_loops import block_kernel, row_kernel
 from ..ufunc import loops_of
 from .calls import AT, BEGIN, HAND_ON, Call, as_small_array, new_array
-from .views import ITEMS, LENGTH, indented, sizes, whole_number
+from .views import indented, sizes, whole_number
 
 # own words: 0 how many operands; from 8 on for float32, and from 48 on for float64: the dtype, and where the addresses
 # and the data of the loops over rows and over blocks are
@@ -28,7 +28,7 @@ _LOOP = """
 # the axes that are named, and whether they are kept with one element
 _BY_AXES = f"""
     keepdim = word_at(args + 16)
-    if word_at(given + 8) != word_at(api + {AT["tuple"]}):
+    if word_at(given + {TYPE}) != word_at(api + {AT["tuple"]}):
         fits = False
     if keepdim != word_at(api + {AT["true"]}) and keepdim != word_at(api + {AT["false"]}):
         fits = False

@@ -7,18 +7,15 @@ from __future__ import annotations
 
 from functools import cache as once
 
-from ..ndarray import ALIGNED, CONTIGUOUS, WRITEABLE
+from ..ndarray import ALIGNED, CONTIGUOUS, ITEMS, LENGTH, MEMBERS, TYPE, WRITEABLE
 from .calls import AT, BEGIN, DIMENSIONS, HAND_ON, Call, as_small_array, new_view
-
-#: Where a tuple's length is, and its first item; where a slice's three members begin.
-LENGTH, ITEMS, MEMBERS = 16, 24, 16
 
 
 def whole_number(name: str, of: str) -> str:
     """Write: `name` is what a Python number is, or the call does not fit."""
     return f"""
     {name} = 0
-    if word_at({of} + 8) != word_at(api + {AT["int"]}):
+    if word_at({of} + {TYPE}) != word_at(api + {AT["int"]}):
         fits = False
     else:
         {name} = invoke_1(word_at(api + {AT["PyLong_AsSsize_t"]}), ({of},))
@@ -42,7 +39,7 @@ def key_walked(key: str, place: str, ndim: str, shape: str, strides: str) -> str
     return f"""
     parts = 1
     items = {place}
-    if word_at({key} + 8) == word_at(api + {AT["tuple"]}):
+    if word_at({key} + {TYPE}) == word_at(api + {AT["tuple"]}):
         parts = word_at({key} + {LENGTH})
         items = {key} + {ITEMS}
     dims = int64_lanes()
@@ -57,7 +54,7 @@ def key_walked(key: str, place: str, ndim: str, shape: str, strides: str) -> str
         parts = 0
     for p in range(parts):
         part = word_at(items + 8 * p)
-        kind = word_at(part + 8)
+        kind = word_at(part + {TYPE})
         if kind == word_at(api + {AT["int"]}) or kind == word_at(api + {AT["slice"]}):
             used += 1
         elif part == word_at(api + {AT["ellipsis"]}):
@@ -70,7 +67,7 @@ def key_walked(key: str, place: str, ndim: str, shape: str, strides: str) -> str
         axis = 0
         for p in range(parts):
             part = word_at(items + 8 * p)
-            kind = word_at(part + 8)
+            kind = word_at(part + {TYPE})
             if kind == word_at(api + {AT["int"]}):
 {indented(whole_number("position", "part"), 12)}
                 size = word_at({shape} + 8 * axis)
@@ -83,7 +80,7 @@ def key_walked(key: str, place: str, ndim: str, shape: str, strides: str) -> str
             elif kind == word_at(api + {AT["slice"]}):
                 for member in range(3):
                     value = word_at(part + {MEMBERS} + 8 * member)
-                    if value != word_at(api + {AT["none"]}) and word_at(value + 8) != word_at(api + {AT["int"]}):
+                    if value != word_at(api + {AT["none"]}) and word_at(value + {TYPE}) != word_at(api + {AT["int"]}):
                         fits = False
                 if not fits:
                     break
@@ -135,7 +132,7 @@ def sizes(name: str, values: str, count: str) -> str:
     return f"""
     {values} = int64_lanes()
     {count} = 0
-    if word_at({name} + 8) != word_at(api + {AT["tuple"]}):
+    if word_at({name} + {TYPE}) != word_at(api + {AT["tuple"]}):
         fits = False
     else:
         {count} = word_at({name} + {LENGTH})
@@ -154,7 +151,7 @@ def _two(body: str) -> str:
     return f"""{BEGIN}
     fits = count == 2
     if fits:
-        fits = word_at(word_at(args) + 8) == word_at(api + {AT["ndarray"]})
+        fits = word_at(word_at(args) + {TYPE}) == word_at(api + {AT["ndarray"]})
     if not fits:
 {HAND_ON}
     few = True
@@ -257,7 +254,7 @@ _BROADCAST = _two(f"""
 _SPREAD = f"""{BEGIN}
     fits = count == 3
     if fits:
-        fits = word_at(word_at(args) + 8) == word_at(api + {AT["ndarray"]})
+        fits = word_at(word_at(args) + {TYPE}) == word_at(api + {AT["ndarray"]})
     if not fits:
 {HAND_ON}
     few = True

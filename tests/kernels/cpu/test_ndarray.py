@@ -26,9 +26,12 @@ def test_the_layout_holds():
     assert ndarray.layout_holds()
 
 
-@pytest.mark.parametrize("field", ["TYPE", "DATA", "NDIM", "SHAPE", "DTYPE", "FLAGS", "PAYLOAD"])
+@pytest.mark.parametrize(
+    "field", ["TYPE", "DATA", "NDIM", "SHAPE", "DTYPE", "STRIDES", "FLAGS", "PAYLOAD", "LENGTH", "ITEMS", "MEMBERS"]
+)
 def test_a_field_elsewhere_is_noticed(monkeypatch, field):
     other = {"TYPE": ndarray.DTYPE, "SHAPE": ndarray.SHAPE + 8, "PAYLOAD": ndarray.PAYLOAD + 1}
+    other |= {"LENGTH": 8, "ITEMS": ndarray.LENGTH, "MEMBERS": 24, "STRIDES": ndarray.SHAPE}
     monkeypatch.setattr(ndarray, field, other.get(field, ndarray.TYPE))
     assert not ndarray.layout_holds()
 
