@@ -56,7 +56,8 @@ def test_shapes_are_numpys(shape, layout, sizes):
     for target in (sizes, (x.size,), (-1,), (-1, *x.shape[1:]), (*x.shape, 1), x.shape[::-1]):
         found = call(views.reshape())(x, target)
         if found is HANDED_ON:
-            if type(x) is np.ndarray and x.flags.c_contiguous and x.size:
+            # to NumPy any negative size is one to be found out
+            if type(x) is np.ndarray and x.flags.c_contiguous and x.size and min(target, default=0) >= -1:
                 with pytest.raises(ValueError):
                     x.reshape(target)
         else:
