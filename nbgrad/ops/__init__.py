@@ -111,8 +111,15 @@ def kernel_catalogue() -> list[tuple[str, Any]]:
     from ..kernels import reductions, scans
     from ..kernels.cpu import indexing, pool, scan
     from ..kernels.cpu import reduction_loops as cpu
+    from ..kernels.cpu.small import copies, products, views
+    from ..kernels.cpu.small import reductions as small
 
     jobs: list[tuple[str, Any]] = [("the thread pool", pool.compiled)]
+    works: list[Any] = [views.getitem, views.reshape, views.permute, views.broadcast, views.spread, products.product]
+    works += [copies.cat, copies.stack, copies.put, copies.rows, copies.gather, copies.scatter]
+    works += [small.sum_to, lambda: small.reduce("sum"), lambda: small.spread("softmax")]
+    jobs += [(f"small {work().name}", work().address) for work in works]
+    jobs.append(("recorded", lambda: GetItem.apply))
 
     def elementwise_job(operation: Any, dtype: str) -> None:
         arguments = [np.ones(1, "?" if kind == "truth" else dtype) for kind in operation.kinds]

@@ -159,4 +159,5 @@ class Call:
         """Give a builtin that hands on to `otherwise` what it does not know; `otherwise` where there can be none."""
         if not ndarray.layout_holds():
             return otherwise
-        return ndarray.builtin_of(ndarray.method(self.name, self.address()), self.record(otherwise))
+        name = getattr(otherwise, "__name__", self.name)
+        return ndarray.builtin_of(ndarray.method(name, self.address()), self.record(otherwise))
