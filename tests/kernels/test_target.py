@@ -4,10 +4,12 @@ import inspect
 
 import numpy as np
 import pytest
+import recording_target
 from recording_target import Recording, RecordingArray
 
 import nbgrad
 from nbgrad import Variable
+from nbgrad.forward import push
 from nbgrad.kernels import dispatch, target
 from nbgrad.kernels.cpu.target import CPU
 from nbgrad.nn import functional as F
@@ -106,6 +108,7 @@ def test_what_the_target_asks_is_all_that_there_is(recording):
     array = {name for name in vars(target.TargetArray) if name in ("__len__", "__getitem__", "__setitem__")}
     array |= {name for name in vars(target.TargetArray) if not name.startswith("_")}
     assert array <= set(dir(RecordingArray))
+    assert len(inspect.getsource(recording_target).splitlines()) < 150, "what a third target has to write"
 
 
 @pytest.mark.parametrize("kind", [type(CPU), Recording])
@@ -130,6 +133,34 @@ def test_backward_fills_grad_and_adds_to_it(recording):
     with nbgrad.no_grad():
         x -= 1.0
     np.testing.assert_array_equal(x.data.held, A - 1)
+
+
+class Cube(nbgrad.Function):
+    """A user's, on arrays."""
+
+    def forward(self, x):
+        self.x = x
+        return nbgrad.mul(nbgrad.mul(x, x), x)
+
+    def backward(self, gy):
+        return nbgrad.mul(nbgrad.mul(3.0, nbgrad.mul(self.x, self.x)), gy)
+
+
+def test_what_users_write_and_look_at_is_there(recording):
+    x = Variable(recording.bring(A))
+    y = Cube()(x)
+    y.register_hook(lambda g: g * 2)
+    y.sum().backward()
+    np.testing.assert_allclose(x.grad.data.held, 6 * A**2)
+    (tangent,) = push([nbgrad.tanh(x)], [x], [nbgrad.ones_like(x)])
+    np.testing.assert_allclose(tangent.data.held, 1 - np.tanh(A) ** 2)
+    found = nbgrad.autograd.functional.jacobian(lambda v: v * v, Variable(recording.bring(ROW)))
+    np.testing.assert_allclose(found.data.held, np.diag(2 * ROW))
+    assert type(nbgrad.grad(lambda a: (a * a).sum())(recording.bring(A))) is RecordingArray
+    assert nbgrad.autograd.gradcheck(lambda x: x * x, [Variable(recording.bring(A))])
+    large = Variable(recording.bring(np.ones(5000)))  # of which the graph keeps no elements
+    ((large + 1.0) * 2.0 + 1.0).sum().backward()
+    np.testing.assert_array_equal(large.grad.data.held, np.full(5000, 2.0))
 
 
 def test_variables_are_made_and_moved_there(recording):
