@@ -12,6 +12,7 @@ import numpy.typing as npt
 from ..arrays import Array, as_array, is_array, is_stand_in, of_numpys_own
 from ..grad_mode import differentiating, is_grad_enabled
 from ..kernels import dispatch
+from ..kernels.dispatch import named
 from ..variable import Variable, as_variable, data_of, get_default_dtype
 from .arguments import whole_numbers
 from .joining import stack
@@ -28,7 +29,7 @@ _generators: dict[Any, Any] = {}
 
 def _made(data: Array, requires_grad: bool, device: Any = None) -> Variable:
     if device is not None:
-        data = dispatch.moved(data, dispatch.named(device))
+        data = dispatch.moved(data, named(device))
     return Variable(data, requires_grad=requires_grad)
 
 
@@ -163,19 +164,19 @@ def _plain(data: Any) -> Any:
 def zeros(*size: Any, dtype: Dtype = None, requires_grad: bool = False, device: Any = None) -> Variable:
     """Make a Variable of zeros; sizes as arguments or as one sequence."""
     shape, kind = whole_numbers("zeros", size), _floating(dtype)
-    return _made(dispatch.named(device).zeros(shape, kind), requires_grad)
+    return _made(named(device).zeros(shape, kind), requires_grad)
 
 
 def ones(*size: Any, dtype: Dtype = None, requires_grad: bool = False, device: Any = None) -> Variable:
     """Make a Variable of ones; sizes as arguments or as one sequence."""
     shape, kind = whole_numbers("ones", size), _floating(dtype)
-    return _made(dispatch.named(device).full(shape, 1, kind), requires_grad)
+    return _made(named(device).full(shape, 1, kind), requires_grad)
 
 
 def empty(*size: Any, dtype: Dtype = None, requires_grad: bool = False, device: Any = None) -> Variable:
     """Make a Variable whose elements are whatever the memory held."""
     shape, kind = whole_numbers("empty", size), _floating(dtype)
-    return _made(dispatch.named(device).empty(shape, kind), requires_grad)
+    return _made(named(device).empty(shape, kind), requires_grad)
 
 
 def full(size: Any, fill_value: Any, dtype: Dtype = None, requires_grad: bool = False, device: Any = None) -> Variable:
@@ -193,7 +194,7 @@ def full(size: Any, fill_value: Any, dtype: Dtype = None, requires_grad: bool = 
         value = _numeric("full", as_array(fill_value))
         dtype = get_default_dtype() if isinstance(fill_value, float) else value.dtype
     shape = whole_numbers("full", (size,) if not isinstance(size, tuple | list) else tuple(size))
-    return _made(dispatch.named(device).full(shape, fill_value, np.dtype(dtype)), requires_grad)
+    return _made(named(device).full(shape, fill_value, np.dtype(dtype)), requires_grad)
 
 
 def eye(n: int, m: int | None = None, dtype: Dtype = None, requires_grad: bool = False, device: Any = None) -> Variable:
@@ -262,13 +263,13 @@ def _like(x: Any) -> Array:
 def zeros_like(x: Any, dtype: Dtype = None, requires_grad: bool = False, device: Any = None) -> Variable:
     """Make a Variable of zeros with the shape and dtype of x."""
     like = _like(x)
-    return _made(dispatch.named(device, like).zeros(like.shape, np.dtype(dtype or like.dtype)), requires_grad)
+    return _made(named(device, like).zeros(like.shape, np.dtype(dtype or like.dtype)), requires_grad)
 
 
 def ones_like(x: Any, dtype: Dtype = None, requires_grad: bool = False, device: Any = None) -> Variable:
     """Make a Variable of ones with the shape and dtype of x."""
     like = _like(x)
-    return _made(dispatch.named(device, like).full(like.shape, 1, np.dtype(dtype or like.dtype)), requires_grad)
+    return _made(named(device, like).full(like.shape, 1, np.dtype(dtype or like.dtype)), requires_grad)
 
 
 def full_like(
@@ -276,7 +277,7 @@ def full_like(
 ) -> Variable:
     """Make a Variable with every element `fill_value` and the shape and dtype of x."""
     like = _like(x)
-    target, kind = dispatch.named(device, like), np.dtype(dtype or like.dtype)
+    target, kind = named(device, like), np.dtype(dtype or like.dtype)
     if isinstance(fill_value, Variable) or _records("full_like", fill_value):
         return full(like.shape, fill_value, kind, requires_grad, target.name)
     return _made(target.full(like.shape, fill_value, kind), requires_grad)
@@ -294,7 +295,7 @@ def _draw(what: str, device: Any, method: str, *arguments: Any) -> Any:
     told = on_draw.get()
     if told is not None:
         told(f"nbgrad.{what}")
-    target = dispatch.named(device)
+    target = named(device)
     generator = _generators.get(target)
     if generator is None:
         generator = _generators.setdefault(target, target.generator(_seed))
