@@ -311,7 +311,12 @@ def recorded_by(kind: type[Operation], otherwise: Callable[..., Any]) -> Callabl
     if work is None:
         return otherwise
     output = "output" if kind.output is not None else None  # a slot, unless there is none
-    nodes = Nodes(kind, kind, "inputs", "generation", kind.kept, output, kind.keeps_output)
+    # what else `__init__` sets is the same for all that are made by `apply`
+    sample = kind(*[None] * len(kind.kept))
+    slots = {name for base in kind.__mro__ for name in vars(base).get("__slots__", ()) if base is not Function}
+    others = slots - {*kind.kept, "output", *Function.__slots__}
+    fixed = {name: getattr(sample, name) for name in others if hasattr(sample, name)}
+    nodes = Nodes(kind, kind, "inputs", "generation", kind.kept, output, kind.keeps_output, fixed)
     return recorded(work, BOXES, nodes, kind.arity, otherwise)
 
 

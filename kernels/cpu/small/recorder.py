@@ -8,9 +8,10 @@ slots, written where the classes have them.
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextvars import ContextVar
 from functools import cache as once
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from .. import ndarray
@@ -35,7 +36,7 @@ class Nodes(NamedTuple):
     """The class of nodes, the one of nodes whose operands all have the result's form, and the names of slots.
 
     `inputs` are the boxes, `kept` the slots for arguments that follow them, `output` the one for the result, if any,
-    which has None unless it `keeps_output`.
+    which has None unless it `keeps_output`; `fixed` are slots with the same value in all nodes.
     """
 
     kind: type
@@ -45,12 +46,13 @@ class Nodes(NamedTuple):
     kept: Sequence[str] = ()
     output: str | None = None
     keeps_output: bool = False
+    fixed: Mapping[str, Any] = MappingProxyType({})
 
 
 # own words: 0 boxes' class, 8 array, 16 creator, 24 generation, 32 the context variable, 40 the number of operands or
 # 0, 48 how many arguments follow them, 56 the work's address, 64 its record, 72 nodes' class, 80 that of even ones, 88
 # inputs, 96 generation, 104 output or 0, 112 the int -1, 120 whether results are recorded, 128 whether the output is
-# kept, 136 ... the slots of arguments
+# kept, 136 how many slots are fixed, 144 ... the slots of arguments, and then those that are fixed with their values
 _SOURCE = f"""{BEGIN}
     extras = word_at(own + 48)
     inputs = count - extras
@@ -168,7 +170,11 @@ _SOURCE = f"""{BEGIN}
     for i in range(extras):
         argument = word_at(args + 8 * (inputs + i))
         invoke_1(increase, (argument,))
-        words_at(node + word_at(own + 136 + 8 * i))[0] = argument
+        words_at(node + word_at(own + 144 + 8 * i))[0] = argument
+    for i in range(word_at(own + 136)):
+        place = own + 144 + 8 * extras + 16 * i
+        invoke_1(increase, (word_at(place + 8),))
+        words_at(node + word_at(place))[0] = word_at(place + 8)
     if word_at(own + 104) != 0:
         output = data if word_at(own + 128) != 0 else word_at(api + {AT["none"]})
         invoke_1(increase, (output,))
@@ -224,12 +230,15 @@ def recorded(
     words: list[Any] = [id(kind), *(slot_of(kind, name) for name in (boxes.array, boxes.creator, boxes.generation))]
     words += [id(boxes.recording), operands]
     if nodes is None:
-        words += [0, work.address(), id(record), 0, 0, 0, 0, 0, id(-1), 0, 0]
+        words += [0, work.address(), id(record), 0, 0, 0, 0, 0, id(-1), 0, 0, 0]
     else:
         words += [len(nodes.kept), work.address(), id(record), id(nodes.kind), id(nodes.even)]
         words += [slot_of(nodes.kind, nodes.inputs), slot_of(nodes.kind, nodes.generation)]
         words += [0 if nodes.output is None else slot_of(nodes.kind, nodes.output), id(-1), 1, int(nodes.keeps_output)]
+        words.append(len(nodes.fixed))
         words += [slot_of(nodes.kind, name) for name in nodes.kept]
+        for name, value in nodes.fixed.items():
+            words += [slot_of(nodes.kind, name), id(value)]
     if None in words:
         return otherwise
     return Call("recorded", _SOURCE, words, (boxes, nodes, record, work)).function(otherwise)

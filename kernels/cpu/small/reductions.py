@@ -231,37 +231,36 @@ _SPREAD = f"""{BEGIN}
 """
 
 
-def _words(name: str) -> tuple[list[int], list[object]]:
-    reduction = reductions.TABLE[name]
+def _call(name: str, source: str, reduced: str) -> Call | None:
+    """Give a compiled call for a reduction; None if that has no loops from one floating dtype to itself."""
+    reduction = reductions.TABLE[reduced]
     words = [reduction.arity]
     kept: list[object] = []
-    kernels = [row_kernel(reduction), block_kernel(reduction)]
     for dtype in (np.dtype(np.float32), np.dtype(np.float64)):
         words.append(id(dtype))
         kept.append(dtype)
-        for kernel in kernels:
-            index = kernel.types.index(f"{dtype.char * reduction.arity}->{dtype.char}")
-            loops = loops_of[kernel]
+        for kernel in (row_kernel(reduction), block_kernel(reduction)):
+            signature = f"{dtype.char * reduction.arity}->{dtype.char}"
+            if signature not in kernel.types:
+                return None
+            loops, index = loops_of[kernel], kernel.types.index(signature)
             words += [ctypes.addressof(loops.functions) + 8 * index, ctypes.addressof(loops.data) + 8 * index]
-    return words, kept
+    return Call(name, source, words, kept)
 
 
 @once
-def reduce(name: str) -> Call:
+def reduce(name: str) -> Call | None:
     """Give ``(x, axes, keepdim)`` for the reduction of that name over neighbouring axes, ascending."""
-    words, kept = _words(name)
-    return Call("reduce", _REDUCE, words, kept)
+    return _call("reduce", _REDUCE, name)
 
 
 @once
-def sum_to() -> Call:
+def sum_to() -> Call | None:
     """Give ``(x, shape)``: the sum over the axes that broadcasting from a shape to that of x has stretched."""
-    words, kept = _words("sum")
-    return Call("sum_to", _SUM_TO, words, kept)
+    return _call("sum_to", _SUM_TO, "sum")
 
 
 @once
-def spread(name: str) -> Call:
+def spread(name: str) -> Call | None:
     """Give ``(x, ..., axis)`` for the reduction of that name, which gives a value for each element along an axis."""
-    words, kept = _words(name)
-    return Call("spread along", _SPREAD, words, kept)
+    return _call("spread along", _SPREAD, name)

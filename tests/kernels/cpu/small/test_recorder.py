@@ -49,6 +49,22 @@ def test_nodes_are_as_operations_make_them(name):
     assert (found.get("output") is quick.data) == (expected.get("output") is slow.data)
 
 
+class Marked(GetItem):
+    """Sets a slot that is no argument."""
+
+    __slots__ = ("mark",)
+
+    def __init__(self, index):
+        super().__init__(index)
+        self.mark = "set"
+
+
+def test_slots_that_are_no_arguments_are_set_as_well():
+    y = Marked.apply(Variable(np.ones(3)), 0)
+    assert type(Marked.apply).__name__ == "builtin_function_or_method"
+    assert (y.creator.mark, y.creator.index) == ("set", 0)
+
+
 def test_nothing_is_recorded_that_requires_nothing():
     x = Variable(np.ones((3, 4)))
     constant = x.detach()

@@ -8,6 +8,7 @@ from layouts import LAYOUTS, SHAPES, array, assert_same
 from test_views import HANDED_ON, call
 
 from nbgrad.kernels import dispatch
+from nbgrad.kernels import reductions as kernels
 from nbgrad.kernels.cpu import ndarray
 from nbgrad.kernels.cpu.reduction import reduce_array, spread_array
 from nbgrad.kernels.cpu.small import reductions
@@ -33,6 +34,14 @@ def test_reductions_have_the_same_bits_either_way(name, shape, layout, dtype, ke
     if keepdim:
         expected = expected.reshape([1 if axis in axes else size for axis, size in enumerate(x.shape)])
     assert_same(found, expected)
+
+
+def test_reductions_with_loops_of_another_kind_have_no_call(monkeypatch):
+    counted = kernels.Reduction("counted", [(lambda x, y: x, kernels.add)], arity=2)
+    assert reductions._call("reduce", "", "counted") is not None
+    monkeypatch.setattr(counted, "arity", 1)
+    assert reductions._call("reduce", "", "counted") is None
+    del kernels.TABLE["counted"]
 
 
 @pytest.mark.parametrize("axes", [(1,), (-1,), (0, 0), [0], (0.0,), None, (0, 1), (10**30,), (True,)], ids=repr)
