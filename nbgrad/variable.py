@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import itertools
 import sys
 from collections.abc import Callable, Iterator
 from operator import attrgetter
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 import numpy as np
 import numpy.typing as npt
 
+from . import sharing
 from .arrays import Array, as_array, as_data, is_array
 from .grad_mode import differentiating, is_grad_enabled
 from .hooks import Handle, hook_keys, look_at_leaves, watch
@@ -20,6 +22,7 @@ from .kernels.operators import Operators
 if TYPE_CHECKING:
     from .function import Function
     from .methods import Methods
+    from .versions import Story
 else:
     Methods = Operators  # what it declares is installed by `ops` and `accumulate`
 
@@ -47,6 +50,11 @@ def set_default_dtype(dtype: npt.DTypeLike) -> None:
 def get_default_dtype() -> np.dtype[Any]:
     """Give the dtype that Python floats and lists of them become."""
     return _default_dtype
+
+
+#: The generations of Variables that are cut off the graph on purpose, each its own: views share it, and follow what is
+#: written to one another, but nothing that is written before or behind the cut.
+_cuts = itertools.count(-2, -1)
 
 
 class _Count(int):
@@ -91,7 +99,18 @@ class Variable(Methods):
     # are unset until somebody writes them; reading one then ends in __getattr__, which gives None, and creating a
     # Variable has less to write. `_array` is what `data` checks when it is assigned; by the name of `_data` NumPy's
     # masked arrays would read it, and lose the gradient.
-    __slots__ = ("__weakref__", "_array", "_generation", "_hooks", "_index", "_retains", "creator", "grad", "name")
+    __slots__ = (
+        "__weakref__",
+        "_array",
+        "_generation",
+        "_hooks",
+        "_index",
+        "_retains",
+        "_story",
+        "creator",
+        "grad",
+        "name",
+    )
 
     _array: Array
     grad: Variable | None
@@ -101,6 +120,7 @@ class Variable(Methods):
     _index: int
     _hooks: dict[int, Callable[[Variable], Variable | None]] | None
     _retains: bool | None
+    _story: Story | None
 
     def __init__(self, data: Array | None, name: str | None = None, requires_grad: bool | None = None) -> None:
         if data is None or not is_array(data):
@@ -118,11 +138,13 @@ class Variable(Methods):
                 self._generation = 0
         elif requires_grad:
             self.requires_grad = True
+        if sharing.active:
+            sharing.note(self)
 
     if not TYPE_CHECKING:  # to them any attribute would be there
 
         def __getattr__(self, name: str) -> Any:
-            if name in ("grad", "name", "_hooks", "_retains", "_index"):
+            if name in ("grad", "name", "_hooks", "_retains", "_index", "_story"):
                 return None
             if name == "__cuda_array_interface__":
                 why = "requires a gradient: use x.detach()" if self._generation >= 0 else "is on the CPU: use x.cuda()"
@@ -341,7 +363,7 @@ class Variable(Methods):
         """Tell what a copy and a pickle are made of: a leaf, without gradient and hooks, as PyTorch has it."""
         reduced: Any = super().__reduce_ex__(2)
         make, arguments, (attributes, slots), *_ = reduced
-        past = ("_hooks", "_index", "_retains", "grad")
+        past = ("_hooks", "_index", "_retains", "_story", "grad")
         slots = {name: value for name, value in slots.items() if name not in past}
         slots |= {"creator": None, "_generation": min(self._generation, 0)}
         return make, arguments, (attributes, slots)
@@ -360,6 +382,10 @@ class Variable(Methods):
         for name, value in ((attributes or {}) | slots | {"grad": self.grad}).items():
             setattr(duplicate, name, copy.deepcopy(value, memory))
         return duplicate
+
+    def _for_nodes(self) -> Variable:
+        """Give what nodes hold for this Variable: itself, unless it was written to (see `versions`)."""
+        return self
 
     # ---- the graph --------------------------------------------------------------------------------------------------
 
@@ -381,6 +407,11 @@ class Variable(Methods):
             raise TypeError(
                 f"requires_grad: dtype {self._array.dtype} has no gradients; convert to float32 or float64 first"
             )
+        if self._story is not None:
+            from .versions import change_requires_grad
+
+            change_requires_grad(self, wanted)
+            return
         self._generation = 0 if wanted else -1
 
     def requires_grad_(self, requires_grad: bool = True) -> Variable:
@@ -391,7 +422,7 @@ class Variable(Methods):
     @property
     def generation(self) -> int:
         """The length of the longest way from a leaf; 0 for leaves."""
-        return max(self._generation, 0)
+        return max(self._generation, 0) & 0xFFFFFFFF  # above that it tells time: see `versions`
 
     @property
     def is_leaf(self) -> bool:
@@ -435,20 +466,9 @@ class Variable(Methods):
 
     def detach(self) -> Variable:
         """Give a Variable on the same memory that records nothing."""
-        return Variable(self._array, requires_grad=False)
-
-    def zero_(self) -> Variable:
-        """Set all elements to zero, in place.
-
-        Raises RuntimeError for a Variable whose gradient is being recorded, since its past values may be needed.
-        """
-        if self._generation >= 0 and is_grad_enabled():
-            raise RuntimeError(
-                "zero_: a Variable that requires a gradient cannot be changed in place while recording; "
-                "use no_grad() around it, or x.grad.zero_() for its gradient"
-            )
-        self._array[...] = 0
-        return self
+        y = Variable(self._array, requires_grad=False)
+        y._generation = next(_cuts)
+        return y
 
 
 Tensor = Variable
@@ -467,7 +487,7 @@ def data_of(value: Any) -> Any:
 def as_variable(value: Any) -> Variable:
     """Give a Variable as it is, and anything that NumPy takes as a constant."""
     if isinstance(value, Variable):
-        return value
+        return value if type(value) is Variable else value._for_nodes()
     array = as_array(value)
     if array.dtype.kind not in "fiub":
         raise TypeError(f"{type(value).__name__} of dtype {array.dtype} cannot take part in a computation: {value!r}")
