@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from . import sharing
+from . import sharing, versions
 from .arrays import Array, as_array, as_data
 from .grad_mode import is_grad_enabled
 from .hooks import Watcher
@@ -346,7 +346,7 @@ class Operation(Function):
             if -1 > generation:  # a view of what is cut off is so as well
                 y._generation = generation
             if sharing.active:
-                sharing.note_view(y, inputs[0])
+                versions.note_view(y, inputs[0])
         return y
 
     def pull(self, gy: Any) -> tuple[Array | None, ...]:

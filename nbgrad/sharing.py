@@ -26,6 +26,10 @@ active = False
 _groups: dict[int, tuple[weakref.ref[Any], dict[int, weakref.ref[Variable]]]] = {}
 
 
+#: The class of Variables, which puts itself here.
+kinds: list[type[Variable]] = []
+
+
 def has_memory(array: Any) -> bool:
     """Tell whether something is an array, and no stand-in for one."""
     return isinstance(array, np.ndarray) or hasattr(type(array), "__cuda_array_interface__")
@@ -33,8 +37,8 @@ def has_memory(array: Any) -> bool:
 
 def owner_of(array: Any) -> Any:
     """Give the array that owns an array's memory, as far as arrays know."""
-    kind = type(array)
-    while type(base := array.base) is kind or isinstance(base, np.ndarray):
+    own = type(array)
+    while type(base := array.base) is own or isinstance(base, np.ndarray):
         array = base
     return array
 
@@ -55,17 +59,6 @@ def note(x: Variable) -> None:
             del references[gone]
 
 
-def note_view(y: Variable, x: Variable) -> None:
-    """Write down that one Variable is a view of another."""
-    note(x)
-    note(y)
-    story = x._story
-    if story is not None and story.family != -1 and y is not x:
-        from .versions import story_of
-
-        story_of(y).family = story.family
-
-
 def forget(x: Variable) -> None:
     """Take a Variable off the list, until it is noted again."""
     group = _groups.get(id(owner_of(x._array)))
@@ -75,8 +68,6 @@ def forget(x: Variable) -> None:
 
 def activate() -> None:
     """Write down the living Variables that share memory, and all that are made from here on."""
-    from .variable import Variable
-
     global active
     active = True
     frozen = gc.get_freeze_count()
@@ -85,7 +76,7 @@ def activate() -> None:
     try:
         owners: dict[int, list[Any]] = {}
         for x in gc.get_objects():
-            if issubclass(type(x), Variable) and has_memory(getattr(x, "_array", None)):
+            if issubclass(type(x), kinds[0]) and has_memory(getattr(x, "_array", None)):
                 owners.setdefault(id(owner_of(x._array)), []).append(x)
         for together in owners.values():
             if len(together) > 1:
@@ -150,7 +141,59 @@ def share(a: Array, b: Array) -> bool:
         return False
     if isinstance(a, np.ndarray):
         try:
-            return np.shares_memory(a, b, max_work=10_000)
+            return np.shares_memory(a, b, max_work=10_000)  # type: ignore[arg-type]
         except np.exceptions.TooHardError:
             return True
+    return True
+
+
+def shared_positions(a: Array, b: Array) -> tuple[Array, Array]:
+    """Give the flat positions in two arrays of the elements that they share.
+
+    Raises RuntimeError where memory is shared by arrays whose elements lie across one another.
+    """
+    if a.itemsize != b.itemsize:
+        raise RuntimeError(f"arrays of {a.dtype} and {b.dtype} share memory: write into x.clone()")
+    if (b.size < a.size and _nested(a)) or not _nested(b):
+        if not _nested(a):
+            raise RuntimeError(
+                f"arrays of shapes {a.shape} and {b.shape}, both broadcast, share memory: write into x.clone()"
+            )
+        there, here = shared_positions(b, a)
+        return here, there
+    (low, _), (origin, _) = bounds(a), bounds(b)
+    offsets = _offsets(a) + (low - origin)
+    inside = offsets >= 0
+    rest = np.where(inside, offsets, 0)
+    position = np.zeros(rest.shape, np.int64)
+    steps = np.cumprod([1, *b.shape[:0:-1]], dtype=np.int64)[::-1]
+    for axis in sorted(range(b.ndim), key=lambda axis: -abs(b.strides[axis])):
+        size, stride = b.shape[axis], b.strides[axis]
+        if size == 1:
+            continue
+        along, rest = np.divmod(rest, abs(stride))
+        inside &= along < size
+        position += (along if stride > 0 else size - 1 - along) * steps[axis]
+    inside &= rest == 0
+    here = np.flatnonzero(inside)
+    return here, position.reshape(-1)[here]
+
+
+def _offsets(a: Array) -> Array:
+    """Give the offset in bytes of each element of an array from the lowest."""
+    total = np.zeros(a.shape, np.int64)
+    for axis, (size, stride) in enumerate(zip(a.shape, a.strides, strict=True)):
+        along = np.arange(size, dtype=np.int64) * abs(stride)
+        total += (along if stride >= 0 else along[::-1]).reshape(-1, *(1,) * (a.ndim - 1 - axis))
+    return total
+
+
+def _nested(a: Array) -> bool:
+    """Tell whether an address tells the element: each stride steps over all that smaller ones reach."""
+    reach = a.itemsize
+    for stride, size in sorted((abs(stride), size) for stride, size in zip(a.strides, a.shape, strict=True)):
+        if size > 1:
+            if stride < reach:
+                return False
+            reach = stride * (size - 1) + reach
     return True

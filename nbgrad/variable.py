@@ -387,6 +387,10 @@ class Variable(Methods):
         """Give what nodes hold for this Variable: itself, unless it was written to (see `versions`)."""
         return self
 
+    def _current(self) -> Variable:
+        """Give this Variable, as what it is since another one on its memory was written to."""
+        return self
+
     # ---- the graph --------------------------------------------------------------------------------------------------
 
     @property
@@ -408,9 +412,7 @@ class Variable(Methods):
                 f"requires_grad: dtype {self._array.dtype} has no gradients; convert to float32 or float64 first"
             )
         if self._story is not None:
-            from .versions import change_requires_grad
-
-            change_requires_grad(self, wanted)
+            self._story.change_requires_grad(self, wanted)
             return
         self._generation = 0 if wanted else -1
 
@@ -470,6 +472,8 @@ class Variable(Methods):
         y._generation = next(_cuts)
         return y
 
+
+sharing.kinds.append(Variable)
 
 Tensor = Variable
 

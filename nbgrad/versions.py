@@ -46,7 +46,7 @@ class Lost:
     def _refuse(self) -> RuntimeError:
         return RuntimeError(
             f"a gradient needs elements of shape {self.shape} and dtype {self.dtype} that were overwritten by "
-            f"{self.what}: write into x.clone(), or compute a new Variable (nbgrad.where, x = x + y) in place of writing"
+            f"{self.what}: write into x.clone(), or make a new Variable (nbgrad.where, x = x + y) in place of writing"
         )
 
     def __getattr__(self, name: str) -> Any:
@@ -92,6 +92,15 @@ class Story:
         #: What a `Stale` one comes from.
         self.source: Variable | None = None
 
+    def change_requires_grad(self, x: Variable, wanted: bool) -> None:
+        """Have a leaf that was written to require a gradient, or none: nodes still tell what came before."""
+        if wanted and x._generation < 0:
+            x.__class__ = Variable
+            x._generation = writes * CLOCK
+        elif not wanted and x._generation >= 0:
+            x._generation = -1
+            x.__class__ = Rewritten
+
 
 class Rewritten(Variable):
     """A constant that was written to while it may have been part of a graph."""
@@ -107,9 +116,11 @@ class Stale(Variable):
 
     __slots__ = ()
 
-    def _for_nodes(self) -> Variable:
+    def _current(self) -> Variable:
         refresh(self)
         return self
+
+    _for_nodes = _current
 
     def backward(self, *arguments: Any, **options: Any) -> None:
         refresh(self)
@@ -124,16 +135,18 @@ class Stale(Variable):
         self.retain_grad()
 
     @property
-    def requires_grad(self) -> bool:  # type: ignore[override]
+    def requires_grad(self) -> bool:
         """Whether gradients are recorded."""
-        refresh(self)
-        return self.requires_grad
+        return self._current().requires_grad
+
+    @requires_grad.setter
+    def requires_grad(self, wanted: bool) -> None:
+        self._current().requires_grad = wanted
 
     @property
     def grad_fn(self) -> Any:
         """PyTorch's name for `creator`."""
-        refresh(self)
-        return self.creator
+        return self._current().creator
 
 
 #: How a stale Variable is computed from its source: set by the operations that write.
@@ -168,6 +181,8 @@ def snapshot(x: Variable) -> Variable:
     if key not in _snapshots:
         _snapshots[key] = weakref.ref(x, lambda _: _snapshots.pop(key, None)), []
     _snapshots[key][1].append(weakref.ref(y))
+    if sharing.active:
+        sharing.note(x)  # what is made of y may be a view of it
     return y
 
 
@@ -220,7 +235,7 @@ def lose(x: Variable, what: str) -> None:
     for reference in _snapshots.pop(id(x), (None, ()))[1]:
         taken = reference()
         if taken is not None:
-            taken._array = Lost(x._array, what)
+            taken._array = lost(x, what)
 
 
 def _lose_outputs(x: Variable, what: str) -> None:
@@ -286,12 +301,10 @@ def leaves_now(leaves: dict[Variable, Any], add: Any) -> dict[Variable, Any]:
     return found
 
 
-def change_requires_grad(x: Variable, wanted: bool) -> None:
-    """Have a leaf that was written to require a gradient, or none: nodes still tell what came before."""
-    if wanted:
-        if x._generation < 0:
-            x.__class__ = Variable
-            x._generation = writes * CLOCK
-    elif x._generation >= 0:
-        x._generation = -1
-        x.__class__ = Rewritten
+def note_view(y: Variable, x: Variable) -> None:
+    """Write down that one Variable is a view of another."""
+    sharing.note(x)
+    sharing.note(y)
+    story = x._story
+    if story is not None and story.family != -1 and y is not x:
+        story_of(y).family = story.family
