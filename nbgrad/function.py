@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from . import sharing, versions
+from . import sharing
 from .arrays import Array, as_array, as_data
 from .grad_mode import is_grad_enabled
 from .hooks import Watcher
@@ -345,8 +345,8 @@ class Operation(Function):
         if self.aliases:
             if -1 > generation:  # a view of what is cut off is so as well
                 y._generation = generation
-            if sharing.active:
-                versions.note_view(y, inputs[0])
+            if sharing.active or sharing.tracing:
+                sharing.note_view(y, inputs[0])
         return y
 
     def pull(self, gy: Any) -> tuple[Array | None, ...]:

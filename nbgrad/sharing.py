@@ -7,24 +7,32 @@ once, by way of the garbage collector, and from there on those that may share me
 from __future__ import annotations
 
 import gc
+import math
 import weakref
+from collections.abc import Callable
 from sys import getrefcount
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from .arrays import Array
+from .arrays import Array, is_stand_in
+from .kernels.strides import dense
 
 if TYPE_CHECKING:
     from .variable import Variable
 
 #: Whether Variables that may share memory have to be noted: there was a write to memory that others may hold.
 active = False
+#: How many functions are being traced: what their Variables are views of is written down, too.
+tracing = 0
 
 #: By the identity of the array that owns the memory: a reference to it, and those to the Variables on that memory, by
 #: their identities.
 _groups: dict[int, tuple[weakref.ref[Any], dict[int, weakref.ref[Variable]]]] = {}
 
+
+#: What writes down that one Variable is a view of another: `versions` puts it here.
+note_view: Callable[[Variable, Variable], None]
 
 #: The class of Variables, which puts itself here.
 kinds: list[type[Variable]] = []
@@ -79,7 +87,7 @@ def activate() -> None:
             if issubclass(type(x), kinds[0]) and has_memory(getattr(x, "_array", None)):
                 owners.setdefault(id(owner_of(x._array)), []).append(x)
         for together in owners.values():
-            if len(together) > 1:
+            if len(together) > 1 or not alone(together[0]):
                 for x in together:
                     note(x)
     finally:
@@ -103,7 +111,7 @@ _ALONE = _lonely()
 
 def alone(x: Variable, besides: int = 0) -> bool:
     """Tell whether surely nobody else holds memory of a Variable's array, but for `besides` others that are known."""
-    return x._array.base is None and getrefcount(x._array) <= _ALONE + besides
+    return x._array.base is None and not is_stand_in(x._array) and getrefcount(x._array) <= _ALONE + besides
 
 
 def others(x: Variable) -> list[Variable]:
@@ -118,25 +126,69 @@ def others(x: Variable) -> list[Variable]:
     return [y for y in living if y is not None and y is not x and has_memory(y._array) and share(y._array, array)]
 
 
-def bounds(array: Any) -> tuple[int, int]:
-    """Give the addresses where an array's elements begin and end."""
+class Layout(NamedTuple):
+    """Where the elements of an array are: the address of the first, and the steps in bytes to the next ones."""
+
+    address: int
+    shape: tuple[int, ...]
+    strides: tuple[int, ...]
+    itemsize: int
+
+    @property
+    def bounds(self) -> tuple[int, int]:
+        """The addresses where the elements begin and end."""
+        low = high = self.address
+        for size, stride in zip(self.shape, self.strides, strict=True):
+            if size == 0:
+                return self.address, self.address
+            if stride < 0:
+                low += (size - 1) * stride
+            else:
+                high += (size - 1) * stride
+        return low, high + self.itemsize
+
+    @property
+    def size(self) -> int:
+        """The number of elements."""
+        return math.prod(self.shape)
+
+    def is_dense(self) -> bool:
+        """Tell whether the elements fill their memory."""
+        low, high = self.bounds
+        return high - low == self.size * self.itemsize
+
+    def is_nested(self) -> bool:
+        """Tell whether an address tells the element: each stride steps over all that smaller ones reach."""
+        reach = self.itemsize
+        for stride, size in sorted((abs(stride), size) for stride, size in zip(self.strides, self.shape, strict=True)):
+            if size > 1:
+                if stride < reach:
+                    return False
+                reach = stride * (size - 1) + reach
+        return True
+
+    def offsets(self) -> Array:
+        """Give the address of each element."""
+        total = np.full(self.shape, self.address, np.int64)
+        for axis, (size, stride) in enumerate(zip(self.shape, self.strides, strict=True)):
+            along = np.arange(size, dtype=np.int64) * stride
+            total += along.reshape(-1, *(1,) * (len(self.shape) - 1 - axis))
+        return total
+
+
+def layout_of(array: Any) -> Layout:
+    """Give where an array's elements are, or would be if it stands in for one."""
+    if is_stand_in(array):
+        return Layout(*array.place())
     interface = array.__array_interface__ if isinstance(array, np.ndarray) else array.__cuda_array_interface__
-    low = high = interface["data"][0]
-    for size, stride in zip(array.shape, array.strides, strict=True):
-        if size == 0:
-            return low, low
-        if stride < 0:
-            low += (size - 1) * stride
-        else:
-            high += (size - 1) * stride
-    return low, high + array.itemsize
+    return Layout(interface["data"][0], array.shape, array.strides, array.itemsize)
 
 
 def share(a: Array, b: Array) -> bool:
     """Tell whether two arrays have elements in common."""
     if isinstance(a, np.ndarray) != isinstance(b, np.ndarray):
         return False
-    (low, high), (lower, higher) = bounds(a), bounds(b)
+    (low, high), (lower, higher) = layout_of(a).bounds, layout_of(b).bounds
     if max(low, lower) >= min(high, higher):
         return False
     if isinstance(a, np.ndarray):
@@ -147,53 +199,65 @@ def share(a: Array, b: Array) -> bool:
     return True
 
 
-def shared_positions(a: Array, b: Array) -> tuple[Array, Array]:
+def shared_positions(a: Layout, b: Layout) -> tuple[Array, Array]:
     """Give the flat positions in two arrays of the elements that they share.
 
     Raises RuntimeError where memory is shared by arrays whose elements lie across one another.
     """
     if a.itemsize != b.itemsize:
-        raise RuntimeError(f"arrays of {a.dtype} and {b.dtype} share memory: write into x.clone()")
-    if (b.size < a.size and _nested(a)) or not _nested(b):
-        if not _nested(a):
+        raise RuntimeError("arrays of different dtypes share memory: write into x.clone()")
+    if (b.size < a.size and a.is_nested()) or not b.is_nested():
+        if not a.is_nested():
             raise RuntimeError(
-                f"arrays of shapes {a.shape} and {b.shape}, both broadcast, share memory: write into x.clone()"
+                f"arrays of shapes {a.shape} and {b.shape}, both with elements that are one place in memory, share "
+                "it: write into x.clone()"
             )
         there, here = shared_positions(b, a)
         return here, there
-    (low, _), (origin, _) = bounds(a), bounds(b)
-    offsets = _offsets(a) + (low - origin)
-    inside = offsets >= 0
-    rest = np.where(inside, offsets, 0)
+    rest = np.asarray(a.offsets() - b.bounds[0])
+    inside = rest >= 0
+    rest[~inside] = 0
     position = np.zeros(rest.shape, np.int64)
-    steps = np.cumprod([1, *b.shape[:0:-1]], dtype=np.int64)[::-1]
-    for axis in sorted(range(b.ndim), key=lambda axis: -abs(b.strides[axis])):
+    steps = dense(b.shape)
+    for axis in sorted(range(len(b.shape)), key=lambda axis: -abs(b.strides[axis])):
         size, stride = b.shape[axis], b.strides[axis]
         if size == 1:
             continue
-        along, rest = np.divmod(rest, abs(stride))
+        along, rest = map(np.asarray, np.divmod(rest, abs(stride)))
         inside &= along < size
         position += (along if stride > 0 else size - 1 - along) * steps[axis]
     inside &= rest == 0
-    here = np.flatnonzero(inside)
-    return here, position.reshape(-1)[here]
+    return np.flatnonzero(inside), position[inside]
 
 
-def _offsets(a: Array) -> Array:
-    """Give the offset in bytes of each element of an array from the lowest."""
-    total = np.zeros(a.shape, np.int64)
-    for axis, (size, stride) in enumerate(zip(a.shape, a.strides, strict=True)):
-        along = np.arange(size, dtype=np.int64) * abs(stride)
-        total += (along if stride >= 0 else along[::-1]).reshape(-1, *(1,) * (a.ndim - 1 - axis))
-    return total
+def view_between(whole: Layout, part: Layout) -> tuple[tuple[Any, ...], tuple[int, ...]] | None:
+    """Give the index of one array, and the order of axes after it, by which another one is a view of it.
 
-
-def _nested(a: Array) -> bool:
-    """Tell whether an address tells the element: each stride steps over all that smaller ones reach."""
-    reach = a.itemsize
-    for stride, size in sorted((abs(stride), size) for stride, size in zip(a.strides, a.shape, strict=True)):
-        if size > 1:
-            if stride < reach:
-                return False
-            reach = stride * (size - 1) + reach
-    return True
+    Axes of one element are left out of it. None if there is no such index.
+    """
+    if part.itemsize != whole.itemsize or not whole.is_nested():
+        return None
+    rest = part.address - whole.bounds[0]
+    steps = {j: step for j, (size, step) in enumerate(zip(part.shape, part.strides, strict=True)) if size > 1}
+    key: list[Any] = [0] * len(whole.shape)
+    placed: list[tuple[int, int]] = []
+    for axis in sorted(range(len(whole.shape)), key=lambda axis: -abs(whole.strides[axis])):
+        size, stride = whole.shape[axis], whole.strides[axis]
+        if size == 1:
+            continue
+        first, rest = divmod(rest, abs(stride))
+        if stride < 0:
+            first = size - 1 - first
+        along = [j for j, step in steps.items() if step % stride == 0 and abs(step) < abs(stride) * size]
+        if not along:
+            key[axis] = first
+            continue
+        j = max(along, key=lambda j: abs(steps[j]))
+        step = steps.pop(j) // stride
+        end = first + step * part.shape[j]
+        key[axis] = slice(first, None if end < 0 else end, step)
+        placed.append((axis, j))
+    if steps or rest:
+        return None
+    kept = [j for _, j in sorted(placed)]
+    return tuple(key), tuple(kept.index(j) for j in sorted(kept))

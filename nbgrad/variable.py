@@ -468,8 +468,10 @@ class Variable(Methods):
 
     def detach(self) -> Variable:
         """Give a Variable on the same memory that records nothing."""
-        y = Variable(self._array, requires_grad=False)
+        y = Variable(self._current()._array, requires_grad=False)
         y._generation = next(_cuts)
+        if sharing.active or sharing.tracing:
+            sharing.note_view(y, self)
         return y
 
 

@@ -11,6 +11,7 @@ hold by snapshots, so that whatever holds the object itself came before.
 from __future__ import annotations
 
 import weakref
+from contextvars import ContextVar
 from typing import Any
 
 from . import sharing
@@ -82,7 +83,7 @@ class Past(Variable):
 class Story:
     """What has become of a Variable that was written to, or shares memory with one that was."""
 
-    __slots__ = ("family", "past", "source")
+    __slots__ = ("before", "family", "memory", "past", "source")
 
     def __init__(self) -> None:
         #: What it was before; that has a story of its own, with what was before.
@@ -91,6 +92,10 @@ class Story:
         self.family = -1
         #: What a `Stale` one comes from.
         self.source: Variable | None = None
+        #: While traced, the array of that which it was a view of.
+        self.before: Any = None
+        #: While traced, the Variables that are views of one another.
+        self.memory: list[weakref.ref[Variable]] | None = None
 
     def change_requires_grad(self, x: Variable, wanted: bool) -> None:
         """Have a leaf that was written to require a gradient, or none: nodes still tell what came before."""
@@ -121,6 +126,15 @@ class Stale(Variable):
         return self
 
     _for_nodes = _current
+
+    @property
+    def data(self) -> Any:
+        """The array."""
+        return self._current()._array
+
+    @data.setter
+    def data(self, given: Any) -> None:
+        self._current().data = given
 
     def backward(self, *arguments: Any, **options: Any) -> None:
         refresh(self)
@@ -214,28 +228,22 @@ def keep_past(x: Variable, past: Variable) -> None:
     story.past = past
 
 
-def overwritten(x: Variable, what: str, generation: int) -> None:
-    """Take note that a Variable's elements were overwritten by something that is not recorded, at a generation."""
-    lose(x, what)
-    keep_past(x, past_of(x, lost(x, what)))
+def rewritten(x: Variable, generation: int) -> None:
+    """Take note that a Variable was written to, and that it is not recorded, at a generation."""
     if x._generation >= 0:
         x._generation = generation + (x._generation & (CLOCK - 1))
     elif type(x) is Variable:
         x.__class__ = Rewritten
 
 
-def lost(x: Variable, what: str) -> Any:
-    """Give what stands for a Variable's elements, as they were, once they are overwritten: what is traced is not."""
-    return x._array if is_stand_in(x._array) else Lost(x._array, what)
-
-
 def lose(x: Variable, what: str) -> None:
     """Take from nodes what they hold of a Variable's memory besides the Variable itself."""
     _lose_outputs(x, what)
+    gone: Any = Lost(x._array, what)
     for reference in _snapshots.pop(id(x), (None, ()))[1]:
         taken = reference()
         if taken is not None:
-            taken._array = lost(x, what)
+            taken._array = gone
 
 
 def _lose_outputs(x: Variable, what: str) -> None:
@@ -303,8 +311,57 @@ def leaves_now(leaves: dict[Variable, Any], add: Any) -> dict[Variable, Any]:
 
 def note_view(y: Variable, x: Variable) -> None:
     """Write down that one Variable is a view of another."""
-    sharing.note(x)
-    sharing.note(y)
+    if is_stand_in(y._array):
+        memory = story_of(x).memory
+        if memory is None:
+            memory = story_of(x).memory = [weakref.ref(x)]
+        story_of(y).memory = memory
+        memory.append(weakref.ref(y))
+    else:
+        sharing.note(x)
+        sharing.note(y)
     story = x._story
     if story is not None and story.family != -1 and y is not x:
         story_of(y).family = story.family
+
+
+def views_of(x: Variable) -> list[Variable]:
+    """Give the other Variables on the memory that a traced one would have."""
+    story = x._story
+    if story is None or story.memory is None:
+        return []
+    living = [reference() for reference in story.memory]
+    return [
+        y
+        for y in living
+        if y is not None
+        and y is not x
+        and type(y) is not Stale
+        and is_stand_in(y._array)
+        and x._array.is_beside(y._array)
+    ]
+
+
+def in_order(members: list[Variable]) -> list[Variable]:
+    """Give Variables on one memory in the order in which they became views of one another."""
+    story = members[0]._story
+    if story is None or story.memory is None:
+        return sorted(members, key=lambda y: y._array.base is not None)
+    order = [reference() for reference in story.memory]
+    return [y for y in order if y is not None and any([y is x for x in members])]
+
+
+Written = tuple[weakref.ref[Variable], Any]
+#: Variables that were written to while a function is traced, with what they had before.
+writes_of_trace: ContextVar[list[Written] | None] = ContextVar("writes_of_trace", default=None)
+
+
+def note_write(x: Variable) -> None:
+    """Remember a Variable that is about to be written to in a traced function, which must have been made there."""
+    noted = writes_of_trace.get()
+    if noted is not None and not any([reference() is x for reference, _ in noted]):
+        array = x._array
+        noted.append((weakref.ref(x), (array, None if is_stand_in(array) else array.copy(), x.creator, x._generation)))
+
+
+sharing.note_view = note_view

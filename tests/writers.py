@@ -29,7 +29,22 @@ class Program:
 
         for _ in range(self.steps):
             x = pick()
-            kind = random.integers(10)
+            kind = random.integers(12)
+            if kind >= 10:  # a new one, written to while a single name holds it
+                y = library.sin(x) if random.integers(2) else x * 1.0
+                choice = random.integers(4)
+                record.append(f"{len(pool)} = fresh from {index_of(pool, x)}, {choice}")
+                if choice == 0:
+                    y[...] = 0.5 if random.integers(2) else x
+                elif choice == 1:
+                    y += x
+                elif choice == 2:
+                    with library.no_grad():
+                        y *= 0.5
+                else:
+                    y *= x
+                pool.append(y)
+                continue
             if kind <= 1:  # a view
                 key = KEYS[random.integers(len(KEYS))]
                 choice = random.integers(4)

@@ -7,8 +7,7 @@ from typing import Any
 import numpy as np
 
 from .. import registry
-from ..grad_mode import is_grad_enabled
-from ..kernels.operators import OPERATORS, install_operators
+from ..kernels.operators import install_operators
 from ..variable import Variable
 from . import arithmetic as arithmetic  # each registers its operations
 from . import inplace
@@ -17,7 +16,7 @@ from . import scan as scan
 from . import slicing as slicing
 from . import statistics as statistics
 from .elementwise import OPERATIONS, TABLE, add, whole_power
-from .indexing import Index, getitem
+from .indexing import getitem
 from .linalg import matmul
 from .reduction import LOGSUMEXP_SLOPE
 from .shape import astype, sum_to, transpose

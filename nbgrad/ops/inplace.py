@@ -16,12 +16,11 @@ from ..kernels.formula import COMPARISON
 from ..kernels.operators import OPERATORS
 from ..registry import ENTRIES
 from ..variable import Variable, as_variable, data_of
-from ..versions import lost
 from .arguments import axis_of
 from .elementwise import TABLE, add
 from .indexing import Index, Scatter
 from .shape import Reshape, astype
-from .writing import Put, Writing
+from .writing import Put, Writing, put
 
 
 def _counted() -> tuple[int, int, int]:
@@ -94,11 +93,10 @@ def write_elements(x: Variable, what: str, key: Any, value: Any, unseen: bool) -
     else:
         given = as_array(given)
         _check_holds(x, given.dtype, what)
-    if is_stand_in(array) or is_stand_in(given):
-        raise NotImplementedError
+    traced = is_stand_in(array) or is_stand_in(given) or index.stand_in is not None
     recorded = is_grad_enabled() and (x._generation >= 0 or (v is not None and v._generation >= 0))
-    writing = Writing(x, what, recorded, unseen, False)
-    node = None
+    writing = Writing(x, what, recorded, unseen, traced)
+    node, result = None, None
     if recorded:
         if v is None:
             v = Variable(np.asarray(given, array.dtype), requires_grad=False)
@@ -108,13 +106,18 @@ def write_elements(x: Variable, what: str, key: Any, value: Any, unseen: bool) -
         if extra > 0 and all([size == 1 for size in v.shape[:extra]]):
             v = Reshape(v.shape[extra:])(v)
         node = Put(index, _last_ones(index, array.shape) if index.advanced and not index.masks_only else None)
-        writing.past._array = lost(x, what)
+        writing.past._array = writing.lost(x)
         node.inputs = writing.past, v
-    writing.finish(node, lambda: writing.put(index, given))
+    if traced:
+        given = given if v is None else v._array
+        result = put(array, index, given)
+    writing.finish(node, lambda: writing.put(index, given), result)
 
 
 def _last_ones(index: Index, shape: tuple[int, ...]) -> Array | None:
     """Tell which values are written last where positions come several times, by 1 and 0; None if none does."""
+    if index.stand_in is not None:  # which are not known before the program runs
+        return None
     positions = index.positions(shape)
     flat = positions.reshape(-1)
     _, first = np.unique(flat[::-1], return_index=True)
@@ -181,8 +184,8 @@ def written_by(
         node = Put(_EVERYTHING)
         node.inputs = past, result
     if not traced and past._array is array:
-        past._array = lost(x, what)
-    writing.finish(node, lambda: writing.put(_EVERYTHING, result._array), result)
+        past._array = writing.lost(x)
+    writing.finish(node, lambda: writing.put(_EVERYTHING, result._array), result._array)
     return x
 
 
@@ -239,7 +242,7 @@ def in_place_operator(sign: str, function: Callable[..., Any], operation: Elemen
 
     def operator(self: Variable, other: Any) -> Variable:
         unseen = getrefcount(self) <= _IN_OPERATOR
-        if unseen and self._generation > 0 and self.creator is not None and sharing.alone(self) and not hooks.watched:
+        if unseen and self.creator is not None and is_grad_enabled() and sharing.alone(self) and not hooks.watched:
             # nobody can tell a new one from this one
             result: Variable = function(self, other)
             if result._array.shape == self._array.shape and result._array.dtype == self._array.dtype:

@@ -14,13 +14,23 @@ from typing import Any
 import numpy as np
 
 from .. import hooks, ownership, sharing, versions
-from ..arrays import Array
+from ..arrays import Array, is_stand_in
 from ..function import Operation
 from ..kernels import devices
-from ..sharing import shared_positions
 from ..variable import Variable, data_of
+from ..versions import Lost
 from .indexing import GetItem, Index, Scatter
 from .shape import Reshape
+
+
+def put(x: Any, index: Index, values: Any) -> Any:
+    """Give an array with values in place of the elements at an index."""
+    if is_stand_in(x) or is_stand_in(values) or index.stand_in is not None:
+        given = next(v for v in (x, values, index.stand_in) if is_stand_in(v))
+        return given.put_into(x, index.plain(), values)
+    y = x.copy()
+    y[index.key] = values
+    return y
 
 
 class Put(Operation):
@@ -36,9 +46,7 @@ class Put(Operation):
         self.last = last
 
     def forward(self, x: Array, v: Array) -> Array:
-        y = x.copy()
-        y[self.index.key] = v
-        return y
+        return put(x, self.index, v)
 
     def pull(self, gy: Any) -> tuple[Array | None, ...]:
         if (
@@ -78,9 +86,7 @@ class Without(Operation):
         self.index = index
 
     def forward(self, x: Array) -> Array:
-        y = x.copy()
-        y[self.index.key] = 0
-        return y
+        return put(x, self.index, 0)
 
     def vjp(self, gy: Any, y: Any, x: Any) -> Any:
         return Without(self.index)(gy)
@@ -97,9 +103,16 @@ class Seen(Operation):
         self.here, self.there = Index.of_rows(here, unique=True), Index.of_rows(there)
 
     def forward(self, y: Array, x: Array) -> Array:
-        seen = y.copy().reshape(-1)
-        seen[self.here.key] = x.reshape(-1)[self.there.key]
-        return seen.reshape(y.shape)
+        return self.seen(y, x)
+
+    def seen(self, y: Any, x: Any) -> Any:
+        """Give one array with the elements of the other where they are the same."""
+        if self.here.key[0].size == 0:
+            return y
+        flat, values = y.reshape(-1), x.reshape(-1)[self.there.key]
+        if self.here.key[0].size == flat.size:  # all of them: in ascending order
+            return values.reshape(y.shape)
+        return put(flat, self.here, values).reshape(y.shape)
 
     def vjp(self, gy: Any, y: Any, before: Any, x: Any) -> Any:
         flat = Reshape((-1,))(gy)
@@ -116,11 +129,16 @@ class Seen(Operation):
 def _may_be_written(x: Variable, what: str, recorded: bool) -> list[Variable]:
     """Make sure that a Variable may be written to, and give the others on its memory."""
     array = x._array
-    if array.size and any([stride == 0 and size > 1 for stride, size in zip(array.strides, array.shape, strict=True)]):
+    if is_stand_in(array):
+        array.refuse_if_given(what)
+    elif array.size and any(
+        [stride == 0 and size > 1 for stride, size in zip(array.strides, array.shape, strict=True)]
+    ):
         raise RuntimeError(
-            f"{what}: several elements of the array of shape {array.shape} are one place in memory: write into x.clone()"
+            f"{what}: several elements of the array of shape {array.shape} are one place in memory: write into "
+            "x.clone()"
         )
-    if isinstance(array, np.ndarray) and not array.flags.writeable:
+    elif isinstance(array, np.ndarray) and not array.flags.writeable:
         raise ValueError(f"{what}: the array of shape {array.shape} is read-only: write into x.clone()")
     if recorded and x.creator is None and x._generation >= 0:
         raise RuntimeError(
@@ -132,9 +150,12 @@ def _may_be_written(x: Variable, what: str, recorded: bool) -> list[Variable]:
             f"{what}: a Variable of dtype {array.dtype} has no gradients, and that of what is written would be lost "
             "unseen: convert it with astype first, or write x.detach()"
         )
-    if sharing.alone(x, 1 if x.creator is not None and x.creator.output is array else 0):
+    if is_stand_in(array):
+        found = versions.views_of(x)
+    elif sharing.alone(x, 1 if x.creator is not None and x.creator.output is array else 0):
         return []
-    found = sharing.others(x)
+    else:
+        found = sharing.others(x)
     if recorded:
         for y in found:
             if y.creator is None and y._generation >= 0:
@@ -154,8 +175,10 @@ class Writing:
         self.x, self.what, self.recorded, self.traced = x, what, recorded, traced
         self.found = _may_be_written(x, what, recorded)
         #: Whether no node can hold the Variable, since a single name does, and no other Variable is on its memory.
-        self.unseen = unseen and not self.found
+        self.unseen = unseen and not self.found and not traced
         self.past = versions.past_of(x, x._array)
+        if traced or sharing.tracing:
+            versions.note_write(x)
 
     def as_it_is(self, v: Variable) -> Variable:
         """Give a Variable whose place in the graph stays what it is now: it may change with the write."""
@@ -165,6 +188,10 @@ class Writing:
             return v
         return versions.past_of(v, v._array if self.traced else v._array.copy())
 
+    def lost(self, y: Variable) -> Any:
+        """Give what stands for a Variable's elements once they are overwritten; what is traced never is."""
+        return y._array if self.traced else Lost(y._array, self.what)
+
     def put(self, index: Index, given: Any) -> None:
         """Write into memory."""
         try:
@@ -172,101 +199,182 @@ class Writing:
         except (IndexError, ValueError) as error:
             raise type(error)(f"{self.what}: x of shape {self.x.shape}: {error}") from None
 
-    def finish(self, node: Any, write: Callable[[], None], result: Variable | None = None) -> None:
+    def finish(self, node: Any, write: Callable[[], None], array: Any = None) -> None:
         """Write, and link the Variables to what they come from then: the node, if this is recorded.
 
-        What is traced is not written to; it becomes the result.
+        What is traced is not written to; it becomes an array.
         """
         if self.traced:
-            assert result is not None
-            self._link(node, result._array)
+            self._link(node, array)
             return
         try:
             write()
         except (ValueError, TypeError, IndexError):
             raise
         except BaseException:  # an interrupt, when all was written perhaps
-            self._link(node)
+            self._link(node, None)
             raise
-        self._link(node)
+        self._link(node, None)
 
-    def _link(self, node: Any, array: Any = None) -> None:
-        x, what = self.x, self.what
-        if not self.recorded:
-            if self.unseen:
-                versions.lose(x, what)
-                return
-            generation = versions.tick()
-            for y in (x, *self.found):
-                versions.overwritten(y, what, generation)
-            return
-        versions.lose(x, what)
+    def _link(self, node: Any, array: Any) -> None:
+        x = self.x
         family = versions.family_of(x)
-        if sharing.active and family != -1:
-            versions.story_of(x).family = family
+        others = [y for y in self.found if not self.recorded or versions.family_of(y) != family]
+        views = [y for y in self.found if self.recorded and versions.family_of(y) == family]
+        memory = TracedMemory(x, self.found, self.what) if self.traced else None
+        generation = 0
         if self.unseen:
-            node.generation = max([x._generation for x in node.inputs])
+            versions.lose(x, self.what)
         else:
-            node.generation = versions.tick()
-            versions.keep_past(x, versions.past_of(x, versions.lost(x, what)))
-        _become(x, node)
-        views = []
-        for y in self.found:
-            if versions.family_of(y) == family:
-                views.append(y)
-            else:
-                versions.overwritten(y, what, node.generation)
-        if views:
+            generation = versions.tick()
+            self._leave(x)
+        if self.recorded:
+            node.generation = max([generation, *[before._generation for before in node.inputs]])
+            if sharing.active and family != -1:
+                versions.story_of(x).family = family
+            become(x, node)
+        elif not self.unseen:
+            versions.rewritten(x, generation)
+        for y in others:
+            self._leave(y)
+            versions.rewritten(y, generation)
+        if memory is not None:
+            if memory.whole is not x and any([memory.whole is y for y in views]):
+                self._leave(memory.whole)
+                see(memory.whole, x, memory.relation)
+            memory.write(array)
+            for y in views:
+                if y is not memory.whole:
+                    self._make_stale(y, memory.whole, memory.before)
+            for y in others:
+                memory.follow(y)
+        elif views:
             self._link_views(views)
+
+    def _make_stale(self, y: Variable, whole: Variable, before: Any = None) -> None:
+        if not self.traced:
+            versions.lose(y, self.what)
+            sharing.forget(y)
+        story = versions.story_of(y)
+        story.source, story.before = whole, before
+        y.__class__ = versions.Stale
+
+    def _leave(self, y: Variable) -> None:
+        """Keep what a Variable was for the nodes that have it."""
+        if not self.traced:
+            versions.lose(y, self.what)
+        versions.keep_past(y, versions.past_of(y, self.lost(y)))
 
     def _link_views(self, views: list[Variable]) -> None:
         """Have views of one another see what was written: one that has all elements at once, the others when used."""
-        x, what = self.x, self.what
-        whole = max([x, *views], key=lambda y: y.size)
-        (low, high) = sharing.bounds(whole._array)
-        dense = high - low == whole.nbytes
+        x = self.x
+        whole = max([x, *views], key=lambda y: y._array.size)
+        layout = sharing.layout_of(whole._array)
+        low, high = layout.bounds
+        dense = layout.is_dense()
         if whole is not x:
-            self._see(whole, x)
+            self._leave(whole)
+            see(whole, x)
         for y in views:
-            versions.lose(y, what)
             if y is whole:
                 continue
-            begin, end = sharing.bounds(y._array)
+            begin, end = sharing.layout_of(y._array).bounds
             if dense and low <= begin and end <= high:
-                sharing.forget(y)
-                versions.story_of(y).source = whole
-                y.__class__ = versions.Stale
+                self._make_stale(y, whole)
             else:
-                self._see(y, x)
-
-    def _see(self, y: Variable, x: Variable) -> None:
-        versions.lose(y, self.what)
-        versions.keep_past(y, versions.past_of(y, versions.lost(y, self.what)))
-        see(y, x)
+                self._leave(y)
+                see(y, x)
 
 
-def see(y: Variable, x: Variable) -> None:
+class TracedMemory:
+    """What would be one memory if it were not traced: a Variable that has all of it, and views of that one.
+
+    There a write gives all of it anew, and whatever is a view is one of what that became.
+    """
+
+    def __init__(self, x: Variable, found: list[Variable], what: str) -> None:
+        self.x, self.what = x, what
+        # the one that the others were made of comes first, among those that have all elements
+        self.whole = max(versions.in_order([x, *found]), key=lambda y: y._array.size)
+        layout = sharing.layout_of(self.whole._array)
+        low, high = layout.bounds
+        self.relation: Any = None
+        for y in (x, *found):
+            begin, end = sharing.layout_of(y._array).bounds
+            if y is not self.whole and not (layout.is_dense() and low <= begin and end <= high):
+                raise TypeError(
+                    f"jit: {what}: views of an array that is gone have some elements in common: keep the array "
+                    "while it is written to, or write into x.clone()"
+                )
+        self.before = self.whole._array
+        self.after: Any = None
+        if self.whole is not x:
+            self.relation = Seen(*sharing.shared_positions(layout, sharing.layout_of(x._array)))
+        self._views = {id(y): sharing.layout_of(y._array) for y in (x, *found)}
+
+    def write(self, array: Any) -> None:
+        """Write: `array` is what the Variable written to becomes."""
+        if self.whole is self.x:
+            self.after = array
+        else:
+            self.after = self.relation.seen(self.before, array)
+        self.whole._array = self.after
+        if self.whole is not self.x:
+            self.follow(self.x)
+
+    def follow(self, y: Variable) -> None:
+        """Make a view one of what was written."""
+        if y is not self.whole:
+            y._array = view_of_whole(y._array, self.before, self.after, self.what)
+
+
+def view_of_whole(y: Any, before: Any, after: Any, what: str) -> Any:
+    """Give the view of an array that another array is of what that was before."""
+    if is_stand_in(y):
+        return y.view_again(before, after)
+    found = sharing.view_between(sharing.layout_of(before), sharing.layout_of(y))
+    if found is None:
+        raise TypeError(
+            f"jit: {what}: a view of shape {y.shape} of an array of shape {before.shape}: write into a copy"
+        )
+    key, order = found
+    return after[key].transpose(order).reshape(y.shape)
+
+
+def see(y: Variable, x: Variable, node: Any = None) -> None:
     """Make a Variable come from another on its memory, in what elements they share, and from what it was in others."""
-    node: Any = Seen(*shared_positions(y._array, x._array))
-    node.inputs = versions.past_of(y, versions.lost(y, "a write to a view")), x
+    if node is None:
+        node = Seen(*sharing.shared_positions(sharing.layout_of(y._array), sharing.layout_of(x._array)))
+    traced = is_stand_in(y._array) or is_stand_in(x._array)
+    node.inputs = versions.past_of(y, y._array if traced else Lost(y._array, "a write to a view of it")), x
     node.generation = max(x._generation, y._generation)
-    _become(y, node)
+    become(y, node)
 
 
 def _refresh(y: Variable) -> None:
-    source = versions.story_of(y).source
-    assert source is not None
-    whole = source._for_nodes()
-    versions.keep_past(y, versions.past_of(y, versions.lost(y, "a write to another Variable on its memory")))
-    see(y, whole)
-    versions.story_of(y).source = None
-    sharing.note(y)
+    story = versions.story_of(y)
+    assert story.source is not None
+    whole = story.source._for_nodes()
+    traced = is_stand_in(whole._array)
+    what = "a write to another Variable on its memory"
+    versions.keep_past(y, versions.past_of(y, y._array if traced else Lost(y._array, what)))
+    if traced:
+        before = story.before
+        node = Seen(*sharing.shared_positions(sharing.layout_of(y._array), sharing.layout_of(before)))
+        y._array = view_of_whole(y._array, before, whole._array, what)
+        see(y, whole, node)
+        versions.note_view(y, whole)
+    else:
+        see(y, whole)
+        sharing.note(y)
+    story.source = story.before = None
 
 
 versions.refresh = _refresh
 
 
-def _become(x: Variable, node: Any) -> None:
+def become(x: Variable, node: Any) -> None:
+    """Make a Variable the result of a node."""
     if type(x) in (versions.Rewritten, versions.Stale):
         x.__class__ = Variable
     x.creator = node
