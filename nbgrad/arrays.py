@@ -80,7 +80,7 @@ class StandIn(Protocol):
         """Tell whether another one would be in the same memory."""
 
     def view_again(self, before: Any, after: Any) -> Any:
-        """Give what this array, a view of `before`, is of `after` in its place."""
+        """Give what this array, a view of `before`, is of `after` in its place; None if it was not made of that one."""
 
     def refuse_if_given(self, what: str) -> None:
         """Raise if this array was given from outside, where writing to it would not be seen."""

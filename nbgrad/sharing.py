@@ -9,7 +9,8 @@ from __future__ import annotations
 import gc
 import math
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from sys import getrefcount
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -26,9 +27,9 @@ active = False
 #: How many functions are being traced: what their Variables are views of is written down, too.
 tracing = 0
 
-#: By the identity of the array that owns the memory: a reference to it, and those to the Variables on that memory, by
-#: their identities.
-_groups: dict[int, tuple[weakref.ref[Any], dict[int, weakref.ref[Variable]]]] = {}
+#: By the identity of the array that owns the memory: a reference to it, and by their identities the Variables on that
+#: memory, each with the addresses where its elements begin and end.
+_groups: dict[int, tuple[weakref.ref[Any], dict[int, tuple[weakref.ref[Variable], int, int]]]] = {}
 
 
 #: What writes down that one Variable is a view of another: `versions` puts it here.
@@ -61,9 +62,9 @@ def note(x: Variable) -> None:
     if group is None:
         group = _groups[key] = weakref.ref(owner, lambda _: _groups.pop(key, None)), {}
     references = group[1]
-    references[id(x)] = weakref.ref(x)
+    references[id(x)] = weakref.ref(x), *layout_of(x._array).bounds
     if len(references) & (len(references) - 1) == 0:  # at powers of two, so that each costs little
-        for gone in [number for number, reference in references.items() if reference() is None]:
+        for gone in [number for number, (reference, _, _) in references.items() if reference() is None]:
             del references[gone]
 
 
@@ -78,18 +79,25 @@ def activate() -> None:
     """Write down the living Variables that share memory, and all that are made from here on."""
     global active
     active = True
-    frozen = gc.get_freeze_count()
-    if frozen:  # what was frozen is in no list: thawed for the moment, and frozen again with the rest
-        gc.unfreeze()
-    try:
-        owners: dict[int, list[Any]] = {}
+    owners: dict[int, list[Any]] = {}
+    with thawed():
         for x in gc.get_objects():
             if issubclass(type(x), kinds[0]) and has_memory(getattr(x, "_array", None)):
                 owners.setdefault(id(owner_of(x._array)), []).append(x)
-        for together in owners.values():
-            if len(together) > 1 or not alone(together[0]):
-                for x in together:
-                    note(x)
+    for together in owners.values():
+        if len(together) > 1 or not alone(together[0]):
+            for x in together:
+                note(x)
+
+
+@contextmanager
+def thawed() -> Iterator[None]:
+    """Let the collector see what was frozen, which is in none of its lists, and freeze it again with the rest."""
+    frozen = gc.get_freeze_count()
+    if frozen:
+        gc.unfreeze()
+    try:
+        yield
     finally:
         if frozen:
             gc.freeze()
@@ -114,16 +122,16 @@ def alone(x: Variable, besides: int = 0) -> bool:
     return x._array.base is None and not is_stand_in(x._array) and getrefcount(x._array) <= _ALONE + besides
 
 
-def others(x: Variable) -> list[Variable]:
-    """Give the Variables that may share memory with this one."""
-    array = x._array
+def others(x: Variable, region: Any) -> list[Variable]:
+    """Give the Variables besides this one that have elements in a region of its memory."""
     if not active:
         activate()
-    group = _groups.get(id(owner_of(array)))
+    group = _groups.get(id(owner_of(x._array)))
     if group is None:
         return []
-    living = [reference() for reference in list(group[1].values())]
-    return [y for y in living if y is not None and y is not x and has_memory(y._array) and share(y._array, array)]
+    low, high = layout_of(region).bounds
+    living = [reference() for reference, begin, end in list(group[1].values()) if begin < high and low < end]
+    return [y for y in living if y is not None and y is not x and has_memory(y._array) and share(y._array, region)]
 
 
 class Layout(NamedTuple):
@@ -156,6 +164,11 @@ class Layout(NamedTuple):
         """Tell whether the elements fill their memory."""
         low, high = self.bounds
         return high - low == self.size * self.itemsize
+
+    def is_in_order(self) -> bool:
+        """Tell whether the elements follow one another in C order."""
+        steps = [step * self.itemsize for step in dense(self.shape)]
+        return all([size == 1 or step == own for size, step, own in zip(self.shape, steps, self.strides, strict=True)])
 
     def is_nested(self) -> bool:
         """Tell whether an address tells the element: each stride steps over all that smaller ones reach."""
@@ -255,6 +268,8 @@ def view_between(whole: Layout, part: Layout) -> tuple[tuple[Any, ...], tuple[in
         j = max(along, key=lambda j: abs(steps[j]))
         step = steps.pop(j) // stride
         end = first + step * part.shape[j]
+        if not 0 <= end - step < size:
+            return None
         key[axis] = slice(first, None if end < 0 else end, step)
         placed.append((axis, j))
     if steps or rest:

@@ -133,9 +133,8 @@ class Variable(Methods):
         self._generation = -1
         if name is not None:
             self.name = name
-        if requires_grad is None:
-            if data.dtype.char in "fd":
-                self._generation = 0
+        if requires_grad is None and data.dtype.char in "fd":
+            self._generation = 0
         elif requires_grad:
             self.requires_grad = True
         if sharing.active:
@@ -178,6 +177,8 @@ class Variable(Methods):
             look_at_leaves()  # a graph that was recorded with the other array may be walked
         self._array = array
         if array is not held:
+            if sharing.active:
+                sharing.note(self)
             for look in data_replaced:
                 look(held)
 
@@ -397,7 +398,7 @@ class Variable(Methods):
     def requires_grad(self) -> bool:
         """Whether gradients are recorded; may be set on leaves.
 
-        Setting raises TypeError for dtypes without gradients, RuntimeError for a Variable that was computed.
+        Setting raises TypeError for dtypes without gradients, RuntimeError for a computed Variable.
         """
         return self._generation >= 0
 
@@ -438,8 +439,7 @@ class Variable(Methods):
 
     def set_creator(self, function: Function) -> None:
         """Link the Variable to the Function it came from; its generation becomes the Function's plus one."""
-        self.creator = function
-        self._generation = function.generation + 1
+        self.creator, self._generation = function, function.generation + 1
 
     def cleargrad(self) -> None:
         """Forget the gradient."""

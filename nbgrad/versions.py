@@ -83,11 +83,15 @@ class Past(Variable):
 class Story:
     """What has become of a Variable that was written to, or shares memory with one that was."""
 
-    __slots__ = ("before", "family", "memory", "past", "source")
+    __slots__ = ("before", "cut", "family", "first", "memory", "past", "source")
 
     def __init__(self) -> None:
         #: What it was before; that has a story of its own, with what was before.
         self.past: Variable | None = None
+        #: The generation that it had before all writes: no node of a lower one can have it.
+        self.first = -1
+        #: The identities of nodes that have let go of it.
+        self.cut: set[int] = set()
         #: Views of one another, and what was cut off by `detach`, are told apart by this.
         self.family = -1
         #: What a `Stale` one comes from.
@@ -223,7 +227,9 @@ def keep_past(x: Variable, past: Variable) -> None:
     if before is not None and before.creator is past.creator and (before._generation < 0) is (past._generation < 0):
         before._array = past._array  # the same place in the graph, and as lost
         return
-    if before is not None:
+    if before is None:
+        story.first = past._generation
+    else:
         story_of(past).past = before
     story.past = past
 
@@ -279,6 +285,19 @@ def as_recorded(function: Any) -> tuple[Variable, ...]:
     return inputs
 
 
+def cut_off(x: Variable, node: Any) -> None:
+    """Have nodes behind the one that a Variable now is the result of let go of it: it would keep itself alive."""
+    story = x._story
+    if story is None or story.past is None:
+        return
+    stack = [before.creator for before in node.inputs]
+    while stack:
+        function = stack.pop()
+        if function is not None and function.generation >= story.first and id(function) not in story.cut:
+            story.cut.add(id(function))
+            stack.extend([before.creator for before in as_recorded(function)])
+
+
 def _at(x: Variable, generation: int) -> Variable:
     """Give what a Variable was for nodes of a generation."""
     if x._generation <= generation:
@@ -330,15 +349,12 @@ def views_of(x: Variable) -> list[Variable]:
     story = x._story
     if story is None or story.memory is None:
         return []
+    array: Any = x._array
     living = [reference() for reference in story.memory]
     return [
         y
         for y in living
-        if y is not None
-        and y is not x
-        and type(y) is not Stale
-        and is_stand_in(y._array)
-        and x._array.is_beside(y._array)
+        if y is not None and y is not x and type(y) is not Stale and is_stand_in(y._array) and array.is_beside(y._array)
     ]
 
 

@@ -73,7 +73,8 @@ def setitem(input: Variable, key: Any, value: Any) -> None:
     >>> w.grad
     Variable(12.)
     """
-    write_elements(input, "x[key] = value", key, value, getrefcount(input) <= _IN_SETITEM)
+    unseen = getrefcount(input) <= _IN_SETITEM
+    write_elements(input, "x[key] = value", key, value, unseen)
 
 
 def write_elements(x: Variable, what: str, key: Any, value: Any, unseen: bool) -> None:
@@ -95,13 +96,13 @@ def write_elements(x: Variable, what: str, key: Any, value: Any, unseen: bool) -
         _check_holds(x, given.dtype, what)
     traced = is_stand_in(array) or is_stand_in(given) or index.stand_in is not None
     recorded = is_grad_enabled() and (x._generation >= 0 or (v is not None and v._generation >= 0))
-    writing = Writing(x, what, recorded, unseen, traced)
+    writing = Writing(x, what, recorded, unseen, traced, index)
     node, result = None, None
     if recorded:
         if v is None:
             v = Variable(np.asarray(given, array.dtype), requires_grad=False)
         v = writing.as_it_is(as_variable(v))
-        shape = (np.broadcast_to(False, array.shape) if index.advanced else array)[index.key].shape
+        shape = _shape_at(index, array)
         extra = v.ndim - len(shape)
         if extra > 0 and all([size == 1 for size in v.shape[:extra]]):
             v = Reshape(v.shape[extra:])(v)
@@ -112,6 +113,13 @@ def write_elements(x: Variable, what: str, key: Any, value: Any, unseen: bool) -
         given = given if v is None else v._array
         result = put(array, index, given)
     writing.finish(node, lambda: writing.put(index, given), result)
+
+
+def _shape_at(index: Index, array: Any) -> tuple[int, ...]:
+    """Give the shape of what is picked from an array at an index."""
+    if index.stand_in is not None:
+        return index.stand_in.pick_from(array, index.plain()).shape
+    return (np.broadcast_to(False, array.shape) if index.advanced else array)[index.key].shape
 
 
 def _last_ones(index: Index, shape: tuple[int, ...]) -> Array | None:
@@ -228,7 +236,8 @@ def in_place(name: str, function: Callable[..., Any], operation: Elementwise | N
     what = f"{name}_"
 
     def method(self: Variable, *others: Any, **options: Any) -> Variable:
-        return written_by(what, function, operation, self, others, options, getrefcount(self) <= _IN_METHOD)
+        unseen = getrefcount(self) <= _IN_METHOD
+        return written_by(what, function, operation, self, others, options, unseen)
 
     method.__name__ = method.__qualname__ = what
     method.__wrapped__ = function  # type: ignore[attr-defined]  # whose parameters it has

@@ -7,6 +7,7 @@ one covers when they are used the next time.
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable
 from sys import getrefcount
 from typing import Any
@@ -14,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from .. import hooks, ownership, sharing, versions
-from ..arrays import Array, is_stand_in
+from ..arrays import Array, as_array, is_stand_in
 from ..function import Operation
 from ..kernels import devices
 from ..variable import Variable, data_of
@@ -126,8 +127,8 @@ class Seen(Operation):
 # ---- writing --------------------------------------------------------------------------------------------------------
 
 
-def _may_be_written(x: Variable, what: str, recorded: bool) -> list[Variable]:
-    """Make sure that a Variable may be written to, and give the others on its memory."""
+def _may_be_written(x: Variable, what: str, recorded: bool, index: Index | None) -> list[Variable]:
+    """Make sure that a Variable may be written to, and give the others that see it, of those on its memory."""
     array = x._array
     if is_stand_in(array):
         array.refuse_if_given(what)
@@ -155,7 +156,8 @@ def _may_be_written(x: Variable, what: str, recorded: bool) -> list[Variable]:
     elif sharing.alone(x, 1 if x.creator is not None and x.creator.output is array else 0):
         return []
     else:
-        found = sharing.others(x)
+        region = array if index is None or index.advanced else as_array(index.of(array))
+        found = sharing.others(x, region)
     if recorded:
         for y in found:
             if y.creator is None and y._generation >= 0:
@@ -171,9 +173,11 @@ class Writing:
 
     __slots__ = ("found", "past", "recorded", "traced", "unseen", "what", "x")
 
-    def __init__(self, x: Variable, what: str, recorded: bool, unseen: bool, traced: bool) -> None:
+    def __init__(
+        self, x: Variable, what: str, recorded: bool, unseen: bool, traced: bool, index: Index | None = None
+    ) -> None:
         self.x, self.what, self.recorded, self.traced = x, what, recorded, traced
-        self.found = _may_be_written(x, what, recorded)
+        self.found = _may_be_written(x, what, recorded, None if traced else index)
         #: Whether no node can hold the Variable, since a single name does, and no other Variable is on its memory.
         self.unseen = unseen and not self.found and not traced
         self.past = versions.past_of(x, x._array)
@@ -310,7 +314,10 @@ class TracedMemory:
         self.after: Any = None
         if self.whole is not x:
             self.relation = Seen(*sharing.shared_positions(layout, sharing.layout_of(x._array)))
-        self._views = {id(y): sharing.layout_of(y._array) for y in (x, *found)}
+        members = versions.in_order([x, *found])
+        memory = [weakref.ref(y) for y in members]
+        for y in members:
+            versions.story_of(y).memory = memory
 
     def write(self, array: Any) -> None:
         """Write: `array` is what the Variable written to becomes."""
@@ -330,15 +337,22 @@ class TracedMemory:
 
 def view_of_whole(y: Any, before: Any, after: Any, what: str) -> Any:
     """Give the view of an array that another array is of what that was before."""
-    if is_stand_in(y):
-        return y.view_again(before, after)
-    found = sharing.view_between(sharing.layout_of(before), sharing.layout_of(y))
+    if is_stand_in(y) and is_stand_in(before):
+        again = y.view_again(before, after)
+        if again is not None:
+            return again
+    whole, part = sharing.layout_of(before), sharing.layout_of(y)
+    if whole.is_in_order() and part.is_in_order():
+        first = (part.address - whole.address) // whole.itemsize
+        return after.reshape(-1)[first : first + part.size].reshape(part.shape)
+    found = sharing.view_between(whole, part)
     if found is None:
         raise TypeError(
-            f"jit: {what}: a view of shape {y.shape} of an array of shape {before.shape}: write into a copy"
+            f"jit: {what}: an array of shape {y.shape} is no slice of what it is a view of, an array of shape "
+            f"{before.shape}: write into x.clone()"
         )
     key, order = found
-    return after[key].transpose(order).reshape(y.shape)
+    return after[key].transpose(order).reshape(part.shape)
 
 
 def see(y: Variable, x: Variable, node: Any = None) -> None:
@@ -346,7 +360,10 @@ def see(y: Variable, x: Variable, node: Any = None) -> None:
     if node is None:
         node = Seen(*sharing.shared_positions(sharing.layout_of(y._array), sharing.layout_of(x._array)))
     traced = is_stand_in(y._array) or is_stand_in(x._array)
-    node.inputs = versions.past_of(y, y._array if traced else Lost(y._array, "a write to a view of it")), x
+    # both as they are now: what is written to later, or comes from this one, is none of its business
+    node.inputs = tuple(
+        [versions.past_of(z, z._array if traced else Lost(z._array, "a write to a view of it")) for z in (y, x)]
+    )
     node.generation = max(x._generation, y._generation)
     become(y, node)
 
@@ -377,7 +394,10 @@ def become(x: Variable, node: Any) -> None:
     """Make a Variable the result of a node."""
     if type(x) in (versions.Rewritten, versions.Stale):
         x.__class__ = Variable
+    before = x.creator
     x.creator = node
     x._generation = node.generation + 1
-    if hooks.watched and x._retains:
-        hooks.watch(x)
+    if x._story is not None:
+        versions.cut_off(x, node)
+    if hooks.watched:
+        hooks.leave_behind(x, before)

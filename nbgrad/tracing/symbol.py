@@ -20,7 +20,7 @@ from ..variable import Variable
 from . import lowering, picking, scanning
 from .calls import call
 from .layout import access
-from .program import Input, Look, Node, Program
+from .program import Input, Look, Node, Program, is_view
 from .refusals import WithoutElements, changed_in_place, fixed, users_line
 
 if TYPE_CHECKING:
@@ -190,11 +190,13 @@ class Symbol(WithoutElements, np.lib.mixins.NDArrayOperatorsMixin):
         """Tell whether another one is a view of the same node."""
         return access(self.node).root is access(other.node).root
 
-    def view_again(self, before: Any, after: Any) -> Symbol:
-        """Give what this view of an array is of another one in its place."""
+    def view_again(self, before: Any, after: Any) -> Symbol | None:
+        """Give what this view of an array is of another one in its place; None if it was not made of that one."""
         chain = []
         node = self.node
         while node is not before.node:
+            if not is_view(node):
+                return None
             chain.append(node)
             (node,) = node.inputs
         node = self.operand(after).node

@@ -363,7 +363,9 @@ def _refuse_written_outside(written: Sequence[tuple[Any, Any]], known: Sequence[
 
 def _held_by_others(x: Variable) -> bool:
     """Tell whether anything but nodes of the graph holds a Variable."""
-    for holder in gc.get_referrers(x):
+    with sharing.thawed():
+        holders = gc.get_referrers(x)
+    for holder in holders:
         if isinstance(holder, tuple):
             if not any([isinstance(node, Function) for node in gc.get_referrers(holder)]):
                 return True
