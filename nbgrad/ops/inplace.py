@@ -20,7 +20,7 @@ from .arguments import axis_of
 from .elementwise import TABLE, add
 from .indexing import Index, Scatter
 from .shape import Reshape, astype
-from .writing import Put, Writing, put
+from .writing import Put, Writing, put, traced_part
 
 
 def _counted() -> tuple[int, int, int]:
@@ -94,7 +94,7 @@ def write_elements(x: Variable, what: str, key: Any, value: Any, unseen: bool) -
     else:
         given = as_array(given)
         _check_holds(x, given.dtype, what)
-    traced = is_stand_in(array) or is_stand_in(given) or index.stand_in is not None
+    traced = is_stand_in(array) or is_stand_in(given) or traced_part(index) is not None
     recorded = is_grad_enabled() and (x._generation >= 0 or (v is not None and v._generation >= 0))
     writing = Writing(x, what, recorded, unseen, traced, index)
     node, result = None, None
@@ -117,14 +117,14 @@ def write_elements(x: Variable, what: str, key: Any, value: Any, unseen: bool) -
 
 def _shape_at(index: Index, array: Any) -> tuple[int, ...]:
     """Give the shape of what is picked from an array at an index."""
-    if index.stand_in is not None:
+    if traced_part(index) is not None:
         return index.stand_in.pick_from(array, index.plain()).shape
     return (np.broadcast_to(False, array.shape) if index.advanced else array)[index.key].shape
 
 
 def _last_ones(index: Index, shape: tuple[int, ...]) -> Array | None:
     """Tell which values are written last where positions come several times, by 1 and 0; None if none does."""
-    if index.stand_in is not None:  # which are not known before the program runs
+    if traced_part(index) is not None:  # which are not known before the program runs
         return None
     positions = index.positions(shape)
     flat = positions.reshape(-1)

@@ -17,17 +17,22 @@ import numpy as np
 from .. import hooks, ownership, sharing, versions
 from ..arrays import Array, as_array, is_stand_in
 from ..function import Operation
-from ..kernels import devices
+from ..kernels import dispatch
 from ..variable import Variable, data_of
 from ..versions import Lost
 from .indexing import GetItem, Index, Scatter
 from .shape import Reshape
 
 
+def traced_part(index: Index) -> Any:
+    """Give the part of an index that stands in for an array; None if there is none."""
+    return index.stand_in if index.advanced else None
+
+
 def put(x: Any, index: Index, values: Any) -> Any:
     """Give an array with values in place of the elements at an index."""
-    if is_stand_in(x) or is_stand_in(values) or index.stand_in is not None:
-        given = next(v for v in (x, values, index.stand_in) if is_stand_in(v))
+    given = next(filter(is_stand_in, (x, values, traced_part(index))), None)
+    if given is not None:
         return given.put_into(x, index.plain(), values)
     y = x.copy()
     y[index.key] = values
@@ -72,7 +77,7 @@ class Put(Operation):
 
 def as_like(gy: Any, array: Array) -> Any:
     """Give an array of 0 and 1 as what may be multiplied by a cotangent."""
-    held = devices.moved(array.astype(gy.dtype), devices.name_of(data_of(gy)))
+    held = dispatch.beside(array.astype(gy.dtype), data_of(gy))
     return Variable(held, requires_grad=False) if isinstance(gy, Variable) else held
 
 
@@ -127,14 +132,19 @@ class Seen(Operation):
 # ---- writing --------------------------------------------------------------------------------------------------------
 
 
+def _repeats(array: Any) -> bool:
+    """Tell whether elements of an array are one place in memory."""
+    if not sharing.has_memory(array):
+        return not dispatch.is_writeable(array)
+    return any([not step and size > 1 for step, size in zip(array.strides, array.shape, strict=True)])
+
+
 def _may_be_written(x: Variable, what: str, recorded: bool, index: Index | None) -> list[Variable]:
     """Make sure that a Variable may be written to, and give the others that see it, of those on its memory."""
     array = x._array
     if is_stand_in(array):
         array.refuse_if_given(what)
-    elif array.size and any(
-        [stride == 0 and size > 1 for stride, size in zip(array.strides, array.shape, strict=True)]
-    ):
+    elif array.size and _repeats(array):
         raise RuntimeError(
             f"{what}: several elements of the array of shape {array.shape} are one place in memory: write into "
             "x.clone()"
@@ -155,6 +165,10 @@ def _may_be_written(x: Variable, what: str, recorded: bool, index: Index | None)
         found = versions.views_of(x)
     elif sharing.alone(x, 1 if x.creator is not None and x.creator.output is array else 0):
         return []
+    elif not sharing.has_memory(array):
+        raise RuntimeError(
+            f"{what}: nobody knows which arrays share memory with one of {type(array).__name__}: write into x.clone()"
+        )
     else:
         region = array if index is None or index.advanced else as_array(index.of(array))
         found = sharing.others(x, region)
