@@ -166,6 +166,8 @@ def _may_be_written(x: Variable, what: str, recorded: bool, index: Index | None)
     elif sharing.alone(x, 1 if x.creator is not None and x.creator.output is array else 0):
         return []
     elif not sharing.has_memory(array):
+        if not recorded:
+            return []
         raise RuntimeError(
             f"{what}: nobody knows which arrays share memory with one of {type(array).__name__}: write into x.clone()"
         )
