@@ -27,6 +27,7 @@ from .kernels.lazy import lazy
 from .kernels.operators import OPERATORS
 from .kernels.shapes import broadcast_shapes
 from .variable import Variable, as_variable, data_of
+from .versions import Rewritten, Stale
 
 
 class Pullback(NamedTuple):
@@ -278,6 +279,7 @@ def _make_node(operation: Elementwise, keeps_output: bool) -> type[Function]:
         "__slots__": slots,
         "__doc__": f"{operation.name}, elementwise.",
         "operation": operation,
+        "aliases": False,
         "pull": pull_function(False),
         "pull_graph": pull_function(True),
     }
@@ -344,15 +346,12 @@ def first_call(operation: Elementwise, arguments: tuple[Any, ...]) -> Any:
 
 def _recorded(operation: Elementwise, keeps_output: bool, slowly: Callable[..., Any]) -> Callable[..., Any]:
     """Give the compiled call that applies an operation to small arrays; `slowly` has all others, and all if none is."""
-    work = caller.elementwise(operation.kernel)
-    if work is None:
-        return slowly
-    nodes = None
+    nodes, work = None, caller.elementwise(operation.kernel)
     if operation.differentiable:
         even = operation.namespace["EvenNode"]
         kind = even if operation.arity == 1 else operation.namespace["Node"]
         nodes = Nodes(kind, even, "inputs", "generation", (), "output" if keeps_output else None, True)
-    return recorded(work, BOXES, nodes, operation.arity, slowly)
+    return slowly if work is None else recorded(work, BOXES, nodes, operation.arity, slowly)
 
 
 def _install(operation: Elementwise, quickly: Callable[..., Any]) -> None:
@@ -457,6 +456,8 @@ def constant_like(value: Any, x: Variable) -> Any:
 
 def _as_plain(variable: Variable) -> Variable:
     """Record a subclass's instance under the class the hot path expects, keeping leaf and creator."""
+    if type(variable) in (Rewritten, Stale):
+        return variable._for_nodes()
     if variable.requires_grad:
         plain: Variable = _Rename()(variable)
         return plain

@@ -14,6 +14,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from . import sharing
 from .arrays import Array, as_array, as_data
 from .grad_mode import is_grad_enabled, recording_mode
 from .hooks import Watcher
@@ -41,7 +42,7 @@ def without_elements(inputs: tuple[Variable, ...], read: Sequence[bool]) -> tupl
     """
     return tuple(
         [
-            x if x._generation == 0 or (kept and x._generation > 0) else _in_place_of(x, kept)
+            x if x._generation >= 0 and (kept or x.creator is None) else _in_place_of(x, kept)
             for x, reads in zip(inputs, read, strict=True)
             for kept in (reads or x._array.nbytes <= LARGE,)
         ]
@@ -57,6 +58,8 @@ def _in_place_of(x: Variable, kept: bool) -> Variable:
     )
     if edge.creator is not None and edge.creator.multiple:
         edge._index = x._index
+    if kept and sharing.active:
+        sharing.note(edge)
     return edge
 
 
@@ -96,6 +99,8 @@ class Function:
     linear: ClassVar[bool] = False
     #: Whether each cotangent that `pull` gives has its input's shape and dtype already.
     even: ClassVar[bool] = False
+    #: Whether the output may share its input's memory.
+    aliases: ClassVar[bool] = True
     #: The output's array, where the rule uses it.
     output: Any = None
 
@@ -127,7 +132,7 @@ class Function:
         recorded = is_grad_enabled() and any(x.requires_grad for x in variables)
         if recorded or node is self:
             node.inputs = variables
-            node.generation = max((x.generation for x in variables), default=0)
+            node.generation = max([0, *[x._generation for x in variables]])
         outputs = []
         for index, array in enumerate(arrays):
             y = Variable(array, requires_grad=False)
@@ -225,6 +230,8 @@ class Function:
         """Give a Variable like an output that this Function once created."""
         y = Variable(data, requires_grad=False)
         y.creator, y._generation, y._index = self, self.generation + 1, index
+        if sharing.active:
+            sharing.note(y)
         return y
 
     def needs(self, index: int) -> bool:
@@ -316,17 +323,18 @@ def recorded_by(kind: type[Operation], otherwise: Callable[..., Any]) -> Callabl
     slots = {name for base in kind.__mro__ for name in vars(base).get("__slots__", ()) if base is not Function}
     others = slots - {*kind.kept, "output", *Function.__slots__}
     fixed = {name: getattr(sample, name) for name in others if hasattr(sample, name)}
-    nodes = Nodes(kind, kind, "inputs", "generation", kind.kept, output, kind.keeps_output, fixed)
+    seen = (vars(sharing), {"active": False, "tracing": 0}) if kind.aliases else None
+    nodes = Nodes(kind, kind, "inputs", "generation", kind.kept, output, kind.keeps_output, fixed, seen)
     return recorded(work, BOXES, nodes, kind.arity, otherwise)
 
 
 def giving_way(name: str, make: Callable[[], Callable[..., Any]]) -> Callable[..., Any]:
-    """Give a method of that name for Variable which, when it is first called, gives way to what `make` makes."""
+    """Give an operator of that name for Variable which, when it is first used, gives way to what `make` makes."""
 
-    def first(*given: Any) -> Any:
+    def first(self: Any, other: Any) -> Any:
         call = make()
         setattr(Variable, name, as_method(call))
-        return call(*given)
+        return call(self, other)
 
     return first
 
@@ -341,6 +349,7 @@ class Applied:
             count = len(given) - arguments
             return kind(*given[count:])(*given[:count])
 
+        slowly.__name__ = kind.__name__
         made = recorded_by(kind, slowly)
         kind.apply = staticmethod(made)
         return made
@@ -350,6 +359,7 @@ class Operation(Function):
     """A Function of the library: one output, a rule written in nbgrad's functions, no checks of its own results."""
 
     __slots__ = ()
+    aliases = False
 
     #: Whether the rule reads the elements of all inputs; where not, `reads` tells of which.
     reads_all: ClassVar[bool] = True
@@ -378,14 +388,14 @@ class Operation(Function):
     def __call__(self, *inputs: Any) -> Any:
         """Apply to arrays, giving an array, or to Variables (at least one), giving a Variable."""
         for x in inputs:
-            if not isinstance(x, Variable):
+            if type(x) is not Variable:
                 if not any(isinstance(x, Variable) for x in inputs):
                     return self.forward(*[as_array(x) for x in inputs])
                 inputs = tuple(as_variable(x) for x in inputs)
                 break
         y = Variable.__new__(Variable)
         y._array = self.forward(*[x._array for x in inputs])
-        generation = -1
+        generation = inputs[0]._generation
         for x in inputs:
             if x._generation > generation:
                 generation = x._generation
@@ -400,6 +410,11 @@ class Operation(Function):
             y.creator, y._generation = self, generation + 1
         else:
             y.creator, y._generation = None, -1
+        if self.aliases:
+            if -1 > generation:  # a view of what is cut off is so as well
+                y._generation = generation
+            if sharing.active or sharing.tracing:
+                sharing.note_view(y, inputs[0])
         return y
 
     def pull(self, gy: Any) -> tuple[Array | None, ...]:
@@ -439,6 +454,6 @@ def _barrier(function: Function, gx: Array, sources: tuple[Variable, ...]) -> Va
     node.source = type(function).__name__
     node.inputs = tuple(x for x in sources if x.requires_grad)
     if node.inputs and is_grad_enabled():
-        node.generation = max(x.generation for x in node.inputs)
+        node.generation = max([x._generation for x in node.inputs])
         result.creator, result._generation = node, node.generation + 1
     return result

@@ -256,6 +256,7 @@ class GetItem(_Indexed):
     """The elements at an index; a view where NumPy gives one."""
 
     __slots__ = ()
+    aliases = True
     kept = ("index",)
     work = staticmethod(views.getitem)
 

@@ -23,7 +23,7 @@ class Reshape(Operation):
     """The same elements in another shape."""
 
     __slots__ = ("shape",)
-    linear = even = True
+    aliases = linear = even = True
     reads_all = False
     kept = ("shape",)
     work = staticmethod(views.reshape)
@@ -45,7 +45,7 @@ class Permute(Operation):
     """The same elements with the axes in another order."""
 
     __slots__ = ("axes",)
-    linear = even = True
+    aliases = linear = even = True
     reads_all = False
     kept = ("axes",)
     work = staticmethod(views.permute)
@@ -64,7 +64,7 @@ class BroadcastTo(Operation):
     """The elements repeated along new and stretched axes, as a view."""
 
     __slots__ = ("shape",)
-    linear = even = True
+    aliases = linear = even = True
     reads_all = False
     kept = ("shape",)
     work = staticmethod(views.broadcast)
@@ -92,7 +92,7 @@ class SumTo(Operation):
     """Sums over the axes that broadcasting from `shape` would stretch."""
 
     __slots__ = ("shape",)
-    linear = even = True
+    aliases = linear = even = True
     reads_all = False
     kept = ("shape",)
     work = staticmethod(reductions.sum_to)
@@ -111,7 +111,7 @@ class Repeat(Operation):
     """What reducing over axes gave, with or without these, repeated along them, as a view; the adjoint of a sum."""
 
     __slots__ = ("axes", "shape")
-    linear = even = True
+    aliases = linear = even = True
     reads_all = False
     kept = ("axes", "shape")
     work = staticmethod(views.spread)

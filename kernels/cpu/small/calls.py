@@ -26,6 +26,7 @@ _CPYTHON = (
     "PyLong_AsSsize_t",
     "PyLong_FromSsize_t",
     "PyContextVar_Get",
+    "PyDict_GetItem",
     "PyErr_Occurred",
     "PyErr_Clear",
     "PySlice_Unpack",

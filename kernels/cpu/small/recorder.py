@@ -36,7 +36,8 @@ class Nodes(NamedTuple):
     """The class of nodes, the one of nodes whose operands all have the result's form, and the names of slots.
 
     `inputs` are the boxes, `kept` the slots for arguments that follow them, `output` the one for the result, if any,
-    which has None unless it `keeps_output`; `fixed` are slots with the same value in all nodes.
+    which has None unless it `keeps_output`; `fixed` are slots with the same value in all nodes. Where results are
+    views, `views` are a module's dictionary, and values of names in it without which somebody has to know of them.
     """
 
     kind: type
@@ -47,12 +48,14 @@ class Nodes(NamedTuple):
     output: str | None = None
     keeps_output: bool = False
     fixed: Mapping[str, Any] = MappingProxyType({})
+    views: tuple[dict[str, Any], Mapping[str, Any]] | None = None
 
 
 # own words: 0 boxes' class, 8 array, 16 creator, 24 generation, 32 the context variable, 40 the number of operands or
 # 0, 48 how many arguments follow them, 56 the work's address, 64 its record, 72 nodes' class, 80 that of even ones, 88
 # inputs, 96 generation, 104 output or 0, 112 the int -1, 120 whether results are recorded, 128 whether the output is
-# kept, 136 how many slots are fixed, 144 ... the slots of arguments, and then those that are fixed with their values
+# kept, 136 how many slots are fixed, 144 whether results are views: the dictionary, 152 how many names, 160 ... the
+# slots of arguments, those that are fixed with their values, the names with their values
 _SOURCE = f"""{BEGIN}
     extras = word_at(own + 48)
     inputs = count - extras
@@ -102,6 +105,15 @@ _SOURCE = f"""{BEGIN}
                 later = invoke_1(word_at(api + {AT["PyLong_AsSsize_t"]}), (made,))
                 if later > generation:
                     generation = later
+                elif later < -1 and word_at(own + 144) != 0:  # a view of what is cut off is so as well
+                    fits = False
+                    break
+    if word_at(own + 144) != 0:
+        place = own + 160 + 8 * extras + 16 * word_at(own + 136)
+        for i in range(word_at(own + 152)):
+            now = invoke_2(word_at(api + {AT["PyDict_GetItem"]}), (word_at(own + 144), word_at(place + 16 * i)))
+            if now != word_at(place + 16 * i + 8):
+                fits = False
     data = {UNKNOWN}
     if fits:
         for i in range(inputs, count):
@@ -170,9 +182,9 @@ _SOURCE = f"""{BEGIN}
     for i in range(extras):
         argument = word_at(args + 8 * (inputs + i))
         invoke_1(increase, (argument,))
-        words_at(node + word_at(own + 144 + 8 * i))[0] = argument
+        words_at(node + word_at(own + 160 + 8 * i))[0] = argument
     for i in range(word_at(own + 136)):
-        place = own + 144 + 8 * extras + 16 * i
+        place = own + 160 + 8 * extras + 16 * i
         invoke_1(increase, (word_at(place + 8),))
         words_at(node + word_at(place))[0] = word_at(place + 8)
     if word_at(own + 104) != 0:
@@ -230,15 +242,18 @@ def recorded(
     words: list[Any] = [id(kind), *(slot_of(kind, name) for name in (boxes.array, boxes.creator, boxes.generation))]
     words += [id(boxes.recording), operands]
     if nodes is None:
-        words += [0, work.address(), id(record), 0, 0, 0, 0, 0, id(-1), 0, 0, 0]
+        words += [0, work.address(), id(record), 0, 0, 0, 0, 0, id(-1), 0, 0, 0, 0, 0]
     else:
         words += [len(nodes.kept), work.address(), id(record), id(nodes.kind), id(nodes.even)]
         words += [slot_of(nodes.kind, nodes.inputs), slot_of(nodes.kind, nodes.generation)]
         words += [0 if nodes.output is None else slot_of(nodes.kind, nodes.output), id(-1), 1, int(nodes.keeps_output)]
-        words.append(len(nodes.fixed))
+        names, values = ({}, {}) if nodes.views is None else nodes.views
+        words += [len(nodes.fixed), 0 if nodes.views is None else id(names), len(values)]
         words += [slot_of(nodes.kind, name) for name in nodes.kept]
         for name, value in nodes.fixed.items():
             words += [slot_of(nodes.kind, name), id(value)]
+        for name, value in values.items():
+            words += [id(name), id(value)]
     if None in words:
         return otherwise
     return Call("recorded", _SOURCE, words, (boxes, nodes, record, work)).function(otherwise)

@@ -67,7 +67,7 @@ def test_slots_that_are_no_arguments_are_set_as_well():
 
 def test_nothing_is_recorded_that_requires_nothing():
     x = Variable(np.ones((3, 4)))
-    constant = x.detach()
+    constant = Variable(x.data, requires_grad=False)
     assert GetItem.apply(constant, 0).creator is None and GetItem.apply(constant, 0)._generation == -1
     with nbgrad.no_grad():
         y = GetItem.apply(x, 0)
