@@ -15,13 +15,12 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .arrays import Array, as_array, is_array, is_stand_in
-from .function import BOXES, LARGE, Function, without_elements
+from .function import LARGE, Function, recorded, without_elements
 from .grad_mode import is_grad_enabled
 from .kernels import dispatch, formula, scalars
 from .kernels.cpu import caller
 from .kernels.cpu import elementwise as cpu
 from .kernels.cpu.ndarray import as_method
-from .kernels.cpu.small.recorder import Nodes, recorded
 from .kernels.formula import COMPARISON, FLOATING, LOGICAL, NUMBER, SIGNED, TRUTH, Expression, ScalarFunction
 from .kernels.lazy import lazy
 from .kernels.operators import OPERATORS
@@ -346,12 +345,13 @@ def first_call(operation: Elementwise, arguments: tuple[Any, ...]) -> Any:
 
 def _recorded(operation: Elementwise, keeps_output: bool, slowly: Callable[..., Any]) -> Callable[..., Any]:
     """Give the compiled call that applies an operation to small arrays; `slowly` has all others, and all if none is."""
-    nodes, work = None, caller.elementwise(operation.kernel)
+    work = caller.elementwise(operation.kernel)
+    nodes: dict[str, Any] = {}
     if operation.differentiable:
         even = operation.namespace["EvenNode"]
         kind = even if operation.arity == 1 else operation.namespace["Node"]
-        nodes = Nodes(kind, even, "inputs", "generation", (), "output" if keeps_output else None, True)
-    return slowly if work is None else recorded(work, BOXES, nodes, operation.arity, slowly)
+        nodes = {"kind": kind, "even": even, "output": "output" if keeps_output else None, "keeps_output": True}
+    return slowly if work is None else recorded(work, operation.arity, slowly, **nodes)
 
 
 def _install(operation: Elementwise, quickly: Callable[..., Any]) -> None:

@@ -19,9 +19,8 @@ from .arrays import Array, as_array, as_data
 from .grad_mode import is_grad_enabled, recording_mode
 from .hooks import Watcher
 from .kernels import dispatch
+from .kernels.cpu import small
 from .kernels.cpu.ndarray import as_method
-from .kernels.cpu.small.calls import Call
-from .kernels.cpu.small.recorder import Boxes, Nodes, recorded
 from .kernels.dispatch import sum_to_shape
 from .kernels.shapes import broadcast_shapes
 from .variable import Variable, as_variable, data_of
@@ -305,8 +304,12 @@ def _sums_to(shape: tuple[int, ...], target: tuple[int, ...]) -> bool:
         return False
 
 
-#: Variables, as compiled calls know them.
-BOXES = Boxes(Variable, "_array", "creator", "_generation", recording_mode)
+def recorded(work: Any, arity: int, otherwise: Callable[..., Any], **nodes: Any) -> Callable[..., Any]:
+    """Give a compiled call of a number of Variables (any, if 0), which makes nodes as `small.recorder.Nodes` has it."""
+    made = small.recorder.Nodes(inputs="inputs", generation="generation", **nodes) if nodes else None
+    boxes = small.recorder.Boxes(Variable, "_array", "creator", "_generation", recording_mode)
+    call: Callable[..., Any] = small.recorder.recorded(work, boxes, made, arity, otherwise)
+    return call
 
 
 def recorded_by(kind: type[Operation], otherwise: Callable[..., Any]) -> Callable[..., Any]:
@@ -324,8 +327,8 @@ def recorded_by(kind: type[Operation], otherwise: Callable[..., Any]) -> Callabl
     others = slots - {*kind.kept, "output", *Function.__slots__}
     fixed = {name: getattr(sample, name) for name in others if hasattr(sample, name)}
     seen = (vars(sharing), {"active": False, "tracing": 0}) if kind.aliases else None
-    nodes = Nodes(kind, kind, "inputs", "generation", kind.kept, output, kind.keeps_output, fixed, seen)
-    return recorded(work, BOXES, nodes, kind.arity, otherwise)
+    nodes: dict[str, Any] = {"kind": kind, "even": kind, "kept": kind.kept, "fixed": fixed, "views": seen}
+    return recorded(work, kind.arity, otherwise, **nodes, output=output, keeps_output=kind.keeps_output)
 
 
 def giving_way(name: str, make: Callable[[], Callable[..., Any]]) -> Callable[..., Any]:
@@ -377,7 +380,7 @@ class Operation(Function):
         cls.apply = Applied()
 
     @staticmethod
-    def work() -> Call | None:
+    def work() -> Any:
         """Give the compiled call for small arrays, with the arguments of `apply`, if there is one."""
         return None
 

@@ -11,8 +11,7 @@ import numpy as np
 from ..arrays import Array, as_array, is_array, is_stand_in
 from ..function import Operation
 from ..kernels import dispatch
-from ..kernels.cpu.small import copies, views
-from ..kernels.cpu.small.calls import SMALL
+from ..kernels.cpu import small
 from ..kernels.dispatch import reduce_array
 from ..kernels.lazy import lazy
 from ..kernels.strides import dense
@@ -258,7 +257,7 @@ class GetItem(_Indexed):
     __slots__ = ()
     aliases = True
     kept = ("index",)
-    work = staticmethod(views.getitem)
+    work = staticmethod(lambda: small.views.getitem())
 
     def forward(self, x: Array) -> Array:
         index = self.looked_at()
@@ -282,7 +281,7 @@ class Scatter(_Indexed):
 
     __slots__ = ("shape",)
     kept = ("index", "shape")
-    work = staticmethod(copies.put)
+    work = staticmethod(lambda: small.copies.put())
 
     def __init__(self, index: Any, shape: tuple[int, ...]) -> None:
         super().__init__(index)
@@ -311,7 +310,7 @@ class GetRows(Operation):
     linear = even = True
     reads_all = False
     kept = ("rows",)
-    work = staticmethod(copies.gather)
+    work = staticmethod(lambda: small.copies.gather())
 
     def __init__(self, rows: Array) -> None:
         self.rows = rows
@@ -330,7 +329,7 @@ class AddRows(Operation):
     linear = even = True
     reads_all = False
     kept = ("rows", "shape")
-    work = staticmethod(copies.scatter)
+    work = staticmethod(lambda: small.copies.scatter())
 
     def __init__(self, rows: Array, shape: tuple[int, ...]) -> None:
         self.rows, self.shape = rows, shape
@@ -348,14 +347,15 @@ class _Rows:
     @lazy
     def own(self) -> Callable[[Any, int], Array | None]:
         """Give a copy of a small array of whole numbers as `GetRows` takes it; None of anything else."""
-        return copies.rows().function(_own_rows)
+        own: Callable[[Any, int], Array | None] = small.copies.rows().function(_own_rows)
+        return own
 
 
 _rows = _Rows()
 
 
 def _own_rows(positions: Any, count: int) -> Array | None:
-    if positions.dtype != np.int64 or not positions.ndim or positions.size > SMALL:
+    if positions.dtype != np.int64 or not positions.ndim or positions.size > small.calls.SMALL:
         return None
     if not ((positions >= -count) & (positions < count)).all():
         return None

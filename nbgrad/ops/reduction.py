@@ -13,8 +13,7 @@ import numpy.typing as npt
 from ..arrays import Array, as_array, is_array
 from ..function import Operation
 from ..kernels import dispatch, formula, scalars
-from ..kernels.cpu.small import reductions as small
-from ..kernels.cpu.small.calls import Call
+from ..kernels.cpu import small
 from ..kernels.dispatch import reduce_array, spread_array
 from ..kernels.reductions import TABLE
 from ..registry import operation
@@ -45,8 +44,8 @@ class Reduce(Operation):
     keeps_output = False
 
     @classmethod
-    def work(cls) -> Call | None:
-        return small.reduce(cls.name) if cls.name in TABLE else None
+    def work(cls) -> Any:
+        return small.reductions.reduce(cls.name) if cls.name in TABLE else None
 
     def __init__(self, axes: tuple[int, ...], keepdim: bool) -> None:
         self.axes, self.keepdim = axes, keepdim
@@ -213,8 +212,8 @@ class Spread(Operation):
     name = ""
 
     @classmethod
-    def work(cls) -> Call | None:
-        return small.spread(cls.name)
+    def work(cls) -> Any:
+        return small.reductions.spread(cls.name)
 
     def __init__(self, axis: int) -> None:
         self.axis, self.output = axis, None
