@@ -294,6 +294,10 @@ class Writing:
         elif views:
             self._link_views(views)
 
+    def _is_within(self, y: Variable, low: int, high: int) -> bool:
+        begin, end = sharing.layout_of(y._array).bounds
+        return low <= begin and end <= high
+
     def _make_stale(self, y: Variable, whole: Variable, before: Any = None) -> None:
         if not self.traced:
             versions.lose(y, self.what)
@@ -314,15 +318,14 @@ class Writing:
         whole = max([x, *views], key=lambda y: y._array.size)
         layout = sharing.layout_of(whole._array)
         low, high = layout.bounds
-        dense = layout.is_dense()
+        dense = high - low == whole._array.nbytes
         if whole is not x:
             self._leave(whole)
             see(whole, x)
         for y in views:
             if y is whole:
                 continue
-            begin, end = sharing.layout_of(y._array).bounds
-            if dense and low <= begin and end <= high:
+            if dense and (whole._array.base is None or self._is_within(y, low, high)):
                 self._make_stale(y, whole)
             else:
                 self._leave(y)
