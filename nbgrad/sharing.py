@@ -27,9 +27,26 @@ active = False
 #: How many functions are being traced: what their Variables are views of is written down, too.
 tracing = 0
 
-#: By the identity of the array that owns the memory: a reference to it, and by their identities the Variables on that
-#: memory, each with the addresses where its elements begin and end.
-_groups: dict[int, tuple[weakref.ref[Any], dict[int, tuple[weakref.ref[Variable], int, int]]]] = {}
+
+class Noted:
+    """A Variable that may share memory, and where its elements begin and end, once somebody asked."""
+
+    __slots__ = ("array", "bounds", "variable")
+
+    def __init__(self, x: Variable) -> None:
+        self.variable = weakref.ref(x)
+        self.array: int | None = None
+        self.bounds = (0, 0)
+
+    def meets(self, x: Variable, low: int, high: int) -> bool:
+        """Tell whether the Variable's elements are, in part, between two addresses."""
+        if self.array != id(x._array):  # new, or another one was put in its place
+            self.array, self.bounds = id(x._array), layout_of(x._array).bounds
+        return self.bounds[0] < high and low < self.bounds[1]
+
+
+#: By the identity of the array that owns the memory: a reference to it, and by their identities the Variables on it.
+_groups: dict[int, tuple[weakref.ref[Any], dict[int, Noted]]] = {}
 
 
 #: What writes down that one Variable is a view of another: `versions` puts it here.
@@ -54,18 +71,22 @@ def owner_of(array: Any) -> Any:
 
 def note(x: Variable) -> None:
     """Write down that a Variable may share its memory with others."""
-    if not has_memory(x._array):
+    array: Any = x._array
+    if type(array) is not np.ndarray and not has_memory(array):
         return
-    owner = owner_of(x._array)
+    owner = array if array.base is None else owner_of(array)
     key = id(owner)
     group = _groups.get(key)
     if group is None:
         group = _groups[key] = weakref.ref(owner, lambda _: _groups.pop(key, None)), {}
-    references = group[1]
-    references[id(x)] = weakref.ref(x), *layout_of(x._array).bounds
-    if len(references) & (len(references) - 1) == 0:  # at powers of two, so that each costs little
-        for gone in [number for number, (reference, _, _) in references.items() if reference() is None]:
-            del references[gone]
+    members = group[1]
+    known = members.get(id(x))
+    if known is not None and known.variable() is x:
+        return
+    members[id(x)] = Noted(x)
+    if len(members) & (len(members) - 1) == 0:  # at powers of two, so that each costs little
+        for gone in [number for number, member in members.items() if member.variable() is None]:
+            del members[gone]
 
 
 def forget(x: Variable) -> None:
@@ -130,8 +151,13 @@ def others(x: Variable, region: Any) -> list[Variable]:
     if group is None:
         return []
     low, high = layout_of(region).bounds
-    living = [reference() for reference, begin, end in list(group[1].values()) if begin < high and low < end]
-    return [y for y in living if y is not None and y is not x and has_memory(y._array) and share(y._array, region)]
+    found = []
+    for member in list(group[1].values()):
+        y = member.variable()
+        if y is not None and y is not x and has_memory(y._array) and member.meets(y, low, high):
+            if share(y._array, region):
+                found.append(y)
+    return found
 
 
 class Layout(NamedTuple):
@@ -199,17 +225,15 @@ def layout_of(array: Any) -> Layout:
 
 def share(a: Array, b: Array) -> bool:
     """Tell whether two arrays have elements in common."""
-    if isinstance(a, np.ndarray) != isinstance(b, np.ndarray):
-        return False
-    (low, high), (lower, higher) = layout_of(a).bounds, layout_of(b).bounds
-    if max(low, lower) >= min(high, higher):
-        return False
-    if isinstance(a, np.ndarray):
+    if isinstance(a, np.ndarray) and isinstance(b, np.ndarray):
         try:
             return np.shares_memory(a, b, max_work=10_000)  # type: ignore[arg-type]
         except np.exceptions.TooHardError:
             return True
-    return True
+    if isinstance(a, np.ndarray) or isinstance(b, np.ndarray):
+        return False
+    (low, high), (lower, higher) = layout_of(a).bounds, layout_of(b).bounds
+    return max(low, lower) < min(high, higher)
 
 
 def shared_positions(a: Layout, b: Layout) -> tuple[Array, Array]:

@@ -10,6 +10,7 @@ hold by snapshots, so that whatever holds the object itself came before.
 
 from __future__ import annotations
 
+import math
 import weakref
 from contextvars import ContextVar
 from typing import Any
@@ -30,19 +31,17 @@ new = object.__new__
 class Lost:
     """Stands where elements were that have been overwritten: it has their shape and dtype, and gives none of them."""
 
+    __slots__ = ("dtype", "shape", "what")
     __nbgrad_array__ = True
     weak = None
 
     def __init__(self, array: Any, what: str) -> None:
-        self.shape, self.dtype, self.ndim, self.size, self.nbytes, self.what = (
-            array.shape,
-            array.dtype,
-            array.ndim,
-            array.size,
-            array.nbytes,
-            what,
-        )
-        self.itemsize = array.dtype.itemsize
+        self.shape, self.dtype, self.what = array.shape, array.dtype, what
+
+    ndim = property(lambda self: len(self.shape))
+    size = property(lambda self: math.prod(self.shape))
+    itemsize = property(lambda self: self.dtype.itemsize)
+    nbytes = property(lambda self: math.prod(self.shape) * self.dtype.itemsize)
 
     def _refuse(self) -> RuntimeError:
         return RuntimeError(
@@ -220,16 +219,17 @@ def past_of(x: Variable, elements: Any) -> Variable:
     return past
 
 
-def keep_past(x: Variable, past: Variable) -> None:
-    """Put what a Variable was where nodes that came before find it."""
+def keep_past(x: Variable, elements: Any) -> None:
+    """Put what a Variable was where nodes that came before find it, with these for its elements."""
     story = story_of(x)
     before = story.past
-    if before is not None and before.creator is past.creator and (before._generation < 0) is (past._generation < 0):
-        before._array = past._array  # the same place in the graph, and as lost
-        return
     if before is None:
-        story.first = past._generation
-    else:
+        story.first = x._generation
+    elif before.creator is x.creator and (before._generation < 0) is (x._generation < 0):
+        before._array = elements  # the same place in the graph, and as lost
+        return
+    past = past_of(x, elements)
+    if before is not None:
         story_of(past).past = before
     story.past = past
 
@@ -244,12 +244,16 @@ def rewritten(x: Variable, generation: int) -> None:
 
 def lose(x: Variable, what: str) -> None:
     """Take from nodes what they hold of a Variable's memory besides the Variable itself."""
-    _lose_outputs(x, what)
-    gone: Any = Lost(x._array, what)
-    for reference in _snapshots.pop(id(x), (None, ()))[1]:
-        taken = reference()
+    if x.creator is not None:
+        _lose_outputs(x, what)
+    if _snapshots:
+        taken = _snapshots.pop(id(x), None)
         if taken is not None:
-            taken._array = gone
+            gone: Any = Lost(x._array, what)
+            for reference in taken[1]:
+                y = reference()
+                if y is not None:
+                    y._array = gone
 
 
 def _lose_outputs(x: Variable, what: str) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from .. import hooks, sharing
+from .. import hooks, sharing, versions
 from ..arrays import Array, as_array, is_stand_in
 from ..elementwise import Elementwise
 from ..grad_mode import is_grad_enabled
@@ -16,11 +16,14 @@ from ..kernels.formula import COMPARISON
 from ..kernels.operators import OPERATORS
 from ..registry import ENTRIES
 from ..variable import Variable, as_variable, data_of
+from ..versions import Lost
 from .arguments import axis_of
 from .elementwise import TABLE, add
 from .indexing import Index, Scatter
 from .shape import Reshape, astype
 from .writing import Put, Writing, put, traced_part
+
+new = object.__new__
 
 
 def _counted() -> tuple[int, int, int]:
@@ -74,7 +77,57 @@ def setitem(input: Variable, key: Any, value: Any) -> None:
     Variable(12.)
     """
     unseen = getrefcount(input) <= _IN_SETITEM
+    if unseen and type(input) is Variable and type(key) in _BASIC and _write_alone(input, key, value):
+        return
     write_elements(input, "x[key] = value", key, value, unseen)
+
+
+#: Types of an index that is a single number or slice.
+_BASIC = frozenset({int, slice})
+
+
+def _write_alone(x: Variable, key: Any, value: Any) -> bool:
+    """Write where nobody but a name holds a Variable, and nobody but this its memory; False where more is to be seen.
+
+    Arrays are filled so, row by row.
+    """
+    if not sharing.alone(x):
+        return False
+    array = x._array
+    if type(array) is not np.ndarray or not array.ndim or not array.flags.writeable:
+        return False
+    generation = x._generation
+    given: Any
+    if type(value) is Variable:
+        given = value._array
+        if type(given) is not np.ndarray or given.dtype is not array.dtype or given.ndim >= array.ndim:
+            return False
+        later = value._generation
+    elif type(value) is float and array.dtype.char in "fd":
+        given, later = value, -1
+    else:
+        return False
+    recorded = (generation >= 0 or later >= 0) and is_grad_enabled()
+    if (recorded and (later < 0 or (x.creator is None and generation >= 0))) or sharing.tracing:
+        return False
+    try:
+        array[key] = given
+    except (IndexError, ValueError):
+        return False  # which is named on the other way
+    if recorded:
+        past: Any = new(Variable)
+        past._array = Lost(array, "x[key] = value")
+        past.creator, past._generation = x.creator, generation
+        if x.creator is not None and x.creator.multiple:
+            past._index = x._index
+        node: Any = new(Put)
+        node.key, node.last, node.inputs = key, None, (past, value)
+        node.generation = generation = later if later > generation else generation
+        x.creator = node
+        x._generation = generation + 1
+        if hooks.watched:
+            hooks.leave_behind(x, past.creator)
+    return True
 
 
 def write_elements(x: Variable, what: str, key: Any, value: Any, unseen: bool) -> None:
@@ -107,8 +160,9 @@ def write_elements(x: Variable, what: str, key: Any, value: Any, unseen: bool) -
         if extra > 0 and all([size == 1 for size in v.shape[:extra]]):
             v = Reshape(v.shape[extra:])(v)
         node = Put(index, _last_ones(index, array.shape) if index.advanced and not index.masks_only else None)
-        writing.past._array = writing.lost(x)
-        node.inputs = writing.past, v
+        past = writing.past()
+        past._array = writing.lost(x)
+        node.inputs = past, v
     if traced:
         given = given if v is None else v._array
         result = put(array, index, given)
@@ -164,7 +218,7 @@ def written_by(
     )
     traced = any([is_stand_in(data_of(v)) for v in (x, *values)])
     writing = Writing(x, what, recorded, unseen, traced)
-    past = writing.past
+    past = writing.past()
     if not recorded:
         past._generation, past.creator = -1, None
     elif not traced and _reads_itself(operation, (x, *others)):
@@ -256,6 +310,23 @@ def in_place_operator(sign: str, function: Callable[..., Any], operation: Elemen
             result: Variable = function(self, other)
             if result._array.shape == self._array.shape and result._array.dtype == self._array.dtype:
                 return result
+        if type(other) is Variable and type(self) is Variable and operation is not None and self._story is not None:
+            if not (is_grad_enabled() and (self._generation >= 0 or other._generation >= 0)) and not sharing.tracing:
+                alone = sharing.alone(self)
+                array, given = self._array, other._array
+                if (
+                    alone
+                    and self.creator is None
+                    and self._generation >= 0
+                    and type(array) is np.ndarray is type(given)
+                    and array.dtype is given.dtype
+                    and array.shape == given.shape
+                    and array.flags.writeable
+                    and self._story.past is not None
+                ):  # a parameter that was trained before
+                    operation.kernel(array, given, out=array)
+                    self._generation = versions.tick()
+                    return self
         return written_by(what, function, operation, self, (other,), {}, unseen)
 
     return operator

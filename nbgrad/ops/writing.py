@@ -42,14 +42,22 @@ def put(x: Any, index: Index, values: Any) -> Any:
 class Put(Operation):
     """An array with values in place of the elements at an index."""
 
-    __slots__ = ("index", "last")
+    __slots__ = ("key", "last")
     linear = True
     reads_all = False
 
-    def __init__(self, index: Index, last: Array | None = None) -> None:
-        self.index = index
+    def __init__(self, key: Any, last: Array | None = None) -> None:
+        #: An `Index`, or what is none yet: slices and whole numbers.
+        self.key = key
         #: Where elements are met more than once: 1 for the values that came last, 0 for those written over.
         self.last = last
+
+    @property
+    def index(self) -> Index:
+        """What is written to."""
+        if type(self.key) is not Index:
+            self.key = Index(self.key)
+        return self.key
 
     def forward(self, x: Array, v: Array) -> Array:
         return put(x, self.index, v)
@@ -63,8 +71,9 @@ class Put(Operation):
             and self.needs(0)
             and self.last is None
         ):  # nobody else has the cotangent, so that it need not be copied to have zeros in it
-            gv = gy[self.index.key].copy() if self.needs(1) else None
-            gy[self.index.key] = 0
+            key = self.key.key if type(self.key) is Index else self.key
+            gv = as_array(gy[key]).copy() if self.needs(1) else None
+            gy[key] = 0
             return gy, gv
         return super().pull(gy)
 
@@ -141,16 +150,24 @@ def _repeats(array: Any) -> bool:
 
 def _may_be_written(x: Variable, what: str, recorded: bool, index: Index | None) -> list[Variable]:
     """Make sure that a Variable may be written to, and give the others that see it, of those on its memory."""
+    # asked ahead of any name for the array, which would be counted
+    alone = sharing.alone(x, 1 if x.creator is not None and x.creator.output is x._array else 0)
     array = x._array
-    if is_stand_in(array):
+    if isinstance(array, np.ndarray):
+        flags = array.flags
+        if not flags.writeable and not _repeats(array):
+            raise ValueError(f"{what}: the array of shape {array.shape} is read-only: write into x.clone()")
+        repeats = not flags.c_contiguous and _repeats(array)
+    elif is_stand_in(array):
         array.refuse_if_given(what)
-    elif array.size and _repeats(array):
+        repeats = False
+    else:
+        repeats = _repeats(array)
+    if repeats:
         raise RuntimeError(
             f"{what}: several elements of the array of shape {array.shape} are one place in memory: write into "
             "x.clone()"
         )
-    elif isinstance(array, np.ndarray) and not array.flags.writeable:
-        raise ValueError(f"{what}: the array of shape {array.shape} is read-only: write into x.clone()")
     if recorded and x.creator is None and x._generation >= 0:
         raise RuntimeError(
             f"{what}: a leaf that requires a gradient cannot be written to while that is recorded: do so under "
@@ -163,7 +180,7 @@ def _may_be_written(x: Variable, what: str, recorded: bool, index: Index | None)
         )
     if is_stand_in(array):
         found = versions.views_of(x)
-    elif sharing.alone(x, 1 if x.creator is not None and x.creator.output is array else 0):
+    elif alone:
         return []
     elif not sharing.has_memory(array):
         if not recorded:
@@ -187,23 +204,29 @@ def _may_be_written(x: Variable, what: str, recorded: bool, index: Index | None)
 class Writing:
     """A write to a Variable, from what it needs to know to what it leaves behind."""
 
-    __slots__ = ("found", "past", "recorded", "traced", "unseen", "what", "x")
+    __slots__ = ("_past", "found", "recorded", "traced", "unseen", "what", "x")
 
     def __init__(
         self, x: Variable, what: str, recorded: bool, unseen: bool, traced: bool, index: Index | None = None
     ) -> None:
         self.x, self.what, self.recorded, self.traced = x, what, recorded, traced
+        self._past: Variable | None = None
         self.found = _may_be_written(x, what, recorded, None if traced else index)
         #: Whether no node can hold the Variable, since a single name does, and no other Variable is on its memory.
         self.unseen = unseen and not self.found and not traced
-        self.past = versions.past_of(x, x._array)
         if traced or sharing.tracing:
             versions.note_write(x)
+
+    def past(self) -> Variable:
+        """Give the Variable as it is before it is written to."""
+        if self._past is None:
+            self._past = versions.past_of(self.x, self.x._array)
+        return self._past
 
     def as_it_is(self, v: Variable) -> Variable:
         """Give a Variable whose place in the graph stays what it is now: it may change with the write."""
         if v is self.x:
-            return self.past
+            return self.past()
         if not any([v is y for y in self.found]):
             return v
         return versions.past_of(v, v._array if self.traced else v._array.copy())
@@ -271,6 +294,10 @@ class Writing:
         elif views:
             self._link_views(views)
 
+    def _is_within(self, y: Variable, low: int, high: int) -> bool:
+        begin, end = sharing.layout_of(y._array).bounds
+        return low <= begin and end <= high
+
     def _make_stale(self, y: Variable, whole: Variable, before: Any = None) -> None:
         if not self.traced:
             versions.lose(y, self.what)
@@ -283,7 +310,7 @@ class Writing:
         """Keep what a Variable was for the nodes that have it."""
         if not self.traced:
             versions.lose(y, self.what)
-        versions.keep_past(y, versions.past_of(y, self.lost(y)))
+        versions.keep_past(y, self.lost(y))
 
     def _link_views(self, views: list[Variable]) -> None:
         """Have views of one another see what was written: one that has all elements at once, the others when used."""
@@ -291,15 +318,14 @@ class Writing:
         whole = max([x, *views], key=lambda y: y._array.size)
         layout = sharing.layout_of(whole._array)
         low, high = layout.bounds
-        dense = layout.is_dense()
+        dense = high - low == whole._array.nbytes
         if whole is not x:
             self._leave(whole)
             see(whole, x)
         for y in views:
             if y is whole:
                 continue
-            begin, end = sharing.layout_of(y._array).bounds
-            if dense and low <= begin and end <= high:
+            if dense and (whole._array.base is None or self._is_within(y, low, high)):
                 self._make_stale(y, whole)
             else:
                 self._leave(y)
@@ -390,7 +416,7 @@ def _refresh(y: Variable) -> None:
     whole = story.source._for_nodes()
     traced = is_stand_in(whole._array)
     what = "a write to another Variable on its memory"
-    versions.keep_past(y, versions.past_of(y, y._array if traced else Lost(y._array, what)))
+    versions.keep_past(y, y._array if traced else Lost(y._array, what))
     if traced:
         before = story.before
         node = Seen(*sharing.shared_positions(sharing.layout_of(y._array), sharing.layout_of(before)))
