@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import nbgrad
-from nbgrad import Variable
+from nbgrad import Variable, sharing
 from nbgrad.function import Operation
 from nbgrad.grad_mode import recording_mode
 from nbgrad.kernels.cpu import ndarray
@@ -17,6 +17,13 @@ from nbgrad.ops.indexing import GetItem
 from nbgrad.ops.reduction import Amax, Softmax, SoftmaxVjp, Sum
 
 pytestmark = pytest.mark.skipif(not ndarray.layout_holds(), reason="arrays cannot be read by their layout here")
+
+
+@pytest.fixture(autouse=True)
+def no_views_are_noted(monkeypatch):
+    """As in a process where nothing was written to yet."""
+    monkeypatch.setattr(sharing, "active", False)
+
 
 CALLS = {
     "getitem": (GetItem, 1, (slice(1, 3),)),
@@ -48,6 +55,18 @@ def test_nodes_are_as_operations_make_them(name):
         # an index becomes an Index where it is looked at the other way
         assert key == "index" or found[key] is expected[key] or found[key] == expected[key]
     assert (found.get("output") is quick.data) == (expected.get("output") is slow.data)
+
+
+@pytest.mark.parametrize("name, value", [("active", True), ("tracing", 1)])
+def test_views_step_aside_where_they_are_noted(monkeypatch, name, value):
+    x = Variable(np.ones(3))
+    assert GetItem.apply(x, 0).creator.index == 0
+    seen = []
+    monkeypatch.setattr(sharing, "note_view", lambda y, x: seen.append((y, x)))
+    monkeypatch.setattr(sharing, name, value)
+    y = GetItem.apply(x, 0)
+    assert seen == [(y, x)] and type(y.creator.index).__name__ == "Index"
+    assert GetItem.apply(x.data, 0).base is x.data and len(seen) == 1
 
 
 class Marked(GetItem):
