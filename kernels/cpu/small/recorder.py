@@ -1,8 +1,8 @@
 """Calls that are recorded, as one compiled call: arrays out of their boxes, the work, the result's box and its past.
 
 A box is an object with an array, and a creator and a generation where what made it is remembered; a node remembers
-what made one. What these are called, and what a graph is for, is their owners' business (`nbgrad.quick`): here they are
-slots, written where the classes have them.
+what made one. What they are called, and what a graph is for, is their owner's business (`nbgrad.function`): here they
+are slots, written where the classes have them.
 """
 
 from __future__ import annotations

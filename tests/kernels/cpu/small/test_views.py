@@ -1,11 +1,10 @@
 """Views by filling in headers: NumPy's, or handed on."""
 
-import layouts as either
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from layouts import LAYOUTS, SHAPES, array, assert_same
+from layouts import LAYOUTS, SHAPES, array, assert_same, outcome
 
 from nbgrad.kernels.cpu import ndarray
 from nbgrad.kernels.cpu.small import views
@@ -85,7 +84,7 @@ def test_broadcast_views_are_numpys(shape, layout, more):
     x = array(shape, layout)
     for target in ((*more, *x.shape), (*more, *[3 if size == 1 else size for size in x.shape]), more):
         found = call(views.broadcast())(x, target)
-        expected = either.outcome(np.broadcast_to, x, target)
+        expected = outcome(np.broadcast_to, x, target)
         if type(x) is not np.ndarray or isinstance(expected, Exception):
             assert found is HANDED_ON
         else:
