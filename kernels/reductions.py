@@ -45,14 +45,17 @@ class Stage(NamedTuple):
 
 
 class Rule(NamedTuple):
-    """How a cotangent comes back: formulas of a line first, then the one of its elements.
+    """How a cotangent comes back: formulas of a line first, one for each stage that has one, then that of its elements.
 
-    Positions of the expressions' inputs: the cotangent, the result, the element, then what the declaration's own have
-    behind the element (numbers, results of stages, the number of elements), then what the formulas of a line gave.
+    Positions of the expressions' inputs: the cotangent, the result, the numbers given, the results of stages from
+    `results` on, the number of elements at `count`, what the formulas of a line gave, and last the element.
     """
 
-    lines: tuple[Expression, ...]
-    element: Expression
+    lines: dict[int, Expression]
+    value: Expression
+    results: int
+    count: int
+    element: int
 
 
 class Reduction:
@@ -114,6 +117,17 @@ class Reduction:
         """Return the dtype of the results for elements of a dtype."""
         return self.gives or (sum_dtype(number) if self.accumulates else number)
 
+    @lazy
+    def passes(self) -> list[list[int]]:
+        """The stages, those together that read none of each other's results, so that one pass over elements does."""
+        first, together = self.arity + self.numbers, [[0]]
+        for index, stage in enumerate(self.stages[1:], 1):
+            read = {position - first for position in inputs_of([stage.value])}
+            if read & set(together[-1]):
+                together.append([])
+            together[-1].append(index)
+        return together
+
     # ---- the rule ---------------------------------------------------------------------------------------------------
 
     @lazy
@@ -121,36 +135,35 @@ class Reduction:
         """How a cotangent comes back, None where that does not follow from the declaration."""
         if self.spreads or self.arity != 1 or self.gives is not None:
             return None
-        cotangent, result, element = (variable(position) for position in range(3))
-        # an input's place among those of the rule
-        moved = {
-            variable(position): variable(position + 2) for position in range(1 + self.numbers + len(self.stages) + 1)
-        }
+        results, stages = 2 + self.numbers, len(self.stages)
+        count, last = results + stages, results + 2 * stages + 1
+        cotangent, result, element = variable(0), variable(1), variable(last)
         if self._slope is not None:
-            numbers = [variable(3 + number) for number in range(self.numbers)]
-            return Rule((), times(cotangent, constant(self._slope(result, element, *numbers))))
-        lines: list[Expression] = []
+            slope = constant(self._slope(result, element, *map(variable, range(2, results))))
+            return Rule({}, times(cotangent, slope), results, count, last)
+        # an input's place among those of the rule
+        moved = {variable(0): element} | {variable(1 + i): variable(2 + i) for i in range(self.numbers + stages + 1)}
+        lines: dict[int, Expression] = {}
         total: Expression | None = None
         for index, stage in enumerate(self.stages):
             if index == self.centre:
                 continue
             if self._read_later(index):
                 return None
-            through, slope = self._through(index), derivative(stage.value, 0)
-            if through is None or slope is None:
+            through, by_element = self._through(index), derivative(stage.value, 0)
+            if through is None or by_element is None:
                 continue
             if stage.combine is not add:
                 return None
             line = times(cotangent, substitute(through, {self.result: result, **moved}))
             if line is not cotangent:
-                lines.append(line)
-                line = variable(3 + self.numbers + len(self.stages) + len(lines))
-            total = plus(total, times(line, substitute(slope, moved)))
-        rule = Rule(tuple(lines), constant(0) if total is None else total)
-        first = 3 + self.numbers
-        read = set(inputs_of([*rule.lines, rule.element])) & set(range(first, first + len(self.stages)))
+                lines[count + 1 + index] = line
+                line = variable(count + 1 + index)
+            total = plus(total, times(line, substitute(by_element, moved)))
+        rule = Rule(lines, constant(0) if total is None else total, results, count, last)
+        read = set(inputs_of([*lines.values(), rule.value])) & set(range(results, count))
         # what it reads of the stages is computed again, from the elements alone
-        known = all(self.stages[position - first].combine is add and self._alone(position - first) for position in read)
+        known = all(self.stages[place - results].combine is add and self._alone(place - results) for place in read)
         return rule if known else None
 
     def _through(self, index: int) -> Expression | None:
@@ -343,16 +356,10 @@ def _variance(x: Any, correction: Any, mean: Any, squares: Any, count: Any) -> A
     return squares / maximum(count - correction, 0)
 
 
-var = Reduction("var", _about_the_mean, finish=_variance, numbers=1, floating=True, wide=True, centre=0)
-std = Reduction(
-    "std",
-    _about_the_mean,
-    finish=lambda *inputs: _root(_variance(*inputs)),
-    numbers=1,
-    floating=True,
-    wide=True,
-    centre=0,
-)
+# wide: differences from a rounded mean would not be those from the mean, of numbers that are far from 0
+_deviation: dict[str, Any] = {"numbers": 1, "floating": True, "wide": True, "centre": 0}
+var = Reduction("var", _about_the_mean, finish=_variance, **_deviation)
+std = Reduction("std", _about_the_mean, finish=lambda *inputs: _root(_variance(*inputs)), **_deviation)
 
 # ---- norms ----------------------------------------------------------------------------------------------------------
 

@@ -140,32 +140,37 @@ class _Loop:
         text, put = self.text, self.text.put
         put(*(f"q{i} = b * b{i} + j * n{i}" for i in self.inputs), "qo = b * bo + j * no")
         put(*(f"x{i} = p{i}[b * b{i} + j * n{i}]" for i in self.given))
-        for s, stage in enumerate(self.stages):
-            identity = identity_text(stage.identity, self.wide)
-            tests = [f"k{i} == 1" for i in self.inputs] + (["ko == 1"] if stage.kept else [])
+        for together in self.reduction.passes:
+            kept = any(self.stages[s].kept for s in together)
+            tests = [f"k{i} == 1" for i in self.inputs] + (["ko == 1"] if kept else [])
             # a short line is over before the lanes would be filled and folded
             with text.block(f"if k < {LANES}:"):
-                put(f"lanes{s}[0] = {identity}")
+                put(*(f"lanes{s}[0] = {self._identity(s)}" for s in together))
                 with text.block("for i in range(k):"):
-                    put(*self._accumulated(s, "i", "0"))
-                put(f"w{s} = lanes{s}[0]")
+                    put(*self._accumulated(together, "i", "0"))
+                put(*(f"w{s} = lanes{s}[0]" for s in together))
             with text.block("else:"):
-                put(*self._cleared(s, identity), f"whole = k // {LANES} * {LANES}")
+                put(*self._cleared(together), f"whole = k // {LANES} * {LANES}")
                 with text.block(f"for block in range(0, whole, {LANES * _ROWS}):"):
                     put(f"stop = min(block + {LANES * _ROWS}, whole)")
                     for head, contiguous in ((f"if {' and '.join(tests)}:", True), ("else:", False)):
                         loops = f"for i in range(block, stop, {LANES}):", f"for lane in range({LANES}):"
                         with text.block(head, *loops):
-                            put(*self._accumulated(s, "(i + lane)", "lane", contiguous))
-                    put(f"for lane in range({LANES}):", *indented(self._flushed(s, stage, identity)))
-                put("for lane in range(k - whole):", *indented(self._accumulated(s, "(whole + lane)", "lane")))
-                put(f"for lane in range({LANES}):", *indented(self._flushed(s, stage, identity)))
+                            put(*self._accumulated(together, "(i + lane)", "lane", contiguous))
+                    put(f"for lane in range({LANES}):", *indented(self._flushed(together)))
+                put("for lane in range(k - whole):", *indented(self._accumulated(together, "(whole + lane)", "lane")))
+                put(f"for lane in range({LANES}):", *indented(self._flushed(together)))
                 put(f"half = {LANES // 2}")
                 with text.block("while half > 0:"):
-                    joined = self._combined(stage, f"totals{s}[lane]", f"totals{s}[lane + half]")
+                    joined = [
+                        line
+                        for s in together
+                        for line in self._combined(self.stages[s], f"totals{s}[lane]", f"totals{s}[lane + half]")
+                    ]
                     put("for lane in range(half):", *indented(joined), "half //= 2")
-                put(f"w{s} = totals{s}[0]")
-            put(*self._after(s, f"w{s}"), f"r{s} = {self.number}(w{s})")
+                put(*(f"w{s} = totals{s}[0]" for s in together))
+            for s in together:
+                put(*self._after(s, f"w{s}"), f"r{s} = {self.number}(w{s})")
         if not self.reduction.spreads:
             put(*self._finished("o[qo]"))
             return
@@ -175,11 +180,14 @@ class _Loop:
                 put(*(f"x{i} = p{i}[q{i} + i{step.format(i=i)}]" for i in self.inputs))
                 put(*self._spread(f"o[qo + i{step.format(i='o')}]"))
 
-    def _accumulated(self, s: int, index: str, lane: str, contiguous: bool = False) -> list[str]:
-        """Write: take the element at an index into a lane."""
-        load = [f"x{i} = p{i}[q{i} + {index} {'' if contiguous else f'* k{i}'}]" for i in self.inputs]
-        kept = [f"oi = qo + {index}{'' if contiguous else ' * ko'}"] if self.stages[s].kept else []
-        return [*load, *kept, *self._taken(s, f"lanes{s}[{lane}]")]
+    def _accumulated(self, together: list[int], index: str, lane: str, contiguous: bool = False) -> list[str]:
+        """Write: take the element at an index into a lane of each stage."""
+        lines = [f"x{i} = p{i}[q{i} + {index} {'' if contiguous else f'* k{i}'}]" for i in self.inputs]
+        for s in together:
+            if self.stages[s].kept:
+                lines.append(f"oi = qo + {index}{'' if contiguous else ' * ko'}")
+            lines += self._taken(s, f"lanes{s}[{lane}]")
+        return lines
 
     # ---- neighbouring columns ---------------------------------------------------------------------------------------
 
@@ -189,21 +197,25 @@ class _Loop:
         put(f"width = min({LANES}, n - first)")
         put(*(f"q{i} = b * b{i} + first * n{i}" for i in (*self.inputs, *self.given)), "qo = b * bo + first * no")
         earlier = [f"x{i} = p{i}[q{i} + lane * n{i}]" for i in self.given]
-        for s, stage in enumerate(self.stages):
-            identity = identity_text(stage.identity, self.wide)
-            put(*self._cleared(s, identity))
-            tests = [f"n{i} == 1" for i in self.inputs] + (["no == 1"] if stage.kept else [])
+        for together in self.reduction.passes:
+            put(*self._cleared(together))
+            kept = any(self.stages[s].kept for s in together)
+            tests = [f"n{i} == 1" for i in self.inputs] + (["no == 1"] if kept else [])
             with text.block(f"for block in range(0, k, {_ROWS}):"):
                 with text.block(f"for i in range(block, min(block + {_ROWS}, k)):"):
                     for head, step in ((f"if {' and '.join(tests)}:", ""), ("else:", " * n{i}")):
-                        load = [f"x{i} = p{i}[q{i} + i * k{i} + lane{step.format(i=i)}]" for i in self.inputs]
-                        kept = [f"oi = qo + i * ko + lane{step.format(i='o')}"] if stage.kept else []
+                        lines = [f"x{i} = p{i}[q{i} + i * k{i} + lane{step.format(i=i)}]" for i in self.inputs]
+                        for s in together:
+                            if self.stages[s].kept:
+                                lines.append(f"oi = qo + i * ko + lane{step.format(i='o')}")
+                            lines += self._taken(s, f"lanes{s}[lane]")
                         with text.block(head, "for lane in range(width):"):
-                            put(*earlier, *load, *kept, *self._taken(s, f"lanes{s}[lane]"))
-                put("for lane in range(width):", *indented(self._flushed(s, stage, identity)))
-            if stage.after is not None:
-                put("for lane in range(width):", *indented(self._after(s, f"totals{s}[lane]")))
-            earlier = [*earlier, f"w{s} = totals{s}[lane]", f"r{s} = {self.number}(w{s})"]
+                            put(*earlier, *lines)
+                put("for lane in range(width):", *indented(self._flushed(together)))
+            for s in together:
+                if self.stages[s].after is not None:
+                    put("for lane in range(width):", *indented(self._after(s, f"totals{s}[lane]")))
+                earlier = [*earlier, f"w{s} = totals{s}[lane]", f"r{s} = {self.number}(w{s})"]
         if self.reduction.spreads:
             with text.block("for i in range(k):", "for lane in range(width):"):
                 load = [f"x{i} = p{i}[q{i} + i * k{i} + lane * n{i}]" for i in self.inputs]
@@ -213,9 +225,13 @@ class _Loop:
 
     # ---- both -------------------------------------------------------------------------------------------------------
 
-    def _cleared(self, s: int, identity: str) -> list[str]:
+    def _identity(self, s: int) -> str:
+        return identity_text(self.stages[s].identity, self.wide)
+
+    def _cleared(self, together: list[int]) -> list[str]:
         """Write: all lanes and totals are the identity."""
-        return [f"for lane in range({LANES}):", f"    lanes{s}[lane] = {identity}", f"    totals{s}[lane] = {identity}"]
+        places = [f"{place}{s}[lane] = {self._identity(s)}" for s in together for place in ("lanes", "totals")]
+        return [f"for lane in range({LANES}):", *indented(places)]
 
     def _taken(self, s: int, lane: str) -> list[str]:
         """Write: lane = combine(lane, value)."""
@@ -231,9 +247,13 @@ class _Loop:
         steps, (combined,) = write([stage.combine.expression], self.wide, {0: "old", 1: "new"})
         return [f"old = {old}", f"new = {new}", *steps, f"{old} = {self.wide}({combined})"]
 
-    def _flushed(self, s: int, stage: Stage, identity: str) -> list[str]:
-        """Write: the total takes in its lane, which begins anew."""
-        return [*self._combined(stage, f"totals{s}[lane]", f"lanes{s}[lane]"), f"lanes{s}[lane] = {identity}"]
+    def _flushed(self, together: list[int]) -> list[str]:
+        """Write: the totals take in their lanes, which begin anew."""
+        lines = []
+        for s in together:
+            lines += self._combined(self.stages[s], f"totals{s}[lane]", f"lanes{s}[lane]")
+            lines.append(f"lanes{s}[lane] = {self._identity(s)}")
+        return lines
 
     def _after(self, s: int, place: str) -> list[str]:
         """Write what a stage gives, in the place of what it has combined."""

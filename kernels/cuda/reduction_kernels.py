@@ -180,11 +180,13 @@ def source(reduction: Reduction, number: str, layout: str, vector: bool) -> str:
             put(*turn[1:], *(f"q{i} = b * b{i} + j * n{i}" for i in operands))
             # a thread that has no line takes the first one's
             put(*(f"x{i} = p{i}[{f'q{i}' if layout == BLOCKS else f'q{i} if inside else 0'}]" for i in rows))
-            for fold in folds:
-                element = fold.take_element()
-                put(*fold.begin())
-                _elements(text, reduction, number, vector, lambda place, element=element: element)  # type: ignore[misc]
-                put(*join(fold), *fold.give())
+            for together in reduction.passes:
+                stages = [folds[s] for s in together]
+                taken = [line for fold in stages for line in fold.take_element()]
+                put(*(line for fold in stages for line in fold.begin()))
+                _elements(text, reduction, number, vector, lambda place, taken=taken: taken)  # type: ignore[misc]
+                for fold in stages:
+                    put(*join(fold), *fold.give())
             _results(text, reduction, number, vector, wide)
             put("item += int64(cuda.gridDim.x)" + (" * lines" if layout == GROUPS else ""))
     return str(text)

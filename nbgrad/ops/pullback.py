@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import cache as once
+from typing import Any
 
 from ..elementwise import Elementwise, of_those_used
 from ..kernels import formula
@@ -14,32 +15,26 @@ class Back:
     """How a cotangent comes back through a reduction: the formulas of `kernels.reductions.Rule` as operations."""
 
     def __init__(self, reduction: Reduction, rule: Rule) -> None:
-        first = 3 + reduction.numbers
-        #: What a line needs besides: which stages' results, at which places; and where the number of elements is.
-        self.count = first + len(reduction.stages)
-        self.lines = [
-            (self.count + 1 + i, *operation_of(f"{reduction.name}_vjp_line", line)) for i, line in enumerate(rule.lines)
+        self.count, self.element = rule.count, rule.element
+        self.lines = [(place, *operation_of(f"{reduction.name}_vjp_line", line)) for place, line in rule.lines.items()]
+        read = set(formula.inputs_of([rule.value]))
+        #: The formula of an element, if it reads the element; otherwise which of its inputs is repeated.
+        self.value = operation_of(f"{reduction.name}_vjp", rule.value) if rule.element in read else None
+        self.repeated = 0 if rule.value.function is not None or not read else next(iter(read))
+        read |= set(formula.inputs_of(rule.lines.values()))
+        #: The stages whose results are read, and their places.
+        self.stages = [
+            (rule.results + s, reduction.stage(s)) for s in range(len(reduction.stages)) if rule.results + s in read
         ]
-        #: None for a formula without the element: its value is repeated.
-        self.element = None
-        self.repeated = 0
-        read = set(formula.inputs_of([rule.element]))
-        if 2 in read:
-            self.element = operation_of(f"{reduction.name}_vjp", rule.element)
-        elif rule.element.function is None and read:
-            (self.repeated,) = read
-        read |= set(formula.inputs_of(rule.lines))
-        self.stages = [(first + s, reduction.stage(s)) for s in range(len(reduction.stages)) if first + s in read]
-        self.reads_result, self.reads_elements = 1 in read, bool(self.stages) or 2 in read
-        self.linear = not self.reads_result and not self.reads_elements and 0 in read
-        #: Whether nothing comes back at all.
-        self.nothing = 0 not in read
-        self.numbers = bool(self.lines) or self.element is not None
+        self.reads_result, self.reads_elements = 1 in read, bool(self.stages) or rule.element in read
+        #: Whether nothing comes back at all, or what does is repeated as it came.
+        self.nothing, self.plain = 0 not in read, not self.lines and self.value is None
+        self.linear = not (self.reads_result or self.reads_elements or self.nothing)
 
     @property
     def operations(self) -> list[Elementwise]:
         """The operations that it consists of."""
-        return [operation for _, operation, _ in self.lines] + ([] if self.element is None else [self.element[0]])
+        return [operation for _, operation, _ in self.lines] + ([] if self.value is None else [self.value[0]])
 
 
 def operation_of(name: str, expression: formula.Expression) -> tuple[Elementwise, tuple[int, ...]]:
@@ -63,3 +58,18 @@ def back_of(reduction: Reduction) -> Back:
             "with vjp"
         )
     return Back(reduction, reduction.rule)
+
+
+class Looked:
+    """An attribute of a class that is looked up in the rule when it is first asked for, and stays with the class."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def __set_name__(self, owner: Any, attribute: str) -> None:
+        self.attribute = attribute
+
+    def __get__(self, instance: Any, kind: Any) -> Any:
+        found = kind.reduction.rule is not None and getattr(back_of(kind.reduction), self.name)
+        setattr(kind, self.attribute, found)
+        return found

@@ -22,7 +22,7 @@ from ..variable import Given, Variable, data_of
 from .arguments import axes_of, axis_of, either
 from .elementwise import div, eq, exp, mul, neg, sub
 from .joining import cat, stack
-from .pullback import back_of, operation_of
+from .pullback import Looked, back_of, operation_of
 from .shape import BroadcastTo, Permute, Reshape, astype
 
 
@@ -37,6 +37,9 @@ class Reduce(Operation):
     __slots__ = ("axes", "keepdim", "numbers", "output")
 
     reads_all = False
+    linear: ClassVar[Any] = Looked("linear")
+    #: Whether the rule reads the result.
+    keeps_output: ClassVar[Any] = Looked("reads_result")
     reduction: ClassVar[Reduction]
     name: ClassVar[str] = ""
 
@@ -50,17 +53,8 @@ class Reduce(Operation):
             cls.name = cls.reduction.name
             _kinds[cls.reduction] = cls
 
-    @property
-    def linear(self) -> bool:
-        return self.reduction.rule is not None and back_of(self.reduction).linear
-
     def reads(self, inputs: tuple[Variable, ...]) -> Collection[int]:
         return (0,) if back_of(self.reduction).reads_elements else ()
-
-    @property
-    def keeps_output(self) -> bool:
-        """Whether the rule reads the result."""
-        return self.reduction.gives is None and back_of(self.reduction).reads_result
 
     def forward(self, x: Array) -> Array:
         if self.reduction.floating and x.dtype.kind in "iub":
@@ -83,20 +77,22 @@ class Reduce(Operation):
 
     def vjp(self, gy: Any, y: Any, x: Any) -> Any:
         back = back_of(self.reduction)
-        if back.nothing:
-            return None
-        values = {0: self.spread(gy, x)}
-        if back.numbers:
-            values |= {1: y if y is None else self.spread(y, x), 2: x, back.count: builtins.float(self.over(x))}
-            values |= {3 + i: number for i, number in enumerate(self.numbers)}
-            for place, stage in back.stages:
-                values[place] = kind_of(stage)(self.axes, True, *self.numbers[: stage.numbers])(x)
-            for place, operation, uses in back.lines:
-                values[place] = operation.function(*[values[use] for use in uses])
-            if back.element is not None:
-                operation, uses = back.element
-                return operation.function(*[values[use] for use in uses])
-        return BroadcastTo(x.shape)(values[back.repeated])
+        if back.plain:
+            return None if back.nothing else BroadcastTo(x.shape)(self.spread(gy, x))
+        values = {0: self.spread(gy, x), back.element: x, back.count: builtins.float(self.over(x))}
+        if y is not None:
+            values[1] = self.spread(y, x)
+        values |= {2 + i: number for i, number in enumerate(self.numbers)}
+        # what is one number for all elements is read as such
+        keep = self.keepdim or len(self.axes) < x.ndim
+        for place, stage in back.stages:
+            values[place] = kind_of(stage)(self.axes, keep, *self.numbers[: stage.numbers])(x)
+        for place, of_line, uses in back.lines:
+            values[place] = of_line.function(*[values[use] for use in uses])
+        if back.value is None:
+            return BroadcastTo(x.shape)(values[back.repeated])
+        of_element, uses = back.value
+        return of_element.function(*[values[use] for use in uses])
 
     def jvp(self, tangents: Sequence[Any], y: Any, x: Any) -> Any:
         """Give the sum of what each element adds: the cotangent that it would get from 1, times its tangent."""
@@ -143,6 +139,7 @@ class Extremum(Reduce):
 
     __slots__ = ()
     reads_all = True
+    linear = False
     keeps_output = True
 
     def forward(self, x: Array) -> Array:
@@ -195,7 +192,7 @@ class Prod(Reduce):
 
     __slots__ = ()
     reads_all = True
-    keeps_output = False
+    linear = keeps_output = False
     reduction = reductions.prod
 
     def vjp(self, gy: Any, y: Any, x: Any) -> Any:

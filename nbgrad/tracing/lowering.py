@@ -147,8 +147,9 @@ def fold(
         return fold(program, name, axes, [convert(program, x, np.float32) for x in nodes], numbers)
     if not compiles(first.dtype):
         raise TypeError(f"{name}: no kernel for dtype {first.dtype}: convert to a real dtype first")
-    if reduction.wide and first.dtype == np.float32 and program.device == "cpu":
-        # as the CPU's kernels compute; there is little float64 on many GPUs
+    if reduction.wide and len(reduction.stages) == 1 and first.dtype == np.float32 and program.device == "cpu":
+        # As the CPU's kernels compute; there is little float64 on many GPUs. What several stages compute is shared with
+        # the way back, in the elements' dtype, which is worth more than the last digit.
         wide = fold(program, name, axes, [convert(program, x, np.float64) for x in nodes], numbers)
         return convert(program, wide, np.float32)
     ndim = len(first.shape)

@@ -128,16 +128,16 @@ def test_rules_follow_from_declarations():
         if one.rule is None or name == "norm_0":
             continue
         numbers = NUMBERS.get(name, ())
-        places = [
-            s
-            for s in range(len(one.stages))
-            if 3 + len(numbers) + s in formula.inputs_of([*one.rule.lines, one.rule.element])
-        ]
-        stages = [interpret(one.stage(s), X) if s in places else None for s in range(len(one.stages))]
-        values = [1.0, interpret(one, X, numbers=numbers), X[1], *numbers, *stages, float(len(X))]
-        values += [evaluate(line, values) for line in one.rule.lines]
+        rule = one.rule
+        read = formula.inputs_of([*rule.lines.values(), rule.value])
+        places = [rule.results + s for s in range(len(one.stages))]
+        stages = [interpret(one.stage(s), X) if place in read else None for s, place in enumerate(places)]
+        lines = [None] * len(one.stages)
+        values = [1.0, interpret(one, X, numbers=numbers), *numbers, *stages, float(len(X)), *lines, X[1]]
+        for place, line in rule.lines.items():
+            values[place] = evaluate(line, values)
         low, high = (interpret(one, [X[0], X[1] + step, *X[2:]], numbers=numbers) for step in (-1e-6, 1e-6))
-        assert evaluate(one.rule.element, values) == pytest.approx((high - low) / 2e-6, rel=1e-8), name
+        assert evaluate(rule.value, values) == pytest.approx((high - low) / 2e-6, rel=1e-8), name
 
 
 def test_what_has_no_rule():
