@@ -61,16 +61,16 @@ def call_on_gpu(ufunc: np.ufunc, arguments: Sequence[Any], out: Any = None) -> A
 # ---- reductions -----------------------------------------------------------------------------------------------------
 
 
-def reduce_array(name: str, x: Any, axes: tuple[int, ...], *numbers: float) -> Any:
+def reduce_array(name: str, x: Any, axes: tuple[int, ...], numbers: tuple[float, ...] = ()) -> Any:
     """Reduce an array over `axes` (ascending), dropping them, given the numbers that the reduction takes."""
     if isinstance(x, ndarray):
-        return _reduce_on_cpu(name, x, axes, *numbers)
+        return _reduce_on_cpu(name, x, axes, numbers)
     if not devices.is_cuda(x):
         return x.folded(name, axes, *numbers)
     from .cuda import reduction
 
     devices.check_together(name, (x,))
-    return reduction.reduce_array(name, x, axes, *numbers)
+    return reduction.reduce_array(name, x, axes, numbers)
 
 
 def sum_to_shape(x: Any, shape: tuple[int, ...]) -> Any:

@@ -48,13 +48,13 @@ class Rule(NamedTuple):
     """How a cotangent comes back: formulas of a line first, one for each stage that has one, then that of its elements.
 
     Positions of the expressions' inputs: the cotangent, the result, the numbers given, the results of stages from
-    `results` on, the number of elements at `count`, what the formulas of a line gave, and last the element.
+    `results` on, the number of elements at `length`, what the formulas of a line gave, and last the element.
     """
 
     lines: dict[int, Expression]
     value: Expression
     results: int
-    count: int
+    length: int
     element: int
 
 

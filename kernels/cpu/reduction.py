@@ -22,7 +22,7 @@ _PIECE = 1 << 15
 _BLOCKS = 16
 
 
-def reduce_array(name: str, x: Array, axes: tuple[int, ...], *numbers: float) -> Array:
+def reduce_array(name: str, x: Array, axes: tuple[int, ...], numbers: tuple[Any, ...] = ()) -> Array:
     """Reduce an array over `axes` (ascending), dropping them, given the reduction's numbers."""
     reduction = reductions.TABLE[name]
     if numbers:
@@ -61,7 +61,7 @@ def _reduce_flat(reduction: reductions.Reduction, x: Array, numbers: Sequence[An
     if x.ndim != 1:
         x = x.reshape(-1) if x.flags.c_contiguous else x.ravel(order="K")
     if x.size < 4 * _PIECE:
-        return checked(kernel, x, *numbers, out=...)
+        return checked(kernel, x, *numbers, out=...) if numbers else checked(kernel, x, out=...)
     if not reduction.splits:
         return _reduce_by_stages(reduction, x, x.size, row_kernel, _in_pieces, numbers)
     pieces = _in_pieces(kernel, x)

@@ -296,7 +296,7 @@ def _spread_plan(name: str, axis: int, layouts: tuple[_Layout, ...]) -> _Plan | 
 # ---- arrays ---------------------------------------------------------------------------------------------------------
 
 
-def reduce_array(name: str, x: Any, axes: tuple[int, ...], *numbers: float) -> Any:
+def reduce_array(name: str, x: Any, axes: tuple[int, ...], numbers: tuple[float, ...] = ()) -> Any:
     """Reduce an array over `axes` (ascending), dropping them, given the reduction's numbers.
 
     Raises TypeError for dtypes that are not real numbers or truth values.
@@ -307,7 +307,7 @@ def reduce_array(name: str, x: Any, axes: tuple[int, ...], *numbers: float) -> A
     plan = _reduction_plan(name, axes, _layout(x), numbers)
     if plan is None:
         kept = tuple(axis for axis in range(x.ndim) if axis not in axes)
-        return reduce_array(name, x.transpose(kept + axes).copy(), tuple(range(len(kept), x.ndim)), *numbers)
+        return reduce_array(name, x.transpose(kept + axes).copy(), tuple(range(len(kept), x.ndim)), numbers)
     return plan.run(x)
 
 

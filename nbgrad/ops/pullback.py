@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cache as once
+from operator import itemgetter
 from typing import Any
 
 from ..elementwise import Elementwise, of_those_used
@@ -15,7 +17,9 @@ class Back:
     """How a cotangent comes back through a reduction: the formulas of `kernels.reductions.Rule` as operations."""
 
     def __init__(self, reduction: Reduction, rule: Rule) -> None:
-        self.count, self.element = rule.count, rule.element
+        self.length = rule.length
+        #: For what stands between the numbers given and the element.
+        self.blank = [None] * (rule.element - rule.results)
         self.lines = [(place, *operation_of(f"{reduction.name}_vjp_line", line)) for place, line in rule.lines.items()]
         read = set(formula.inputs_of([rule.value]))
         #: The formula of an element, if it reads the element; otherwise which of its inputs is repeated.
@@ -26,6 +30,7 @@ class Back:
         self.stages = [
             (rule.results + s, reduction.stage(s)) for s in range(len(reduction.stages)) if rule.results + s in read
         ]
+        self.reads_count = rule.length in read
         self.reads_result, self.reads_elements = 1 in read, bool(self.stages) or rule.element in read
         #: Whether nothing comes back at all, or what does is repeated as it came.
         self.nothing, self.plain = 0 not in read, not self.lines and self.value is None
@@ -37,13 +42,16 @@ class Back:
         return [operation for _, operation, _ in self.lines] + ([] if self.value is None else [self.value[0]])
 
 
-def operation_of(name: str, expression: formula.Expression) -> tuple[Elementwise, tuple[int, ...]]:
-    """Give an operation for a formula, and which of the formula's inputs it takes: a known one, if there is one."""
+def operation_of(name: str, expression: formula.Expression) -> tuple[Elementwise, Callable[[Any], tuple[Any, ...]]]:
+    """Give an operation for a formula, and what picks its inputs from the formula's: a known one, if there is one."""
     (expression,), kinds, uses = of_those_used([expression])
+    (only, *more), pick = uses, itemgetter(*uses)
     known = OPERATIONS.get("" if expression.function is None else expression.function.name)
     if known is not None and known.expression is expression:
-        return known, uses
-    return Elementwise(name, expression, kinds, formula.FLOATING), uses
+        made = known
+    else:
+        made = Elementwise(name, expression, kinds, formula.FLOATING)
+    return made, pick if more else lambda values: (values[only],)
 
 
 @once

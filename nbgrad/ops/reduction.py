@@ -42,6 +42,7 @@ class Reduce(Operation):
     keeps_output: ClassVar[Any] = Looked("reads_result")
     reduction: ClassVar[Reduction]
     name: ClassVar[str] = ""
+    floating: ClassVar[bool] = False
 
     def __init__(self, axes: tuple[int, ...], keepdim: bool, *numbers: float) -> None:
         self.axes, self.keepdim, self.numbers = axes, keepdim, numbers
@@ -50,17 +51,17 @@ class Reduce(Operation):
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
         if "reduction" in vars(cls):
-            cls.name = cls.reduction.name
+            cls.name, cls.floating = cls.reduction.name, cls.reduction.floating
             _kinds[cls.reduction] = cls
 
     def reads(self, inputs: tuple[Variable, ...]) -> Collection[int]:
         return (0,) if back_of(self.reduction).reads_elements else ()
 
     def forward(self, x: Array) -> Array:
-        if self.reduction.floating and x.dtype.kind in "iub":
+        if self.floating and x.dtype.kind in "iub":
             x = x.astype(np.float64)
         try:
-            y = reduce_array(self.name, x, self.axes, *self.numbers)
+            y = reduce_array(self.name, x, self.axes, self.numbers)
         except TypeError:
             raise TypeError(f"{self.name}: no kernel for dtype {x.dtype}: convert to a real dtype first") from None
         if self.keepdim:
@@ -79,20 +80,19 @@ class Reduce(Operation):
         back = back_of(self.reduction)
         if back.plain:
             return None if back.nothing else BroadcastTo(x.shape)(self.spread(gy, x))
-        values = {0: self.spread(gy, x), back.element: x, back.count: builtins.float(self.over(x))}
-        if y is not None:
-            values[1] = self.spread(y, x)
-        values |= {2 + i: number for i, number in enumerate(self.numbers)}
+        values = [self.spread(gy, x), y if y is None else self.spread(y, x), *self.numbers, *back.blank, x]
+        if back.reads_count:
+            values[back.length] = builtins.float(self.over(x))
         # what is one number for all elements is read as such
         keep = self.keepdim or len(self.axes) < x.ndim
         for place, stage in back.stages:
             values[place] = kind_of(stage)(self.axes, keep, *self.numbers[: stage.numbers])(x)
-        for place, of_line, uses in back.lines:
-            values[place] = of_line.function(*[values[use] for use in uses])
+        for place, of_line, pick in back.lines:
+            values[place] = of_line.function(*pick(values))
         if back.value is None:
             return BroadcastTo(x.shape)(values[back.repeated])
-        of_element, uses = back.value
-        return of_element.function(*[values[use] for use in uses])
+        of_element, pick = back.value
+        return of_element.function(*pick(values))
 
     def jvp(self, tangents: Sequence[Any], y: Any, x: Any) -> Any:
         """Give the sum of what each element adds: the cotangent that it would get from 1, times its tangent."""

@@ -43,8 +43,8 @@ def subsets(ndim):
 def assert_same(name, x, axes, device=None, pieces=False):
     """Hold a result against the CPU's: floating ones to a few roundings of what went into them."""
     with np.errstate(all="ignore"):
-        expected = cpu.reduce_array(name, x, axes, *NUMBERS.get(name, ()))
-    y = reduction.reduce_array(name, cupy.asarray(x) if device is None else device, axes, *NUMBERS.get(name, ()))
+        expected = cpu.reduce_array(name, x, axes, NUMBERS.get(name, ()))
+    y = reduction.reduce_array(name, cupy.asarray(x) if device is None else device, axes, NUMBERS.get(name, ()))
     assert (y.dtype, y.shape) == (expected.dtype, expected.shape)
     y = cupy.asnumpy(y)
     if y.dtype.kind != "f":
