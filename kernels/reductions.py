@@ -73,7 +73,8 @@ class Reduction:
     The rule of a reduction that adds up follows from its formulas. `centre` tells of the stage that the others are
     computed about, as variances about the mean, for their digits' sake: with it, the result does not change (to first
     order), so nothing comes back through it. `slope` states the derivative by an element, as a formula of the result,
-    the element, and the numbers given, where that has more digits or costs less than what follows.
+    the element, the numbers given and the number of elements, where that has more digits or costs less than what
+    follows.
     """
 
     def __init__(
@@ -139,7 +140,7 @@ class Reduction:
         count, last = results + stages, results + 2 * stages + 1
         cotangent, result, element = variable(0), variable(1), variable(last)
         if self._slope is not None:
-            slope = constant(self._slope(result, element, *map(variable, range(2, results))))
+            slope = constant(self._slope(result, element, *map(variable, range(2, results)), variable(count)))
             return Rule({}, times(cotangent, slope), results, count, last)
         # an input's place among those of the rule
         moved = {variable(0): element} | {variable(1 + i): variable(2 + i) for i in range(self.numbers + stages + 1)}
@@ -375,7 +376,7 @@ norm_p = Reduction(
     numbers=1,
     floating=True,
     # powers of what is at most 1 are in range
-    slope=lambda y, x, p: where((x == 0) | (y == 0), 0, sign(x) * pow(abs(x) / y, p - 1)),
+    slope=lambda y, x, p, count: where((x == 0) | (y == 0), 0, sign(x) * pow(abs(x) / y, p - 1)),
 )
 
 # ---- exponentials ---------------------------------------------------------------------------------------------------
@@ -388,7 +389,7 @@ logsumexp = Reduction(
     splits=True,
     centre=0,
     # by the result, for which no exponential has to be added up again
-    slope=lambda y, x: where(y == constant(-math.inf), 0, exp(x - y)),
+    slope=lambda y, x, count: where(y == constant(-math.inf), 0, exp(x - y)),
 )
 softmax = Reduction(
     "softmax",
