@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple, overload
 
 from ..arrays import as_array, is_array
-from ..kernels import devices
+from ..kernels import dispatch
 from ..registry import operation
 from ..variable import Given, Variable, data_of
 from .arguments import axes_of, either
@@ -36,9 +36,7 @@ def _extreme(which: str, x: Any, dim: Any, keepdim: bool, axis: Any, keepdims: b
     data = data_of(x)
     if x.ndim and data.shape[along] == 0:
         raise ValueError(f"{which}: no elements to take it of in shape {x.shape} over dimension {dim}")
-    indices = as_array(
-        getattr(devices.library(data), f"arg{which}")(data, axis=along if x.ndim else None, keepdims=True)
-    )
+    indices = dispatch.extreme_places(which, data, along if x.ndim else None)
     values = take_along_dim(x, indices, along)
     if not keepdim and x.ndim:
         shape = (*x.shape[:along], *x.shape[along + 1 :])

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from ..arrays import Array, is_array
 from ..elementwise import Elementwise
 from ..function import Operation
-from ..kernels import devices, formula, reductions, scalars
+from ..kernels import dispatch, formula, reductions, scalars
 from ..kernels.dispatch import reduce_array, spread_array
 from ..kernels.reductions import Reduction
 from ..registry import operation
@@ -224,8 +224,7 @@ def _products_of_others(x: Any) -> Any:
 def _ones(shape: tuple[int, ...], x: Any) -> Any:
     """Give ones of a shape, of the dtype of x and where x is."""
     array = data_of(x)
-    device = devices.name_of(array) if devices.is_cuda(array) else None
-    ones = devices.made(device, "ones", shape, x.dtype)
+    ones = dispatch.full(shape, 1, x.dtype, array)
     return Variable(ones, requires_grad=False) if isinstance(x, Variable) else ones
 
 

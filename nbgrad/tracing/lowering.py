@@ -12,9 +12,10 @@ from typing import Any
 
 import numpy as np
 
-from ..kernels import devices, formula, reductions
+from ..kernels import formula, reductions
 from ..kernels import scalars as scalar
 from ..kernels.cpu import elementwise as cpu
+from ..kernels.dispatch import CPU
 from ..kernels.formula import NUMBER, TRUTH, Expression
 from ..kernels.shapes import broadcast_shapes
 from .calls import call, frozen
@@ -147,7 +148,7 @@ def fold(
         return fold(program, name, axes, [convert(program, x, np.float32) for x in nodes], numbers)
     if not compiles(first.dtype):
         raise TypeError(f"{name}: no kernel for dtype {first.dtype}: convert to a real dtype first")
-    if reduction.wide and len(reduction.stages) == 1 and first.dtype == np.float32 and program.device == "cpu":
+    if reduction.wide and len(reduction.stages) == 1 and first.dtype == np.float32 and program.target is CPU:
         # As the CPU's kernels compute; there is little float64 on many GPUs. What several stages compute is shared with
         # the way back, in the elements' dtype, which is worth more than the last digit.
         wide = fold(program, name, axes, [convert(program, x, np.float64) for x in nodes], numbers)
@@ -233,9 +234,8 @@ def _product_shape(first: Shape, second: Shape) -> Shape:
 
 def made_again(program: Program, make: Callable[[], Any], like: Any) -> Node:
     """Give what a function of arrays from outside gives: an array like one, made in every run."""
-    device = program.device
-    again = make if device == "cpu" else lambda: devices.moved(make(), device)
-    return program.add(Call(again, again, "positions", False), (), like.shape, like.dtype)
+    bring = program.target.bring
+    return program.add(Call(lambda: bring(make()), make, "positions", False), (), like.shape, like.dtype)
 
 
 def checked(program: Program, node: Node, begin: Look, label: str, identity: Any) -> Node:
