@@ -209,6 +209,7 @@ ELSEWHERE = {
     "kernels/operators.py": "ops/test_operators.py",
     "nbgrad/__main__.py": "test_main.py",
     "nbgrad/cuda.py": "cuda/test_device.py",
+    "nbgrad/ops/writing.py": "ops/test_inplace.py",
     "nbgrad/elementwise.py": "ops/test_elementwise.py",
     "nbgrad/interop/rules.py": "interop/test_numpy.py",
     "nbgrad/linalg.py": "ops/test_norms.py",
