@@ -36,9 +36,7 @@ from nbgrad import Variable
 MOST = 72
 
 #: Reductions; deviations have no derivative where they are 0, which they often are of few elements, nor have norms.
-FOLDS = [*REDUCTIONS, *(case for case in STATISTICS if case.name == "var"), *WITHOUT_NAN]
-# torch's own second derivative is a tensor of zeros that nothing can be read from
-FOLDS += [NORMS[0]._replace(torch=lambda t, x, dims, keepdim: x.abs().sum(dims, keepdim))]
+FOLDS = [*REDUCTIONS, *(case for case in STATISTICS if case.name == "var"), *WITHOUT_NAN, NORMS[0]]
 
 
 class Operation(NamedTuple):
@@ -728,7 +726,7 @@ def torchs(program: Program, noise: int | None = None) -> list[list[Any]]:
         gradients = t.autograd.grad(loss, xs, create_graph=again < program.order - 1, allow_unused=True)
         results.append(gradients)
         level = [g for g in gradients if g is not None and g.requires_grad]
-    return [[None if y is None else y.detach().numpy() for y in ys] for ys in results]
+    return [[None if y is None else y.numpy(force=True) for y in ys] for ys in results]
 
 
 # ---- comparing ------------------------------------------------------------------------------------------------------
