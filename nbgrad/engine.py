@@ -21,7 +21,7 @@ from .grad_mode import set_grad_enabled
 from .hooks import through_hooks
 from .kernels import dispatch
 from .pruning import Gate, freed, place
-from .variable import Variable, as_variable
+from .variable import Variable
 
 new = object.__new__
 
@@ -39,7 +39,7 @@ def gradients(
 ) -> list[Variable | None]:
     """Give the gradients of `outputs` by `inputs`, None where there is no way from one to the other."""
     if versions.writes:
-        outputs, inputs = [as_variable(y) for y in outputs], [as_variable(x) for x in inputs]
+        outputs, inputs = ([x._current() if isinstance(x, Variable) else x for x in xs] for xs in (outputs, inputs))
     check_targets("grad", inputs)
     starts = [start_of("grad", y, gy, create_graph) for y, gy in zip(outputs, grad_outputs, strict=True)]
     unused: set[Any] = set()
