@@ -257,3 +257,28 @@ def test_every_elementwise_function_is_tested_here():
     from nbgrad.ops.elementwise import TABLE
 
     assert {case.name for case in ELEMENTWISE} == set(TABLE)
+
+
+@pytest.mark.parametrize("case", cases.SELDOM[::4], ids=repr)
+def test_seldom_elementwise_functions(case):
+    arrays = [draw(domain, (3, 5), "float32", seed) for seed, domain in enumerate(case.domains)]
+    both.assert_same(case.function, arrays)
+
+
+def test_einsum():
+    x, y = draw(cases.ANY, (2, 3)), draw(cases.ANY, (3, 4))
+    both.assert_same(lambda x, y: nbgrad.einsum("ij,jk->ki", x, y), [x, y])
+    both.assert_same(lambda x: nbgrad.einsum("ij,ij->j", x, x), [x], order=2)
+
+
+def test_what_lapack_and_scipy_compute_stays_on_the_cpu():
+    x = nbgrad.ones(2, 2, device="cuda", requires_grad=True)
+    for call, name in (
+        (nbgrad.linalg.inv, "inv: LAPACK"),
+        (nbgrad.linalg.eigh, "eigh: LAPACK"),
+        (np.linalg.slogdet, "slogdet: LAPACK"),
+        (lambda x: cases.applied("j0", x), "j0: SciPy"),
+        (lambda x: np.convolve(x[0], x[1]), "convolve: NumPy"),
+    ):
+        with pytest.raises(TypeError, match=f"{name} computes it, on the CPU: move"):
+            call(x)
