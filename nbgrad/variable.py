@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import sys
 from collections.abc import Callable, Iterator
+from functools import partial
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
@@ -49,6 +50,10 @@ def get_default_dtype() -> np.dtype[Any]:
     return _default_dtype
 
 
+#: Methods that arrays have and PyTorch's tensors have not, or the same: NumPy's functions of these names.
+_NUMPYS = frozenset({"argmax", "argmin", "conj", "diagonal", "ravel", "round", "take", "trace"})
+
+
 class _Count(int):
     """A number of elements, NumPy's ``x.size``, which may be called as PyTorch's: ``x.size()``, ``x.size(0)``."""
 
@@ -67,6 +72,16 @@ def _stores_an_element() -> bool:
 
     caller = sys._getframe(2).f_back  # behind what asks for the number; none where C began a thread with that
     return caller is not None and caller.f_code.co_code[caller.f_lasti] == opmap.get("STORE_SUBSCR")
+
+
+def _what_joins_or_computes() -> str:
+    """Tell what takes the place of a function that asks for an array, by whose it is."""
+    frame: Any = sys._getframe(2)
+    while frame is not None:
+        if str(frame.f_globals.get("__name__")).startswith("scipy."):
+            return "nbgrad.interop.scipy has logsumexp, stats.norm and other functions of SciPy's that are no ufuncs"
+        frame = frame.f_back
+    return "nbgrad.stack joins several"
 
 
 class Variable(Methods):
@@ -124,6 +139,8 @@ class Variable(Methods):
         def __getattr__(self, name: str) -> Any:
             if name in ("grad", "name", "_hooks", "_retains", "_index"):
                 return None
+            if name in _NUMPYS:
+                return partial(getattr(np, name), self)
             if name == "__cuda_array_interface__":
                 why = "requires a gradient: use x.detach()" if self._generation >= 0 else "is on the CPU: use x.cuda()"
                 raise AttributeError(f"no __cuda_array_interface__: this Variable {why}")
@@ -248,7 +265,7 @@ class Variable(Methods):
         if self._generation >= 0:
             raise RuntimeError(
                 "a Variable that requires a gradient was about to become a plain array, losing the gradient unseen: "
-                "use x.detach().numpy() or x.data, or no_grad() around the computation; nbgrad.stack joins several"
+                "use x.detach().numpy() or x.data, or no_grad() around the computation; " + _what_joins_or_computes()
             )
         if copy is False and dtype is not None and dtype != self._array.dtype:
             raise ValueError(f"a copy is needed to give dtype {dtype} for {self._array.dtype}")
