@@ -12,6 +12,10 @@ _SMALL = np.array([0.25, 0.4, 0.6])
 _MEDIUM = np.array([1.3, 2.1, 2.8])
 _COUNT = np.array([2.0, 3.0, 4.0])
 
+#: Whole orders, as numbers that may have fractions.
+_ORDER = np.array([0, 1, 2])
+_VALUE = np.array([2.0, 6.1, 12.2])
+
 #: The arguments by the ufunc's name.
 ARGUMENTS: dict[str, tuple[Any, ...]] = {
     **{name: (_DEGREE, _MEDIUM) for name in ("jn", "yn", "kn", "expn")},
@@ -71,7 +75,7 @@ ARGUMENTS: dict[str, tuple[Any, ...]] = {
     "ellipe": (np.array([-1.0, 0.0, 0.5]),),
     "shichi": (_MEDIUM,),
     "sici": (_MEDIUM,),
-    "lpmv": (np.array([1, 0, 2]), _DEGREE, _SHARE),
+    "lpmv": (np.array([1, 0, 2]), np.array([3, 2, 4]), _SHARE),
     "radian": (np.array([10.0, 20.0, 30.0]), _COUNT, _COUNT),
     "log_ndtr": (np.array([-30.0, -1.0, 0.5]),),
     "i1e": (np.array([-1.0, 0.5, 2.0]),),
@@ -82,8 +86,31 @@ ARGUMENTS: dict[str, tuple[Any, ...]] = {
     "smirnov": (_DEGREE, _SHARE),
     "smirnovi": (_DEGREE, _SHARE),
     "besselpoly": (_SMALL, _SMALL, _MEDIUM),
-    "tklmbda": (np.array([0.2, -0.3, 0.5]), np.array([1.0, 0.5, 2.0])),
-    "acosh": (_MEDIUM,),
+    "tklmbda": (np.array([0.2, -0.3, 0.7]), np.array([1.0, 0.5, 2.0])),
+    **{f"mathieu_{name}": (np.array([1, 2, 3]), _SMALL) for name in ("a", "b")},
+    **{f"mathieu_{name}": (np.array([1, 2, 3]), _SMALL, np.array([20.0, 40.0, 100.0])) for name in ("cem", "sem")},
+    **{
+        f"mathieu_{name}": (np.array([1, 2, 3]), _SMALL, _SHARE)
+        for name in ("modcem1", "modcem2", "modsem1", "modsem2")
+    },
+    **{f"{kind}_cv": (_ORDER, _ORDER + 1, _SMALL) for kind in ("pro", "obl")},
+    **{f"{kind}_ang1": (_ORDER, _ORDER + 1, _SMALL, _SHARE) for kind in ("pro", "obl")},
+    **{f"{kind}_ang1_cv": (_ORDER, _ORDER + 1, _SMALL, _VALUE, _SHARE) for kind in ("pro", "obl")},
+    **{f"{kind}_rad{i}": (_ORDER, _ORDER + 1, _SMALL, _MEDIUM) for kind in ("pro", "obl") for i in (1, 2)},
+    **{f"{kind}_rad{i}_cv": (_ORDER, _ORDER + 1, _SMALL, _VALUE, _MEDIUM) for kind in ("pro", "obl") for i in (1, 2)},
+    "airye": (_MEDIUM,),
+    "agm": (_MEDIUM, _SHARE),
+    "pbdv": (_SMALL, _MEDIUM),
+    "pbvv": (_SMALL, _MEDIUM),
+    "pbwa": (_SMALL, _MEDIUM),
+    "chndtr": (_MEDIUM, _MEDIUM + 2, _SMALL),
+    "chndtrix": (_SHARE, _MEDIUM + 2, _SMALL),
+    "elliprf": (_SHARE, _MEDIUM, _SMALL + 1),
+    "elliprc": (_SHARE, _MEDIUM),
+    "nrdtrimn": (_SHARE + 0.1, _MEDIUM, _MEDIUM),
+    "nrdtrisd": (_SMALL, _SHARE / 2 + 0.4, _MEDIUM),
+    "gdtria": (_SHARE, _MEDIUM, _MEDIUM),
+    "gdtrix": (_SMALL, _MEDIUM, _SHARE),
 }  # fmt: skip
 
 

@@ -189,6 +189,7 @@ ELSEWHERE = {
     "nbgrad/linalg.py": "ops/test_decomposition.py",
     "nbgrad/nests.py": "autograd/test_transforms.py",
     "nbgrad/ops/arguments.py": "ops/test_reduction.py",
+    "nbgrad/ops/derivatives.py": "ops/test_special.py",
     "nbgrad/pruning.py": "test_engine.py",
     "nbgrad/tracing/calls.py": "tracing/test_symbol.py",
     "nbgrad/tracing/explain.py": "tracing/test_compiled.py",

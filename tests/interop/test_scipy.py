@@ -30,6 +30,12 @@ SPECIAL = {
     "ivp": lambda s, x: s.ivp(2.0, x, 3),
     "comb": lambda s, x: s.comb(x + 3, 2.5),
     "factorial": lambda s, x: s.factorial(x) if s is special else s.gamma(x + 1),
+    "perm": lambda s, x: s.perm(x + 3, 2.5),
+    "diric": lambda s, x: s.diric(x, 3),
+    "spherical_jn": lambda s, x: s.spherical_jn(2, x) + s.spherical_jn(2, x, True),
+    "spherical_yn": lambda s, x: s.spherical_yn(1, x + 1) + s.spherical_yn(1, x + 1, True),
+    "spherical_in": lambda s, x: s.spherical_in(1, x) + s.spherical_in(1, x, True),
+    "spherical_kn": lambda s, x: s.spherical_kn(1, x + 1) + s.spherical_kn(1, x + 1, True),
     "a ufunc": lambda s, x: s.expit(x),
 }
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from . import calculus, choosing, folding, linear, moving, ordering, products
+from . import calculus, choosing, folding, fourier, linear, moving, ordering, products
 from .constant import CONSTANT as CONSTANT
 from .constant import IN_PLACE as IN_PLACE
 from .constant import REMEDIES as REMEDIES
@@ -30,4 +30,5 @@ RULES: dict[Any, Callable[..., Any]] = {
     **products.RULES,
     **calculus.RULES,
     **linear.RULES,
+    **fourier.RULES,
 }

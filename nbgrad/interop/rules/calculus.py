@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from ...arrays import is_stand_in
 from ...ops import slicing
 from ...variable import Variable, data_of
 from .operands import axis_within, computes, floating, is_number, operand, ours, together
@@ -151,6 +152,15 @@ def _geomspace(start: Any, stop: Any, num: int = 50, endpoint: bool = True, dtyp
     return found if dtype is None else found.astype(dtype)
 
 
+def _histogram_bin_edges(a: Any, bins: Any = 10, range: Any = None, weights: Any = None) -> Any:
+    if not isinstance(a, Variable) or not isinstance(bins, int) or range is not None or not a.size:
+        return NotImplemented
+    lowest, highest = np.min(a), np.max(a)
+    if is_stand_in(a.data) or lowest.data == highest.data:
+        return NotImplemented
+    return _linspace(lowest, highest, bins + 1)
+
+
 RULES: dict[Any, Callable[..., Any]] = {
     np.diff: _diff,
     np.ediff1d: _ediff1d,
@@ -159,4 +169,5 @@ RULES: dict[Any, Callable[..., Any]] = {
     np.linspace: _linspace,
     np.logspace: _logspace,
     np.geomspace: _geomspace,
+    np.histogram_bin_edges: _histogram_bin_edges,
 }

@@ -35,21 +35,18 @@ REMEDIES: dict[Any, str] = {
     **{
         getattr(np.fft, name): _COMPLEX
         for name in (
-            "fft", "fft2", "fftn", "ifft", "ifft2", "ifftn", "rfft", "rfft2", "rfftn", "irfft", "irfft2", "irfftn",
-            "hfft", "ihfft",
+            "fft", "fft2", "fftn", "ifft", "ifft2", "ifftn", "rfft", "rfft2", "rfftn", "irfft2", "irfftn", "ihfft",
         )
     },
     **dict.fromkeys(
         (np.linalg.eig, np.linalg.eigvals, np.roots),
         "its results may be complex, and nbgrad's dtypes are real: of symmetric matrices use np.linalg.eigh",
     ),
-    **{getattr(np, name): _UNIQUE for name in dir(np) if name.startswith("unique")},
-    **dict.fromkeys((np.union1d, np.intersect1d, np.setdiff1d, np.setxor1d), _UNIQUE),
+    **dict.fromkeys((np.unique_all, np.unique_counts, np.unique_inverse), _UNIQUE),
+    **dict.fromkeys((np.intersect1d, np.setdiff1d, np.setxor1d), _UNIQUE),
     **dict.fromkeys(
         (np.histogram, np.histogram2d, np.histogramdd, np.histogram_bin_edges),
-        "count x.data; weights go to np.bincount",
+        "histograms of x.data are constant, their weights go to np.bincount",
     ),
-    np.trim_zeros: "slice x, with bounds found in x.data",
     np.sort_complex: "use np.sort",
-    np.ix_: "positions are arrays: use x.data",
 }  # fmt: skip

@@ -90,6 +90,13 @@ def _meshgrid(*xi: Any, copy: bool = True, sparse: bool = False, indexing: str =
     return tuple(parts) if sparse else _broadcast_arrays(*parts)
 
 
+def _ix(*args: Any) -> Any:
+    if not any(isinstance(x, Variable) for x in args) or any(operand(x).ndim != 1 for x in args):
+        return NotImplemented
+    count = len(args)
+    return tuple(operand(x).reshape(tuple(-1 if j == i else 1 for j in range(count))) for i, x in enumerate(args))
+
+
 def _unstack(x: Any, /, *, axis: int = 0) -> Any:
     moved = np.moveaxis(x, axis, 0)
     return tuple(moved[i] for i in range(moved.shape[0]))
@@ -318,6 +325,7 @@ RULES: dict[Any, Callable[..., Any]] = {
     np.broadcast_to: lambda array, shape, subok=False: broadcast_to(array, shape),
     np.broadcast_arrays: _broadcast_arrays,
     np.meshgrid: _meshgrid,
+    np.ix_: _ix,
     np.astype: lambda x, dtype, /, *, copy=True, device=None: x.astype(dtype) if ours(x) else NotImplemented,
     np.copy: lambda a, order="K", subok=False: clone(a),
     **dict.fromkeys((np.real, np.real_if_close), _same),

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from ...arrays import is_stand_in
 from ...ops import elementwise as plain
 from ...ops.joining import take_along_dim
 from ...variable import Variable
@@ -88,6 +89,40 @@ def _partition(a: Any, kth: Any, axis: Any = -1, kind: Any = "introselect", orde
     return take_along_dim(a, np.argpartition(a.data, kth, axis, kind=kind), axis)
 
 
+def _unique(
+    ar: Any,
+    return_index: bool = False,
+    return_inverse: bool = False,
+    return_counts: bool = False,
+    axis: Any = None,
+    *,
+    equal_nan: bool = True,
+    sorted: bool = True,
+) -> Any:
+    """Pick the first of equal elements, in order; what else is asked for are places."""
+    if not isinstance(ar, Variable) or is_stand_in(ar.data):
+        return NotImplemented
+    unique: Any = np.unique
+    found = unique(ar.data, True, return_inverse, return_counts, axis, equal_nan=equal_nan)
+    values = ar.reshape(-1)[found[1]] if axis is None else np.take(ar, found[1], axis)
+    rest = found[1:] if return_index else found[2:]
+    return (values, *rest) if rest else values
+
+
+def _union1d(ar1: Any, ar2: Any) -> Any:
+    return _unique(np.concatenate([operand(ar1).reshape(-1), operand(ar2).reshape(-1)]))
+
+
+def _trim_zeros(filt: Any, trim: str = "fb", axis: Any = None) -> Any:
+    if not isinstance(filt, Variable) or is_stand_in(filt.data) or filt.ndim != 1 or axis not in (None, 0, -1):
+        return NotImplemented
+    places = np.flatnonzero(filt.data)
+    if not places.size:
+        return filt[:0]
+    begin = places[0] if "f" in trim.lower() else 0
+    return filt[begin : places[-1] + 1 if "b" in trim.lower() else None]
+
+
 _quantiles = {f: _quantile(f, scale) for f, scale in (
     (np.quantile, 1), (np.nanquantile, 1), (np.percentile, 100), (np.nanpercentile, 100),
 )}  # fmt: skip
@@ -97,5 +132,9 @@ RULES: dict[Any, Callable[..., Any]] = {
     np.median: _median(_quantiles[np.quantile]),
     np.nanmedian: _median(_quantiles[np.nanquantile]),
     np.sort: _sort,
+    np.unique: _unique,
+    np.unique_values: lambda x, /: _unique(x),
+    np.union1d: _union1d,
+    np.trim_zeros: _trim_zeros,
     np.partition: _partition,
 }

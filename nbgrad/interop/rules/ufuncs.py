@@ -93,6 +93,12 @@ def _ldexp(x: Any, exponent: Any) -> Any:
     return x * factors[0] * factors[1]
 
 
+def _nextafter(x: Any, y: Any) -> Any:
+    """Step by an ulp, whose size has no gradient."""
+    x = operand(x)
+    return x + (np.nextafter(data_of(x), data_of(y)) - data_of(x))
+
+
 def _divmod(x: Any, y: Any) -> Any:
     return plain.floor_divide(x, y), plain.remainder(x, y)
 
@@ -120,6 +126,7 @@ UFUNCS: dict[np.ufunc, Any] = {
     np.frexp: _frexp,
     np.ldexp: _ldexp,
     np.divmod: _divmod,
+    np.nextafter: _nextafter,
     **{getattr(np, name): special(name) for name in ("copysign", "fmod", "heaviside", "logaddexp2")},
 }
 

@@ -98,6 +98,40 @@ def factorial(n: Any, exact: bool = False) -> Any:
     return applied("gamma", floating(n) + 1)
 
 
+def perm(N: Any, k: Any, exact: bool = False) -> Any:
+    """Give the number of ordered choices of k things of N, of real numbers by gamma functions."""
+    if exact or not any(isinstance(x, Variable) for x in (N, k)):
+        import scipy.special
+
+        return scipy.special.perm(N, k, exact=exact)
+    N, k = floating(N), floating(k)
+    return applied("poch", N - k + 1, k)
+
+
+def diric(x: Any, n: int) -> Any:
+    """Give sin(n x / 2) / (n sin(x / 2)), by the periodic sinc function's own formula; NaN at multiples of 2 pi."""
+    x = floating(x)
+    return np.sin(n * x / 2) / (n * np.sin(x / 2))
+
+
+def _spherical(name: str) -> Any:
+    """Make a spherical Bessel function of whole order, sqrt(pi / (2 z)) times the one of order n + 1/2 (10.47)."""
+
+    def spherical(n: Any, z: Any, derivative: bool = False) -> Any:
+        z = floating(z)
+        found = np.sqrt(math.pi / 2 / z) * applied(name, n + 0.5, z)
+        if not derivative:
+            return found
+        above = np.sqrt(math.pi / 2 / z) * applied(name, n + 1.5, z)
+        return n / z * found + (above if name == "iv" else -above)
+
+    return spherical
+
+
+spherical_jn, spherical_yn = _spherical("jv"), _spherical("yv")
+spherical_in, spherical_kn = _spherical("iv"), _spherical("kv")
+
+
 def _derivatives(name: str, sign: int) -> Any:
     """Make the n-th derivative of a Bessel function by its argument, of binomial sums of the orders around (10.6.7)."""
 
