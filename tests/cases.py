@@ -480,6 +480,15 @@ def assert_same_as_torch(
             np.testing.assert_allclose(gradient, wanted, **limits, err_msg=f"gradient of input {position}")
 
 
+def check_gradients(f: Callable[..., Any], arrays: Sequence[Any], order: int) -> None:
+    """Hold derivatives to an order against central differences, and tangents as well where it is the second."""
+    if order == 2:
+        check_to_second_order(f, arrays)
+        return
+    with everything_large():
+        assert nbgrad.autograd.gradcheck(f, [nbgrad.Variable(array) for array in arrays], order=order)
+
+
 def check_to_second_order(f: Callable[..., Any], arrays: Sequence[Any]) -> None:
     """Hold first and second derivatives against central differences, through graphs that keep what rules read.
 

@@ -75,7 +75,7 @@ def test_operators_are_those_of_autograd(name):
 
 
 @pytest.mark.parametrize("name", ["grad", "hessian", "make_jvp", "hessian_vector_product"])
-def test_operators_are_compiled(name):
+def test_operators_are_compiled(name, kernels):
     calls = {
         "grad": ours.grad(energy(np)),
         "hessian": ours.hessian(energy(np)),

@@ -99,6 +99,7 @@ def test_compiled_ones_give_the_same(example):
     same(gradient, slope, 1e-9)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["logistic_regression", "gaussian_process", "gmm"])
 def test_products_with_hessians_are_autograds(name):
     """What Newton's method asks for, as the example of mixtures does."""

@@ -48,7 +48,7 @@ def test_einsum_agrees_with_differences_to_second_order(equation):
     cases.check_to_second_order(lambda *xs: nbgrad.einsum(equation, *xs), operands_of(equation))
 
 
-def test_einsum_is_compiled():
+def test_einsum_is_compiled(kernels):
     for equation in ("ij,jk,kl->il", "iij->ji"):
         arrays = operands_of(equation)
 
