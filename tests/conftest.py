@@ -44,7 +44,6 @@ def seeded() -> None:
 def kernels(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Have fused loops interpreted, with every access held against its array; in long runs compiled as well."""
     if request.param == "interpreted":
-        from interpreter import Interpreted
+        from interpreter import interpret_loops
 
-        target = Interpreted()
-        monkeypatch.setattr("nbgrad.tracing.trace.target", lambda device: target)
+        interpret_loops(monkeypatch)

@@ -10,7 +10,7 @@ import numpy as np
 
 from ..arrays import Array, as_array, is_array
 from ..function import Operation
-from ..kernels import devices
+from ..kernels import dispatch
 from ..registry import operation
 from ..variable import Variable
 from .elementwise import mul
@@ -196,8 +196,7 @@ class Convolve(Operation):
     reads_all = True
 
     def forward(self, x: Array, w: Array) -> Array:
-        if devices.on_gpu((x, w)):
-            raise TypeError("convolve: NumPy computes it, on the CPU: move the operands with x.cpu()")
+        dispatch.only_on_cpu("convolve", "NumPy", (x, w))
         return as_array(np.convolve(x, w))
 
     def vjp(self, gy: Any, y: Any, x: Any, w: Any) -> Any:

@@ -15,7 +15,7 @@ import numpy as np
 
 from ..arrays import Array, as_array, is_array
 from ..function import Function, Operation
-from ..kernels import devices
+from ..kernels import dispatch
 from ..kernels.shapes import broadcast_shapes
 from ..registry import operation
 from ..variable import Variable, data_of
@@ -41,8 +41,7 @@ def _operand(what: str, x: Any, square: bool = True) -> Any:
 
 def _lapack(name: str, *arrays: Any, **options: Any) -> Any:
     """Call NumPy's function; whole numbers become float64 there."""
-    if devices.on_gpu(arrays):
-        raise TypeError(f"{name}: LAPACK computes it, on the CPU: move the matrix with x.cpu()")
+    dispatch.only_on_cpu(name, "LAPACK", arrays)
     return getattr(np.linalg, name)(*arrays, **options)
 
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from ..arrays import Array, as_array
 from ..function import Operation
-from ..kernels import devices, special
+from ..kernels import dispatch, special
 from ..registry import ENTRIES
 from .derivatives import DERIVATIVES, functions, scipy_special
 from .elementwise import _expose, mul
@@ -57,8 +57,7 @@ class Special(Operation):
         self.name, self.place = name, place
 
     def forward(self, *xs: Array) -> Array:
-        if devices.on_gpu(xs):
-            raise TypeError(f"{self.name}: SciPy computes it, on the CPU: move the operands with x.cpu()")
+        dispatch.only_on_cpu(self.name, "SciPy", xs)
         found = getattr(scipy_special(self.name), self.name)(*xs)
         self.output = as_array(found if self.place is None else found[self.place])
         return self.output

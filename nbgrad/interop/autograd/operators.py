@@ -15,7 +15,7 @@ from ...engine import gradients
 from ...forward import push
 from ...function import Function
 from ...grad_mode import differentiating, enable_grad, no_grad
-from ...kernels import devices
+from ...kernels import dispatch
 from ...nests import flatten, unflatten
 from ...variable import Variable, data_of
 
@@ -104,7 +104,7 @@ def _like(x: Variable, value: Any) -> Variable:
 
 
 def _zeros(x: Variable) -> Variable:
-    return Variable(devices.zeros(x.shape, x.dtype, x.data), requires_grad=False)
+    return Variable(dispatch.zeros(x.shape, x.dtype, x.data), requires_grad=False)
 
 
 def _operator(transform: Callable[..., Any]) -> Callable[..., Any]:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from ...arrays import as_array, is_array, is_stand_in
-from ...kernels import devices
+from ...kernels import dispatch
 from ...kernels.cpu.elementwise import DTYPES
 from ...kernels.formula import COMPARISON
 from ...ops.joining import stack
@@ -81,9 +81,8 @@ def floating(x: Any) -> Any:
 
 
 def beside(array: Any, x: Any) -> Any:
-    """Give an array where x is: on its GPU, or on the CPU."""
-    data = data_of(x)
-    return devices.moved(array, devices.name_of(data)) if devices.is_cuda(data) else array
+    """Return an array on the target of x."""
+    return dispatch.beside(array, data_of(x))
 
 
 def dummy(shape: tuple[int, ...]) -> Any:
