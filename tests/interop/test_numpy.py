@@ -303,6 +303,54 @@ def test_functions_of_one_compiled_program(kernels):
     np.testing.assert_allclose(gradient, slopes, rtol=1e-11)
 
 
+def calls():
+    """Give all functions, and the arguments that were tried, as functions of one array."""
+    named = {name: (lambda x, name=name: called(name, x)) for name in DIFFERENTIABLE}
+    return named | {f"{name} (arguments)": call for name, call in ARGUMENTS.items()}
+
+
+@pytest.mark.parametrize("dtype", ["float32", "int64"])
+@pytest.mark.filterwarnings("ignore")
+def test_other_dtypes_are_numpys(dtype):
+    x = (3 * MATRIX).astype(dtype)
+    for name, call in calls().items():
+        try:
+            expected = parts(call(x.copy()))
+        except (TypeError, ValueError, np.linalg.LinAlgError):
+            continue  # NumPy does not take it
+        for mine, other in zip(arrays_of(call(Variable(x.copy()))), map(np.asarray, expected), strict=True):
+            assert (np.shape(mine), np.asarray(mine).dtype) == (other.shape, other.dtype), name
+            np.testing.assert_allclose(mine, other, rtol=2e-4, atol=1e-4, err_msg=name)
+
+
+#: What is not compiled: its shape, or which formula holds, depends on elements.
+NOT_COMPILED = {
+    "np.bincount", "np.histogram_bin_edges", "np.polydiv", "np.polyfit", "np.trim_zeros", "np.union1d", "np.unique",
+    "np.unique_values", "np.linalg.lstsq", "np.choose", "choose (arguments)", "polydiv (arguments)",
+    "polyfit (arguments)", "lstsq of wide ones (arguments)", "lstsq of high ones (arguments)",
+}  # fmt: skip
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", calls())
+@pytest.mark.filterwarnings("ignore")
+def test_every_function_is_compiled_with_its_gradient_or_refused(name, kernels):
+    def total(x):
+        found = [part for part in parts(calls()[name](x)) if hasattr(part, "dtype") and part.dtype.kind == "f"]
+        weights = [np.cos(np.arange(part.size) + i).reshape(part.shape) for i, part in enumerate(found)]
+        return sum([(part * weight).sum() for part, weight in zip(found, weights, strict=True) if part.size])
+
+    for f in (total, nbgrad.grad(total)):
+        compiled = nbgrad.jit(f)
+        for x in (MATRIX, MATRIX + 0.01):
+            try:
+                found = compiled(x.copy())
+            except TypeError as error:
+                assert name in NOT_COMPILED, error
+                break
+            np.testing.assert_allclose(found, f(x.copy()), rtol=1e-9, atol=1e-10)
+
+
 #: What is refused where a gradient would be lost, and what the error names.
 REFUSED = {
     "np.spacing": (np.spacing, "np.spacing does not work on Variables that require a gradient: nbgrad has no function"),

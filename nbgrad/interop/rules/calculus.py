@@ -140,13 +140,14 @@ def _logspace(
 ) -> Any:
     if ours(base) and base.ndim:
         return NotImplemented
-    found = np.power(operand(base), _linspace(start, stop, num, endpoint, axis=axis))
+    found = np.power(base if is_number(base) else operand(base), _linspace(start, stop, num, endpoint, axis=axis))
     return found if dtype is None else found.astype(dtype)
 
 
 def _geomspace(start: Any, stop: Any, num: int = 50, endpoint: bool = True, dtype: Any = None, axis: int = 0) -> Any:
-    start, stop = _of_one_dtype(start, stop)
-    if any(isinstance(x, Variable) and not (x.data > 0).all() for x in (start, stop)):
+    start, stop = _of_one_dtype(operand(start), operand(stop))
+    known = [x for x in (start, stop) if isinstance(x, Variable) and not is_stand_in(x.data)]
+    if not all((x.data > 0).all() for x in known):
         return NotImplemented
     found = np.exp(_linspace(np.log(start), np.log(stop), num, endpoint, axis=axis))
     return found if dtype is None else found.astype(dtype)

@@ -70,17 +70,18 @@ def _choose(a: Any, choices: Any, out: None = None, mode: str = "raise") -> Any:
         return NotImplemented
     if ours(choices):
         choices = [choices[i] for i in range(choices.shape[0])]
-    places, *parts = together(np.asarray(a), *choices)
+    parts = [x if is_number(x) else operand(x) for x in choices]
+    places, *arrays = together(np.asarray(a), *(x for x in parts if not is_number(x)))
     if is_stand_in(places):
         return NotImplemented
-    shape = np.broadcast_shapes(places.shape, *(x.shape for x in parts))
+    shape = np.broadcast_shapes(places.shape, *(x.shape for x in arrays))
     if mode == "raise" and places.size and not 0 <= places.min() <= places.max() < len(parts):
         return NotImplemented  # NumPy says why
     places = places % len(parts) if mode == "wrap" else np.clip(places, 0, len(parts) - 1)
-    found = broadcast_to(parts[0], shape)
+    found = parts[0] if is_number(parts[0]) else broadcast_to(parts[0], shape)
     for number, part in enumerate(parts[1:], 1):
         found = plain.where(places == number, part, found)
-    return found
+    return found if len(parts) > 1 and found.shape == shape else broadcast_to(operand(found), shape)
 
 
 def _piecewise(x: Any, condlist: Any, funclist: Any, *args: Any, **kw: Any) -> Any:

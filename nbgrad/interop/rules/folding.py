@@ -58,6 +58,8 @@ def _summing(name: str) -> Any:
         result = function(_masked(a, where, neutral), axis=axis, keepdims=kept(keepdims), dtype=dtype)
         if not _given(initial):
             return result
+        if result.dtype.kind != "f":
+            initial = operand(initial).astype(result.dtype)
         return result + _initial(initial) if name == "sum" else result * _initial(initial)
 
     return rule
@@ -363,7 +365,7 @@ def _bincount(x: Any, /, weights: Any = None, minlength: int = 0) -> Any:
     size = len(np.bincount(places, minlength=minlength))
     if places.shape != weights.shape:
         return NotImplemented  # NumPy says why
-    return Scatter(Index(places), (size,))(floating(weights))
+    return Scatter(Index(places), (size,))(operand(weights).astype(np.float64))
 
 
 RULES: dict[Any, Callable[..., Any]] = {

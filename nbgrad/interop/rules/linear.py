@@ -100,6 +100,7 @@ def _lstsq(a: Any, b: Any, rcond: Any = None) -> Any:
     a, b = floating(a), floating(b)
     if a.ndim != 2 or b.ndim not in (1, 2) or a.shape[0] != b.shape[0]:
         return NotImplemented  # NumPy says why
+    a, b = (x.astype(np.result_type(a.dtype, b.dtype)) for x in (a, b))
     m, n = a.shape
     _, _, rank, s = np.linalg.lstsq(data_of(a), data_of(b), rcond)
     if rank < min(m, n):

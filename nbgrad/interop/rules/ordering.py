@@ -13,7 +13,7 @@ from ...ops import elementwise as plain
 from ...ops.joining import take_along_dim
 from ...variable import Variable
 from .folding import is_nan, kept
-from .operands import axis_within, operand, ours
+from .operands import axis_within, is_number, operand, ours
 
 # ---- quantiles ------------------------------------------------------------------------------------------------------
 
@@ -37,6 +37,7 @@ def _quantile(function: Any, scale: float) -> Any:
     ) -> Any:
         if out is not None or not isinstance(a, Variable) or a.dtype.kind != "f" or ours(q) or not a.size:
             return NotImplemented
+        dtype = a.dtype if is_number(q) else np.result_type(a.dtype, np.asarray(q).dtype, np.float16)
         q = np.asarray(q) / scale
         axes = range(a.ndim) if axis is None else (axis,) if np.ndim(axis) == 0 else axis
         over = sorted({axis_within(i, a.ndim) for i in axes})
@@ -50,7 +51,7 @@ def _quantile(function: Any, scale: float) -> Any:
         places = (np.nanquantile if skips_nan else np.quantile)(ranks, q.reshape(-1), axis=-1, method=method)
         places = np.moveaxis(np.nan_to_num(places), 0, -1)
         lower, upper = (f(places).astype(np.int64) for f in (np.floor, np.ceil))
-        share = (places - lower).astype(a.dtype)
+        share = (places - lower).astype(dtype)
         first, second = take_along_dim(ordered, lower, -1), take_along_dim(ordered, upper, -1)
         # infinities next to each other have no difference
         between = plain.where(operand(share == 0), first, first + share * (second - first))
@@ -100,13 +101,21 @@ def _unique(
     sorted: bool = True,
 ) -> Any:
     """Pick the first of equal elements, in order; what else is asked for are places."""
-    if not isinstance(ar, Variable) or is_stand_in(ar.data):
+    if not isinstance(ar, Variable) or is_stand_in(ar.data) or ar.dtype.kind != "f":
         return NotImplemented
     unique: Any = np.unique
     found = unique(ar.data, True, return_inverse, return_counts, axis, equal_nan=equal_nan)
     values = ar.reshape(-1)[found[1]] if axis is None else np.take(ar, found[1], axis)
     rest = found[1:] if return_index else found[2:]
     return (values, *rest) if rest else values
+
+
+def _unique_values(x: Any, /) -> Any:
+    """Pick as np.unique does, in the order that NumPy's function happens to have."""
+    found = _unique(x)
+    if found is NotImplemented or np.isnan(found.data).any():
+        return NotImplemented
+    return found[np.searchsorted(found.data, np.unique_values(x.data))]
 
 
 def _union1d(ar1: Any, ar2: Any) -> Any:
@@ -133,7 +142,7 @@ RULES: dict[Any, Callable[..., Any]] = {
     np.nanmedian: _median(_quantiles[np.nanquantile]),
     np.sort: _sort,
     np.unique: _unique,
-    np.unique_values: lambda x, /: _unique(x),
+    np.unique_values: _unique_values,
     np.union1d: _union1d,
     np.trim_zeros: _trim_zeros,
     np.partition: _partition,

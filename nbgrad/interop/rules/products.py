@@ -197,7 +197,7 @@ def _polyint(p: Any, m: int = 1, k: Any = None) -> Any:
 
 
 def _poly(seq_of_zeros: Any) -> Any:
-    zeros = operand(seq_of_zeros)
+    zeros = floating(seq_of_zeros)
     if not isinstance(zeros, Variable) or zeros.ndim != 1 or not zeros.size:
         return NotImplemented
     found: Any = np.ones(1, zeros.dtype)
@@ -214,12 +214,11 @@ def _polydiv(u: Any, v: Any) -> Any:
     u, v = (np.atleast_1d(floating(x)) for x in together(u, v))
     if any(is_stand_in(x) for x in (u, v)):
         return NotImplemented
-    steps = u.shape[0] - v.shape[0] + 1
-    quotient, rest = [], u
-    for _ in range(max(steps, 0)):
-        factor = rest[0] / v[0]
+    quotient, rest, size = [], u, v.shape[0]
+    for k in range(max(u.shape[0] - size + 1, 0)):
+        factor = rest[k] / v[0]
         quotient.append(factor)
-        rest = np.concatenate([rest[: v.shape[0]] - factor * v, rest[v.shape[0] :]])[1:]
+        rest = np.concatenate([rest[:k], rest[k : k + size] - factor * v, rest[k + size :]])
     plainly = rest.data if isinstance(rest, Variable) else rest
     while rest.shape[0] > 1 and np.allclose(plainly[0], 0, rtol=1e-14):
         rest, plainly = rest[1:], plainly[1:]
@@ -244,6 +243,7 @@ def _vander(x: Any, N: Any = None, increasing: bool = False) -> Any:
     if x.ndim != 1 or ours(N):
         return NotImplemented
     count = x.shape[0] if N is None else N
+    x = x.astype(np.result_type(x.dtype, int))
     powers = [broadcast_to(np.ones((), x.dtype), x.shape)]
     while len(powers) < count:
         powers.append(powers[-1] * x)

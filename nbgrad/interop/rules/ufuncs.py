@@ -15,17 +15,17 @@ from ...ops import reduction as reductions
 from ...ops.shape import astype, unsqueeze
 from ...registry import ENTRIES
 from ...variable import data_of
-from .operands import operand
+from .operands import floating, operand
 
 
 def _in_double(function: Any, kept: str) -> Any:
     """Give a function that computes in float64 whatever has not one of the `kept` dtypes, as NumPy's does."""
 
-    def floating(*xs: Any) -> Any:
+    def in_double(*xs: Any) -> Any:
         return function(*(x if type(x) in (int, float) or x.dtype.char in kept else astype(x, float) for x in xs))
 
-    floating.__name__ = function.__name__
-    return floating
+    in_double.__name__ = function.__name__
+    return in_double
 
 
 def special(name: str) -> Any:
@@ -75,6 +75,7 @@ def _ignoring_nan(function: Any) -> Any:
 
 def _modf(x: Any) -> Any:
     """Give the fraction, and the whole part, which has no gradient."""
+    x = floating(x)
     whole = np.trunc(data_of(x))
     return plain.where(np.isinf(data_of(x)), np.copysign(0.0, data_of(x)).astype(x.dtype), x - whole), whole
 
