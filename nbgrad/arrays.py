@@ -69,6 +69,21 @@ class StandIn(Protocol):
         It has the shape and the dtype of `like`.
         """
 
+    def put_into(self, x: Any, key: tuple[Any, ...], values: Any) -> Any:
+        """Give `x` with values in place of the elements at an index; this array is one of the three."""
+
+    def place(self) -> tuple[int, tuple[int, ...], tuple[int, ...], int]:
+        """Give where the elements would be: an address, the shape, the steps and the size of an element in bytes."""
+
+    def is_beside(self, other: Any) -> bool:
+        """Tell whether another one would be in the same memory."""
+
+    def view_again(self, before: Any, after: Any) -> Any:
+        """Give what this array, a view of `before`, is of `after` in its place; None if it was not made of that one."""
+
+    def refuse_if_given(self, what: str) -> None:
+        """Raise if this array was given from outside, where writing to it would not be seen."""
+
     def checked(self, begin: Callable[[Array], Callable[[], object]], label: str, identity: Any) -> Any:
         """Give this array, whose elements will be looked at whenever there are some.
 
@@ -114,3 +129,13 @@ def as_data(array: Array) -> Array:
     if type(array) is not np.ndarray:
         array = of_numpys_own(array)
     return array if array.dtype.isnative else array.astype(array.dtype.newbyteorder("="))
+
+
+def instead_of_an_array() -> str:
+    """Tell what takes the place of a function that asks a Variable for its array, by whose it is."""
+    frame: Any = sys._getframe(2)
+    while frame is not None:
+        if str(frame.f_globals.get("__name__")).startswith("scipy."):
+            return "nbgrad.interop.scipy has logsumexp, stats.norm and other functions of SciPy's that are no ufuncs"
+        frame = frame.f_back
+    return "nbgrad.stack joins several"

@@ -23,6 +23,7 @@ from .kernels.formula import COMPARISON, FLOATING, LOGICAL, NUMBER, SIGNED, TRUT
 from .kernels.lazy import lazy
 from .kernels.shapes import broadcast_shapes
 from .variable import Variable, as_variable, data_of
+from .versions import Rewritten, Stale
 
 
 class Pullback(NamedTuple):
@@ -273,6 +274,7 @@ def _make_node(operation: Elementwise, keeps_output: bool) -> type[Function]:
         "__slots__": slots,
         "__doc__": f"{operation.name}, elementwise.",
         "operation": operation,
+        "aliases": False,
         "pull": pull_function(False),
         "pull_graph": pull_function(True),
     }
@@ -408,6 +410,8 @@ def number_like(value: float, dtype: Any) -> Variable:
 
 def _as_plain(variable: Variable) -> Variable:
     """Record a subclass's instance under the class the hot path expects, keeping leaf and creator."""
+    if type(variable) in (Rewritten, Stale):
+        return variable._for_nodes()
     if variable.requires_grad:
         plain: Variable = _Rename()(variable)
         return plain

@@ -9,16 +9,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from heapq import heappop, heappush
+from sys import getrefcount
 from typing import Any
 
-from . import anomaly, hooks, ops
+import numpy as np
+
+from . import anomaly, hooks, ops, ownership, versions
 from .arrays import Array, as_array
 from .function import DIFFERENTIABLE, Function
 from .grad_mode import set_grad_enabled
 from .hooks import through_hooks
 from .kernels import dispatch
 from .pruning import Gate, freed, place
-from .variable import Variable
+from .variable import Variable, as_variable
 
 new = object.__new__
 
@@ -35,6 +38,8 @@ def gradients(
     create_graph: bool,
 ) -> list[Variable | None]:
     """Give the gradients of `outputs` by `inputs`, None where there is no way from one to the other."""
+    if versions.writes:
+        outputs, inputs = [as_variable(y) for y in outputs], [as_variable(x) for x in inputs]
     check_targets("grad", inputs)
     starts = [start_of("grad", y, gy, create_graph) for y, gy in zip(outputs, grad_outputs, strict=True)]
     unused: set[Any] = set()
@@ -181,7 +186,7 @@ def walk_all(
     even = False
     moves = bool(dispatch.away)  # NumPy's scalars take part on any target, where their cotangents then are
     watch = anomaly.Watch() if anomaly.enabled else None
-    usual = not (recorded or moves or watch)
+    usual = not (recorded or moves or watch or versions.writes)
     limited = gate is not None and gate.targets is not None
     first = outputs[0].creator
     if len(outputs) == 1 and first is not None and not first.multiple and gate is None:
@@ -254,7 +259,7 @@ def walk_all(
             function = heappop(heap)[2]
             gy = pending.pop(function)
         else:
-            return leaves
+            return leaves if usual else versions.leaves_now(leaves, ops.add if recorded else add)
         if gate is not None and (limited or id(function) in _WATCHED):
             gy, goes_on = gate.passes(function, gy)
             if not goes_on:
@@ -264,7 +269,11 @@ def walk_all(
         if inputs is None:
             raise freed(function)
         try:
-            gxs = function.pull(gy) if usual else _pull(function, gy, recorded, watch)
+            gx = gxs = None  # a rule may write into a cotangent that nobody else has
+            if usual:
+                gxs = function.pull(gy)
+            else:
+                inputs, gxs = _pull(function, gy, recorded, watch)
         except Exception as error:
             if function.inputs is None:  # another thread walks the same graph
                 raise freed(function) from error
@@ -274,12 +283,13 @@ def walk_all(
             function.inputs = None
 
 
-def _pull(function: Function, gy: Any, recorded: bool, watch: anomaly.Watch | None) -> tuple[Any, ...]:
-    """Give the cotangents of a Function's inputs where walks are recorded, on other targets, or watched."""
+def _pull(function: Function, gy: Any, recorded: bool, watch: anomaly.Watch | None) -> tuple[Any, tuple[Any, ...]]:
+    """Give a Function's inputs and their cotangents in walks that are recorded, watched, elsewhere or behind writes."""
+    inputs = versions.as_recorded(function)
     gxs: tuple[Any, ...] = function.pull_graph(gy) if recorded else function.pull_elsewhere(gy)
     if watch is not None:
         watch.look(function, gy, gxs)
-    return gxs
+    return inputs, gxs
 
 
 def _put(gys: list[Any], index: int, gy: Any) -> list[Any]:
@@ -295,3 +305,24 @@ def _fit(gx: Any, data: Array) -> Any:
     if gx.dtype != data.dtype:
         gx = ops.astype(gx, data.dtype)
     return ops.beside(gx, data)
+
+
+def _count_in_walk() -> int:
+    counts = []
+
+    class Asking(Function):
+        def pull(self, gy: Any) -> tuple[Array, ...]:
+            counts.append(getrefcount(gy))
+            return (gy.copy(),)
+
+    y = Variable(np.zeros(2))
+    for _ in range(2):
+        node = Asking()
+        node.inputs, node.generation = (y,), y._generation
+        y = constant(y._array)
+        y.set_creator(node)
+    walk_all((y,), (np.zeros(2),), False, False, None)
+    return counts[1]
+
+
+ownership.in_walk.append(_count_in_walk)

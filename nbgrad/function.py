@@ -14,6 +14,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from . import sharing
 from .arrays import Array, as_array, as_data
 from .grad_mode import is_grad_enabled
 from .hooks import Watcher
@@ -38,7 +39,7 @@ def without_elements(inputs: tuple[Variable, ...], read: Sequence[bool]) -> tupl
     """
     return tuple(
         [
-            x if x._generation == 0 or (kept and x._generation > 0) else _in_place_of(x, kept)
+            x if x._generation >= 0 and (kept or x.creator is None) else _in_place_of(x, kept)
             for x, reads in zip(inputs, read, strict=True)
             for kept in (reads or x._array.nbytes <= LARGE,)
         ]
@@ -54,6 +55,8 @@ def _in_place_of(x: Variable, kept: bool) -> Variable:
     )
     if edge.creator is not None and edge.creator.multiple:
         edge._index = x._index
+    if kept and sharing.active:
+        sharing.note(edge)
     return edge
 
 
@@ -93,6 +96,8 @@ class Function:
     linear: ClassVar[bool] = False
     #: Whether each cotangent that `pull` gives has its input's shape and dtype already.
     even: ClassVar[bool] = False
+    #: Whether the output may share its input's memory.
+    aliases: ClassVar[bool] = True
     #: The output's array, where the rule uses it.
     output: Any = None
 
@@ -124,7 +129,7 @@ class Function:
         recorded = is_grad_enabled() and any(x.requires_grad for x in variables)
         if recorded or node is self:
             node.inputs = variables
-            node.generation = max((x.generation for x in variables), default=0)
+            node.generation = max([0, *[x._generation for x in variables]])
         outputs = []
         for index, array in enumerate(arrays):
             y = Variable(array, requires_grad=False)
@@ -222,6 +227,8 @@ class Function:
         """Give a Variable like an output that this Function once created."""
         y = Variable(data, requires_grad=False)
         y.creator, y._generation, y._index = self, self.generation + 1, index
+        if sharing.active:
+            sharing.note(y)
         return y
 
     def needs(self, index: int) -> bool:
@@ -299,6 +306,7 @@ class Operation(Function):
     """A Function of the library: one output, a rule written in nbgrad's functions, no checks of its own results."""
 
     __slots__ = ()
+    aliases = False
 
     #: Whether the rule reads the elements of all inputs; where not, `reads` tells of which.
     reads_all: ClassVar[bool] = True
@@ -310,14 +318,14 @@ class Operation(Function):
     def __call__(self, *inputs: Any) -> Any:
         """Apply to arrays, giving an array, or to Variables (at least one), giving a Variable."""
         for x in inputs:
-            if not isinstance(x, Variable):
+            if type(x) is not Variable:
                 if not any(isinstance(x, Variable) for x in inputs):
                     return self.forward(*[as_array(x) for x in inputs])
                 inputs = tuple(as_variable(x) for x in inputs)
                 break
         y = Variable.__new__(Variable)
         y._array = self.forward(*[x._array for x in inputs])
-        generation = -1
+        generation = inputs[0]._generation
         for x in inputs:
             if x._generation > generation:
                 generation = x._generation
@@ -332,6 +340,11 @@ class Operation(Function):
             y.creator, y._generation = self, generation + 1
         else:
             y.creator, y._generation = None, -1
+        if self.aliases:
+            if -1 > generation:  # a view of what is cut off is so as well
+                y._generation = generation
+            if sharing.active or sharing.tracing:
+                sharing.note_view(y, inputs[0])
         return y
 
     def pull(self, gy: Any) -> tuple[Array | None, ...]:
@@ -367,6 +380,6 @@ def _barrier(function: Function, gx: Array, sources: tuple[Variable, ...]) -> Va
     node.source = type(function).__name__
     node.inputs = tuple(x for x in sources if x.requires_grad)
     if node.inputs and is_grad_enabled():
-        node.generation = max(x.generation for x in node.inputs)
+        node.generation = max([x._generation for x in node.inputs])
         result.creator, result._generation = node, node.generation + 1
     return result

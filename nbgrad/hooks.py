@@ -32,7 +32,7 @@ class Watcher(NamedTuple):
 
     output: int
     hooks: Hooks | None
-    variable: weakref.ref[Variable]
+    variable: Callable[[], Variable | None]
 
 
 class Handle:
@@ -70,6 +70,22 @@ def watch(variable: Variable) -> None:
             watchers.remove(watcher)
             break
     watchers.append(Watcher(variable._index or 0, variable._hooks, weakref.ref(variable)))
+
+
+def leave_behind(variable: Variable, before: Function | None) -> None:
+    """Leave the hooks of a Variable that was written to with what it was before; it still retains its gradient."""
+    if before is not None and id(before) in watched:
+        before._watchers = [
+            watcher._replace(variable=_nobody) if watcher.variable() is variable else watcher
+            for watcher in before._watchers
+        ]
+        variable._hooks = None
+    if variable._retains:
+        watch(variable)
+
+
+def _nobody() -> None:
+    return None
 
 
 def through_hooks(hooks: Hooks | None, gx: Any, kind: type[Variable], create_graph: bool) -> Any:

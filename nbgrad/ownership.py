@@ -6,6 +6,8 @@ through and give views of them, and what is written into one `grad` in place mus
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import cache as once
 from sys import getrefcount
 
 import numpy as np
@@ -29,6 +31,16 @@ def _lonely() -> tuple[int, int]:
 #: ``getrefcount(gx) <= ALONE`` tells, in a loop like the one above, that only the dictionary holds an array. It is no
 #: function, whose own names would be counted.
 ALONE, _BASE_ALONE = _lonely()
+
+
+#: What runs a walk past nodes that count references to their cotangents; `engine` puts it here.
+in_walk: list[Callable[[], int]] = []
+
+
+@once
+def alone_in_walk() -> int:
+    """Return the count of references, asked by a node's `pull`, of a cotangent that nobody but the walk has."""
+    return in_walk[0]()
 
 
 def is_private(gx: Array) -> bool:

@@ -5,16 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from . import hooks
+from . import hooks, versions
 from .function import Function
 from .hooks import through_hooks
 from .variable import Variable
+from .versions import Past
 
 
 def place(x: Variable) -> Any:
     """Give what tells a Variable from others in a graph, which may hold another object in its place."""
     if x.creator is None:
-        return id(x)
+        return id(x) if type(x) is not Past else id(x.of)
     return (x.creator, x._index) if x.creator.multiple else x.creator
 
 
@@ -35,15 +36,19 @@ def _leading_to(outputs: Sequence[Variable], targets: Sequence[Variable], missin
         inputs = function.inputs
         if inputs is None:
             gone, inputs = function, ()
+        elif versions.writes:
+            inputs = versions.as_recorded(function)
         if done:
-            if any([id(x) in wanted or x.creator in useful or x.creator in creators for x in inputs]):
+            if any([place(x) in wanted or x.creator in useful or x.creator in creators for x in inputs]):
                 useful.add(function)
         elif function not in seen:
             seen.add(function)
             stack.append((function, True))
             stack.extend([(x.creator, False) for x in inputs if x.creator is not None])
             if missing:
-                missing.difference_update([place(x) if x.creator in creators else id(x) for x in inputs])
+                missing.difference_update(
+                    [place(x) if x.creator is None or x.creator in creators else id(x) for x in inputs]
+                )
     if gone is not None and missing:  # the way to what is missing may have led through here
         raise freed(gone)
     return useful

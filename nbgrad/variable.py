@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import itertools
 import sys
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -12,7 +13,8 @@ from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from .arrays import Array, as_array, as_data, is_array
+from . import sharing
+from .arrays import Array, as_array, as_data, instead_of_an_array, is_array
 from .grad_mode import differentiating, is_grad_enabled
 from .hooks import Handle, hook_keys, look_at_leaves, watch
 from .kernels import dispatch
@@ -21,6 +23,7 @@ from .kernels.operators import Operators
 if TYPE_CHECKING:
     from .function import Function
     from .methods import Methods
+    from .versions import Story
 else:
     Methods = Operators  # what it declares is installed by `ops` and `accumulate`
 
@@ -53,6 +56,10 @@ def get_default_dtype() -> np.dtype[Any]:
 #: Methods that arrays have and PyTorch's tensors have not, or the same: NumPy's functions of these names.
 _NUMPYS = frozenset({"argmax", "argmin", "conj", "diagonal", "ravel", "round", "take", "trace"})
 
+#: The generations of Variables that are cut off the graph on purpose, each its own: views share it, and follow what is
+#: written to one another, but nothing that is written before or behind the cut.
+_cuts = itertools.count(-2, -1)
+
 
 class _Count(int):
     """A number of elements, NumPy's ``x.size``, which may be called as PyTorch's: ``x.size()``, ``x.size(0)``."""
@@ -72,16 +79,6 @@ def _stores_an_element() -> bool:
 
     caller = sys._getframe(2).f_back  # behind what asks for the number; none where C began a thread with that
     return caller is not None and caller.f_code.co_code[caller.f_lasti] == opmap.get("STORE_SUBSCR")
-
-
-def _what_joins_or_computes() -> str:
-    """Tell what takes the place of a function that asks for an array, by whose it is."""
-    frame: Any = sys._getframe(2)
-    while frame is not None:
-        if str(frame.f_globals.get("__name__")).startswith("scipy."):
-            return "nbgrad.interop.scipy has logsumexp, stats.norm and other functions of SciPy's that are no ufuncs"
-        frame = frame.f_back
-    return "nbgrad.stack joins several"
 
 
 class Variable(Methods):
@@ -106,7 +103,18 @@ class Variable(Methods):
     # are unset until somebody writes them; reading one then ends in __getattr__, which gives None, and creating a
     # Variable has less to write. `_array` is what `data` checks when it is assigned; by the name of `_data` NumPy's
     # masked arrays would read it, and lose the gradient.
-    __slots__ = ("__weakref__", "_array", "_generation", "_hooks", "_index", "_retains", "creator", "grad", "name")
+    __slots__ = (
+        "__weakref__",
+        "_array",
+        "_generation",
+        "_hooks",
+        "_index",
+        "_retains",
+        "_story",
+        "creator",
+        "grad",
+        "name",
+    )
 
     _array: Array
     grad: Variable | None
@@ -116,6 +124,7 @@ class Variable(Methods):
     _index: int
     _hooks: dict[int, Callable[[Variable], Variable | None]] | None
     _retains: bool | None
+    _story: Story | None
 
     def __init__(self, data: Array | None, name: str | None = None, requires_grad: bool | None = None) -> None:
         if data is None or not is_array(data):
@@ -128,16 +137,17 @@ class Variable(Methods):
         self._generation = -1
         if name is not None:
             self.name = name
-        if requires_grad is None:
-            if data.dtype.char in "fd":
-                self._generation = 0
+        if requires_grad is None and data.dtype.char in "fd":
+            self._generation = 0
         elif requires_grad:
             self.requires_grad = True
+        if sharing.active:
+            sharing.note(self)
 
     if not TYPE_CHECKING:  # to them any attribute would be there
 
         def __getattr__(self, name: str) -> Any:
-            if name in ("grad", "name", "_hooks", "_retains", "_index"):
+            if name in ("grad", "name", "_hooks", "_retains", "_index", "_story"):
                 return None
             if name in _NUMPYS:
                 return partial(getattr(np, name), self)
@@ -173,6 +183,8 @@ class Variable(Methods):
             look_at_leaves()  # a graph that was recorded with the other array may be walked
         self._array = array
         if array is not held:
+            if sharing.active:
+                sharing.note(self)
             for look in data_replaced:
                 look(held)
 
@@ -264,7 +276,7 @@ class Variable(Methods):
         if self._generation >= 0:
             raise RuntimeError(
                 "a Variable that requires a gradient was about to become a plain array, losing the gradient unseen: "
-                "use x.detach().numpy() or x.data, or no_grad() around the computation; " + _what_joins_or_computes()
+                "use x.detach().numpy() or x.data, or no_grad() around the computation; " + instead_of_an_array()
             )
         if copy is False and dtype is not None and dtype != self._array.dtype:
             raise ValueError(f"a copy is needed to give dtype {dtype} for {self._array.dtype}")
@@ -357,7 +369,7 @@ class Variable(Methods):
         """Tell what a copy and a pickle are made of: a leaf, without gradient and hooks, as PyTorch has it."""
         reduced: Any = super().__reduce_ex__(2)
         make, arguments, (attributes, slots), *_ = reduced
-        past = ("_hooks", "_index", "_retains", "grad")
+        past = ("_hooks", "_index", "_retains", "_story", "grad")
         slots = {name: value for name, value in slots.items() if name not in past}
         slots |= {"creator": None, "_generation": min(self._generation, 0)}
         return make, arguments, (attributes, slots)
@@ -377,13 +389,21 @@ class Variable(Methods):
             setattr(duplicate, name, copy.deepcopy(value, memory))
         return duplicate
 
+    def _for_nodes(self) -> Variable:
+        """Give what nodes hold for this Variable: itself, unless it was written to (see `versions`)."""
+        return self
+
+    def _current(self) -> Variable:
+        """Give this Variable, as what it is since another one on its memory was written to."""
+        return self
+
     # ---- the graph --------------------------------------------------------------------------------------------------
 
     @property
     def requires_grad(self) -> bool:
         """Whether gradients are recorded; may be set on leaves.
 
-        Setting raises TypeError for dtypes without gradients, RuntimeError for a Variable that was computed.
+        Setting raises TypeError for dtypes without gradients, RuntimeError for a computed Variable.
         """
         return self._generation >= 0
 
@@ -397,6 +417,9 @@ class Variable(Methods):
             raise TypeError(
                 f"requires_grad: dtype {self._array.dtype} has no gradients; convert to float32 or float64 first"
             )
+        if self._story is not None:
+            self._story.change_requires_grad(self, wanted)
+            return
         self._generation = 0 if wanted else -1
 
     def requires_grad_(self, requires_grad: bool = True) -> Variable:
@@ -407,7 +430,7 @@ class Variable(Methods):
     @property
     def generation(self) -> int:
         """The length of the longest way from a leaf; 0 for leaves."""
-        return max(self._generation, 0)
+        return max(self._generation, 0) & 0xFFFFFFFF  # above that it tells time: see `versions`
 
     @property
     def is_leaf(self) -> bool:
@@ -421,8 +444,7 @@ class Variable(Methods):
 
     def set_creator(self, function: Function) -> None:
         """Link the Variable to the Function it came from; its generation becomes the Function's plus one."""
-        self.creator = function
-        self._generation = function.generation + 1
+        self.creator, self._generation = function, function.generation + 1
 
     def cleargrad(self) -> None:
         """Forget the gradient."""
@@ -451,21 +473,14 @@ class Variable(Methods):
 
     def detach(self) -> Variable:
         """Give a Variable on the same memory that records nothing."""
-        return Variable(self._array, requires_grad=False)
+        y = Variable(self._current()._array, requires_grad=False)
+        y._generation = next(_cuts)
+        if sharing.active or sharing.tracing:
+            sharing.note_view(y, self)
+        return y
 
-    def zero_(self) -> Variable:
-        """Set all elements to zero, in place.
 
-        Raises RuntimeError for a Variable whose gradient is being recorded, since its past values may be needed.
-        """
-        if self._generation >= 0 and is_grad_enabled():
-            raise RuntimeError(
-                "zero_: a Variable that requires a gradient cannot be changed in place while recording; "
-                "use no_grad() around it, or x.grad.zero_() for its gradient"
-            )
-        self._array[...] = 0
-        return self
-
+sharing.kinds.append(Variable)
 
 Tensor = Variable
 
@@ -483,7 +498,7 @@ def data_of(value: Any) -> Any:
 def as_variable(value: Any) -> Variable:
     """Give a Variable as it is, and anything that NumPy takes as a constant."""
     if isinstance(value, Variable):
-        return value
+        return value if type(value) is Variable else value._for_nodes()
     array = as_array(value)
     if array.dtype.kind not in "fiub":
         raise TypeError(f"{type(value).__name__} of dtype {array.dtype} cannot take part in a computation: {value!r}")

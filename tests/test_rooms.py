@@ -210,6 +210,7 @@ ELSEWHERE = {
     "kernels/operators.py": "ops/test_operators.py",
     "nbgrad/__main__.py": "test_main.py",
     "nbgrad/cuda.py": "cuda/test_device.py",
+    "nbgrad/ops/writing.py": "ops/test_inplace.py",
     "nbgrad/elementwise.py": "ops/test_elementwise.py",
     "nbgrad/interop/autograd/": "interop/test_autograd.py",
     "nbgrad/interop/rules/": "interop/test_numpy.py",

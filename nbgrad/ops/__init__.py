@@ -7,16 +7,16 @@ from typing import Any
 import numpy as np
 
 from .. import registry
-from ..grad_mode import is_grad_enabled
-from ..kernels.operators import OPERATORS, install_operators
+from ..kernels.operators import install_operators
 from ..variable import Variable
 from . import arithmetic as arithmetic  # each registers its operations
+from . import inplace
 from . import joining as joining
 from . import scan as scan
 from . import slicing as slicing
 from . import statistics as statistics
 from .elementwise import OPERATIONS, TABLE, add, whole_power
-from .indexing import Index, getitem
+from .indexing import getitem
 from .linalg import matmul
 from .reduction import LOGSUMEXP_SLOPE
 from .shape import astype, sum_to, transpose
@@ -47,54 +47,13 @@ def _bring_numpys_functions() -> None:
     Variable.__array_function__ = numpy.array_function  # type: ignore[assignment, method-assign]
 
 
-def _in_place(operator: str) -> Any:
-    """Make an operator like ``w -= step``: under no_grad it changes a leaf's array, as training loops mean it.
-
-    Parameters are leaves, and so are the averages that optimisers keep. Everywhere else the name takes the result,
-    which leaves alone whatever the graph may still need.
-    """
-    function = TABLE[OPERATORS[operator]]
-
-    def in_place(self: Variable, other: Any) -> Variable:
-        result: Variable = function(self, other)
-        if self._generation > 0 or is_grad_enabled():
-            return result
-        if not np.can_cast(result.dtype, self.dtype, "same_kind"):
-            raise TypeError(
-                f"{operator}: the result has dtype {result.dtype}, which a Variable of dtype {self.dtype} cannot hold: "
-                "convert it with astype first, or write x = x + y instead of x += y"
-            )
-        self._array[...] = result._array
-        return self
-
-    return in_place
-
-
-def _setitem(self: Variable, key: Any, value: Any) -> None:
-    """Put values in place of elements, where nothing is recorded that they would change.
-
-    Raises RuntimeError for a Variable that was computed with a gradient, and for values that require one.
-    """
-    held = value._array if isinstance(value, Variable) else value
-    recorded = is_grad_enabled() and (isinstance(value, Variable) and value._generation >= 0)
-    if self._generation > 0 or recorded or (self._generation == 0 and is_grad_enabled()):
-        reason = "values that require a gradient" if self._generation < 0 else "a Variable that requires a gradient"
-        raise RuntimeError(
-            f"x[key] = value: {reason} cannot be put into or changed in place, for the graph may need what was there: "
-            "use nbgrad.where(mask, value, x), nbgrad.cat or nbgrad.stack; leaves may be changed under no_grad()"
-        )
-    self._array[Index(key).key] = held
-
-
 def _install() -> None:
     install_operators(Variable, TABLE.__getitem__)
     methods: dict[str, Any] = registry.methods()
     methods["__matmul__"] = matmul
     methods["__rmatmul__"] = lambda self, other: matmul(other, self)
     methods["__getitem__"] = getitem
-    methods["__setitem__"] = _setitem
-    for operator in ("add", "sub", "mul", "truediv", "floordiv", "mod", "pow"):
-        methods[f"__i{operator}__"] = _in_place(operator)
+    inplace.install(methods)
     methods["__array_ufunc__"] = _array_ufunc
     methods["__array_function__"] = _array_function
     methods["T"] = property(transpose, doc="The Variable with its dimensions reversed.")

@@ -236,6 +236,7 @@ class GetItem(Operation):
     """The elements at an index; a view where NumPy gives one."""
 
     __slots__ = ("index",)
+    aliases = True
     linear = True
     reads_all = False
 

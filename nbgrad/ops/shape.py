@@ -22,6 +22,7 @@ class Reshape(Operation):
     """The same elements in another shape."""
 
     __slots__ = ("shape",)
+    aliases = True
     linear = True
     reads_all = False
 
@@ -42,6 +43,7 @@ class Permute(Operation):
     """The same elements with the axes in another order."""
 
     __slots__ = ("axes",)
+    aliases = True
     linear = True
     reads_all = False
 
@@ -59,6 +61,7 @@ class BroadcastTo(Operation):
     """The elements repeated along new and stretched axes, as a view."""
 
     __slots__ = ("shape",)
+    aliases = True
     linear = True
     reads_all = False
 
@@ -85,6 +88,7 @@ class SumTo(Operation):
     """Sums over the axes that broadcasting from `shape` would stretch."""
 
     __slots__ = ("shape",)
+    aliases = True
     linear = True
     reads_all = False
 

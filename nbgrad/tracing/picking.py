@@ -140,3 +140,17 @@ def scatter(program: Program, g: Node, parts: Sequence[Any], shape: tuple[int, .
         lambda g, *positions: Scatter(key.now(positions), shape).forward(g), ("put", next(_count)), "scatter", False
     )
     return program.add(operation, (g, *key.nodes), shape, g.dtype)
+
+
+def put(program: Program, x: Node, values: Node, parts: Sequence[Any]) -> Node:
+    """Give an array with values in place of the elements at an index."""
+    key = _Key(program, parts)
+
+    def run(x: Any, values: Any, *positions: Any) -> Any:
+        y = x.copy()
+        y[key.now(positions).key] = values
+        return y
+
+    shape = key.shape_in(x.shape)
+    np.broadcast_to(np.empty(values.shape, np.int8), shape)  # which raises ValueError, as it would in every run
+    return program.add(Call(run, ("put", next(_count)), "put", False), (x, values, *key.nodes), x.shape, x.dtype)

@@ -19,8 +19,9 @@ from ..kernels.shapes import numbered_axes, order_of_axes
 from ..variable import Variable
 from . import lowering, picking, scanning
 from .calls import call
-from .program import Look, Node, Program
-from .refusals import WithoutElements, fixed, users_line
+from .layout import access
+from .program import Input, Look, Node, Program, is_view
+from .refusals import WithoutElements, changed_in_place, fixed, users_line
 
 if TYPE_CHECKING:
     from ..arrays import StandIn
@@ -167,6 +168,46 @@ class Symbol(WithoutElements, np.lib.mixins.NDArrayOperatorsMixin):
     def scatter(self, key: tuple[Any, ...], shape: tuple[int, ...]) -> Symbol:
         """Give zeros of a shape with these elements added at an index."""
         return self._with(picking.scatter(self.program, self.node, self._nodes_in(key), shape))
+
+    def put_into(self, x: Any, key: tuple[Any, ...], values: Any) -> Symbol:
+        """Give an array with values in place of the elements at an index."""
+        x, values = self.operand(x), self.operand(values)
+        if values.dtype != x.dtype:
+            values = values.astype(x.dtype)
+        return self._with(picking.put(self.program, x.node, values.node, self._nodes_in(key)))
+
+    def place(self) -> tuple[int, tuple[int, ...], tuple[int, ...], int]:
+        """Give where the elements would be, in a memory for each node that has one."""
+        found, itemsize = access(self.node), self.itemsize
+        return (
+            (found.root.number << 48) + found.offset * itemsize,
+            self.shape,
+            tuple([step * itemsize for step in found.strides]),
+            itemsize,
+        )
+
+    def is_beside(self, other: Any) -> bool:
+        """Tell whether another one is a view of the same node."""
+        return access(self.node).root is access(other.node).root
+
+    def view_again(self, before: Any, after: Any) -> Symbol | None:
+        """Give what this view of an array is of another one in its place; None if it was not made of that one."""
+        chain = []
+        node = self.node
+        while node is not before.node:
+            if not is_view(node):
+                return None
+            chain.append(node)
+            (node,) = node.inputs
+        node = self.operand(after).node
+        for seen in reversed(chain):
+            node = self.program.add(seen.operation, (node,), seen.shape, seen.dtype)
+        return self._with(node)
+
+    def refuse_if_given(self, what: str) -> None:
+        """Raise for arguments of the traced function, and views of them."""
+        if isinstance(access(self.node).root.operation, Input):
+            raise changed_in_place(f"{what}, which is an argument", "write into x.clone()")
 
     def outside(self, array: Any) -> Symbol:
         """Give an array from outside as a traced one, which is read in every run."""

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import fields, is_dataclass
+from types import FrameType
 from typing import Any
 
 import numpy as np
 
+from .. import sharing, versions
 from ..arrays import Array, is_array
 from ..engine import constant
+from ..function import Function
 from ..grad_mode import set_grad_enabled
 from ..kernels.target import Compiler
 from ..nests import flatten, unflatten
@@ -126,9 +130,12 @@ class Trace:
         """Run the function on traced arrays."""
         sources = Sources(function)
         watched = on_draw.set(refuse_draw)
+        noted = versions.writes_of_trace.set([])
+        sharing.tracing += 1
         try:
             with set_grad_enabled(True):
                 result = function(*positional, **named)
+            _refuse_written_outside(versions.writes_of_trace.get() or [], [*self.inputs, result])
         except BaseException as error:
             self.program.closed = True  # what got away from here is of no use
             # NumPy writes over what was refused in an assignment to an element
@@ -138,6 +145,8 @@ class Trace:
             raise
         finally:
             on_draw.reset(watched)
+            sharing.tracing -= 1
+            versions.writes_of_trace.reset(noted)
         self.program.refuse_changed_constants()
         sources.refuse_drawn(any(isinstance(node.operation, Constant | Literal) for node in self.program.nodes))
         return result
@@ -329,3 +338,41 @@ def _refuse_foreign_leaves(inputs: Sequence[Any], results: Sequence[Any]) -> Non
                 f"jit: the result depends on a Variable of shape {x.shape} that requires a gradient and is no "
                 "argument: pass it as an argument, or use x.detach() where its gradient is not wanted"
             )
+
+
+def _refuse_written_outside(written: Sequence[tuple[Any, Any]], known: Sequence[Any]) -> None:
+    """Raise for a Variable that was written to and outlives the traced function, which no run would write to again.
+
+    It gets back what it had.
+    """
+    leaves: list[Any] = []
+    flatten(list(known), leaves)
+    returned = {id(leaf) for leaf in leaves}
+    outside = []
+    for reference, (array, copy, creator, generation) in written:
+        x = reference()
+        if x is None or id(x) in returned or not _held_by_others(x):
+            continue
+        if copy is not None:
+            array[...] = copy
+        x.__class__ = Variable
+        x._array, x.creator, x._generation = array, creator, generation
+        outside.append(x)
+    if outside:
+        raise TypeError(
+            f"jit: a Variable of shape {outside[0].shape} from outside of the traced function was written to in it, "
+            "which no run would do again: return what is to be written, or make the Variable in the function"
+        )
+
+
+def _held_by_others(x: Variable) -> bool:
+    """Tell whether anything but nodes of the graph holds a Variable."""
+    with sharing.thawed():
+        holders = gc.get_referrers(x)
+    for holder in holders:
+        if isinstance(holder, tuple):
+            if not any([isinstance(node, Function) for node in gc.get_referrers(holder)]):
+                return True
+        elif not isinstance(holder, list | FrameType | versions.Story):
+            return True
+    return False

@@ -367,8 +367,8 @@ REFUSED = {
         r"np.sum with \['dtype'\] .* there it takes \(a, axis, dtype, ",
     ),
     "out": (lambda x: np.sum(x, 0, None, np.zeros(4)), "np.sum with these arguments does not work"),
-    "fill_diagonal": (lambda x: np.fill_diagonal(x, 1), "np.fill_diagonal .*: Variables are not changed in place"),
-    "copyto": (lambda x: np.copyto(np.zeros((3, 4)), x), "np.copyto .*: Variables are not changed in place"),
+    "fill_diagonal": (lambda x: np.fill_diagonal(x, 1), r"np.fill_diagonal .*: write x\[places\] = values"),
+    "copyto": (lambda x: np.copyto(np.zeros((3, 4)), x), r"np.copyto .*: write x\[places\] = values"),
     "reduce": (
         lambda x: np.add.reduce(x, out=np.zeros(4)),
         r"np.add.reduce with \['out'\] does not work .* use np.sum",
@@ -380,7 +380,7 @@ REFUSED = {
         r"np.cumsum with \['out'\] .* out has to be None",
     ),
     "reduceat": (lambda x: np.multiply.reduceat(x, [0]), r"np.multiply.reduceat .* use nbgrad.mul and what follows"),
-    "at": (lambda x: np.add.at(np.zeros(3), [0], x), r"np.add.at .* Variables are not changed in place"),
+    "at": (lambda x: np.add.at(np.zeros(3), [0], x), r"np.add.at .* write x\[places\] = values"),
     "spacing": (np.spacing, "np.spacing does not work .* nbgrad has no function for it"),
     "floor's out": (lambda x: np.floor(x, out=np.zeros((3, 4))), r"np.floor with \['out'\] does not work"),
 }

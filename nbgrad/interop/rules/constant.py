@@ -25,7 +25,7 @@ CONSTANT: frozenset[Any] = frozenset({
     np.array2string, np.array_repr, np.array_str, np.save, np.savez, np.savez_compressed, np.savetxt,
 })  # fmt: skip
 
-IN_PLACE = "Variables are not changed in place: nbgrad.where and nbgrad.cat make new ones"
+IN_PLACE = "write x[places] = values, or choose with nbgrad.where"
 _COMPLEX = "its result is complex, and nbgrad's dtypes are real: multiply by matrices of cosines and sines"
 _UNIQUE = "find the places with arrays, np.unique(x.data, return_index=True), and pick with them, x[places]"
 

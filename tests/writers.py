@@ -1,0 +1,103 @@
+# ruff: noqa: B023
+"""Random programs that write in place: views, writes, reads and uses in any order, for nbgrad and for PyTorch."""
+
+import numpy as np
+
+SHAPE = (3, 4)
+KEYS = [
+    1, -1, slice(1, None), slice(None, 2), slice(None, None, 2), (slice(None), 1), (slice(None), slice(1, 3)), (1, 2),
+    (Ellipsis, 0), (slice(None), None), [0, 2], (slice(None), [0, 2]), (None, 0),
+]  # fmt: skip
+
+
+class Program:
+    """Steps drawn from random numbers, taken alike in each library: they depend on shapes alone."""
+
+    def __init__(self, seed, steps):
+        self.seed, self.steps = seed, steps
+
+    def run(self, library, w, record=None):
+        """Take the steps on a library's leaf of SHAPE; return the sum of all that there is in the end."""
+        random = np.random.default_rng(self.seed)
+        record = [] if record is None else record
+        constant = lambda a: library.tensor(np.asarray(a, np.float64))  # noqa: E731
+        pool = [w * 1.0, constant(np.arange(12.0).reshape(SHAPE) / 10), w.clone()]
+
+        def pick(same=None):
+            fitting = [x for x in pool if same is None or tuple(x.shape) == same]
+            return fitting[random.integers(len(fitting))] if fitting else None
+
+        for _ in range(self.steps):
+            x = pick()
+            kind = random.integers(12)
+            if kind >= 10:  # a new one, written to while a single name holds it
+                y = library.sin(x) if random.integers(2) else x * 1.0
+                choice = random.integers(4)
+                record.append(f"{len(pool)} = fresh from {index_of(pool, x)}, {choice}")
+                if choice == 0:
+                    y[...] = 0.5 if random.integers(2) else x
+                elif choice == 1:
+                    y += x
+                elif choice == 2:
+                    with library.no_grad():
+                        y *= 0.5
+                else:
+                    y *= x
+                pool.append(y)
+                continue
+            if kind <= 1:  # a view
+                key = KEYS[random.integers(len(KEYS))]
+                choice = random.integers(4)
+                try:
+                    y = [lambda: x[key], lambda: x.reshape(-1), lambda: x.t() if x.ndim == 2 else x[None],
+                         lambda: x.detach()][choice]()  # fmt: skip
+                except IndexError:
+                    continue
+                pool.append(y)
+                record.append(f"{len(pool) - 1} = view of a {tuple(x.shape)}: {choice} {key}")
+            elif kind <= 3:  # elements are written
+                key = KEYS[random.integers(len(KEYS))]
+                try:
+                    part = x.detach()[key] if x.ndim else x
+                except IndexError:
+                    continue
+                if not x.ndim:
+                    continue
+                value = pick(tuple(part.shape)) if random.integers(2) else None
+                single = pick(()) if random.integers(2) else None
+                record.append(f"{index_of(pool, x)}[{key}] = {index_of(pool, value)}, {index_of(pool, single)}")
+                x[key] = value if value is not None else single if single is not None else 0.5
+            elif kind <= 5:  # an operation in place
+                other = pick(tuple(x.shape))
+                choice = random.integers(7)
+                record.append(f"{index_of(pool, x)} in place {choice} with {index_of(pool, other)}")
+                if choice == 0:
+                    x += other
+                elif choice == 1:
+                    x *= other
+                elif choice == 2:
+                    x.mul_(0.5)
+                elif choice == 3:
+                    x.sin_()
+                elif choice == 4:
+                    x.sigmoid_()
+                elif choice == 5:
+                    x.sub_(other)
+                else:
+                    x.zero_()
+            elif kind <= 8:  # something new
+                other = pick(tuple(x.shape))
+                choice = random.integers(6)
+                record.append(f"{len(pool)} = new {choice} of {index_of(pool, x)} and {index_of(pool, other)}")
+                pool.append([lambda: x * other, lambda: library.sin(x), lambda: library.sigmoid(x), lambda: x + other,
+                             lambda: x.sum(), lambda: x * 0.5][choice]())  # fmt: skip
+            else:
+                with library.no_grad():
+                    record.append(f"{index_of(pool, x)} *= 0.5 unrecorded")
+                    x *= 0.5
+        total = sum([(x * x * 0.1 + x).sum() for x in pool[::2]], pool[0].sum() * 0)
+        return total
+
+
+def index_of(pool, x):
+    return next((i for i, y in enumerate(pool) if y is x), None)
