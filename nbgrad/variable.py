@@ -6,7 +6,6 @@ import copy
 import itertools
 import sys
 from collections.abc import Callable, Iterator
-from functools import partial
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
@@ -14,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from . import sharing
-from .arrays import Array, as_array, as_data, instead_of_an_array, is_array
+from .arrays import Array, as_array, as_data, instead_of_an_array, is_array, numpys_method
 from .grad_mode import differentiating, is_grad_enabled
 from .hooks import Handle, hook_keys, look_at_leaves, watch
 from .kernels import dispatch
@@ -52,9 +51,6 @@ def get_default_dtype() -> np.dtype[Any]:
     """Give the dtype that Python floats and lists of them become."""
     return _default_dtype
 
-
-#: Methods that arrays have and PyTorch's tensors have not, or the same: NumPy's functions of these names.
-_NUMPYS = frozenset({"argmax", "argmin", "conj", "diagonal", "ravel", "round", "take", "trace"})
 
 #: The generations of Variables that are cut off the graph on purpose, each its own: views share it, and follow what is
 #: written to one another, but nothing that is written before or behind the cut.
@@ -149,12 +145,10 @@ class Variable(Methods):
         def __getattr__(self, name: str) -> Any:
             if name in ("grad", "name", "_hooks", "_retains", "_index", "_story"):
                 return None
-            if name in _NUMPYS:
-                return partial(getattr(np, name), self)
             if name == "__cuda_array_interface__":
                 why = "requires a gradient: use x.detach()" if self._generation >= 0 else "is on the CPU: use x.cuda()"
                 raise AttributeError(f"no __cuda_array_interface__: this Variable {why}")
-            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+            return numpys_method(self, name)
 
     # ---- the array --------------------------------------------------------------------------------------------------
 
