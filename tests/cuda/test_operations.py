@@ -282,3 +282,24 @@ def test_what_lapack_and_scipy_compute_stays_on_the_cpu():
     ):
         with pytest.raises(TypeError, match=f"{name} computes it, on the CPU: move"):
             call(x)
+
+
+#: Functions of NumPy's whose rules ask for no array of the CPU's.
+NUMPYS = {
+    "sort": lambda x: np.sort(x, 0),
+    "median": lambda x: np.median(x, 1),
+    "norm": np.linalg.norm,
+    "nanmean": lambda x: np.nanmean(x, 0),
+    "nanmax": lambda x: np.nanmax(x, 1),
+    "var where": lambda x: np.std(x, 1, ddof=1),
+    "gradient": lambda x: np.gradient(x, axis=1),
+    "cov": np.cov,
+    "cross": lambda x: np.cross(x[:, :3], x[:, 1:]),
+    "roll": lambda x: np.roll(x, 1, 1),
+    "nan_to_num": np.nan_to_num,
+}
+
+
+@pytest.mark.parametrize("name", NUMPYS)
+def test_numpys_functions(name):
+    both.assert_same(NUMPYS[name], [draw(cases.NONZERO, (3, 4))])

@@ -60,26 +60,24 @@ def _gradient_along(f: Any, spacing: Any, axis: int, edge_order: int) -> Any:
     def at(*bounds: Any) -> Any:
         return f[_along(axis, slice(*bounds))]
 
-    count = f.shape[axis]
     if spacing.ndim:
         steps = slicing.diff(floating(spacing)).reshape((-1,) + (1,) * (f.ndim - 1 - axis))
-    else:
-        steps = np.broadcast_to(spacing, (count - 1,) + (1,) * (f.ndim - 1 - axis))
-    before, after = steps[:-1], steps[1:]
-    if spacing.ndim:
+        before, after = steps[:-1], steps[1:]
+        ends = steps[:1], steps[1:2], steps[-1:], steps[-2:-1]
         inner = (
             -after / (before * (before + after)) * at(None, -2)
             + (after - before) / (before * after) * at(1, -1)
             + before / (after * (before + after)) * at(2, None)
         )
     else:
+        ends = (spacing,) * 4
         inner = (at(2, None) - at(None, -2)) / (2 * spacing)
     if edge_order == 1:
-        first, last = (at(1, 2) - at(0, 1)) / steps[:1], (at(-1, None) - at(-2, -1)) / steps[-1:]
+        first, last = (at(1, 2) - at(0, 1)) / ends[0], (at(-1, None) - at(-2, -1)) / ends[2]
     else:
-        h, k = steps[:1], steps[1:2]
+        h, k = ends[:2]
         first = -(2 * h + k) / (h * (h + k)) * at(0, 1) + (h + k) / (h * k) * at(1, 2) - h / (k * (h + k)) * at(2, 3)
-        h, k = steps[-1:], steps[-2:-1]
+        h, k = ends[2:]
         last = (
             (2 * h + k) / (h * (h + k)) * at(-1, None) - (h + k) / (h * k) * at(-2, -1) + h / (k * (h + k)) * at(-3, -2)
         )

@@ -85,8 +85,8 @@ def _mean(
 def _mean_of_some(a: Any, mask: Any, axis: Any, keepdims: Any) -> tuple[Any, Any]:
     """Give the mean of the elements that count, and how many there are."""
     total = reduction.sum(plain.where(mask, a, 0.0), axis=axis, keepdims=kept(keepdims))
-    count = np.sum(np.broadcast_to(mask, a.shape), axis=axis, keepdims=bool(kept(keepdims)))
-    count = count.astype(a.dtype)
+    counted = broadcast_to(beside(mask, a), a.shape).astype(a.dtype)
+    count = reduction.sum(counted, axis=axis, keepdims=kept(keepdims))
     return total / count, count
 
 
@@ -263,7 +263,7 @@ def _nan_extremum(function: Any, fill: float) -> Any:
             return NotImplemented
         keepdims = bool(kept(keepdims))
         found = function(_numbers(a, fill), axis, keepdims=keepdims)
-        return plain.where(np.all(is_nan(a), axis=axis, keepdims=keepdims), math.nan, found)
+        return plain.where(statistics.all(is_nan(a), axis=axis, keepdims=keepdims or None), math.nan, found)
 
     return rule
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from ...arrays import is_stand_in
 from ...ops import elementwise as plain
+from ...ops import reduction
 from ...variable import Variable, data_of
 from .folding import root
 from .operands import axis_within, floating, operand, together
@@ -165,8 +166,10 @@ def _vector_norm(x: Any, /, *, axis: Any = None, keepdims: bool = False, ord: An
 def _vector(x: Any, ord: Any, axis: Any, keepdims: bool) -> Any:
     if ord is None or ord == 2:
         # by the largest element, so that squares stay in range
-        scale = np.max(np.abs(data_of(x)), axis=axis, keepdims=True, initial=0.0)
-        scale = plain.where((scale == 0) | (scale == np.inf), 1.0, scale).astype(x.dtype)
+        scale: Any = np.ones((), x.dtype)
+        if x.size:
+            scale = reduction.amax(plain.abs(data_of(x)), axis=axis, keepdims=True)
+            scale = plain.where(plain.logical_or(plain.eq(scale, 0), plain.eq(scale, np.inf)), 1.0, scale)
         found = root(np.sum(plain.square(x / scale), axis=axis, keepdims=True)) * scale
         return found if keepdims else np.squeeze(found, axis)
     sizes = np.abs(x)

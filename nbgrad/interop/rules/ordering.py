@@ -13,7 +13,7 @@ from ...ops import elementwise as plain
 from ...ops.joining import take_along_dim
 from ...variable import Variable
 from .folding import is_nan, kept
-from .operands import axis_within, is_number, operand, ours
+from .operands import axis_within, beside, is_number, operand, ours
 
 # ---- quantiles ------------------------------------------------------------------------------------------------------
 
@@ -51,10 +51,10 @@ def _quantile(function: Any, scale: float) -> Any:
         places = (np.nanquantile if skips_nan else np.quantile)(ranks, q.reshape(-1), axis=-1, method=method)
         places = np.moveaxis(np.nan_to_num(places), 0, -1)
         lower, upper = (f(places).astype(np.int64) for f in (np.floor, np.ceil))
-        share = (places - lower).astype(dtype)
+        share = beside((places - lower).astype(dtype), a)
         first, second = take_along_dim(ordered, lower, -1), take_along_dim(ordered, upper, -1)
         # infinities next to each other have no difference
-        between = plain.where(operand(share == 0), first, first + share * (second - first))
+        between = plain.where(share == 0, first, first + share * (second - first))
         end = ordered[..., :1] if skips_nan else ordered[..., -1:]  # NaN come last, and the first is one if all are
         found = plain.where(is_nan(end), math.nan, between)
         found = found.transpose((found.ndim - 1, *range(found.ndim - 1)))
@@ -79,7 +79,8 @@ def _sort(a: Any, axis: Any = -1, kind: Any = None, order: None = None, *, stabl
         return NotImplemented
     if axis is None:
         a, axis = a.reshape(-1), 0
-    return take_along_dim(a, np.argsort(a.data, axis, kind=kind, stable=stable), axis)
+    options = {name: value for name, value in (("kind", kind), ("stable", stable)) if value is not None}
+    return take_along_dim(a, np.argsort(a.data, axis, **options), axis)
 
 
 def _partition(a: Any, kth: Any, axis: Any = -1, kind: Any = "introselect", order: None = None) -> Any:
