@@ -309,7 +309,7 @@ def calls():
     return named | {f"{name} (arguments)": call for name, call in ARGUMENTS.items()}
 
 
-@pytest.mark.parametrize("dtype", ["float32", "int64"])
+@pytest.mark.parametrize("dtype", ["int64", pytest.param("float32", marks=pytest.mark.slow)])
 @pytest.mark.filterwarnings("ignore")
 def test_other_dtypes_are_numpys(dtype):
     x = (3 * MATRIX).astype(dtype)
