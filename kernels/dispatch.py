@@ -185,12 +185,12 @@ def evaluate(ufunc: np.ufunc, arguments: Sequence[Any]) -> Any:
 # ---- reductions and scans -------------------------------------------------------------------------------------------
 
 
-def reduce_array(name: str, x: Any, axes: tuple[int, ...]) -> Any:
-    """Reduce an array over `axes` (ascending), dropping them."""
+def reduce_array(name: str, x: Any, axes: tuple[int, ...], numbers: tuple[float, ...] = ()) -> Any:
+    """Reduce an array over `axes` (ascending), dropping them, given the numbers that the reduction takes."""
     if isinstance(x, ndarray):
-        return _reduce_on_cpu(name, x, axes)
+        return _reduce_on_cpu(name, x, axes, numbers)
     target = elsewhere(x)
-    return x.folded(name, axes) if target is None else target.reduce(name, x, axes)
+    return x.folded(name, axes, *numbers) if target is None else target.reduce(name, x, axes, numbers)
 
 
 def sum_to_shape(x: Any, shape: tuple[int, ...]) -> Any:

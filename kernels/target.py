@@ -117,8 +117,8 @@ class Target(Protocol):
         A ufunc of several results gives a tuple. Operands broadcast; ValueError where they do not.
         """
 
-    def reduce(self, name: str, x: Any, axes: tuple[int, ...]) -> Any:
-        """Apply a reduction over axes, ascending, which are dropped."""
+    def reduce(self, name: str, x: Any, axes: tuple[int, ...], numbers: tuple[float, ...] = ()) -> Any:
+        """Apply a reduction over axes, ascending, which are dropped, given the numbers that it takes."""
 
     def spread(self, name: str, axis: int, *arrays: Any) -> Any:
         """Apply a reduction that gives a value for each element, along an axis of arrays of one shape."""

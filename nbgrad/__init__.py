@@ -36,6 +36,7 @@ from .ops import clone as clone  # isort: skip  (installs operators and methods)
 from . import accumulate as _accumulate  # noqa: F401  (installs Variable.backward)
 from . import autograd as autograd
 from . import cuda as cuda
+from . import linalg as linalg
 from . import nn as nn
 from .autograd.transforms import grad as grad
 from .autograd.transforms import value_and_grad as value_and_grad
@@ -119,6 +120,8 @@ from .ops.elementwise import square as square
 from .ops.elementwise import tan as tan
 from .ops.elementwise import tanh as tanh
 from .ops.elementwise import where as where
+from .ops.extrema import max as max
+from .ops.extrema import min as min
 from .ops.joining import cat as cat
 from .ops.joining import stack as stack
 from .ops.joining import take_along_dim as take_along_dim
@@ -128,13 +131,12 @@ from .ops.linalg import matmul as matmul
 from .ops.linalg import mm as mm
 from .ops.linalg import mv as mv
 from .ops.linalg import outer as outer
+from .ops.norms import norm as norm
 from .ops.reduction import amax as amax
 from .ops.reduction import amin as amin
 from .ops.reduction import log_softmax as log_softmax
 from .ops.reduction import logsumexp as logsumexp
-from .ops.reduction import max as max
 from .ops.reduction import mean as mean
-from .ops.reduction import min as min
 from .ops.reduction import prod as prod
 from .ops.reduction import softmax as softmax
 from .ops.reduction import sum as sum
@@ -167,6 +169,8 @@ from .ops.slicing import tensor_split as tensor_split
 from .ops.statistics import all as all
 from .ops.statistics import any as any
 from .ops.statistics import count_nonzero as count_nonzero
+from .ops.statistics import nanmean as nanmean
+from .ops.statistics import nansum as nansum
 from .ops.statistics import std as std
 from .ops.statistics import std_mean as std_mean
 from .ops.statistics import var as var
@@ -175,7 +179,6 @@ from .tracing import jit as jit
 from .version import __version__ as __version__
 
 if TYPE_CHECKING:
-    from . import linalg as linalg
     from .ops.contraction import einsum as einsum
     from .ops.special import copysign as copysign
     from .ops.special import fmod as fmod
@@ -192,8 +195,6 @@ else:
 
         from .registry import LATER
 
-        if name == "linalg":
-            return import_module(".linalg", __name__)
         if name not in LATER:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
         found = globals()[name] = getattr(import_module(f".ops.{LATER[name]}", __name__), name)
@@ -202,4 +203,4 @@ else:
     def __dir__():
         from .registry import LATER
 
-        return [*globals(), *LATER, "linalg"]
+        return [*globals(), *LATER]

@@ -119,9 +119,9 @@ class Elementwise:
         if product is formula.variable(0):
             return Pullback(None, (0,))
         name = f"{self.name}_vjp{index}"
-        (expression,), kinds, uses = _of_those_used([product])
+        (expression,), kinds, uses = of_those_used([product])
         whole = Pullback(Elementwise(name, expression, kinds, FLOATING), uses)
-        (expression,), kinds, uses = _of_those_used([formula.expand(product)])
+        (expression,), kinds, uses = of_those_used([formula.expand(product)])
         if uses == whole.uses:
             return whole
         return Pullback(Elementwise(name, expression, kinds, FLOATING), uses, whole)
@@ -132,14 +132,14 @@ class Elementwise:
         found = {index: self._cotangent(index) for index in range(self.arity)}
         gy = formula.variable(0)
         products = {index: p for index, p in found.items() if p is not None and p is not gy}
-        expressions, kinds, uses = _of_those_used([formula.expand(p) for p in products.values()])
+        expressions, kinds, uses = of_those_used([formula.expand(p) for p in products.values()])
         return cpu.kernel(f"{self.name}_vjp", expressions, kinds, FLOATING), uses, tuple(products)
 
     def __repr__(self) -> str:
         return f"<elementwise {self.name}>"
 
 
-def _of_those_used(expressions: list[Expression]) -> tuple[list[Expression], list[str], tuple[int, ...]]:
+def of_those_used(expressions: list[Expression]) -> tuple[list[Expression], list[str], tuple[int, ...]]:
     """Give expressions as functions of only those inputs that they have, the kinds of these, and which they were."""
     used = formula.inputs_of(expressions)
     renumbered = {

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .arrays import Array
-from .ops.reduction import ValuesAndIndices
+from .ops.extrema import ValuesAndIndices
 from .variable import Operand, Variable
 
 class Methods:
@@ -269,6 +269,12 @@ class Methods:
         keepdims: bool | None = None,
         unbiased: bool | None = None,
     ) -> Variable: ...
+    def nansum(
+        self, dim: Any = None, keepdim: bool = False, *, axis: Any = None, keepdims: bool | None = None
+    ) -> Variable: ...
+    def nanmean(
+        self, dim: Any = None, keepdim: bool = False, *, axis: Any = None, keepdims: bool | None = None
+    ) -> Variable: ...
     def count_nonzero(
         self, dim: Any = None, keepdim: bool = False, *, axis: Any = None, keepdims: bool | None = None
     ) -> Variable: ...
@@ -277,6 +283,12 @@ class Methods:
     ) -> Variable: ...
     def all(
         self, dim: Any = None, keepdim: bool = False, *, axis: Any = None, keepdims: bool | None = None
+    ) -> Variable: ...
+
+    # ---- norms
+
+    def norm(
+        self, p: Any = "fro", dim: Any = None, keepdim: bool = False, dtype: npt.DTypeLike | None = None
     ) -> Variable: ...
 
     # ---- linalg

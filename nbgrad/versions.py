@@ -50,7 +50,7 @@ class Lost:
         )
 
     def __getattr__(self, name: str) -> Any:
-        if name.startswith("__") or name in ("base", "strides"):  # what asks whether it has them may go on
+        if name.startswith("__"):
             raise AttributeError(name)
         raise self._refuse()
 
@@ -274,7 +274,7 @@ def _lose_outputs(x: Variable, what: str) -> None:
 
 
 def _touches(output: Any, array: Array) -> bool:
-    return output is array or (hasattr(output, "strides") and sharing.share(output, array))
+    return output is array or (sharing.has_memory(output) and sharing.share(output, array))
 
 
 def as_recorded(function: Any) -> tuple[Variable, ...]:
@@ -306,7 +306,8 @@ def _at(x: Variable, generation: int) -> Variable:
     """Give what a Variable was for nodes of a generation."""
     if x._generation <= generation:
         if type(x) is Stale:
-            return past_of(x, Lost(x._array, "a write to another Variable on the same memory"))
+            traced = is_stand_in(x._array)
+            return past_of(x, x._array if traced else Lost(x._array, "a write to another Variable on the same memory"))
         if type(x) is not Rewritten:
             return x
     past = x._story.past  # type: ignore[union-attr]

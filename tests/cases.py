@@ -310,7 +310,23 @@ REDUCTIONS = [
     Reduction("logsumexp", nbgrad.logsumexp, _logsumexp, lambda t, x, dims, keepdim: x.logsumexp(dims, keepdim)),
 ]
 
-#: Reductions that are made of others, whose further arguments have names.
+
+def _norm(order: float) -> Reduction:
+    return Reduction(
+        f"norm_{order}",
+        lambda x, axes=None, keepdim=False: nbgrad.linalg.vector_norm(x, order, axes, keepdim),
+        lambda x, axis=None, keepdims=False: np.linalg.vector_norm(x, axis=axis, ord=order, keepdims=keepdims),
+        lambda t, x, dims, keepdim: t.linalg.vector_norm(x, order, dims, keepdim),
+    )
+
+
+def _named(name: str) -> Reduction:
+    return Reduction(name, getattr(nbgrad, name), getattr(np, name), lambda t, x, *more: getattr(t, name)(x, *more))
+
+
+#: Reductions of no other dtypes than these have, or whose further arguments have names.
+NORMS = [*map(_norm, (1, 2, 1.5, 3, -1, np.inf, -np.inf))]
+WITHOUT_NAN = [_named("nansum"), _named("nanmean")]
 STATISTICS = [
     Reduction(
         name,

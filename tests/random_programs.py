@@ -26,7 +26,7 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).parent))
 
 import interpreter
-from cases import ELEMENTWISE, LAYOUTS, REDUCTIONS, SCANS, STATISTICS, TRUTH, numbered
+from cases import ELEMENTWISE, LAYOUTS, NORMS, REDUCTIONS, SCANS, STATISTICS, TRUTH, WITHOUT_NAN, numbered
 from peers import peer
 
 import nbgrad
@@ -35,8 +35,8 @@ from nbgrad import Variable
 #: The most elements that a value has.
 MOST = 72
 
-#: Reductions; deviations have no derivative where they are 0, which they often are of few elements.
-FOLDS = [*REDUCTIONS, *(case for case in STATISTICS if case.name == "var")]
+#: Reductions; deviations have no derivative where they are 0, which they often are of few elements, nor have norms.
+FOLDS = [*REDUCTIONS, *(case for case in STATISTICS if case.name == "var"), *WITHOUT_NAN, NORMS[0]]
 
 
 class Operation(NamedTuple):
@@ -128,7 +128,9 @@ OPERATIONS: dict[str, Operation] = {
             r.function,
             lambda t, x, axes, keepdim, r=r: r.torch(t, x, list(axes), keepdim),
             _view(lambda x, axes, keepdim: np.sum(x, axes, keepdims=keepdim)),
-            f"FOLDS[{r.name!r}]({{0}}, {{p}})" if r.name == "var" else f"nbgrad.{r.name}({{0}}, {{p}})",
+            f"nbgrad.{r.name}({{0}}, {{p}})"
+            if r.function is getattr(nbgrad, r.name, None)
+            else f"FOLDS[{r.name!r}]({{0}}, {{p}})",
             "other",
         )
         for r in FOLDS
@@ -724,7 +726,7 @@ def torchs(program: Program, noise: int | None = None) -> list[list[Any]]:
         gradients = t.autograd.grad(loss, xs, create_graph=again < program.order - 1, allow_unused=True)
         results.append(gradients)
         level = [g for g in gradients if g is not None and g.requires_grad]
-    return [[None if y is None else y.detach().numpy() for y in ys] for ys in results]
+    return [[None if y is None else y.numpy(force=True) for y in ys] for ys in results]
 
 
 # ---- comparing ------------------------------------------------------------------------------------------------------

@@ -52,6 +52,10 @@ def held(x: Any) -> Any:
     return x.held if isinstance(x, RecordingArray) else x
 
 
+REDUCTIONS: dict[str, Callable[..., Any]] = {
+    "logsumexp": np.logaddexp.reduce,
+    **{f.__name__: lambda x, axes, correction, f=f: f(x, axes, ddof=correction) for f in (np.var, np.std)},
+}
 SPREADS: dict[str, Callable[..., Any]] = {
     "log_softmax": lambda axis, x: x - np.logaddexp.reduce(x, axis, keepdims=True),
     "softmax": lambda axis, x: np.exp(SPREADS["log_softmax"](axis, x)),
@@ -118,8 +122,8 @@ class Recording:
         ufunc(*map(held, arguments), out.held)
         return out
 
-    def reduce(self, name: str, x: Any, axes: tuple[int, ...]) -> Any:
-        return (np.logaddexp.reduce if name == "logsumexp" else getattr(np, name))(held(x), axes)
+    def reduce(self, name: str, x: Any, axes: tuple[int, ...], numbers: tuple[float, ...] = ()) -> Any:
+        return (REDUCTIONS.get(name) or getattr(np, name))(held(x), axes, *numbers)
 
     def scan(self, name: str, x: Any, axis: int, reverse: bool) -> Any:
         order = (slice(None),) * axis + (slice(None, None, -1 if reverse else 1),)

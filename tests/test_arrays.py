@@ -67,7 +67,7 @@ class Held(np.lib.mixins.NDArrayOperatorsMixin):
     def folded(self, name, axes, *others):
         if nbgrad.kernels.reductions.TABLE[name].spreads:
             return Held(spread_array(name, *(axes or (0,)), self._array, *bare(others)))
-        return Held(reduce_array(name, self._array, axes))
+        return Held(reduce_array(name, self._array, axes, others))
 
     def scanned(self, name, axis, reverse):
         found = scan_array(name, self._array, axis, reverse)

@@ -50,8 +50,9 @@ def source(expressions: Sequence[Expression], kinds: Sequence[str], number: str)
     """Write the loop for one dtype.
 
     The loops for different layouts share one body: all operands contiguous; with several inputs, also the first or the
-    second a single element; with two, also the output over the first (accumulation in place); and last any strides,
-    which is the one that LLVM need not vectorise.
+    second a single element; with more than two, also all but the last, as where elements meet what belongs to their
+    line; with two, also the output over the first (accumulation in place); and last any strides, which is the one that
+    LLVM need not vectorise.
     """
     inputs, outputs = range(len(kinds)), range(len(expressions))
     types = ["bool" if kind == TRUTH else number for kind in kinds]
@@ -70,6 +71,8 @@ def source(expressions: Sequence[Expression], kinds: Sequence[str], number: str)
 
     in_place = len(kinds) == 2 and len(expressions) == 1 and types[0] == types[1] == results[0]
     variants: list[list[int]] = [[], [0], [1]] if len(kinds) > 1 else [[]]
+    if len(kinds) > 2:
+        variants.append(list(inputs[:-1]))
     text = Text()
     put = text.put
     with text.block("def loop(args, dims, steps, data):"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -21,13 +22,15 @@ _PIECE = 1 << 15
 _BLOCKS = 16
 
 
-def reduce_array(name: str, x: Array, axes: tuple[int, ...]) -> Array:
-    """Reduce an array over `axes` (ascending), dropping them."""
+def reduce_array(name: str, x: Array, axes: tuple[int, ...], numbers: tuple[Any, ...] = ()) -> Array:
+    """Reduce an array over `axes` (ascending), dropping them, given the reduction's numbers."""
     reduction = reductions.TABLE[name]
+    if numbers:
+        numbers = tuple(map(np.float64, numbers))
     if len(axes) == x.ndim:
-        return _reduce_flat(reduction, x)
+        return _reduce_flat(reduction, x, numbers)
     if not axes:
-        return checked(row_kernel(reduction), x[..., None], out=...)
+        return checked(row_kernel(reduction), x[..., None], *numbers, out=...)
     first, last = axes[0], axes[-1]
     if last - first + 1 != len(axes):  # not neighbours: bring them to the end
         kept = tuple(axis for axis in range(x.ndim) if axis not in axes)
@@ -37,44 +40,75 @@ def reduce_array(name: str, x: Array, axes: tuple[int, ...]) -> Array:
     if last == x.ndim - 1:
         if last != first:
             x = x.reshape(*x.shape[:first], length)
-        return checked(row_kernel(reduction), x, out=...)
-    if x.ndim == 2 and x.size >= 4 * _PIECE and length >= 2 * _BLOCKS and reduction is not reductions.mean:
-        return _reduce_columns(reduction, x)
-    if last == first and first == x.ndim - 2:
-        return checked(block_kernel(reduction), x, out=...)
+        return checked(row_kernel(reduction), x, *numbers, out=...)
+    if x.ndim == 2 and x.size >= 4 * _PIECE and length >= 2 * _BLOCKS:
+        return _reduce_columns(reduction, x, numbers)
     shape = x.shape
     inner = math.prod(shape[last + 1 :])
-    x = x.reshape(*shape[:first], length, inner)
-    return checked(block_kernel(reduction), x, out=...).reshape(*shape[:first], *shape[last + 1 :])
+    if last != first or first != x.ndim - 2:
+        x = x.reshape(*shape[:first], length, inner)
+    y = checked(block_kernel(reduction), x, *_for_columns(numbers, inner), out=...)
+    return y.reshape(*shape[:first], *shape[last + 1 :]) if y.ndim != len(shape) - 1 else y
 
 
-def _reduce_flat(reduction: reductions.Reduction, x: Array) -> Array:
+def _for_columns(numbers: Sequence[Any], columns: int) -> list[Array]:
+    """Repeat numbers for each column, as blocks' kernels want them."""
+    return [np.ndarray((columns,), np.float64, np.asarray(number), 0, (0,)) for number in numbers]
+
+
+def _reduce_flat(reduction: reductions.Reduction, x: Array, numbers: Sequence[Any]) -> Array:
     kernel = row_kernel(reduction)
     if x.ndim != 1:
         x = x.reshape(-1) if x.flags.c_contiguous else x.ravel(order="K")
     if x.size < 4 * _PIECE:
-        return checked(kernel, x, out=...)
-    whole = x.size // _PIECE * _PIECE
-    pieces = checked(kernel, x[:whole].reshape(-1, _PIECE))
-    if whole < x.size:
-        pieces = np.append(pieces, checked(kernel, x[whole:], out=...))
+        return checked(kernel, x, *numbers, out=...) if numbers else checked(kernel, x, out=...)
+    if not reduction.splits:
+        return _reduce_by_stages(reduction, x, x.size, row_kernel, _in_pieces, numbers)
+    pieces = _in_pieces(kernel, x)
     wide = pieces.astype(np.float64) if pieces.dtype == np.float32 else pieces
-    if reduction is reductions.mean:
-        lengths = np.full(wide.size, _PIECE / x.size)
-        lengths[x.size // _PIECE :] = (x.size - whole) / x.size
-        wide, kernel = wide * lengths, row_kernel(reductions.sum)
     return np.asarray(checked(kernel, wide, out=...).astype(pieces.dtype))
 
 
-def _reduce_columns(reduction: reductions.Reduction, x: Array) -> Array:
+def _in_pieces(kernel: np.ufunc, x: Array, *given: Any) -> Array:
+    """Reduce the pieces of a flat array."""
+    whole = x.size // _PIECE * _PIECE
+    pieces = checked(kernel, x[:whole].reshape(-1, _PIECE), *given)
+    return np.append(pieces, checked(kernel, x[whole:], *given, out=...)) if whole < x.size else pieces
+
+
+def _reduce_columns(reduction: reductions.Reduction, x: Array, numbers: Sequence[Any]) -> Array:
     """Reduce the columns of a large matrix in blocks of rows, which threads can share, and then the blocks."""
+    if not reduction.splits:
+        given = _for_columns(numbers, x.shape[1])
+        return _reduce_by_stages(reduction, x, x.shape[0], block_kernel, _in_blocks, given)
     kernel = block_kernel(reduction)
+    return checked(kernel, _in_blocks(kernel, x))
+
+
+def _in_blocks(kernel: np.ufunc, x: Array, *given: Any) -> Array:
+    """Reduce the columns of each block of rows."""
     rows = x.shape[0] // _BLOCKS
     whole = rows * _BLOCKS
-    blocks = checked(kernel, x[:whole].reshape(_BLOCKS, rows, x.shape[1]))
-    if whole < x.shape[0]:
-        blocks = np.concatenate([blocks, checked(kernel, x[whole:])[None]])
-    return checked(kernel, blocks)
+    blocks = checked(kernel, x[:whole].reshape(_BLOCKS, rows, x.shape[1]), *given)
+    return np.concatenate([blocks, checked(kernel, x[whole:], *given)[None]]) if whole < x.shape[0] else blocks
+
+
+def _reduce_by_stages(
+    reduction: reductions.Reduction,
+    x: Array,
+    count: int,
+    kernel: Callable[[reductions.Reduction], np.ufunc],
+    cut: Callable[..., Array],
+    numbers: Sequence[Any],
+) -> Array:
+    """Reduce in parts what is not put together of results for parts: each stage by itself, floating ones in float64."""
+    floating = x.dtype.kind == "f" or reduction.floating
+    given = [*numbers, *(_for_columns([np.float64(count)], x.shape[1]) if cut is _in_blocks else [np.float64(count)])]
+    for first, last in reduction.parts("float64" if floating else None):
+        given.append(checked(kernel(last), cut(kernel(first), x, *given), *given, out=...))
+    # whole numbers become floating ones as the kernels' ufuncs convert them
+    number = x.dtype if x.dtype.kind == "f" or not floating else np.result_type(x.dtype, np.float16, np.float32)
+    return np.asarray(given[-1].astype(reduction.result_dtype(number.name)))
 
 
 def spread_array(name: str, axis: int, *arrays: Array) -> Array:

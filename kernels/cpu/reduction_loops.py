@@ -37,16 +37,16 @@ def block_kernel(reduction: Reduction) -> np.ufunc:
 
 
 def _kernel(reduction: Reduction, columns: bool) -> np.ufunc:
-    core = "(k,n)" if columns else "(k)"
-    result = core if reduction.spreads else "(n)" if columns else "()"
-    signature = ",".join([core] * reduction.arity) + "->" + result
+    core, line = ("(k,n)", "(n)") if columns else ("(k)", "()")
+    result = core if reduction.spreads else line
+    signature = ",".join([core] * reduction.arity + [line] * reduction.numbers) + "->" + result
 
     def compile_loop(codes: ufunc.Types) -> tuple[int, int]:
         text = source(reduction, np.dtype(codes[0]).name, np.dtype(codes[-1]).name, columns)
         name = f"{reduction.name}-{'block' if columns else 'row'}-{''.join(codes)}"
         return codegen.address(name, text), threads.share_above(_cost(reduction))
 
-    return ufunc.make(reduction.name, list(_types(reduction)), 1, compile_loop, signature)
+    return ufunc.make(reduction.name, _types(reduction), 1, compile_loop, signature)
 
 
 def _cost(reduction: Reduction) -> int:
@@ -60,12 +60,12 @@ def _cost(reduction: Reduction) -> int:
 
 
 def _types(reduction: Reduction) -> list[str]:
-    """List the dtypes with loops, as letters: of the inputs, and of the result."""
+    """List the dtypes with loops, as letters: of the inputs, of what is given for a line, and of the result."""
     types = []
     for code in "fd" if reduction.floating else "?" + _INTEGERS + "fd":
         # of two letters for 64 bits a result that is as its elements keeps theirs
         result = np.dtype(reduction.result_dtype(np.dtype(code).name)).char if reduction.accumulates else code
-        types.append(code * reduction.arity + result)
+        types.append(code * reduction.arity + "d" * reduction.numbers + result)
     return types
 
 
@@ -80,8 +80,11 @@ class _Loop:
     def __init__(self, reduction: Reduction, number: str, result: str, columns: bool) -> None:
         self.reduction, self.number, self.result, self.columns = reduction, number, result, columns
         self.inputs, self.stages = range(reduction.arity), reduction.stages
+        self.given = range(reduction.arity, reduction.arity + reduction.numbers)
         floating = np.dtype(number).kind == "f"
-        self.wide = "float64" if floating and reduction.accumulates else result
+        self.wide = "float64" if floating and reduction.accumulates and reduction.gives != "int64" else result
+        #: The dtype that elements' formulas are computed in.
+        self.computed = self.wide if reduction.wide else number
         self.text = Text()
         self._write()
 
@@ -112,13 +115,18 @@ class _Loop:
         put, reduction = self.text.put, self.reduction
         size, out_size = np.dtype(self.number).itemsize, np.dtype(self.result).itemsize
         arity, core = reduction.arity, 2 if self.columns else 1
+        operands = arity + reduction.numbers + 1
         for i in self.inputs:
-            first = arity + 1 + i * core
+            first = operands + i * core
             put(f"p{i} = {self.number}_pointer(args[{i}])", f"b{i} = steps[{i}] // {size}")
             put(f"k{i} = steps[{first}] // {size}")
             put(f"n{i} = {f'steps[{first + 1}] // {size}' if self.columns else '0'}")
-        put(f"o = {self.result}_pointer(args[{arity}])", f"bo = steps[{arity}] // {out_size}")
-        first = arity + 1 + arity * core
+        first = operands + arity * core
+        for i in self.given:
+            put(f"p{i} = float64_pointer(args[{i}])", f"b{i} = steps[{i}] // 8")
+            put(f"n{i} = {f'steps[{first + i - arity}] // 8' if self.columns else '0'}")
+        put(f"o = {self.result}_pointer(args[{operands - 1}])", f"bo = steps[{operands - 1}] // {out_size}")
+        first += reduction.numbers * (core - 1)
         if reduction.spreads:
             put(f"ko = steps[{first}] // {out_size}")
             put(f"no = {f'steps[{first + 1}] // {out_size}' if self.columns else '0'}")
@@ -131,32 +139,38 @@ class _Loop:
         """Reduce one line of k elements in 64 lanes, then fold the lanes."""
         text, put = self.text, self.text.put
         put(*(f"q{i} = b * b{i} + j * n{i}" for i in self.inputs), "qo = b * bo + j * no")
-        for s, stage in enumerate(self.stages):
-            identity = identity_text(stage.identity, self.wide)
-            tests = [f"k{i} == 1" for i in self.inputs] + (["ko == 1"] if stage.kept else [])
+        put(*(f"x{i} = p{i}[b * b{i} + j * n{i}]" for i in self.given))
+        for together in self.reduction.passes:
+            kept = any(self.stages[s].kept for s in together)
+            tests = [f"k{i} == 1" for i in self.inputs] + (["ko == 1"] if kept else [])
             # a short line is over before the lanes would be filled and folded
             with text.block(f"if k < {LANES}:"):
-                put(f"lanes{s}[0] = {identity}")
+                put(*(f"lanes{s}[0] = {self._identity(s)}" for s in together))
                 with text.block("for i in range(k):"):
-                    put(*self._accumulated(s, "i", "0"))
-                put(f"w{s} = lanes{s}[0]")
+                    put(*self._accumulated(together, "i", "0"))
+                put(*(f"w{s} = lanes{s}[0]" for s in together))
             with text.block("else:"):
-                put(*self._cleared(s, identity), f"whole = k // {LANES} * {LANES}")
+                put(*self._cleared(together), f"whole = k // {LANES} * {LANES}")
                 with text.block(f"for block in range(0, whole, {LANES * _ROWS}):"):
                     put(f"stop = min(block + {LANES * _ROWS}, whole)")
                     for head, contiguous in ((f"if {' and '.join(tests)}:", True), ("else:", False)):
                         loops = f"for i in range(block, stop, {LANES}):", f"for lane in range({LANES}):"
                         with text.block(head, *loops):
-                            put(*self._accumulated(s, "(i + lane)", "lane", contiguous))
-                    put(f"for lane in range({LANES}):", *indented(self._flushed(s, stage, identity)))
-                put("for lane in range(k - whole):", *indented(self._accumulated(s, "(whole + lane)", "lane")))
-                put(f"for lane in range({LANES}):", *indented(self._flushed(s, stage, identity)))
+                            put(*self._accumulated(together, "(i + lane)", "lane", contiguous))
+                    put(f"for lane in range({LANES}):", *indented(self._flushed(together)))
+                put("for lane in range(k - whole):", *indented(self._accumulated(together, "(whole + lane)", "lane")))
+                put(f"for lane in range({LANES}):", *indented(self._flushed(together)))
                 put(f"half = {LANES // 2}")
                 with text.block("while half > 0:"):
-                    joined = self._combined(stage, f"totals{s}[lane]", f"totals{s}[lane + half]")
+                    joined = [
+                        line
+                        for s in together
+                        for line in self._combined(self.stages[s], f"totals{s}[lane]", f"totals{s}[lane + half]")
+                    ]
                     put("for lane in range(half):", *indented(joined), "half //= 2")
-                put(f"w{s} = totals{s}[0]")
-            put(f"r{s} = {self.number}(w{s})")
+                put(*(f"w{s} = totals{s}[0]" for s in together))
+            for s in together:
+                put(*self._after(s, f"w{s}"), f"r{s} = {self.number}(w{s})")
         if not self.reduction.spreads:
             put(*self._finished("o[qo]"))
             return
@@ -166,11 +180,14 @@ class _Loop:
                 put(*(f"x{i} = p{i}[q{i} + i{step.format(i=i)}]" for i in self.inputs))
                 put(*self._spread(f"o[qo + i{step.format(i='o')}]"))
 
-    def _accumulated(self, s: int, index: str, lane: str, contiguous: bool = False) -> list[str]:
-        """Write: take the element at an index into a lane."""
-        load = [f"x{i} = p{i}[q{i} + {index} {'' if contiguous else f'* k{i}'}]" for i in self.inputs]
-        kept = [f"oi = qo + {index}{'' if contiguous else ' * ko'}"] if self.stages[s].kept else []
-        return [*load, *kept, *self._taken(s, f"lanes{s}[{lane}]")]
+    def _accumulated(self, together: list[int], index: str, lane: str, contiguous: bool = False) -> list[str]:
+        """Write: take the element at an index into a lane of each stage."""
+        lines = [f"x{i} = p{i}[q{i} + {index} {'' if contiguous else f'* k{i}'}]" for i in self.inputs]
+        for s in together:
+            if self.stages[s].kept:
+                lines.append(f"oi = qo + {index}{'' if contiguous else ' * ko'}")
+            lines += self._taken(s, f"lanes{s}[{lane}]")
+        return lines
 
     # ---- neighbouring columns ---------------------------------------------------------------------------------------
 
@@ -178,21 +195,27 @@ class _Loop:
         """Reduce up to 64 neighbouring columns at once, a lane each."""
         text, put = self.text, self.text.put
         put(f"width = min({LANES}, n - first)")
-        put(*(f"q{i} = b * b{i} + first * n{i}" for i in self.inputs), "qo = b * bo + first * no")
-        earlier: list[str] = []
-        for s, stage in enumerate(self.stages):
-            identity = identity_text(stage.identity, self.wide)
-            put(*self._cleared(s, identity))
-            tests = [f"n{i} == 1" for i in self.inputs] + (["no == 1"] if stage.kept else [])
+        put(*(f"q{i} = b * b{i} + first * n{i}" for i in (*self.inputs, *self.given)), "qo = b * bo + first * no")
+        earlier = [f"x{i} = p{i}[q{i} + lane * n{i}]" for i in self.given]
+        for together in self.reduction.passes:
+            put(*self._cleared(together))
+            kept = any(self.stages[s].kept for s in together)
+            tests = [f"n{i} == 1" for i in self.inputs] + (["no == 1"] if kept else [])
             with text.block(f"for block in range(0, k, {_ROWS}):"):
                 with text.block(f"for i in range(block, min(block + {_ROWS}, k)):"):
                     for head, step in ((f"if {' and '.join(tests)}:", ""), ("else:", " * n{i}")):
-                        load = [f"x{i} = p{i}[q{i} + i * k{i} + lane{step.format(i=i)}]" for i in self.inputs]
-                        kept = [f"oi = qo + i * ko + lane{step.format(i='o')}"] if stage.kept else []
+                        lines = [f"x{i} = p{i}[q{i} + i * k{i} + lane{step.format(i=i)}]" for i in self.inputs]
+                        for s in together:
+                            if self.stages[s].kept:
+                                lines.append(f"oi = qo + i * ko + lane{step.format(i='o')}")
+                            lines += self._taken(s, f"lanes{s}[lane]")
                         with text.block(head, "for lane in range(width):"):
-                            put(*earlier, *load, *kept, *self._taken(s, f"lanes{s}[lane]"))
-                put("for lane in range(width):", *indented(self._flushed(s, stage, identity)))
-            earlier = [*earlier, f"w{s} = totals{s}[lane]", f"r{s} = {self.number}(w{s})"]
+                            put(*earlier, *lines)
+                put("for lane in range(width):", *indented(self._flushed(together)))
+            for s in together:
+                if self.stages[s].after is not None:
+                    put("for lane in range(width):", *indented(self._after(s, f"totals{s}[lane]")))
+                earlier = [*earlier, f"w{s} = totals{s}[lane]", f"r{s} = {self.number}(w{s})"]
         if self.reduction.spreads:
             with text.block("for i in range(k):", "for lane in range(width):"):
                 load = [f"x{i} = p{i}[q{i} + i * k{i} + lane * n{i}]" for i in self.inputs]
@@ -202,14 +225,18 @@ class _Loop:
 
     # ---- both -------------------------------------------------------------------------------------------------------
 
-    def _cleared(self, s: int, identity: str) -> list[str]:
+    def _identity(self, s: int) -> str:
+        return identity_text(self.stages[s].identity, self.wide)
+
+    def _cleared(self, together: list[int]) -> list[str]:
         """Write: all lanes and totals are the identity."""
-        return [f"for lane in range({LANES}):", f"    lanes{s}[lane] = {identity}", f"    totals{s}[lane] = {identity}"]
+        places = [f"{place}{s}[lane] = {self._identity(s)}" for s in together for place in ("lanes", "totals")]
+        return [f"for lane in range({LANES}):", *indented(places)]
 
     def _taken(self, s: int, lane: str) -> list[str]:
         """Write: lane = combine(lane, value)."""
         stage = self.stages[s]
-        lines, (value,) = write([stage.value], self.number, self._results("r", s))
+        lines, (value,) = write([stage.value], self.computed, self._names(self.computed, s))
         if stage.kept:
             lines += [f"kept = {value}", "o[oi] = kept"]
             value = "kept"
@@ -220,25 +247,43 @@ class _Loop:
         steps, (combined,) = write([stage.combine.expression], self.wide, {0: "old", 1: "new"})
         return [f"old = {old}", f"new = {new}", *steps, f"{old} = {self.wide}({combined})"]
 
-    def _flushed(self, s: int, stage: Stage, identity: str) -> list[str]:
-        """Write: the total takes in its lane, which begins anew."""
-        return [*self._combined(stage, f"totals{s}[lane]", f"lanes{s}[lane]"), f"lanes{s}[lane] = {identity}"]
+    def _flushed(self, together: list[int]) -> list[str]:
+        """Write: the totals take in their lanes, which begin anew."""
+        lines = []
+        for s in together:
+            lines += self._combined(self.stages[s], f"totals{s}[lane]", f"lanes{s}[lane]")
+            lines.append(f"lanes{s}[lane] = {self._identity(s)}")
+        return lines
 
-    def _results(self, letter: str, count: int) -> dict[int, str]:
-        """Name the results of stages, as inputs of a later formula."""
-        return {self.reduction.arity + s: f"{letter}{s}" for s in range(count)}
+    def _after(self, s: int, place: str) -> list[str]:
+        """Write what a stage gives, in the place of what it has combined."""
+        after = self.stages[s].after
+        if after is None:
+            return []
+        lines, (value,) = write([after], self.wide, {0: place, 1: f"{self.wide}(k)"})
+        return [*lines, f"{place} = {value}"]
+
+    def _names(self, number: str, results: int) -> dict[int, str]:
+        """Name the inputs of a formula that is computed in a dtype, up to the results of some stages."""
+        names = {} if number == self.number else {i: f"{number}(x{i})" for i in self.inputs}
+        names |= {i: f"{number}(x{i})" for i in self.given}
+        letter = "r" if number == self.number else "w"
+        return names | {self.reduction.arity + self.reduction.numbers + s: f"{letter}{s}" for s in range(results)}
+
+    def _ended(self, number: str, **more: str) -> tuple[list[str], str]:
+        """Write the formula at the end; `more` names the number of elements and the kept value."""
+        stages = len(self.stages)
+        first = self.reduction.arity + self.reduction.numbers + stages
+        names = self._names(number, stages) | {first + i: name for i, name in enumerate(more.values())}
+        lines, (value,) = write([self.reduction.result], number, names)
+        return lines, value
 
     def _spread(self, place: str) -> list[str]:
         """Write: the result for one element, where a kept value may lie."""
-        stages = len(self.stages)
-        names = self._results("r", stages)
-        names |= {self.reduction.arity + stages: "k", self.reduction.arity + stages + 1: place}
-        lines, (value,) = write([self.reduction.result], self.number, names)
+        lines, value = self._ended(self.number, count="k", kept=place)
         return [*lines, f"{place} = {self.result}({value})"]
 
     def _finished(self, place: str) -> list[str]:
         """Write: the result of the stages."""
-        stages = len(self.stages)
-        names = self._results("w", stages) | {self.reduction.arity + stages: f"{self.wide}(k)"}
-        lines, (value,) = write([self.reduction.result], self.wide, names)
+        lines, value = self._ended(self.wide, count=f"{self.wide}(k)")
         return [*lines, f"{place} = {self.result}({value})"]

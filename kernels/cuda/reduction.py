@@ -21,7 +21,7 @@ from .. import reductions
 from ..reductions import Reduction
 from ..strides import dense, farthest_first, joined
 from . import launch
-from .reduction_kernels import BLOCKS, COLUMNS, GROUPS, MOST_THREADS, texts
+from .reduction_kernels import BLOCKS, COLUMNS, GROUPS, MOST_THREADS, scalars, texts
 
 #: Longer lines have a block each.
 _SHORT = 1024
@@ -35,10 +35,6 @@ _PIECE = 8192
 _ROWS = 32
 #: The most blocks of one launch; they take what is left in turns.
 _MOST = 1 << 20
-
-#: Reductions that may be done in parts: what is done to each part, and then to the results.
-_PARTS = {name: (name, name) for name in ("sum", "prod", "amax", "amin", "logsumexp")} | {"mean": ("sum", "mean")}
-
 
 # ---- plans ----------------------------------------------------------------------------------------------------------
 
@@ -78,14 +74,19 @@ class _Pass(NamedTuple):
     blocks: int
     threads: int
     slots: tuple[int, ...]
-    numbers: tuple[int, ...]
+    numbers: tuple[Any, ...]
+
+
+def _parts(reduction: Reduction) -> Sequence[tuple[Reduction, Reduction]]:
+    """Give what is done to parts of lines, stage by stage, and then to what they gave."""
+    return () if reduction.spreads else reduction.parts(None)
 
 
 class _Plan:
     """What to launch for arrays of one layout: slots are the arrays given, the result, and room in between."""
 
-    def __init__(self, arrays: int) -> None:
-        self.arrays = arrays
+    def __init__(self, arrays: int, numbers: tuple[float, ...] = ()) -> None:
+        self.arrays, self.numbers = arrays, numbers
         self.rooms: list[tuple[tuple[int, ...], str]] = []
         self.passes: list[_Pass] = []
         self.order: tuple[int, ...] | None = None  # of the result's axes, if they are not as they lie in memory
@@ -113,25 +114,26 @@ class _Plan:
             into[axis] = step
         dimensions = _dimensions(x.shape, _order(x), axes, (x.steps, tuple(into)))
         reduced = [d for d in dimensions if d.reduced]
-        if len(reduced) > 1 and reduction.name in _PARTS:
-            first, last = (reductions.TABLE[name] for name in _PARTS[reduction.name])
+        if len(reduced) > 1 and len(reduction.stages) == 1:
+            ((first, last),) = _parts(reduction)
             here = reduced[-1].axes
             left = [axis for axis in range(len(x.shape)) if axis not in here]
             part = self.room(tuple(x.shape[axis] for axis in left), first.result_dtype(x.number))
             rest = tuple(place for place, axis in enumerate(left) if axis in axes)
-            return self.reduce(first, x, here, part, reduced[-1].size) and self.reduce(last, part, rest, y, count)
+            return self.reduce(first, x, here, part, count) and self.reduce(last, part, rest, y, count)
         if len(reduced) > 1 or len(dimensions) - len(reduced) > 2:
             return False
         self.fold(reduction, _space(dimensions, 2), [x, y], count)
         return True
 
     def fold(self, reduction: Reduction, space: _Space, arrays: Sequence[_Array], count: int) -> None:
-        """Plan the kernels of one space; the last array is the result."""
+        """Plan the kernels of one space: of elements, of what is given for each line, and of the result."""
         outer, k, inner, steps = space
         number = arrays[0].number
         lanes = 16 // np.dtype(number).itemsize
         columns = inner > 1 and abs(steps[0][2]) < abs(steps[0][1])
-        vectors = zip(arrays, steps, strict=True) if reduction.spreads else zip(arrays[:-1], steps[:-1], strict=True)
+        given = reduction.arity + reduction.spreads
+        vectors = zip(arrays[:given], steps[:given], strict=True)
         vector = not columns and k >= lanes and all(_fits(a, s, space, lanes) for a, s in vectors)
         lines = outer * inner
         least = 0
@@ -151,25 +153,54 @@ class _Plan:
             layout, shift = BLOCKS, 0
             threads = min(MOST_THREADS, max(64, 1 << _exponent(k // 16)))
             items, grain, least = lines, 64, _PIECE
-        chunks, piece = 1, k
-        if least and reduction.name in _PARTS and min(_BUSY // items, k // least) > 1:
-            piece = -(-k // min(_BUSY // items, k // least))
-            piece = -(-piece // grain) * grain
-            chunks = -(-k // piece)
-            threads = min(threads, launch.THREADS)
-        *given, result = arrays
-        if chunks > 1:
-            first, last = (reductions.TABLE[name] for name in _PARTS[reduction.name])
-            reduction, result = first, self.room((lines * chunks,), first.result_dtype(number))
-            # beside each other in memory, as they will be read
-            part = (chunks * inner, inner, 1) if layout == COLUMNS else (chunks * inner, 1, chunks)
-            steps = (*steps[:-1], part)
-        numbers = (outer, inner, k, count, chunks, piece, shift, *(step for mine in steps for step in mine))
-        slots = tuple(array.slot for array in (*given, result))
+        parts = _parts(reduction) if least else []
+        chunks = min(_BUSY // items, k // least) if parts else 1
+        if chunks <= 1:
+            numbers = (outer, inner, k, count, 1, k, shift)
+            self._launch(reduction, number, layout, vector, items, threads, numbers, arrays, steps, count)
+            return
+        piece = -(-k // chunks)
+        piece = -(-piece // grain) * grain
+        chunks = -(-k // piece)
+        threads = min(threads, launch.THREADS)
+        numbers = (outer, inner, k, count, chunks, piece, shift)
+        # beside each other in memory, as they will be read
+        part = (chunks * inner, inner, 1) if layout == COLUMNS else (chunks * inner, 1, chunks)
+        rows, row_steps = list(arrays[reduction.arity : -1]), list(steps[reduction.arity : -1])
+        elements, element_steps = list(arrays[: reduction.arity]), list(steps[: reduction.arity])
+        for first, last in parts:
+            room = self.room((lines * chunks,), first.result_dtype(number))
+            theirs = [*elements, *rows, room], [*element_steps, *row_steps, part]
+            self._launch(first, number, layout, vector, items * chunks, threads, numbers, *theirs, count)
+            end, end_steps = arrays[-1], steps[-1]
+            if last is not parts[-1][1]:
+                end, end_steps = self.room((lines,), last.result_dtype(room.number)), (inner, 0, 1)
+            space = _Space(outer, chunks, inner, (part, *row_steps, end_steps))
+            self.fold(last, space, [room, *rows, end], count)
+            rows.append(end)
+            row_steps.append(end_steps)
+
+    def _launch(
+        self,
+        reduction: Reduction,
+        number: str,
+        layout: str,
+        vector: bool,
+        blocks: int,
+        threads: int,
+        numbers: tuple[int, ...],
+        arrays: Sequence[_Array],
+        steps: Sequence[tuple[int, int, int]],
+        count: int,
+    ) -> None:
+        """Plan one kernel."""
+        dtypes = scalars(reduction, number)
+        same = [
+            n if d == "int64" else np.dtype(d).type(n) for n, d in zip((*self.numbers, count), dtypes, strict=False)
+        ]
+        every = (*numbers, *(step for mine in steps for step in mine), *same)
         kernel = texts(reduction, number, layout, vector)
-        self.passes.append(_Pass(kernel, min(items * chunks, _MOST), threads, slots, numbers))
-        if chunks > 1:
-            self.fold(last, _Space(outer, chunks, inner, (part, space.steps[-1])), [result, arrays[-1]], count)
+        self.passes.append(_Pass(kernel, min(blocks, _MOST), threads, tuple(array.slot for array in arrays), every))
 
 
 def _exponent(n: int) -> int:
@@ -226,10 +257,10 @@ def _array(slot: int, layout: _Layout) -> _Array:
 
 
 @lru_cache(4096)
-def _reduction_plan(name: str, axes: tuple[int, ...], layout: _Layout) -> _Plan | None:
+def _reduction_plan(name: str, axes: tuple[int, ...], layout: _Layout, numbers: tuple[float, ...] = ()) -> _Plan | None:
     """Plan a reduction; gives None where the array is to be copied."""
     reduction = reductions.TABLE[name]
-    plan = _Plan(1)
+    plan = _Plan(1, numbers)
     x = _array(0, layout)
     y = plan.room(
         tuple(size for axis, size in enumerate(x.shape) if axis not in axes), reduction.result_dtype(x.number)
@@ -265,18 +296,18 @@ def _spread_plan(name: str, axis: int, layouts: tuple[_Layout, ...]) -> _Plan | 
 # ---- arrays ---------------------------------------------------------------------------------------------------------
 
 
-def reduce_array(name: str, x: Any, axes: tuple[int, ...]) -> Any:
-    """Reduce an array over `axes` (ascending), dropping them.
+def reduce_array(name: str, x: Any, axes: tuple[int, ...], numbers: tuple[float, ...] = ()) -> Any:
+    """Reduce an array over `axes` (ascending), dropping them, given the reduction's numbers.
 
     Raises TypeError for dtypes that are not real numbers or truth values.
     """
     dtype = _dtype(name, x.dtype.char)
     if dtype is not None:
         x = x.astype(dtype)
-    plan = _reduction_plan(name, axes, _layout(x))
+    plan = _reduction_plan(name, axes, _layout(x), numbers)
     if plan is None:
         kept = tuple(axis for axis in range(x.ndim) if axis not in axes)
-        return reduce_array(name, x.transpose(kept + axes).copy(), tuple(range(len(kept), x.ndim)))
+        return reduce_array(name, x.transpose(kept + axes).copy(), tuple(range(len(kept), x.ndim)), numbers)
     return plan.run(x)
 
 

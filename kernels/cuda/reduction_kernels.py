@@ -43,13 +43,33 @@ class _Stage(Accumulator):
     def __init__(self, reduction: Reduction, s: int, number: str, wide: str) -> None:
         stage = reduction.stages[s]
         super().__init__(f"stage{s}", stage.combine, stage.identity, number, wide)
-        names = {reduction.arity + r: f"result{r}" for r in range(s)}
-        self.s, self.value = s, write([stage.value], number, names)
+        self.s, self.value = s, write([stage.value], number, _names(reduction, number, s))
+        self.after = stage.after
 
     def take_element(self) -> list[str]:
         """Take in the element that the inputs x0, x1, ... are at."""
         lines, (element,) = self.value
         return [*lines, *self.take(element)]
+
+    def give(self) -> list[str]:
+        """Write what the stage gives."""
+        lines = [f"result{self.s} = {self.end()}"]
+        if self.after is not None:
+            more, (value,) = write([self.after], self.wide, {0: f"result{self.s}", 1: f"{self.wide}(count)"})
+            lines += [*more, f"result{self.s} = {value}"]
+        return lines
+
+
+def _names(reduction: Reduction, number: str, results: int) -> dict[int, str]:
+    """Name the inputs of a formula that is computed in a dtype, behind the elements, up to some stages' results."""
+    first = reduction.arity + reduction.numbers
+    given = {i: f"{number}(x{i})" for i in range(reduction.arity, first)}
+    return given | {first + r: f"result{r}" for r in range(results)}
+
+
+def scalars(reduction: Reduction, number: str) -> list[str]:
+    """Give the dtypes of a reduction's numbers that are the same for all lines."""
+    return [number if number.startswith("float") else "int64"] * (reduction.numbers - reduction.rows)
 
 
 def _joined_in_columns(fold: Accumulator) -> list[str]:
@@ -127,8 +147,8 @@ _LAYOUTS: dict[str, tuple[list[str], list[str], Callable[[Accumulator], list[str
 
 def signature(reduction: Reduction, number: str) -> tuple[str, ...]:
     """Give the parameters of a reduction's kernels."""
-    pointers = [f"{number}*"] * reduction.arity + [f"{reduction.result_dtype(number)}*"]
-    return (*pointers, *["int64"] * (len(WHOLE) + 3 * len(pointers)))
+    pointers = [f"{number}*"] * (reduction.arity + reduction.rows) + [f"{reduction.result_dtype(number)}*"]
+    return (*pointers, *["int64"] * (len(WHOLE) + 3 * len(pointers)), *scalars(reduction, number))
 
 
 def source(reduction: Reduction, number: str, layout: str, vector: bool) -> str:
@@ -136,8 +156,11 @@ def source(reduction: Reduction, number: str, layout: str, vector: bool) -> str:
 
     `vector`: elements along the line are neighbours, and lines begin at multiples of 16 bytes.
     """
-    operands = [*range(reduction.arity), "o"]
-    pointers = [f"p{i}" for i in range(reduction.arity)] + ["o"]
+    first = reduction.arity + len(scalars(reduction, number))
+    rows = range(first, first + reduction.rows)
+    operands = [*range(reduction.arity), *rows, "o"]
+    pointers = [*(f"p{i}" for i in operands[:-1]), "o"]
+    same = [f"x{i}" for i in range(reduction.arity, first)]
     steps = [f"{axis}{i}" for i in operands for axis in "bkn"]
     result = reduction.result_dtype(number)
     wide = shuffled(result)
@@ -147,7 +170,7 @@ def source(reduction: Reduction, number: str, layout: str, vector: bool) -> str:
     put = text.put
     if layout == BLOCKS:
         put(f"BOUNDS = ({MOST_THREADS},)")
-    with text.block(f"def kernel({', '.join([*pointers, *WHOLE, *steps])}):"):
+    with text.block(f"def kernel({', '.join([*pointers, *WHOLE, *steps, *same])}):"):
         if layout != GROUPS:
             size = 32 if layout == BLOCKS else launch.THREADS
             for c in range(max(len(fold.carried) for fold in folds)):
@@ -155,11 +178,15 @@ def source(reduction: Reduction, number: str, layout: str, vector: bool) -> str:
         put("thread = int64(cuda.threadIdx.x)", "threads = int64(cuda.blockDim.x)", *opening)
         with text.block(turn[0]):
             put(*turn[1:], *(f"q{i} = b * b{i} + j * n{i}" for i in operands))
-            for fold in folds:
-                element = fold.take_element()
-                put(*fold.begin())
-                _elements(text, reduction, number, vector, lambda place, element=element: element)  # type: ignore[misc]
-                put(*join(fold), f"result{fold.s} = {fold.end()}")
+            # a thread that has no line takes the first one's
+            put(*(f"x{i} = p{i}[{f'q{i}' if layout == BLOCKS else f'q{i} if inside else 0'}]" for i in rows))
+            for together in reduction.passes:
+                stages = [folds[s] for s in together]
+                taken = [line for fold in stages for line in fold.take_element()]
+                put(*(line for fold in stages for line in fold.begin()))
+                _elements(text, reduction, number, vector, lambda place, taken=taken: taken)  # type: ignore[misc]
+                for fold in stages:
+                    put(*join(fold), *fold.give())
             _results(text, reduction, number, vector, wide)
             put("item += int64(cuda.gridDim.x)" + (" * lines" if layout == GROUPS else ""))
     return str(text)
@@ -168,16 +195,17 @@ def source(reduction: Reduction, number: str, layout: str, vector: bool) -> str:
 def _results(text: Text, reduction: Reduction, number: str, vector: bool, wide: str) -> None:
     """Write the formula of the stages' results: for each element again, or once a line."""
     stages = len(reduction.stages)
-    names = {reduction.arity + s: f"result{s}" for s in range(stages)}
+    names = _names(reduction, number if reduction.spreads else wide, stages)
+    count = reduction.arity + reduction.numbers + stages
     if reduction.spreads:
-        names[reduction.arity + stages] = f"{number}(count)"
+        names[count] = f"{number}(count)"
         kept = [stage for stage in reduction.stages if stage.kept]
         # to compute a kept value again is cheaper than to write and read it
-        again = {variable(reduction.arity + stages + 1): stage.value for stage in kept}
+        again = {variable(count + 1): stage.value for stage in kept}
         lines, (value,) = write([substitute(reduction.result, again)], number, names)
         _elements(text, reduction, number, vector, lambda place: [*lines, f"{place} = {number}({value})"], stores=True)
     else:
-        names[reduction.arity + stages] = f"{wide}(count)"
+        names[count] = f"{wide}(count)"
         lines, (value,) = write([reduction.result], wide, names)
         with text.block("if writes:"):
             text.put(*lines, f"o[qo + chunk * ko] = {reduction.result_dtype(number)}({value})")

@@ -104,12 +104,12 @@ class Cuda:
         self.here(ufunc.__name__)
         return self._evaluate(ufunc, arguments, out)
 
-    def reduce(self, name: str, x: Any, axes: tuple[int, ...]) -> Any:
-        """Apply a reduction over axes."""
+    def reduce(self, name: str, x: Any, axes: tuple[int, ...], numbers: tuple[float, ...] = ()) -> Any:
+        """Apply a reduction over axes, given its numbers."""
         from .reduction import reduce_array
 
         self.here(name)
-        return reduce_array(name, x, axes)
+        return reduce_array(name, x, axes, numbers)
 
     def spread(self, name: str, axis: int, *arrays: Any) -> Any:
         """Apply a reduction that gives a value for each element."""

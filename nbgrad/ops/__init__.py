@@ -10,15 +10,17 @@ from .. import registry
 from ..kernels.operators import install_operators
 from ..variable import Variable
 from . import arithmetic as arithmetic  # each registers its operations
+from . import extrema as extrema
 from . import inplace
 from . import joining as joining
+from . import norms as norms
 from . import scan as scan
 from . import slicing as slicing
 from . import statistics as statistics
 from .elementwise import OPERATIONS, TABLE, add, whole_power
 from .indexing import getitem
 from .linalg import matmul
-from .reduction import LOGSUMEXP_SLOPE
+from .pullback import back_of
 from .shape import astype, sum_to, transpose
 from .transfer import beside, clone
 
@@ -78,16 +80,17 @@ def kernel_catalogue() -> list[tuple[str, Any]]:
 
     for dtype in ("float32", "float64"):
         powers = [whole_power(n) for n in range(-8, 9) if n]
-        for operation in (*OPERATIONS.values(), *powers, LOGSUMEXP_SLOPE):
+        listed = list(reductions.TABLE.values())
+        rules = [operation for r in listed if r.rule is not None for operation in back_of(r).operations]
+        for operation in dict.fromkeys((*OPERATIONS.values(), *powers, *rules)):
             elementwise_job(operation, dtype)
             for pullback in operation.pullbacks:
                 if pullback is not None and pullback.operation is not None:
                     elementwise_job(pullback.operation, dtype)
-        for reduction in vars(reductions).values():
-            if isinstance(reduction, reductions.Reduction):
-                for kernel in (cpu.row_kernel(reduction), cpu.block_kernel(reduction)):
-                    arguments = [np.ones((1, 1), dtype)] * reduction.arity
-                    jobs.append((f"{reduction.name} {dtype}", lambda k=kernel, a=arguments: k(*a)))
+        for reduction in listed:
+            for kernel in (cpu.row_kernel(reduction), cpu.block_kernel(reduction)):
+                arguments = [np.ones((1, 1), dtype)] * reduction.arity + [np.ones(1)] * reduction.numbers
+                jobs.append((f"{reduction.name} {dtype}", lambda k=kernel, a=arguments: k(*a)))
         lines = np.ones((2, 1), dtype)
         for name in scans.TABLE.keys() - {"recurrence"}:
             jobs.append((f"{name} {dtype}", lambda n=name, x=lines: scan.scan_array(n, x, 1)))

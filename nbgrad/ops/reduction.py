@@ -1,25 +1,28 @@
-"""Functions that reduce over axes: sums, extrema, log-sum-exp, softmax."""
+"""Functions that reduce over axes: sums, products, log-sum-exp, softmax, and what others are made of."""
 
 from __future__ import annotations
 
 import builtins
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from functools import cache as once
-from typing import Any, NamedTuple, overload
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
-from ..arrays import Array, as_array, is_array
+from ..arrays import Array, is_array
+from ..elementwise import Elementwise
 from ..function import Operation
-from ..kernels import dispatch, formula, scalars
+from ..kernels import dispatch, formula, reductions, scalars
 from ..kernels.dispatch import reduce_array, spread_array
+from ..kernels.reductions import Reduction
 from ..registry import operation
 from ..variable import Given, Variable, data_of
 from .arguments import axes_of, axis_of, either
-from .elementwise import div, elementwise, eq, exp, mul, neg, sub
-from .joining import cat, stack, take_along_dim
+from .elementwise import div, eq, exp, mul, neg, sub
+from .joining import cat, stack
+from .pullback import Looked, back_of, operation_of
 from .shape import BroadcastTo, Permute, Reshape, astype
 
 
@@ -28,26 +31,37 @@ def _all_axes(ndim: int) -> tuple[int, ...]:
     return tuple(range(ndim))
 
 
-def _floating(x: Array) -> Array:
-    """Convert whole numbers and truth values to float64; leave all else to the kernels to take or refuse."""
-    return x.astype(np.float64) if x.dtype.kind in "iub" else x
-
-
 class Reduce(Operation):
-    """One of `kernels.reductions` over some axes."""
+    """One of `kernels.reductions` over some axes, with the rule that follows from the declaration."""
 
-    __slots__ = ("axes", "keepdim", "output")
+    __slots__ = ("axes", "keepdim", "numbers", "output")
 
-    name = ""
-    keeps_output = False
+    reads_all = False
+    linear: ClassVar[Any] = Looked("linear")
+    #: Whether the rule reads the result.
+    keeps_output: ClassVar[Any] = Looked("reads_result")
+    reduction: ClassVar[Reduction]
+    name: ClassVar[str] = ""
+    floating: ClassVar[bool] = False
 
-    def __init__(self, axes: tuple[int, ...], keepdim: bool) -> None:
-        self.axes, self.keepdim = axes, keepdim
+    def __init__(self, axes: tuple[int, ...], keepdim: bool, *numbers: float) -> None:
+        self.axes, self.keepdim, self.numbers = axes, keepdim, numbers
         self.output = None
 
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        if "reduction" in vars(cls):
+            cls.name, cls.floating = cls.reduction.name, cls.reduction.floating
+            _kinds[cls.reduction] = cls
+
+    def reads(self, inputs: tuple[Variable, ...]) -> Collection[int]:
+        return (0,) if back_of(self.reduction).reads_elements else ()
+
     def forward(self, x: Array) -> Array:
+        if self.floating and x.dtype.kind in "iub":
+            x = x.astype(np.float64)
         try:
-            y = reduce_array(self.name, x, self.axes)
+            y = reduce_array(self.name, x, self.axes, self.numbers)
         except TypeError:
             raise TypeError(f"{self.name}: no kernel for dtype {x.dtype}: convert to a real dtype first") from None
         if self.keepdim:
@@ -62,48 +76,70 @@ class Reduce(Operation):
             return value
         return Reshape(tuple(1 if axis in self.axes else size for axis, size in enumerate(x.shape)))(value)
 
+    def vjp(self, gy: Any, y: Any, x: Any) -> Any:
+        back = back_of(self.reduction)
+        if back.plain:
+            return None if back.nothing else BroadcastTo(x.shape)(self.spread(gy, x))
+        values = [self.spread(gy, x), y if y is None else self.spread(y, x), *self.numbers, *back.blank, x]
+        if back.reads_count:
+            values[back.length] = builtins.float(self.over(x))
+        # what is one number for all elements is read as such
+        keep = self.keepdim or len(self.axes) < x.ndim
+        for place, stage in back.stages:
+            values[place] = kind_of(stage)(self.axes, keep, *self.numbers[: stage.numbers])(x)
+        for place, of_line, pick in back.lines:
+            values[place] = of_line.function(*pick(values))
+        if back.value is None:
+            return BroadcastTo(x.shape)(values[back.repeated])
+        of_element, pick = back.value
+        return of_element.function(*pick(values))
+
     def jvp(self, tangents: Sequence[Any], y: Any, x: Any) -> Any:
         """Give the sum of what each element adds: the cotangent that it would get from 1, times its tangent."""
         kept = [1 if axis in self.axes else size for axis, size in enumerate(x.shape)]
         shape = tuple(kept if self.keepdim else [size for axis, size in enumerate(x.shape) if axis not in self.axes])
-        return Sum(self.axes, self.keepdim)(mul(tangents[0], self.vjp(_ones(shape, x), y, x)))
+        back = self.vjp(_ones(shape, x), y, x)
+        return None if back is None else Sum(self.axes, self.keepdim)(mul(tangents[0], back))
 
     def over(self, x: Any) -> int:
         """Give the number of elements that go into one result."""
         return math.prod(x.shape[axis] for axis in self.axes)
 
 
+#: The operations by their reductions.
+_kinds: dict[Reduction, type[Reduce]] = {}
+
+
+def kind_of(reduction: Reduction) -> type[Reduce]:
+    """Return the operation of a reduction."""
+    if reduction not in _kinds:
+        extremum = reduction.rule is None and reduction.stages[0].combine in (scalars.maximum, scalars.minimum)
+        name = "".join(word.capitalize() for word in reduction.name.split("_"))
+        body = {"__slots__": (), "__module__": __name__, "reduction": reduction}
+        type(name, (Extremum if extremum else Reduce,), body)
+    return _kinds[reduction]
+
+
 class Sum(Reduce):
     """Sums over axes."""
 
     __slots__ = ()
-    linear = True
-    reads_all = False
-    name = "sum"
-
-    def vjp(self, gy: Any, y: Any, x: Any) -> Any:
-        return BroadcastTo(x.shape)(self.spread(gy, x))
+    reduction = reductions.sum
 
 
 class Mean(Reduce):
     """Arithmetic means over axes."""
 
     __slots__ = ()
-    linear = True
-    reads_all = False
-    name = "mean"
-
-    def forward(self, x: Array) -> Array:
-        return super().forward(_floating(x))
-
-    def vjp(self, gy: Any, y: Any, x: Any) -> Any:
-        return BroadcastTo(x.shape)(self.spread(div(gy, builtins.float(self.over(x))), x))
+    reduction = reductions.mean
 
 
 class Extremum(Reduce):
-    """Maxima or minima over axes; ties share the gradient equally."""
+    """Maxima or minima over axes of the elements, or of a formula of them; ties share the gradient equally."""
 
     __slots__ = ()
+    reads_all = True
+    linear = False
     keeps_output = True
 
     def forward(self, x: Array) -> Array:
@@ -112,34 +148,52 @@ class Extremum(Reduce):
         return super().forward(x)
 
     def vjp(self, gy: Any, y: Any, x: Any) -> Any:
+        compared, slope = _compared(self.reduction)
         value, extreme = (data_of(v) for v in (x, y))
+        if compared is not None:
+            value = compared.function(value)
         share = eq(value, self.spread(extreme, x)).astype(value.dtype)
         counts = reduce_array("sum", share, self.axes)
         # to look at the counts is to wait for a GPU
         if not isinstance(counts, np.ndarray) or (counts.size and (counts != 1).any()):
             share = div(share, self.spread(counts, x) if not self.keepdim else counts.reshape(extreme.shape))
+        if slope is not None:
+            share = mul(slope.function(x), share)
         return mul(self.spread(gy, x), share)
+
+
+@once
+def _compared(reduction: Reduction) -> tuple[Elementwise | None, Elementwise | None]:
+    """Return what is compared of an element, and its slope; None for the element itself."""
+    value = reduction.stages[0].value
+    if value.function is None:
+        return None, None
+    slope = formula.derivative(value, 0)
+    assert slope is not None
+    return operation_of(f"{reduction.name}_value", value)[0], operation_of(f"{reduction.name}_slope", slope)[0]
 
 
 class Amax(Extremum):
     """Maxima over axes."""
 
     __slots__ = ()
-    name = "amax"
+    reduction = reductions.amax
 
 
 class Amin(Extremum):
     """Minima over axes."""
 
     __slots__ = ()
-    name = "amin"
+    reduction = reductions.amin
 
 
 class Prod(Reduce):
-    """Products over axes."""
+    """Products over axes; the product of all others is no formula of an element and the result where they are 0."""
 
     __slots__ = ()
-    name = "prod"
+    reads_all = True
+    linear = keeps_output = False
+    reduction = reductions.prod
 
     def vjp(self, gy: Any, y: Any, x: Any) -> Any:
         kept = tuple(axis for axis in range(x.ndim) if axis not in self.axes)
@@ -174,29 +228,6 @@ def _ones(shape: tuple[int, ...], x: Any) -> Any:
     return Variable(ones, requires_grad=False) if isinstance(x, Variable) else ones
 
 
-_logsumexp_slope = elementwise(
-    lambda gy, y, x: gy * scalars.where(y == formula.constant(-math.inf), 0, scalars.exp(x - y)), name="logsumexp_vjp"
-)
-
-
-#: The operation behind it.
-LOGSUMEXP_SLOPE: Any = _logsumexp_slope.__globals__["operation"]
-
-
-class LogSumExp(Reduce):
-    """log(sum(exp(x))) over axes."""
-
-    __slots__ = ()
-    name = "logsumexp"
-    keeps_output = True
-
-    def forward(self, x: Array) -> Array:
-        return super().forward(_floating(x))
-
-    def vjp(self, gy: Any, y: Any, x: Any) -> Any:
-        return _logsumexp_slope(self.spread(gy, x), self.spread(y, x), x)
-
-
 class Spread(Operation):
     """One of `kernels.reductions` that gives a value for each element, along one axis."""
 
@@ -208,9 +239,11 @@ class Spread(Operation):
         self.output = None
 
     def along(self, name: str, *arrays: Array) -> Array:
-        """Run the kernel over the axis, wherever it is."""
+        """Run the kernel over the axis, wherever it is; of whole numbers and truth values in float64."""
         try:
-            return spread_array(name, self.axis, *arrays)
+            return spread_array(
+                name, self.axis, *[x.astype(np.float64) if x.dtype.kind in "iub" else x for x in arrays]
+            )
         except TypeError:
             raise TypeError(f"{name}: no kernel for dtype {arrays[0].dtype}: convert to a real dtype first") from None
 
@@ -222,7 +255,7 @@ class Softmax(Spread):
     reads_all = False
 
     def forward(self, x: Array) -> Array:
-        self.output = self.along("softmax", _floating(x))
+        self.output = self.along("softmax", x)
         return self.output
 
     def jvp(self, tangents: Sequence[Any], y: Any, x: Any) -> Any:
@@ -253,7 +286,7 @@ class LogSoftmax(Spread):
     reads_all = False
 
     def forward(self, x: Array) -> Array:
-        self.output = self.along("log_softmax", _floating(x))
+        self.output = self.along("log_softmax", x)
         return self.output
 
     def jvp(self, tangents: Sequence[Any], y: Any, x: Any) -> Any:
@@ -278,16 +311,16 @@ class LogSoftmaxVjp(Spread):
         return by_gy, neg(mul(mul(g, p), sum(gy, dim, True)))
 
 
-def _reduce(
+def reduce(
     kind: type[Reduce], x: Any, dim: Any, keepdim: Any, axis: Any, keepdims: Any, dtype: npt.DTypeLike | None = None
 ) -> Any:
     """Reduce x, or what x is in another dtype, which the result has as well."""
     name = kind.name
     if dtype is not None:
-        if kind is Mean:
-            dtype = _floating_dtype(name, dtype)
+        if kind.reduction.floating:
+            dtype = floating_dtype(name, dtype)
         x = astype(x if isinstance(x, Variable) or is_array(x) else np.asarray(x), dtype)
-        return astype(_reduce(kind, x, dim, keepdim, axis, keepdims), dtype)
+        return astype(reduce(kind, x, dim, keepdim, axis, keepdims), dtype)
     if dim is None and axis is None and keepdim is False and keepdims is None:
         return kind(_all_axes(x.ndim if hasattr(x, "ndim") else np.ndim(x)), False)(x)
     axes = axes_of(
@@ -314,7 +347,7 @@ def sum(
     >>> nbgrad.sum(nbgrad.tensor([[1.0, 2.0], [3.0, 4.0]]), dim=0)
     Variable([4., 6.])
     """
-    return _reduce(Sum, input, dim, keepdim, axis, keepdims, dtype)
+    return reduce(Sum, input, dim, keepdim, axis, keepdims, dtype)
 
 
 @operation
@@ -331,7 +364,7 @@ def mean(
 
     With `dtype`, input is converted first.
     """
-    return _reduce(Mean, input, dim, keepdim, axis, keepdims, dtype)
+    return reduce(Mean, input, dim, keepdim, axis, keepdims, dtype)
 
 
 @operation
@@ -348,106 +381,48 @@ def prod(
 
     With `dtype`, input is converted first.
     """
-    return _reduce(Prod, input, dim, keepdim, axis, keepdims, dtype)
+    return reduce(Prod, input, dim, keepdim, axis, keepdims, dtype)
 
 
-@operation
-def logsumexp(
-    input: Given, dim: Any = None, keepdim: bool = False, *, axis: Any = None, keepdims: bool | None = None
-) -> Given:
-    """Give log(sum(exp(input))) over the dimensions `dim` (all if None), without overflow."""
-    return _reduce(LogSumExp, input, dim, keepdim, axis, keepdims)
+class Reducing(Protocol):
+    """A function that reduces over dimensions."""
+
+    def __call__(
+        self,
+        input: Given,
+        dim: Any = None,
+        keepdim: bool = False,
+        *,
+        axis: Any = None,
+        keepdims: bool | None = None,
+    ) -> Given: ...
 
 
-@operation
-def amax(
-    input: Given, dim: Any = None, keepdim: bool = False, *, axis: Any = None, keepdims: bool | None = None
-) -> Given:
-    """Give the largest element over the dimensions `dim` (all if None); ties share the gradient equally.
+def reducing(reduction: Reduction, sentence: str) -> Reducing:
+    """Give users a reduction, by its name."""
 
-    Raises ValueError where there are no elements.
-    """
-    return _reduce(Amax, input, dim, keepdim, axis, keepdims)
+    def function(
+        input: Any, dim: Any = None, keepdim: bool = False, *, axis: Any = None, keepdims: bool | None = None
+    ) -> Any:
+        if reduction.gives is not None and isinstance(input, Variable):  # whole numbers have no gradients
+            input = input.detach()
+        return reduce(kind_of(reduction), input, dim, keepdim, axis, keepdims)
 
-
-@operation
-def amin(
-    input: Given, dim: Any = None, keepdim: bool = False, *, axis: Any = None, keepdims: bool | None = None
-) -> Given:
-    """Give the smallest element over the dimensions `dim` (all if None); ties share the gradient equally."""
-    return _reduce(Amin, input, dim, keepdim, axis, keepdims)
+    function.__name__ = function.__qualname__ = reduction.name
+    function.__doc__ = f"{sentence}\n\nOver the dimensions `dim`, all if None."
+    made: Reducing = operation(function)
+    return made
 
 
-class ValuesAndIndices(NamedTuple):
-    """What `max` and `min` give along one dimension."""
-
-    values: Any
-    indices: Any
-
-
-def _extreme(which: str, x: Any, dim: Any, keepdim: bool, axis: Any, keepdims: bool | None) -> Any:
-    from . import elementwise as table
-
-    if isinstance(dim, Variable) or is_array(dim):  # max(x, y)
-        return (table.maximum if which == "max" else table.minimum)(x, dim)
-    kind = Amax if which == "max" else Amin
-    if axis is not None or dim is None or isinstance(dim, tuple | list):
-        return _reduce(kind, x, dim, keepdim, axis, keepdims)
-    keepdim = bool(either(which, "keepdim", keepdim or None, "keepdims", keepdims, False))
-    if not isinstance(x, Variable):
-        x = as_array(x)
-    (along,) = axes_of(which, dim, x.ndim) or (0,)
-    data = data_of(x)
-    if x.ndim and data.shape[along] == 0:
-        raise ValueError(f"{which}: no elements to take it of in shape {x.shape} over dimension {dim}")
-    indices = dispatch.extreme_places(which, data, along if x.ndim else None)
-    values = take_along_dim(x, indices, along)
-    if not keepdim and x.ndim:
-        shape = (*x.shape[:along], *x.shape[along + 1 :])
-        values, indices = Reshape(shape)(values), indices.reshape(shape)
-    return ValuesAndIndices(values, Variable(indices, requires_grad=False) if isinstance(x, Variable) else indices)
-
-
-@overload
-def max(
-    input: Given, dim: int, keepdim: bool = False, *, axis: None = None, keepdims: bool | None = None
-) -> ValuesAndIndices: ...
-@overload
-def max(
-    input: Given, dim: Any = None, keepdim: bool = False, *, axis: Any = None, keepdims: bool | None = None
-) -> Given: ...
-@operation
-def max(input: Any, dim: Any = None, keepdim: bool = False, *, axis: Any = None, keepdims: bool | None = None) -> Any:
-    """Give the largest element.
-
-    Spelled PyTorch's way with one dimension, ``max(x, dim)``, it gives (values, indices), and the gradient goes to the
-    element at the index. Spelled NumPy's way, ``max(x, axis=...)``, or over all or several dimensions, it gives the
-    values, as `amax` does. ``max(x, y)`` is `maximum`.
-
-    Raises ValueError where there are no elements.
-
-    >>> import nbgrad
-    >>> x = nbgrad.tensor([[1.0, 5.0], [7.0, 2.0]])
-    >>> nbgrad.max(x, 1).indices
-    Variable([1, 0])
-    >>> nbgrad.max(x, axis=1)
-    Variable([5., 7.])
-    """
-    return _extreme("max", input, dim, keepdim, axis, keepdims)
-
-
-@overload
-def min(
-    input: Given, dim: int, keepdim: bool = False, *, axis: None = None, keepdims: bool | None = None
-) -> ValuesAndIndices: ...
-@overload
-def min(
-    input: Given, dim: Any = None, keepdim: bool = False, *, axis: Any = None, keepdims: bool | None = None
-) -> Given: ...
-@operation
-def min(input: Any, dim: Any = None, keepdim: bool = False, *, axis: Any = None, keepdims: bool | None = None) -> Any:
-    """Give the smallest element, in the ways of `max`."""
-    return _extreme("min", input, dim, keepdim, axis, keepdims)
+logsumexp = reducing(reductions.logsumexp, "Give log(sum(exp(input))) without overflow.")
+amax = reducing(
+    reductions.amax,
+    "Give the largest element; ties share the gradient equally. Raises ValueError where there are no elements.",
+)
+amin = reducing(
+    reductions.amin,
+    "Give the smallest element; ties share the gradient equally. Raises ValueError where there are no elements.",
+)
 
 
 @operation
@@ -459,7 +434,7 @@ def softmax(
     With `dtype`, input is converted first.
     """
     if dtype is not None:
-        return softmax(astype(input, _floating_dtype("softmax", dtype)), dim, axis=axis)
+        return softmax(astype(input, floating_dtype("softmax", dtype)), dim, axis=axis)
     return Softmax(_one_axis("softmax", input, dim, axis))(input)
 
 
@@ -472,11 +447,12 @@ def log_softmax(
     With `dtype`, input is converted first.
     """
     if dtype is not None:
-        return log_softmax(astype(input, _floating_dtype("log_softmax", dtype)), dim, axis=axis)
+        return log_softmax(astype(input, floating_dtype("log_softmax", dtype)), dim, axis=axis)
     return LogSoftmax(_one_axis("log_softmax", input, dim, axis))(input)
 
 
-def _floating_dtype(what: str, dtype: npt.DTypeLike) -> np.dtype[Any]:
+def floating_dtype(what: str, dtype: npt.DTypeLike) -> np.dtype[Any]:
+    """Give the dtype that is asked for, if it is a floating one."""
     chosen = np.dtype(dtype)
     if chosen.kind != "f":
         raise TypeError(f"{what}: dtype is {chosen}: the result is floating")

@@ -9,15 +9,17 @@ import numpy.typing as npt
 
 from ..arrays import Array, as_array, is_array
 from ..function import Operation
+from ..kernels import reductions
 from ..kernels import scalars as scalar
 from ..kernels.dispatch import recur, scan_array
 from ..registry import operation
 from ..variable import Given, Variable
 from .arguments import axis_of, either
 from .elementwise import elementwise, mul
+from .extrema import ValuesAndIndices
 from .indexing import getitem
 from .joining import add_along_dim, cat
-from .reduction import LOGSUMEXP_SLOPE, ValuesAndIndices
+from .pullback import back_of
 from .shape import astype
 
 
@@ -119,7 +121,8 @@ class LogCumSumExp(Scanning):
         # x[i] has the share e**(x[i] - y[i]) of y[i], and of a later one less by as much as these have grown
         if x.ndim and x.shape[self.axis] > 1:
             gy = Recurrence(self.axis, True)(_decay(self.before(y), self.after(y)), gy)
-        return LOGSUMEXP_SLOPE.function(gy, y, x)
+        (share,) = back_of(reductions.logsumexp).operations
+        return share.function(gy, y, x)
 
 
 class CumExtremum(Scanning):

@@ -15,6 +15,7 @@ import numpy as np
 from ..kernels import formula, reductions
 from ..kernels import scalars as scalar
 from ..kernels.cpu import elementwise as cpu
+from ..kernels.dispatch import CPU
 from ..kernels.formula import NUMBER, TRUTH, Expression
 from ..kernels.shapes import broadcast_shapes
 from .calls import call, frozen
@@ -138,47 +139,61 @@ def _known(program: Program, expression: Expression, nodes: Sequence[Node], dtyp
 # ---- folds ----------------------------------------------------------------------------------------------------------
 
 
-def fold(program: Program, name: str, axes: tuple[int, ...], nodes: Sequence[Node]) -> Node:
+def fold(
+    program: Program, name: str, axes: tuple[int, ...], nodes: Sequence[Node], numbers: Sequence[float] = ()
+) -> Node:
     """Apply one of `kernels.reductions`: its stages, and the formula at the end; a finish drops the axes."""
     first, reduction = nodes[0], reductions.TABLE[name]
     if first.dtype == np.float16:
-        return fold(program, name, axes, [convert(program, x, np.float32) for x in nodes])
+        return fold(program, name, axes, [convert(program, x, np.float32) for x in nodes], numbers)
     if not compiles(first.dtype):
         raise TypeError(f"{name}: no kernel for dtype {first.dtype}: convert to a real dtype first")
+    if reduction.wide and len(reduction.stages) == 1 and first.dtype == np.float32 and program.target is CPU:
+        # As the CPU's kernels compute; there is little float64 on many GPUs. What several stages compute is shared with
+        # the way back, in the elements' dtype, which is worth more than the last digit.
+        wide = fold(program, name, axes, [convert(program, x, np.float64) for x in nodes], numbers)
+        return convert(program, wide, np.float32)
     ndim = len(first.shape)
     rest = tuple(axis for axis in range(ndim) if axis not in axes)
     base = reshaped(first)
     if len(axes) == ndim and base is not first and len(nodes) == 1 and not reduction.spreads:
         # all elements, whatever their shape
-        return fold(program, name, tuple(range(len(base.shape))), [base])
+        return fold(program, name, tuple(range(len(base.shape))), [base], numbers)
     together = axes and axes[-1] - axes[0] + 1 == len(axes) and (axes[0] == 0 or axes[-1] == ndim - 1)
     if not together and axes:  # axes in the middle: they go to the end
         ordered = rest + axes
-        result = fold(program, name, tuple(range(len(rest), ndim)), [transpose(program, x, ordered) for x in nodes])
+        moved = [transpose(program, x, ordered) for x in nodes]
+        result = fold(program, name, tuple(range(len(rest), ndim)), moved, numbers)
         back = tuple(int(axis) for axis in np.argsort(ordered))
         return transpose(program, result, back) if reduction.spreads else result
     dtype = first.dtype
-    if reduction.accumulates and dtype.kind in "iub":
-        dtype = np.dtype(np.uint64 if dtype.kind == "u" else np.int64)
+    if reduction.accumulates and dtype.kind in "iub" and reduction.gives is None:
+        dtype = np.dtype(reduction.result_dtype(dtype.name))
         nodes = [convert(program, x, dtype) for x in nodes]
+    length = math.prod(first.shape[axis] for axis in axes)
+    count = number(program, float(length), dtype) if dtype.kind == "f" else nodes[0]
+    given = [*nodes, *(number(program, x, dtype) for x in numbers)]
     results: list[Node] = []
     kept: Node | None = None
     for stage in reduction.stages:
-        value = _stage(program, stage.value, [*nodes, *results], dtype)
+        value = _stage(program, stage.value, [*given, *results], dtype)
         kept = value if stage.kept else kept
+        if reduction.gives is not None:
+            value = convert(program, value, reduction.gives)
         shape = tuple(1 if axis in axes else size for axis, size in enumerate(value.shape))
         if axes and shape != value.shape:
-            value = program.add(Fold(stage.combine, axes), (value,), shape, dtype)
+            value = program.add(Fold(stage.combine, axes), (value,), shape, value.dtype)
+        if stage.after is not None:
+            value = _stage(program, stage.after, [value, count], dtype)
         results.append(value)
-    length = math.prod(first.shape[axis] for axis in axes)
-    count = number(program, float(length), dtype) if dtype.kind == "f" else results[-1]
     if reduction.spreads:
-        return _stage(program, reduction.result, [*nodes, *results, count, kept or results[-1]], dtype)
+        return _stage(program, reduction.result, [*given, *results, count, kept or results[-1]], dtype)
     shape = tuple(first.shape[axis] for axis in rest)
     if not shape:  # one number, which whatever follows takes as such
         results = [reshape(program, node, shape) for node in results]
     # otherwise the axes stay until the end, so that what follows may still be in the same loop
-    return reshape(program, _stage(program, reduction.result, [*nodes, *results, count], dtype), shape)
+    end = dtype if reduction.gives is None else np.dtype(reduction.gives)
+    return reshape(program, _stage(program, reduction.result, [*given, *results, count], end), shape)
 
 
 def _stage(program: Program, expression: Expression, nodes: Sequence[Node], dtype: np.dtype[Any]) -> Node:

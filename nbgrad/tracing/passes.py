@@ -14,7 +14,7 @@ from operator import attrgetter
 
 from ..kernels import formula, scalars
 from ..kernels.formula import Expression
-from . import lowering
+from . import lowering, picking
 from .layout import access, can_reshape
 from .program import Fold, Map, Node, Program, View, reshaped, root_of, stretched
 
@@ -328,5 +328,64 @@ def _in_shape(program: Program, node: Node, before: Shape, shape: Shape) -> Node
     return lowering.reshape(program, lowering.broadcast(program, node, before), shape)
 
 
+# ---- writes ---------------------------------------------------------------------------------------------------------
+
+
+def reads_past_writes(program: Program) -> Program:
+    """Have what is read from where nothing was written come from before the writes, so that it need not wait for them.
+
+    What is read as it was written is what was written.
+    """
+    if not any([picking.puts_of(node) for node in program.nodes]):
+        return program
+
+    def read(node: Node, places: dict[Node, Node]) -> Node | None:
+        view = node.operation
+        if not isinstance(view, View) or view.kind != "index":
+            return None
+        source = before = places[node.inputs[0]]
+        while (puts := picking.puts_of(source)) is not None:
+            for key, values in zip(reversed(puts.keys), reversed(source.inputs[1:]), strict=True):
+                if picking.are_apart(key, view.argument, source.shape):
+                    continue
+                same = (*key, Ellipsis) == view.argument or key == view.argument
+                return values if same and values.shape == node.shape and values.dtype == node.dtype else None
+            source = source.inputs[0]
+        return None if source is before else program.add(view, (source,), node.shape, node.dtype)
+
+    return _rewritten(program, read)
+
+
+def writes_at_once(program: Program) -> Program:
+    """Have writes that nothing is read between come one after the other into one copy."""
+    if not any([picking.puts_of(node) for node in program.nodes]):
+        return program
+    users: dict[Node, int] = defaultdict(int)
+    for node in program.nodes:
+        for x in node.inputs:
+            users[x] += 1
+    for node in program.outputs:
+        users[node] += 1
+
+    def joined(node: Node, places: dict[Node, Node]) -> Node | None:
+        puts, before = picking.puts_of(node), node.inputs[0] if node.inputs else None
+        if puts is None or before is None or users[before] != 1:
+            return None
+        first = places[before]
+        earlier = picking.puts_of(first)
+        if earlier is None:
+            return None
+        values = [*first.inputs[1:], *[places[x] for x in node.inputs[1:]]]
+        return picking.put_at(program, first.inputs[0], [*earlier.keys, *puts.keys], values)
+
+    return _rewritten(program, joined)
+
+
 #: In the order in which they are applied.
-PASSES: tuple[Pass, ...] = (needed, views_before_formulas, reshapings_after_formulas)
+PASSES: tuple[Pass, ...] = (
+    needed,
+    reads_past_writes,
+    writes_at_once,
+    views_before_formulas,
+    reshapings_after_formulas,
+)

@@ -145,12 +145,61 @@ def scatter(program: Program, g: Node, parts: Sequence[Any], shape: tuple[int, .
 def put(program: Program, x: Node, values: Node, parts: Sequence[Any]) -> Node:
     """Give an array with values in place of the elements at an index."""
     key = _Key(program, parts)
+    shape = key.shape_in(x.shape)
+    np.broadcast_to(np.empty(values.shape, np.int8), shape)  # which raises ValueError, as it would in every run
+    if not any([is_array(part) for part in key.parts]) and not key.nodes:
+        return put_at(program, x, [tuple(key.parts)], [values])
 
     def run(x: Any, values: Any, *positions: Any) -> Any:
         y = x.copy()
         y[key.now(positions).key] = values
         return y
 
-    shape = key.shape_in(x.shape)
-    np.broadcast_to(np.empty(values.shape, np.int8), shape)  # which raises ValueError, as it would in every run
     return program.add(Call(run, ("put", next(_count)), "put", False), (x, values, *key.nodes), x.shape, x.dtype)
+
+
+class Puts:
+    """Writes to places that slices and whole numbers tell, one after the other, into a copy of an array."""
+
+    def __init__(self, keys: Sequence[tuple[Any, ...]]) -> None:
+        self.keys = list(keys)
+
+    def __call__(self, x: Any, *values: Any) -> Any:
+        y = x.copy()
+        for key, value in zip(self.keys, values, strict=True):
+            y[key] = value
+        return y
+
+
+def put_at(program: Program, x: Node, keys: Sequence[tuple[Any, ...]], values: Sequence[Node]) -> Node:
+    """Give an array with values at places that slices and whole numbers tell, in this order."""
+    identity = ("put", tuple([str(key) for key in keys]))
+    return program.add(Call(Puts(keys), identity, "put", False), (x, *values), x.shape, x.dtype)
+
+
+def puts_of(node: Node) -> Puts | None:
+    """Give the writes that a node is, if it is such writes."""
+    if isinstance(node.operation, Call) and isinstance(node.operation.function, Puts):
+        return node.operation.function
+    return None
+
+
+def are_apart(one: tuple[Any, ...], other: tuple[Any, ...], shape: tuple[int, ...]) -> bool:
+    """Tell whether two indices of slices and whole numbers have no element in common, as far as bounds tell."""
+    pairs = zip(_ranges(one, shape), _ranges(other, shape), strict=True)
+    return any(
+        [not a or not b or max(a[0], a[-1]) < min(b[0], b[-1]) or max(b[0], b[-1]) < min(a[0], a[-1]) for a, b in pairs]
+    )
+
+
+def _ranges(key: tuple[Any, ...], shape: tuple[int, ...]) -> list[range]:
+    """Give what an index of slices and whole numbers picks along each axis."""
+    parts = [part for part in key if part is not None]
+    if Ellipsis in parts:
+        place = parts.index(Ellipsis)
+        parts[place : place + 1] = [slice(None)] * (len(shape) - len(parts) + 1)
+    parts += [slice(None)] * (len(shape) - len(parts))
+    return [
+        range(size)[part] if isinstance(part, slice) else range(size)[part : part + 1 or size]
+        for part, size in zip(parts, shape, strict=True)
+    ]

@@ -142,9 +142,11 @@ class Symbol(WithoutElements, np.lib.mixins.NDArrayOperatorsMixin):
 
     # ---- what stands in for arrays has besides (`nbgrad.arrays.StandIn`) --------------------------------------------
 
-    def folded(self, name: str, axes: tuple[int, ...], *others: Symbol) -> Symbol:
-        """Apply one of `kernels.reductions` over axes; a finish drops them."""
-        return self._with(lowering.fold(self.program, name, axes, [x.node for x in (self, *others)]))
+    def folded(self, name: str, axes: tuple[int, ...], *others: Any) -> Symbol:
+        """Apply one of `kernels.reductions` over axes; a finish drops them. Others are arrays, or the numbers given."""
+        nodes = [x.node for x in (self, *others) if isinstance(x, Symbol)]
+        numbers = [x for x in others if not isinstance(x, Symbol)]
+        return self._with(lowering.fold(self.program, name, axes, nodes, numbers))
 
     def scanned(self, name: str, axis: int, reverse: bool) -> Any:
         """Apply one of `kernels.scans`: (values, places) for extrema."""

@@ -133,7 +133,7 @@ class _Block(_Room):
 
     def __del__(self) -> None:
         super().__del__()
-        if hasattr(self, "room"):
+        if hasattr(self, "room") and state is not None:  # None once the interpreter has ended
             state.used -= self.size
             if self.size < 1 << 16:
                 _free_rooms[self.size].append(self.room)

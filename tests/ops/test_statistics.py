@@ -1,11 +1,13 @@
 """Variances, standard deviations, and counts of what is not zero."""
 
 import itertools
+from contextlib import nullcontext
 
 import cases
 import numpy as np
 import pytest
-from cases import DTYPES, INTEGERS, LAYOUTS, STATISTICS, TOLERANCE, draw
+from cases import DTYPES, INTEGERS, LAYOUTS, STATISTICS, TOLERANCE, WITHOUT_NAN, draw
+from helpers import usually
 from peers import peer
 
 import nbgrad
@@ -127,6 +129,77 @@ def test_refusals(case):
                 ours(x, **options)
     with pytest.raises(TypeError, match=f"{case.name}: no kernel for dtype complex128"):
         ours(np.ones(3, complex))
+
+
+@pytest.mark.parametrize("values", [[2.0], [2.0, 2.0, 2.0], [2.0, 3.0], [1.0, np.inf]], ids=str)
+@pytest.mark.parametrize("correction", [0, 1, 2])
+@every_statistic
+@pytest.mark.filterwarnings("ignore")
+def test_gradients_of_what_is_all_the_same_or_too_few_are_torchs(case, correction, values):
+    if correction > len(values):
+        pytest.skip("torch divides by a negative number then")
+    torch = peer("torch")
+    x, t = Variable(np.array(values)), torch.tensor(values, dtype=torch.float64, requires_grad=True)
+    getattr(nbgrad, case.name)(x, 0, correction=correction).backward()
+    getattr(t, case.name)(0, correction=correction).backward()
+    np.testing.assert_allclose(x.grad.data, t.grad.numpy(), rtol=1e-12)
+
+
+def test_float32_is_as_exact_as_its_elements():
+    """Squared differences are computed in float64 from a mean that is not rounded, also from parts."""
+    for shape in ((1000,), (300_000,), (2000, 80)):
+        x = (1e4 + np.random.default_rng(0).normal(size=shape)).astype(np.float32)
+        exact = np.var(x.astype(np.float64), 0, ddof=1)
+        np.testing.assert_allclose(nbgrad.var(x, 0), exact, rtol=6.1e-8)
+    np.testing.assert_allclose(nbgrad.std(x[:, 0]), np.sqrt(exact[0]), rtol=6.1e-8)
+
+
+# ---- without NaN ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("case", WITHOUT_NAN, ids=repr)
+@every_axes
+@pytest.mark.parametrize("dtype", usually(DTYPES, "float64"))
+@pytest.mark.parametrize("layout", ["contiguous", "negative-stride", "Fortran-ordered"])
+def test_what_is_not_nan_counts(case, axes, dtype, layout):
+    array = draw(cases.NONZERO, SHAPE, dtype)
+    array[0, 1:, 2] = array[1, 2] = np.nan
+    array = LAYOUTS[layout](array)
+    dims = dims_of(axes)
+    for keepdim in (False, True):
+        with np.errstate(all="ignore"), pytest.warns() if axes == -1 and case.name == "nanmean" else nullcontext():
+            wanted = case.numpy(array, axis=dims, keepdims=keepdim)
+        found = case.function(array, axes, keepdim)
+        assert found.shape == wanted.shape and found.dtype == dtype
+        np.testing.assert_allclose(found, wanted, **TOLERANCE[dtype])
+        if axes != -1:
+            cases.assert_same_as_torch(
+                lambda x, keepdim=keepdim: case.function(x, axes, keepdim),
+                lambda t, x, keepdim=keepdim: case.torch(t, x, dims, keepdim),
+                [array],
+                LAYOUTS[layout],
+            )
+
+
+@pytest.mark.parametrize("case", WITHOUT_NAN, ids=repr)
+def test_without_nan_gradients_agree_with_differences_to_second_order(case):
+    array = draw(cases.NONZERO, (3, 2, 2))
+    for axes in (None, 0, (1, 2)):
+        cases.check_to_second_order(lambda x, axes=axes: case.function(x, axes), [array])
+    x = Variable(np.array([[1.0, np.nan], [np.nan, np.nan]]))
+    case.function(x, 1).sum().backward()
+    np.testing.assert_array_equal(x.grad.data, [[1, 0], [0, 0]])  # of nothing but NaN too
+
+
+@pytest.mark.parametrize("dtype", ["bool", *INTEGERS])
+def test_whole_numbers_are_never_nan(dtype):
+    array = np.array([[0, 1, 1], [1, 0, 3]]).astype(dtype)
+    for case in WITHOUT_NAN:
+        found, wanted = case.function(array, 1), case.numpy(array, 1)
+        assert found.dtype == wanted.dtype
+        np.testing.assert_allclose(found, wanted, rtol=1e-15)
+    whole = np.full(140_000, 2**53 + 1)
+    assert nbgrad.nansum(whole) == whole.sum()  # in parts, too
 
 
 # ---- counts ---------------------------------------------------------------------------------------------------------

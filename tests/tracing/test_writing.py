@@ -3,8 +3,11 @@
 import numpy as np
 import pytest
 import writers
+from hypothesis import given
+from hypothesis import strategies as st
 
 import nbgrad
+from nbgrad.tracing import picking
 
 START = np.linspace(-1, 1, 12).reshape(3, 4) + 0.05
 
@@ -156,3 +159,35 @@ def test_random_writers_agree_with_eager_mode(first):
         for ours, expected in zip(compiled, eager, strict=True):
             np.testing.assert_allclose(ours, expected, rtol=1e-9, atol=1e-12, err_msg=str(seed))
     assert refused < 6
+
+
+@given(
+    *[
+        st.tuples(*[st.one_of(st.integers(-4, 3), st.slices(4), st.just(slice(None))) for _ in range(2)])
+        for _ in range(2)
+    ]
+)
+def test_indices_that_are_apart_pick_no_element_twice(one, other):
+    marked = np.zeros((4, 4), int)
+    marked[one] += 1
+    marked[other] += 1
+    if picking.are_apart(one, other, (4, 4)):
+        assert marked.max() < 2
+    elif all(isinstance(part, int) for part in (*one, *other)):
+        assert marked.max() == 2
+
+
+def test_rows_are_written_at_once_and_read_as_they_were():
+    def function(w):
+        x = nbgrad.zeros(6, 4)
+        for i in range(6):
+            x[i] = nbgrad.sin(w + i) if i < 1 else x[i - 1] * w
+        return (x * x).sum()
+
+    compiled = nbgrad.jit(nbgrad.value_and_grad(function))
+    w = np.linspace(0.5, 1.5, 4)
+    for ours, expected in zip(compiled(w), nbgrad.value_and_grad(function)(w), strict=True):
+        np.testing.assert_allclose(ours, expected, rtol=1e-12)
+    forward = nbgrad.jit(function)
+    forward(w)
+    assert str(forward.explain(w)).count("put") == 1

@@ -1,0 +1,86 @@
+"""The largest and the smallest elements, with their places where these are asked for."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple, overload
+
+from ..arrays import as_array, is_array
+from ..kernels import dispatch
+from ..registry import operation
+from ..variable import Given, Variable, data_of
+from .arguments import axes_of, either
+from .joining import take_along_dim
+from .reduction import Amax, Amin, reduce
+from .shape import Reshape
+
+
+class ValuesAndIndices(NamedTuple):
+    """What `max` and `min` give along one dimension."""
+
+    values: Any
+    indices: Any
+
+
+def _extreme(which: str, x: Any, dim: Any, keepdim: bool, axis: Any, keepdims: bool | None) -> Any:
+    from . import elementwise as table
+
+    if isinstance(dim, Variable) or is_array(dim):  # max(x, y)
+        return (table.maximum if which == "max" else table.minimum)(x, dim)
+    kind = Amax if which == "max" else Amin
+    if axis is not None or dim is None or isinstance(dim, tuple | list):
+        return reduce(kind, x, dim, keepdim, axis, keepdims)
+    keepdim = bool(either(which, "keepdim", keepdim or None, "keepdims", keepdims, False))
+    if not isinstance(x, Variable):
+        x = as_array(x)
+    (along,) = axes_of(which, dim, x.ndim) or (0,)
+    data = data_of(x)
+    if x.ndim and data.shape[along] == 0:
+        raise ValueError(f"{which}: no elements to take it of in shape {x.shape} over dimension {dim}")
+    indices = dispatch.extreme_places(which, data, along if x.ndim else None)
+    values = take_along_dim(x, indices, along)
+    if not keepdim and x.ndim:
+        shape = (*x.shape[:along], *x.shape[along + 1 :])
+        values, indices = Reshape(shape)(values), indices.reshape(shape)
+    return ValuesAndIndices(values, Variable(indices, requires_grad=False) if isinstance(x, Variable) else indices)
+
+
+@overload
+def max(
+    input: Given, dim: int, keepdim: bool = False, *, axis: None = None, keepdims: bool | None = None
+) -> ValuesAndIndices: ...
+@overload
+def max(
+    input: Given, dim: Any = None, keepdim: bool = False, *, axis: Any = None, keepdims: bool | None = None
+) -> Given: ...
+@operation
+def max(input: Any, dim: Any = None, keepdim: bool = False, *, axis: Any = None, keepdims: bool | None = None) -> Any:
+    """Give the largest element.
+
+    Spelled PyTorch's way with one dimension, ``max(x, dim)``, it gives (values, indices), and the gradient goes to the
+    element at the index. Spelled NumPy's way, ``max(x, axis=...)``, or over all or several dimensions, it gives the
+    values, as `amax` does. ``max(x, y)`` is `maximum`.
+
+    Raises ValueError where there are no elements.
+
+    >>> import nbgrad
+    >>> x = nbgrad.tensor([[1.0, 5.0], [7.0, 2.0]])
+    >>> nbgrad.max(x, 1).indices
+    Variable([1, 0])
+    >>> nbgrad.max(x, axis=1)
+    Variable([5., 7.])
+    """
+    return _extreme("max", input, dim, keepdim, axis, keepdims)
+
+
+@overload
+def min(
+    input: Given, dim: int, keepdim: bool = False, *, axis: None = None, keepdims: bool | None = None
+) -> ValuesAndIndices: ...
+@overload
+def min(
+    input: Given, dim: Any = None, keepdim: bool = False, *, axis: Any = None, keepdims: bool | None = None
+) -> Given: ...
+@operation
+def min(input: Any, dim: Any = None, keepdim: bool = False, *, axis: Any = None, keepdims: bool | None = None) -> Any:
+    """Give the smallest element, in the ways of `max`."""
+    return _extreme("min", input, dim, keepdim, axis, keepdims)
