@@ -193,10 +193,10 @@ def _deviation_of_some(name: str, a: Any, mask: Any, axis: Any, ddof: Any, keepd
     squares = plain.where(beside(mask, a), plain.square(a - centre), 0.0)
     total = reduction.sum(squares, axis=axis, keepdims=kept(keepdims))
     divisor = plain.clamp((count if kept(keepdims) else count.reshape(total.shape)) - ddof, min=0.0)
-    return total / divisor if name == "var" else root(total / divisor)
+    return total / divisor if name == "var" else _root(total / divisor)
 
 
-def root(x: Any) -> Any:
+def _root(x: Any) -> Any:
     """Give square roots, whose gradient at 0 is taken for 0, as that of nbgrad.std is."""
     zero = operand(data_of(x)) == 0
     return plain.where(zero, 0.0, plain.sqrt(plain.where(zero, 1.0, x)))
@@ -255,6 +255,14 @@ def _nan_folding(function: Any, fill: float) -> Any:
     return rule
 
 
+def _nan_sum(a: Any, axis: Any = None, dtype: Any = None, out: None = None, keepdims: Any = False, **more: Any) -> Any:
+    if not computes(a):
+        return NotImplemented
+    if dtype is not None or out is not None or more:
+        return np.sum(_numbers(a, 0), axis, dtype, out, keepdims, **more)
+    return statistics.nansum(a, axis=axis, keepdims=kept(keepdims))
+
+
 def _nan_extremum(function: Any, fill: float) -> Any:
     """Make the rule of np.nanmax or np.nanmin: NaN where there is nothing else."""
 
@@ -273,6 +281,8 @@ def _nan_mean(
 ) -> Any:
     if not computes(a, "f"):
         return NotImplemented
+    if where is NONE and dtype is None and out is None:
+        return statistics.nanmean(a, axis=axis, keepdims=kept(keepdims))
     mask = ~is_nan(a) if where is NONE else ~is_nan(a) & _mask(where, a)
     return _mean(a, axis, dtype, out, keepdims, where=mask)
 
@@ -384,7 +394,7 @@ RULES: dict[Any, Callable[..., Any]] = {
     np.all: _count(statistics.all),
     np.count_nonzero: _count(statistics.count_nonzero),
     np.average: _average,
-    np.nansum: _nan_folding(np.sum, 0),
+    np.nansum: _nan_sum,
     np.nanprod: _nan_folding(np.prod, 1),
     np.nancumsum: _nan_folding(np.cumsum, 0),
     np.nancumprod: _nan_folding(np.cumprod, 1),

@@ -8,10 +8,8 @@ from typing import Any
 import numpy as np
 
 from ...arrays import is_stand_in
-from ...ops import elementwise as plain
-from ...ops import reduction
+from ...ops import norms
 from ...variable import Variable, data_of
-from .folding import root
 from .operands import axis_within, floating, operand, together
 
 _LETTERS = "abcdefghijklmnopqrstuvwxyz"
@@ -164,26 +162,9 @@ def _vector_norm(x: Any, /, *, axis: Any = None, keepdims: bool = False, ord: An
 
 
 def _vector(x: Any, ord: Any, axis: Any, keepdims: bool) -> Any:
-    if ord is None or ord == 2:
-        # by the largest element, so that squares stay in range
-        scale: Any = np.ones((), x.dtype)
-        if x.size:
-            scale = reduction.amax(plain.abs(data_of(x)), axis=axis, keepdims=True)
-            scale = plain.where(plain.logical_or(plain.eq(scale, 0), plain.eq(scale, np.inf)), 1.0, scale)
-        found = root(np.sum(plain.square(x / scale), axis=axis, keepdims=True)) * scale
-        return found if keepdims else np.squeeze(found, axis)
-    sizes = np.abs(x)
-    if ord == np.inf:
-        return np.max(sizes, axis=axis, keepdims=keepdims)
-    if ord == -np.inf:
-        return np.min(sizes, axis=axis, keepdims=keepdims)
-    if ord == 0:
-        return np.sum((data_of(x) != 0).astype(x.dtype), axis=axis, keepdims=keepdims)
-    if ord == 1:
-        return np.sum(sizes, axis=axis, keepdims=keepdims)
     if isinstance(ord, str):
         return NotImplemented
-    return np.sum(sizes**ord, axis=axis, keepdims=keepdims) ** (1 / ord)
+    return norms.vector_norm(x, 2 if ord is None else ord, axis=axis, keepdims=bool(keepdims) or None)
 
 
 def _matrix_norm(x: Any, /, *, keepdims: bool = False, ord: Any = "fro") -> Any:
