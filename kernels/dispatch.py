@@ -128,6 +128,12 @@ def together(what: str, arrays: Sequence[Any]) -> Target:
     return found[0]
 
 
+def only_on_cpu(what: str, library: str, arrays: Sequence[Any]) -> None:
+    """Raise TypeError for arrays of another target: a library computes this, and there is no kernel."""
+    if away and any(elsewhere(x) for x in arrays):
+        raise TypeError(f"{what}: {library} computes it, on the CPU: move the operands there with x.cpu()")
+
+
 def _mixed(what: str, arrays: Sequence[Any]) -> TypeError:
     return TypeError(
         f"{what}: operands on {' and '.join(map(name_of, arrays))}: bring them together with x.cuda() or x.cpu(), or "

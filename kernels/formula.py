@@ -57,12 +57,12 @@ class Expression(Operators):
     __int__ = __index__ = __float__
 
     def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **options: Any) -> Expression:
-        name = standing_for(ufunc)
-        if method != "__call__" or options or name not in _scalar_functions:
+        function = scalar_function(standing_for(ufunc) or "")
+        if method != "__call__" or options or function is None:
             raise TypeError(
                 f"np.{ufunc.__name__} has no counterpart in a formula; known functions are {sorted(_scalar_functions)}"
             )
-        return _scalar_functions[name](*inputs)
+        return function(*inputs)
 
     def __repr__(self) -> str:
         return source([self], "value")[1][0]
@@ -104,12 +104,30 @@ NUMPY_NAMES = {
 }
 
 
+#: The scalar functions in `special`.
+SELDOM = frozenset({
+    "copysign", "cosm1", "entr", "exp10", "fmod", "heaviside", "kl_div", "log_expit", "logaddexp2", "logit", "ndtr",
+    "rel_entr", "sinc", "xlog1py", "xlogy",
+})  # fmt: skip
+
+
 def standing_for(ufunc: Any) -> str | None:
     """Give our name for a ufunc of NumPy's or SciPy's; None for others, which only may be called like one of these."""
     name = ufunc.__name__
     for library in ("numpy", "scipy.special"):
         if getattr(sys.modules.get(library), name, None) is ufunc:
             return NUMPY_NAMES.get(name, name)
+    return None
+
+
+def scalar_function(name: str) -> ScalarFunction | None:
+    """Give the scalar function of a name, None where there is none; seldom ones are declared when first asked for."""
+    found = _scalar_functions.get(name)
+    return find_seldom(name) if found is None and name in SELDOM else found
+
+
+def find_seldom(name: str) -> ScalarFunction | None:
+    """Give a scalar function that is declared when first asked for; whoever has them puts a function in this place."""
     return None
 
 

@@ -8,6 +8,8 @@
 Variable([2., 4., 6.])
 """
 
+from typing import TYPE_CHECKING
+
 try:
     import numpy as _numpy  # noqa: F401
 except ImportError as error:
@@ -175,3 +177,30 @@ from .ops.statistics import var as var
 from .ops.statistics import var_mean as var_mean
 from .tracing import jit as jit
 from .version import __version__ as __version__
+
+if TYPE_CHECKING:
+    from .ops.contraction import einsum as einsum
+    from .ops.special import copysign as copysign
+    from .ops.special import fmod as fmod
+    from .ops.special import heaviside as heaviside
+    from .ops.special import logaddexp2 as logaddexp2
+    from .ops.special import logit as logit
+    from .ops.special import sinc as sinc
+    from .ops.special import xlogy as xlogy
+else:
+
+    def __getattr__(name):
+        """Import what is asked for seldom, when it is."""
+        from importlib import import_module
+
+        from .registry import LATER
+
+        if name not in LATER:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        found = globals()[name] = getattr(import_module(f".ops.{LATER[name]}", __name__), name)
+        return found
+
+    def __dir__():
+        from .registry import LATER
+
+        return [*globals(), *LATER]

@@ -7,7 +7,9 @@ functions and our kernels on it as on any array, and beyond that ask only what `
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Protocol, TypeGuard
 
 import numpy as np
@@ -129,3 +131,24 @@ def as_data(array: Array) -> Array:
     if type(array) is not np.ndarray:
         array = of_numpys_own(array)
     return array if array.dtype.isnative else array.astype(array.dtype.newbyteorder("="))
+
+
+def instead_of_an_array() -> str:
+    """Tell what takes the place of a function that asks a Variable for its array, by whose it is."""
+    frame: Any = sys._getframe(2)
+    while frame is not None and str(frame.f_globals.get("__name__")).startswith("numpy."):
+        frame = frame.f_back
+    if frame is not None and str(frame.f_globals.get("__name__")).startswith("scipy."):
+        return "nbgrad.interop.scipy has logsumexp, stats.norm and other functions of SciPy's that are no ufuncs"
+    return "nbgrad.stack joins several"
+
+
+#: Methods that arrays have and PyTorch's tensors have not, or the same: NumPy's functions of these names.
+_METHODS = frozenset({"argmax", "argmin", "conj", "diagonal", "ravel", "round", "take", "trace"})
+
+
+def numpys_method(x: Any, name: str) -> Callable[..., Any]:
+    """Give a method of arrays as NumPy's function of its name; raises AttributeError for any other name."""
+    if name not in _METHODS:
+        raise AttributeError(f"{type(x).__name__!r} object has no attribute {name!r}")
+    return partial(getattr(np, name), x)

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from . import sharing
-from .arrays import Array, as_array, as_data, is_array
+from .arrays import Array, as_array, as_data, instead_of_an_array, is_array, numpys_method
 from .grad_mode import differentiating, is_grad_enabled
 from .hooks import Handle, hook_keys, look_at_leaves, watch
 from .kernels import dispatch
@@ -148,7 +148,7 @@ class Variable(Methods):
             if name == "__cuda_array_interface__":
                 why = "requires a gradient: use x.detach()" if self._generation >= 0 else "is on the CPU: use x.cuda()"
                 raise AttributeError(f"no __cuda_array_interface__: this Variable {why}")
-            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+            return numpys_method(self, name)
 
     # ---- the array --------------------------------------------------------------------------------------------------
 
@@ -270,7 +270,7 @@ class Variable(Methods):
         if self._generation >= 0:
             raise RuntimeError(
                 "a Variable that requires a gradient was about to become a plain array, losing the gradient unseen: "
-                "use x.detach().numpy() or x.data, or no_grad() around the computation; nbgrad.stack joins several"
+                "use x.detach().numpy() or x.data, or no_grad() around the computation; " + instead_of_an_array()
             )
         if copy is False and dtype is not None and dtype != self._array.dtype:
             raise ValueError(f"a copy is needed to give dtype {dtype} for {self._array.dtype}")

@@ -197,6 +197,82 @@ ELEMENTWISE = [
     ),
 ]
 
+#: Elementwise operations that are registered when first asked for.
+SELDOM = [
+    Case(name, lambda *xs, name=name: applied(name, *xs), numpy, torch, tuple(domains), differentiable)
+    for name, domains, numpy, torch, differentiable in (
+        ("copysign", [NONZERO, NONZERO], np.copysign, lambda t, x, y: t.copysign(x, y), True),
+        ("fmod", [NONZERO, NONZERO], np.fmod, lambda t, x, y: t.fmod(x, y), True),
+        ("heaviside", [ANY, ANY], np.heaviside, lambda t, x, y: t.heaviside(x.detach(), y.detach()) + 0 * y, True),
+        ("logaddexp2", [ANY, ANY], np.logaddexp2, lambda t, x, y: t.logaddexp2(x, y), True),
+        ("logit", [((0.1, 0.9),)], _scipy("logit"), lambda t, x: t.logit(x), True),
+        ("sinc", [((-3.0, -0.5), (0.5, 3.0))], np.sinc, lambda t, x: t.sinc(x), True),
+        ("xlogy", [ANY, POSITIVE], _scipy("xlogy"), lambda t, x, y: t.xlogy(x, y), True),
+        ("xlog1py", [ANY, POSITIVE], _scipy("xlog1py"), lambda t, x, y: t.special.xlog1py(x, y), True),
+        ("entr", [POSITIVE], _scipy("entr"), lambda t, x: t.special.entr(x), True),
+        ("rel_entr", [POSITIVE, POSITIVE], _scipy("rel_entr"), lambda t, x, y: x * (x / y).log(), True),
+        ("kl_div", [POSITIVE, POSITIVE], _scipy("kl_div"), lambda t, x, y: x * (x / y).log() - x + y, True),
+        ("log_expit", [ANY], _scipy("log_expit"), lambda t, x: t.nn.functional.logsigmoid(x), True),
+        ("exp10", [ANY], _scipy("exp10"), lambda t, x: 10**x, True),
+        ("cosm1", [ANY], _scipy("cosm1"), lambda t, x: x.cos() - 1, True),
+        ("ndtr", [ANY], _scipy("ndtr"), lambda t, x: t.special.ndtr(x), True),
+    )
+]
+
+
+def applied(name: str, *xs: Any) -> Any:
+    """Apply a function of `nbgrad.ops.special`, which is imported when it is called."""
+    from nbgrad.ops import special
+
+    return special.applied(name, *xs)
+
+
+# ---- decompositions -------------------------------------------------------------------------------------------------
+
+
+class Decomposition(NamedTuple):
+    """A function of matrices and what it is compared with; of several results one, or what signs leave alone."""
+
+    name: str
+    function: Callable[..., Any]
+    #: Of torch's `linalg` and its tensor.
+    torch: Callable[..., Any]
+    #: Shapes of matrices that it is tried with.
+    shapes: tuple[tuple[int, ...], ...] = ((3, 3), (2, 3, 3), (1, 1))
+
+    def __repr__(self) -> str:
+        return self.name
+
+
+def _definite(x: Any) -> Any:
+    return x @ x.swapaxes(-1, -2) + np.eye(x.shape[-1], dtype=x.dtype)
+
+
+_FLAT = ((3, 3), (2, 3, 4), (4, 3), (1, 2))
+_linalg = np.linalg  # whose functions are ours for Variables
+
+DECOMPOSITIONS = [
+    Decomposition("inv", lambda x: _linalg.inv(x), lambda t, x: t.inv(x)),
+    Decomposition("det", lambda x: _linalg.det(x), lambda t, x: t.det(x)),
+    Decomposition("slogdet", lambda x: _linalg.slogdet(x)[1], lambda t, x: t.slogdet(x)[1]),
+    Decomposition("solve", lambda x: _linalg.solve(x, x[..., :1] * 2 + 1), lambda t, x: t.solve(x, x[..., :1] * 2 + 1)),
+    Decomposition("pinv", lambda x: _linalg.pinv(x), lambda t, x: t.pinv(x), _FLAT),
+    Decomposition("qr's q", lambda x: _linalg.qr(x)[0] ** 2, lambda t, x: t.qr(x)[0] ** 2, ((3, 3), (2, 4, 3))),
+    Decomposition("qr's r", lambda x: _linalg.qr(x)[1] ** 2, lambda t, x: t.qr(x)[1] ** 2, ((3, 3), (2, 4, 3))),
+    Decomposition("svd's s", lambda x: _linalg.svd(x, False)[1], lambda t, x: t.svd(x, False)[1], _FLAT),
+    Decomposition("svd's u", lambda x: _linalg.svd(x, False)[0] ** 2, lambda t, x: t.svd(x, False)[0] ** 2, _FLAT),
+    Decomposition("svd's v", lambda x: _linalg.svd(x, False)[2] ** 2, lambda t, x: t.svd(x, False)[2] ** 2, _FLAT),
+    Decomposition("cholesky", lambda x: _linalg.cholesky(_definite(x)), lambda t, x: t.cholesky(_torch_definite(x))),
+    Decomposition("eigh's values", lambda x: _linalg.eigh(_definite(x))[0], lambda t, x: t.eigh(_torch_definite(x))[0]),
+    Decomposition(
+        "eigh's vectors", lambda x: _linalg.eigh(_definite(x))[1] ** 2, lambda t, x: t.eigh(_torch_definite(x))[1] ** 2
+    ),
+]
+
+
+def _torch_definite(x: Any) -> Any:
+    return x @ x.swapaxes(-1, -2) + peer("torch").eye(x.shape[-1], dtype=x.dtype)
+
 
 # ---- reductions -----------------------------------------------------------------------------------------------------
 
@@ -418,6 +494,15 @@ def assert_same_as_torch(
     for position, (gradient, wanted) in enumerate(zip(gradients, expected_gradients, strict=True)):
         if gradient is not None:
             np.testing.assert_allclose(gradient, wanted, **limits, err_msg=f"gradient of input {position}")
+
+
+def check_gradients(f: Callable[..., Any], arrays: Sequence[Any], order: int) -> None:
+    """Hold derivatives to an order against central differences, and tangents as well where it is the second."""
+    if order == 2:
+        check_to_second_order(f, arrays)
+        return
+    with everything_large():
+        assert nbgrad.autograd.gradcheck(f, [nbgrad.Variable(array) for array in arrays], order=order)
 
 
 def check_to_second_order(f: Callable[..., Any], arrays: Sequence[Any]) -> None:

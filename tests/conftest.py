@@ -38,3 +38,12 @@ def seeded() -> None:
     import nbgrad
 
     nbgrad.manual_seed(0)
+
+
+@pytest.fixture(params=["interpreted", pytest.param("compiled", marks=pytest.mark.slow)])
+def kernels(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have fused loops interpreted, with every access held against its array; in long runs compiled as well."""
+    if request.param == "interpreted":
+        from interpreter import interpret_loops
+
+        interpret_loops(monkeypatch)

@@ -16,23 +16,32 @@ from typing import Any
 import numpy as np
 
 from ..grad_mode import is_grad_enabled
-from ..kernels.formula import standing_for
-from ..ops import elementwise as plain
 from ..variable import Variable
-from .rules import ACCUMULATING, CONSTANT, IN_PLACE, REDUCING, REMEDIES, RULES, SCANS, UFUNCS
+from .rules import (
+    ACCUMULATING,
+    CONSTANT,
+    IN_PLACE,
+    REDUCING,
+    REDUCTIONS,
+    REMEDIES,
+    RULES,
+    SCANS,
+    UFUNCS,
+    function_for,
+)  # fmt: skip
+from .rules.operands import operand
 
 # ---- the protocols --------------------------------------------------------------------------------------------------
 
 
 def array_ufunc(self: Variable, ufunc: np.ufunc, method: str, *inputs: Any, **options: Any) -> Any:
     """Stand in for a NumPy ufunc that met a Variable (NEP 13)."""
-    function = UFUNCS.get(ufunc) or plain.TABLE.get(standing_for(ufunc) or "")  # SciPy's are found late
+    function = UFUNCS.get(ufunc) or function_for(ufunc)
     if function is not None and method == "__call__" and not options:
         return function(*inputs)
-    if method == "accumulate" and ufunc in ACCUMULATING:
-        result = by_rule(ACCUMULATING[ufunc], inputs, options)
-        if result is not NotImplemented:
-            return result
+    result = _by_method(ufunc, function, method, inputs, options)
+    if result is not NotImplemented:
+        return result
     arrays, recorded = _arrays((inputs, options))
     if recorded and not (ufunc in CONSTANT and method == "__call__" and "out" not in options):
         raise _lost(ufunc, "" if method == "__call__" else f".{method}", options, function)
@@ -40,6 +49,29 @@ def array_ufunc(self: Variable, ufunc: np.ufunc, method: str, *inputs: Any, **op
         raise TypeError(f"np.{ufunc.__name__} with out= of a Variable: write into x.data, which is an array")
     inputs, options = arrays
     return getattr(ufunc, method)(*inputs, **options)
+
+
+def _by_method(ufunc: np.ufunc, function: Any, method: str, inputs: tuple[Any, ...], options: dict[str, Any]) -> Any:
+    """Give what a ufunc's method, or a call with options, gives; NotImplemented where nothing stands behind it."""
+    table = {"reduce": REDUCING, "accumulate": ACCUMULATING}.get(method, {})
+    if ufunc in table:
+        return by_rule(table[ufunc], inputs, options)
+    if function is None:
+        return NotImplemented
+    if method == "outer" and not options:
+        x, y = map(operand, inputs)
+        return function(x.reshape((*x.shape, *(1,) * y.ndim)), y)
+    if method == "__call__":
+        options = {name: value for name, value in options.items() if value is not _USUAL.get(name)}
+        dtype = options.pop("dtype", None)
+        if options or (dtype is not None and np.dtype(dtype).kind != "f"):
+            return NotImplemented
+        return function(*(inputs if dtype is None else [operand(x).astype(dtype) for x in inputs]))
+    return NotImplemented
+
+
+#: Options of ufuncs that say what is so anyway.
+_USUAL = {"where": True, "order": "K", "subok": True, "casting": "same_kind", "dtype": None}
 
 
 def array_function(self: Variable, function: Any, types: Any, arguments: Any, options: Any) -> Any:
@@ -104,8 +136,8 @@ def _lost(function: Any, method: str, options: dict[str, Any], rule: Any) -> Typ
         name = f"the ufunc {plainly}"
     else:
         name = f"{module}.{plainly}".replace("numpy", "np", 1)
-    if known and method == ".reduce" and function in REDUCING:
-        remedy = f"use {REDUCING[function]}"
+    if known and method == ".reduce" and function in REDUCTIONS:
+        remedy = f"use {REDUCTIONS[function]}"
     elif known and method == ".accumulate" and function in ACCUMULATING:
         remedy = f"use {SCANS[function]}"
     elif known and method == ".at":

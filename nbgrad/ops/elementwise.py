@@ -356,6 +356,14 @@ def elementwise(formula_: Callable[..., Any], *partials: Callable[..., Any], nam
     return made.function
 
 
+def _seldom(name: str) -> ScalarFunction:
+    from ..kernels import special
+
+    return special.TABLE[name]
+
+
+formula.find_seldom = _seldom
+
 #: The elementwise functions by name, which operators, methods and NumPy's ufuncs share; and what is behind them.
 TABLE = {name: entry.elementwise for name, entry in ENTRIES.items() if entry.elementwise is not None}
 OPERATIONS: dict[str, Elementwise] = {name: ENTRIES[name].operation for name in TABLE}

@@ -175,7 +175,7 @@ def _as_formula(x: Symbol, ufunc: np.ufunc, inputs: tuple[Any, ...]) -> Symbol |
         return FLOATING_RULES[ufunc](x)
     if ufunc is np.matmul:
         return _product(x, *inputs)
-    function = formula._scalar_functions.get(formula.standing_for(ufunc) or "")
+    function = formula.scalar_function(formula.standing_for(ufunc) or "")
     if function is None or ufunc.nout != 1:
         return None
     asked = [_asked(x) for x in inputs]

@@ -264,3 +264,49 @@ def test_every_elementwise_function_is_tested_here():
     from nbgrad.ops.elementwise import TABLE
 
     assert {case.name for case in ELEMENTWISE} == set(TABLE)
+
+
+@pytest.mark.parametrize("case", cases.SELDOM[::4], ids=repr)
+def test_seldom_elementwise_functions(case):
+    arrays = [draw(domain, (3, 5), "float32", seed) for seed, domain in enumerate(case.domains)]
+    both.assert_same(case.function, arrays)
+
+
+def test_einsum():
+    x, y = draw(cases.ANY, (2, 3)), draw(cases.ANY, (3, 4))
+    both.assert_same(lambda x, y: nbgrad.einsum("ij,jk->ki", x, y), [x, y])
+    both.assert_same(lambda x: nbgrad.einsum("ij,ij->j", x, x), [x], order=2)
+
+
+def test_what_lapack_and_scipy_compute_stays_on_the_cpu():
+    x = nbgrad.ones(2, 2, device="cuda", requires_grad=True)
+    for call, name in (
+        (nbgrad.linalg.inv, "inv: LAPACK"),
+        (nbgrad.linalg.eigh, "eigh: LAPACK"),
+        (np.linalg.slogdet, "slogdet: LAPACK"),
+        (lambda x: cases.applied("j0", x), "j0: SciPy"),
+        (lambda x: np.convolve(x[0], x[1]), "convolve: NumPy"),
+    ):
+        with pytest.raises(TypeError, match=f"{name} computes it, on the CPU: move"):
+            call(x)
+
+
+#: Functions of NumPy's whose rules ask for no array of the CPU's.
+NUMPYS = {
+    "sort": lambda x: np.sort(x, 0),
+    "median": lambda x: np.median(x, 1),
+    "norm": np.linalg.norm,
+    "nanmean": lambda x: np.nanmean(x, 0),
+    "nanmax": lambda x: np.nanmax(x, 1),
+    "var where": lambda x: np.std(x, 1, ddof=1),
+    "gradient": lambda x: np.gradient(x, axis=1),
+    "cov": np.cov,
+    "cross": lambda x: np.cross(x[:, :3], x[:, 1:]),
+    "roll": lambda x: np.roll(x, 1, 1),
+    "nan_to_num": np.nan_to_num,
+}
+
+
+@pytest.mark.parametrize("name", NUMPYS)
+def test_numpys_functions(name):
+    both.assert_same(NUMPYS[name], [draw(cases.NONZERO, (3, 4))])

@@ -1,0 +1,3 @@
+"""What goes with HIPS autograd: nests as vectors, and optimisers."""
+
+from .flatten import flatten as flatten

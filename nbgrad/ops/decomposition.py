@@ -1,0 +1,349 @@
+"""Linear algebra by LAPACK, as NumPy brings it: inverses, solutions, determinants, and what matrices factor into.
+
+All take stacks of matrices, (..., m, n). The rules are written in nbgrad's functions, so that they hold to any order;
+their sources: M. Giles, "An extended collection of matrix derivative results" (2008); J. Townsend, "Differentiating
+the singular value decomposition" (2016); S. Walter and L. Lehmann, "Algorithmic differentiation of linear algebra
+functions" (2010); G. Golub and V. Pereyra, "The differentiation of pseudo-inverses" (1973).
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from ..arrays import Array, as_array, is_array
+from ..function import Function, Operation
+from ..kernels import dispatch
+from ..kernels.shapes import broadcast_shapes
+from ..registry import operation
+from ..variable import Variable, data_of
+from .elementwise import add, div, eq, mul, neg, reciprocal, sub, where
+from .indexing import getitem
+from .joining import cat
+from .linalg import matmul
+from .shape import broadcast_to, permute, unsqueeze
+
+
+def transposed(x: Any) -> Any:
+    """Give matrices with rows for columns."""
+    return permute(x, (*range(x.ndim - 2), x.ndim - 1, x.ndim - 2))
+
+
+def _operand(what: str, x: Any, square: bool = True) -> Any:
+    """Give anything that NumPy takes for matrices as such."""
+    x = x if isinstance(x, Variable) or is_array(x) else as_array(x)
+    if x.ndim < 2 or (square and x.shape[-1] != x.shape[-2]):
+        raise np.linalg.LinAlgError(f"{what}: shape {x.shape}: takes {'square ' if square else ''}matrices")
+    return x
+
+
+def _lapack(name: str, *arrays: Any, **options: Any) -> Any:
+    """Call NumPy's function; whole numbers become float64 there."""
+    dispatch.only_on_cpu(name, "LAPACK", arrays)
+    return getattr(np.linalg, name)(*arrays, **options)
+
+
+def _eye(x: Any, size: int | None = None) -> Array:
+    return np.eye(x.shape[-1] if size is None else size, dtype=x.dtype)
+
+
+def _scaled(x: Any, factors: Any) -> Any:
+    """Multiply the columns of matrices."""
+    return mul(x, unsqueeze(factors, -2))
+
+
+def _lower(x: Any, half: bool) -> Any:
+    """Give the lower triangle, with half of the diagonal or without it; zeros above."""
+    n = x.shape[-1]
+    weights = np.tril(np.ones((n, n), x.dtype), -1)
+    return mul(x, weights + np.eye(n, dtype=x.dtype) / 2 if half else weights)
+
+
+def _symmetric(x: Any) -> Any:
+    return mul(add(x, transposed(x)), 0.5)
+
+
+class Inverse(Operation):
+    """Inverses of square matrices."""
+
+    __slots__ = ("output",)
+    reads_all = False
+
+    def forward(self, x: Array) -> Array:
+        self.output = as_array(_lapack("inv", x))
+        return self.output
+
+    def vjp(self, gy: Any, y: Any, x: Any) -> Any:
+        return neg(matmul(transposed(y), matmul(gy, transposed(y))))
+
+
+class Solve(Operation):
+    """Solutions of linear equations: of stacks of matrices, and of columns to be met."""
+
+    __slots__ = ("output",)
+    reads_all = False
+
+    def reads(self, inputs: tuple[Variable, ...]) -> Any:
+        return (0,)
+
+    def forward(self, a: Array, b: Array) -> Array:
+        self.output = as_array(_lapack("solve", a, b))
+        return self.output
+
+    def vjp(self, gy: Any, y: Any, a: Any, b: Any) -> Any:
+        columns = Solve()(transposed(a), gy)
+        return neg(matmul(columns, transposed(y))) if self.needs(0) else None, columns
+
+
+class Determinant(Operation):
+    """Determinants."""
+
+    __slots__ = ("output",)
+
+    def forward(self, x: Array) -> Array:
+        self.output = as_array(_lapack("det", x))
+        return self.output
+
+    def vjp(self, gy: Any, y: Any, x: Any) -> Any:
+        return mul(_spread(mul(gy, y)), transposed(_inverse_for("det", x)))
+
+
+class LogDeterminant(Operation):
+    """Logarithms of the absolute values of determinants."""
+
+    __slots__ = ()
+
+    def forward(self, x: Array) -> Array:
+        return as_array(_lapack("slogdet", x)[1])
+
+    def vjp(self, gy: Any, y: Any, x: Any) -> Any:
+        return mul(_spread(gy), transposed(_inverse_for("slogdet", x)))
+
+
+def _spread(x: Any) -> Any:
+    return unsqueeze(unsqueeze(x, -1), -1)
+
+
+def _inverse_for(what: str, x: Any) -> Any:
+    try:
+        return inv(x)
+    except np.linalg.LinAlgError:
+        raise np.linalg.LinAlgError(
+            f"{what}: a matrix is singular, where its gradient is not computed: add a small multiple of the identity"
+        ) from None
+
+
+class Cholesky(Operation):
+    """Lower triangular factors L of positive definite matrices L @ L.T; the cotangent is symmetric."""
+
+    __slots__ = ("output",)
+    reads_all = False
+
+    def forward(self, x: Array) -> Array:
+        self.output = as_array(_lapack("cholesky", x))
+        return self.output
+
+    def vjp(self, gy: Any, y: Any, x: Any) -> Any:
+        inner = _lower(matmul(transposed(y), gy), half=True)
+        upper = transposed(y)
+        return _symmetric(transposed(Solve()(upper, transposed(Solve()(upper, inner)))))
+
+
+class Pseudoinverse(Operation):
+    """Moore-Penrose inverses of matrices whose rank does not change nearby."""
+
+    __slots__ = ("options", "output")
+
+    def __init__(self, options: dict[str, Any]) -> None:
+        self.options = options
+
+    def forward(self, x: Array) -> Array:
+        self.output = as_array(_lapack("pinv", x, **self.options))
+        return self.output
+
+    def vjp(self, gy: Any, y: Any, x: Any) -> Any:
+        yt, gt = transposed(y), transposed(gy)
+        left = sub(_eye(x, x.shape[-2]), matmul(x, y))
+        right = sub(_eye(x), matmul(y, x))
+        first = neg(matmul(yt, matmul(gy, yt)))
+        second = matmul(matmul(left, gt), matmul(y, yt))
+        return add(first, add(second, matmul(matmul(yt, y), matmul(gt, right))))
+
+
+class Several(Function):
+    """A Function of the library with several results."""
+
+    def applied(self, x: Any) -> Any:
+        """Apply to a Variable, giving Variables, or to an array, giving arrays."""
+        if isinstance(x, Variable):
+            return tuple(self(x))
+        return tuple(map(as_array, self.forward(x)))
+
+
+class Eigh(Several):
+    """Eigenvalues, ascending, and eigenvectors of symmetric matrices; the cotangent is symmetric."""
+
+    def __init__(self, lower: bool) -> None:
+        self.lower = lower
+
+    def forward(self, x: Array) -> Any:
+        return tuple(_lapack("eigh", x, UPLO="L" if self.lower else "U"))
+
+    def vjp(self, gy: Any, y: Any, x: Any) -> Any:
+        (gw, gv), (w, v) = gy, y
+        inner = _over_differences(matmul(transposed(v), gv), w)
+        inner = add(inner, mul(unsqueeze(gw, -2), _eye(x)))
+        return _symmetric(matmul(v, matmul(inner, transposed(v))))
+
+
+def _over_differences(x: Any, w: Any) -> Any:
+    """Give x / (w[j] - w[i]) at i, j: of equal values infinity, unless x is 0, and 0 on the diagonal.
+
+    The vectors of equal values turn into any others of their space, so that what depends on them has no gradient.
+    """
+    differences = sub(unsqueeze(w, -2), unsqueeze(w, -1))
+    equal = as_array(eq(data_of(differences), 0))
+    limit = where(np.eye(w.shape[-1], dtype=bool) | as_array(eq(data_of(x), 0)), 0.0, math.inf)
+    return where(equal, limit, div(x, where(equal, 1.0, differences)))
+
+
+class SVD(Several):
+    """Singular values, descending, between orthonormal columns and rows: x = u * s @ vh."""
+
+    def forward(self, x: Array) -> Any:
+        return tuple(_lapack("svd", x, full_matrices=False))
+
+    def vjp(self, gy: Any, y: Any, x: Any) -> Any:
+        (gu, gs, gvh), (u, s, vh) = gy, y
+        v, gv = transposed(vh), transposed(gvh)
+        left, right = (_over_differences(_skew(z), mul(s, s)) for z in (matmul(transposed(u), gu), matmul(vh, gv)))
+        inner = add(_scaled(left, s), mul(right, unsqueeze(s, -1)))
+        inner = add(inner, mul(unsqueeze(gs, -2), _eye(inner)))
+        gx = matmul(u, matmul(inner, vh))
+        m, n = x.shape[-2:]
+        if m > n:
+            outside = sub(gu, matmul(u, matmul(transposed(u), gu)))
+            gx = add(gx, matmul(_scaled(outside, reciprocal(s)), vh))
+        if n > m:
+            outside = sub(gv, matmul(v, matmul(vh, gv)))
+            gx = add(gx, matmul(u, transposed(_scaled(outside, reciprocal(s)))))
+        return gx
+
+
+def _skew(x: Any) -> Any:
+    return sub(x, transposed(x))
+
+
+class QR(Several):
+    """Orthonormal columns q and upper triangular r of x = q @ r, for matrices that are not wide and of full rank."""
+
+    def forward(self, x: Array) -> Any:
+        return tuple(_lapack("qr", x))
+
+    def vjp(self, gy: Any, y: Any, x: Any) -> Any:
+        (gq, gr), (q, r) = gy, y
+        inner = sub(matmul(r, transposed(gr)), matmul(transposed(gq), q))
+        lower = _lower(inner, half=True)
+        columns = add(gq, matmul(q, add(lower, transposed(lower))))
+        return transposed(Solve()(r, transposed(columns)))
+
+
+# ---- for users ------------------------------------------------------------------------------------------------------
+
+
+@operation(method=False, public=False)
+def inv(input: Any) -> Any:
+    """Invert square matrices. Raises LinAlgError for singular ones, and for what are no square matrices.
+
+    >>> import nbgrad
+    >>> nbgrad.linalg.inv(nbgrad.tensor([[2.0, 0.0], [0.0, 4.0]]))
+    Variable([[0.5 , 0.  ],
+              [0.  , 0.25]])
+    """
+    return Inverse()(_operand("inv", input))
+
+
+@operation(method=False, public=False)
+def solve(input: Any, other: Any) -> Any:
+    """Give the x with input @ x = other, for a vector, or matrices (..., n, k). Raises LinAlgError where there is none.
+
+    >>> import nbgrad
+    >>> nbgrad.linalg.solve(nbgrad.tensor([[2.0, 0.0], [0.0, 4.0]]), nbgrad.tensor([1.0, 1.0]))
+    Variable([0.5 , 0.25])
+    """
+    input = _operand("solve", input)
+    other = other if isinstance(other, Variable) or is_array(other) else as_array(other)
+    if other.ndim == 1:
+        return getitem(solve(input, unsqueeze(other, -1)), (..., 0))
+    stack = broadcast_shapes(input.shape[:-2], other.shape[:-2])
+    return Solve()(*[broadcast_to(x, (*stack, *x.shape[-2:])) for x in (input, other)])
+
+
+@operation(method=False, public=False)
+def det(input: Any) -> Any:
+    """Give determinants of square matrices; their gradient needs an inverse: LinAlgError says where there is none."""
+    return Determinant()(_operand("det", input))
+
+
+@operation(method=False, public=False)
+def slogdet(input: Any) -> tuple[Any, Any]:
+    """Give the signs of determinants, which have no gradient, and the logarithms of their absolute values."""
+    input = _operand("slogdet", input)
+    sign = as_array(_lapack("slogdet", data_of(input))[0])
+    return Variable(sign, requires_grad=False) if isinstance(input, Variable) else sign, LogDeterminant()(input)
+
+
+@operation(method=False, public=False)
+def cholesky(input: Any) -> Any:
+    """Give the lower triangular L of symmetric positive definite matrices L @ L.T, of which the lower half is read.
+
+    The gradient is symmetric. Raises LinAlgError for matrices that are not positive definite.
+    """
+    return Cholesky()(_operand("cholesky", input))
+
+
+@operation(method=False, public=False)
+def pinv(input: Any, **options: Any) -> Any:
+    """Give Moore-Penrose inverses; NumPy's options tell what counts as a singular value of 0.
+
+    The gradient is that of matrices of the same rank.
+    """
+    return Pseudoinverse(options)(_operand("pinv", input, square=False))
+
+
+@operation(method=False, public=False)
+def eigh(input: Any, UPLO: str = "L") -> tuple[Any, Any]:
+    """Give eigenvalues, ascending, and eigenvectors (columns) of symmetric matrices, of which one half is read.
+
+    The gradient is symmetric. Of vectors there is one where the eigenvalues differ, and infinity elsewhere.
+    """
+    values, vectors = Eigh(UPLO.upper() != "U").applied(_operand("eigh", input))
+    return values, vectors
+
+
+@operation(method=False, public=False)
+def svd(input: Any) -> tuple[Any, Any, Any]:
+    """Give u, s and vh with input = (u * s) @ vh: as many singular values as the shorter side is long, descending.
+
+    There is a gradient of u and vh where the singular values differ, of matrices that are not square where none is 0
+    either, and infinity elsewhere.
+    """
+    u, s, vh = SVD().applied(_operand("svd", input, square=False))
+    return u, s, vh
+
+
+@operation(method=False, public=False)
+def qr(input: Any) -> tuple[Any, Any]:
+    """Give q with orthonormal columns and upper triangular r with input = q @ r, q no wider than the shorter side.
+
+    The gradient is that of matrices of full rank, LinAlgError elsewhere.
+    """
+    input = _operand("qr", input, square=False)
+    m, n = input.shape[-2:]
+    if m >= n:
+        q, r = QR().applied(input)
+        return q, r
+    q, r = QR().applied(getitem(input, (..., slice(None, m))))
+    return q, cat([r, matmul(transposed(q), getitem(input, (..., slice(m, None))))], -1)

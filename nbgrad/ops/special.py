@@ -1,0 +1,105 @@
+"""Functions that are asked for seldom: formulas of `kernels.special`, and what SciPy computes.
+
+Of what SciPy computes `derivatives` states the derivatives.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache as once
+from typing import Any
+
+import numpy as np
+
+from ..arrays import Array, as_array
+from ..function import Operation
+from ..kernels import dispatch, special
+from ..registry import ENTRIES
+from .derivatives import DERIVATIVES, functions, scipy_special
+from .elementwise import _expose, mul
+
+# ---- formulas -------------------------------------------------------------------------------------------------------
+
+#: What torch has in its main namespace; all others are in its `special`.
+_PUBLIC = ("copysign", "fmod", "heaviside", "logaddexp2", "logit", "sinc", "xlogy")
+_SENTENCES = {
+    "copysign": "Give input with the sign of other",
+    "cosm1": "cos(input) - 1, accurate near 0",
+    "entr": "-input * log(input), 0 at 0",
+    "exp10": "10 ** input",
+    "fmod": "Give what whole multiples of other leave of input, with the sign of input",
+    "heaviside": "Give 0 below 0, 1 above, and other at 0",
+    "kl_div": "input * log(input / other) - input + other",
+    "log_expit": "log(sigmoid(input)) without overflow",
+    "logaddexp2": "log2(2 ** input + 2 ** other) without overflow",
+    "logit": "log(input / (1 - input)), the inverse of sigmoid",
+    "ndtr": "Give the share of the standard normal distribution below input",
+    "rel_entr": "input * log(input / other)",
+    "sinc": "sin(pi * input) / (pi * input), 1 at 0",
+    "xlog1py": "input * log(1 + other), 0 where input is",
+    "xlogy": "input * log(other), 0 where input is",
+}
+for _name, _scalar in special.TABLE.items():
+    _expose(_scalar, _SENTENCES[_name], ("input", "other")[: _scalar.arity], False, _name in _PUBLIC)
+
+copysign, fmod, heaviside, logaddexp2, logit, sinc, xlogy = (ENTRIES[_name].function for _name in _PUBLIC)
+
+
+# ---- what SciPy computes --------------------------------------------------------------------------------------------
+
+
+class Special(Operation):
+    """A function that SciPy computes, or one of its several results."""
+
+    __slots__ = ("name", "output", "place")
+
+    def __init__(self, name: str, place: int | None = None) -> None:
+        self.name, self.place = name, place
+
+    def forward(self, *xs: Array) -> Array:
+        dispatch.only_on_cpu(self.name, "SciPy", xs)
+        found = getattr(scipy_special(self.name), self.name)(*xs)
+        self.output = as_array(found if self.place is None else found[self.place])
+        return self.output
+
+    def vjp(self, gy: Any, y: Any, *xs: Any) -> Any:
+        partials = DERIVATIVES[self.name]
+        if self.place is not None:
+            partials = partials[self.place]
+        return tuple([self._times(gy, partials, i, y, xs) if self.needs(i) else None for i in range(len(xs))])
+
+    def _times(self, gy: Any, partials: Any, index: int, y: Any, xs: Any) -> Any:
+        if partials[index] is None:
+            raise TypeError(
+                f"{self.name}: there is no formula for its derivative by argument {index}: give x.detach(), or an array"
+            )
+        return mul(gy, partials[index](y, *xs))
+
+
+def applied(name: str, *xs: Any) -> Any:
+    """Apply a function of scipy.special by its name; several results come as a tuple."""
+    entry = ENTRIES.get({"psi": "digamma", "gammaln": "lgamma", "expit": "sigmoid"}.get(name, name))
+    if entry is not None and entry.elementwise is not None:
+        return entry.elementwise(*xs)
+    dtypes = [x.dtype for x in xs if not isinstance(x, int | float) and x.dtype.kind == "f"]
+    dtype = np.result_type(*dtypes) if dtypes else None  # numbers do not change it
+    arrays = [np.asarray(x, dtype) if isinstance(x, int | float) else x for x in xs]
+    if isinstance(DERIVATIVES[name][0], tuple):
+        return tuple([Special(name, place)(*arrays) for place in range(len(DERIVATIVES[name]))])
+    return Special(name)(*arrays)
+
+
+@once
+def function_of(name: str) -> Callable[..., Any] | None:
+    """Give the function that stands behind a ufunc of scipy.special, None for those without derivatives."""
+    if name not in DERIVATIVES and name not in special.TABLE:
+        return None
+
+    def function(*xs: Any) -> Any:
+        return applied(name, *xs)
+
+    function.__name__ = name
+    return function
+
+
+functions.apply = applied
