@@ -298,12 +298,14 @@ def _put(gys: list[Any], index: int, gy: Any) -> list[Any]:
     return gys
 
 
-def _fit(gx: Any, data: Array) -> Any:
+def _fit(gx: Any, data: Any) -> Any:
     """Undo broadcasting and promotion: give the cotangent the shape, dtype and device of its Variable."""
     if gx.shape != data.shape:
         gx = ops.sum_to(gx, data.shape)
     if gx.dtype != data.dtype:
         gx = ops.astype(gx, data.dtype)
+    if type(data) is versions.Lost:
+        return gx if data.like is None else ops.beside(gx, data.like)
     return ops.beside(gx, data)
 
 

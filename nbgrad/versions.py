@@ -17,6 +17,7 @@ from typing import Any
 
 from . import sharing
 from .arrays import Array, is_stand_in
+from .kernels import dispatch
 from .variable import Variable
 
 #: How far the generations before and after a write are apart: more than any graph is deep.
@@ -31,12 +32,14 @@ new = object.__new__
 class Lost:
     """Stands where elements were that have been overwritten: it has their shape and dtype, and gives none of them."""
 
-    __slots__ = ("dtype", "shape", "what")
+    __slots__ = ("dtype", "like", "shape", "what")
     __nbgrad_array__ = True
     weak = None
 
     def __init__(self, array: Any, what: str) -> None:
         self.shape, self.dtype, self.what = array.shape, array.dtype, what
+        #: An array where they were, if arrays are anywhere but in the CPU's memory.
+        self.like = dispatch.hollow(array) if dispatch.away else None
 
     ndim = property(lambda self: len(self.shape))
     size = property(lambda self: math.prod(self.shape))

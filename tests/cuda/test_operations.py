@@ -210,6 +210,15 @@ def subclasses(kind):
     return {found for child in kind.__subclasses__() for found in (child, *subclasses(child))}
 
 
+def written(x):
+    """Write through a Variable and through a view of it."""
+    y = x * 2
+    part, rest = y[1:], y[:2]
+    y[0] = x[1]
+    part *= 3
+    return y * y + rest.sum()
+
+
 def test_every_function_of_the_library_is_tested_here(monkeypatch):
     """Run what the tests above run, on the device, and see which Functions and reductions came by."""
     from nbgrad.function import Operation
@@ -219,6 +228,7 @@ def test_every_function_of_the_library_is_tested_here(monkeypatch):
     from nbgrad.ops.scan import CumExtremum, Scanning
     from nbgrad.ops.shape import AsType
     from nbgrad.ops.transfer import Transfer
+    from nbgrad.ops.writing import Put, Seen
 
     seen = set()
     reduced = set()
@@ -253,9 +263,11 @@ def test_every_function_of_the_library_is_tested_here(monkeypatch):
     for scan in SCANS:
         both.assert_same(lambda x, scan=scan: scan.function(x, 0), [draw(cases.NONZERO, (3,))], order=2)
     both.assert_same(lambda x: x[[1, 1]] ** 2, [np.ones(3)], order=2)
+    both.assert_same(written, [np.arange(1.0, 4.0)], order=2)
     nbgrad.tensor([1.5]).cuda().astype(np.float32)
     abstract = {ops.Reduce, ops.Extremum, ops.Spread, Scanning, CumExtremum, _Indexed}
     abstract |= {GetRows, AddRows}  # for small arrays of NumPy's
+    abstract |= {Put, Seen}  # whose values are where they were written
     assert named() - abstract == seen - abstract | {AsType, Transfer}
     assert {name.partition("_stage")[0] for name in reduced} == set(reductions.TABLE)
 
