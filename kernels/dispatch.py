@@ -360,6 +360,23 @@ def of_numpys(x: Any) -> Any:
 _atoms: dict[Any, ndarray[Any, Any]] = {}
 
 
+def has_address(array: Any) -> bool:
+    """Tell whether it is known where in memory an array is."""
+    return isinstance(array, ndarray) or hasattr(type(array), "__cuda_array_interface__")
+
+
+def address(array: Any) -> int:
+    """Return where an array's first element is."""
+    interface = array.__array_interface__ if isinstance(array, ndarray) else array.__cuda_array_interface__
+    place: int = interface["data"][0]
+    return place
+
+
+def sample(array: Any) -> Any:
+    """Return an array on the target of another one that takes no memory; None while all are in the CPU's."""
+    return hollow(array) if away else None
+
+
 def hollow(x: Any) -> Any:
     """Return an array of the same shape, dtype and target that takes no memory: all of its elements are one."""
     target = None if isinstance(x, ndarray) else elsewhere(x)

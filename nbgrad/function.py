@@ -416,7 +416,7 @@ class Operation(Function):
         if self.aliases:
             if -1 > generation:  # a view of what is cut off is so as well
                 y._generation = generation
-            if sharing.active or sharing.tracing:
+            if sharing.active or sharing.stand_ins:
                 sharing.note_view(y, inputs[0])
         return y
 

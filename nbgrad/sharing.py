@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from .arrays import Array, is_stand_in
+from .kernels import dispatch
 from .kernels.strides import dense
 
 if TYPE_CHECKING:
@@ -24,8 +25,8 @@ if TYPE_CHECKING:
 
 #: Whether Variables that may share memory have to be noted: there was a write to memory that others may hold.
 active = False
-#: How many functions are being traced: what their Variables are views of is written down, too.
-tracing = 0
+#: How many functions are being run on what stands in for arrays: what is a view of what is written down, too.
+stand_ins = 0
 
 
 class Noted:
@@ -58,7 +59,7 @@ kinds: list[type[Variable]] = []
 
 def has_memory(array: Any) -> bool:
     """Tell whether something is an array, and no stand-in for one."""
-    return isinstance(array, np.ndarray) or hasattr(type(array), "__cuda_array_interface__")
+    return isinstance(array, np.ndarray) or dispatch.has_address(array)
 
 
 def owner_of(array: Any) -> Any:
@@ -219,8 +220,7 @@ def layout_of(array: Any) -> Layout:
     """Give where an array's elements are, or would be if it stands in for one."""
     if is_stand_in(array):
         return Layout(*array.place())
-    interface = array.__array_interface__ if isinstance(array, np.ndarray) else array.__cuda_array_interface__
-    return Layout(interface["data"][0], array.shape, array.strides, array.itemsize)
+    return Layout(dispatch.address(array), array.shape, array.strides, array.itemsize)
 
 
 def share(a: Array, b: Array) -> bool:

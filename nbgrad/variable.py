@@ -469,7 +469,7 @@ class Variable(Methods):
         """Give a Variable on the same memory that records nothing."""
         y = Variable(self._current()._array, requires_grad=False)
         y._generation = next(_cuts)
-        if sharing.active or sharing.tracing:
+        if sharing.active or sharing.stand_ins:
             sharing.note_view(y, self)
         return y
 

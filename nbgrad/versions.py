@@ -39,7 +39,7 @@ class Lost:
     def __init__(self, array: Any, what: str) -> None:
         self.shape, self.dtype, self.what = array.shape, array.dtype, what
         #: An array where they were, if arrays are anywhere but in the CPU's memory.
-        self.like = dispatch.hollow(array) if dispatch.away else None
+        self.like = dispatch.sample(array)
 
     ndim = property(lambda self: len(self.shape))
     size = property(lambda self: math.prod(self.shape))

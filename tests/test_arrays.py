@@ -187,7 +187,7 @@ def test_reductions_take_what_stands_in_for_arrays(case):
 
 @pytest.mark.parametrize("name", OTHERS)
 def test_other_operations_take_what_stands_in_for_arrays(name, monkeypatch):
-    monkeypatch.setattr(sharing, "tracing", 1)  # whoever has functions run on stand-ins says so
+    monkeypatch.setattr(sharing, "stand_ins", 1)  # whoever has functions run on stand-ins says so
     assert_same(OTHERS[name], [X, Y])
 
 

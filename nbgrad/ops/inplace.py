@@ -108,7 +108,7 @@ def _write_alone(x: Variable, key: Any, value: Any) -> bool:
     else:
         return False
     recorded = (generation >= 0 or later >= 0) and is_grad_enabled()
-    if (recorded and (later < 0 or (x.creator is None and generation >= 0))) or sharing.tracing:
+    if (recorded and (later < 0 or (x.creator is None and generation >= 0))) or sharing.stand_ins:
         return False
     try:
         array[key] = given
@@ -311,7 +311,7 @@ def in_place_operator(sign: str, function: Callable[..., Any], operation: Elemen
             if result._array.shape == self._array.shape and result._array.dtype == self._array.dtype:
                 return result
         if type(other) is Variable and type(self) is Variable and operation is not None and self._story is not None:
-            if not (is_grad_enabled() and (self._generation >= 0 or other._generation >= 0)) and not sharing.tracing:
+            if not (is_grad_enabled() and (self._generation >= 0 or other._generation >= 0)) and not sharing.stand_ins:
                 alone = sharing.alone(self)
                 array, given = self._array, other._array
                 if (

@@ -214,7 +214,7 @@ class Writing:
         self.found = _may_be_written(x, what, recorded, None if traced else index)
         #: Whether no node can hold the Variable, since a single name does, and no other Variable is on its memory.
         self.unseen = unseen and not self.found and not traced
-        if traced or sharing.tracing:
+        if traced or sharing.stand_ins:
             versions.note_write(x)
 
     def past(self) -> Variable:

@@ -131,7 +131,7 @@ class Trace:
         sources = Sources(function)
         watched = on_draw.set(refuse_draw)
         noted = versions.writes_of_trace.set([])
-        sharing.tracing += 1
+        sharing.stand_ins += 1
         try:
             with set_grad_enabled(True):
                 result = function(*positional, **named)
@@ -145,7 +145,7 @@ class Trace:
             raise
         finally:
             on_draw.reset(watched)
-            sharing.tracing -= 1
+            sharing.stand_ins -= 1
             versions.writes_of_trace.reset(noted)
         self.program.refuse_changed_constants()
         sources.refuse_drawn(any(isinstance(node.operation, Constant | Literal) for node in self.program.nodes))
