@@ -31,6 +31,7 @@ LETTERS: dict[str, Shape] = {
     "m": (4, 5),
     "k": (4, 5),
     "p": (4, 5),
+    "q": (4, 5),
     "r": (5,),
     "g": (5,),
     "w": (3, 5),
@@ -39,7 +40,7 @@ LETTERS: dict[str, Shape] = {
     "c": (2, 4, 3),
 }
 #: The same letters for the table of large arrays: square matrices, and rows of them.
-LARGE_LETTERS = frozenset("mkprgliaz")
+LARGE_LETTERS = frozenset("mkpqrgliaz")
 #: Letters of whole numbers: labels, and indices of rows; of truth values; of places in each row.
 WHOLE = {"l": (4,), "i": (3,), "a": (4, 2)}
 MASK = "z"
@@ -110,6 +111,10 @@ FUNCTIONAL: dict[str, list[tuple[str, str | None]]] = {
     "nll_loss": [("F.nll_loss(m, l)", None)],
     "mse_loss": [("F.mse_loss(m, k)", "n.mean((m - k) ** 2)")],
     "binary_cross_entropy_with_logits": [("F.binary_cross_entropy_with_logits(m, p)", None)],
+    "binary_cross_entropy": [("F.binary_cross_entropy(p, q)", None)],
+    "l1_loss": [("F.l1_loss(m, k)", "n.mean(n.abs(m - k))")],
+    "smooth_l1_loss": [("F.smooth_l1_loss(m, k)", None)],
+    "huber_loss": [("F.huber_loss(m, k)", None)],
     "linear": [("F.linear(m, w)", "m @ w.T"), ("F.linear(m, w, v)", "m @ w.T + v")],
 }
 #: Calls that only the table of large arrays has.
@@ -195,7 +200,7 @@ def drawn(letter: str, shapes: dict[str, Shape], dtype: str, random: np.random.G
         return random.integers(0, shapes["m"][0 if letter == "i" else 1], shapes.get(letter, WHOLE[letter]))
     if letter == MASK:
         return random.random(shapes["m"]) < 0.5
-    low, high = (0.05, 0.95) if letter == "p" else (0.3, 2)
+    low, high = (0.05, 0.95) if letter in "pq" else (0.3, 2) if dtype == "float64" else (0.9, 1.1)  # for products
     return np.asarray(random.uniform(low, high, shapes[letter])).astype(dtype)
 
 

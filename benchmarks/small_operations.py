@@ -211,8 +211,8 @@ def interleaved(steps: dict[tuple[str, str], Step], rounds: int, sample: float, 
         calls[key] = max(1, round(sample / measure.time_of(step, max(1, round(sample / 4 / measure.time_of(step, 1))))))
     samples: dict[Any, list[float]] = {key: [] for key in (*steps, "canary")}
     keys = list(steps)
-    for number in range(rounds):
-        first = number % len(keys)
+    for number in range(rounds if keys else 1):
+        first = number % max(1, len(keys))
         samples["canary"].append(measure.time_of(_canary, 1))
         for key in keys[first:] + keys[:first]:
             if pause:
@@ -308,7 +308,7 @@ def run(results: Results, names: set[str], rounds: int, sizes: Iterable[int], wi
         with threads(count):
             for row in measure.progress(chosen, part):
                 found.append(measured(row, rounds, sample, pause, libraries, modes))
-        results[part] = found
+        results[part] = [row for row in found if row["seconds"]]
 
 
 # ---- the command ----------------------------------------------------------------------------------------------------

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .. import reductions
+from ..formula import Expression
 from .failures import checked
 from .reduction_loops import block_kernel, row_kernel
 
@@ -64,6 +65,20 @@ def _reduce_flat(reduction: reductions.Reduction, x: Array) -> Array:
         lengths[x.size // _PIECE :] = (x.size - whole) / x.size
         wide, kernel = wide * lengths, row_kernel(reductions.sum)
     return np.asarray(checked(kernel, wide, out=...).astype(pieces.dtype))
+
+
+def reduce_elements(name: str, expression: Expression, mean: bool, *xs: Array) -> Array:
+    """Give the sum, or the mean, of an elementwise formula of arrays of one shape."""
+    flat = [x if x.ndim == 1 else x.reshape(-1) for x in xs]
+    size = flat[0].size
+    if size < 4 * _PIECE:
+        return checked(row_kernel(reductions.of_elements(name, expression, mean)), *flat, out=...)
+    kernel = row_kernel(reductions.of_elements(name, expression, False))
+    whole = size // _PIECE * _PIECE
+    total = checked(kernel, *[x[:whole].reshape(-1, _PIECE) for x in flat]).sum(dtype=np.float64)
+    if whole < size:
+        total += checked(kernel, *[x[whole:] for x in flat])
+    return np.asarray(total / size if mean else total, xs[0].dtype)
 
 
 def _reduce_columns(reduction: reductions.Reduction, x: Array) -> Array:
