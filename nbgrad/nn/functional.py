@@ -194,8 +194,8 @@ def smooth_l1_loss(
 def huber_loss(input: Given, target: Any, reduction: str = "mean", delta: float = 1.0, weight: Any = None) -> Given:
     """Give ``d**2 / 2`` where the difference d is within delta, ``delta * (|d| - delta/2)`` elsewhere, reduced.
 
-    `weight`, of the input's shape, multiplies the losses. Raises ValueError for different shapes, an unknown reduction or
-    a delta that is not positive.
+    `weight`, of the input's shape, multiplies the losses. Raises ValueError for different shapes, an unknown reduction
+    or a delta that is not positive.
     """
     _same_shape("huber_loss", input, target)
     if not delta > 0:
