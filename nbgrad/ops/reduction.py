@@ -14,6 +14,7 @@ import numpy.typing as npt
 from ..arrays import Array, as_array, is_array
 from ..function import Operation
 from ..kernels import devices, formula, scalars
+from ..kernels.cpu.products import products_of_others
 from ..kernels.dispatch import reduce_array, spread_array
 from ..registry import operation
 from ..variable import Given, Variable, data_of
@@ -142,12 +143,18 @@ class Prod(Reduce):
     name = "prod"
 
     def vjp(self, gy: Any, y: Any, x: Any) -> Any:
+        if isinstance(x, np.ndarray):
+            return products_of_others(x, gy.reshape(_without(x.shape, self.axes)), self.axes)
         kept = tuple(axis for axis in range(x.ndim) if axis not in self.axes)
         order = kept + self.axes
         moved = Permute(order)(x)
         line = Reshape((*(x.shape[axis] for axis in kept), self.over(x)))(moved)
         others = Permute(tuple(np.argsort(order)))(Reshape(moved.shape)(_products_of_others(line)))
         return mul(self.spread(gy, x), others)
+
+
+def _without(shape: tuple[int, ...], axes: tuple[int, ...]) -> tuple[int, ...]:
+    return tuple([size for axis, size in enumerate(shape) if axis not in axes])
 
 
 def _products_of_others(x: Any) -> Any:
