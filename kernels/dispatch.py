@@ -113,6 +113,8 @@ def sum_to_shape(x: Any, shape: tuple[int, ...]) -> Any:
 def spread_array(name: str, axis: int, *arrays: Any) -> Any:
     """Run a reduction that gives a value for each element along one axis of arrays of one shape."""
     if isinstance(arrays[0], ndarray):
+        if arrays[0].size > _MANY:  # loops over neighbours are several times as fast as loops over one element
+            arrays = tuple([x if x.strides[axis] else np.ascontiguousarray(x) for x in arrays])
         return _spread_on_cpu(name, axis, *arrays)
     if not devices.is_cuda(arrays[0]):
         return arrays[0].folded(name, (axis,) if arrays[0].ndim else (), *arrays[1:])

@@ -19,6 +19,7 @@ from .function import DIFFERENTIABLE, Function
 from .grad_mode import set_grad_enabled
 from .hooks import through_hooks
 from .kernels import devices
+from .ops.indexing import Part
 from .pruning import Gate, freed, place
 from .variable import Variable
 
@@ -208,6 +209,15 @@ def walk_all(
                 data = x._array
                 # bytes and dimensions tell any difference that broadcasting and promotion can make, at half the price
                 if gx.nbytes != data.nbytes or gx.ndim != data.ndim or not gx.nbytes:
+                    if type(gx) is Part:
+                        key = x.creator
+                        total = leaves.get(x) if key is None else lone_gy if key is lone else pending.get(key)
+                        if total is not None and (x if key is None else key) in owned:
+                            gx.add_to(total)
+                            continue
+                        gx = gx.whole()
+                        if total is None and (key is None or not key.multiple):
+                            owned = {*owned, x if key is None else key}
                     gx = _fit(gx, data)
                 elif cuda and type(gx) is not type(data) and _elsewhere(gx, data):
                     gx = _fit(gx, data)

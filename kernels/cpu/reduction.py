@@ -52,7 +52,7 @@ def reduce_array(name: str, x: Array, axes: tuple[int, ...]) -> Array:
 def _reduce_flat(reduction: reductions.Reduction, x: Array) -> Array:
     kernel = row_kernel(reduction)
     if x.ndim != 1:
-        x = x.reshape(-1) if x.flags.c_contiguous else x.ravel(order="K")
+        x = x.reshape(-1) if x.flags.c_contiguous else _forwards(x).ravel(order="K")
     if x.size < 4 * _PIECE:
         return checked(kernel, x, out=...)
     whole = x.size // _PIECE * _PIECE
@@ -65,6 +65,11 @@ def _reduce_flat(reduction: reductions.Reduction, x: Array) -> Array:
         lengths[x.size // _PIECE :] = (x.size - whole) / x.size
         wide, kernel = wide * lengths, row_kernel(reductions.sum)
     return np.asarray(checked(kernel, wide, out=...).astype(pieces.dtype))
+
+
+def _forwards(x: Array) -> Array:
+    """Turn the axes that run backwards: neighbours in memory need no copy to be a line."""
+    return x[tuple([slice(None, None, -1 if stride < 0 else 1) for stride in x.strides])]
 
 
 def reduce_elements(name: str, expression: Expression, mean: bool, *xs: Array) -> Array:
