@@ -210,14 +210,15 @@ def walk_all(
                 # bytes and dimensions tell any difference that broadcasting and promotion can make, at half the price
                 if gx.nbytes != data.nbytes or gx.ndim != data.ndim or not gx.nbytes:
                     if type(gx) is Part:
-                        key = x.creator
-                        total = leaves.get(x) if key is None else lone_gy if key is lone else pending.get(key)
-                        if total is not None and (x if key is None else key) in owned:
+                        source = x.creator
+                        owner: Any = x if source is None else source
+                        total = leaves.get(x) if source is None else lone_gy if owner is lone else pending.get(owner)
+                        if total is not None and owner in owned:
                             gx.add_to(total)
                             continue
                         gx = gx.whole()
-                        if total is None and (key is None or not key.multiple):
-                            owned = {*owned, x if key is None else key}
+                        if total is None and (source is None or not source.multiple):
+                            owned = {*owned, owner}
                     gx = _fit(gx, data)
                 elif cuda and type(gx) is not type(data) and _elsewhere(gx, data):
                     gx = _fit(gx, data)
