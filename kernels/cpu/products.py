@@ -7,14 +7,12 @@ side, lanes, which take every 64th element; of columns each is a lane.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from functools import cache as once
 
 import numpy as np
 import numpy.typing as npt
 
-from ..text import Text
-from . import codegen, threads, ufunc
+from . import gufuncs, threads
 from .failures import checked
 from .sizes import LANES
 
@@ -45,96 +43,71 @@ def products_of_others(x: Array, gy: Array, axes: tuple[int, ...]) -> Array:
 
 @once
 def _rows() -> np.ufunc:
-    return _kernel("prod_vjp-row", _rows_source, "(k),()->(k)")
+    return gufuncs.make("prod_vjp-row", _rows_source, "xxx", "(k),()->(k)", 1, threads.share_above(_COST))
 
 
 @once
 def _columns() -> np.ufunc:
-    return _kernel("prod_vjp-block", _columns_source, "(k,n),(n)->(k,n)")
-
-
-def _kernel(name: str, write: Callable[[str], str], signature: str) -> np.ufunc:
-    def compile_loop(codes: ufunc.Types) -> tuple[int, int]:
-        number = np.dtype(codes[0]).name
-        return codegen.address(f"{name}-{number}", write(number)), threads.share_above(_COST)
-
-    return ufunc.make("prod_vjp", ["fff", "ddd"], 1, compile_loop, signature)
-
-
-def _begin(number: str, columns: bool) -> Text:
-    """Write what both loops begin with: the operands, and their steps in elements."""
-    text = Text()
-    size, put = np.dtype(number).itemsize, text.put
-    put("def loop(args, dims, steps, data):", "    align_stack()")
-    text._depth = 1
-    put("outer = dims[0]", "k = dims[1]", f"n = {'dims[2]' if columns else '1'}")
-    with text.block("if outer > 1 and outer * k * n >= int64_pointer(data)[0]:"):
-        put("share(args, dims, steps, data)", "return")
-    for i, letter in enumerate("xgo"):
-        put(f"{letter} = {number}_pointer(args[{i}])", f"{letter}b = steps[{i}] // {size}")
-    names = ("xk", "xn", "gn", "ok", "on") if columns else ("xk", "ok")
-    put(*(f"{name} = steps[{3 + i}] // {size}" for i, name in enumerate(names)))
-    put("lanes = float64_lanes()")
-    return text
+    return gufuncs.make("prod_vjp-block", _columns_source, "xxx", "(k,n),(n)->(k,n)", 1, threads.share_above(_COST))
 
 
 def _rows_source(number: str) -> str:
-    text = _begin(number, columns=False)
-    put, block = text.put, text.block
-    put("befores = float64_lanes()")
-    each = f"for lane in range({LANES}):"
-    with block("for b in range(outer):"):
-        put("x0 = b * xb", "o0 = b * ob", "cotangent = float64(g[b * gb])", f"whole = k // {LANES} * {LANES}")
-        put("before = 1.0", "after = 1.0")
-        with block("if whole > 0:"):
-            # what each lane comes to, and from that what all others do
-            put(each, "    lanes[lane] = 1.0")
-            for head, step in (("if xk == 1:", ""), ("else:", " * xk")):
-                with block(head, f"for start in range(0, whole, {LANES}):", each):
-                    put(f"lanes[lane] *= float64(x[x0 + (start + lane){step}])")
-            put("for i in range(whole, k):", "    after *= float64(x[x0 + i * xk])")
-            put(each, "    befores[lane] = before * cotangent", "    before *= lanes[lane]")
-            put(f"for back in range({LANES}):", f"    lane = {LANES - 1} - back", "    befores[lane] *= after")
-            put("    after *= lanes[lane]")
-            put(each, "    lanes[lane] = 1.0")
-            # forth, with that to begin with, and back
-            for head, xs, os in (("if xk == 1 and ok == 1:", "", ""), ("else:", " * xk", " * ok")):
-                with block(head):
-                    with block(f"for start in range(0, whole, {LANES}):", each):
-                        put(f"o[o0 + (start + lane){os}] = {number}(befores[lane])")
-                        put(f"befores[lane] *= float64(x[x0 + (start + lane){xs}])")
-                    with block(f"for back in range(0, whole, {LANES}):"):
-                        put(f"start = whole - {LANES} - back")
-                        with block(each):
-                            put(f"at = o0 + (start + lane){os}", f"o[at] = {number}(float64(o[at]) * lanes[lane])")
-                            put(f"lanes[lane] *= float64(x[x0 + (start + lane){xs}])")
-        put("before *= cotangent", "after = 1.0")
-        with block("for i in range(whole, k):"):
-            put(f"o[o0 + i * ok] = {number}(before)", "before *= float64(x[x0 + i * xk])")
-        with block("for back in range(k - whole):"):
-            put("i = k - 1 - back", f"o[o0 + i * ok] = {number}(float64(o[o0 + i * ok]) * after)")
-            put("after *= float64(x[x0 + i * xk])")
-    put("clear_exceptions()")
+    with gufuncs.loop({"x": (number, "k"), "g": (number, ""), "o": (number, "k")}, ["k"]) as text:
+        put, block = text.put, text.block
+        put("lanes = float64_lanes()")
+        put("befores = float64_lanes()")
+        each = f"for lane in range({LANES}):"
+        with block("for b in range(outer):"):
+            put("x0 = b * xb", "o0 = b * ob", "cotangent = float64(g[b * gb])", f"whole = k // {LANES} * {LANES}")
+            put("before = 1.0", "after = 1.0")
+            with block("if whole > 0:"):
+                # what each lane comes to, and from that what all others do
+                put(each, "    lanes[lane] = 1.0")
+                for head, step in (("if xk == 1:", ""), ("else:", " * xk")):
+                    with block(head, f"for start in range(0, whole, {LANES}):", each):
+                        put(f"lanes[lane] *= float64(x[x0 + (start + lane){step}])")
+                put("for i in range(whole, k):", "    after *= float64(x[x0 + i * xk])")
+                put(each, "    befores[lane] = before * cotangent", "    before *= lanes[lane]")
+                put(f"for back in range({LANES}):", f"    lane = {LANES - 1} - back", "    befores[lane] *= after")
+                put("    after *= lanes[lane]")
+                put(each, "    lanes[lane] = 1.0")
+                # forth, with that to begin with, and back
+                for head, xs, os in (("if xk == 1 and ok == 1:", "", ""), ("else:", " * xk", " * ok")):
+                    with block(head):
+                        with block(f"for start in range(0, whole, {LANES}):", each):
+                            put(f"o[o0 + (start + lane){os}] = {number}(befores[lane])")
+                            put(f"befores[lane] *= float64(x[x0 + (start + lane){xs}])")
+                        with block(f"for back in range(0, whole, {LANES}):"):
+                            put(f"start = whole - {LANES} - back")
+                            with block(each):
+                                put(f"at = o0 + (start + lane){os}", f"o[at] = {number}(float64(o[at]) * lanes[lane])")
+                                put(f"lanes[lane] *= float64(x[x0 + (start + lane){xs}])")
+            put("before *= cotangent", "after = 1.0")
+            with block("for i in range(whole, k):"):
+                put(f"o[o0 + i * ok] = {number}(before)", "before *= float64(x[x0 + i * xk])")
+            with block("for back in range(k - whole):"):
+                put("i = k - 1 - back", f"o[o0 + i * ok] = {number}(float64(o[o0 + i * ok]) * after)")
+                put("after *= float64(x[x0 + i * xk])")
     return str(text)
 
 
 def _columns_source(number: str) -> str:
-    text = _begin(number, columns=True)
-    put, block = text.put, text.block
-    each = "for lane in range(width):"
-    with block("for b in range(outer):", f"for first in range(0, n, {LANES}):"):
-        put(f"width = min({LANES}, n - first)", "x0 = b * xb + first * xn", "o0 = b * ob + first * on")
-        put(each, "    lanes[lane] = float64(g[b * gb + (first + lane) * gn])")
-        for head, xs, os in (("if xn == 1 and on == 1:", "", ""), ("else:", " * xn", " * on")):
-            with block(head):
-                with block("for i in range(k):", each):
-                    put(f"o[o0 + i * ok + lane{os}] = {number}(lanes[lane])")
-                    put(f"lanes[lane] *= float64(x[x0 + i * xk + lane{xs}])")
-                put(each, "    lanes[lane] = 1.0")
-                with block("for back in range(k):"):
-                    put("i = k - 1 - back")
-                    with block(each):
-                        put(f"at = o0 + i * ok + lane{os}", f"o[at] = {number}(float64(o[at]) * lanes[lane])")
+    with gufuncs.loop({"x": (number, "kn"), "g": (number, "n"), "o": (number, "kn")}, ["k", "n"]) as text:
+        put, block = text.put, text.block
+        put("lanes = float64_lanes()")
+        each = "for lane in range(width):"
+        with block("for b in range(outer):", f"for first in range(0, n, {LANES}):"):
+            put(f"width = min({LANES}, n - first)", "x0 = b * xb + first * xn", "o0 = b * ob + first * on")
+            put(each, "    lanes[lane] = float64(g[b * gb + (first + lane) * gn])")
+            for head, xs, os in (("if xn == 1 and on == 1:", "", ""), ("else:", " * xn", " * on")):
+                with block(head):
+                    with block("for i in range(k):", each):
+                        put(f"o[o0 + i * ok + lane{os}] = {number}(lanes[lane])")
                         put(f"lanes[lane] *= float64(x[x0 + i * xk + lane{xs}])")
-    put("clear_exceptions()")
+                    put(each, "    lanes[lane] = 1.0")
+                    with block("for back in range(k):"):
+                        put("i = k - 1 - back")
+                        with block(each):
+                            put(f"at = o0 + i * ok + lane{os}", f"o[at] = {number}(float64(o[at]) * lanes[lane])")
+                            put(f"lanes[lane] *= float64(x[x0 + i * xk + lane{xs}])")
     return str(text)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -39,6 +39,7 @@ __all__ = [
     "cross_entropy",
     "huber_loss",
     "l1_loss",
+    "layer_norm",
     "linear",
     "log_softmax",
     "mse_loss",
@@ -87,6 +88,32 @@ def linear(input: Any, weight: Any, bias: Any = None) -> Variable:
         return found
     y = matmul(input, t(weight))
     return y if bias is None else y + bias
+
+
+def layer_norm(
+    input: Given, normalized_shape: int | Sequence[int], weight: Any = None, bias: Any = None, eps: float = 1e-5
+) -> Given:
+    """Bring input to mean 0 and variance 1 over its last dimensions, then multiply by weight and add bias.
+
+    That is ``(x - mean) / sqrt(variance + eps) * weight + bias``; weight and bias have the shape of these dimensions,
+    and either may be left out. Raises ValueError for other shapes.
+
+    >>> import nbgrad
+    >>> nbgrad.nn.functional.layer_norm(nbgrad.tensor([[1.0, 3.0]]), 2, eps=0.0)
+    Variable([[-1.,  1.]])
+    """
+    shape = (normalized_shape,) if isinstance(normalized_shape, int) else tuple(normalized_shape)
+    if not shape or input.shape[-len(shape) :] != shape:
+        raise ValueError(f"layer_norm: input of shape {input.shape} does not end in the shape {shape} to normalise")
+    for name, operand in (("weight", weight), ("bias", bias)):
+        if operand is not None and operand.shape != shape:
+            raise ValueError(f"layer_norm: {name} has shape {operand.shape}: it must be {shape}")
+    found = layers.layer_norm(input, shape, weight, bias, eps)
+    if found is not None:
+        return found
+    y: Any = layers.normalised(input, tuple(range(input.ndim - len(shape), input.ndim)), eps)[0]
+    y = y if weight is None else mul(y, weight)
+    return y if bias is None else add(y, bias)
 
 
 def _old_arguments(what: str) -> TypeError:

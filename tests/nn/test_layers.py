@@ -62,3 +62,80 @@ def test_infinities_pass_in_silence():
     assert np.isinf(y.data).all()
     y.backward(np.full((2, 2), 1e300))
     assert np.isinf(x.grad.data).all()
+
+
+# ---- layer norm -----------------------------------------------------------------------------------------------------
+
+#: Input, and the dimensions to normalise: shorter than the lanes, as long, longer; several; many rows.
+NORMS = [((4, 5), 1), ((3, 64), 1), ((2, 3, 70), 1), ((2, 3, 4), 2), ((6,), 1), ((3, 4), 2), ((600, 130), 1)]
+
+
+def arrays_of(shape, dims, dtype="float64"):
+    shapes = (shape, shape[len(shape) - dims :], shape[len(shape) - dims :])
+    return [draw(cases.ANY, s, dtype, seed) for seed, s in enumerate(shapes)]
+
+
+@pytest.mark.parametrize("dtype", cases.DTYPES)
+@pytest.mark.parametrize(("shape", "dims"), NORMS, ids=str)
+def test_layer_norm_is_torchs(shape, dims, dtype):
+    ends = shape[len(shape) - dims :]
+    cases.assert_same_as_torch(
+        lambda x, w, b: functional.layer_norm(x, ends, w, b),
+        lambda t, x, w, b: t.nn.functional.layer_norm(x, ends, w, b),
+        arrays_of(shape, dims, dtype),
+        tolerance={"rtol": 2e-4, "atol": 3e-5} if dtype == "float32" else {"rtol": 1e-9, "atol": 1e-11},
+    )
+
+
+@pytest.mark.parametrize("layout", ["strided", "negative-stride", "Fortran-ordered", "read-only"])
+def test_layer_norm_of_any_layout_is_torchs(layout):
+    cases.assert_same_as_torch(
+        lambda x, w, b: functional.layer_norm(x, 66, w, b),
+        lambda t, x, w, b: t.nn.functional.layer_norm(x, (66,), w, b),
+        [LAYOUTS[layout](a) for a in arrays_of((3, 66), 1)],
+        LAYOUTS[layout],
+        {"rtol": 1e-9, "atol": 1e-11},
+    )
+
+
+def test_layer_norm_agrees_with_differences_to_second_order():
+    cases.check_to_second_order(lambda x, w, b: functional.layer_norm(x, (2, 3), w, b), arrays_of((2, 2, 3), 2))
+
+
+@pytest.mark.parametrize("left_out", [(1,), (2,), (1, 2)], ids=str)
+def test_weight_and_bias_may_be_left_out(left_out):
+    x, *rest = arrays_of((4, 5), 1)
+    given = [None if i in left_out else a for i, a in enumerate(rest, 1)]
+    for eps in (1e-5, 0.5):
+        cases.assert_same_as_torch(
+            lambda x, eps=eps: functional.layer_norm(x, 5, *given, eps=eps),
+            lambda t, x, eps=eps: t.nn.functional.layer_norm(
+                x, (5,), *(None if a is None else t.tensor(a) for a in given), eps=eps
+            ),
+            [x],
+            tolerance={"rtol": 1e-10, "atol": 1e-12},
+        )
+
+
+def test_layer_norm_is_one_node_and_jits_as_it_is():
+    arrays = arrays_of((4, 5), 1)
+    operands = [Variable(a) for a in arrays]
+    y = functional.layer_norm(operands[0], 5, *operands[1:])
+    assert type(y.creator) is layers.LayerNorm and y.creator.inputs == tuple(operands)
+    f = nbgrad.value_and_grad(lambda x, w, b: (functional.layer_norm(x, 5, w, b) ** 2).sum(), (0, 1, 2))
+    (value, gradients), (expected, slopes) = nbgrad.jit(f)(*arrays), f(*arrays)
+    for fast, slow in zip((value, *gradients), (expected, *slopes), strict=True):
+        np.testing.assert_allclose(fast, slow, rtol=1e-9, atol=1e-12)
+
+
+def test_layer_norm_refuses_other_shapes():
+    x = Variable(draw(cases.ANY, (4, 5)))
+    for shape in (4, (5, 5), ()):
+        with pytest.raises(ValueError, match=r"layer_norm: input of shape \(4, 5\) does not end"):
+            functional.layer_norm(x, shape)
+    with pytest.raises(ValueError, match=r"layer_norm: bias has shape \(4,\): it must be \(5,\)"):
+        functional.layer_norm(x, 5, np.ones(5), np.ones(4))
+    y = functional.layer_norm(x, 5)
+    x.data = np.ones((2, 10))
+    with pytest.raises(ValueError, match=r"input had shape \(4, 5\) when it was normalised"):
+        y.sum().backward()
