@@ -184,11 +184,16 @@ def _forward_source(number: str) -> str:
                     with block(head, f"for start in range(0, whole, {LANES}):", f"for lane in range({LANES}):"):
                         put(f"v = x[row + (start + lane){step}]", "old = values[lane]")
                         put("values[lane] = v if v > old or v != v else old")
-                with block("for j in range(whole, classes):"):
-                    put("v = x[row + j * xc]", "values[0] = v if v > values[0] or v != v else values[0]")
+                with block("for lane in range(classes - whole):"):
+                    put("v = x[row + (whole + lane) * xc]", "old = values[lane]")
+                    put("values[lane] = v if v > old or v != v else old")
+                put(f"half = {LANES // 2}")
+                with block("while half > 0:"):
+                    with block("for lane in range(half):"):
+                        put("v = values[lane + half]", "old = values[lane]")
+                        put("values[lane] = v if v > old or v != v else old")
+                    put("half //= 2")
                 put("top = values[0]")
-                with block(f"for lane in range(1, {LANES}):"):
-                    put("top = values[lane] if values[lane] > top or values[lane] != values[lane] else top")
                 for head, step in (("if xc == 1:", ""), ("else:", " * xc")):
                     with block(head, f"for start in range(0, whole, {LANES}):", f"for lane in range({LANES}):"):
                         put(f"wide[lane] += exp_{number}(x[row + (start + lane){step}] - top)")
@@ -196,8 +201,10 @@ def _forward_source(number: str) -> str:
                     put("at = whole + lane")
                     put(f"values[lane] = x[row + at * xc] - top if at < classes else {number}(-np.inf)")
                 put(f"for lane in range({LANES}):", f"    values[lane] = exp_{number}(values[lane])")
-                put("total = 0.0")
-                put(f"for lane in range({LANES}):", "    total += float64(wide[lane]) + float64(values[lane])")
+                put(f"for lane in range({LANES}):", "    wide[lane] += values[lane]", f"half = {LANES // 2}")
+                with block("while half > 0:"):
+                    put("for lane in range(half):", "    wide[lane] += wide[lane + half]", "half //= 2")
+                put("total = float64(wide[0])")
                 finish("r")
             put(f"loss[b * lossb] = {number}(result / float64(count[b * countb]))")
     return str(text)

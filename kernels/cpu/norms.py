@@ -76,45 +76,61 @@ def _sums(text: Text, names: list[str], contiguous: str, terms: Callable[[str], 
     put, block = text.put, text.block
     put(f"whole = k // {LANES} * {LANES}")
     lanes = [f"lanes{i}" for i in range(len(names))]
-    put(*(f"{name} = 0.0" for name in names))
     with block("if whole > 0:"):
         put(f"for lane in range({LANES}):", *(f"    {lane}[lane] = 0.0" for lane in lanes))
-        for head, near in ((f"if {contiguous}:", True), ("else:", False)):
-            with block(head, f"for start in range(0, whole, {LANES}):", f"for lane in range({LANES}):"):
-                for lane, term in zip(lanes, terms("near" if near else ""), strict=True):
-                    put(f"{lane}[lane] += {term.replace('@', '(start + lane)')}")
-        pairs = zip(names, lanes, strict=True)
-        put(f"for lane in range({LANES}):", *(f"    {name} += {lane}[lane]" for name, lane in pairs))
-    with block("for j in range(whole, k):"):
-        for name, term in zip(names, terms(""), strict=True):
-            put(f"{name} += {term.replace('@', 'j')}")
+        for head, near in ((f"if {contiguous}:", "near"), ("else:", "")):
+            with block(head):
+                with block(f"for start in range(0, whole, {LANES}):", f"for lane in range({LANES}):"):
+                    for lane, term in zip(lanes, terms(near), strict=True):
+                        put(f"{lane}[lane] += {term.replace('@', '(start + lane)')}")
+                with block("for lane in range(k - whole):"):
+                    for lane, term in zip(lanes, terms(near), strict=True):
+                        put(f"{lane}[lane] += {term.replace('@', '(whole + lane)')}")
+        put(f"half = {LANES // 2}")
+        with block("while half > 0:"):
+            put("for lane in range(half):", *(f"    {lane}[lane] += {lane}[lane + half]" for lane in lanes))
+            put("half //= 2")
+        put(*(f"{name} = {lane}[0]" for name, lane in zip(names, lanes, strict=True)))
+    with block("else:  # a short row is over before the lanes would be folded"):
+        put(*(f"{name} = 0.0" for name in names))
+        with block("for j in range(k):"):
+            for name, term in zip(names, terms(""), strict=True):
+                put(f"{name} += {term.replace('@', 'j')}")
 
 
 def _at(name: str, near: str) -> str:
-    return f"float64({name}[b * {name}b + @{'' if near else f' * {name}k'}])"
+    return f"{name}[b * {name}b + @{'' if near else f' * {name}k'}]"
+
+
+def _difference(x: str) -> str:
+    """Write what an element differs from the mean, which is kept in two parts: no digit is lost to a large one."""
+    return f"(({x} - high) - low)"
+
+
+def _mean_in_parts(number: str) -> list[str]:
+    return [f"high = {number}(mean)", f"low = {number}(mean - float64(high))"]
 
 
 def _forward_source(number: str) -> str:
     operands = {"x": (number, "k"), "w": (number, "k"), "v": (number, "k"), "eps": (number, "")}
     operands |= {"y": (number, "k"), "s": ("float64", "q")}
+
+    def square(near: str) -> list[str]:
+        difference = _difference(_at("x", near))
+        return [f"float64({difference} * {difference})"]
+
     with gufuncs.loop(operands, ["k"]) as text:
         put, block = text.put, text.block
         put("lanes0 = float64_lanes()")
         with block("for b in range(outer):"):
-            _sums(text, ["total"], "xk == 1", lambda near: [_at("x", near)])
-            put("mean = total / k")
-            difference = "({x} - mean)"
-            _sums(
-                text,
-                ["squares"],
-                "xk == 1",
-                lambda near: [f"{difference.format(x=_at('x', near))} * {difference.format(x=_at('x', near))}"],
-            )
+            _sums(text, ["total"], "xk == 1", lambda near: [f"float64({_at('x', near)})"])
+            put("mean = total / k", *_mean_in_parts(number))
+            _sums(text, ["squares"], "xk == 1", square)
             put("factor = 1.0 / math.sqrt(squares / k + float64(eps[b * epsb]))")
-            put("s[b * sb] = mean", "s[b * sb + sq] = factor")
+            put("s[b * sb] = mean", "s[b * sb + sq] = factor", f"scale = {number}(factor)")
             for head, near in (("if xk == 1 and wk == 1 and vk == 1 and yk == 1:", "near"), ("else:", "")):
                 with block(head, "for j in range(k):"):
-                    value = f"({_at('x', near)} - mean) * factor * {_at('w', near)} + {_at('v', near)}"
+                    value = f"{_difference(_at('x', near))} * scale * {_at('w', near)} + {_at('v', near)}"
                     put(f"y[b * yb + j{'' if near else ' * yk'}] = {number}({value.replace('@', 'j')})")
     return str(text)
 
@@ -123,23 +139,23 @@ def _backward_source(number: str) -> str:
     operands = {"g": (number, "k"), "x": (number, "k"), "w": (number, "k"), "s": ("float64", "q")}
     operands |= {"o": (number, "k")}
     near_all = "gk == 1 and xk == 1 and wk == 1"
+
+    def terms(near: str) -> list[str]:
+        cotangent = f"{_at('g', near)} * {_at('w', near)}"
+        return [f"float64({cotangent})", f"float64({cotangent} * {_difference(_at('x', near))})"]
+
     with gufuncs.loop(operands, ["k"]) as text:
         put, block = text.put, text.block
         put("lanes0 = float64_lanes()", "lanes1 = float64_lanes()")
         with block("for b in range(outer):"):
-            put("mean = s[b * sb]", "factor = s[b * sb + sq]")
-
-            def terms(near: str) -> list[str]:
-                cotangent = f"{_at('g', near)} * {_at('w', near)}"
-                return [cotangent, f"{cotangent} * ({_at('x', near)} - mean)"]
-
+            put("mean = s[b * sb]", "factor = s[b * sb + sq]", *_mean_in_parts(number))
             _sums(text, ["plain", "along"], near_all, terms)
-            put("plain /= k", "along *= factor * factor / k")
+            put(f"even = {number}(plain / k)", f"slope = {number}(along * factor * factor / k)")
+            put(f"scale = {number}(factor)")
             for head, near in ((f"if {near_all} and ok == 1:", "near"), ("else:", "")):
                 with block(head, "for j in range(k):"):
-                    cotangent, _ = terms(near)
-                    value = f"factor * ({cotangent} - plain - ({_at('x', near)} - mean) * along)"
-                    put(f"o[b * ob + j{'' if near else ' * ok'}] = {number}({value.replace('@', 'j')})")
+                    rest = f"{_at('g', near)} * {_at('w', near)} - even - {_difference(_at('x', near))} * slope"
+                    put(f"o[b * ob + j{'' if near else ' * ok'}] = {number}(scale * ({rest.replace('@', 'j')}))")
     return str(text)
 
 
@@ -153,12 +169,13 @@ def _columns_source(number: str) -> str:
             put(f"width = min({LANES}, k - first)")
             put("for lane in range(width):", "    lanes0[lane] = 0.0", "    lanes1[lane] = 0.0")
             with block("for i in range(n):"):
-                put("mean = s[b * sb + i * sn]", "factor = s[b * sb + i * sn + sq]")
+                put("mean = s[b * sb + i * sn]", "factor = s[b * sb + i * sn + sq]", *_mean_in_parts(number))
                 put("g0 = b * gb + i * gn + first * gk", "x0 = b * xb + i * xn + first * xk")
                 for head, gs, xs in (("if gk == 1 and xk == 1:", "", ""), ("else:", " * gk", " * xk")):
                     with block(head, "for lane in range(width):"):
-                        put(f"cotangent = float64(g[g0 + lane{gs}])", "lanes1[lane] += cotangent")
-                        put(f"lanes0[lane] += cotangent * ((float64(x[x0 + lane{xs}]) - mean) * factor)")
+                        put(f"cotangent = g[g0 + lane{gs}]", "lanes1[lane] += float64(cotangent)")
+                        along = f"cotangent * {_difference(f'x[x0 + lane{xs}]')}"
+                        put(f"lanes0[lane] += float64({along}) * factor")
             with block("for lane in range(width):"):
                 put("w[b * wb + (first + lane) * wk] = lanes0[lane]", "v[b * vb + (first + lane) * vk] = lanes1[lane]")
     return str(text)
