@@ -47,7 +47,7 @@ def _is_one(x: Any) -> bool:
 def _of_repeated(ufunc: np.ufunc, inputs: int, *arguments: Any) -> Any:
     """Compute with the one element that a cotangent, the first argument, may repeat, and repeat what comes of it."""
     first = arguments[0]
-    if not _is_one(first) or len(arguments) > inputs:
+    if type(first) is not ndarray or first.size <= _MANY or any(first.strides) or len(arguments) > inputs:
         return _with_output(ufunc, inputs, *arguments)
     result = _with_output(ufunc, inputs, first[(0,) * first.ndim + (...,)], *arguments[1:])
     shape = broadcast_shapes(*[x.shape for x in arguments])

@@ -385,3 +385,25 @@ def test_slices_of_an_array_replaced_meanwhile_are_refused():
     with pytest.raises((IndexError, ValueError, RuntimeError)):
         y.backward(np.ones(y.shape))
     assert x.grad is None
+
+
+@pytest.mark.parametrize("dtype", ["int8", "int64", "uint64"])
+@pytest.mark.parametrize("layout", ["contiguous", "strided", "Fortran-ordered"])
+@pytest.mark.parametrize(("dim", "shape"), [(0, (2, 4, 3)), (1, (5, 2, 1)), (-1, (1, 1, 7)), (2, (5, 4, 2))], ids=str)
+def test_take_along_dim_of_any_layout_and_positions(layout, dtype, dim, shape):
+    x = Variable(LAYOUTS[layout](draw(cases.ANY, (5, 4, 3))))
+    positions = np.random.default_rng(0).integers(0 if dtype == "uint64" else -3, 3, shape).astype(dtype)
+    y = nbgrad.take_along_dim(x, positions, dim)
+    np.testing.assert_array_equal(y.data, np.take_along_axis(x.data, positions.astype(np.int64), dim))
+    positions[...] = 0  # what was picked, not what the array says now
+    gy = draw(cases.ANY, y.shape)
+    (gx,) = nbgrad.autograd.grad(y, x, gy)
+    assert gx.data.sum() == pytest.approx(gy.sum(), rel=1e-12)
+    np.testing.assert_allclose((gx.data * x.data).sum(), (gy * y.data).sum(), rtol=1e-12)
+
+
+def test_positions_that_would_wrap_around_are_refused():
+    x = Variable(draw(cases.ANY, (3, 4)))
+    for wrong in (np.full((3, 1), 2**64 - 1, np.uint64), np.full((3, 1), -5), np.full((3, 1), 4)):
+        with pytest.raises(IndexError):
+            nbgrad.take_along_dim(x, wrong, 1)
