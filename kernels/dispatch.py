@@ -1,25 +1,149 @@
-"""Calls on arrays of any target: NumPy's by the CPU's kernels, CuPy's by a GPU's, stand-ins answer themselves."""
+"""Which target an array is on, and calls on arrays of any: NumPy's go to the CPU's kernels, others to their target's.
+
+What stands in for an array answers itself. Operations say here what they want, and never ask where an array is.
+"""
 
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Callable, Sequence
-from functools import cache as once
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy import ndarray
 
-from . import devices
 from .cpu.caller import fast_call
 from .cpu.failures import checked
 from .cpu.reduction import reduce_array as _reduce_on_cpu
 from .cpu.reduction import spread_array as _spread_on_cpu
 from .cpu.scan import recur as _recur_on_cpu
 from .cpu.scan import scan_array as _scan_on_cpu
+from .cpu.target import CPU as CPU
 from .formula import FLOATING, SIGNED
 from .shapes import broadcast_shapes
+
+if TYPE_CHECKING:
+    from .target import Target
+
+# ---- targets --------------------------------------------------------------------------------------------------------
+
+#: The classes of arrays of targets besides the CPU, with what tells an array's target; replaced, and never changed.
+#: Empty until there is such an array: where speed counts, nothing else is looked at before.
+away: dict[type, Callable[[Any], Target]] = {}
+
+
+def _cuda(where: Any) -> Target:
+    """Return the GPU of a name or of an array of CuPy's, which is a target's from now on."""
+    from .cuda.target import target
+
+    found = target(where)
+    register("cuda", sys.modules["cupy"].ndarray, target)
+    return found
+
+
+#: What finds targets by their names, by what these begin with.
+_named: dict[str, Callable[[Any], Target]] = {"cuda": _cuda}
+
+
+def register(name: str, arrays: type, target: Callable[[Any], Target]) -> None:
+    """Make targets known: `target` gives the one that an array of a class is on, or that "name" or "name:1" means."""
+    global away
+    _named[name] = target
+    if arrays not in away:
+        away = {**away, arrays: target}
+
+
+def elsewhere(x: Any) -> Target | None:
+    """Return the target of an array that is not in the CPU's memory, None for any other value."""
+    for kind, target in away.items():
+        if isinstance(x, kind):
+            return target(x)
+    # an array of CuPy's can only be where somebody has imported it, which no import of ours does
+    cupy = sys.modules.get("cupy")
+    return None if cupy is None or not isinstance(x, getattr(cupy, "ndarray", ())) else _cuda(x)
+
+
+def _stands_in(x: Any) -> bool:
+    return hasattr(type(x), "__nbgrad_array__")
+
+
+def target_of(x: Any) -> Target:
+    """Return the target of an array; the CPU for what is in no other memory: numbers, and what stands in for arrays."""
+    return CPU if isinstance(x, ndarray) else elsewhere(x) or CPU
+
+
+def named(device: Any = None, like: Any = None) -> Target:
+    """Return the target that "cpu", "cuda", "cuda:1" or 1 names, or any object that prints so; unnamed, that of `like`.
+
+    Raises ValueError for a name that is not known.
+    """
+    if device is None:
+        return CPU if like is None else target_of(like)
+    text = f"cuda:{device}" if isinstance(device, int) and not isinstance(device, bool) else str(device)
+    if text in ("cpu", "cpu:0"):
+        return CPU
+    family, colon, number = text.partition(":")
+    find = _named.get(family)
+    if find is None or (colon and not number.isdecimal()):
+        others = "".join(f"{name!r}, " for name in _named if name != "cuda")
+        raise ValueError(f"device {device!r} is not known: give {others}'cpu', 'cuda' or 'cuda:0'")
+    return find(text)
+
+
+def is_name(value: Any) -> bool:
+    """Tell whether a value names a device, rather than a dtype."""
+    return str(value).partition(":")[0] in ("cpu", *_named) or (isinstance(value, int) and not isinstance(value, bool))
+
+
+def name_of(x: Any) -> str:
+    """Return the name of the target that an array is on."""
+    return target_of(x).name
+
+
+def has_target(x: Any) -> bool:
+    """Tell whether a value is an array of any target."""
+    return isinstance(x, ndarray) or elsewhere(x) is not None
+
+
+def parted(x: Any, y: Any) -> tuple[str, str] | None:
+    """Return the names of the targets that two arrays are on, None if it is one."""
+    if not away or target_of(x) is target_of(y):
+        return None
+    return name_of(x), name_of(y)
+
+
+def together(what: str, arrays: Sequence[Any]) -> Target:
+    """Return the target of a computation: all arrays are on it, but for NumPy's scalars, which any target takes.
+
+    Raises TypeError that names the targets otherwise. Where something stands in for an array, that answers itself.
+    """
+    if not away or any(map(_stands_in, arrays)):
+        return CPU
+    found = [target for target in map(elsewhere, arrays) if target is not None]
+    if not found:
+        return CPU
+    if any([target is not found[0] for target in found]) or any([isinstance(x, ndarray) and x.ndim for x in arrays]):
+        raise _mixed(what, arrays)
+    return found[0]
+
+
+def _mixed(what: str, arrays: Sequence[Any]) -> TypeError:
+    return TypeError(
+        f"{what}: operands on {' and '.join(map(name_of, arrays))}: bring them together with x.cuda() or x.cpu(), or "
+        "x.to(device); only numbers and scalars without dimensions may stay behind"
+    )
+
+
+def brought_together(what: str, arrays: Sequence[Any]) -> tuple[list[Any], Target]:
+    """Return arrays with the scalars brought to the target that the others are on, and this target.
+
+    Raises TypeError that names the targets where there are several.
+    """
+    target = together(what, arrays)
+    return [x if target is CPU else moved(x, target) for x in arrays], target
+
 
 # ---- elementwise ----------------------------------------------------------------------------------------------------
 
@@ -61,39 +185,29 @@ def _of_signed(ufunc: np.ufunc, inputs: int, *arguments: Any) -> Any:
 
 
 def _with_output(ufunc: np.ufunc, inputs: int, *arguments: Any) -> Any:
-    if devices.on_gpu(arguments):
-        return call_on_gpu(ufunc, arguments[:inputs], *arguments[inputs:])
+    if away:
+        target = together(ufunc.__name__, arguments)
+        if target is not CPU:
+            return target.elementwise(ufunc, arguments[:inputs], *arguments[inputs:])
     if len(arguments) > inputs:
         return checked(ufunc, *arguments)
     return checked(ufunc, *arguments, out=...)
 
 
-@once
-def _cuda_call() -> Callable[..., Any]:
-    from .cuda.elementwise import call
-
-    return call
+def evaluate(ufunc: np.ufunc, arguments: Sequence[Any]) -> Any:
+    """Evaluate a ufunc of ours, perhaps of several results, on arrays of a target."""
+    return together(ufunc.__name__, arguments).elementwise(ufunc, arguments)
 
 
-def call_on_gpu(ufunc: np.ufunc, arguments: Sequence[Any], out: Any = None) -> Any:
-    """Evaluate a ufunc on a GPU, where `devices.on_gpu` has found its arguments."""
-    devices.check_together(ufunc.__name__, arguments if out is None else (*arguments, out))
-    return _cuda_call()(ufunc, arguments, out)
-
-
-# ---- reductions -----------------------------------------------------------------------------------------------------
+# ---- reductions and scans -------------------------------------------------------------------------------------------
 
 
 def reduce_array(name: str, x: Any, axes: tuple[int, ...]) -> Any:
     """Reduce an array over `axes` (ascending), dropping them."""
     if isinstance(x, ndarray):
         return _reduce_on_cpu(name, x, axes)
-    if not devices.is_cuda(x):
-        return x.folded(name, axes)
-    from .cuda import reduction
-
-    devices.check_together(name, (x,))
-    return reduction.reduce_array(name, x, axes)
+    target = elsewhere(x)
+    return x.folded(name, axes) if target is None else target.reduce(name, x, axes)
 
 
 def sum_to_shape(x: Any, shape: tuple[int, ...]) -> Any:
@@ -112,41 +226,204 @@ def sum_to_shape(x: Any, shape: tuple[int, ...]) -> Any:
 
 def spread_array(name: str, axis: int, *arrays: Any) -> Any:
     """Run a reduction that gives a value for each element along one axis of arrays of one shape."""
-    if isinstance(arrays[0], ndarray):
-        if arrays[0].size > _MANY:  # loops over neighbours are several times as fast as loops over one element
+    first = arrays[0]
+    if isinstance(first, ndarray):
+        if first.size > _MANY:  # loops over neighbours are several times as fast as loops over one element
             arrays = tuple([x if x.strides[axis] else np.ascontiguousarray(x) for x in arrays])
         return _spread_on_cpu(name, axis, *arrays)
-    if not devices.is_cuda(arrays[0]):
-        return arrays[0].folded(name, (axis,) if arrays[0].ndim else (), *arrays[1:])
-    from .cuda import reduction
-
-    devices.check_together(name, arrays)
-    return reduction.spread_array(name, axis, *arrays)
-
-
-# ---- scans ----------------------------------------------------------------------------------------------------------
+    if elsewhere(first) is None:
+        return first.folded(name, (axis,) if first.ndim else (), *arrays[1:])
+    return together(name, arrays).spread(name, axis, *arrays)
 
 
 def scan_array(name: str, x: Any, axis: int, reverse: bool = False) -> Any:
     """Scan an array along an axis, from its last element to its first if `reverse`."""
     if isinstance(x, ndarray):
         return _scan_on_cpu(name, x, axis, reverse)
-    if not devices.is_cuda(x):
-        return x.scanned(name, axis, reverse)
-    from .cuda import scan
-
-    devices.check_together(name, (x,))
-    return scan.scan_array(name, x, axis, reverse)
+    target = elsewhere(x)
+    return x.scanned(name, axis, reverse) if target is None else target.scan(name, x, axis, reverse)
 
 
 def recur(a: Any, b: Any, axis: int, reverse: bool = False) -> Any:
     """Give y with ``y[i] = b[i] + a[i - 1] * y[i - 1]`` along an axis, or from the other end if `reverse`."""
     if isinstance(a, ndarray) and isinstance(b, ndarray):
         return _recur_on_cpu(a, b, axis, reverse)
-    stand_in = next((x for x in (a, b) if hasattr(type(x), "__nbgrad_array__")), None)
+    stand_in = next(filter(_stands_in, (a, b)), None)
     if stand_in is not None:
         return stand_in.recurring(a, b, axis, reverse)
-    from .cuda import scan
+    return together("recurrence", (a, b)).recur(a, b, axis, reverse)
 
-    devices.check_together("recurrence", (a, b))
-    return scan.recur(a, b, axis, reverse)
+
+def extreme_places(which: str, x: Any, axis: int | None) -> Any:
+    """Return where along an axis, which is kept with size 1, the "max" or "min" is first met."""
+    if _stands_in(x):
+        return getattr(np, f"arg{which}")(x, axis=axis, keepdims=True)
+    return target_of(x).extreme_places(which, x, axis)
+
+
+def power(x: Any, y: Any) -> Any:
+    """Return whole numbers to whole powers; ValueError for negative powers."""
+    return together("pow", (x, y)).power(x, y)
+
+
+# ---- products, joining, picking -------------------------------------------------------------------------------------
+
+
+def matmul(x: Any, w: Any) -> Any:
+    """Multiply matrices, or stacks of them, as ``np.matmul`` does; stand-ins answer to NumPy's functions."""
+    if away:
+        target = together("matmul", (x, w))
+        if target is not CPU:
+            return target.matmul(x, w)
+    return np.matmul(x, w) if x.ndim > 2 or w.ndim > 2 else np.dot(x, w)
+
+
+def concatenate(what: str, arrays: Sequence[Any], axis: int) -> Any:
+    """Join arrays along an axis."""
+    return together(what, arrays).concatenate(arrays, axis)
+
+
+def broadcast_to(x: Any, shape: tuple[int, ...]) -> Any:
+    """Return a view of an array that repeats its elements."""
+    return target_of(x).broadcast_to(x, shape)
+
+
+def gather(table: Any, rows: Any) -> Any:
+    """Return the rows of a table at positions, which are on its target."""
+    return (CPU if isinstance(table, ndarray) else target_of(table)).gather(table, rows)
+
+
+def scatter(rows: Any, g: Any, shape: tuple[int, ...], unique: bool) -> Any:
+    """Return zeros of a shape, as rows as wide as those of g, with these added at positions on their target."""
+    return (CPU if isinstance(g, ndarray) else target_of(g)).scatter(rows, g, shape, unique)
+
+
+def nonzero(mask: Any) -> Any:
+    """Return the positions of an array's true elements, counted through all dimensions."""
+    return target_of(mask).nonzero(mask)
+
+
+def look(index: Any, lowest: int, highest: int) -> Callable[[], tuple[bool, bool]]:
+    """Begin to look at whole numbers; gives a function that waits: is any out of limits, is any negative?"""
+    return target_of(index).look(index, lowest, highest)
+
+
+# ---- memory ---------------------------------------------------------------------------------------------------------
+
+
+def zeros(shape: tuple[int, ...], dtype: Any, like: Any) -> Any:
+    """Return zeros where another array is."""
+    return np.zeros(shape, dtype) if isinstance(like, ndarray) else target_of(like).zeros(shape, dtype)
+
+
+def full(shape: tuple[int, ...], value: Any, dtype: Any, like: Any) -> Any:
+    """Return an array of a number where another array is."""
+    return target_of(like).full(shape, value, dtype)
+
+
+def arange(count: int, step: int, like: Any) -> Any:
+    """Return the numbers 0, step, 2 * step, ... where another array is."""
+    return target_of(like).arange(count, step)
+
+
+def filled(like: Any, value: float) -> Any:
+    """Return an array like another one, all of whose elements are a number."""
+    if isinstance(like, ndarray):
+        y = np.empty(like.shape, like.dtype)
+        y.fill(value)
+        return y
+    target = elsewhere(like)
+    return like.filled(value) if target is None else target.full(like.shape, value, like.dtype)
+
+
+def moved(x: Any, target: Target) -> Any:
+    """Return an array on a target; itself, if it is there."""
+    source = target_of(x)
+    if source is target:
+        return x
+    if _stands_in(x):
+        raise TypeError(f"{type(x).__name__} cannot be moved to {target.name}: nbgrad.jit compiles for one target")
+    if source is not CPU and type(source) is not type(target):
+        x = source.to_numpy(x)
+    return target.bring(x)
+
+
+def beside(x: Any, like: Any, wait: bool = False) -> Any:
+    """Return an array on the target of another one, and `wait` until it is there; itself, if it is."""
+    if not away:
+        return x
+    target = target_of(like)
+    there = moved(x, target)
+    if wait and there is not x:
+        target.wait()
+    return there
+
+
+def in_numpy(x: Any) -> Any:
+    """Return an array of NumPy's with the same elements; itself, if it is one, and what stands in for one."""
+    target = None if isinstance(x, ndarray) else elsewhere(x)
+    return x if target is None else target.to_numpy(x)
+
+
+def of_numpys(x: Any) -> Any:
+    """Return an array that is NumPy's, or stands in for one; TypeError for any other, whose copy nobody would see."""
+    target = None if isinstance(x, ndarray) else elsewhere(x)
+    if target is not None:
+        raise TypeError(f"a Variable on {target.name} is no NumPy array: copy it to the CPU with x.cpu() first")
+    return x
+
+
+#: What `hollow` repeats, for each dtype.
+_atoms: dict[Any, ndarray[Any, Any]] = {}
+
+
+def hollow(x: Any) -> Any:
+    """Return an array of the same shape, dtype and target that takes no memory: all of its elements are one."""
+    target = None if isinstance(x, ndarray) else elsewhere(x)
+    if target is None and not isinstance(x, ndarray):
+        return x  # what stands in for one has no elements
+    dtype = x.dtype
+    atom = _atoms.get(dtype)
+    if atom is None:
+        # who reads what should not be read finds NaN
+        atom = _atoms[dtype] = np.full((), np.nan if dtype.kind == "f" else 0, dtype)
+        atom.flags.writeable = False
+    if target is not None:
+        return target.broadcast_to(target.bring(atom), x.shape)
+    return np.ndarray(x.shape, dtype, atom, 0, (0,) * x.ndim)
+
+
+def is_writeable(x: Any) -> bool:
+    """Tell whether an array may be written to."""
+    return x.flags.writeable if isinstance(x, ndarray) else target_of(x).is_writeable(x)
+
+
+def guarded(x: Any) -> Any:
+    """Return a view of an array that cannot be written to; of other targets' arrays any view."""
+    view = x.view()
+    if isinstance(view, ndarray) or elsewhere(view) is None:
+        view.flags.writeable = False
+    return view
+
+
+# ---- arrays of other libraries --------------------------------------------------------------------------------------
+
+#: DLPack's numbers for the memory of GPUs, and for memory that they share with the CPU.
+_CUDA_MEMORY = (2, 13)
+
+
+def adopted(value: Any) -> Any:
+    """Return the array on the memory of another library's that is in no memory of the CPU; None for any other value."""
+    if isinstance(value, ndarray | list | int | float):
+        return None
+    if elsewhere(value) is not None:
+        return value
+    return _cuda("cuda").bring(value) if hasattr(value, "__cuda_array_interface__") else None
+
+
+def from_dlpack(value: Any, kind: int) -> Any:
+    """Return the array on the memory of another library's, of DLPack's kind, by its protocol."""
+    if kind in _CUDA_MEMORY:
+        _cuda("cuda")
+        return sys.modules["cupy"].from_dlpack(value)
+    return np.from_dlpack(value)

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from .kernels import devices
+from .kernels import dispatch
 from .variable import data_of
 
 #: Whether walks look for NaN; for all threads, as in PyTorch.
@@ -99,7 +99,5 @@ class Watch:
 
 def _elements(g: Any) -> Any:
     """Give a cotangent's array on the CPU, None where there is none, or none yet."""
-    data: Any = data_of(g)
-    if devices.is_cuda(data):
-        return data.get()
+    data: Any = dispatch.in_numpy(data_of(g))
     return data if isinstance(data, np.ndarray) else None

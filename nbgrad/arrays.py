@@ -1,4 +1,4 @@
-"""What counts as an array: NumPy's, CuPy's, and what stands in for one.
+"""What counts as an array: NumPy's, those of other targets, and what stands in for one.
 
 A stand-in has a shape and a dtype, and no elements that anybody could look at: a compiler's, while it runs a function
 to find out what it computes. Operations, their rules and the walk back never ask what is behind it. They call NumPy's
@@ -7,14 +7,13 @@ functions and our kernels on it as on any array, and beyond that ask only what `
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from typing import Any, Protocol, TypeGuard
 
 import numpy as np
 import numpy.typing as npt
 
-from .kernels import devices
+from .kernels.dispatch import has_target
 
 Array = npt.NDArray[Any]
 
@@ -89,10 +88,8 @@ def is_weak(value: Any) -> bool:
 
 
 def is_array(value: Any) -> bool:
-    """Tell whether a value is an array, of NumPy or CuPy, or what stands in for one."""
-    if isinstance(value, np.ndarray) or hasattr(type(value), "__nbgrad_array__"):
-        return True
-    return "cupy" in sys.modules and devices.is_cuda(value)
+    """Tell whether a value is an array, of NumPy or another target, or what stands in for one."""
+    return isinstance(value, np.ndarray) or hasattr(type(value), "__nbgrad_array__") or has_target(value)
 
 
 def as_array(value: Any) -> Array:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from .kernels import devices
+from .kernels import dispatch
 
 __all__ = [  # without Event and Stream, which import CuPy
     "current_device",
@@ -31,8 +31,14 @@ if TYPE_CHECKING:
 
 def __getattr__(name: str) -> Any:
     if name in ("Event", "Stream"):  # CuPy's classes; `with stream:` makes it the current one
-        return getattr(devices.cupy().cuda, name)
+        return getattr(_cupy().cuda, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def _cupy() -> Any:
+    from .kernels.cuda.devices import cupy
+
+    return cupy()
 
 
 def is_available() -> bool:
@@ -40,7 +46,7 @@ def is_available() -> bool:
     from importlib.util import find_spec
 
     try:
-        devices.cupy()
+        _cupy()
     except (ImportError, RuntimeError):
         return False
     return all(find_spec(name) is not None for name in ("numba_cuda", "nvmath", "cuda", "cuda.core"))
@@ -49,13 +55,13 @@ def is_available() -> bool:
 def device_count() -> int:
     """Give the number of GPUs; 0 where they cannot be used."""
     try:
-        return int(devices.cupy().cuda.runtime.getDeviceCount())
+        return int(_cupy().cuda.runtime.getDeviceCount())
     except (ImportError, RuntimeError):
         return 0
 
 
 def _number(function: str, device: Any) -> int:
-    number = devices.number_of(device)
+    number: int | None = getattr(dispatch.named(device), "number", None)
     if number is None:
         raise ValueError(f"{function}: {device!r} is no GPU")
     return number
@@ -69,13 +75,13 @@ def current_device() -> int:
 def device(number: Any) -> Any:
     """Give a context in which a GPU is the current one: ``with nbgrad.cuda.device(1):``."""
     index = _number("device", number)
-    return devices.cupy().cuda.Device(index)
+    return _cupy().cuda.Device(index)
 
 
 def get_device_name(device: Any = "cuda") -> str:
     """Give the name of a GPU, the current one unless given."""
     index = _number("get_device_name", device)
-    name = devices.cupy().cuda.runtime.getDeviceProperties(index)["name"]
+    name = _cupy().cuda.runtime.getDeviceProperties(index)["name"]
     return name.decode() if isinstance(name, bytes) else str(name)
 
 
@@ -84,13 +90,13 @@ def synchronize(device: Any = "cuda") -> None:
     from .kernels.cuda.graphs import capturing
 
     index = _number("synchronize", device)
-    with capturing, devices.cupy().cuda.Device(index):
-        devices.cupy().cuda.runtime.deviceSynchronize()
+    with capturing, _cupy().cuda.Device(index):
+        _cupy().cuda.runtime.deviceSynchronize()
 
 
 def current_stream() -> Any:
     """Give the stream that kernels are launched on: CuPy's current one."""
-    return devices.cupy().cuda.get_current_stream()
+    return _cupy().cuda.get_current_stream()
 
 
 def stream(stream: Any) -> Any:
@@ -100,22 +106,22 @@ def stream(stream: Any) -> Any:
 
 def empty_cache() -> None:
     """Give memory that CuPy's pool holds, and no array uses, back to the GPU."""
-    devices.cupy().get_default_memory_pool().free_all_blocks()
+    _cupy().get_default_memory_pool().free_all_blocks()
 
 
 def memory_allocated() -> int:
     """Give the bytes of memory that arrays on the current GPU use."""
-    return int(devices.cupy().get_default_memory_pool().used_bytes())
+    return int(_cupy().get_default_memory_pool().used_bytes())
 
 
 def memory_reserved() -> int:
     """Give the bytes of memory that CuPy's pool holds on the current GPU, for arrays that are and that will be."""
-    return int(devices.cupy().get_default_memory_pool().total_bytes())
+    return int(_cupy().get_default_memory_pool().total_bytes())
 
 
 def memory_stats() -> dict[str, int]:
     """Give bytes of memory: used by arrays, held by CuPy's pool, and free and total on the current GPU."""
-    free, total = devices.cupy().cuda.runtime.memGetInfo()
+    free, total = _cupy().cuda.runtime.memGetInfo()
     return {
         "used_bytes": memory_allocated(),
         "pool_bytes": memory_reserved(),

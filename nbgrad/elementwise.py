@@ -14,10 +14,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .arrays import Array, as_array, is_array
+from .arrays import Array, as_array, is_array, is_stand_in
 from .function import LARGE, Function, without_elements
 from .grad_mode import is_grad_enabled
-from .kernels import devices, dispatch, formula, scalars
+from .kernels import dispatch, formula, scalars
 from .kernels.cpu import elementwise as cpu
 from .kernels.formula import COMPARISON, FLOATING, LOGICAL, NUMBER, SIGNED, TRUTH, Expression, ScalarFunction
 from .kernels.lazy import lazy
@@ -282,18 +282,18 @@ def _make_node(operation: Elementwise, keeps_output: bool) -> type[Function]:
         "pull_graph": pull_function(True),
     }
     if sum(p is not None and p.operation is not None for p in operation.pullbacks) > 1:
-        body["pull_on_gpu"] = _pull_together
+        body["pull_elsewhere"] = _pull_together
     return type(operation.name, (Function,), body)
 
 
 def _pull_together(self: Any, gy: Any) -> tuple[Array | None, ...]:
-    """Give the inputs' cotangents, on a GPU by one kernel if all are wanted: to launch it is what it costs."""
+    """Give the inputs' cotangents, on other targets by one kernel if all are wanted: to launch it is what it costs."""
     ufunc, uses, formulas = self.operation.together
     inputs = self.inputs
-    if not devices.is_cuda(gy) or any([inputs[i]._generation < 0 for i in formulas]):
+    if isinstance(gy, np.ndarray) or is_stand_in(gy) or any([inputs[i]._generation < 0 for i in formulas]):
         return self.pull(gy)
     values = [gy if use == 0 else self.output if use == 1 else inputs[use - 2]._array for use in uses]
-    found = dict(zip(formulas, dispatch.call_on_gpu(ufunc, values), strict=True))
+    found = dict(zip(formulas, dispatch.evaluate(ufunc, values), strict=True))
     rest = [p is not None and x._generation >= 0 for p, x in zip(self.operation.pullbacks, inputs, strict=True)]
     return tuple([found[i] if i in found else gy if rest[i] else None for i in range(len(inputs))])
 
@@ -305,7 +305,7 @@ def _thin(node: Any) -> None:
     read = {use for p in wanted for use in p.needs}
     node.inputs = without_elements(inputs, [2 + i in read for i in range(len(inputs))])
     if 1 not in read and node.output is not None:
-        node.output = devices.hollow(node.output)
+        node.output = dispatch.hollow(node.output)
 
 
 def first_call(operation: Elementwise, arguments: tuple[Any, ...]) -> Any:
@@ -435,11 +435,10 @@ class _Rename(Function):
 def refusal(operation: Elementwise, error: Exception, arguments: tuple[Any, ...]) -> Exception:
     """Give the exception for operands that the kernel refused, naming the operation and what it got."""
     arrays = [as_array(data_of(a)) for a in arguments]
-    if any(map(devices.is_cuda, arrays)):
-        try:
-            devices.check_together(operation.name, arrays)
-        except TypeError as apart:
-            return apart
+    try:
+        dispatch.together(operation.name, arrays)
+    except TypeError as apart:
+        return apart
     shapes = " and ".join(str(a.shape) for a in arrays)
     dtypes = " and ".join(str(a.dtype) for a in arrays)
     try:

@@ -11,14 +11,12 @@ from collections.abc import Sequence
 from heapq import heappop, heappush
 from typing import Any
 
-import numpy as np
-
 from . import anomaly, hooks, ops
-from .arrays import Array, as_array, is_stand_in
+from .arrays import Array, as_array
 from .function import DIFFERENTIABLE, Function
 from .grad_mode import set_grad_enabled
 from .hooks import through_hooks
-from .kernels import devices
+from .kernels import dispatch
 from .ops.indexing import Part
 from .pruning import Gate, freed, place
 from .variable import Variable
@@ -49,7 +47,7 @@ def gradients(
         gx = found.get(x)
         # used, but by Functions that are flat everywhere
         if gx is None and x not in leaves and place(x) not in unused:
-            results.append(constant(devices.zeros(x.data.shape, x.data.dtype, x.data)))
+            results.append(constant(dispatch.zeros(x.data.shape, x.data.dtype, x.data)))
             continue
         if x in leaves:
             gx = leaves[x]
@@ -88,25 +86,17 @@ def start_of(what: str, output: Variable, gradient: Any, create_graph: bool) -> 
                 f"{what}: an output of shape {y.shape} has no single gradient: reduce it first (y.sum()), or give "
                 "the cotangent to start from as gradient=, of the output's shape"
             )
-        if isinstance(y, np.ndarray):
-            start = np.empty(y.shape, y.dtype)
-            start.fill(1)
-        elif devices.is_cuda(y):
-            start = devices.made(devices.name_of(y), "ones", y.shape, y.dtype)
-        else:
-            assert is_stand_in(y)
-            start = y.filled(1)
+        start = dispatch.filled(y, 1)
         return constant(start) if create_graph else start
     start = gradient._array if isinstance(gradient, Variable) else as_array(gradient)
     if start.shape != y.shape and not (start.ndim == 0 and y.size == 1):
         raise ValueError(f"{what}: gradient has shape {start.shape}, the output {y.shape}: they must be the same")
     if isinstance(gradient, int | float) and not isinstance(gradient, bool):
-        start = devices.made(devices.name_of(y), "full", y.shape, gradient, y.dtype)
-    if devices.name_of(start) != devices.name_of(y):
-        raise TypeError(
-            f"{what}: gradient is on {devices.name_of(start)}, the output on {devices.name_of(y)}: move it with "
-            f".to({devices.name_of(y)!r})"
-        )
+        start = dispatch.filled(y, gradient)
+    places = dispatch.parted(start, y)
+    if places is not None:
+        here, there = places
+        raise TypeError(f"{what}: gradient is on {here}, the output on {there}: move it with .to({there!r})")
     if start.dtype != y.dtype:
         raise TypeError(
             f"{what}: gradient has dtype {start.dtype}, the output {y.dtype}: convert it with astype({y.dtype})"
@@ -190,9 +180,9 @@ def walk_all(
     inputs: Any = outputs
     gxs: Any = cotangents
     even = False
-    cuda = devices.cuda_seen
+    moves = bool(dispatch.away)  # NumPy's scalars take part on any target, where their cotangents then are
     watch = anomaly.Watch() if anomaly.enabled else None
-    usual = not (recorded or cuda or watch)
+    usual = not (recorded or moves or watch)
     limited = gate is not None and gate.targets is not None
     first = outputs[0].creator
     if len(outputs) == 1 and first is not None and not first.multiple and gate is None:
@@ -205,7 +195,7 @@ def walk_all(
             index += 1
             if gx is None:
                 continue
-            if not even or cuda:
+            if not even or moves:
                 data = x._array
                 # bytes and dimensions tell any difference that broadcasting and promotion can make, at half the price
                 if gx.nbytes != data.nbytes or gx.ndim != data.ndim or not gx.nbytes:
@@ -220,7 +210,7 @@ def walk_all(
                         if total is None and (source is None or not source.multiple):
                             owned = {*owned, owner}
                     gx = _fit(gx, data)
-                elif cuda and type(gx) is not type(data) and _elsewhere(gx, data):
+                elif moves and type(gx) is not type(data):
                     gx = _fit(gx, data)
             key: Any = x.creator
             table: Any
@@ -296,8 +286,8 @@ def walk_all(
 
 
 def _pull(function: Function, gy: Any, recorded: bool, watch: anomaly.Watch | None) -> tuple[Any, ...]:
-    """Give the cotangents of a Function's inputs where walks are recorded, on a GPU, or watched."""
-    gxs: tuple[Any, ...] = function.pull_graph(gy) if recorded else function.pull_on_gpu(gy)
+    """Give the cotangents of a Function's inputs where walks are recorded, on other targets, or watched."""
+    gxs: tuple[Any, ...] = function.pull_graph(gy) if recorded else function.pull_elsewhere(gy)
     if watch is not None:
         watch.look(function, gy, gxs)
     return gxs
@@ -309,15 +299,10 @@ def _put(gys: list[Any], index: int, gy: Any) -> list[Any]:
     return gys
 
 
-def _elsewhere(gx: Any, data: Array) -> bool:
-    """Tell whether a cotangent is on another device than its Variable: a scalar on the CPU took part on a GPU."""
-    return devices.is_cuda(gx.data if isinstance(gx, Variable) else gx) != devices.is_cuda(data)
-
-
 def _fit(gx: Any, data: Array) -> Any:
     """Undo broadcasting and promotion: give the cotangent the shape, dtype and device of its Variable."""
     if gx.shape != data.shape:
         gx = ops.sum_to(gx, data.shape)
     if gx.dtype != data.dtype:
         gx = ops.astype(gx, data.dtype)
-    return ops.to(gx, devices.name_of(data)) if devices.cuda_seen and _elsewhere(gx, data) else gx
+    return ops.beside(gx, data)

@@ -17,7 +17,7 @@ from .elementwise import Elementwise
 from .engine import constant, gradients
 from .function import Function
 from .grad_mode import is_grad_enabled, set_grad_enabled
-from .kernels import devices
+from .kernels import dispatch
 from .ops.shape import BroadcastTo
 from .pruning import freed, place
 from .variable import Variable
@@ -135,4 +135,4 @@ def _transposed(
 
 
 def _zeros(x: Variable) -> Variable:
-    return constant(devices.zeros(x.shape, x.dtype, x._array))
+    return constant(dispatch.zeros(x.shape, x.dtype, x._array))

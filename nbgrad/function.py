@@ -17,7 +17,7 @@ import numpy as np
 from .arrays import Array, as_array, as_data
 from .grad_mode import is_grad_enabled
 from .hooks import Watcher
-from .kernels import devices
+from .kernels import dispatch
 from .kernels.dispatch import sum_to_shape
 from .kernels.shapes import broadcast_shapes
 from .variable import Variable, as_variable, data_of
@@ -48,7 +48,7 @@ def without_elements(inputs: tuple[Variable, ...], read: Sequence[bool]) -> tupl
 def _in_place_of(x: Variable, kept: bool) -> Variable:
     edge = Variable.__new__(Variable)
     edge._array, edge.creator, edge._generation = (
-        x._array if kept else devices.hollow(x._array),
+        x._array if kept else dispatch.hollow(x._array),
         x.creator,
         x._generation,
     )
@@ -153,8 +153,8 @@ class Function:
             return self._checked("vjp", [gx.data if isinstance(gx, Variable) else gx for gx in _as_tuple(gxs)])
         return self._checked("backward", self._backward(self._complete(gy)))
 
-    def pull_on_gpu(self, gy: Any) -> tuple[Array | None, ...]:
-        """Give what `pull` gives, where arrays may be on a GPU."""
+    def pull_elsewhere(self, gy: Any) -> tuple[Array | None, ...]:
+        """Give what `pull` gives, where arrays may be on another target than the CPU."""
         return self.pull(gy)
 
     def pull_graph(self, gy: Any) -> tuple[Variable | None, ...]:
@@ -194,10 +194,7 @@ class Function:
         gys = gy if self.multiple else [gy]
         views = []
         for g in gys:
-            view = g.view()
-            if not devices.is_cuda(view):  # CuPy has no such flag
-                view.flags.writeable = False
-            views.append(view)
+            views.append(dispatch.guarded(g))
         gxs = _as_tuple(self.backward(*views))
         back = {id(view): g for view, g in zip(views, gys, strict=True)}
         return [back.get(id(gx), gx) for gx in gxs]
@@ -239,7 +236,8 @@ class Function:
         shapes = self._shapes  # type: ignore[attr-defined]
         known = next(data_of(g) for g in gy if g is not None)
         return [
-            devices.zeros(shape, dtype, known) if g is None else g for g, (shape, dtype) in zip(gy, shapes, strict=True)
+            dispatch.zeros(shape, dtype, known) if g is None else g
+            for g, (shape, dtype) in zip(gy, shapes, strict=True)
         ]
 
     def _checked(self, rule: str, gxs: Any) -> tuple[Array | None, ...]:

@@ -10,7 +10,7 @@ import weakref
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from .kernels import devices
+from .kernels import dispatch
 
 if TYPE_CHECKING:
     from .function import Function
@@ -89,10 +89,11 @@ def through_hooks(hooks: Hooks | None, gx: Any, kind: type[Variable], create_gra
                     f"dtype {gx.dtype}"
                 )
             held = gx.data if isinstance(gx, kind) else gx
-            if devices.is_cuda(replaced.data) != devices.is_cuda(held):
+            places = dispatch.parted(replaced.data, held)
+            if places is not None:
+                here, there = places
                 raise TypeError(
-                    f"a hook returned a Variable on {replaced.device} for a gradient on {devices.name_of(held)}: move "
-                    f"it with .to({devices.name_of(held)!r})"
+                    f"a hook returned a Variable on {here} for a gradient on {there}: move it with .to({there!r})"
                 )
             gx = replaced if create_graph else replaced.data
     return gx

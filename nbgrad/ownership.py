@@ -11,7 +11,7 @@ from sys import getrefcount
 import numpy as np
 
 from .arrays import Array
-from .kernels import devices
+from .kernels import dispatch
 
 
 def _lonely() -> tuple[int, int]:
@@ -37,6 +37,6 @@ def is_private(gx: Array) -> bool:
     Either the memory is its own, or that of an array which nobody but this view holds.
     """
     base = gx.base
-    if not devices.is_writeable(gx):  # a broadcast view
+    if not dispatch.is_writeable(gx):  # a broadcast view
         return False
     return base is None or (type(base) is type(gx) and base.base is None and getrefcount(base) <= _BASE_ALONE)

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from .arrays import Array, as_array, as_data, is_array
 from .grad_mode import differentiating, is_grad_enabled
 from .hooks import Handle, hook_keys, look_at_leaves, watch
-from .kernels import devices
+from .kernels import dispatch
 from .kernels.operators import Operators
 
 if TYPE_CHECKING:
@@ -200,12 +200,12 @@ class Variable(Methods):
     @property
     def device(self) -> str:
         """Where the array is: "cpu", or "cuda:0"."""
-        return devices.name_of(self._array)
+        return dispatch.name_of(self._array)
 
     @property
     def is_cuda(self) -> bool:
         """Whether the array is on a GPU."""
-        return devices.is_cuda(self._array)
+        return self.device.startswith("cuda")
 
     def dim(self) -> int:
         """Give the number of dimensions."""
@@ -232,7 +232,7 @@ class Variable(Methods):
         Raises RuntimeError inside a function that is being differentiated where a gradient would be lost unseen.
         """
         self._refuse_to_lose("tolist()")
-        return devices.on_host(self._array).tolist()
+        return dispatch.in_numpy(self._array).tolist()
 
     def numpy(self) -> Array:
         """Give the array, which shares memory with the Variable.
@@ -243,8 +243,7 @@ class Variable(Methods):
         return self.__array__()
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
-        if not isinstance(self._array, np.ndarray) and devices.is_cuda(self._array):
-            raise TypeError(f"a Variable on {self.device} is no NumPy array: copy it to the CPU with x.cpu() first")
+        array = dispatch.of_numpys(self._array)
         if self._generation >= 0:
             raise RuntimeError(
                 "a Variable that requires a gradient was about to become a plain array, losing the gradient unseen: "
@@ -252,15 +251,15 @@ class Variable(Methods):
             )
         if copy is False and dtype is not None and dtype != self._array.dtype:
             raise ValueError(f"a copy is needed to give dtype {dtype} for {self._array.dtype}")
-        return np.array(self._array, dtype=dtype, copy=copy)
+        return np.array(array, dtype=dtype, copy=copy)
 
     @property
     def __cuda_array_interface__(self) -> dict[str, Any]:
         # CuPy's operators take whatever has this for an array; without it they leave it to ours, which record
-        if self._generation >= 0 or not devices.is_cuda(self._array):
+        if self._generation >= 0:
             raise AttributeError  # and on to __getattr__
         array: Any = self._array
-        return array.__cuda_array_interface__
+        return array.__cuda_array_interface__  # which other arrays have not
 
     def __dlpack__(self, **options: Any) -> Any:
         if self._generation >= 0:
@@ -323,17 +322,17 @@ class Variable(Methods):
         return format(self._array.item() if self._array.size == 1 and specification else str(self), specification)
 
     def __repr__(self) -> str:
-        text = np.array2string(devices.on_host(self._array), separator=", ", prefix="Variable(")
+        text = np.array2string(dispatch.in_numpy(self._array), separator=", ", prefix="Variable(")
         if self._array.dtype.char not in "dl?":
             text += f", dtype={self._array.dtype}"
-        if devices.is_cuda(self._array):
+        if self.device != "cpu":
             text += f", device={self.device!r}"
         if self.name:
             text += f", name={self.name!r}"
         return f"Variable({text})"
 
     def __str__(self) -> str:
-        return str(devices.on_host(self._array))
+        return str(dispatch.in_numpy(self._array))
 
     __hash__ = object.__hash__  # == compares elements
 

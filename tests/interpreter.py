@@ -21,10 +21,9 @@ import numpy as np
 from peers import peer
 
 from nbgrad.kernels import formula, scalars
-from nbgrad.kernels.cpu import caller, codegen, failures, folding, fused, indexing, launch, threads, ufunc
+from nbgrad.kernels.cpu import caller, codegen, compiler, failures, folding, fused, indexing, launch, threads, ufunc
 from nbgrad.kernels.cpu.sizes import CHUNK, LANES, OUTPUTS, SIDE
-from nbgrad.tracing import trace
-from nbgrad.tracing.targets import Host
+from nbgrad.kernels.dispatch import CPU
 
 # ---- memory ---------------------------------------------------------------------------------------------------------
 
@@ -370,7 +369,7 @@ def interpreted(source: str, lanes: int = LANES, chunk: int = CHUNK) -> Callable
 # ---- under jit -------------------------------------------------------------------------------------------------------
 
 
-class Interpreted(Host):
+class Interpreted(compiler.Compiler):
     """The CPU, where loops are interpreted."""
 
     empty = staticmethod(poisoned)
@@ -398,7 +397,13 @@ class Interpreted(Host):
         return [(launched(count), None) for count in counts]
 
 
-_SIZES = Host._block, LANES, CHUNK
+def interpret_loops(monkeypatch: Any, kind: type[Interpreted] = Interpreted) -> None:
+    """Have the loops of jit interpreted for the rest of a test."""
+    only = kind(CPU)
+    monkeypatch.setattr(compiler, "compiler", lambda target: only)
+
+
+_SIZES = compiler.Compiler._block, LANES, CHUNK
 
 
 def cut_small(small: bool) -> None:
@@ -488,5 +493,5 @@ def install() -> None:
     ufunc.make = make
     codegen.address = _address
     caller.layout_holds = launch.layout_holds = lambda: False
-    targets = {}
-    trace.target = lambda device: targets.setdefault(device, Interpreted())
+    interpreted = Interpreted(CPU)
+    compiler.compiler = lambda target: interpreted

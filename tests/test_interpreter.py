@@ -3,14 +3,13 @@
 import numpy as np
 import pytest
 from cases import DTYPES, ELEMENTWISE, REDUCTIONS, SCANS, TOLERANCE, draw, numbered
-from interpreter import Interpreted, Memory, _extents, cut_small, elementary, interpreted, rewritten
+from interpreter import Memory, _extents, cut_small, elementary, interpret_loops, interpreted, rewritten
 
 import nbgrad
 from nbgrad.kernels import formula, reductions, scalars, scans
 from nbgrad.kernels.cpu import elementwise, fused, indexing, reduction_loops, scan_loops
 from nbgrad.kernels.cpu.scan import _beginnings
 from nbgrad.ops.elementwise import OPERATIONS
-from nbgrad.tracing import trace
 
 A = np.arange(12.0).reshape(3, 4)
 VECTOR = np.random.default_rng(0).normal(size=70)
@@ -37,7 +36,7 @@ FUNCTIONS = {
 
 @pytest.fixture
 def under_jit(monkeypatch):
-    monkeypatch.setattr(trace, "target", lambda device: Interpreted())
+    interpret_loops(monkeypatch)
     yield
     cut_small(False)
 
@@ -54,7 +53,7 @@ def _close(found, wanted):
 def test_loops_of_jit(name, monkeypatch):
     function, arrays = FUNCTIONS[name]
     compiled = nbgrad.jit(function)(*arrays)
-    monkeypatch.setattr(trace, "target", lambda device: Interpreted())
+    interpret_loops(monkeypatch)
     try:
         for small in (False, True):
             cut_small(small)

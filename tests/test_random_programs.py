@@ -8,11 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import random_programs
-from interpreter import Interpreted
+from interpreter import Interpreted, interpret_loops
 from peers import peer
 from random_programs import Input, Instruction, Program, Writer, disagreement, shrunk
-
-from nbgrad.tracing import trace
 
 ROOT = Path(__file__).parent.parent
 
@@ -64,9 +62,9 @@ def test_a_wrong_kernel_is_found(way, monkeypatch):
 
     peer("torch")
     program = PROGRAM._replace(way=way)
-    monkeypatch.setattr(trace, "target", lambda device: Interpreted())
+    interpret_loops(monkeypatch)
     assert disagreement(program) is None
-    monkeypatch.setattr(trace, "target", lambda device: Wrong())
+    interpret_loops(monkeypatch, Wrong)
     assert disagreement(program) == "jit: value N"
 
 

@@ -2,6 +2,7 @@
 
 import ast
 import re
+import tokenize
 from graphlib import CycleError, TopologicalSorter
 from itertools import pairwise
 from pathlib import Path, PurePosixPath
@@ -147,18 +148,44 @@ def test_files_are_short():
     assert LONG - long == set(), "these are mended: take them off the list"
 
 
+#: Names by which code asks where an array is, rather than say what it wants of it.
+ASKS = re.compile(r"cuda|cupy|gpu|^(elsewhere|away|parted|target_of|name_of)$", re.IGNORECASE)
+#: What users say.
+SAID = {
+    "nbgrad/__init__.py": {"cuda"},
+    "nbgrad/ops/transfer.py": {"cuda"},
+    "nbgrad/variable.py": {"is_cuda", "__cuda_array_interface__"},
+}
+
+
+def lines_that_ask(file):
+    """List the lines of a file, without comments and texts, that ask where arrays are."""
+    with (ROOT / file).open("rb") as text:
+        names = [token for token in tokenize.tokenize(text.readline) if token.type == tokenize.NAME]
+    asking = [t for t in names if ASKS.search(t.string) and t.string not in SAID.get(file, ())]
+    return sorted({f"{file}:{token.start[0]}: {token.line.strip()}" for token in asking})
+
+
+def test_operations_say_what_they_want_and_not_where():
+    asking = [file for file in FILES if file.startswith("nbgrad/") and file != "nbgrad/cuda.py"]
+    lines = [line for file in asking for line in lines_that_ask(file)]
+    assert len(lines) < 10, "kernels/dispatch.py is where targets part:\n" + "\n".join(lines)
+
+
 # ---- tests lie where what they test does -----------------------------------------------------------------------------
 
 #: What has its tests elsewhere, below tests/; a directory stands for all in it.
 ELSEWHERE = {
     "kernels/cpu/atomics.py": "kernels/cpu/test_threads.py",
     "kernels/cpu/elementary/": "kernels/cpu/test_elementary.py",
+    "kernels/cpu/compiler.py": "tracing/test_compiled.py",
     "kernels/cpu/failures.py": "kernels/cpu/test_ufunc.py",
     "kernels/cpu/launch.py": "tracing/test_compiled.py",
     "kernels/cpu/pipeline.py": "kernels/cpu/test_codegen.py",
     "kernels/cpu/pool.py": "kernels/cpu/test_threads.py",
     "kernels/cpu/processor.py": "kernels/cpu/test_codegen.py",
     "kernels/cpu/scan_loops.py": "kernels/cpu/test_scan.py",
+    "kernels/cpu/target.py": "kernels/test_target.py",
     "kernels/cpu/tiles.py": "kernels/cpu/test_scan.py",
     "kernels/cuda/scan.py": "cuda/test_scan_kernels.py",
     "kernels/scans.py": "kernels/cpu/test_scan.py",
@@ -166,6 +193,8 @@ ELSEWHERE = {
     "kernels/cpu/reduction_loops.py": "kernels/cpu/test_reduction.py",
     "kernels/cpu/sizes.py": "tracing/test_loops.py",
     "kernels/cpu/support.py": "kernels/cpu/test_codegen.py",
+    "kernels/cuda/compiler.py": "cuda/test_jit.py",
+    "kernels/cuda/devices.py": "cuda/test_device.py",
     "kernels/cuda/accumulators.py": "cuda/test_reduction_kernels.py",
     "kernels/cuda/blas.py": "cuda/test_blas.py",
     "kernels/cuda/forms.py": "kernels/cuda/test_fused.py",
@@ -173,8 +202,9 @@ ELSEWHERE = {
     "kernels/cuda/indexing.py": "cuda/test_indexing_kernels.py",
     "kernels/cuda/inlining.py": "kernels/cuda/test_compile.py",
     "kernels/cuda/reduction.py": "cuda/test_reduction_kernels.py",
+    "kernels/cuda/target.py": "cuda/test_device.py",
+    "kernels/cuda/workspace.py": "cuda/test_graphs.py",
     "kernels/cuda/support.py": "kernels/cuda/test_compile.py",
-    "kernels/devices.py": "cuda/test_device.py",
     "kernels/interrupts.py": "test_interrupts.py",
     "kernels/operators.py": "ops/test_operators.py",
     "nbgrad/__main__.py": "test_main.py",
@@ -191,9 +221,7 @@ ELSEWHERE = {
     "nbgrad/tracing/plan.py": "tracing/test_compiled.py",
     "nbgrad/tracing/refusals.py": "tracing/test_symbol.py",
     "nbgrad/tracing/replay.py": "tracing/test_compiled.py",
-    "nbgrad/tracing/targets.py": "tracing/test_compiled.py",
     "nbgrad/tracing/trace.py": "tracing/test_compiled.py",
-    "nbgrad/tracing/workspace.py": "cuda/test_graphs.py",
     "nbgrad/version.py": "test_main.py",
 }
 

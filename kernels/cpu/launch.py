@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ..target import ARGUMENT, FIXED, RESULT
 from . import codegen, threads
 from .ndarray import (
     ALIGNED,
@@ -27,9 +28,6 @@ from .ndarray import (
     method,
 )
 from .sizes import MOST_OPERANDS
-
-#: Whose an operand's memory is, in a replay.
-ARGUMENT, RESULT, FIXED = 0, 1, 2
 
 # `record` is a bytes object of words: the loop, its launch record, the sizes, the number of blocks, Py_None,
 # Py_IncRef, and the distance of each operand's first element from its array's.

@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from .. import cache
-from ..devices import INSTALL
 from ..forks import hold_over_fork
 from ..lazy import lazy
+from .devices import INSTALL
 
 #: Runs a kernel: the number of blocks, threads in each, and its arguments: addresses and whole numbers as int,
 #: other numbers as NumPy's scalars of the parameter's own type.

@@ -11,7 +11,7 @@ from ..arrays import as_array, is_array
 from ..engine import gradients
 from ..function import DIFFERENTIABLE
 from ..grad_mode import differentiating, enable_grad
-from ..kernels import devices
+from ..kernels import dispatch
 from ..ops.joining import stack
 from ..variable import Variable, get_default_dtype
 
@@ -98,7 +98,7 @@ def _slopes(y: Variable, xs: tuple[Variable, ...]) -> tuple[Variable, ...]:
     if y.requires_grad:
         found = gradients([y], list(xs), [None], None, create_graph=True)
     return tuple(
-        gx if gx is not None else Variable(devices.zeros(x.shape, x.dtype, x.data), requires_grad=False)
+        gx if gx is not None else Variable(dispatch.zeros(x.shape, x.dtype, x.data), requires_grad=False)
         for gx, x in zip(found, xs, strict=True)
     )
 
@@ -121,7 +121,7 @@ def _jacobian_of(y: Variable, position: int, xs: list[Variable], create_graph: b
     found: list[list[Any]] = []
     if y.requires_grad:
         for index in range(y.size):
-            seed = devices.zeros(y.shape, y.dtype, y.data)
+            seed = dispatch.zeros(y.shape, y.dtype, y.data)
             seed.reshape(-1)[index] = 1
             found.append(gradients([y], xs, [seed], True, create_graph))
     jacobians = []
@@ -129,10 +129,10 @@ def _jacobian_of(y: Variable, position: int, xs: list[Variable], create_graph: b
         columns = [row[number] for row in found]
         if strict and all(gx is None for gx in columns):
             raise RuntimeError(f"jacobian: output {position} does not depend on input {number}, which strict forbids")
-        zero = Variable(devices.zeros(x.shape, x.dtype, x.data), requires_grad=False)
+        zero = Variable(dispatch.zeros(x.shape, x.dtype, x.data), requires_grad=False)
         parts = [zero if gx is None else gx for gx in columns] or [zero] * y.size
         if not parts:
-            jacobians.append(Variable(devices.zeros(y.shape + x.shape, x.dtype, x.data), requires_grad=False))
+            jacobians.append(Variable(dispatch.zeros(y.shape + x.shape, x.dtype, x.data), requires_grad=False))
         elif create_graph:
             jacobians.append(stack(parts).reshape(*y.shape, *x.shape))
         else:

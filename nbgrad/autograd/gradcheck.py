@@ -10,7 +10,7 @@ import numpy as np
 from ..arrays import Array
 from ..engine import gradients
 from ..grad_mode import enable_grad
-from ..kernels import devices
+from ..kernels import dispatch
 from ..variable import Variable
 
 
@@ -52,7 +52,7 @@ def gradcheck(
         with enable_grad():
             outputs = [y for y in _outputs(function(*given)) if y.requires_grad]
         seeds = [
-            Variable(devices.moved(np.asarray(random.uniform(0.5, 1.5, y.shape), y.dtype), y.device)) for y in outputs
+            Variable(dispatch.beside(np.asarray(random.uniform(0.5, 1.5, y.shape), y.dtype), y.data)) for y in outputs
         ]
 
         def first(*arguments: Any) -> list[Any]:
@@ -86,13 +86,13 @@ def _check(
         for index in range(y.size):
             seed = np.zeros(y.shape, y.dtype)
             seed.flat[index] = 1
-            seed = devices.moved(seed, y.device)
+            seed = dispatch.beside(seed, y.data)
             found: list[Variable | None] = [None] * len(wanted)
             if y.requires_grad:  # a constant has zero derivatives, which is checked as well
                 found = gradients([y], [x for _, x in wanted], [seed], True, False)
             rows.append(
                 [
-                    np.zeros(x.shape) if g is None else devices.on_host(g.data)
+                    np.zeros(x.shape) if g is None else dispatch.in_numpy(g.data)
                     for g, (_, x) in zip(found, wanted, strict=True)
                 ]
             )
@@ -131,6 +131,6 @@ def _difference(function: Callable[..., Any], inputs: list[Any], x: Variable, in
     for step in (eps, -eps):
         x.data[index] = before + step
         with enable_grad():
-            values.append([np.array(devices.on_host(y.data)) for y in _outputs(function(*inputs))])
+            values.append([np.array(dispatch.in_numpy(y.data)) for y in _outputs(function(*inputs))])
     x.data[index] = before
     return [(high - low) / (2 * eps) for high, low in zip(*values, strict=True)]

@@ -7,7 +7,7 @@ from typing import Any
 
 from ..arrays import is_array
 from ..engine import gradients
-from ..kernels import devices
+from ..kernels import dispatch
 from ..variable import Variable
 
 
@@ -54,7 +54,7 @@ def grad(
         if gx is not None:
             continue
         if materialize_grads:
-            results[position] = Variable(devices.zeros(x.shape, x.dtype, x.data), requires_grad=False)
+            results[position] = Variable(dispatch.zeros(x.shape, x.dtype, x.data), requires_grad=False)
         elif not allow_unused:
             raise RuntimeError(
                 f"grad: input {position} of shape {x.shape} was not used to compute the outputs: "

@@ -13,7 +13,7 @@ from ..arrays import Array, as_array, as_data, is_array
 from ..engine import gradients
 from ..function import DIFFERENTIABLE, Operation
 from ..grad_mode import differentiating, enable_grad
-from ..kernels import devices
+from ..kernels import dispatch
 from ..nests import flatten, unflatten
 from ..variable import Variable, get_default_dtype
 
@@ -66,7 +66,7 @@ def value_and_grad(
         if value.requires_grad:
             results = gradients([value], inputs, [None], None, create_graph=recorded)
         found = [
-            gx if gx is not None else Variable(devices.zeros(x.shape, x.dtype, x.data), requires_grad=False)
+            gx if gx is not None else Variable(dispatch.zeros(x.shape, x.dtype, x.data), requires_grad=False)
             for gx, x in zip(results, inputs, strict=True)
         ]
         rest = iter(found if recorded else [gx.data for gx in found])

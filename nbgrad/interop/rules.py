@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from ..arrays import as_array, is_stand_in
-from ..kernels import devices
+from ..kernels import dispatch
 from ..kernels.cpu.elementwise import DTYPES
 from ..kernels.formula import COMPARISON, NUMPY_NAMES
 from ..kernels.shapes import broadcast_shapes, numbered_axes, order_of_axes
@@ -96,9 +96,8 @@ def _operand(x: Any) -> Any:
 
 
 def _beside(array: Any, x: Any) -> Any:
-    """Give an array where x is: on its GPU, or on the CPU."""
-    data = data_of(x)
-    return devices.moved(array, devices.name_of(data)) if devices.is_cuda(data) else array
+    """Return an array on the target of x."""
+    return dispatch.beside(array, data_of(x))
 
 
 def _dummy(shape: tuple[int, ...]) -> Any:

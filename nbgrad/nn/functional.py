@@ -9,7 +9,7 @@ import numpy as np
 
 from ..arrays import Array, as_array, is_stand_in
 from ..elementwise import Elementwise
-from ..kernels import devices
+from ..kernels import dispatch
 from ..ops.elementwise import (
     add,
     bce_with_logits,
@@ -26,7 +26,7 @@ from ..ops.elementwise import (
     tanh,
     where,
 )
-from ..ops.indexing import GetItem, Index, bounds, getitem, look
+from ..ops.indexing import GetItem, Index, bounds, getitem
 from ..ops.linalg import matmul
 from ..ops.reduction import log_softmax, mean, softmax, sum
 from ..ops.shape import astype, permute, reshape, t
@@ -311,14 +311,13 @@ def _picked(logs: Any, labels: Array) -> Any:
     """Give the log-probability of each label, of the labels' shape; the classes come last."""
     classes = logs.shape[-1]
     data = data_of(logs)
-    if devices.cuda_seen and (devices.is_cuda(data) or devices.is_cuda(labels)):
-        devices.check_together("nll_loss", (data, labels))
-    elif is_stand_in(labels):  # a choice, which can be computed together with whatever is around it
+    dispatch.together("nll_loss", (data, labels))
+    if is_stand_in(labels):  # a choice, which can be computed together with whatever is around it
         labels = labels.checked(lambda array: _checked(array, classes), "class check", ("classes", classes))
         return sum(where(_choice(labels, classes), logs, 0.0), -1)
     _checked(labels, classes)()
     # by flat positions, which need no broadcasting of row numbers and classes
-    starts = devices.library(labels).arange(0, labels.size * classes, max(classes, 1))
+    starts = dispatch.arange(labels.size, classes, labels)
     flat = labels if labels.ndim == 1 else labels.reshape(-1)
     picked = GetItem(Index.of_rows(add(starts, flat.astype(np.int64)), unique=True))(reshape(logs, logs.size))
     return picked if flat is labels else reshape(picked, labels.shape)
@@ -338,12 +337,7 @@ def _checked(labels: Array, classes: int) -> Callable[[], None]:
             "ignore_index= names one that counts for nothing"
         )
 
-    if not devices.is_cuda(labels):
-        # seen as unsigned, a negative number is too large as well
-        if labels.size and labels.astype(np.uint64).max() >= classes:
-            refuse(labels.min(), labels.max())
-        return lambda: None
-    found = look(labels, 0, classes - 1)
+    found = dispatch.look(labels, 0, classes - 1)
     return lambda: refuse(*bounds(labels)) if found()[0] else None
 
 
@@ -361,7 +355,7 @@ def _nll(
             return neg(_reduced("nll_loss", _picked(logs, labels), reduction))
         except IndexError:
             # those to ignore are looked for only now, where labels can be looked at: all others are spared it
-            if is_stand_in(labels) or not bool((labels == _IGNORED).any()):
+            if is_stand_in(labels) or not bool((dispatch.in_numpy(labels) == _IGNORED).any()):
                 raise
     labels = labels.astype(np.int64)
     kept = ne(labels, _IGNORED if ignore_index is None else ignore_index)

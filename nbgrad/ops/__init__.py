@@ -20,9 +20,9 @@ from .indexing import Index, getitem
 from .linalg import matmul
 from .reduction import LOGSUMEXP_SLOPE
 from .shape import astype, sum_to, transpose
-from .transfer import clone, to
+from .transfer import beside, clone
 
-__all__ = ["ADDITION", "add", "astype", "clone", "sum_to", "to"]
+__all__ = ["ADDITION", "add", "astype", "beside", "clone", "sum_to"]
 
 #: Addition, whose `call` accumulates gradients as arrays.
 ADDITION = OPERATIONS["add"]

@@ -1,4 +1,4 @@
-"""Variables made from numbers and shapes, and random ones; on a GPU with ``device="cuda"``."""
+"""Variables made from numbers and shapes, and random ones; elsewhere than on the CPU with ``device="cuda"``."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ import numpy.typing as npt
 
 from ..arrays import Array, as_array, is_array, is_stand_in, of_numpys_own
 from ..grad_mode import differentiating, is_grad_enabled
-from ..kernels import devices
-from ..variable import Variable, as_variable, get_default_dtype
+from ..kernels import dispatch
+from ..kernels.dispatch import named
+from ..variable import Variable, as_variable, data_of, get_default_dtype
 from .arguments import whole_numbers
 from .joining import stack
 from .shape import broadcast_to
@@ -20,15 +21,16 @@ from .transfer import clone
 
 Dtype = npt.DTypeLike | None
 
-_generator: np.random.Generator | None = None
-#: Generators of CuPy's, by the number of the GPU.
-_cuda_generators: dict[int, Any] = {}
 #: What they start from; None for anything.
 _seed: int | None = None
+#: Generators of random numbers, by their target.
+_generators: dict[Any, Any] = {}
 
 
 def _made(data: Array, requires_grad: bool, device: Any = None) -> Variable:
-    return Variable(data if device is None else devices.moved(data, device), requires_grad=requires_grad)
+    if device is not None:
+        data = dispatch.moved(data, named(device))
+    return Variable(data, requires_grad=requires_grad)
 
 
 def _floating(dtype: Dtype) -> np.dtype[Any]:
@@ -56,8 +58,8 @@ def tensor(data: Any, dtype: Dtype = None, requires_grad: bool = False, device: 
         data = data.data
     if isinstance(data, list | tuple):
         data = _plain(data)
-    if _is_on_gpu(data):
-        here = _from_gpu(data)
+    here = dispatch.adopted(data)
+    if here is not None:
         # a copy, but one is enough
         copied = here.copy() if dtype is None else here.astype(dtype)
         return _made(_numeric("tensor", copied), requires_grad, device)
@@ -78,11 +80,12 @@ def as_tensor(data: Any, dtype: Dtype = None, device: Any = None) -> Variable:
     """
     if isinstance(data, Variable):
         return data.to(device=device, dtype=data.dtype if dtype is None else dtype)
-    if _is_on_gpu(data):
-        data = _from_gpu(data)
-    elif not is_array(data):
-        return tensor(data, dtype, device=device)
-    array = _numeric("as_tensor", data if dtype is None else data.astype(dtype, copy=False))
+    here = dispatch.adopted(data)
+    if here is None:
+        if not is_array(data):
+            return tensor(data, dtype, device=device)
+        here = data
+    array = _numeric("as_tensor", here if dtype is None else here.astype(dtype, copy=False))
     return _made(array, False, device)
 
 
@@ -100,21 +103,7 @@ def from_dlpack(data: Any) -> Variable:
         kind, _ = data.__dlpack_device__()
     except AttributeError:
         raise TypeError(f"from_dlpack: {type(data).__name__} has no __dlpack__: nbgrad.tensor copies") from None
-    numpy = devices.cupy() if kind in _CUDA_MEMORY else np
-    return _made(_numeric("from_dlpack", numpy.from_dlpack(data)), False)
-
-
-#: DLPack's numbers for the memory of GPUs, and for memory that they share with the CPU.
-_CUDA_MEMORY = (2, 13)
-
-
-def _is_on_gpu(data: Any) -> bool:
-    return not isinstance(data, np.ndarray | list | int | float) and hasattr(data, "__cuda_array_interface__")
-
-
-def _from_gpu(data: Any) -> Array:
-    """Give the array of CuPy's on the memory of another library's."""
-    return data if devices.is_cuda(data) else devices.cupy().asarray(data)
+    return _made(_numeric("from_dlpack", dispatch.from_dlpack(data, kind)), False)
 
 
 def _numeric(what: str, array: Array) -> Array:
@@ -167,29 +156,27 @@ def _number(value: Any) -> Any:
 
 
 def _plain(data: Any) -> Any:
-    if isinstance(data, Variable):
-        return devices.on_host(data.data)
-    if devices.is_cuda(data):
-        return devices.on_host(data)
-    return [_plain(item) for item in data] if isinstance(data, list | tuple) else data
+    if isinstance(data, list | tuple):
+        return [_plain(item) for item in data]
+    return dispatch.in_numpy(data_of(data))
 
 
 def zeros(*size: Any, dtype: Dtype = None, requires_grad: bool = False, device: Any = None) -> Variable:
     """Make a Variable of zeros; sizes as arguments or as one sequence."""
     shape, kind = whole_numbers("zeros", size), _floating(dtype)
-    return _made(np.zeros(shape, kind) if device is None else devices.made(device, "zeros", shape, kind), requires_grad)
+    return _made(named(device).zeros(shape, kind), requires_grad)
 
 
 def ones(*size: Any, dtype: Dtype = None, requires_grad: bool = False, device: Any = None) -> Variable:
     """Make a Variable of ones; sizes as arguments or as one sequence."""
     shape, kind = whole_numbers("ones", size), _floating(dtype)
-    return _made(np.ones(shape, kind) if device is None else devices.made(device, "ones", shape, kind), requires_grad)
+    return _made(named(device).full(shape, 1, kind), requires_grad)
 
 
 def empty(*size: Any, dtype: Dtype = None, requires_grad: bool = False, device: Any = None) -> Variable:
     """Make a Variable whose elements are whatever the memory held."""
     shape, kind = whole_numbers("empty", size), _floating(dtype)
-    return _made(np.empty(shape, kind) if device is None else devices.made(device, "empty", shape, kind), requires_grad)
+    return _made(named(device).empty(shape, kind), requires_grad)
 
 
 def full(size: Any, fill_value: Any, dtype: Dtype = None, requires_grad: bool = False, device: Any = None) -> Variable:
@@ -207,7 +194,7 @@ def full(size: Any, fill_value: Any, dtype: Dtype = None, requires_grad: bool = 
         value = _numeric("full", as_array(fill_value))
         dtype = get_default_dtype() if isinstance(fill_value, float) else value.dtype
     shape = whole_numbers("full", (size,) if not isinstance(size, tuple | list) else tuple(size))
-    return _made(devices.made(device, "full", shape, fill_value, dtype), requires_grad)
+    return _made(named(device).full(shape, fill_value, np.dtype(dtype)), requires_grad)
 
 
 def eye(n: int, m: int | None = None, dtype: Dtype = None, requires_grad: bool = False, device: Any = None) -> Variable:
@@ -273,35 +260,30 @@ def _like(x: Any) -> Array:
     return x.data if isinstance(x, Variable) else as_array(x)
 
 
-def _made_like(x: Any, function: str, value: tuple[Any, ...], dtype: Dtype, device: Any) -> Array:
-    like = _like(x)
-    where = devices.name_of(like) if device is None and devices.is_cuda(like) else device
-    array: Array = devices.made(where, function, like.shape, *value, np.dtype(dtype or like.dtype))
-    return array
-
-
 def zeros_like(x: Any, dtype: Dtype = None, requires_grad: bool = False, device: Any = None) -> Variable:
     """Make a Variable of zeros with the shape and dtype of x."""
-    return _made(_made_like(x, "zeros", (), dtype, device), requires_grad)
+    like = _like(x)
+    return _made(named(device, like).zeros(like.shape, np.dtype(dtype or like.dtype)), requires_grad)
 
 
 def ones_like(x: Any, dtype: Dtype = None, requires_grad: bool = False, device: Any = None) -> Variable:
     """Make a Variable of ones with the shape and dtype of x."""
-    return _made(_made_like(x, "ones", (), dtype, device), requires_grad)
+    like = _like(x)
+    return _made(named(device, like).full(like.shape, 1, np.dtype(dtype or like.dtype)), requires_grad)
 
 
 def full_like(
     x: Any, fill_value: Any, dtype: Dtype = None, requires_grad: bool = False, device: Any = None
 ) -> Variable:
     """Make a Variable with every element `fill_value` and the shape and dtype of x."""
+    like = _like(x)
+    target, kind = named(device, like), np.dtype(dtype or like.dtype)
     if isinstance(fill_value, Variable) or _records("full_like", fill_value):
-        like = _like(x)
-        where = devices.name_of(like) if device is None else device
-        return full(like.shape, fill_value, np.dtype(dtype or like.dtype), requires_grad, where)
-    return _made(_made_like(x, "full", (fill_value,), dtype, device), requires_grad)
+        return full(like.shape, fill_value, kind, requires_grad, target.name)
+    return _made(target.full(like.shape, fill_value, kind), requires_grad)
 
 
-# ---- random numbers, from NumPy's generator or CuPy's ---------------------------------------------------------------
+# ---- random numbers -------------------------------------------------------------------------------------------------
 
 
 #: Called with the name of a function that draws random numbers in this context, where somebody has to know.
@@ -309,27 +291,21 @@ on_draw: ContextVar[Callable[[str], None] | None] = ContextVar("nbgrad_on_draw",
 
 
 def _draw(what: str, device: Any, method: str, *arguments: Any) -> Any:
-    """Call a method of NumPy's generator, or of that which CuPy has on a GPU."""
-    global _generator
+    """Call a method of a target's generator."""
     told = on_draw.get()
     if told is not None:
         told(f"nbgrad.{what}")
-    number = None if device is None else devices.number_of(device)
-    if number is not None:
-        cupy = devices.cupy()
-        with cupy.cuda.Device(number):
-            if number not in _cuda_generators:
-                _cuda_generators[number] = cupy.random.default_rng(_seed)
-            return getattr(_cuda_generators[number], method)(*arguments)
-    if _generator is None:
-        _generator = np.random.default_rng()
-    return getattr(_generator, method)(*arguments)
+    target = named(device)
+    generator = _generators.get(target)
+    if generator is None:
+        generator = _generators.setdefault(target, target.generator(_seed))
+    return getattr(generator, method)(*arguments)
 
 
 def manual_seed(seed: int) -> np.random.Generator:
     """Start the random numbers over from a seed, and give the NumPy generator behind them.
 
-    GPUs have generators of their own, which start from the same seed and give other numbers.
+    Other targets have generators of their own, which start from the same seed and may give other numbers.
 
     >>> import nbgrad
     >>> _ = nbgrad.manual_seed(0); a = nbgrad.randn(3)
@@ -337,10 +313,12 @@ def manual_seed(seed: int) -> np.random.Generator:
     >>> bool((a.data == b.data).all())
     True
     """
-    global _generator, _seed
-    _generator, _seed = np.random.default_rng(seed), seed
-    _cuda_generators.clear()
-    return _generator
+    global _seed
+    _seed = seed
+    _generators.clear()
+    generator: np.random.Generator = dispatch.CPU.generator(seed)
+    _generators[dispatch.CPU] = generator
+    return generator
 
 
 def rand(*size: Any, dtype: Dtype = None, requires_grad: bool = False, device: Any = None) -> Variable:

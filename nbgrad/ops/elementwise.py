@@ -12,7 +12,7 @@ import numpy as np
 
 from ..arrays import Array, as_array, is_array, is_weak
 from ..elementwise import Elementwise, number_like
-from ..kernels import devices, formula, scalars
+from ..kernels import dispatch, formula, scalars
 from ..kernels.formula import FLOATING, NUMBER, Expression, ScalarFunction
 from ..registry import ENTRIES, operation, register_elementwise
 from ..variable import Given, Operand, Variable, data_of, get_default_dtype
@@ -178,28 +178,9 @@ def pow(input: Any, exponent: Any) -> Any:
         return scalars.pow(input, exponent)
     arrays = [as_array(data_of(v)) for v in (input, exponent)]
     if all(array.dtype.kind in "iub" for array in arrays):  # NumPy knows which whole powers exist
-        if any(map(devices.is_cuda, arrays)):
-            devices.check_together("pow", arrays)
-            result = whole_powers(*(array if devices.is_cuda(array) else array.item() for array in arrays))
-        else:
-            result = np.power(*(data_of(v) for v in (input, exponent)))
+        result = dispatch.power(*(data_of(v) for v in (input, exponent)))
         return Variable(as_array(result)) if isinstance(input, Variable) or isinstance(exponent, Variable) else result
     return _pow(input, exponent)
-
-
-def whole_powers(x: Any, y: Any) -> Any:
-    """Give `np.power`; negative powers of whole numbers are a ValueError on a GPU as well, where CuPy makes them 0."""
-    kinds = [v.dtype.kind if hasattr(v, "dtype") else np.asarray(v).dtype.kind for v in (x, y)]
-    if any(map(devices.is_cuda, (x, y))) and all(kind in "iub" for kind in kinds):
-        if devices.is_cuda(y) and y.dtype.kind == "i":
-            from ..kernels.cuda.indexing import look
-
-            negative = look(y, 0, np.iinfo(np.int64).max)()[1]
-        else:
-            negative = not devices.is_cuda(y) and builtins.bool(np.any(np.less(y, 0)))
-        if negative:
-            raise ValueError("Integers to negative integer powers are not allowed.")
-    return np.power(x, y)
 
 
 def int_or_none(value: float) -> int | None:
@@ -252,8 +233,6 @@ def where(condition: Any, input: Any = None, other: Any = None) -> Any:
         condition = as_array(condition)
         if not any(isinstance(v, Variable) and v.requires_grad for v in (input, other)):
             arrays = [data_of(v) for v in (input, other)]
-            if devices.on_gpu((condition, *arrays)):
-                devices.check_together("where", (condition, *arrays))
             result = ENTRIES["where"].operation.call(condition, *arrays)
             return Variable(result, requires_grad=False) if any(isinstance(v, Variable) for v in given) else result
         condition = Variable(condition)

@@ -8,41 +8,60 @@ from typing import Any
 
 import numpy as np
 
-from ..arrays import Array, as_array, is_array
+from ..arrays import Array, as_array, is_array, is_stand_in
 from ..function import LARGE, Operation
-from ..kernels import devices
-from ..kernels.cpu import indexing as cpu
-from ..kernels.cpu.failures import checked
+from ..kernels import dispatch
 from ..kernels.dispatch import reduce_array
+from ..kernels.strides import dense
 from ..variable import Variable, data_of
-from .elementwise import add, lt, where
+from .elementwise import add, lt, mul, where
+
+#: The types of parts that pick no elements by arrays.
+_BASIC = frozenset({int, slice, type(None), type(Ellipsis)})
+
+#: Where the elements are that an index picks: rows of the array seen as a table, the table's shape, and the result's.
+Located = tuple[Any, tuple[int, int], tuple[int, ...]]
 
 
 class Index:
     """An index as NumPy understands it, made of arrays and numbers only, and looked at once."""
 
-    __slots__ = ("advanced", "checked", "count", "given", "key", "masks_only", "placed", "stand_in", "unique")
+    __slots__ = (
+        "advanced",
+        "checked",
+        "count",
+        "foreign",
+        "given",
+        "key",
+        "masks_only",
+        "placed",
+        "stand_in",
+        "unique",
+    )
 
     #: Where rows are known to be within the array: how many rows it had when they were first used.
     count: int
 
-    #: On a GPU: a shape, and what `on_gpu` found for it.
-    placed: tuple[tuple[int, ...], tuple[Array, int, tuple[int, ...]]]
+    #: Of an index with arrays: those that are not NumPy's, and of these one that stands in for an array.
+    foreign: list[Any]
+    stand_in: Any
+
+    #: A shape, and what `located` found for it.
+    placed: tuple[tuple[int, ...], Located] | None
 
     def __init__(self, key: Any) -> None:
         #: The parts before arrays were copied: what stands in for arrays reads them as they are in every run.
         self.given = key if type(key) is tuple else (key,)
         parts = tuple([part_of_index(p) for p in self.given])
-        self.advanced = any(is_array(p) for p in parts)
+        self.advanced = any([type(p) not in _BASIC and is_array(p) for p in parts])
         self.masks_only = self.advanced and not any(is_array(p) and p.dtype != np.bool_ for p in parts)
         if not self.advanced and Ellipsis not in parts:
             parts = (*parts, Ellipsis)  # a single element then comes as a 0-d view, and not as a copy
         self.key = parts
         self.checked = self.unique = False
-        #: A part that stands in for an array, or is on a GPU.
-        self.stand_in = None
         if self.advanced:
-            self.stand_in = next((p for p in parts if is_array(p) and not isinstance(p, np.ndarray)), None)
+            self.foreign = [p for p in parts if is_array(p) and not isinstance(p, np.ndarray)]
+            self.stand_in, self.placed = next(filter(is_stand_in, self.foreign), None), None
 
     def plain(self) -> tuple[Any, ...]:
         """Give the parts as they were given, of Variables their arrays."""
@@ -62,35 +81,10 @@ class Index:
         """
         index = cls.__new__(cls)
         index.key = index.given = (rows,)
-        index.advanced, index.masks_only, index.checked, index.stand_in = True, False, True, None
+        index.advanced, index.masks_only, index.checked = True, False, True
+        index.foreign, index.stand_in, index.placed = [], None, None
         index.unique = unique
         return index
-
-    def rows(self, shape: tuple[int, ...]) -> tuple[Array, int] | None:
-        """Give the rows picked of an array seen as a table, and the width of a row, for one array of whole numbers.
-
-        None for any other index.
-        """
-        if len(self.key) != 1 or self.masks_only:
-            return None
-        index, count = self.key[0], shape[0]
-        if self.checked:
-            if count != getattr(self, "count", count):
-                raise ValueError(
-                    f"indexing shape {shape}: the array had {self.count} rows when its elements were picked: put new "
-                    "data of another shape into a new Variable"
-                )
-            self.count = count
-            return index, math.prod(shape[1:])
-        if devices.cuda_seen and devices.is_cuda(index):
-            return within(f"indexing shape {shape}", index, count), math.prod(shape[1:])
-        lowest, highest = (index.min(), index.max()) if index.size else (0, -1)
-        if not (-count <= lowest and highest < count):
-            raise IndexError(f"indexing shape {shape}: positions from {lowest} to {highest} in {count} rows")
-        index = index.astype(np.int64, copy=False)
-        if lowest < 0:
-            index = np.where(index < 0, index + count, index)
-        return index, math.prod(shape[1:])
 
     def positions(self, shape: tuple[int, ...]) -> Array:
         """Give the flat positions of the picked elements, at a cost of the result's size and not the array's."""
@@ -102,79 +96,114 @@ class Index:
             stride *= shape[axis]
         return np.asarray(total)
 
-    def on_gpu(self, x: Array) -> tuple[Array, int, tuple[int, ...]]:
-        """Give the rows picked of an array on a GPU seen as a table, the width of a row, and the result's shape.
-
-        Anything but one array of whole numbers is worked out on the CPU, once for value and gradient.
-        """
-        shape = x.shape
-        if getattr(self, "placed", (None,))[0] != shape:
-            table = self.rows(shape) if shape else None
-            if table is not None:
-                rows, width = table
-                result = (*rows.shape, *shape[1:])
-            else:
-                host = Index(tuple(devices.on_host(p) for p in self.key))
-                rows = host.positions(shape) if shape else host.of(np.zeros((), np.int64))
-                width, result = 1, rows.shape
-            there = devices.moved(rows.reshape(-1), devices.name_of(x))
-            if there is not rows and isinstance(rows, np.ndarray):
-                devices.library(there).cuda.get_current_stream().synchronize()  # it may be used on other streams
-            self.placed = shape, (there, width, result)
+    def located(self, shape: tuple[int, ...], like: Array) -> Located:
+        """Return where the picked elements are in an array of a shape, on the target of another one."""
+        placed = self.placed
+        if placed is not None and placed[0] == shape:
+            return placed[1]
+        if isinstance(like, np.ndarray) and not self.foreign:
+            found = self._located(shape)
+            if len(self.key) == 1 and not self.masks_only:  # of others, to find them again is cheaper than to keep them
+                self.placed = shape, found
+            return found
+        dispatch.together("indexing", (like, *self.foreign))
+        rows, table, result = self._located(shape)
+        # they may be used on other streams
+        self.placed = shape, (dispatch.beside(rows, like, wait=True), table, result)
         return self.placed[1]
 
-    @property
-    def is_gpu_mask(self) -> bool:
-        """Whether this is one array of truth values on a GPU, which CuPy picks by."""
-        return self.masks_only and len(self.key) == 1 and devices.is_cuda(self.key[0])
+    def _located(self, shape: tuple[int, ...]) -> Located:
+        """Find the picked elements: by arrays of whole numbers where these are, by anything else in NumPy's memory."""
+        if len(self.key) == 1 and shape:
+            first = self.key[0]
+            if not self.masks_only:
+                rows = within(shape, first, shape[0]) if not self.checked else self._checked(first, shape)
+                rest = shape[1:]
+                return rows.reshape(-1), (shape[0], math.prod(rest)), (*rows.shape, *rest)
+            if first.shape == shape[: first.ndim]:
+                rows, rest = dispatch.nonzero(first), shape[first.ndim :]
+                return rows, (first.size, math.prod(rest)), (rows.size, *rest)
+        if len(self.key) <= len(shape) and all([_counts(part) for part in self.key]):
+            try:
+                rows, rest = self._counted(shape), shape[len(self.key) :]
+                count = math.prod(shape[: len(self.key)])
+                return rows.reshape(-1), (count, math.prod(rest)), (*rows.shape, *rest)
+            except (IndexError, ValueError):
+                if self.foreign:
+                    raise  # of its own arrays NumPy will say what is wrong
+        host = Index(tuple(map(dispatch.in_numpy, self.key))) if self.foreign else self
+        rows = host.positions(shape) if shape else host.of(np.zeros((), np.int64))
+        return rows.reshape(-1), (math.prod(shape), 1), rows.shape
+
+    def _checked(self, rows: Array, shape: tuple[int, ...]) -> Array:
+        """Return rows that are known to be within the array, if it still has as many."""
+        if shape[0] != getattr(self, "count", shape[0]):
+            raise ValueError(
+                f"indexing shape {shape}: the array had {self.count} rows when its elements were picked: put new "
+                "data of another shape into a new Variable"
+            )
+        self.count = shape[0]
+        return rows
+
+    def _counted(self, shape: tuple[int, ...]) -> Any:
+        """Return the positions that arrays of whole numbers pick, counted through the dimensions that they are for."""
+        here: Any = 0
+        there: Any = 0
+        for part, size, stride in zip(self.key, shape, dense(shape[: len(self.key)]), strict=False):
+            if any(part is array for array in self.foreign):
+                there = add(there, mul(within(shape, part, size), stride))
+            else:
+                here = here + within(shape, np.asarray(part), size) * stride
+        return add(there, dispatch.beside(np.asarray(here), there)) if self.foreign else here
 
 
-def within(what: str, index: Array, count: int) -> Array:
-    """Give positions on a GPU among `count` as whole numbers from 0, 64 bits wide.
+def _counts(part: Any) -> bool:
+    return isinstance(part, int) or (is_array(part) and part.dtype.kind in "iu")
+
+
+def within(shape: tuple[int, ...], index: Array, count: int) -> Array:
+    """Return positions among `count`, along a dimension of an array of a shape, as int64 numbers from 0.
 
     Raises IndexError for positions outside.
     """
-    negative = begin_within(what, index, count)()
+    if isinstance(index, np.ndarray):  # needs no kernels
+        lowest, highest = bounds(index)
+        if not (-count <= lowest and highest < count):
+            raise _outside(f"indexing shape {shape}", index, count)
+        index = index.astype(np.int64, copy=False)
+        return np.where(index < 0, index + count, index) if lowest < 0 else index
+    negative = begin_within(f"indexing shape {shape}", index, count)()
     index = index.astype(np.int64, copy=False)
-    return from_the_end(index, count) if negative else index
+    return where(lt(index, 0), add(index, count), index) if negative else index
 
 
-def from_the_end(index: Any, count: int) -> Any:
-    """Give positions with `count` added to the negative ones."""
-    return where(lt(index, 0), add(index, count), index)
+def _outside(what: str, index: Array, count: int) -> IndexError:
+    lowest, highest = bounds(index)
+    return IndexError(f"{what}: positions from {lowest} to {highest} in {count} rows")
 
 
 def begin_within(what: str, index: Array, count: int) -> Callable[[], bool]:
-    """Begin to look whether positions on a GPU are among `count`.
+    """Begin to look whether positions are among `count`.
 
     Gives a function that waits, raises IndexError if any is not, and tells whether any is negative.
     """
-    found = look(index, -count, count - 1)
+    found = dispatch.look(index, -count, count - 1)
 
     def wait() -> bool:
         outside, negative = found()
         if outside:
-            lowest, highest = bounds(index)
-            raise IndexError(f"{what}: positions from {lowest} to {highest} in {count} rows")
+            raise _outside(what, index, count)
         return negative
 
     return wait
 
 
-def look(index: Array, lowest: int, highest: int) -> Callable[[], tuple[bool, bool]]:
-    """Begin to look at whole numbers on a GPU.
-
-    Gives a function that waits, and tells whether any is out of limits, and whether any is negative.
-    """
-    from ..kernels.cuda import indexing as cuda
-
-    return cuda.look(index, lowest, highest)
-
-
 def bounds(index: Array) -> tuple[int, int]:
-    """Give the lowest and the highest of whole numbers on a GPU; (0, -1) where there are none."""
+    """Return the lowest and the highest of whole numbers; (0, -1) where there are none."""
     if not index.size:
         return 0, -1
+    if isinstance(index, np.ndarray):
+        return index.min(), index.max()
     flat = index.reshape(-1)
     lowest, highest = (int(reduce_array(name, flat, (0,)).item()) for name in ("amin", "amax"))
     return lowest, highest
@@ -194,9 +223,9 @@ def part_of_index(part: Any) -> Any:
     if part is None or part is Ellipsis or isinstance(part, slice | bool | np.bool_):
         return np.asarray(part) if isinstance(part, bool | np.bool_) else part
     if is_array(part) and part.dtype.kind in "iub":
-        if not devices.is_cuda(part):
+        if is_stand_in(part):
             return part
-        return part.copy() if part.ndim else part_of_index(devices.on_host(part))
+        return part.copy() if part.ndim else part_of_index(dispatch.in_numpy(part))
     try:
         return part.__index__()
     except AttributeError:
@@ -241,35 +270,16 @@ class GetItem(Operation):
 
     def forward(self, x: Array) -> Array:
         index = self.index
-        if not isinstance(x, np.ndarray):
-            return self._on_gpu(x) if devices.is_cuda(x) else x[index.plain()]
+        if not index.advanced:
+            return index.of(x)
+        if not isinstance(x, np.ndarray) and is_stand_in(x):
+            return x[index.plain()]
         if index.stand_in is not None:
-            if devices.is_cuda(index.stand_in):
-                raise devices.mixed("indexing", (x, index.stand_in))
             return index.stand_in.pick_from(x, index.plain())
-        if not index.advanced or x.dtype.char not in "fd" or not x.ndim:
-            return index.of(x)
-        table = index.rows(x.shape)
-        if table is None:
-            positions = index.positions(x.shape)
-            flat = checked(cpu.gather(), x.reshape(-1, 1), positions.reshape(-1))
-            return flat.reshape(positions.shape)
-        rows, width = table
-        picked = checked(cpu.gather(), x.reshape(x.shape[0], width), rows.reshape(-1))
-        return picked.reshape(*rows.shape, *x.shape[1:])
-
-    def _on_gpu(self, x: Array) -> Array:
-        index = self.index
-        if not index.advanced or index.is_gpu_mask:
-            return index.of(x)
-        rows, width, shape = index.on_gpu(x)
-        table = x.reshape(-1, width) if width else x.reshape(*x.shape[:1], 0)
-        if x.dtype.kind not in "fiub":
-            return table[rows].reshape(shape)
-        from ..kernels.cuda import indexing as cuda
-
-        devices.check_together("indexing", (x,))
-        return cuda.gather(table, rows).reshape(shape)
+        if isinstance(x, np.ndarray) and not index.foreign and (x.dtype.char not in "fd" or not x.ndim):
+            return index.of(x)  # by NumPy, for what there is no kernel for
+        rows, table, shape = index.located(x.shape, x)
+        return dispatch.gather(x.reshape(table), rows).reshape(shape)
 
     def vjp(self, gy: Any, y: Any, x: Any) -> Any:
         return Scatter(self.index, tuple(x.shape))(gy)
@@ -281,7 +291,7 @@ class GetItem(Operation):
             return (Part(self.index.key, gy, x.shape),)
         return (self.vjp(gy, None, x),)
 
-    def pull_on_gpu(self, gy: Any) -> tuple[Any, ...]:
+    def pull_elsewhere(self, gy: Any) -> tuple[Any, ...]:
         return super().pull(gy)
 
 
@@ -296,37 +306,16 @@ class Scatter(Operation):
         self.index, self.shape = index, shape
 
     def forward(self, g: Array) -> Array:
-        if not isinstance(g, np.ndarray):
-            return self._on_gpu(g) if devices.is_cuda(g) else g.scatter(self.index.plain(), self.shape)
-        y = np.zeros(self.shape, g.dtype)
+        if not isinstance(g, np.ndarray) and is_stand_in(g):
+            return g.scatter(self.index.plain(), self.shape)
         index = self.index
-        if not index.advanced or index.masks_only or not y.ndim:  # no element is met twice
+        # no element is met twice
+        if not index.advanced or (isinstance(g, np.ndarray) and (index.masks_only or not self.shape)):
+            y = dispatch.zeros(self.shape, g.dtype, g)
             y[index.key] = g
             return y
-        table = index.rows(self.shape)
-        if table is None:
-            positions = index.positions(self.shape)
-            checked(cpu.scatter_add(), positions.reshape(-1), g.reshape(-1, 1), y.reshape(-1, 1))
-        else:
-            rows, width = table
-            checked(cpu.scatter_add(), rows.reshape(-1), g.reshape(rows.size, width), y.reshape(y.shape[0], width))
-        return y
-
-    def _on_gpu(self, g: Array) -> Array:
-        y = devices.zeros(self.shape, g.dtype, g)
-        index = self.index
-        if not index.advanced or index.is_gpu_mask:
-            y[index.key] = g
-            return y
-        from ..kernels.cuda import indexing as cuda
-
-        devices.check_together("indexing", (g,))
-        rows, width, _ = index.on_gpu(y)
-        if index.unique:
-            y.reshape(-1, width)[rows] = g.reshape(rows.size, width)
-        elif rows.size and width:
-            cuda.scatter_add(rows, g.reshape(rows.size, width), y.reshape(-1, width))
-        return y
+        rows, (_, width), _ = index.located(self.shape, g)
+        return dispatch.scatter(rows, g.reshape(rows.size, width), self.shape, index.unique or index.masks_only)
 
     def vjp(self, gy: Any, y: Any, g: Any) -> Any:
         return GetItem(self.index)(gy)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Any, overload
 
@@ -10,13 +9,12 @@ import numpy as np
 
 from ..arrays import Array, as_array, is_array
 from ..function import Operation
-from ..kernels import devices
+from ..kernels import dispatch
 from ..kernels.strides import dense
 from ..registry import operation
 from ..variable import Given, Variable, as_variable, data_of
 from .arguments import axis_of, either
-from .elementwise import add, mul
-from .indexing import GetItem, Index, Scatter, getitem, within
+from .indexing import GetItem, Index, Scatter, getitem
 from .shape import Reshape, unsqueeze
 
 
@@ -31,10 +29,7 @@ class Cat(Operation):
         self.axis = axis
 
     def forward(self, *xs: Array) -> Array:
-        if devices.on_gpu(xs):
-            devices.check_together("cat", xs)
-            return devices.library(xs[0]).concatenate(xs, self.axis)
-        return np.concatenate(xs, self.axis)
+        return dispatch.concatenate("cat", xs, self.axis)
 
     def vjp(self, gy: Any, y: Any, *xs: Any) -> Any:
         parts = []
@@ -126,11 +121,6 @@ def take_along_dim(input: Given, indices: Any, dim: int | None = None) -> Given:
     if not input.ndim:
         return input
     along = axis_of("take_along_dim", dim, input.ndim)
-    if devices.is_cuda(data_of(input)):
-        positions = _flat_positions("take_along_dim", devices.moved(where, input.device), along, input.shape)
-        return Reshape(tuple(positions.shape))(
-            GetItem(Index.of_rows(positions.reshape(-1)))(Reshape((input.size,))(input))
-        )
     data = data_of(input)
     if isinstance(data, np.ndarray) and isinstance(where, np.ndarray) and data.flags.c_contiguous:
         rows = _rows_along(where, along, input.shape)
@@ -164,9 +154,6 @@ def _rows_along(where: Array, along: int, shape: tuple[int, ...]) -> Array | Non
 
 def add_along_dim(g: Any, indices: Array, along: int, shape: tuple[int, ...]) -> Any:
     """Add values to zeros of a shape at positions along one dimension: the adjoint of `take_along_dim`."""
-    if devices.is_cuda(indices):
-        rows = _flat_positions("add_along_dim", indices, along, shape).reshape(-1)
-        return Reshape(shape)(Scatter(Index.of_rows(rows), (math.prod(shape),))(Reshape((rows.size,))(g)))
     return Scatter(Index(_key_along(indices, along, shape)), shape)(g)
 
 
@@ -176,14 +163,3 @@ def _key_along(where: Array, along: int, shape: tuple[int, ...]) -> tuple[Any, .
         where if axis == along else np.arange(size).reshape(-1, *(1,) * (len(shape) - 1 - axis))
         for axis, size in enumerate(shape)
     )
-
-
-def _flat_positions(what: str, where: Array, along: int, shape: tuple[int, ...]) -> Any:
-    """Give positions along one dimension as positions in all of an array, computed where they are, on a GPU."""
-    where = within(what, where, shape[along])
-    strides = dense(shape)
-    start: Any = np.zeros((1,) * len(shape), np.int64)
-    for axis, size in enumerate(shape):
-        if axis != along:
-            start = start + np.arange(size).reshape(-1, *(1,) * (len(shape) - 1 - axis)) * strides[axis]
-    return add(mul(where, strides[along]), devices.moved(start, devices.name_of(where)))

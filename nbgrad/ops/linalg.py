@@ -10,7 +10,7 @@ import numpy as np
 
 from ..arrays import Array, as_array, is_array
 from ..function import Operation
-from ..kernels import devices
+from ..kernels import dispatch
 from ..registry import operation
 from ..variable import Variable
 from .elementwise import add, mul
@@ -19,12 +19,6 @@ from .shape import Permute, Reshape, SumTo, unsqueeze
 
 def _transposed(x: Any) -> Any:
     return Permute((*range(x.ndim - 2), x.ndim - 1, x.ndim - 2))(x)
-
-
-def _on_gpu(x: Array, w: Array) -> Array:
-    from ..kernels.cuda.blas import product
-
-    return product(x, w)
 
 
 class MatMul(Operation):
@@ -41,17 +35,12 @@ class MatMul(Operation):
             raise ValueError(f"matmul: shapes {x.shape} and {w.shape}: scalars are multiplied with *")
         if x.dtype.kind not in "fiub" or w.dtype.kind not in "fiub":
             raise TypeError(f"matmul: no kernel for dtypes {x.dtype} and {w.dtype}: convert to real dtypes first")
-        on_gpu = devices.cuda_seen and (devices.is_cuda(x) or devices.is_cuda(w))
-        if on_gpu:
-            devices.check_together("matmul", (x, w))
         try:
             with np.errstate(all="ignore"):  # infinities and NaN are as silent as everywhere
                 if w.ndim == 2 and x.ndim > 2:  # one large product instead of many small ones
                     rows = x.reshape(math.prod(x.shape[:-1]), x.shape[-1])
-                    return (_on_gpu if on_gpu else np.dot)(rows, w).reshape(*x.shape[:-1], w.shape[-1])
-                if on_gpu:
-                    return _on_gpu(x, w)
-                return as_array(np.matmul(x, w) if x.ndim > 2 or w.ndim > 2 else np.dot(x, w))
+                    return dispatch.matmul(rows, w).reshape(*x.shape[:-1], w.shape[-1])
+                return as_array(dispatch.matmul(x, w))
         except ValueError:
             inner = x.shape[-1], w.shape[0 if w.ndim == 1 else -2]
             hint = f"{inner[0]} columns meet {inner[1]} rows" if inner[0] != inner[1] else "the stacks do not broadcast"

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from ..arrays import Array, as_array, is_array
 from ..function import Operation
-from ..kernels import devices, formula, scalars
+from ..kernels import dispatch, formula, scalars
 from ..kernels.cpu.products import products_of_others
 from ..kernels.dispatch import reduce_array, spread_array
 from ..registry import operation
@@ -177,8 +177,7 @@ def _products_of_others(x: Any) -> Any:
 def _ones(shape: tuple[int, ...], x: Any) -> Any:
     """Give ones of a shape, of the dtype of x and where x is."""
     array = data_of(x)
-    device = devices.name_of(array) if devices.is_cuda(array) else None
-    ones = devices.made(device, "ones", shape, x.dtype)
+    ones = dispatch.full(shape, 1, x.dtype, array)
     return Variable(ones, requires_grad=False) if isinstance(x, Variable) else ones
 
 
@@ -408,9 +407,7 @@ def _extreme(which: str, x: Any, dim: Any, keepdim: bool, axis: Any, keepdims: b
     data = data_of(x)
     if x.ndim and data.shape[along] == 0:
         raise ValueError(f"{which}: no elements to take it of in shape {x.shape} over dimension {dim}")
-    indices = as_array(
-        getattr(devices.library(data), f"arg{which}")(data, axis=along if x.ndim else None, keepdims=True)
-    )
+    indices = dispatch.extreme_places(which, data, along if x.ndim else None)
     values = take_along_dim(x, indices, along)
     if not keepdim and x.ndim:
         shape = (*x.shape[:along], *x.shape[along + 1 :])

@@ -2,40 +2,46 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..arrays import Array, is_array
 from ..function import Operation
-from ..kernels import devices
+from ..kernels import dispatch
 from ..registry import operation
 from ..variable import Given, Variable, data_of
 from .elementwise import positive
 from .shape import astype
 
+if TYPE_CHECKING:
+    from ..kernels.target import Target
+
 
 class Transfer(Operation):
     """The same elements in another memory."""
 
-    __slots__ = ("device",)
+    __slots__ = ("target",)
     linear = True
     reads_all = False
 
-    def __init__(self, device: str) -> None:
-        self.device = device
+    def __init__(self, target: Target) -> None:
+        self.target = target
 
     def forward(self, x: Array) -> Array:
-        return devices.moved(x, self.device)
+        return dispatch.moved(x, self.target)
 
     def vjp(self, gy: Any, y: Any, x: Any) -> Any:
-        return Transfer(devices.name_of(data_of(x)))(gy)
+        return beside(gy, data_of(x))
 
 
-def _moved(x: Any, device: Any) -> Any:
-    number = devices.number_of(device)
-    name = "cpu" if number is None else f"cuda:{number}"
-    return x if devices.name_of(data_of(x)) == name else Transfer(name)(x)
+def _moved(x: Any, target: Target) -> Any:
+    return x if dispatch.target_of(data_of(x)) is target else Transfer(target)(x)
+
+
+def beside(x: Any, like: Array) -> Any:
+    """Move to the target of an array; x itself if it is there. The gradient moves back."""
+    return _moved(x, dispatch.named(like=like))
 
 
 @operation
@@ -52,15 +58,14 @@ def cuda(input: Given, device: Any = None) -> Given:
 
     Raises ImportError where nbgrad[cuda13] is not installed, RuntimeError without a GPU or a driver for it.
     """
-    if device is None and devices.is_cuda(data_of(input)):
-        return input
-    return _moved(input, "cuda" if device is None else device)
+    here = dispatch.name_of(data_of(input))
+    return _moved(input, dispatch.named(device if device is not None else here if here[:4] == "cuda" else "cuda"))
 
 
 @operation(public=False)
 def cpu(input: Given) -> Given:
     """Move to the memory of the CPU; input itself if it is there. The gradient moves back."""
-    return _moved(input, "cpu")
+    return _moved(input, dispatch.named("cpu"))
 
 
 @operation(public=False)
@@ -89,7 +94,7 @@ def to(
         if isinstance(value, Variable):
             found = {"device": value.device, "dtype": value.dtype}
         else:
-            found = {"device" if _names_device(value) else "dtype": value}
+            found = {"device" if dispatch.is_name(value) else "dtype": value}
         for name, given in found.items():
             if (device if name == "device" else dtype) is not None:
                 raise TypeError(f"to: two {name}s: {given!r} comes second")
@@ -102,11 +107,5 @@ def to(
         except TypeError:
             raise TypeError(f"to: {dtype!r} is no device and no dtype: give 'cpu', 'cuda' or a dtype") from None
     result = input if dtype is None else astype(input, dtype)
-    result = result if device is None else _moved(result, device)
+    result = result if device is None else _moved(result, dispatch.named(device))
     return clone(input) if copy and result is input else result
-
-
-def _names_device(value: Any) -> bool:
-    if isinstance(value, int) and not isinstance(value, bool):
-        return True
-    return str(value).partition(":")[0] in ("cpu", "cuda")

@@ -9,31 +9,16 @@ from typing import Any
 
 import numpy as np
 
-from ..arrays import Array
+from ..arrays import Array, is_array, of_numpys_own
 from ..grad_mode import is_grad_enabled
-from ..kernels import devices
+from ..kernels import dispatch
+from ..kernels.target import Compiler
 from ..nests import flatten
 from ..variable import Variable, data_replaced, default_dtype_changed, get_default_dtype
 from .explain import explain
 from .replay import Replay, in_order
 from .symbol import Symbol
 from .trace import NoGradient, Static, Trace, keys_of
-
-
-def _together(name: str, arrays: list[Any]) -> tuple[list[Any], str]:
-    """Bring arguments together: scalars go to the GPU that the arrays are on; gives the device, too.
-
-    Raises TypeError for arrays on several devices.
-    """
-    found = [devices.name_of(x) for x in arrays]
-    device = next((here for here in found if here != "cpu"), "cpu")
-    for x, here in zip(arrays, found, strict=True):
-        if here != device and (x.ndim or here != "cpu"):
-            raise devices.mixed(f"jit: {name}", arrays)
-    arrays = [devices.moved(x, device) for x in arrays]
-    if device != "cpu":
-        devices.check_together(f"jit: {name}", arrays)
-    return arrays, device
 
 
 def _nothing(*arguments: Any) -> Any:
@@ -122,7 +107,7 @@ class Jitted:
             kind = type(leaf)
             if kind is Variable or isinstance(leaf, Variable):
                 data, kind = leaf._array, Variable if leaf._generation >= 0 else NoGradient
-            elif isinstance(leaf, np.ndarray) or devices.is_cuda(leaf):
+            elif is_array(leaf):
                 data, kind = leaf, np.ndarray
             elif kind is float or kind is int:
                 data = np.array(leaf, np.float64 if kind is float else np.int64)
@@ -144,18 +129,26 @@ class Jitted:
             kinds.append((kind, data.shape, np.dtype(data.dtype.char)))  # in the byte order that loops get
             arrays.append(data)
             given.append(leaf)
-        device, ordered = "cpu", arrays
-        if devices.cuda_seen:
-            ordered, device = _together(self.name, arrays)
+        ordered, compiler = self._brought_together(arrays)
         ordered = [in_order(data) for data in ordered]
         # what has to be converted first is not recognised at once
-        known = all(
-            x is y and not (isinstance(leaf, np.ndarray) and leaf is not y and device == "cpu")
-            for x, y, leaf in zip(ordered, arrays, given, strict=True)
-        )
+        known = all(x is y for x, y in zip(ordered, arrays, strict=True))
         keys = tuple(map(Static, keys_of(structure)))  # equal ones of other types are others to the function
-        key = structure, keys, tuple(kinds), get_default_dtype(), device
+        key = structure, keys, tuple(kinds), get_default_dtype(), compiler
         return key, structure, kinds, ordered, given, leaves if known else None
+
+    def _brought_together(self, arrays: list[Any]) -> tuple[list[Any], Compiler]:
+        """Return arguments with scalars where the arrays are, and what compiles for these."""
+        what = f"jit: {self.name}"
+        together, target = dispatch.brought_together(what, arrays)
+        compiler = target.compiler
+        if compiler is None:
+            raise TypeError(
+                f"{what}: nothing compiles for arrays on {target.name}: call the function as it is, or move them with "
+                "x.cpu()"
+            )
+        compiler.ready(what)
+        return together, compiler
 
     def _trace(self, arguments: tuple[Any, ...], options: dict[str, Any]) -> tuple[Trace, list[Any], list[Any], Any]:
         key, structure, kinds, arrays, given, leaves = self._signature(arguments, options)
@@ -206,7 +199,7 @@ class Jitted:
             self._last = route
 
     def _route(self, trace: Trace, leaves: Sequence[Any], arrays: Sequence[Array], named: bool) -> _Route | None:
-        if leaves and all(type(x) is np.ndarray or devices.is_cuda(x) for x in leaves):
+        if leaves and all(is_array(x) and of_numpys_own(x) is x for x in leaves):
             quick = trace.quick(arrays)
             if quick is None:
                 return None

@@ -27,7 +27,7 @@ def step_times(plan: Plan, arrays: Sequence[Any], rounds: int) -> list[float]:
     """Run the steps with a clock around each, some rounds, and give the least seconds of each."""
 
     def clock() -> float:
-        plan.target.wait()
+        plan.compiler.wait()
         return time.perf_counter()
 
     lines = []

@@ -10,10 +10,10 @@ from ..kernels import formula
 from ..kernels.nest import ELEMENT, NEST, ROW, Assign, Nest, Operand, keep_what_is_dear, size_names
 from ..kernels.nest import Fold as Folding
 from ..kernels.strides import dense, joined
+from ..kernels.target import Compiler
 from .grouping import Group, Grouping
 from .layout import access
 from .program import Access, Fold, Literal, Map, Node, stretched
-from .targets import Target
 
 
 class Places(Protocol):
@@ -40,8 +40,8 @@ def label_of(node: Node) -> str:
 class Loop:
     """Writes a group as a `Nest`."""
 
-    def __init__(self, group: Group, grouping: Grouping, target: Target, places: Places) -> None:
-        self.group, self.grouping, self.target, self.places = group, grouping, target, places
+    def __init__(self, group: Group, grouping: Grouping, compiler: Compiler, places: Places) -> None:
+        self.group, self.grouping, self.compiler, self.places = group, grouping, compiler, places
         space = group.space
         self.inner = len(space) if group.inner is None else group.inner
         self.operands: list[tuple[str, int]] = []
@@ -170,7 +170,7 @@ class Loop:
             operation = node.operation
             if isinstance(operation, Fold):
                 over = self.grouping.over(group, node)
-                identity, wide = self.target.fold_of(operation.combine, node.dtype.name)
+                identity, wide = self.compiler.fold_of(operation.combine, node.dtype.name)
                 # a value that is the same all along the row is still folded as often as it is repeated
                 level = ELEMENT if node.inputs[0].shape == group.space else ROW
                 fold = Folding(
@@ -204,11 +204,11 @@ class Loop:
 
     def sizes(self) -> tuple[list[int], int]:
         """Give the values of `size_names`, and the number of blocks."""
-        nest, space, target = self.nest, self.group.space, self.target
+        nest, space, compiler = self.nest, self.group.space, self.compiler
         total = math.prod(space)
         if self.flat:
             length = total
-            blocks = target.blocks(nest, length, length)
+            blocks = compiler.blocks(nest, length, length)
             width = -(-length // blocks)
             width = -(-width // 1024) * 1024 if blocks > 1 else max(width, 1)
             rows = max(1, -(-length // width))
@@ -218,7 +218,7 @@ class Loop:
         else:
             width = self.width
             rows = math.prod(space[axis] for part in self.outer for axis in part)
-            blocks = target.blocks(nest, rows, total)
+            blocks = compiler.blocks(nest, rows, total)
             rows_in_block = max(1, -(-rows // blocks))
             blocks = max(1, -(-rows // rows_in_block))
             values = {}

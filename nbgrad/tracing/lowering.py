@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from ..kernels import devices, formula, reductions
+from ..kernels import formula, reductions
 from ..kernels import scalars as scalar
 from ..kernels.cpu import elementwise as cpu
 from ..kernels.formula import NUMBER, TRUTH, Expression
@@ -219,9 +219,8 @@ def _product_shape(first: Shape, second: Shape) -> Shape:
 
 def made_again(program: Program, make: Callable[[], Any], like: Any) -> Node:
     """Give what a function of arrays from outside gives: an array like one, made in every run."""
-    device = program.device
-    again = make if device == "cpu" else lambda: devices.moved(make(), device)
-    return program.add(Call(again, again, "positions", False), (), like.shape, like.dtype)
+    bring = program.target.bring
+    return program.add(Call(lambda: bring(make()), make, "positions", False), (), like.shape, like.dtype)
 
 
 def checked(program: Program, node: Node, begin: Look, label: str, identity: Any) -> Node:

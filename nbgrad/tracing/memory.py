@@ -12,6 +12,8 @@ from typing import Any
 
 import numpy as np
 
+from ..kernels import dispatch
+from ..kernels.target import Compiler
 from .grouping import Group, Grouping
 from .program import (
     Call,
@@ -28,13 +30,12 @@ from .program import (
     reshaped,
     root_of,
 )
-from .targets import Target
 
 
 class Memory:
     """The arrays of a program's values, found step by step: `before` and `after` go along with them."""
 
-    def __init__(self, program: Program, grouping: Grouping, target: Target, donated: Sequence[int]) -> None:
+    def __init__(self, program: Program, grouping: Grouping, compiler: Compiler, donated: Sequence[int]) -> None:
         self.program, self.grouping, self._donated = program, grouping, set(donated)
         #: What the names stand for, where it stays the same in every run.
         self.namespace: dict[str, Any] = {}
@@ -50,7 +51,13 @@ class Memory:
                 value = (
                     node.array if isinstance(node.operation, Constant) else np.array(literal_value(node), node.dtype)
                 )
-                self.namespace[name] = target.constant(value)
+                here = dispatch.elsewhere(value)
+                if here is not None and here is not compiler.target:
+                    raise TypeError(
+                        f"jit: an array from outside is on {here.name} and the arguments are on "
+                        f"{compiler.target.name}: move one to the other, with x.to({compiler.target.name!r})"
+                    )
+                self.namespace[name] = compiler.constant(value)
         #: What a result is only a reshaping of is made in the result's shape at once.
         self.returned: dict[Node, tuple[int, ...]] = {}
         for node in program.outputs:

@@ -13,11 +13,10 @@ import numpy as np
 from ..arrays import as_array
 from ..interop.numpy import by_rule
 from ..interop.rules import RULES
-from ..kernels import devices, formula
+from ..kernels import dispatch, formula
 from ..kernels import scalars as scalar
 from ..kernels.cpu import elementwise as cpu
 from ..kernels.formula import NUMBER, TRUTH, ScalarFunction
-from ..ops.elementwise import whole_powers
 from ..variable import Variable
 from . import calls, lowering
 from .calls import OUTSIDE, frozen
@@ -41,7 +40,7 @@ def numpys_ufunc(self: Symbol, ufunc: np.ufunc, method: str, inputs: tuple[Any, 
         if result is not None:
             return result
     if ufunc is np.power and method == "__call__":
-        return call(whole_powers, name, inputs, options)
+        return call(dispatch.power, name, inputs, options)
     return call(ufunc if method == "__call__" else getattr(ufunc, method), name, inputs, options)
 
 
@@ -138,13 +137,13 @@ def call(function: Any, name: str, arguments: Sequence[Any], options: dict[str, 
 
     template = collect(tuple(arguments)), {option: collect(value) for option, value in options.items()}
     program = symbols[0].program
-    placed: dict[int, Any] = {}  # arrays from outside, on the GPU
+    placed: dict[int, Any] = {}  # arrays from outside, where the program runs
 
     def outside(array: Any) -> Any:
-        if program.device == "cpu" or not array.ndim:
+        if not array.ndim:
             return array
         if id(array) not in placed:
-            placed[id(array)] = devices.moved(array, program.device)
+            placed[id(array)] = program.target.bring(array)
         return placed[id(array)]
 
     def invoke(arrays: Sequence[Any], untouched: bool = False) -> Any:

@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from ..kernels import devices, formula
+from ..arrays import is_array
+from ..kernels import formula
 from ..kernels.formula import NUMBER, Expression
 from ..kernels.scalars import maximum, minimum, where
 from ..ops.indexing import GetItem, Index, Scatter, begin_within, part_of_index
@@ -33,14 +34,18 @@ def _held_within() -> Expression:
 class _Key:
     """An index of a node.
 
-    Parts that are nodes, and those on a GPU, are read in every run. Arrays from outside on the CPU are looked at once,
-    and again in runs that find them changed.
+    Parts that are nodes, and those in other memory, are read in every run. NumPy's arrays from outside are looked at
+    once, and again in runs that find them changed.
     """
 
     def __init__(self, program: Program, parts: Sequence[Any]) -> None:
         self.program = program
         self.parts: list[Any] = [
-            program.constant(part) if devices.is_cuda(part) else part if isinstance(part, Node) else part_of_index(part)
+            program.constant(part)
+            if is_array(part) and not isinstance(part, np.ndarray)
+            else part
+            if isinstance(part, Node)
+            else part_of_index(part)
             for part in parts
         ]
         self.traced = [place for place, part in enumerate(self.parts) if isinstance(part, Node)]
@@ -83,12 +88,13 @@ class _Key:
         return np.broadcast_to(np.zeros((), np.int8), shape)[dummies].shape
 
     def rows_of(self, shape: tuple[int, ...]) -> Node | None:
-        """Give the numbers of rows that are picked, looked at without waiting; None unless it is one array on a GPU.
+        """Give the numbers of rows that are picked, looked at without waiting; None unless streams have one array.
 
         They are held within the table, so that wrong ones do no harm until they are refused.
         """
         program = self.program
-        if len(self.parts) != 1 or not self.nodes or not shape or program.device == "cpu":
+        compiler = program.target.compiler
+        if len(self.parts) != 1 or not self.nodes or not shape or compiler is None or not compiler.streams:
             return None
         count = shape[0]
         what = f"indexing shape {shape}"

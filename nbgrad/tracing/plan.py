@@ -7,14 +7,13 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-from ..kernels import devices
-from ..kernels.cpu.launch import ARGUMENT, FIXED, RESULT, Launch, replayer
+from ..kernels import dispatch
+from ..kernels.target import ARGUMENT, FIXED, RESULT, Compiler
 from .grouping import Group, Grouping
 from .loops import Loop, label_of
 from .memory import Memory
 from .passes import optimised
 from .program import Call, Node, Program, reshaped, root_of
-from .targets import Target
 
 
 class Step(NamedTuple):
@@ -32,22 +31,24 @@ class Step(NamedTuple):
 class Plan:
     """The steps of a program, for the shapes it was traced with."""
 
-    def __init__(self, program: Program, outputs: Sequence[Node], target: Target, donated: Sequence[int] = ()) -> None:
+    def __init__(
+        self, program: Program, outputs: Sequence[Node], compiler: Compiler, donated: Sequence[int] = ()
+    ) -> None:
         self.program = program = optimised(program.wanting(outputs))
-        self.outputs, self.target = program.outputs, target
-        grouping = Grouping(program, target.most_sources)
-        self.memory = Memory(program, grouping, target, donated)
+        self.outputs, self.compiler = program.outputs, compiler
+        grouping = Grouping(program, compiler.most_sources)
+        self.memory = Memory(program, grouping, compiler, donated)
         self.namespace: dict[str, Any] = {
-            "empty": target.empty,
-            "contiguous": target.contiguous_array,
-            "broadcast_to": target.broadcast_to,
-            "array": target.copy,
+            "empty": compiler.empty,
+            "contiguous": compiler.contiguous_array,
+            "broadcast_to": compiler.broadcast_to,
+            "array": compiler.copy,
             "settled": self._settled,
             "is_free": self._is_free,
             "all_apart": _all_apart,
         }
         #: What a loop's launch is in compiled code, if it is, and the names of its operands.
-        self._launches: list[tuple[Launch | None, list[str]]] = []
+        self._launches: list[tuple[Any, list[str]]] = []
         self.steps: list[Step] = []
         for number, step in enumerate(grouping.steps):
             self.memory.before(step, number)
@@ -62,9 +63,9 @@ class Plan:
             self._looks.append(f"look{number} = check{number}({self.memory.viewed(node)})")
         self.namespace |= {
             **self.memory.namespace,
-            "make": self.memory.maker(target.empty),
-            "stream": target.stream,
-            "Workspace": target.workspace,
+            "make": self.memory.maker(compiler.empty),
+            "stream": compiler.stream,
+            "Workspace": compiler.workspace,
         }
         self.text = self.written([line for step in self.steps for line in step.lines])
         self.run = self.compiled(self.text)
@@ -73,13 +74,13 @@ class Plan:
 
     def _loop(self, group: Group, grouping: Grouping) -> Step:
         """Make the loop of a group; gives the lines that run it and what comes after it."""
-        builder = Loop(group, grouping, self.target, self.memory)
+        builder = Loop(group, grouping, self.compiler, self.memory)
         nest, operands = builder.build()
         sizes, blocks = builder.sizes()
         names = [name for name, _ in operands]
         offsets = [offset for _, offset in operands]
         for operand, _ in nest.kept:
-            names.append(self.memory.scratch((self.target.kept(nest, sizes, blocks),), operand.dtype))
+            names.append(self.memory.scratch((self.compiler.kept(nest, sizes, blocks),), operand.dtype))
             offsets.append(0)
         for operand, _, over in builder.late:
             shape = (blocks,) if over == "all" else (blocks, builder.width)
@@ -92,12 +93,12 @@ class Plan:
         label = "_".join(dict.fromkeys(operations))[:40]
         first = f"kernel{len(self.steps)}"
         lines = []
-        loops = self.target.loops(label, nest, sizes, blocks, offsets, math.prod(group.space))
+        loops = self.compiler.loops(label, nest, sizes, blocks, offsets, math.prod(group.space))
         for name, (loop, launch) in zip((first, f"{first}_blocks"), loops, strict=False):
             self.namespace[name] = loop
             self._launches.append((launch, names))
             lines.append(f"{name}({', '.join(names)})")
-        return Step(f"loop over {group.space}", lines, builder.bytes, operations, self.target.source(nest))
+        return Step(f"loop over {group.space}", lines, builder.bytes, operations, self.compiler.source(nest))
 
     def _call(self, node: Node) -> Step:
         operation = node.operation
@@ -105,7 +106,7 @@ class Plan:
         arguments = ", ".join(self.memory.viewed(x) for x in node.inputs)
         name = self.memory.of(node)
         if operation.into:
-            self.namespace[operation.label] = self.target.called(operation)
+            self.namespace[operation.label] = self.compiler.product(operation.function)
             line = f"{operation.label}({arguments}, {name})"
         else:
             self.namespace[f"call{node.number}"] = operation.function
@@ -151,7 +152,7 @@ class Plan:
         results = f"    results = {_tuple(self.results)}"
         back = [*(["    spare.append(workspace)"] if keeps else []), *ends, "    return results"]
         taken = ["    try:", "        workspace = spare.pop()", "    except IndexError:"]
-        if not self.target.streams:
+        if not self.compiler.streams:
             if not memory.workspace:
                 return _text([*head, *lines, results, *ends, "    return results"])
             return _text([*head, *taken, "        workspace = make()", names, *lines, results, *back])
@@ -200,24 +201,24 @@ class Plan:
         if len(launches) < len(self._launches):
             return None
         arguments = [(node.dtype, node.shape) for node in self.program.inputs]
-        return replayer(arguments, [(node.dtype, node.shape) for node in self.outputs], launches)
+        return self.compiler.replayer(arguments, [(node.dtype, node.shape) for node in self.outputs], launches)
 
     # ---- what the written function calls ----------------------------------------------------------------------------
 
     def _is_free(self, x: Any, *others: Any) -> bool:
         """Tell whether a donated array may be written over: nobody forbids it, and no other one lies in its memory."""
-        return devices.is_writeable(x) and not any(self.target.shares_memory(x, other) for other in others)
+        return dispatch.is_writeable(x) and not any(self.compiler.shares_memory(x, other) for other in others)
 
     def _settled(self, y: Any, node: Node, *arguments: Any) -> Any:
         """Give what a called function gave, as the trace knew it: of its shape and dtype, in memory of its own."""
-        y = self.target.settled(y)
+        y = self.compiler.settled(y)
         if y.shape != node.shape or y.dtype != node.dtype:
             assert isinstance(node.operation, Call)
             raise TypeError(
                 f"jit: {node.operation.label} gave shape {y.shape} and dtype {y.dtype} where the trace had "
                 f"{node.shape} and {node.dtype}: a traced function must not give shapes that depend on elements"
             )
-        return y.copy() if any(self.target.shares_memory(y, x) for x in arguments) else y
+        return y.copy() if any(self.compiler.shares_memory(y, x) for x in arguments) else y
 
 
 def _text(lines: Sequence[str]) -> str:

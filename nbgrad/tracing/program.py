@@ -8,13 +8,16 @@ import itertools
 import math
 import weakref
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from ..arrays import of_numpys_own
-from ..kernels import devices
+from ..arrays import is_array, of_numpys_own
+from ..kernels import dispatch
 from ..kernels.formula import Expression, ScalarFunction
+
+if TYPE_CHECKING:
+    from ..kernels.target import Target
 
 Shape = tuple[int, ...]
 
@@ -138,10 +141,10 @@ def _readonly(value: Any) -> Any:
 
 
 class Program:
-    """Nodes in the order in which they came about, for a device."""
+    """Nodes in the order in which they came about, for a target."""
 
-    def __init__(self, device: str = "cpu") -> None:
-        self.device = device
+    def __init__(self, target: Target = dispatch.CPU) -> None:
+        self.target = target
         self.nodes: list[Node] = []
         #: What is wanted of it, once that is known.
         self.outputs: list[Node] = []
@@ -190,21 +193,21 @@ class Program:
         """Give the value of a node that is a number and will stay the same, None for any other."""
         if isinstance(node.operation, Literal):
             return literal_value(node)
-        if not isinstance(node.operation, Constant) or node.shape or devices.is_cuda(node.array):
+        if not isinstance(node.operation, Constant) or node.shape or not isinstance(node.array, np.ndarray):
             return None
         return node.array[()] if is_frozen(node.array) else None
 
     def constant(self, array: Any) -> Node:
         """Add an array from outside, or a number if it is one that stays in the text."""
         self.reads(array)
-        if devices.is_cuda(array):
+        if is_array(array) and not isinstance(array, np.ndarray):
             node = self.add(Constant(id(array)), (), array.shape, array.dtype)
             node.array = array
             return node
         array = np.asarray(of_numpys_own(array))
         if array.dtype.kind not in "fiub":
             raise TypeError(f"jit: an array of dtype {array.dtype} takes part in a traced function: convert it first")
-        if self.device != "cpu" and not array.flags.c_contiguous:
+        if self.target is not dispatch.CPU and not array.flags.c_contiguous:
             array = np.ascontiguousarray(array)  # it is copied to the GPU
         frozen = is_frozen(array)
         if not frozen and not _is_ordinary(array):
@@ -231,7 +234,7 @@ class Program:
 
     def reads(self, array: Any) -> None:
         """Take note of an array from outside, should a Variable have it, and later another one."""
-        while isinstance(array, np.ndarray) or devices.is_cuda(array):
+        while is_array(array):
             self.outside.add(id(array))
             array = array.base
 

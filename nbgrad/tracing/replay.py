@@ -12,7 +12,7 @@ from ..arrays import Array, of_numpys_own
 from ..engine import constant, gradients
 from ..function import Function
 from ..grad_mode import is_grad_enabled, set_grad_enabled
-from ..kernels import devices
+from ..kernels import dispatch
 from ..kernels.forks import hold_over_fork
 from ..variable import Variable
 from .plan import Plan
@@ -43,7 +43,6 @@ class Replayable:
         self.giving = [isinstance(y, Variable) and y._generation >= 0 for y in results]
         self.shapes = [(y.shape, y.dtype) for y in results]
         self.kinds = [(x.shape, x.dtype) for x in inputs]
-        self.on_gpu = program.device != "cpu"
 
     def back(self) -> Replayable:
         """Give the computation of the wanted inputs' cotangents, from all inputs and the giving results' cotangents."""
@@ -69,7 +68,7 @@ class Replayable:
             for x, gx in zip(xs, found, strict=True)
         ]
         nodes: list[Any] = [gx.data for gx in results]
-        plan = Plan(self.program, [symbol.node for symbol in nodes], self.plan.target)
+        plan = Plan(self.program, [symbol.node for symbol in nodes], self.plan.compiler)
         return Replayable(self.program, [*self.inputs, *gys], list(results), plan)
 
 
@@ -115,10 +114,11 @@ class Replay(Function):
         Raises ValueError for those of another shape, dtype or device than were traced.
         """
         arrays = [in_order(x) for x in arrays]
+        target = self.traced.program.target
         for array, (shape, dtype) in zip(arrays, kinds, strict=True):
-            if array.shape != shape or array.dtype != dtype or devices.is_cuda(array) != self.traced.on_gpu:
+            if array.shape != shape or array.dtype != dtype or dispatch.target_of(array) is not target:
                 raise ValueError(
-                    f"jit: {what} has shape {array.shape} and dtype {array.dtype} on {devices.name_of(array)} where "
+                    f"jit: {what} has shape {array.shape} and dtype {array.dtype} on {dispatch.name_of(array)} where "
                     f"{dtype} of shape {shape} was traced: put new data of another kind into a new Variable"
                 )
         return arrays

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from ..kernels import devices
+from ..arrays import is_array
 from ..kernels.cpu import elementwise as cpu
 from ..kernels.formula import NUMBER, Expression
 from ..kernels.shapes import numbered_axes, order_of_axes
@@ -229,7 +229,7 @@ def _gives_a_view(part: Any) -> bool:
     """Tell whether a part of an index is a slice or a whole number, or a fraction, which NumPy refuses."""
     if isinstance(part, slice | float):
         return True
-    picks = isinstance(part, bool | np.bool_ | np.ndarray | Symbol) or devices.is_cuda(part)
+    picks = isinstance(part, bool | np.bool_) or is_array(part)
     return not picks and hasattr(type(part), "__index__")
 
 

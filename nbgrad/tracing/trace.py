@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from ..arrays import Array
+from ..arrays import Array, is_array
 from ..engine import constant
 from ..grad_mode import set_grad_enabled
-from ..kernels import devices
+from ..kernels.target import Compiler
 from ..nests import flatten, unflatten
 from ..ops.creation import on_draw
 from ..variable import Variable
@@ -21,7 +21,6 @@ from .program import Constant, Literal, Node, Program
 from .purity import Sources, refuse_draw
 from .replay import Replayable, leaf_of
 from .symbol import Symbol
-from .targets import target
 
 
 def _same(first: Any, second: Any) -> bool:
@@ -63,10 +62,15 @@ class Trace:
     """A function traced for one signature: its program, its plan, and how results are put together."""
 
     def __init__(
-        self, function: Callable[..., Any], structure: Any, kinds: Sequence[Any], donated: Sequence[int], device: str
+        self,
+        function: Callable[..., Any],
+        structure: Any,
+        kinds: Sequence[Any],
+        donated: Sequence[int],
+        compiler: Compiler,
     ) -> None:
-        self.structure, self.kinds, self.target = structure, kinds, target(device)
-        self.program = Program(device)
+        self.structure, self.kinds, self.compiler = structure, kinds, compiler
+        self.program = Program(compiler.target)
         arguments: list[Any] = []
         self.inputs: list[Any] = []
         for kind, shape, dtype in kinds:
@@ -90,7 +94,7 @@ class Trace:
                     raise TypeError("jit: a result belongs to another trace: return what was computed in this function")
                 self.outputs.append(data.node)
                 self.makers.append(Variable if isinstance(leaf, Variable) else np.ndarray)
-            elif isinstance(data, np.ndarray | np.generic) or devices.is_cuda(data):
+            elif isinstance(data, np.generic) or is_array(data):
                 self.outputs.append(self.program.constant(data))
                 self.makers.append(Variable if isinstance(leaf, Variable) else np.ndarray)
             elif leaf is None or isinstance(leaf, bool | int | float | complex | str | bytes | type):
@@ -104,7 +108,7 @@ class Trace:
         self.program.closed = True
         _refuse_foreign_leaves(self.inputs, self.computed)
         positions = self._donated_inputs(structure, donated)
-        self.plan = Plan(self.program, self.outputs, self.target, positions)
+        self.plan = Plan(self.program, self.outputs, self.compiler, positions)
         self.run = self.plan.run
         self.build = self._builder()
         # in the graph the inputs are still needed for the way back
@@ -112,7 +116,7 @@ class Trace:
             self.program,
             self.inputs,
             self.computed,
-            Plan(self.program, self.outputs, self.target) if positions else self.plan,
+            Plan(self.program, self.outputs, self.compiler) if positions else self.plan,
         )
         self.gives = any(self.replay.giving)
         #: How calls with arguments of such types are recognised at once, if they can be.
@@ -160,7 +164,7 @@ class Trace:
         None if arrays cannot be looked at quickly.
         """
         replay = self.plan.replay()
-        fits = self.target.fits(arrays)
+        fits = self.compiler.fits(arrays)
         if replay is not None or fits is None:
             return replay
         run = self.run
@@ -177,7 +181,7 @@ class Trace:
 
         It gives None for those that do not belong to this trace. None if arrays cannot be looked at quickly.
         """
-        fits = self.target.fits(arrays)
+        fits = self.compiler.fits(arrays)
         if fits is None:
             return None
         lines, names, namespace = self._apart()
@@ -196,7 +200,7 @@ class Trace:
                 value = f"{name}._array"
             elif isinstance(x, np.generic):
                 value = f"asarray({name})"
-            elif not isinstance(x, np.ndarray) and not devices.is_cuda(x):
+            elif not is_array(x):
                 namespace[f"dtype{i}"] = dtype
                 value = f"array({name}, dtype{i})"
             lines.append(f"    x{i} = {value}")

@@ -112,7 +112,7 @@ def pytest_runtest_logfinish(nodeid):
 @pytest.fixture
 def driver(monkeypatch):
     """Give the state of the stand-in's device; skips where the GPU is real."""
-    from nbgrad.kernels import devices
+    from nbgrad.kernels.cuda import devices
 
     if REAL:
         pytest.skip("the GPU is real, and stays")

@@ -582,6 +582,11 @@ def argmin(a: ndarray, axis: Any = None, dtype: Any = None, out: Any = None, kee
     return _new(np.argmin(a._host, axis, keepdims=keepdims))
 
 
+def flatnonzero(a: ndarray) -> ndarray:
+    _check_arrays(a)
+    return _new(np.flatnonzero(a._host))
+
+
 def argsort(a: ndarray, axis: int = -1, kind: Any = None) -> ndarray:
     assert kind in (None, "stable")
     return _new(np.argsort(a._host, axis, kind="stable"))

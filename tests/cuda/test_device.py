@@ -10,7 +10,7 @@ import pytest
 
 import nbgrad
 from nbgrad import Function, Variable
-from nbgrad.kernels import devices
+from nbgrad.kernels import dispatch
 from nbgrad.kernels.cuda import launch
 
 # ---- there and back -------------------------------------------------------------------------------------------------
@@ -29,7 +29,8 @@ def test_there_and_back():
 
 
 def test_the_first_array_on_a_device_is_noticed(monkeypatch):
-    monkeypatch.setattr(devices, "cuda_seen", False)
+    monkeypatch.setattr(dispatch, "away", {})
+    monkeypatch.setitem(dispatch._named, "cuda", dispatch._cuda)
     x = nbgrad.tensor([1.0, 2.0]).cuda()
     assert (x * x).tolist() == [1, 4]
 
@@ -232,7 +233,7 @@ def test_variables_are_arrays_to_other_libraries():
 def test_numbers_and_scalars_stay_on_the_host(monkeypatch):
     x = nbgrad.ones(3, device="cuda", requires_grad=True)
     y = x * 2  # whatever is made once is made
-    monkeypatch.setattr(devices, "moved", None)
+    monkeypatch.setattr(dispatch, "moved", None)
     for function in (
         lambda: x * 2 + 1,
         lambda: 1 / x,
@@ -552,8 +553,10 @@ def test_arrays_on_several_devices(driver):
     x = nbgrad.ones(2, device="cuda:0")
     y = nbgrad.ones(2, device="cuda:1")
     assert (x.device, y.device) == ("cuda:0", "cuda:1")
-    with pytest.raises(TypeError, match="add: operands on cuda:0 and cuda:1 where cuda:0 computes"):
+    with pytest.raises(TypeError, match="add: operands on cuda:0 and cuda:1: bring them together"):
         x + y
+    with pytest.raises(RuntimeError, match="add: operands on cuda:1 where cuda:0 computes"):
+        y + y
     assert (x + y.cuda("cuda:0")).tolist() == [2, 2]
     assert y.to("cuda:0").device == "cuda:0"
 

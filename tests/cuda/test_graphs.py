@@ -9,9 +9,8 @@ import pytest
 from both import on_device
 
 import nbgrad
-from nbgrad.kernels.cuda import blas, graphs
+from nbgrad.kernels.cuda import blas, graphs, workspace
 from nbgrad.nn import functional as F
-from nbgrad.tracing import workspace
 
 
 @pytest.fixture

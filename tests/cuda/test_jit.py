@@ -119,7 +119,7 @@ def test_variables_and_numbers_from_outside_come_along():
     for function in (lambda x: x * w, lambda x: w * x, lambda x: nbgrad.where(x > 0, w, x), lambda x: w * x * one / 2):
         result = nbgrad.jit(function)(x)
         assert ((result.data if isinstance(result, nbgrad.Variable) else result).get() == [1, 2, 3]).all()
-    with pytest.raises(TypeError, match="an array from outside is on cuda:0 and the arguments are on the CPU"):
+    with pytest.raises(TypeError, match="an array from outside is on cuda:0 and the arguments are on cpu"):
         nbgrad.jit(lambda x: x * w)(np.ones(3))
 
 
@@ -155,9 +155,9 @@ def test_arrays_of_another_device_are_refused(driver):
     for _ in range(3):
         assert (compiled(here).get() == 3).all()
     there = nbgrad.ones(3, device="cuda:1").data
-    with pytest.raises(TypeError, match="operands on cuda:1 where cuda:0 computes"):
+    with pytest.raises(RuntimeError, match="operands on cuda:1 where cuda:0 computes"):
         compiled(there)
-    with nbgrad.cuda.device(1), pytest.raises(TypeError, match="operands on cuda:0 where cuda:1 computes"):
+    with nbgrad.cuda.device(1), pytest.raises(RuntimeError, match="operands on cuda:0 where cuda:1 computes"):
         compiled(here)
 
 

@@ -6,7 +6,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from ..kernels.cuda.graphs import Graph, Memory, capture, copy
+from .graphs import Graph, Memory, capture, copy
 
 #: Graphs that one workspace keeps; those used longest ago go first.
 _MOST = 32

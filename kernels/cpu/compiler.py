@@ -1,0 +1,104 @@
+"""What compiles the programs of nbgrad.jit for the CPU: how their loops are cut, compiled and launched."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import cache as once
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..nest import Nest, size_names
+from . import codegen, fused
+from .launch import Launch, launcher, replayer, signature
+from .threads import SHARE_ABOVE
+
+if TYPE_CHECKING:
+    from .. import target as protocol
+
+
+class Compiler:
+    """Compiles loops that run when they are called, on NumPy's arrays."""
+
+    streams = False
+    workspace = None
+    empty: Callable[..., Any] = staticmethod(np.empty)
+    broadcast_to: Callable[..., Any] = staticmethod(np.broadcast_to)
+    copy: Callable[..., Any] = staticmethod(np.array)
+    #: What a loop writes and folds is bounded by its operations.
+    most_sources = 500
+    fold_of = staticmethod(fused.fold_of)
+    fits = staticmethod(signature)
+    replayer = staticmethod(replayer)
+    #: What a block costs at least, in elements times operations; partial results are one a block.
+    _block = 100_000
+    _most_blocks = 64
+
+    def __init__(self, target: protocol.Target) -> None:
+        self.target = target
+
+    def contiguous_array(self, x: Any) -> Any:
+        """Return an array whose elements follow one another: itself, if they do."""
+        return np.ascontiguousarray(x)
+
+    def constant(self, x: Any) -> Any:
+        """Return an array from outside as it is: loops read it where it lies."""
+        return x
+
+    def settled(self, y: Any) -> Any:
+        """Return what a called function gave as an array that loops can read."""
+        return np.asarray(y, order="C")
+
+    def product(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        """Return NumPy's function itself."""
+        return function
+
+    def ready(self, what: str) -> None:
+        """Raise nothing: loops can be launched."""
+
+    def wait(self) -> None:
+        """Wait until all loops have run: they have."""
+
+    def stream(self) -> None:
+        """Name the current stream: there are none."""
+
+    def shares_memory(self, x: Any, y: Any) -> bool:
+        """Tell whether two arrays may have memory in common."""
+        return np.may_share_memory(x, y)
+
+    def blocks(self, nest: Nest, rows: int, elements: int) -> int:
+        """Return the number of blocks that a loop is cut into."""
+        return max(1, min(self._most_blocks, elements * fused.cost(nest) // self._block, rows))
+
+    def kept(self, nest: Nest, sizes: Sequence[int], blocks: int) -> int:
+        """Return the elements of memory that a value takes which a loop keeps for its later stages."""
+        return blocks * sizes[size_names(nest).index("width")]
+
+    def source(self, nest: Nest) -> str:
+        """Write a nest's loop."""
+        if not nest.text:
+            nest.text = fused.source(nest)
+        return nest.text
+
+    def loops(
+        self, label: str, nest: Nest, sizes: Sequence[int], blocks: int, offsets: Sequence[int], elements: int
+    ) -> protocol.Loops:
+        """Compile a nest; returns the launches it takes, in order."""
+        address = codegen.address(f"fused_{label}", self.source(nest))
+        shared = blocks > 1 and elements * fused.cost(nest) > SHARE_ABOVE
+        launches = [Launch(address, sizes, blocks, offsets, shared)]
+        if nest.partials and blocks > 1:
+            launches.append(Launch(address, sizes, 0, offsets, False))
+        return [(launcher(launch), launch) for launch in launches]
+
+
+@once
+def compiler(target: protocol.Target) -> Compiler:
+    """Return the compiler of the CPU."""
+    return Compiler(target)
+
+
+if TYPE_CHECKING:
+
+    def _fulfilled(compiler: Compiler) -> protocol.Compiler:
+        return compiler

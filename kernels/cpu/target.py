@@ -1,0 +1,120 @@
+"""The CPU as a target, on NumPy's arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from . import indexing
+from .failures import checked
+from .reduction import reduce_array, spread_array
+from .scan import recur, scan_array
+
+if TYPE_CHECKING:
+    from ..target import Compiler, Target
+
+Array = np.ndarray[Any, Any]
+
+
+class Cpu:
+    """The CPU."""
+
+    name = "cpu"
+
+    # ---- memory -----------------------------------------------------------------------------------------------------
+
+    empty: Callable[..., Any] = staticmethod(np.empty)
+    zeros: Callable[..., Any] = staticmethod(np.zeros)
+    full: Callable[..., Any] = staticmethod(np.full)
+    concatenate: Callable[..., Any] = staticmethod(np.concatenate)
+    broadcast_to: Callable[..., Any] = staticmethod(np.broadcast_to)
+
+    def arange(self, count: int, step: int) -> Array:
+        """Return the numbers 0, step, 2 * step, ..."""
+        return np.arange(0, count * step, step, dtype=np.int64) if step else np.zeros(count, np.int64)
+
+    def bring(self, array: Any) -> Any:
+        """Return an array as it is."""
+        return array
+
+    def to_numpy(self, x: Any) -> Any:
+        """Return an array as it is."""
+        return x
+
+    def is_writeable(self, x: Array) -> bool:
+        """Tell whether an array may be written to."""
+        return x.flags.writeable
+
+    def generator(self, seed: int | None) -> np.random.Generator:
+        """Return a generator of random numbers."""
+        return np.random.default_rng(seed)
+
+    def wait(self) -> None:
+        """Wait for nothing: methods return when all is done."""
+
+    # ---- kernels ----------------------------------------------------------------------------------------------------
+
+    reduce = staticmethod(reduce_array)
+    spread = staticmethod(spread_array)
+    scan = staticmethod(scan_array)
+    recur = staticmethod(recur)
+
+    def elementwise(self, ufunc: np.ufunc, arguments: Sequence[Any], out: Any = None) -> Any:
+        """Evaluate a ufunc."""
+        return checked(ufunc, *arguments, out=... if out is None else out)
+
+    def extreme_places(self, which: str, x: Array, axis: int | None) -> Array:
+        """Return where an extremum is first met."""
+        return np.asarray((np.argmax if which == "max" else np.argmin)(x, axis, keepdims=True))
+
+    def power(self, x: Any, y: Any) -> Any:
+        """Return powers: NumPy knows which ones of whole numbers exist."""
+        return np.power(x, y)
+
+    def matmul(self, x: Array, w: Array) -> Array:
+        """Multiply matrices, by the BLAS that NumPy brings; np.dot has less overhead, but other rules for stacks."""
+        return np.asarray(np.matmul(x, w) if x.ndim > 2 or w.ndim > 2 else np.dot(x, w))
+
+    def gather(self, table: Array, rows: Array) -> Array:
+        """Return rows of a table; IndexError for positions outside."""
+        if table.dtype.char not in "fd":
+            return table[rows]
+        picked: Array = checked(indexing.gather(), table, rows)
+        return picked
+
+    def scatter(self, rows: Array, g: Array, shape: tuple[int, ...], unique: bool) -> Array:
+        """Return zeros with rows added at positions; IndexError for positions outside."""
+        y = np.zeros(shape, g.dtype)
+        if g.size:
+            checked(indexing.scatter_add(), rows, g, y.reshape(-1, g.shape[1]))
+        return y
+
+    def nonzero(self, mask: Array) -> Array:
+        """Return the positions of true elements."""
+        return np.flatnonzero(mask)
+
+    def look(self, index: Array, lowest: int, highest: int) -> Callable[[], tuple[bool, bool]]:
+        """Look at whole numbers, at once."""
+        outside = negative = False
+        if index.size and lowest == 0:
+            # seen as unsigned, a negative number is too large as well
+            outside = bool(index.astype(np.uint64).max() > highest)
+            negative = outside and bool(index.min() < 0)
+        elif index.size:
+            least = index.min()
+            outside, negative = not (lowest <= least and index.max() <= highest), bool(least < 0)
+        return lambda: (outside, negative)
+
+    # ---- programs ---------------------------------------------------------------------------------------------------
+
+    @property
+    def compiler(self) -> Compiler:
+        """What compiles for `nbgrad.jit`."""
+        from .compiler import compiler
+
+        return compiler(self)
+
+
+CPU: Target = Cpu()
