@@ -14,6 +14,7 @@ import contextlib
 import datetime
 import gc
 import importlib.metadata
+import itertools
 import json
 import os
 import platform
@@ -44,6 +45,7 @@ from .tables import replace_section
 
 Results = dict[str, Any]
 Step = Callable[[], Any]
+Clock = Callable[[], float]
 
 DIRECTORY = Path(__file__).parent
 DOCS = DIRECTORY.parent / "docs"
@@ -202,24 +204,36 @@ def _without_graph(library: str) -> Any:
     return contextlib.nullcontext()
 
 
-def interleaved(steps: dict[tuple[str, str], Step], rounds: int, sample: float, pause: float) -> dict[Any, list[float]]:
+def time_of(step: Step, calls: int, clock: Clock) -> float:
+    """Give the seconds that one call takes, as the mean of `calls` in a row."""
+    repeat = itertools.repeat(None, calls)
+    start = clock()
+    for _ in repeat:
+        step()
+    return (clock() - start) / calls
+
+
+def interleaved(
+    steps: dict[tuple[str, str], Step], rounds: int, sample: float, pause: float, clock: Clock
+) -> dict[Any, list[float]]:
     """Give the seconds a call of each step, once a round, and those of the canary; the steps take turns."""
     calls = {}
     for key, step in steps.items():
         step()
         step()
-        calls[key] = max(1, round(sample / measure.time_of(step, max(1, round(sample / 4 / measure.time_of(step, 1))))))
+        once = max(time_of(step, 1, clock), 1e-7)
+        calls[key] = max(1, round(sample / time_of(step, max(1, round(sample / 4 / once)), clock)))
     samples: dict[Any, list[float]] = {key: [] for key in (*steps, "canary")}
     keys = list(steps)
     for number in range(rounds if keys else 1):
         first = number % max(1, len(keys))
-        samples["canary"].append(measure.time_of(_canary, 1))
+        samples["canary"].append(time_of(_canary, 1, clock))
         for key in keys[first:] + keys[:first]:
             if pause:
                 time.sleep(pause)
             with _without_graph(key[0]) if key[1] == BARE else contextlib.nullcontext():
                 steps[key]()
-                samples[key].append(measure.time_of(steps[key], calls[key]))
+                samples[key].append(time_of(steps[key], calls[key], clock))
     return samples
 
 
@@ -228,12 +242,14 @@ def lower_quartile(values: list[float]) -> float:
     return measure.quartiles(values)["low"]
 
 
-def measured(row: Row, rounds: int, sample: float, pause: float, libraries: Iterable[str], modes: set[str]) -> Results:
+def measured(
+    row: Row, rounds: int, sample: float, pause: float, clock: Clock, libraries: Iterable[str], modes: set[str]
+) -> Results:
     """Give what is known of a row: lower quartiles of seconds by mode and library."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # autograd's, of NumPy's names
         steps, left_out = steps_of(row, libraries)
-        samples = interleaved({key: s for key, s in steps.items() if key[1] in modes}, rounds, sample, pause)
+        samples = interleaved({key: s for key, s in steps.items() if key[1] in modes}, rounds, sample, pause, clock)
     seconds: dict[str, dict[str, float]] = {}
     for key, times in samples.items():
         if key != "canary":
@@ -304,10 +320,10 @@ def run(results: Results, names: set[str], rounds: int, sizes: Iterable[int], wi
         small_ones = part == "small"
         libraries = [library for library in (LIBRARIES if small_ones else LIBRARIES[:2]) if library not in without]
         modes = {FORWARD, BARE, BACKWARD} if small_ones else {BACKWARD}
-        sample, pause = (SAMPLE, 0) if small_ones else (0.005, 0.01)
+        sample, pause, clock = (SAMPLE, 0, time.process_time) if small_ones else (0.005, 0.01, time.perf_counter)
         with threads(count):
             for row in measure.progress(chosen, part):
-                found.append(measured(row, rounds, sample, pause, libraries, modes))
+                found.append(measured(row, rounds, sample, pause, clock, libraries, modes))
         results[part] = [row for row in found if row["seconds"]]
 
 

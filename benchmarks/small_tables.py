@@ -195,7 +195,8 @@ METHOD = """\
 Each public operation, forward with a graph, forward under `no_grad`, and forward, sum and backward, in nbgrad and torch
 eager with one thread each; JAX without jit forward and by `value_and_grad`; HIPS autograd by `value_and_grad`; NumPy
 forward. Results and gradients are compared before anything is timed. The steps take turns, in an order
-that turns as well; times are lower quartiles, and ratios those of lower quartiles. Letters are arrays: `x`, `y` of 10
+that turns as well; times are the processor's, which other processes disturb little, and lower quartiles; ratios are
+those of lower quartiles. Letters are arrays: `x`, `y` of 10
 elements, `m`, `k` of 4 x 5, `r` of 5, `b` and `c` of 2 x 3 x 4 and its like; whole numbers are `i` and `l`, truth
 values `z`. Where nbgrad's ratio is above its limit (to torch {forward:g} forward and {backward:g} backward, to NumPy
 {numpy:g}) it is bold."""
