@@ -115,7 +115,7 @@ FUNCTIONAL: dict[str, list[tuple[str, str | None]]] = {
     "l1_loss": [("F.l1_loss(m, k)", "n.mean(n.abs(m - k))")],
     "smooth_l1_loss": [("F.smooth_l1_loss(m, k)", None)],
     "huber_loss": [("F.huber_loss(m, k)", None)],
-    "layer_norm": [("F.layer_norm(m, (5,))", None), ("F.layer_norm(m, (5,), r, g)", None)],
+    "layer_norm": [("F.layer_norm(m, m.shape[1:])", None), ("F.layer_norm(m, m.shape[1:], r, g)", None)],
     "linear": [("F.linear(m, w)", "m @ w.T"), ("F.linear(m, w, v)", "m @ w.T + v")],
 }
 #: Calls that only the table of large arrays has.
