@@ -17,7 +17,7 @@ from ..ops.reduction import mean
 from ..ops.shape import SumTo
 from ..variable import Variable
 
-ADD = OPERATIONS["add"].call
+ADDITION = OPERATIONS["add"]
 #: The product of arrays, without a look at whether any is a Variable.
 PRODUCT = MatMul().forward
 
@@ -33,7 +33,7 @@ class Linear(Operation):
 
     def forward(self, x: Array, weight: Array, *bias: Array) -> Array:
         y = PRODUCT(x, weight.T)
-        return ADD(y, bias[0], y) if bias else y
+        return ADDITION.call(y, bias[0], y) if bias else y
 
     def vjp(self, gy: Any, y: Any, x: Any, weight: Any, *bias: Any) -> Any:
         product = PRODUCT if isinstance(gy, np.ndarray) else matmul

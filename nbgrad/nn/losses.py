@@ -31,7 +31,7 @@ def _operation(scalar: ScalarFunction) -> Elementwise:
     )
 
 
-DIVIDE = OPERATIONS["div"].call
+DIVISION = OPERATIONS["div"]
 SQUARED_ERROR, BCE_WITH_LOGITS = OPERATIONS["squared_error"], OPERATIONS["bce_with_logits"]
 ABSOLUTE_ERROR, SMOOTH_L1, BCE = map(_operation, (scalars.absolute_error, scalars.smooth_l1, scalars.bce))
 
@@ -59,7 +59,7 @@ class Reduced(Operation):
         recorded = isinstance(gy, Variable)
         if self.mean:
             size = xs[0].size
-            gy = div(gy, float(size)) if recorded else DIVIDE(gy, _number(size, gy.dtype.char))
+            gy = div(gy, float(size)) if recorded else DIVISION.call(gy, _number(size, gy.dtype.char))
         value: Any = None
         gxs: list[Any] = []
         for index, pullback in enumerate(self.elements.pullbacks):
