@@ -109,7 +109,7 @@ _install()
 def kernel_catalogue() -> list[tuple[str, Any]]:
     """List the float32 and float64 kernels of values and first derivatives, each with a call that compiles it."""
     from ..kernels import reductions, scans
-    from ..kernels.cpu import classes, indexing, norms, pool, products, scan
+    from ..kernels.cpu import classes, indexing, norms, other_factors, pool, scan
     from ..kernels.cpu import reduction_loops as cpu
     from ..kernels.cpu.reduction import reduce_elements
 
@@ -139,7 +139,7 @@ def kernel_catalogue() -> list[tuple[str, Any]]:
         jobs.append((f"gather {dtype}", lambda p=position, t=table: indexing.gather()(t, p)))
         jobs.append((f"scatter_add {dtype}", lambda p=position, t=table: indexing.scatter_add()(p, t, t.copy())))
         for axis in (0, 1):
-            jobs.append((f"prod_vjp {dtype}", lambda t=table, a=axis: products.products_of_others(t, t[0], (a,))))
+            jobs.append((f"prod_vjp {dtype}", lambda t=table, a=axis: other_factors.products_of_others(t, t[0], (a,))))
         one = table[0, 0, ...]
         for mean in (False, True):
             for loss in (OPERATIONS["squared_error"], OPERATIONS["bce_with_logits"]):

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from ..arrays import Array, as_array, is_array
 from ..function import Operation
 from ..kernels import dispatch, formula, scalars
-from ..kernels.cpu.products import products_of_others
+from ..kernels.cpu.other_factors import products_of_others
 from ..kernels.dispatch import reduce_array, spread_array
 from ..registry import operation
 from ..variable import Given, Variable, data_of

@@ -7,7 +7,7 @@ import pytest
 from cases import LAYOUTS, draw
 
 import nbgrad
-from nbgrad.kernels.cpu.products import products_of_others
+from nbgrad.kernels.cpu.other_factors import products_of_others
 
 NEAR_ONE = ((-1.4, -0.7), (0.7, 1.4))
 
