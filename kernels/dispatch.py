@@ -5,6 +5,7 @@ What stands in for an array answers itself. Operations say here what they want, 
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -22,6 +23,7 @@ from .cpu.scan import recur as _recur_on_cpu
 from .cpu.scan import scan_array as _scan_on_cpu
 from .cpu.target import CPU as CPU
 from .formula import FLOATING, SIGNED
+from .shapes import broadcast_shapes
 
 if TYPE_CHECKING:
     from .target import Target
@@ -153,13 +155,34 @@ def brought_together(what: str, arrays: Sequence[Any]) -> tuple[list[Any], Targe
 # ---- elementwise ----------------------------------------------------------------------------------------------------
 
 
-def caller(ufunc: np.ufunc, domain: str = FLOATING) -> Callable[..., Any]:
+def caller(ufunc: np.ufunc, domain: str = FLOATING, views: bool = False) -> Callable[..., Any]:
     """Give a function like ``partial(ufunc, out=...)`` for arrays of any target, quick on small ones of NumPy's.
 
     With one argument more than the ufunc has inputs, the last is where the result goes. Ufuncs of the domain SIGNED
-    refuse truth values, which NumPy would convert.
+    refuse truth values, which NumPy would convert. With `views` the result may be a read-only view of fewer elements,
+    where an argument repeats one: the cotangent of a sum is such, and what follows from it alone is one number again.
     """
-    return fast_call(ufunc, partial(_of_signed if domain == SIGNED else _with_output, ufunc, ufunc.nin))
+    slow = _of_signed if domain == SIGNED else _of_repeated if views else _with_output
+    return fast_call(ufunc, partial(slow, ufunc, ufunc.nin))
+
+
+#: Where an array has more elements, it is worth looking whether they are all one.
+_MANY = 4096
+
+
+def _is_one(x: Any) -> bool:
+    """Tell whether many elements are one in memory, repeated along all axes."""
+    return type(x) is ndarray and x.size > _MANY and not any(x.strides)
+
+
+def _of_repeated(ufunc: np.ufunc, inputs: int, *arguments: Any) -> Any:
+    """Compute with the one element that a cotangent, the first argument, may repeat, and repeat what comes of it."""
+    first = arguments[0]
+    if type(first) is not ndarray or first.size <= _MANY or any(first.strides) or len(arguments) > inputs:
+        return _with_output(ufunc, inputs, *arguments)
+    result = _with_output(ufunc, inputs, first[(0,) * first.ndim + (...,)], *arguments[1:])
+    shape = broadcast_shapes(*[x.shape for x in arguments])
+    return result if result.shape == shape else np.broadcast_to(result, shape)
 
 
 def _of_signed(ufunc: np.ufunc, inputs: int, *arguments: Any) -> Any:
@@ -198,6 +221,9 @@ def sum_to_shape(x: Any, shape: tuple[int, ...]) -> Any:
     """Sum over the axes that broadcasting from `shape` to the shape of x stretched."""
     if x.shape == shape:
         return x
+    if _is_one(x) and x.dtype.kind == "f":  # what so many of it add up to
+        total = np.multiply(x[(0,) * x.ndim], x.size // math.prod(shape), dtype=np.float64) + 0.0
+        return np.broadcast_to(total.astype(x.dtype), shape)
     extra = x.ndim - len(shape)
     stretched = tuple(
         axis for axis in range(x.ndim) if axis < extra or (shape[axis - extra] == 1 and x.shape[axis] != 1)
@@ -209,6 +235,8 @@ def spread_array(name: str, axis: int, *arrays: Any) -> Any:
     """Run a reduction that gives a value for each element along one axis of arrays of one shape."""
     first = arrays[0]
     if isinstance(first, ndarray):
+        if first.size > _MANY:  # loops over neighbours are several times as fast as loops over one element
+            arrays = tuple([x if x.strides[axis] else np.ascontiguousarray(x) for x in arrays])
         return _spread_on_cpu(name, axis, *arrays)
     if elsewhere(first) is None:
         return first.folded(name, (axis,) if first.ndim else (), *arrays[1:])

@@ -10,10 +10,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from functools import cache as once
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from . import formula
 from .formula import (
     NUMBER,
     Expression,
@@ -109,8 +111,8 @@ class Reduction:
             self.stages.append(Stage(expression, combine, IDENTITIES[combine.name], kept == index, end))
         count = given + len(stages)
         self.spreads = spread is not None
-        formula = spread if spread is not None else finish if finish is not None else _last(count)
-        self.result = trace(formula, [NUMBER] * (count + 2 if self.spreads else count + 1))
+        last = spread if spread is not None else finish if finish is not None else _last(count)
+        self.result = trace(last, [NUMBER] * (count + 2 if self.spreads else count + 1))
         if listed:
             TABLE[name] = self
 
@@ -307,6 +309,20 @@ def identity_text(identity: float, number: str, written_in: str | None = None) -
         return f"{dtype}(float('{identity}'))"
     limits = (0, 1) if number == "bool" else (np.iinfo(number).min, np.iinfo(number).max)
     return f"{dtype}({int(limits[identity > 0])})"
+
+
+@once
+def of_elements(name: str, expression: Expression, mean: bool) -> Reduction:
+    """Give the sum, or the mean, of an elementwise formula of arrays of one shape."""
+    arity = len(formula.inputs_of([expression]))
+
+    def value(*xs: Expression) -> Expression:
+        return formula.substitute(expression, {formula.variable(i): x for i, x in enumerate(xs)})
+
+    finish = (lambda *inputs: inputs[arity] / inputs[arity + 1]) if mean else None
+    return Reduction(
+        f"{'mean' if mean else 'sum'}_of_{name}", [(value, add)], finish, arity=arity, floating=True, listed=False
+    )
 
 
 def _last(count: int) -> Formula:

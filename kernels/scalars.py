@@ -365,6 +365,23 @@ clamp_max = _numeric(
 squared_error = _declare(
     "squared_error", lambda a, b: (a - b) * (a - b), lambda y, a, b: 2 * (a - b), lambda y, a, b: 2 * (b - a)
 )
+absolute_error = _declare(
+    "absolute_error", lambda a, b: abs(a - b), lambda y, a, b: sign(a - b), lambda y, a, b: sign(b - a)
+)
+# a parabola within 1 of the target, and its tangents outside
+smooth_l1 = _declare(
+    "smooth_l1",
+    lambda a, b: where(abs(a - b) < 1, 0.5 * (a - b) * (a - b), abs(a - b) - 0.5),
+    lambda y, a, b: clamp(a - b, -1, 1),
+    lambda y, a, b: clamp(b - a, -1, 1),
+)
+# from probabilities; as PyTorch has it, no logarithm is below -100, and no slope is divided by less than 1e-12
+bce = _declare(
+    "bce",
+    lambda p, t: -(t * maximum(log(p), -100) + (1 - t) * maximum(log1p(-p), -100)),
+    lambda y, p, t: (p - t) / maximum(p * (1 - p), 1e-12),
+    lambda y, p, t: maximum(log1p(-p), -100) - maximum(log(p), -100),
+)
 # sigmoid(x) - t, in which nothing cancels for t = 1 either
 _bce_slope = _slope(
     "bce_slope",

@@ -84,6 +84,11 @@ class Elementwise:
         return dispatch.caller(self.kernel, self.domain)
 
     @lazy
+    def pull(self) -> Callable[..., Any]:
+        """The kernel as a function of a cotangent and other arrays, which gives views where it repeats one element."""
+        return dispatch.caller(self.kernel, self.domain, views=True)
+
+    @lazy
     def pullbacks(self) -> list[Pullback | None]:
         """For each input, how cotangents come back; None where none do."""
         return [self._pullback(index) for index in range(self.arity)]
@@ -271,7 +276,7 @@ def _make_node(operation: Elementwise, keeps_output: bool) -> type[Function]:
         namespace: dict[str, Any] = {}
         for i, pullback in enumerate(pullbacks):
             if pullback is not None and pullback.operation is not None:
-                namespace[f"pull{i}"] = pullback.operation.function if recorded else pullback.operation.call
+                namespace[f"pull{i}"] = pullback.operation.function if recorded else pullback.operation.pull
         return FunctionType(_pull_code(uses, recorded), namespace, "pull_graph" if recorded else "pull")
 
     body: dict[str, Any] = {

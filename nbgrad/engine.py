@@ -20,6 +20,7 @@ from .function import DIFFERENTIABLE, Function
 from .grad_mode import set_grad_enabled
 from .hooks import through_hooks
 from .kernels import dispatch
+from .ops.indexing import Part
 from .pruning import Gate, freed, place
 from .variable import Variable
 
@@ -203,6 +204,16 @@ def walk_all(
                 data = x._array
                 # bytes and dimensions tell any difference that broadcasting and promotion can make, at half the price
                 if gx.nbytes != data.nbytes or gx.ndim != data.ndim or not gx.nbytes:
+                    if type(gx) is Part:
+                        source = x.creator
+                        owner: Any = x if source is None else source
+                        total = leaves.get(x) if source is None else lone_gy if owner is lone else pending.get(owner)
+                        if total is not None and owner in owned:
+                            gx.add_to(total)
+                            continue
+                        gx = gx.whole()
+                        if total is None and (source is None or not source.multiple):
+                            owned = {*owned, owner}
                     gx = _fit(gx, data)
                 elif moves and type(gx) is not type(data):
                     gx = _fit(gx, data)

@@ -326,7 +326,7 @@ def recorded_by(kind: type[Operation], otherwise: Callable[..., Any]) -> Callabl
     slots = {name for base in kind.__mro__ for name in vars(base).get("__slots__", ()) if base is not Function}
     others = slots - {*kind.kept, "output", *Function.__slots__}
     fixed = {name: getattr(sample, name) for name in others if hasattr(sample, name)}
-    seen = (vars(sharing), {"active": False, "tracing": 0}) if kind.aliases else None
+    seen = (vars(sharing), {"active": False, "stand_ins": 0}) if kind.aliases else None
     nodes: dict[str, Any] = {"kind": kind, "even": kind, "kept": kind.kept, "fixed": fixed, "views": seen}
     return recorded(work, kind.arity, otherwise, **nodes, output=output, keeps_output=kind.keeps_output)
 

@@ -22,7 +22,7 @@ def _refuse(args: int, dims: int, steps: int, data: int) -> None:
 
 
 #: What loops call at a position outside, by the name of `share`.
-_outside = threads.LOOP(failures.callback(_refuse))
+outside = threads.LOOP(failures.callback(_refuse))
 
 _GATHER = """
 def loop(args, dims, steps, data):
@@ -84,7 +84,7 @@ def _kernel(name: str, template: str, types: list[str], signature: str) -> np.uf
         text = template.format(number=number.name, size=number.itemsize)
         return codegen.address(f"{name}-{''.join(codes)}", text), threads.NEVER
 
-    return ufunc.make(name, types, 1, compile_loop, signature, _outside)
+    return ufunc.make(name, types, 1, compile_loop, signature, outside)
 
 
 @once

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .. import reductions
+from ..formula import Expression
 from .failures import checked
 from .reduction_loops import block_kernel, row_kernel
 
@@ -59,7 +60,7 @@ def _for_columns(numbers: Sequence[Any], columns: int) -> list[Array]:
 def _reduce_flat(reduction: reductions.Reduction, x: Array, numbers: Sequence[Any]) -> Array:
     kernel = row_kernel(reduction)
     if x.ndim != 1:
-        x = x.reshape(-1) if x.flags.c_contiguous else x.ravel(order="K")
+        x = x.reshape(-1) if x.flags.c_contiguous else _forwards(x).ravel(order="K")
     if x.size < 4 * _PIECE:
         return checked(kernel, x, *numbers, out=...) if numbers else checked(kernel, x, out=...)
     if not reduction.splits:
@@ -67,6 +68,25 @@ def _reduce_flat(reduction: reductions.Reduction, x: Array, numbers: Sequence[An
     pieces = _in_pieces(kernel, x)
     wide = pieces.astype(np.float64) if pieces.dtype == np.float32 else pieces
     return np.asarray(checked(kernel, wide, out=...).astype(pieces.dtype))
+
+
+def _forwards(x: Array) -> Array:
+    """Turn the axes that run backwards: neighbours in memory need no copy to be a line."""
+    return x[tuple([slice(None, None, -1 if stride < 0 else 1) for stride in x.strides])]
+
+
+def reduce_elements(name: str, expression: Expression, mean: bool, *xs: Array) -> Array:
+    """Give the sum, or the mean, of an elementwise formula of arrays of one shape."""
+    flat = [x if x.ndim == 1 else x.reshape(-1) for x in xs]
+    size = flat[0].size
+    if size < 4 * _PIECE:
+        return checked(row_kernel(reductions.of_elements(name, expression, mean)), *flat, out=...)
+    kernel = row_kernel(reductions.of_elements(name, expression, False))
+    whole = size // _PIECE * _PIECE
+    total = checked(kernel, *[x[:whole].reshape(-1, _PIECE) for x in flat]).sum(dtype=np.float64)
+    if whole < size:
+        total += checked(kernel, *[x[whole:] for x in flat])
+    return np.asarray(total / size if mean else total, xs[0].dtype)
 
 
 def _in_pieces(kernel: np.ufunc, x: Array, *given: Any) -> Array:

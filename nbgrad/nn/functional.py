@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
 from ..arrays import Array, as_array, is_stand_in
+from ..elementwise import Elementwise
 from ..kernels import dispatch
 from ..ops.elementwise import (
     add,
@@ -30,30 +31,42 @@ from ..ops.linalg import matmul
 from ..ops.reduction import log_softmax, mean, softmax, sum
 from ..ops.shape import astype, permute, reshape, t
 from ..variable import Given, Variable, data_of
+from . import layers, losses
 
 __all__ = [
+    "binary_cross_entropy",
     "binary_cross_entropy_with_logits",
     "cross_entropy",
+    "huber_loss",
+    "l1_loss",
+    "layer_norm",
     "linear",
     "log_softmax",
     "mse_loss",
     "nll_loss",
     "relu",
     "sigmoid",
+    "smooth_l1_loss",
     "softmax",
     "softplus",
     "tanh",
 ]
 
 
-def _reduced(what: str, losses: Any, reduction: str) -> Any:
+def _reduced(what: str, each: Any, reduction: str) -> Any:
     if reduction == "mean":
-        return mean(losses)
+        return mean(each)
     if reduction == "sum":
-        return sum(losses)
+        return sum(each)
     if reduction == "none":
-        return losses
+        return each
     raise ValueError(f"{what}: reduction is 'mean', 'sum' or 'none', got {reduction!r}")
+
+
+def _elementwise(operation: Elementwise, input: Any, target: Any, reduction: str, what: str) -> Any:
+    """Give an elementwise loss, reduced: in one pass where losses can."""
+    found = losses.reduced(operation, input, target, reduction)
+    return _reduced(what, operation.function(input, target), reduction) if found is None else found
 
 
 def _same_shape(what: str, input: Any, target: Any) -> None:
@@ -70,8 +83,37 @@ def linear(input: Any, weight: Any, bias: Any = None) -> Variable:
     >>> nbgrad.nn.functional.linear(nbgrad.ones(1, 2), nbgrad.ones(3, 2), nbgrad.zeros(3))
     Variable([[2., 2., 2.]])
     """
+    found = layers.linear(input, weight, bias)
+    if found is not None:
+        return found
     y = matmul(input, t(weight))
     return y if bias is None else y + bias
+
+
+def layer_norm(
+    input: Given, normalized_shape: int | Sequence[int], weight: Any = None, bias: Any = None, eps: float = 1e-5
+) -> Given:
+    """Bring input to mean 0 and variance 1 over its last dimensions, then multiply by weight and add bias.
+
+    That is ``(x - mean) / sqrt(variance + eps) * weight + bias``; weight and bias have the shape of these dimensions,
+    and either may be left out. Raises ValueError for other shapes.
+
+    >>> import nbgrad
+    >>> nbgrad.nn.functional.layer_norm(nbgrad.tensor([[1.0, 3.0]]), 2, eps=0.0)
+    Variable([[-1.,  1.]])
+    """
+    shape = (normalized_shape,) if isinstance(normalized_shape, int) else tuple(normalized_shape)
+    if not shape or input.shape[-len(shape) :] != shape:
+        raise ValueError(f"layer_norm: input of shape {input.shape} does not end in the shape {shape} to normalise")
+    for name, operand in (("weight", weight), ("bias", bias)):
+        if operand is not None and operand.shape != shape:
+            raise ValueError(f"layer_norm: {name} has shape {operand.shape}: it must be {shape}")
+    found = layers.layer_norm(input, shape, weight, bias, eps)
+    if found is not None:
+        return found
+    y: Any = layers.normalised(input, tuple(range(input.ndim - len(shape), input.ndim)), eps)[0]
+    y = y if weight is None else mul(y, weight)
+    return y if bias is None else add(y, bias)
 
 
 def _old_arguments(what: str) -> TypeError:
@@ -103,15 +145,104 @@ def binary_cross_entropy_with_logits(
     if size_average is not None or reduce is not None:
         raise _old_arguments(what)
     _same_shape(what, input, target)
-    losses = bce_with_logits(input, target)
+    if weight is None and pos_weight is None:
+        return _elementwise(losses.BCE_WITH_LOGITS, input, target, reduction, what)
+    each = bce_with_logits(input, target)
     if pos_weight is not None:
-        losses = add(losses, mul(mul(sub(pos_weight, 1.0), target), softplus(neg(input))))
+        each = add(each, mul(mul(sub(pos_weight, 1.0), target), softplus(neg(input))))
+    return _reduced(what, _weighted(what, each, weight, input, pos_weight), reduction)
+
+
+def _weighted(what: str, each: Any, weight: Any, input: Any, pos_weight: Any = None) -> Any:
+    """Multiply losses by weights, which broadcast to the shape of the input."""
     if weight is not None:
-        losses = mul(losses, weight)
-    if losses.shape != input.shape:
+        each = mul(each, weight)
+    if each.shape != input.shape:
         shapes = [np.shape(w) for w in (weight, pos_weight) if w is not None]
         raise ValueError(f"{what}: weights of shape {shapes} do not broadcast to shape {input.shape} of the input")
-    return _reduced(what, losses, reduction)
+    return each
+
+
+def binary_cross_entropy(
+    input: Given,
+    target: Any,
+    weight: Any = None,
+    size_average: Any = None,
+    reduce: Any = None,
+    reduction: str = "mean",
+) -> Given:
+    """Give the loss ``-t*log(p) - (1-t)*log(1-p)``, reduced, from probabilities.
+
+    As PyTorch has it, logarithms end at -100, and slopes of probabilities within 1e-12 of 0 and 1 are finite;
+    `binary_cross_entropy_with_logits` has no need of that. `weight` multiplies the losses, and broadcasts.
+
+    Raises ValueError for different shapes or an unknown reduction.
+    """
+    what = "binary_cross_entropy"
+    if size_average is not None or reduce is not None:
+        raise _old_arguments(what)
+    _same_shape(what, input, target)
+    if weight is None:
+        return _elementwise(losses.BCE, input, target, reduction, what)
+    return _reduced(what, _weighted(what, losses.BCE.function(input, target), weight, input), reduction)
+
+
+def l1_loss(input: Given, target: Any, size_average: Any = None, reduce: Any = None, reduction: str = "mean") -> Given:
+    """Give the absolute differences, reduced; where there is none, the gradient is 0.
+
+    Raises ValueError for different shapes or an unknown reduction.
+    """
+    if size_average is not None or reduce is not None:
+        raise _old_arguments("l1_loss")
+    _same_shape("l1_loss", input, target)
+    return _elementwise(losses.ABSOLUTE_ERROR, input, target, reduction, "l1_loss")
+
+
+def smooth_l1_loss(
+    input: Given,
+    target: Any,
+    size_average: Any = None,
+    reduce: Any = None,
+    reduction: str = "mean",
+    beta: float = 1.0,
+) -> Given:
+    """Give ``d**2 / 2 / beta`` where the difference d is within beta, ``|d| - beta/2`` elsewhere, reduced.
+
+    With a beta of 0 it is `l1_loss`. Raises ValueError for different shapes, an unknown reduction or a negative beta.
+    """
+    what = "smooth_l1_loss"
+    if size_average is not None or reduce is not None:
+        raise _old_arguments(what)
+    _same_shape(what, input, target)
+    if beta < 0:
+        raise ValueError(f"{what}: beta is {beta}: it must not be negative")
+    if beta == 0:
+        return _elementwise(losses.ABSOLUTE_ERROR, input, target, reduction, what)
+    return _smooth_l1(what, input, target, reduction, beta, beta)
+
+
+def huber_loss(input: Given, target: Any, reduction: str = "mean", delta: float = 1.0, weight: Any = None) -> Given:
+    """Give ``d**2 / 2`` where the difference d is within delta, ``delta * (|d| - delta/2)`` elsewhere, reduced.
+
+    `weight`, of the input's shape, multiplies the losses. Raises ValueError for different shapes, an unknown reduction
+    or a delta that is not positive.
+    """
+    _same_shape("huber_loss", input, target)
+    if not delta > 0:
+        raise ValueError(f"huber_loss: delta is {delta}: it must be positive")
+    if weight is None:
+        return _smooth_l1("huber_loss", input, target, reduction, delta, delta * delta)
+    _same_shape("huber_loss", input, weight)
+    each = _smooth_l1("huber_loss", input, target, "none", delta, delta * delta)
+    return _reduced("huber_loss", mul(each, weight), reduction)
+
+
+def _smooth_l1(what: str, input: Any, target: Any, reduction: str, width: float, factor: float) -> Any:
+    """Give the losses of a parabola of a width, times a factor: in units of the width there is one formula for all."""
+    if width != 1:
+        input, target = div(input, width), div(target, width)
+    loss = _elementwise(losses.SMOOTH_L1, input, target, reduction, what)
+    return loss if factor == 1 else mul(loss, factor)
 
 
 def mse_loss(
@@ -124,11 +255,11 @@ def mse_loss(
     if size_average is not None or reduce is not None:
         raise _old_arguments("mse_loss")
     _same_shape("mse_loss", input, target)
-    losses = squared_error(input, target)
     if weight is None:
-        return _reduced("mse_loss", losses, reduction)
+        return _elementwise(losses.SQUARED_ERROR, input, target, reduction, "mse_loss")
     _same_shape("mse_loss", input, weight)
-    total = _reduced("mse_loss", mul(losses, weight), "sum" if reduction == "mean" else reduction)
+    each = mul(squared_error(input, target), weight)
+    total = _reduced("mse_loss", each, "sum" if reduction == "mean" else reduction)
     return div(total, sum(weight)) if reduction == "mean" else total
 
 
@@ -157,6 +288,10 @@ def nll_loss(
     if size_average is not None or reduce is not None:
         raise _old_arguments("nll_loss")
     labels = target.data if isinstance(target, Variable) else as_array(target)
+    if weight is None and ignore_index is None:
+        loss = losses.of_classes(losses.Nll, input, labels, reduction)
+        if loss is not None:
+            return loss
     if input.ndim != 2 or labels.shape != input.shape[:1]:
         input = _classes_last("nll_loss", input, labels.shape)
     return _nll(input, labels, weight, ignore_index, reduction)
@@ -225,17 +360,17 @@ def _nll(
     labels = labels.astype(np.int64)
     kept = ne(labels, _IGNORED if ignore_index is None else ignore_index)
     labels = where(kept, labels, 0)
-    losses = neg(_picked(logs, labels))
+    each = neg(_picked(logs, labels))
     factors = astype(kept, logs.dtype)
     if weight is not None:
         weight = _class_weights(weight, logs.shape[-1])
         factors = where(kept, getitem(weight, labels), 0.0)
-        losses = mul(losses, factors)
+        each = mul(each, factors)
     if smoothing:
         everywhere = neg(sum(logs if weight is None else mul(logs, weight), -1))
-        losses = add(mul(losses, 1 - smoothing), mul(everywhere, smoothing / logs.shape[-1]))
-    losses = where(kept, losses, 0.0)
-    return div(sum(losses), sum(factors)) if reduction == "mean" else _reduced("nll_loss", losses, reduction)
+        each = add(mul(each, 1 - smoothing), mul(everywhere, smoothing / logs.shape[-1]))
+    each = where(kept, each, 0.0)
+    return div(sum(each), sum(factors)) if reduction == "mean" else _reduced("nll_loss", each, reduction)
 
 
 def _class_weights(weight: Any, classes: int) -> Any:
@@ -271,6 +406,10 @@ def cross_entropy(
         raise _old_arguments("cross_entropy")
     if not isinstance(target, Variable):
         target = as_array(target)
+    if weight is None and ignore_index is None and label_smoothing == 0:
+        loss = losses.of_classes(losses.CrossEntropy, input, data_of(target), reduction)
+        if loss is not None:
+            return loss
     probabilities = target.dtype.kind == "f" and target.shape == input.shape
     if input.ndim != 2 or not (probabilities or target.shape == input.shape[:1]):
         input = _classes_last("cross_entropy", input, None if probabilities else target.shape)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -70,8 +71,9 @@ _install()
 def kernel_catalogue() -> list[tuple[str, Any]]:
     """List the float32 and float64 kernels of values and first derivatives, each with a call that compiles it."""
     from ..kernels import reductions, scans
-    from ..kernels.cpu import indexing, pool, scan
+    from ..kernels.cpu import classes, indexing, norms, other_factors, pool, scan
     from ..kernels.cpu import reduction_loops as cpu
+    from ..kernels.cpu.reduction import reduce_elements
     from ..kernels.cpu.small import copies, products, views
     from ..kernels.cpu.small import reductions as small
 
@@ -106,4 +108,21 @@ def kernel_catalogue() -> list[tuple[str, Any]]:
         position, table = np.zeros(1, np.int64), np.ones((1, 1), dtype)
         jobs.append((f"gather {dtype}", lambda p=position, t=table: indexing.gather()(t, p)))
         jobs.append((f"scatter_add {dtype}", lambda p=position, t=table: indexing.scatter_add()(p, t, t.copy())))
+        for axis in (0, 1):
+            jobs.append((f"prod_vjp {dtype}", lambda t=table, a=axis: other_factors.products_of_others(t, t[0], (a,))))
+        one = table[0, 0, ...]
+        for mean in (False, True):
+            for loss in (OPERATIONS["squared_error"], OPERATIONS["bce_with_logits"]):
+                add_up = partial(reduce_elements, loss.name, loss.expression, mean, table, table)
+                jobs.append((f"sum of {loss.name} {dtype}", add_up))
+        state, row = np.ones((1, 2), dtype), table[0]
+        jobs.append((f"cross_entropy {dtype}", partial(classes.cross_entropy, table, position, one)))
+        slope = partial(classes.cross_entropy_slope, one, table, position, one, state)
+        jobs.append((f"cross_entropy_vjp {dtype}", slope))
+        jobs.append((f"nll {dtype}", partial(classes.nll, table, position, one)))
+        jobs.append((f"nll_vjp {dtype}", partial(classes.nll_slope, one, position, one, (1, 1))))
+        jobs.append((f"layer_norm {dtype}", partial(norms.layer_norm, table, row, row, one)))
+        moments = np.ones((1, 2))
+        jobs.append((f"layer_norm_vjp {dtype}", partial(norms.layer_norm_slope, table, table, row, moments)))
+        jobs.append((f"layer_norm_columns {dtype}", partial(norms.layer_norm_columns, table, table, moments)))
     return jobs

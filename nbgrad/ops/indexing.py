@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..arrays import Array, as_array, is_array, is_stand_in
-from ..function import Operation
+from ..function import LARGE, Operation
 from ..kernels import dispatch
 from ..kernels.cpu import small
 from ..kernels.dispatch import reduce_array
@@ -234,6 +234,32 @@ def part_of_index(part: Any) -> Any:
         raise TypeError(f"an index of type {type(part).__name__}: {part!r}") from None
 
 
+class Part:
+    """A cotangent that is zero but for the elements at an index, which is written into the sum that it belongs to.
+
+    Only the walk meets it, and only there, where it asks any cotangent for what is negative here.
+    """
+
+    __slots__ = ("gy", "key", "shape")
+
+    nbytes = -1
+
+    def __init__(self, key: Any, gy: Array, shape: tuple[int, ...]) -> None:
+        self.key, self.gy, self.shape = key, gy, shape
+
+    def whole(self) -> Array:
+        """Give it as an array, which is nobody else's."""
+        full = self.gy.size == math.prod(self.shape)  # no slice takes an element twice
+        y = (np.empty if full else np.zeros)(self.shape, self.gy.dtype)
+        y[self.key] = self.gy
+        return y
+
+    def add_to(self, total: Array) -> None:
+        """Add it to an array of its shape."""
+        view = total[self.key]
+        np.add(view, self.gy, out=view)
+
+
 class _Indexed(Operation):
     """What has an index: an `Index`, or one of whole numbers, slices, None and an ellipsis as the user gave it."""
 
@@ -255,6 +281,7 @@ class GetItem(_Indexed):
     """The elements at an index; a view where NumPy gives one."""
 
     __slots__ = ()
+    even = False  # a `Part` is told from arrays where these are looked at
     aliases = True
     kept = ("index",)
     work = staticmethod(lambda: small.views.getitem())
@@ -274,6 +301,16 @@ class GetItem(_Indexed):
 
     def vjp(self, gy: Any, y: Any, x: Any) -> Any:
         return Scatter.apply(gy, self.index, tuple(x.shape))
+
+    def pull(self, gy: Any) -> tuple[Any, ...]:
+        assert self.inputs is not None
+        x = self.inputs[0]._array
+        if gy.nbytes > LARGE and type(gy) is np.ndarray and not (index := self.looked_at()).advanced:
+            return (Part(index.key, gy, x.shape),)
+        return (self.vjp(gy, None, x),)
+
+    def pull_elsewhere(self, gy: Any) -> tuple[Any, ...]:
+        return super().pull(gy)
 
 
 class Scatter(_Indexed):

@@ -12,8 +12,9 @@ from ..function import Operation, recorded_by
 from ..kernels import dispatch
 from ..kernels.cpu import small
 from ..kernels.lazy import lazy
+from ..kernels.strides import dense
 from ..registry import operation
-from ..variable import Given, Variable, as_variable
+from ..variable import Given, Variable, as_variable, data_of
 from .arguments import axis_of, either
 from .indexing import GetItem, Index, Scatter, getitem
 from .shape import Reshape
@@ -190,7 +191,35 @@ def take_along_dim(input: Given, indices: Any, dim: int | None = None) -> Given:
     if not input.ndim:
         return input
     along = axis_of("take_along_dim", dim, input.ndim)
+    data = data_of(input)
+    if isinstance(data, np.ndarray) and isinstance(where, np.ndarray) and data.flags.c_contiguous:
+        rows = _rows_along(where, along, input.shape)
+        if rows is not None:  # by flat positions, which need no broadcasting of several index arrays
+            return Reshape(rows.shape)(GetItem(Index.of_rows(rows.reshape(-1)))(Reshape((data.size,))(input)))
     return getitem(input, _key_along(where, along, input.shape))
+
+
+def _rows_along(where: Array, along: int, shape: tuple[int, ...]) -> Array | None:
+    """Give positions along one dimension as positions in all of a contiguous array; None where any does not exist."""
+    if where.dtype.kind not in "iu" or not where.size:
+        return None
+    lowest, highest, count = int(where.min()), int(where.max()), shape[along]
+    if not -count <= lowest <= highest < count:
+        return None
+    positions = where.astype(np.int64)
+    if lowest < 0:
+        positions = np.where(positions < 0, positions + count, positions)
+    steps = dense(shape)
+    if steps[along] != 1:
+        positions *= steps[along]
+    for axis, size in enumerate(shape):
+        if axis != along:
+            if where.shape[axis] not in (1, size):
+                return None
+            positions = positions + np.arange(0, size * steps[axis], steps[axis]).reshape(
+                -1, *(1,) * (len(shape) - 1 - axis)
+            )
+    return positions
 
 
 def add_along_dim(g: Any, indices: Array, along: int, shape: tuple[int, ...]) -> Any:

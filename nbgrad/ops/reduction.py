@@ -16,6 +16,7 @@ from ..elementwise import Elementwise
 from ..function import Operation
 from ..kernels import dispatch, formula, reductions, scalars
 from ..kernels.cpu import small
+from ..kernels.cpu.other_factors import products_of_others
 from ..kernels.dispatch import reduce_array, spread_array
 from ..kernels.reductions import Reduction
 from ..registry import operation
@@ -202,12 +203,18 @@ class Prod(Reduce):
     reduction = reductions.prod
 
     def vjp(self, gy: Any, y: Any, x: Any) -> Any:
+        if isinstance(x, np.ndarray):
+            return products_of_others(x, gy.reshape(_without(x.shape, self.axes)), self.axes)
         kept = tuple(axis for axis in range(x.ndim) if axis not in self.axes)
         order = kept + self.axes
         moved = Permute(order)(x)
         line = Reshape((*(x.shape[axis] for axis in kept), self.over(x)))(moved)
         others = Permute(tuple(np.argsort(order)))(Reshape(moved.shape)(_products_of_others(line)))
         return mul(self.spread(gy, x), others)
+
+
+def _without(shape: tuple[int, ...], axes: tuple[int, ...]) -> tuple[int, ...]:
+    return tuple([size for axis, size in enumerate(shape) if axis not in axes])
 
 
 def _products_of_others(x: Any) -> Any:

@@ -79,3 +79,30 @@ def test_functions_of_the_sign_refuse_truth_values():
         with pytest.raises(TypeError, match="neg: truth values have no sign"):
             call(truth)
     np.testing.assert_array_equal(call(np.arange(3.0)), -np.arange(3.0))
+
+
+def test_what_follows_from_one_number_repeated_is_one_number_repeated():
+    one = np.broadcast_to(np.array(3.0), (70, 100))
+    row = np.arange(100.0)
+    neg, mul = (dispatch.caller(OPERATIONS[name].kernel, views=True) for name in ("neg", "mul"))
+    for found, wanted in ((neg(one), -one), (mul(one, row), one * row), (mul(one, one * 2), one * one * 2)):
+        assert found.shape == (70, 100) and found.dtype == np.float64
+        np.testing.assert_array_equal(found, wanted)
+    assert neg(one).strides == (0, 0) and mul(one, row).strides == (0, 8)
+    assert mul(one, np.ones((70, 100))).flags.writeable
+    assert dispatch.caller(OPERATIONS["neg"].kernel)(one).flags.writeable  # elsewhere results are arrays
+    out = np.empty((70, 100))
+    assert neg(one, out) is out and (out == -3).all()
+
+
+def test_one_number_repeated_is_summed_by_multiplying():
+    for dtype in ("float32", "float64"):
+        one = np.broadcast_to(np.array(0.1, dtype), (70, 100))
+        for shape in ((100,), (70, 1), (1, 1), ()):
+            found = dispatch.sum_to_shape(one, shape)
+            assert found.shape == shape and found.dtype == dtype
+            np.testing.assert_allclose(
+                found, dispatch.sum_to_shape(one.copy(), shape), rtol=1e-6 if dtype == "float32" else 1e-14
+            )
+    whole = np.broadcast_to(np.array(3), (70, 100))
+    np.testing.assert_array_equal(dispatch.sum_to_shape(whole, (100,)), np.full(100, 210))

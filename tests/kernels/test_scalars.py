@@ -58,8 +58,10 @@ UNARY = {
     "trigamma": (lambda x: math.pi**2 / {1.0: 6, 0.5: 2}[x], [0.5, 1.0]),
 }
 BINARY = {
+    "absolute_error": lambda a, b: abs(a - b),
     "add": lambda a, b: a + b,
     "atan2": math.atan2,
+    "bce": lambda p, t: -(t * math.log(p) + (1 - t) * math.log(1 - p)) if 0 < p < 1 else math.nan,
     "bce_with_logits": lambda x, t: max(x, 0) - x * t + math.log1p(math.exp(-abs(x))),
     "clamp_max": min,
     "clamp_min": max,
@@ -72,6 +74,7 @@ BINARY = {
     "mul": lambda a, b: a * b,
     "pow": lambda a, b: math.pow(abs(a), b),
     "remainder": lambda a, b: a % b,
+    "smooth_l1": lambda a, b: (a - b) ** 2 / 2 if abs(a - b) < 1 else abs(a - b) - 0.5,
     "squared_error": lambda a, b: (a - b) ** 2,
     "sub": lambda a, b: a - b,
 }

@@ -13,6 +13,8 @@ from nbgrad import Variable
 LABELS = np.array([0, 2, 2, 1])
 REDUCTIONS = ("mean", "sum", "none")
 MSE, BCE = "mse_loss", "binary_cross_entropy_with_logits"
+#: Losses of an input and a target of its shape.
+ELEMENTWISE = (MSE, BCE, "binary_cross_entropy", "l1_loss", "smooth_l1_loss", "huber_loss")
 
 every_reduction = pytest.mark.parametrize("reduction", REDUCTIONS)
 every_dtype = pytest.mark.parametrize("dtype", DTYPES)
@@ -21,24 +23,25 @@ every_layout = pytest.mark.parametrize("layout", [name for name in LAYOUTS if na
 
 def arrays_of(name, dtype="float64", layout="contiguous", shape=(4, 3)):
     """Give a loss's input and, where it is floating, its target."""
-    domains = {MSE: [cases.ANY, cases.ANY], BCE: [cases.ANY, ((0.0, 1.0),)]}.get(name, [cases.ANY])
+    domains = [cases.ANY, cases.ANY] if name in ELEMENTWISE else [cases.ANY]
+    domains = {BCE: [cases.ANY, ((0.0, 1.0),)], "binary_cross_entropy": [((0.05, 0.95),)] * 2}.get(name, domains)
     return [LAYOUTS[layout](draw(domain, shape, dtype, seed)) for seed, domain in enumerate(domains)]
 
 
 def ours(name, reduction):
     function = getattr(functional, name)
-    if name in (MSE, BCE):
+    if name in ELEMENTWISE:
         return lambda x, target: function(x, target, reduction=reduction)
     return lambda x: function(x, Variable(LABELS), reduction=reduction)
 
 
 def torchs(name, reduction):
-    if name in (MSE, BCE):
+    if name in ELEMENTWISE:
         return lambda t, x, target: getattr(t.nn.functional, name)(x, target, reduction=reduction)
     return lambda t, x: getattr(t.nn.functional, name)(x, t.tensor(LABELS), reduction=reduction)
 
 
-@pytest.mark.parametrize("name", [MSE, BCE, "cross_entropy", "nll_loss"])
+@pytest.mark.parametrize("name", [*ELEMENTWISE, "cross_entropy", "nll_loss"])
 @every_reduction
 @every_dtype
 @every_layout
@@ -48,7 +51,7 @@ def test_losses_are_torchs(name, reduction, dtype, layout):
     cases.assert_same_as_torch(ours(name, reduction), torchs(name, reduction), arrays, placement)
 
 
-@pytest.mark.parametrize("name", [MSE, BCE, "cross_entropy", "nll_loss"])
+@pytest.mark.parametrize("name", [*ELEMENTWISE, "cross_entropy", "nll_loss"])
 @every_reduction
 def test_losses_agree_with_differences_to_second_order(name, reduction):
     cases.check_to_second_order(ours(name, reduction), arrays_of(name))
@@ -70,19 +73,54 @@ def test_cross_entropy_with_probabilities_is_torchs(reduction, dtype):
 
 @every_reduction
 @pytest.mark.parametrize("shape", [(), (0,), (5,), (2, 3, 2)], ids=str)
-@pytest.mark.parametrize("name", [MSE, BCE])
+@pytest.mark.parametrize("name", ELEMENTWISE)
 def test_elementwise_losses_take_any_shape(name, reduction, shape):
     cases.assert_same_as_torch(ours(name, reduction), torchs(name, reduction), arrays_of(name, shape=shape))
 
 
 @every_dtype
 @pytest.mark.parametrize("weight_shape", [(4, 3), (3,), (4, 1), ()], ids=str)
-def test_weights_of_binary_cross_entropy_are_torchs(weight_shape, dtype):
+@pytest.mark.parametrize("name", [BCE, "binary_cross_entropy"])
+def test_weights_of_binary_cross_entropy_are_torchs(name, weight_shape, dtype):
     weight = draw(cases.POSITIVE, weight_shape, dtype, 5)
     cases.assert_same_as_torch(
-        lambda x, target: getattr(functional, BCE)(x, target, weight=weight),
-        lambda t, x, target: getattr(t.nn.functional, BCE)(x, target, weight=t.tensor(weight)),
-        arrays_of(BCE, dtype),
+        lambda x, target: getattr(functional, name)(x, target, weight=weight),
+        lambda t, x, target: getattr(t.nn.functional, name)(x, target, weight=t.tensor(weight)),
+        arrays_of(name, dtype),
+    )
+
+
+@every_reduction
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [("smooth_l1_loss", {"beta": 0.3}), ("smooth_l1_loss", {"beta": 0}), ("huber_loss", {"delta": 2.5})],
+    ids=str,
+)
+def test_widths_of_parabolas_are_torchs(name, options, reduction):
+    cases.assert_same_as_torch(
+        lambda x, target: getattr(functional, name)(x, target, reduction=reduction, **options),
+        lambda t, x, target: getattr(t.nn.functional, name)(x, target, reduction=reduction, **options),
+        arrays_of(name),
+    )
+
+
+@every_reduction
+def test_weights_of_the_huber_loss_are_torchs(reduction):
+    weight = draw(cases.POSITIVE, (4, 3), "float64", 5)
+    cases.assert_same_as_torch(
+        lambda x, target: functional.huber_loss(x, target, reduction, 0.7, weight),
+        lambda t, x, target: t.nn.functional.huber_loss(x, target, reduction, 0.7, t.tensor(weight)),
+        arrays_of("huber_loss"),
+    )
+
+
+def test_binary_cross_entropy_at_the_ends_is_torchs():
+    x, target = np.array([0.0, 1.0, 0.0, 1.0, 1e-14]), np.array([0.0, 1.0, 1.0, 0.0, 0.5])
+    cases.assert_same_as_torch(
+        lambda x: functional.binary_cross_entropy(x, target),
+        lambda t, x: t.nn.functional.binary_cross_entropy(x, t.tensor(target)),
+        [x],
+        tolerance={"rtol": 1e-8},  # torch's 1e-12 is of float32
     )
 
 
@@ -325,6 +363,24 @@ X = Variable(np.ones((4, 3)))
 bce = getattr(functional, BCE)
 mse, nll, cross = functional.mse_loss, functional.nll_loss, functional.cross_entropy
 REFUSALS = {
+    "negative beta": (
+        lambda: functional.smooth_l1_loss(X, X, beta=-1),
+        ValueError,
+        "smooth_l1_loss: beta is -1: it must not be",
+    ),
+    "no delta": (lambda: functional.huber_loss(X, X, delta=0), ValueError, "huber_loss: delta is 0: it must be"),
+    "huber weights": (
+        lambda: functional.huber_loss(X, X, weight=X[0]),
+        ValueError,
+        r"huber_loss: input has shape \(4, 3\), target \(3,\)",
+    ),
+    "l1 shapes": (lambda: functional.l1_loss(X, X[0]), ValueError, r"l1_loss: input has shape \(4, 3\), target"),
+    "l1 reduction": (
+        lambda: functional.l1_loss(X, X, reduction="all"),
+        ValueError,
+        "l1_loss: reduction is .*got 'all'",
+    ),
+    "old l1 arguments": (lambda: functional.l1_loss(X, X, True), TypeError, "size_average and reduce are gone"),
     "mse shapes": (lambda: mse(X, X[0]), ValueError, r"mse_loss: input has shape \(4, 3\), target \(3,\)"),
     "bce shapes": (lambda: bce(X, X[:1]), ValueError, rf"{BCE}: input has shape \(4, 3\), target \(1"),
     "mse reduction": (

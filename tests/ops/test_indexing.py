@@ -328,3 +328,82 @@ def test_any_mixture(data):
     if data.draw(st.booleans()):
         parts.append(...)
     check(draw(cases.ANY, shape), tuple(parts))
+
+
+SLICES = {
+    "overlapping": lambda x: x[1:] - x[:-1],
+    "halves": lambda x: x[:50].sum() + 2 * x[50:].sum(),
+    "thrice": lambda x: x[:60] * x[20:80] + x[40:],
+    "columns": lambda x: x[:, ::2] * x[:, 1::2],
+    "backwards": lambda x: x[::-1] * x,
+    "one of all": lambda x: x[:, 3] * x[7, :100],
+    "of a view": lambda x: x.t()[1:] * x[:, :-1].t(),
+    "of a computed one": lambda x: (y := x.exp())[1:] * y[:-1] + y[:-1],
+    "used as well": lambda x: x[1:] * 2 + (x * x)[1:] + x[0],
+    "with a new axis": lambda x: x[None, 10:] + x[10:, None].sum(1),
+    "by arrays too": lambda x: x[[3, 3, 5]].sum() + x[2:90].sum() + x[x.data > 0].sum(),
+}
+
+
+@pytest.mark.parametrize("name", SLICES)
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_slices_of_large_arrays_are_torchs(name, dtype):
+    torch = peer("torch")
+    array = draw(cases.ANY, (100, 100), dtype)
+    x, t = Variable(array), torch.tensor(array, requires_grad=True)
+    for seed in range(2):  # into a gradient that is there, too
+        y = SLICES[name](x)
+        in_torch = t.flip(0) * t if name == "backwards" else SLICES[name](t)
+        cotangent = draw(cases.ANY, y.shape, dtype, seed)
+        y.backward(cotangent)
+        in_torch.backward(torch.tensor(cotangent))
+    np.testing.assert_allclose(x.grad.data, t.grad.numpy(), rtol=2e-5 if dtype == "float32" else 1e-12, atol=1e-5)
+
+
+def test_the_sum_of_slices_is_nobody_elses():
+    x = Variable(np.zeros((100, 100)))
+    y = x * 1.0
+    a, b = y[:60], y[20:]
+    kept = nbgrad.autograd.grad((a.sum() * 2 + b.sum()), [x, y, a, b])
+    assert not any(np.shares_memory(kept[i].data, kept[j].data) for i in range(4) for j in range(i))
+    np.testing.assert_array_equal(kept[1].data[:, 0], [2] * 20 + [3] * 40 + [1] * 40)
+    np.testing.assert_array_equal(kept[0].data, kept[1].data)
+    assert (kept[2].data == 2).all() and (kept[3].data == 1).all()
+    y = x * 1.0
+    y.retain_grad()
+    z = y[:60].sum() * 2 + y[20:].sum() + y.sum()
+    z.backward()
+    assert not np.shares_memory(x.grad.data, y.grad.data)
+    np.testing.assert_array_equal(y.grad.data[:, 0], [3] * 20 + [4] * 40 + [2] * 40)
+    np.testing.assert_array_equal(x.grad.data, y.grad.data)
+
+
+def test_slices_of_an_array_replaced_meanwhile_are_refused():
+    x = Variable(np.zeros((100, 100)))
+    y = x[10:90] - x[20:]
+    x.data = np.zeros((90, 100))
+    with pytest.raises((IndexError, ValueError, RuntimeError)):
+        y.backward(np.ones(y.shape))
+    assert x.grad is None
+
+
+@pytest.mark.parametrize("dtype", ["int8", "int64", "uint64"])
+@pytest.mark.parametrize("layout", ["contiguous", "strided", "Fortran-ordered"])
+@pytest.mark.parametrize(("dim", "shape"), [(0, (2, 4, 3)), (1, (5, 2, 1)), (-1, (1, 1, 7)), (2, (5, 4, 2))], ids=str)
+def test_take_along_dim_of_any_layout_and_positions(layout, dtype, dim, shape):
+    x = Variable(LAYOUTS[layout](draw(cases.ANY, (5, 4, 3))))
+    positions = np.random.default_rng(0).integers(0 if dtype == "uint64" else -3, 3, shape).astype(dtype)
+    y = nbgrad.take_along_dim(x, positions, dim)
+    np.testing.assert_array_equal(y.data, np.take_along_axis(x.data, positions.astype(np.int64), dim))
+    positions[...] = 0  # what was picked, not what the array says now
+    gy = draw(cases.ANY, y.shape)
+    (gx,) = nbgrad.autograd.grad(y, x, gy)
+    assert gx.data.sum() == pytest.approx(gy.sum(), rel=1e-12)
+    np.testing.assert_allclose((gx.data * x.data).sum(), (gy * y.data).sum(), rtol=1e-12)
+
+
+def test_positions_outside_along_a_dimension_are_refused():
+    x = Variable(draw(cases.ANY, (3, 4)))
+    for wrong in (np.full((3, 1), -5), np.full((3, 1), 4)):
+        with pytest.raises(IndexError):
+            nbgrad.take_along_dim(x, wrong, 1)

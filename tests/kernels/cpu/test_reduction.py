@@ -12,7 +12,7 @@ import nbgrad
 from nbgrad.kernels import reductions
 from nbgrad.kernels.cpu import reduction_loops as cpu
 from nbgrad.kernels.cpu import threads
-from nbgrad.kernels.dispatch import reduce_array
+from nbgrad.kernels.dispatch import reduce_array, spread_array
 
 LENGTHS = [0, 1, 2, 63, 64, 65, 127, 128, 129, 8191, 8192, 8193, 20_000]
 LARGE = threads.SHARE_ABOVE + 1_000_003
@@ -347,3 +347,20 @@ def test_the_vjp_of_large_spreads_gives_the_same_bits():
     assert len(found) == 1
     expected = y * (gy - (gy * y).sum(1, keepdims=True))
     np.testing.assert_allclose(row("softmax_vjp")(gy, y), expected, rtol=1e-10, atol=1e-15)
+
+
+@pytest.mark.parametrize("turned", [np.s_[::-1], np.s_[:, ::-1], np.s_[::-1, ::-1], np.s_[::-2, ::-1]], ids=str)
+def test_axes_that_run_backwards_add_up_to_the_same(turned):
+    x = normal(60, 70)
+    for array in (x[turned], x[turned].T):
+        np.testing.assert_allclose(reduce_array("sum", array, (0, 1)), x[turned].sum(), rtol=1e-12)
+
+
+@pytest.mark.parametrize("axis", [0, 1])
+def test_a_cotangent_that_repeats_is_spread_as_its_copy_is(axis):
+    y = row("softmax")(normal(80, 90))
+    for gy in (normal(80, 1), normal(1, 90), normal(1, 1)):
+        gy = np.broadcast_to(gy, y.shape)
+        for name in ("softmax_vjp", "log_softmax_vjp"):
+            found = spread_array(name, axis, gy, y)
+            np.testing.assert_array_equal(found, spread_array(name, axis, gy.copy(), y))

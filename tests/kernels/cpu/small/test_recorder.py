@@ -57,7 +57,7 @@ def test_nodes_are_as_operations_make_them(name):
     assert (found.get("output") is quick.data) == (expected.get("output") is slow.data)
 
 
-@pytest.mark.parametrize("name, value", [("active", True), ("tracing", 1)])
+@pytest.mark.parametrize("name, value", [("active", True), ("stand_ins", 1)])
 def test_views_step_aside_where_they_are_noted(monkeypatch, name, value):
     x = Variable(np.ones(3))
     assert GetItem.apply(x, 0).creator.index == 0

@@ -1,0 +1,84 @@
+"""The benchmark of small operations knows every operation, finds wrong results, and its document says what it found."""
+
+import importlib
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+
+@pytest.fixture(autouse=True)
+def peers() -> None:
+    for package in ("autograd", "jax", "matplotlib", "torch"):
+        if os.environ.get("NBGRAD_REQUIRE_PEERS"):
+            importlib.import_module(package)
+        else:
+            pytest.importorskip(package)
+
+
+def test_every_operation_is_called() -> None:
+    from benchmarks.small_cases import FUNCTIONAL, listed, small
+    from nbgrad.nn import functional
+    from nbgrad.registry import ENTRIES
+
+    assert {name for name, entry in ENTRIES.items() if entry.public or entry.method} <= listed()
+    assert set(functional.__all__) <= {*FUNCTIONAL, *ENTRIES}
+    titles = [row.title for row in small()]
+    assert len(titles) == len(set(titles))
+
+
+def test_measurement_and_document(tmp_path: Path) -> None:
+    from benchmarks.small_operations import main
+
+    where = ["--directory", str(tmp_path)]
+    main(["--only", "sub,sum,product,lt", "--rounds", "2", *where])
+    main(["--only", "split", "--rounds", "2", "--without", "jax", *where])  # the others stay
+    main(["--only", "diff", "--rounds", "2", "--large", *where])
+    results = json.loads((tmp_path / "small_operations.json").read_text())
+    rows = {row["title"]: row for row in results["small"]}
+    assert {"sub(10)", "sum(m, 1)", "split(x, 5)", "lt(scalar)", "(x * y).sum()"} <= rows.keys()
+    assert rows["sub(10)"]["seconds"].keys() == {"forward", "no_grad", "backward"}
+    assert rows["sub(10)"]["seconds"]["backward"].keys() == {"nbgrad", "torch", "jax", "autograd"}
+    assert rows["sub(10)"]["seconds"]["no_grad"].keys() == {"nbgrad", "torch", "jax", "autograd", "numpy"}
+    assert "backward" not in rows["lt(scalar)"]["seconds"]
+    assert {row["title"] for row in results["large 64"]} == {"diff(m, dim=0)"}
+    document = (tmp_path / "small_operations.md").read_text()
+    assert document.count("| `diff(m, dim=0)`") == 2 and "| `split(x, 5)`" in document
+    assert (tmp_path / "small_operations.png").stat().st_size > 10_000
+    before = document
+    main(["--redraw", *where])
+    assert (tmp_path / "small_operations.md").read_text() == before
+
+
+def test_a_wrong_result_is_found() -> None:
+    from benchmarks.small_cases import small
+    from benchmarks.small_operations import steps_of
+
+    row = next(row for row in small() if row.title == "sub(10)")
+    lying = row._replace(find=lambda library: (lambda x, y: y - x) if library == "autograd" else row.find(library))
+    steps, left_out = steps_of(lying, ("nbgrad", "torch", "autograd"))
+    assert {library for library, _ in steps} == {"nbgrad", "torch"}
+    assert "sub(10), autograd" in left_out["autograd"]
+    lying = row._replace(find=lambda library: (lambda x, y: x - y * 2) if library == "torch" else row.find(library))
+    with pytest.raises(AssertionError, match="torch"):
+        steps_of(lying, ("nbgrad", "torch"))
+
+
+def test_means_count_each_operation_once() -> None:
+    from benchmarks.small_tables import mean_of
+
+    def row(name: str, ours: float) -> dict[str, object]:
+        return {"name": name, "family": "", "seconds": {"forward": {"nbgrad": ours, "torch": 1.0}}}
+
+    mean = mean_of([row("a", 1.0), row("a", 4.0), row("b", 8.0)], "forward")
+    np.testing.assert_allclose(mean, 4.0)
+
+
+def test_an_unknown_name_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+    from benchmarks.small_operations import main
+
+    with pytest.raises(SystemExit):
+        main(["--only", "multiply"])
+    assert "no such operation: multiply" in capsys.readouterr().err

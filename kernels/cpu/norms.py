@@ -1,0 +1,181 @@
+"""Layer norm: rows brought to mean 0 and variance 1, scaled and shifted by column; one loop forth, and two back.
+
+Sums are float64's, in 64 lanes, as those of reductions are: the mean first, then the squares of what differs from it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache as once
+
+import numpy as np
+import numpy.typing as npt
+
+from ..text import Text
+from . import gufuncs, threads
+from .failures import checked
+from .sizes import LANES
+
+Array = npt.NDArray[np.generic]
+
+#: What an element costs, in additions.
+_COST = 6 * threads.ACCESS
+_SHARED = threads.share_above(_COST)
+#: The blocks of rows that a large matrix is cut into, when its columns are added up.
+_BLOCKS = 16
+
+
+def layer_norm(x: Array, weight: Array, bias: Array, eps: Array) -> tuple[Array, Array]:
+    """Give ``(x - mean) / sqrt(variance + eps) * weight + bias`` for each row, and a state.
+
+    The state has for each row its mean, and one over the square root.
+    """
+    y, state = checked(_forward(), x, weight, bias, eps, out=...)
+    return y, state
+
+
+def layer_norm_slope(gy: Array, x: Array, weight: Array, state: Array) -> Array:
+    """Give the gradient of `layer_norm` by x, from the cotangent of its result."""
+    gx: Array = checked(_backward(), gy, x, weight, state, out=...)
+    return gx
+
+
+def layer_norm_columns(gy: Array, x: Array, state: Array) -> tuple[Array, Array]:
+    """Give the gradients of `layer_norm` by weight and bias, from the cotangent of its result, for two dimensions."""
+    kernel, rows = _columns(), len(x)
+    if x.size < _SHARED or rows < 2 * _BLOCKS:
+        weights, biases = checked(kernel, gy, x, state, out=...)
+    else:
+        each = rows // _BLOCKS
+        whole = each * _BLOCKS
+        cut = [a[:whole].reshape(_BLOCKS, each, a.shape[1]) for a in (gy, x, state)]
+        weights, biases = [part.sum(0) for part in checked(kernel, *cut)]
+        if whole < rows:
+            rest = checked(kernel, *[a[whole:] for a in (gy, x, state)])
+            weights, biases = weights + rest[0], biases + rest[1]
+    return weights.astype(x.dtype), biases.astype(x.dtype)
+
+
+@once
+def _forward() -> np.ufunc:
+    return gufuncs.make("layer_norm", _forward_source, "xxxxxd", "(k),(k),(k),()->(k),(2)", 2, _SHARED)
+
+
+@once
+def _backward() -> np.ufunc:
+    return gufuncs.make("layer_norm_vjp", _backward_source, "xxxdx", "(k),(k),(k),(2)->(k)", 1, _SHARED)
+
+
+@once
+def _columns() -> np.ufunc:
+    return gufuncs.make("layer_norm_columns", _columns_source, "xxddd", "(n,k),(n,k),(n,2)->(k),(k)", 2, _SHARED)
+
+
+def _sums(text: Text, names: list[str], contiguous: str, terms: Callable[[str], list[str]]) -> None:
+    """Write: add up terms over the row, each in lanes of its own; `terms` is of the place of an element."""
+    put, block = text.put, text.block
+    put(f"whole = k // {LANES} * {LANES}")
+    lanes = [f"lanes{i}" for i in range(len(names))]
+    with block("if whole > 0:"):
+        put(f"for lane in range({LANES}):", *(f"    {lane}[lane] = 0.0" for lane in lanes))
+        for head, near in ((f"if {contiguous}:", "near"), ("else:", "")):
+            with block(head):
+                with block(f"for start in range(0, whole, {LANES}):", f"for lane in range({LANES}):"):
+                    for lane, term in zip(lanes, terms(near), strict=True):
+                        put(f"{lane}[lane] += {term.replace('@', '(start + lane)')}")
+                with block("for lane in range(k - whole):"):
+                    for lane, term in zip(lanes, terms(near), strict=True):
+                        put(f"{lane}[lane] += {term.replace('@', '(whole + lane)')}")
+        put(f"half = {LANES // 2}")
+        with block("while half > 0:"):
+            put("for lane in range(half):", *(f"    {lane}[lane] += {lane}[lane + half]" for lane in lanes))
+            put("half //= 2")
+        put(*(f"{name} = {lane}[0]" for name, lane in zip(names, lanes, strict=True)))
+    with block("else:  # a short row is over before the lanes would be folded"):
+        put(*(f"{name} = 0.0" for name in names))
+        with block("for j in range(k):"):
+            for name, term in zip(names, terms(""), strict=True):
+                put(f"{name} += {term.replace('@', 'j')}")
+
+
+def _at(name: str, near: str) -> str:
+    return f"{name}[b * {name}b + @{'' if near else f' * {name}k'}]"
+
+
+def _difference(x: str) -> str:
+    """Write what an element differs from the mean, which is kept in two parts: no digit is lost to a large one."""
+    return f"(({x} - high) - low)"
+
+
+def _mean_in_parts(number: str) -> list[str]:
+    return [f"high = {number}(mean)", f"low = {number}(mean - float64(high))"]
+
+
+def _forward_source(number: str) -> str:
+    operands = {"x": (number, "k"), "w": (number, "k"), "v": (number, "k"), "eps": (number, "")}
+    operands |= {"y": (number, "k"), "s": ("float64", "q")}
+
+    def square(near: str) -> list[str]:
+        difference = _difference(_at("x", near))
+        return [f"float64({difference} * {difference})"]
+
+    with gufuncs.loop(operands, ["k"]) as text:
+        put, block = text.put, text.block
+        put("lanes0 = float64_lanes()")
+        with block("for b in range(outer):"):
+            _sums(text, ["total"], "xk == 1", lambda near: [f"float64({_at('x', near)})"])
+            put("mean = total / k", *_mean_in_parts(number))
+            _sums(text, ["squares"], "xk == 1", square)
+            put("factor = 1.0 / math.sqrt(squares / k + float64(eps[b * epsb]))")
+            put("s[b * sb] = mean", "s[b * sb + sq] = factor", f"scale = {number}(factor)")
+            for head, near in (("if xk == 1 and wk == 1 and vk == 1 and yk == 1:", "near"), ("else:", "")):
+                with block(head, "for j in range(k):"):
+                    value = f"{_difference(_at('x', near))} * scale * {_at('w', near)} + {_at('v', near)}"
+                    put(f"y[b * yb + j{'' if near else ' * yk'}] = {number}({value.replace('@', 'j')})")
+    return str(text)
+
+
+def _backward_source(number: str) -> str:
+    operands = {"g": (number, "k"), "x": (number, "k"), "w": (number, "k"), "s": ("float64", "q")}
+    operands |= {"o": (number, "k")}
+    near_all = "gk == 1 and xk == 1 and wk == 1"
+
+    def terms(near: str) -> list[str]:
+        cotangent = f"{_at('g', near)} * {_at('w', near)}"
+        return [f"float64({cotangent})", f"float64({cotangent} * {_difference(_at('x', near))})"]
+
+    with gufuncs.loop(operands, ["k"]) as text:
+        put, block = text.put, text.block
+        put("lanes0 = float64_lanes()", "lanes1 = float64_lanes()")
+        with block("for b in range(outer):"):
+            put("mean = s[b * sb]", "factor = s[b * sb + sq]", *_mean_in_parts(number))
+            _sums(text, ["plain", "along"], near_all, terms)
+            put(f"even = {number}(plain / k)", f"slope = {number}(along * factor * factor / k)")
+            put(f"scale = {number}(factor)")
+            for head, near in ((f"if {near_all} and ok == 1:", "near"), ("else:", "")):
+                with block(head, "for j in range(k):"):
+                    rest = f"{_at('g', near)} * {_at('w', near)} - even - {_difference(_at('x', near))} * slope"
+                    put(f"o[b * ob + j{'' if near else ' * ok'}] = {number}(scale * ({rest.replace('@', 'j')}))")
+    return str(text)
+
+
+def _columns_source(number: str) -> str:
+    operands = {"g": (number, "nk"), "x": (number, "nk"), "s": ("float64", "nq"), "w": ("float64", "k")}
+    operands |= {"v": ("float64", "k")}
+    with gufuncs.loop(operands, ["n", "k"]) as text:
+        put, block = text.put, text.block
+        put("lanes0 = float64_lanes()", "lanes1 = float64_lanes()")
+        with block("for b in range(outer):", f"for first in range(0, k, {LANES}):"):
+            put(f"width = min({LANES}, k - first)")
+            put("for lane in range(width):", "    lanes0[lane] = 0.0", "    lanes1[lane] = 0.0")
+            with block("for i in range(n):"):
+                put("mean = s[b * sb + i * sn]", "factor = s[b * sb + i * sn + sq]", *_mean_in_parts(number))
+                put("g0 = b * gb + i * gn + first * gk", "x0 = b * xb + i * xn + first * xk")
+                for head, gs, xs in (("if gk == 1 and xk == 1:", "", ""), ("else:", " * gk", " * xk")):
+                    with block(head, "for lane in range(width):"):
+                        put(f"cotangent = g[g0 + lane{gs}]", "lanes1[lane] += float64(cotangent)")
+                        along = f"cotangent * {_difference(f'x[x0 + lane{xs}]')}"
+                        put(f"lanes0[lane] += float64({along}) * factor")
+            with block("for lane in range(width):"):
+                put("w[b * wb + (first + lane) * wk] = lanes0[lane]", "v[b * vb + (first + lane) * vk] = lanes1[lane]")
+    return str(text)
