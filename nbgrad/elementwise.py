@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .arrays import Array, as_array, is_array, is_stand_in
-from .function import LARGE, Function, recorded, without_elements
+from .function import LARGE, Function, as_plain, recorded, without_elements
 from .grad_mode import is_grad_enabled
 from .kernels import dispatch, formula, scalars
 from .kernels.cpu import caller
@@ -26,7 +26,6 @@ from .kernels.lazy import lazy
 from .kernels.operators import OPERATORS
 from .kernels.shapes import broadcast_shapes
 from .variable import Variable, as_variable, data_of
-from .versions import Rewritten, Stale
 
 
 class Pullback(NamedTuple):
@@ -411,7 +410,7 @@ def on_other_types(operation: Elementwise, arguments: tuple[Any, ...]) -> Any:
             else:
                 argument = as_variable(argument)
         elif type(argument) is not Variable:
-            argument = _as_plain(argument)
+            argument = as_plain(argument)
         converted.append(argument)
     return operation.function(*converted)
 
@@ -457,29 +456,6 @@ def constant_like(value: Any, x: Variable) -> Any:
         except KeyError:
             return number_like(value, x._array.dtype)
     return value
-
-
-def _as_plain(variable: Variable) -> Variable:
-    """Record a subclass's instance under the class the hot path expects, keeping leaf and creator."""
-    if type(variable) in (Rewritten, Stale):
-        return variable._for_nodes()
-    if variable.requires_grad:
-        plain: Variable = _Rename()(variable)
-        return plain
-    return Variable(variable.data, requires_grad=False)
-
-
-class _Rename(Function):
-    """Hands a subclass's Variable on as a plain one."""
-
-    def forward(self, *xs: Array) -> Array:
-        return xs[0]
-
-    def jvp(self, tangents: Sequence[Any], y: Any, *xs: Any) -> Any:
-        return tangents[0]
-
-    def vjp(self, gy: Any, y: Any, *xs: Any) -> Any:
-        return gy
 
 
 def refusal(operation: Elementwise, error: Exception, arguments: tuple[Any, ...]) -> Exception:
