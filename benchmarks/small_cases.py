@@ -84,6 +84,9 @@ EXPRESSIONS: dict[str, list[tuple[str, str | None]]] = {
     "var_mean": [("t.var_mean(m, 1)", None)],
     "std_mean": [("t.std_mean(m, 1)", None)],
     "count_nonzero": [("t.count_nonzero(m)", "n.count_nonzero(m)")],
+    "norm": [("t.norm(x)", "n.linalg.norm(x)"), ("t.norm(m, dim=1)", "n.linalg.norm(m, axis=1)")],
+    "nansum": [("t.nansum(x)", "n.nansum(x)"), ("t.nansum(m, 1)", "n.nansum(m, 1)")],
+    "nanmean": [("t.nanmean(x)", "n.nanmean(x)"), ("t.nanmean(m, 1)", "n.nanmean(m, 1)")],
     "any": [("t.any(z)", "n.any(z)"), ("t.any(z, 1)", "n.any(z, 1)")],
     "all": [("t.all(z)", "n.all(z)"), ("t.all(z, 1)", "n.all(z, 1)")],
     "matmul": [("x @ y", "x @ y"), ("m @ k.t()", "m @ k.T"), ("m @ r", "m @ r"), ("b @ c", "b @ c")],
@@ -100,6 +103,7 @@ EXPRESSIONS: dict[str, list[tuple[str, str | None]]] = {
 UNNAMED: dict[str, list[tuple[str, str | None]]] = {
     "operators": [(e, e) for e in ("x * y", "x + 1.5", "2 * x", "1 / x", "-x", "x**2", "x**0.5", "s * s", "b + b")]
     + [(e, e) for e in ("m * k", "m + r", "m * m[0]", "m > 1", "m / m.sum()")],
+    "writes": [(e, None) for e in ("(m * 1).mul_(k)", "(x * 1).exp_()", "(m * 1).zero_()")],
     "getitem": [
         (e, e) for e in ("x[3]", "x[2:5]", "x[i]", "m[1]", "m[:, 1]", "m[1, 2]", "m[i]", "m[:, ::2]", "b[..., 0]")
     ]
