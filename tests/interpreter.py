@@ -28,6 +28,7 @@ from nbgrad.kernels.cpu import (
     failures,
     folding,
     fused,
+    gufuncs,
     indexing,
     launch,
     ndarray,
@@ -488,7 +489,7 @@ def installed() -> bool:
 
 
 def install() -> None:
-    """Have this process interpret all kernels from now on: nothing is compiled any more."""
+    """Have this process interpret all kernels that are generated: from now on only what is written by hand is compiled."""
     if installed():
         return
     made = ufunc.make
@@ -503,6 +504,7 @@ def install() -> None:
         return made(name, types, outputs, compile_interpreted, signature, entry)
 
     ufunc.make = make
+    gufuncs.codegen = SimpleNamespace(address=codegen.address)  # loops that are written by hand stay compiled
     codegen.address = _address
     caller.layout_holds = launch.layout_holds = ndarray.layout_holds = lambda: False
     interpreted = Interpreted(CPU)

@@ -10,9 +10,11 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
+_FILES = frozenset({"calls", "copies", "products", "recorder", "reductions", "views"})
+
 
 def __getattr__(name: str) -> Any:
     """Give a file of this room, which is imported when it is first asked for: with the first call, not with nbgrad."""
-    if name.startswith("_"):
-        raise AttributeError(name)
+    if name not in _FILES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return importlib.import_module(f".{name}", __name__)
