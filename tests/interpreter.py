@@ -489,7 +489,7 @@ def installed() -> bool:
 
 
 def install() -> None:
-    """Have this process interpret all kernels that are generated: from now on only what is written by hand is compiled."""
+    """Have this process interpret kernels from now on: only loops that are written by hand are still compiled."""
     if installed():
         return
     made = ufunc.make
