@@ -24,11 +24,16 @@ def run(*arguments, **environment):
     return ran.stdout
 
 
+#: Loops that are written by hand, which stay compiled.
+BY_HAND = ("cross_entropy", "layer_norm", "nll", "prod_vjp")
+
+
 @pytest.mark.parametrize("chosen", [["900", "--seed", "0"], ["100"]], ids=["the same ones", "new ones"])
 def test_random_programs(chosen, tmp_path):
     text = run("--processes", "1", "--count", *chosen, NBGRAD_CACHE_DIR=str(tmp_path))
     assert "\n0 disagree" in text
-    assert not list(tmp_path.rglob("*.*")), "a kernel was compiled"
+    compiled = [path.name for path in tmp_path.rglob("*.*") if not path.name.startswith(BY_HAND)]
+    assert not compiled, "a kernel that is generated was compiled"
 
 
 @pytest.mark.slow

@@ -309,7 +309,8 @@ def calls():
     return named | {f"{name} (arguments)": call for name, call in ARGUMENTS.items()}
 
 
-@pytest.mark.parametrize("dtype", ["int64", pytest.param("float32", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("dtype", ["int64", "float32"])
 @pytest.mark.filterwarnings("ignore")
 def test_other_dtypes_are_numpys(dtype):
     x = (3 * MATRIX).astype(dtype)

@@ -198,7 +198,7 @@ def test_formulas_of_truth_alone():
 # ---- the floating-point status --------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("dtype", [pytest.param(np.float32, marks=pytest.mark.slow), np.float64])
 @pytest.mark.parametrize("contiguous", [True, False])
 def test_no_value_makes_a_kernel_report_errors(dtype, contiguous):
     limits = np.finfo(dtype)

@@ -5,7 +5,6 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from helpers import usually
 
 pytest.importorskip("numba.cuda.compiler", reason="needs numba-cuda")
 pytest.importorskip("cuda.core", reason="needs cuda-core")
@@ -67,7 +66,8 @@ def every():
                 yield pullback.operation.name, pullback.operation.kernel
 
 
-@pytest.mark.parametrize("number", usually(DTYPES, "float32"))
+@pytest.mark.slow
+@pytest.mark.parametrize("number", DTYPES)
 def test_every_formula_compiles_to_what_it_should(number, texts):
     lanes = 16 // np.dtype(number).itemsize
     width = {"float32": r"v4\.f32", "float64": r"v2\.f64"}[number]
