@@ -353,6 +353,8 @@ class Applied:
             return kind(*given[count:])(*given[:count])
 
         slowly.__name__ = kind.__name__
+        if sharing.stand_ins:  # which compiled calls only hand on: no trace waits for them to be compiled
+            return slowly
         made = recorded_by(kind, slowly)
         kind.apply = staticmethod(made)
         return made
