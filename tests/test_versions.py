@@ -98,3 +98,15 @@ def test_copies_and_pickles_have_no_past():
     for other in (pickle.loads(pickle.dumps(w)), copy.deepcopy(w), copy.copy(w)):
         assert other.tolist() == [2, 4] and other.requires_grad and other._story is None and other._generation == 0
     assert len(kept) == 1
+
+
+def test_a_constant_that_became_a_parameter_is_trained_with_its_gradients():
+    b = nbgrad.zeros(2)
+    kept = [b]
+    b += 1  # a constant that was written to, ...
+    b.requires_grad_(True)  # ... and a leaf from here on
+    y = (b * 3).sum()
+    with nbgrad.no_grad():
+        b -= nbgrad.ones(2)
+    y.backward()
+    assert b.grad.tolist() == [3, 3] and len(kept) == 1

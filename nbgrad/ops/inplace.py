@@ -322,7 +322,9 @@ def in_place_operator(sign: str, function: Callable[..., Any], operation: Elemen
                     and array.dtype is given.dtype
                     and array.shape == given.shape
                     and array.flags.writeable
-                    and self._story.past is not None
+                    and (past := self._story.past) is not None
+                    and past.creator is None
+                    and past._generation >= 0
                 ):  # a parameter that was trained before
                     operation.kernel(array, given, out=array)
                     self._generation = versions.tick()
