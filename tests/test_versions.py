@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import nbgrad
-from nbgrad import Variable, versions
+from nbgrad import Variable, sharing, versions
 
 
 def test_lost_elements_have_a_shape_and_are_nothing_to_compute_with():
@@ -110,3 +110,26 @@ def test_a_constant_that_became_a_parameter_is_trained_with_its_gradients():
         b -= nbgrad.ones(2)
     y.backward()
     assert b.grad.tolist() == [3, 3] and len(kept) == 1
+
+
+def test_what_was_written_later_is_on_no_way_back():
+    w, v = Variable(np.ones(2)), Variable(np.ones(2))
+    x = nbgrad.zeros(2)
+    kept, y = [x], x + w
+    x[:] = v
+    assert nbgrad.autograd.grad(y.sum(), [v], allow_unused=True, retain_graph=True) == (None,) and len(kept) == 1
+    assert nbgrad.autograd.grad(y.sum(), [w])[0].tolist() == [1, 1]
+
+
+@pytest.mark.parametrize("noted", [False, True])
+def test_views_of_what_was_cut_off_belong_to_it(monkeypatch, noted):
+    monkeypatch.setattr(sharing, "active", noted)
+    w = Variable(np.array([5.0]))
+    x = Variable(np.ones(3)) * 2
+    cut = x.detach()
+    part, same = cut[1:], x[1:]
+    cut[2] = w[0] * 3
+    assert part.requires_grad and part.tolist() == [2, 15]
+    assert nbgrad.autograd.grad(part.sum(), [w], retain_graph=True)[0].tolist() == [3]
+    for other in (x, same):  # on the same memory, and not of the same past
+        assert nbgrad.autograd.grad(other.sum(), [w], allow_unused=True, retain_graph=True) == (None,)
