@@ -18,7 +18,7 @@ import numpy as np
 
 if TYPE_CHECKING:
     from .formula import ScalarFunction
-    from .nest import Nest
+    from .loop_nest import Nest
 
 Shape = tuple[int, ...]
 Dtype = np.dtype[Any]

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from . import anomaly, hooks, ops, ownership, versions
+from . import anomaly, history, hooks, ops, ownership
 from .arrays import Array, as_array
 from .function import DIFFERENTIABLE, Function
 from .grad_mode import set_grad_enabled
@@ -39,7 +39,7 @@ def gradients(
     create_graph: bool,
 ) -> list[Variable | None]:
     """Give the gradients of `outputs` by `inputs`, None where there is no way from one to the other."""
-    if versions.writes:
+    if history.writes:
         outputs, inputs = ([x._current() if isinstance(x, Variable) else x for x in xs] for xs in (outputs, inputs))
     check_targets("grad", inputs)
     starts = [start_of("grad", y, gy, create_graph) for y, gy in zip(outputs, grad_outputs, strict=True)]
@@ -187,7 +187,7 @@ def walk_all(
     even = False
     moves = bool(dispatch.away)  # NumPy's scalars take part on any target, where their cotangents then are
     watch = anomaly.Watch() if anomaly.enabled else None
-    usual = not (recorded or moves or watch or versions.writes)
+    usual = not (recorded or moves or watch or history.writes)
     limited = gate is not None and gate.targets is not None
     first = outputs[0].creator
     if len(outputs) == 1 and first is not None and not first.multiple and gate is None:
@@ -270,7 +270,7 @@ def walk_all(
             function = heappop(heap)[2]
             gy = pending.pop(function)
         else:
-            return leaves if usual else versions.leaves_now(leaves, ops.add if recorded else add)
+            return leaves if usual else history.leaves_now(leaves, ops.add if recorded else add)
         if gate is not None and (limited or id(function) in _WATCHED):
             gy, goes_on = gate.passes(function, gy)
             if not goes_on:
@@ -296,7 +296,7 @@ def walk_all(
 
 def _pull(function: Function, gy: Any, recorded: bool, watch: anomaly.Watch | None) -> tuple[Any, tuple[Any, ...]]:
     """Give a Function's inputs and their cotangents in walks that are recorded, watched, elsewhere or behind writes."""
-    inputs = versions.as_recorded(function)
+    inputs = history.as_recorded(function)
     gxs: tuple[Any, ...] = function.pull_graph(gy) if recorded else function.pull_elsewhere(gy)
     if watch is not None:
         watch.look(function, gy, gxs)
@@ -315,7 +315,7 @@ def _fit(gx: Any, data: Any) -> Any:
         gx = ops.sum_to(gx, data.shape)
     if gx.dtype != data.dtype:
         gx = ops.astype(gx, data.dtype)
-    if type(data) is versions.Lost:
+    if type(data) is history.Lost:
         return gx if data.like is None else ops.beside(gx, data.like)
     return ops.beside(gx, data)
 

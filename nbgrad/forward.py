@@ -12,7 +12,7 @@ import copy
 from collections.abc import Sequence
 from typing import Any
 
-from . import ops, versions
+from . import history, ops
 from .elementwise import Elementwise
 from .engine import constant, gradients
 from .function import Function
@@ -70,7 +70,7 @@ def _in_order(outputs: Sequence[Variable]) -> list[Function]:
         seen.add(function)
         if function.inputs is None:
             raise freed(function)
-        inputs = versions.as_recorded(function) if versions.writes else function.inputs
+        inputs = history.as_recorded(function) if history.writes else function.inputs
         stack.extend([x.creator for x in inputs if x.creator is not None])
     return sorted(seen, key=lambda function: function.generation)
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from . import hooks, versions
+from . import history, hooks
 from .function import Function
+from .history import Past
 from .hooks import through_hooks
 from .variable import Variable
-from .versions import Past
 
 
 def place(x: Variable) -> Any:
@@ -36,8 +36,8 @@ def _leading_to(outputs: Sequence[Variable], targets: Sequence[Variable], missin
         inputs = function.inputs
         if inputs is None:
             gone, inputs = function, ()
-        elif versions.writes:
-            inputs = versions.as_recorded(function)
+        elif history.writes:
+            inputs = history.as_recorded(function)
         if done:
             if any([place(x) in wanted or x.creator in useful or x.creator in creators for x in inputs]):
                 useful.add(function)

@@ -50,7 +50,7 @@ class Noted:
 _groups: dict[int, tuple[weakref.ref[Any], dict[int, Noted]]] = {}
 
 
-#: What writes down that one Variable is a view of another: `versions` puts it here.
+#: What writes down that one Variable is a view of another: `history` puts it here.
 note_view: Callable[[Variable, Variable], None]
 
 #: The class of Variables, which puts itself here.

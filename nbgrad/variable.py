@@ -21,8 +21,8 @@ from .kernels.operators import Operators
 
 if TYPE_CHECKING:
     from .function import Function
+    from .history import Story
     from .methods import Methods
-    from .versions import Story
 else:
     Methods = Operators  # what it declares is installed by `ops` and `accumulate`
 
@@ -384,7 +384,7 @@ class Variable(Methods):
         return duplicate
 
     def _for_nodes(self) -> Variable:
-        """Give what nodes hold for this Variable: itself, unless it was written to (see `versions`)."""
+        """Give what nodes hold for this Variable: itself, unless it was written to (see `history`)."""
         return self
 
     def _current(self) -> Variable:
@@ -424,7 +424,7 @@ class Variable(Methods):
     @property
     def generation(self) -> int:
         """The length of the longest way from a leaf; 0 for leaves."""
-        return max(self._generation, 0) & 0xFFFFFFFF  # above that it tells time: see `versions`
+        return max(self._generation, 0) & 0xFFFFFFFF  # above that it tells time: see `history`
 
     @property
     def is_leaf(self) -> bool:

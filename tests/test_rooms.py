@@ -97,7 +97,7 @@ import numpy.linalg
 from typing import TYPE_CHECKING
 from . import launch
 from .. import formula
-from ..nest import Nest, Fold
+from ..loop_nest import Nest, Fold
 if TYPE_CHECKING:
     from .blas import product
 def later():
@@ -105,7 +105,7 @@ def later():
     import nbgrad.variable
 """
     found = {".".join(module) for module in imported_by("kernels/cuda/fused.py", text)}
-    kernels = {f"nbgrad.kernels.{name}" for name in ("cuda.launch", "formula", "nest", "cpu.elementary")}
+    kernels = {f"nbgrad.kernels.{name}" for name in ("cuda.launch", "formula", "loop_nest", "cpu.elementary")}
     assert found == {"numpy.linalg", "typing", "nbgrad.variable", *kernels}
     assert len(FILES) > 80 and sum(map(len, IMPORTS.values())) > 300
 
@@ -199,11 +199,11 @@ ELSEWHERE = {
     "kernels/cuda/forms.py": "kernels/cuda/test_fused.py",
     "kernels/cuda/graphs.py": "cuda/test_graphs.py",
     "kernels/cuda/indexing.py": "cuda/test_indexing_kernels.py",
-    "kernels/cuda/inlining.py": "kernels/cuda/test_compile.py",
+    "kernels/cuda/inlining.py": "kernels/cuda/test_cubin.py",
     "kernels/cuda/reduction.py": "cuda/test_reduction_kernels.py",
     "kernels/cuda/target.py": "cuda/test_device.py",
     "kernels/cuda/workspace.py": "cuda/test_graphs.py",
-    "kernels/cuda/support.py": "kernels/cuda/test_compile.py",
+    "kernels/cuda/support.py": "kernels/cuda/test_cubin.py",
     "kernels/interrupts.py": "test_interrupts.py",
     "kernels/special.py": "ops/test_special.py",
     "kernels/operators.py": "ops/test_operators.py",

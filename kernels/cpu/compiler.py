@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..nest import Nest, size_names
+from ..loop_nest import Nest, size_names
 from . import codegen, fused
 from .launch import Launch, launcher, replayer, signature
 from .threads import SHARE_ABOVE

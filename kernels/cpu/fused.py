@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from .. import formula
 from ..formula import ScalarFunction
-from ..nest import ELEMENT, NEST, ROW, Assign, Fold, Nest, Operand, assigned, cost_of, row_places, size_names
+from ..loop_nest import ELEMENT, NEST, ROW, Assign, Fold, Nest, Operand, assigned, cost_of, row_places, size_names
 from ..reductions import ACCUMULATING, IDENTITIES, identity_text, sum_dtype
 from ..text import Text, indented
 from .sizes import CHUNK, LANES, OUTPUTS

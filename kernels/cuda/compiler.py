@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from ..nest import Nest
+from ..loop_nest import Nest
 from . import blas, fused, graphs
 from .devices import cupy, several
 from .workspace import Workspace

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..nest import ELEMENT, Assign, Fold, Nest, Operand, cost_of, size_names
+from ..loop_nest import ELEMENT, Assign, Fold, Nest, Operand, cost_of, size_names
 from . import launch
 
 #: Bytes that a thread reads or writes at once.

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from ..formula import ScalarFunction
-from ..nest import ELEMENT, NEST, ROW, Assign, Fold, Nest, Operand, assigned, row_places, size_names
+from ..loop_nest import ELEMENT, NEST, ROW, Assign, Fold, Nest, Operand, assigned, row_places, size_names
 from ..reductions import ACCUMULATING, IDENTITIES, sum_dtype
 from ..text import indented
 from . import launch

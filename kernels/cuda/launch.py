@@ -54,7 +54,7 @@ def _stamp() -> tuple[str, ...]:
     packages = ("numba-cuda", "numba", "llvmlite", "nvidia-nvvm", "nvidia-nvjitlink")
     here = Path(__file__).parent
     rooms = [
-        here / "compile.py",
+        here / "cubin.py",
         here / "inlining.py",
         here / "support.py",
         *sorted((here.parent / "cpu" / "elementary").rglob("*.py")),
@@ -109,7 +109,7 @@ class _Driver:
             from cuda.core import ObjectCode
 
             if compiled is None:
-                from .compile import compile_kernel
+                from .cubin import compile_kernel
         except ImportError as error:
             raise ImportError(f"CUDA needs cuda-core and numba-cuda ({error}): {INSTALL}") from None
         if compiled is None:

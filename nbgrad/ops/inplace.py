@@ -8,15 +8,15 @@ from typing import Any
 
 import numpy as np
 
-from .. import hooks, sharing, versions
+from .. import history, hooks, sharing
 from ..arrays import Array, as_array, is_stand_in
 from ..elementwise import Elementwise
 from ..grad_mode import is_grad_enabled
+from ..history import Lost
 from ..kernels.formula import COMPARISON
 from ..kernels.operators import OPERATORS
 from ..registry import ENTRIES
 from ..variable import Variable, as_variable, data_of
-from ..versions import Lost
 from .arguments import axis_of
 from .elementwise import TABLE, add
 from .indexing import Index, Scatter
@@ -327,7 +327,7 @@ def in_place_operator(sign: str, function: Callable[..., Any], operation: Elemen
                     and past._generation >= 0
                 ):  # a parameter that was trained before
                     operation.kernel(array, given, out=array)
-                    self._generation = versions.tick()
+                    self._generation = history.tick()
                     return self
         return written_by(what, function, operation, self, (other,), {}, unseen)
 

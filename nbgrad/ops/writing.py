@@ -14,12 +14,12 @@ from typing import Any
 
 import numpy as np
 
-from .. import hooks, ownership, sharing, versions
+from .. import history, hooks, ownership, sharing
 from ..arrays import Array, as_array, is_stand_in
 from ..function import Operation
+from ..history import Lost
 from ..kernels import dispatch
 from ..variable import Variable, data_of
-from ..versions import Lost
 from .indexing import GetItem, Index, Scatter
 from .shape import Reshape
 
@@ -179,7 +179,7 @@ def _may_be_written(x: Variable, what: str, recorded: bool, index: Index | None)
             "unseen: convert it with astype first, or write x.detach()"
         )
     if is_stand_in(array):
-        found = versions.views_of(x)
+        found = history.views_of(x)
     elif alone:
         return []
     elif not sharing.has_memory(array):
@@ -215,12 +215,12 @@ class Writing:
         #: Whether no node can hold the Variable, since a single name does, and no other Variable is on its memory.
         self.unseen = unseen and not self.found and not traced
         if traced or sharing.stand_ins:
-            versions.note_write(x)
+            history.note_write(x)
 
     def past(self) -> Variable:
         """Give the Variable as it is before it is written to."""
         if self._past is None:
-            self._past = versions.past_of(self.x, self.x._array)
+            self._past = history.past_of(self.x, self.x._array)
         return self._past
 
     def as_it_is(self, v: Variable) -> Variable:
@@ -229,7 +229,7 @@ class Writing:
             return self.past()
         if not any([v is y for y in self.found]):
             return v
-        return versions.past_of(v, v._array if self.traced else v._array.copy())
+        return history.past_of(v, v._array if self.traced else v._array.copy())
 
     def lost(self, y: Variable) -> Any:
         """Give what stands for a Variable's elements once they are overwritten; what is traced never is."""
@@ -261,26 +261,26 @@ class Writing:
 
     def _link(self, node: Any, array: Any) -> None:
         x = self.x
-        family = versions.family_of(x)
-        others = [y for y in self.found if not self.recorded or versions.family_of(y) != family]
-        views = [y for y in self.found if self.recorded and versions.family_of(y) == family]
+        family = history.family_of(x)
+        others = [y for y in self.found if not self.recorded or history.family_of(y) != family]
+        views = [y for y in self.found if self.recorded and history.family_of(y) == family]
         memory = TracedMemory(x, self.found, self.what) if self.traced else None
         generation = 0
         if self.unseen:
-            versions.lose(x, self.what)
+            history.lose(x, self.what)
         else:
-            generation = versions.tick()
+            generation = history.tick()
             self._leave(x)
         if self.recorded:
             node.generation = max([generation, *[before._generation for before in node.inputs]])
             if sharing.active and family != -1:
-                versions.story_of(x).family = family
+                history.story_of(x).family = family
             become(x, node)
         elif not self.unseen:
-            versions.rewritten(x, generation)
+            history.rewritten(x, generation)
         for y in others:
             self._leave(y)
-            versions.rewritten(y, generation)
+            history.rewritten(y, generation)
         if memory is not None:
             if memory.whole is not x and any([memory.whole is y for y in views]):
                 self._leave(memory.whole)
@@ -300,17 +300,17 @@ class Writing:
 
     def _make_stale(self, y: Variable, whole: Variable, before: Any = None) -> None:
         if not self.traced:
-            versions.lose(y, self.what)
+            history.lose(y, self.what)
             sharing.forget(y)
-        story = versions.story_of(y)
+        story = history.story_of(y)
         story.source, story.before = whole, before
-        y.__class__ = versions.Stale
+        y.__class__ = history.Stale
 
     def _leave(self, y: Variable) -> None:
         """Keep what a Variable was for the nodes that have it."""
         if not self.traced:
-            versions.lose(y, self.what)
-        versions.keep_past(y, self.lost(y))
+            history.lose(y, self.what)
+        history.keep_past(y, self.lost(y))
 
     def _link_views(self, views: list[Variable]) -> None:
         """Have views of one another see what was written: one that has all elements at once, the others when used."""
@@ -341,7 +341,7 @@ class TracedMemory:
     def __init__(self, x: Variable, found: list[Variable], what: str) -> None:
         self.x, self.what = x, what
         # the one that the others were made of comes first, among those that have all elements
-        self.whole = max(versions.in_order([x, *found]), key=lambda y: y._array.size)
+        self.whole = max(history.in_order([x, *found]), key=lambda y: y._array.size)
         layout = sharing.layout_of(self.whole._array)
         low, high = layout.bounds
         self.relation: Any = None
@@ -356,10 +356,10 @@ class TracedMemory:
         self.after: Any = None
         if self.whole is not x:
             self.relation = Seen(*sharing.shared_positions(layout, sharing.layout_of(x._array)))
-        members = versions.in_order([x, *found])
+        members = history.in_order([x, *found])
         memory = [weakref.ref(y) for y in members]
         for y in members:
-            versions.story_of(y).memory = memory
+            history.story_of(y).memory = memory
 
     def write(self, array: Any) -> None:
         """Write: `array` is what the Variable written to becomes."""
@@ -404,42 +404,42 @@ def see(y: Variable, x: Variable, node: Any = None) -> None:
     traced = is_stand_in(y._array) or is_stand_in(x._array)
     # both as they are now: what is written to later, or comes from this one, is none of its business
     node.inputs = tuple(
-        [versions.past_of(z, z._array if traced else Lost(z._array, "a write to a view of it")) for z in (y, x)]
+        [history.past_of(z, z._array if traced else Lost(z._array, "a write to a view of it")) for z in (y, x)]
     )
     node.generation = max(x._generation, y._generation)
     become(y, node)
 
 
 def _refresh(y: Variable) -> None:
-    story = versions.story_of(y)
+    story = history.story_of(y)
     assert story.source is not None
     whole = story.source._for_nodes()
     traced = is_stand_in(whole._array)
     what = "a write to another Variable on its memory"
-    versions.keep_past(y, y._array if traced else Lost(y._array, what))
+    history.keep_past(y, y._array if traced else Lost(y._array, what))
     if traced:
         before = story.before
         node = Seen(*sharing.shared_positions(sharing.layout_of(y._array), sharing.layout_of(before)))
         y._array = view_of_whole(y._array, before, whole._array, what)
         see(y, whole, node)
-        versions.note_view(y, whole)
+        history.note_view(y, whole)
     else:
         see(y, whole)
         sharing.note(y)
     story.source = story.before = None
 
 
-versions.refresh = _refresh
+history.refresh = _refresh
 
 
 def become(x: Variable, node: Any) -> None:
     """Make a Variable the result of a node."""
-    if type(x) in (versions.Rewritten, versions.Stale):
+    if type(x) in (history.Rewritten, history.Stale):
         x.__class__ = Variable
     before = x.creator
     x.creator = node
     x._generation = node.generation + 1
     if x._story is not None:
-        versions.cut_off(x, node)
+        history.cut_off(x, node)
     if hooks.watched:
         hooks.leave_behind(x, before)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from ..kernels.nest import ELEMENT, NEST, ROW
+from ..kernels.loop_nest import ELEMENT, NEST, ROW
 from .program import Call, Fold, Literal, Map, Node, Program, root_of, stretched
 
 #: Operations that go into one loop, at most: LLVM's time grows faster than the text.

@@ -7,8 +7,8 @@ import math
 from typing import Protocol
 
 from ..kernels import formula
-from ..kernels.nest import ELEMENT, NEST, ROW, Assign, Nest, Operand, keep_what_is_dear, size_names
-from ..kernels.nest import Fold as Folding
+from ..kernels.loop_nest import ELEMENT, NEST, ROW, Assign, Nest, Operand, keep_what_is_dear, size_names
+from ..kernels.loop_nest import Fold as Folding
 from ..kernels.strides import dense, joined
 from ..kernels.target import Compiler
 from .grouping import Group, Grouping

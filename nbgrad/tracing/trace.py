@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from .. import sharing, versions
+from .. import history, sharing
 from ..arrays import Array, is_array
 from ..engine import constant
 from ..function import Function
@@ -130,12 +130,12 @@ class Trace:
         """Run the function on traced arrays."""
         sources = Sources(function)
         watched = on_draw.set(refuse_draw)
-        noted = versions.writes_of_trace.set([])
+        noted = history.writes_of_trace.set([])
         sharing.stand_ins += 1
         try:
             with set_grad_enabled(True):
                 result = function(*positional, **named)
-            _refuse_written_outside(versions.writes_of_trace.get() or [], [*self.inputs, result])
+            _refuse_written_outside(history.writes_of_trace.get() or [], [*self.inputs, result])
         except BaseException as error:
             self.program.closed = True  # what got away from here is of no use
             # NumPy writes over what was refused in an assignment to an element
@@ -146,7 +146,7 @@ class Trace:
         finally:
             on_draw.reset(watched)
             sharing.stand_ins -= 1
-            versions.writes_of_trace.reset(noted)
+            history.writes_of_trace.reset(noted)
         self.program.refuse_changed_constants()
         sources.refuse_drawn(any(isinstance(node.operation, Constant | Literal) for node in self.program.nodes))
         return result
@@ -373,6 +373,6 @@ def _held_by_others(x: Variable) -> bool:
         if isinstance(holder, tuple):
             if not any([isinstance(node, Function) for node in gc.get_referrers(holder)]):
                 return True
-        elif not isinstance(holder, list | FrameType | versions.Story):
+        elif not isinstance(holder, list | FrameType | history.Story):
             return True
     return False

@@ -364,7 +364,7 @@ class Compiled:
         import llvmlite.binding as llvm
         import numpy as np
 
-        from nbgrad.kernels.cuda.compile import compile_library
+        from nbgrad.kernels.cuda.cubin import compile_library
         from nbgrad.kernels.cuda.support import NAMESPACE
 
         names = dict(NAMESPACE)

@@ -207,9 +207,9 @@ def test_whole_numbers_and_truth_values():
 
 def test_nothing_recorded_costs_no_walk_its_way():
     """Writes to constants that only a name holds leave walks as they are."""
-    from nbgrad import versions
+    from nbgrad import history
 
-    before = versions.writes
+    before = history.writes
     x = nbgrad.zeros(3)
     x[0] = 1.0
     x += 2.0
@@ -217,7 +217,7 @@ def test_nothing_recorded_costs_no_walk_its_way():
     y = nbgrad.zeros(3)
     y[1] = w[0] * 2  # recorded, and held by nobody else
     y.sum().backward()
-    assert versions.writes == before and w.grad.tolist() == [2]
+    assert history.writes == before and w.grad.tolist() == [2]
 
 
 # ---- views ----------------------------------------------------------------------------------------------------------

@@ -287,6 +287,6 @@ def test_without_what_launches_the_remedy_is_named(driver, monkeypatch):
 
 def test_without_the_compiler_the_remedy_is_named(driver, monkeypatch, tmp_path):
     monkeypatch.setenv("NBGRAD_CACHE_DIR", str(tmp_path))
-    monkeypatch.setitem(sys.modules, "nbgrad.kernels.cuda.compile", None)
+    monkeypatch.setitem(sys.modules, "nbgrad.kernels.cuda.cubin", None)
     with pytest.raises(ImportError, match=r"CUDA needs cuda-core and numba-cuda .*pip install 'nbgrad\[cuda13\]'"):
         copy()

@@ -5,7 +5,7 @@ import pytest
 from nbgrad.kernels import scalars
 from nbgrad.kernels.cpu import fused, threads
 from nbgrad.kernels.formula import variable
-from nbgrad.kernels.nest import ELEMENT, NEST, ROW, Assign, Fold, Nest, Operand
+from nbgrad.kernels.loop_nest import ELEMENT, NEST, ROW, Assign, Fold, Nest, Operand
 
 
 def elements(function, inputs, times=1):

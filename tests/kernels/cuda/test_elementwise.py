@@ -11,8 +11,7 @@ pytest.importorskip("cuda.core", reason="needs cuda-core")
 
 from nbgrad.kernels import formula
 from nbgrad.kernels.cpu import elementwise as cpu
-from nbgrad.kernels.cuda import compile as compiler
-from nbgrad.kernels.cuda import elementwise, launch
+from nbgrad.kernels.cuda import cubin, elementwise, launch
 from nbgrad.ops.elementwise import OPERATIONS
 
 CAPABILITY = (9, 0)
@@ -77,7 +76,7 @@ def test_every_formula_compiles_to_what_it_should(number, texts):
         if (source, signature) in compiled:
             continue
         compiled.add((source, signature))
-        text = compiler.assembly(source, signature, CAPABILITY)
+        text = cubin.assembly(source, signature, CAPABILITY)
         assert "call" not in text, name
         if number == "float32":
             assert not re.search(r"\.f64\b", text), name
@@ -92,7 +91,7 @@ def test_every_formula_compiles_to_what_it_should(number, texts):
 def test_formulas_become_cubins(name, number, texts):
     for lanes in (0, 16 // np.dtype(number).itemsize):
         source, signature = line(ufunc(name), number, lanes, texts)
-        assert compiler.compile_kernel(source, signature, CAPABILITY).code.startswith(b"\x7fELF")
+        assert cubin.compile_kernel(source, signature, CAPABILITY).code.startswith(b"\x7fELF")
 
 
 @pytest.mark.parametrize("dtype", ["int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64"])
@@ -100,7 +99,7 @@ def test_formulas_of_whole_numbers_compile(dtype, texts):
     for name, function in formula._scalar_functions.items():
         if function.domain in (formula.NUMERIC, formula.COMPARISON):
             source, signature = line(ufunc(name), dtype, 0, texts)
-            text = compiler.assembly(source, signature, CAPABILITY)
+            text = cubin.assembly(source, signature, CAPABILITY)
             assert "call" not in text, name
             assert ".f32" not in text and ".f64" not in text, name
 
@@ -109,7 +108,7 @@ def test_formulas_of_whole_numbers_compile(dtype, texts):
 def test_rows_are_found_without_divisions_but_for_inner_dimensions(ndim, texts):
     kernel = elementwise._rows_kernel
     kernel(ufunc("add"), "float32", ("float32", "float32"), ("float32",), ndim, 0)
-    text = compiler.assembly(*texts[-1][1:], CAPABILITY)
+    text = cubin.assembly(*texts[-1][1:], CAPABILITY)
     assert "call" not in text
     assert ".f64" not in text
     assert len(re.findall(r"\bdiv\.[us]64", text)) == ndim - 2
@@ -119,11 +118,11 @@ def test_rows_are_found_without_divisions_but_for_inner_dimensions(ndim, texts):
 def test_stretched_arrays_and_numbers_are_read_once(texts):
     run = ufunc("mul")
     source, signature = line(run, "float32", 4, texts, stretched=(False, True))
-    text = compiler.assembly(source, signature, CAPABILITY)
+    text = cubin.assembly(source, signature, CAPABILITY)
     assert len(re.findall(r"ld\.global\.v4\.f32", text)) == 1
     elementwise._line_kernel(run, "float32", ("float32", None), ("float32",), (False, False), 4, 0)
     assert texts[-1][2] == ("float32*", "float32", "float32*", "int64")
-    compiler.assembly(*texts[-1][1:], CAPABILITY)
+    cubin.assembly(*texts[-1][1:], CAPABILITY)
 
 
 # ---- layouts --------------------------------------------------------------------------------------------------------

@@ -14,10 +14,9 @@ if os.environ.get("LLVMLITE_ENABLE_IR_LAYER_TYPED_POINTERS") == "0":
     pytest.skip("NVVM does not read LLVM's IR of this process", allow_module_level=True)
 
 from nbgrad.kernels import reductions, scalars
-from nbgrad.kernels.cuda import compile as compiler
-from nbgrad.kernels.cuda import forms, fused, reduction_kernels
+from nbgrad.kernels.cuda import cubin, forms, fused, reduction_kernels
 from nbgrad.kernels.formula import variable
-from nbgrad.kernels.nest import ELEMENT, NEST, ROW, Assign, Fold, Nest, Operand, keep_what_is_dear
+from nbgrad.kernels.loop_nest import ELEMENT, NEST, ROW, Assign, Fold, Nest, Operand, keep_what_is_dear
 
 HOPPER = (9, 0)
 #: Registers of a processor, on every GPU so far.
@@ -78,7 +77,7 @@ def columns(number="float32"):
 
 
 def assembly(nest, form):
-    return compiler.assembly(fused.source(nest, form), fused.signature(nest), HOPPER)
+    return cubin.assembly(fused.source(nest, form), fused.signature(nest), HOPPER)
 
 
 # ---- accesses -------------------------------------------------------------------------------------------------------
@@ -126,7 +125,7 @@ def test_parameters_may_take_more_than_4096_bytes():
     nest = elements(inputs=80)
     nest.outer, nest.flat = 6, False
     form = forms._form(nest, 100, 1000)
-    compiled = compiler.compile_kernel(fused.source(nest, form), fused.signature(nest), HOPPER)
+    compiled = cubin.compile_kernel(fused.source(nest, form), fused.signature(nest), HOPPER)
     assert len(fused.signature(nest)) * 8 > 4096
     assert compiled.code.startswith(b"\x7fELF")
 
@@ -186,7 +185,7 @@ def resources(code):
 
 
 def compiled(text, signature):
-    return resources(compiler.compile_kernel(text, signature, HOPPER).code)
+    return resources(cubin.compile_kernel(text, signature, HOPPER).code)
 
 
 def test_registers_are_read_from_cubins():

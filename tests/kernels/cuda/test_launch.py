@@ -32,7 +32,7 @@ class Driver:
             Device=lambda number: SimpleNamespace(compute_capability=self.capability),
             get_current_stream=lambda: SimpleNamespace(ptr=self.stream),
         )
-        compiler = ModuleType("nbgrad.kernels.cuda.compile")
+        compiler = ModuleType("nbgrad.kernels.cuda.cubin")
         compiler.compile_kernel = self.compile
         package = ModuleType("cuda")
         package.core = core
@@ -40,7 +40,7 @@ class Driver:
             ("cuda", package),
             ("cuda.core", core),
             ("cupy", cupy),
-            ("nbgrad.kernels.cuda.compile", compiler),
+            ("nbgrad.kernels.cuda.cubin", compiler),
         ):
             monkeypatch.setitem(sys.modules, name, module)
         monkeypatch.setattr(launch, "backend", launch._Driver())
@@ -116,9 +116,9 @@ def test_what_the_compiler_says_is_not_swallowed(driver):
     def failing(*arguments):
         raise ValueError("ptxas: no")
 
-    sys.modules["nbgrad.kernels.cuda.compile"].compile_kernel = failing
+    sys.modules["nbgrad.kernels.cuda.cubin"].compile_kernel = failing
     with pytest.raises(ValueError, match="ptxas: no"):
         launch.kernel("copy", SOURCE, ("float32*", "int64"))
-    sys.modules["nbgrad.kernels.cuda.compile"].compile_kernel = driver.compile
+    sys.modules["nbgrad.kernels.cuda.cubin"].compile_kernel = driver.compile
     launch.kernel("copy", SOURCE, ("float32*", "int64"))(1, 32, 1, 2)
     assert len(driver.launched) == 1

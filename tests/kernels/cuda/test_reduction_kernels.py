@@ -13,7 +13,7 @@ if os.environ.get("LLVMLITE_ENABLE_IR_LAYER_TYPED_POINTERS") == "0":
     pytest.skip("NVVM does not read LLVM's IR of this process", allow_module_level=True)
 
 from nbgrad.kernels import reductions
-from nbgrad.kernels.cuda import compile as target
+from nbgrad.kernels.cuda import cubin as target
 from nbgrad.kernels.cuda import indexing, reduction_kernels
 from nbgrad.kernels.cuda.reduction_kernels import BLOCKS, COLUMNS, GROUPS
 

@@ -4,7 +4,18 @@ from dataclasses import replace
 
 from nbgrad.kernels import scalars
 from nbgrad.kernels.formula import variable
-from nbgrad.kernels.nest import ELEMENT, NEST, ROW, Assign, Fold, Nest, Operand, cost_of, keep_what_is_dear, size_names
+from nbgrad.kernels.loop_nest import (
+    ELEMENT,
+    NEST,
+    ROW,
+    Assign,
+    Fold,
+    Nest,
+    Operand,
+    cost_of,
+    keep_what_is_dear,
+    size_names,
+)
 from nbgrad.kernels.reductions import IDENTITIES
 
 

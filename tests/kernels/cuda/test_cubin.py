@@ -7,7 +7,7 @@ import pytest
 pytest.importorskip("numba.cuda.compiler", reason="needs numba-cuda")
 pytest.importorskip("cuda.core", reason="needs cuda-core")
 
-from nbgrad.kernels.cuda import compile as compiler
+from nbgrad.kernels.cuda import cubin
 
 CAPABILITY = (9, 0)
 
@@ -20,11 +20,11 @@ def kernel(x, y, n):
 
 
 def assembly(body, signature=("float32*", "float32*", "int64"), text=LINE):
-    return compiler.assembly(text.format(body=body), signature, CAPABILITY)
+    return cubin.assembly(text.format(body=body), signature, CAPABILITY)
 
 
 def test_a_kernel_becomes_a_cubin():
-    made = compiler.compile_kernel(LINE.format(body="x[i]"), ("float32*", "float32*", "int64"), CAPABILITY)
+    made = cubin.compile_kernel(LINE.format(body="x[i]"), ("float32*", "float32*", "int64"), CAPABILITY)
     assert made.symbol == "kernel"
     assert made.code.startswith(b"\x7fELF")
     assert b"kernel" in made.code
@@ -32,7 +32,7 @@ def test_a_kernel_becomes_a_cubin():
 
 @pytest.mark.parametrize("capability", [(8, 0), (8, 9), (9, 0), (10, 0), (12, 0)], ids=str)
 def test_every_capability_has_a_cubin(capability):
-    made = compiler.compile_kernel(LINE.format(body="x[i]"), ("float32*", "float32*", "int64"), capability)
+    made = cubin.compile_kernel(LINE.format(body="x[i]"), ("float32*", "float32*", "int64"), capability)
     assert made.code.startswith(b"\x7fELF")
 
 

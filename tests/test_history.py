@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 
 import nbgrad
-from nbgrad import Variable, sharing, versions
+from nbgrad import Variable, history, sharing
 
 
 def test_lost_elements_have_a_shape_and_are_nothing_to_compute_with():
-    lost = versions.Lost(np.zeros((2, 3), np.float32), "x[key] = value")
+    lost = history.Lost(np.zeros((2, 3), np.float32), "x[key] = value")
     assert lost.shape == (2, 3) and lost.dtype == np.float32 and lost.ndim == 2 and lost.nbytes == 24
     for use in (
         lambda: lost + 1, lambda: 2 * lost, lambda: -lost, lambda: lost[0], lambda: np.ones(3) * lost, np.asarray,
@@ -25,7 +25,7 @@ def test_generations_tell_time():
     before = x.generation
     x[0] = 5.0
     assert x._generation > y.creator.generation and x.generation <= before + 2 < 10 and len(kept) == 1
-    (old,) = [z for z in versions.as_recorded(y.creator) if z._generation >= 0]
+    (old,) = [z for z in history.as_recorded(y.creator) if z._generation >= 0]
     assert old is not x and old.creator is not x.creator
 
 
@@ -33,7 +33,7 @@ def test_written_constants_are_held_by_snapshots():
     x = nbgrad.zeros(2)
     kept, w = [x], Variable(np.ones(2))
     x += 1
-    assert type(x) is versions.Rewritten and isinstance(x, Variable) and len(kept) == 1
+    assert type(x) is history.Rewritten and isinstance(x, Variable) and len(kept) == 1
     y = x * w
     assert all(type(z) is Variable for z in y.creator.inputs)
     y.sum().backward()
