@@ -70,6 +70,15 @@ def _stands_in(x: Any) -> bool:
     return hasattr(type(x), "__nbgrad_array__")
 
 
+def foremost(arrays: Sequence[Any]) -> Any:
+    """Return the one of several arrays that answers for all, among those that stand in for one; None without any."""
+    found = None
+    for x in arrays:
+        if not isinstance(x, ndarray) and _stands_in(x) and (found is None or x.rank > found.rank):
+            found = x
+    return found
+
+
 def target_of(x: Any) -> Target:
     """Return the target of an array; the CPU for what is in no other memory: numbers, and what stands in for arrays."""
     return CPU if isinstance(x, ndarray) else elsewhere(x) or CPU
@@ -234,6 +243,10 @@ def sum_to_shape(x: Any, shape: tuple[int, ...]) -> Any:
 def spread_array(name: str, axis: int, *arrays: Any) -> Any:
     """Run a reduction that gives a value for each element along one axis of arrays of one shape."""
     first = arrays[0]
+    if len(arrays) > 1:
+        stand_in = foremost(arrays)
+        if stand_in is not None and stand_in is not first:
+            first = stand_in.outside(first)
     if isinstance(first, ndarray):
         if first.size > _MANY:  # loops over neighbours are several times as fast as loops over one element
             arrays = tuple([x if x.strides[axis] else np.ascontiguousarray(x) for x in arrays])
@@ -255,7 +268,7 @@ def recur(a: Any, b: Any, axis: int, reverse: bool = False) -> Any:
     """Give y with ``y[i] = b[i] + a[i - 1] * y[i - 1]`` along an axis, or from the other end if `reverse`."""
     if isinstance(a, ndarray) and isinstance(b, ndarray):
         return _recur_on_cpu(a, b, axis, reverse)
-    stand_in = next(filter(_stands_in, (a, b)), None)
+    stand_in = foremost((a, b))
     if stand_in is not None:
         return stand_in.recurring(a, b, axis, reverse)
     return together("recurrence", (a, b)).recur(a, b, axis, reverse)

@@ -179,6 +179,16 @@ from .tracing import jit as jit
 from .version import __version__ as __version__
 
 if TYPE_CHECKING:
+    from . import func as func
+    from .func import hessian as hessian
+    from .func import hvp as hvp
+    from .func import jacfwd as jacfwd
+    from .func import jacobian as jacobian
+    from .func import jacrev as jacrev
+    from .func import jvp as jvp
+    from .func import linearize as linearize
+    from .func import vjp as vjp
+    from .func import vmap as vmap
     from .ops.contraction import einsum as einsum
     from .ops.special import copysign as copysign
     from .ops.special import fmod as fmod
@@ -193,14 +203,17 @@ else:
         """Import what is asked for seldom, when it is."""
         from importlib import import_module
 
-        from .registry import LATER
+        from .registry import LATER, TRANSFORMS
 
+        if name == "func" or name in TRANSFORMS:
+            module = import_module(".func", __name__)
+            return module if name == "func" else globals().setdefault(name, getattr(module, name))
         if name not in LATER:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
         found = globals()[name] = getattr(import_module(f".ops.{LATER[name]}", __name__), name)
         return found
 
     def __dir__():
-        from .registry import LATER
+        from .registry import LATER, TRANSFORMS
 
-        return [*globals(), *LATER]
+        return [*globals(), "func", *LATER, *TRANSFORMS]

@@ -43,6 +43,9 @@ LATER = {
     **dict.fromkeys(("copysign", "fmod", "heaviside", "logaddexp2", "logit", "sinc", "xlogy"), "special"),
 }
 
+#: Transforms of functions, which `nbgrad.func` has, and nbgrad by the same names, when first asked for.
+TRANSFORMS = ("hessian", "hvp", "jacfwd", "jacobian", "jacrev", "jvp", "linearize", "vjp", "vmap")
+
 
 @overload
 def operation(function: Registered, /) -> Registered: ...

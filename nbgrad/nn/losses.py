@@ -19,7 +19,7 @@ from ..kernels import scalars
 from ..kernels.cpu import classes
 from ..kernels.cpu.reduction import reduce_elements
 from ..kernels.formula import ScalarFunction
-from ..ops.elementwise import OPERATIONS, div, eq, mul, sub
+from ..ops.elementwise import OPERATIONS, div, eq, mul, neg, sub
 from ..ops.reduction import Softmax, SoftmaxVjp, sum
 from ..ops.shape import BroadcastTo
 from ..variable import Variable
@@ -85,6 +85,10 @@ class _OfClasses(Operation):
     def __init__(self, labels: Array, count: int) -> None:
         self.labels, self.count = labels, count
 
+    def chosen(self, classes: int, dtype: Any) -> Array:
+        """Give 1 at the label of each row, 0 elsewhere: what a sum is made of where there is no loop for it."""
+        return eq(self.labels[:, None], np.arange(classes)).astype(dtype)
+
 
 class CrossEntropy(_OfClasses):
     """log(sum(exp(x))) - x[label], summed over the rows of a matrix and divided by a count."""
@@ -115,13 +119,15 @@ class CrossEntropySlope(_OfClasses):
         self.labels, self.count, self.state = labels, count, state
 
     def forward(self, gy: Array, x: Array) -> Array:
+        if not isinstance(gy, np.ndarray):
+            slopes: Array = sub(Softmax(1).forward(x), self.chosen(x.shape[1], x.dtype))
+            return mul(div(gy, float(self.count)), slopes)
         return classes.cross_entropy_slope(gy, x, self.labels, _number(self.count, x.dtype.char), self.state)
 
     def vjp(self, g: Any, _: Any, gy: Any, x: Any) -> Any:
         p = Softmax(1)(x)
         share = div(g, float(self.count))
-        chosen = eq(self.labels[:, None], np.arange(x.shape[1])).astype(x.dtype)
-        by_gy = sum(mul(share, sub(p, chosen))) if self.needs(0) else None
+        by_gy = sum(mul(share, sub(p, self.chosen(x.shape[1], x.dtype)))) if self.needs(0) else None
         return by_gy, SoftmaxVjp(1)(mul(share, gy), p) if self.needs(1) else None
 
 
@@ -133,6 +139,8 @@ class Nll(_OfClasses):
     reads_all = False
 
     def forward(self, x: Array) -> Array:
+        if not isinstance(x, np.ndarray):
+            return neg(div(sum(mul(x, self.chosen(x.shape[1], x.dtype))), float(self.count)))
         return classes.nll(x, self.labels, _number(self.count, x.dtype.char))
 
     def vjp(self, gy: Any, y: Any, x: Any) -> Any:
@@ -150,6 +158,8 @@ class NllSlope(_OfClasses):
         self.labels, self.count, self.shape = labels, count, shape
 
     def forward(self, gy: Array) -> Array:
+        if not isinstance(gy, np.ndarray):
+            return mul(neg(div(gy, float(self.count))), self.chosen(self.shape[1], gy.dtype))
         return classes.nll_slope(gy, self.labels, _number(self.count, gy.dtype.char), self.shape)
 
     def vjp(self, g: Any, _: Any, gy: Any) -> Any:

@@ -286,20 +286,21 @@ def full_like(
 # ---- random numbers -------------------------------------------------------------------------------------------------
 
 
-#: Called with the name of a function that draws random numbers in this context, where somebody has to know.
-on_draw: ContextVar[Callable[[str], None] | None] = ContextVar("nbgrad_on_draw", default=None)
+#: Called with the name of a function that draws random numbers in this context, where somebody has to know. It may give
+#: a function that draws instead, given the one that would.
+on_draw: ContextVar[Callable[[str], Any] | None] = ContextVar("nbgrad_on_draw", default=None)
 
 
 def _draw(what: str, device: Any, method: str, *arguments: Any) -> Any:
     """Call a method of a target's generator."""
     told = on_draw.get()
-    if told is not None:
-        told(f"nbgrad.{what}")
+    instead = None if told is None else told(f"nbgrad.{what}")
     target = named(device)
     generator = _generators.get(target)
     if generator is None:
         generator = _generators.setdefault(target, target.generator(_seed))
-    return getattr(generator, method)(*arguments)
+    draw = getattr(generator, method)
+    return draw(*arguments) if instead is None else instead(lambda: draw(*arguments))
 
 
 def manual_seed(seed: int) -> np.random.Generator:

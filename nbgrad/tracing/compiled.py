@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ..arrays import Array, is_array, of_numpys_own
+from ..arrays import Array, is_array, is_stand_in, of_numpys_own
 from ..grad_mode import is_grad_enabled
 from ..kernels import dispatch
 from ..kernels.target import Compiler
@@ -17,7 +17,6 @@ from ..nests import flatten
 from ..variable import Variable, data_replaced, default_dtype_changed, get_default_dtype
 from .explain import explain
 from .replay import Replay, in_order
-from .symbol import Symbol
 from .trace import NoGradient, Static, Trace, keys_of
 
 
@@ -175,8 +174,8 @@ class Jitted:
                 return self._run(trace, *found)
         leaves: list[Any] = []
         flatten((arguments, options), leaves)
-        if any(isinstance(leaf.data if isinstance(leaf, Variable) else leaf, Symbol) for leaf in leaves):
-            return self.function(*arguments, **options)  # inside another trace
+        if any(is_stand_in(leaf.data if isinstance(leaf, Variable) else leaf) for leaf in leaves):
+            return self.function(*arguments, **options)  # inside another trace, or for many examples at once
         trace, arrays, given, leaves = self._trace(arguments, options)
         if leaves is not None:
             self._remember(trace, leaves, arrays, bool(options))

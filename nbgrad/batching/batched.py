@@ -1,0 +1,349 @@
+"""What stands in for the array of one example while a function is run for many.
+
+A `Batched` has the shape of one example's array and holds those of all: one more axis in front, which nobody else sees.
+Where the examples do not differ that axis has one element, so that what does not depend on them is computed once. It
+answers NumPy's protocols and `arrays.StandIn`, so operations, their rules and both walks run on it as they are, and no
+operation knows of it; what it holds may be an array of any target, a traced one, or the Batched of an outer level.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+
+from ..arrays import as_array, is_stand_in
+from ..elements import WithoutElements, fixed, users_line
+from ..kernels import dispatch, reductions
+from ..kernels.cpu import elementwise as cpu
+from ..kernels.shapes import numbered_axes, order_of_axes
+from ..variable import Variable
+from .levels import Level
+
+if TYPE_CHECKING:
+    from ..arrays import StandIn
+
+
+class Batched(WithoutElements, np.lib.mixins.NDArrayOperatorsMixin):
+    """The array of one of a level's examples.
+
+    `value` has those of all along its first axis, or one in place of all.
+    """
+
+    __nbgrad_array__ = True
+    weak = None
+    base = None
+    #: No number of bytes that an array has: the walk looks closer then.
+    nbytes = 0
+    #: Of memory that nobody may write to.
+    flags = np.frombuffer(bytes(4), np.int8).reshape(2, 2).flags
+
+    #: Set by `rules`.
+    __array_function__: ClassVar[Callable[..., Any]]
+    __getattr__: ClassVar[Callable[..., Any]]
+    product: ClassVar[Callable[..., Any]]
+
+    def __init__(self, level: Level, value: Any) -> None:
+        self.level, self.value = level, value
+
+    # ---- what arrays have -------------------------------------------------------------------------------------------
+
+    shape = fixed("shape", lambda self: self.value.shape[1:], "x.reshape(shape)")
+    dtype = fixed("dtype", lambda self: self.value.dtype, "x.view(dtype)")
+    ndim = property(lambda self: self.value.ndim - 1)
+    rank = property(lambda self: 1 + self.level.number)
+    size = property(lambda self: self.value.size // max(self.value.shape[0], 1))
+    itemsize = property(lambda self: self.value.dtype.itemsize)
+    T = property(lambda self: self.transpose())
+    mT = property(lambda self: self.transpose(*range(self.ndim - 2), self.ndim - 1, self.ndim - 2))
+    real = property(lambda self: self._with(np.real(self.value)))
+    imag = property(lambda self: self._with(np.imag(self.value)))
+
+    def __len__(self) -> int:
+        if not self.shape:
+            raise TypeError("len() of an array without dimensions")
+        return int(self.shape[0])
+
+    def __iter__(self) -> Iterator[Any]:
+        return (self[i] for i in range(len(self)))
+
+    def _with(self, value: Any) -> Batched:
+        return Batched(self.level, value)
+
+    def copy(self, order: str = "C") -> Batched:
+        """Give the same elements."""
+        return self._with(self.value.copy())
+
+    def __copy__(self) -> Batched:
+        return self.copy()
+
+    def __deepcopy__(self, memory: Any) -> Batched:
+        return self.copy()
+
+    def view(self, dtype: Any = None) -> Batched:
+        """Give the same elements, or the same bytes as elements of another dtype."""
+        return self._with(self.value if dtype is None else self.value.view(dtype))
+
+    def reshape(self, *shape: Any, order: Any = "C", copy: Any = None) -> Batched:
+        """Give the elements in another shape."""
+        wanted = shape[0] if len(shape) == 1 and not isinstance(shape[0], int | np.integer) else shape
+        if order not in ("C", None):
+            return self.transpose().reshape(tuple(wanted)[::-1]).transpose()
+        if -1 in tuple(wanted):
+            wanted = np.broadcast_to(np.zeros((), np.int8), self.shape).reshape(wanted).shape
+        return self._with(self.value.reshape((self.value.shape[0], *wanted)))
+
+    def ravel(self, order: Any = "C") -> Batched:
+        """Give the elements in one dimension."""
+        return self.reshape((self.size,), order=order)
+
+    flatten = ravel
+
+    def transpose(self, *axes: Any) -> Batched:
+        """Give the elements with the axes in another order."""
+        order = order_of_axes(numbered_axes(self.ndim).transpose(*axes))
+        return self._with(self.value.transpose((0, *[axis + 1 for axis in order])))
+
+    def astype(self, dtype: Any, **options: Any) -> Batched:
+        """Convert the elements."""
+        return self._with(self.value.astype(dtype, **options))
+
+    def conj(self) -> Batched:
+        """Give the complex conjugates."""
+        return self._with(np.conjugate(self.value))
+
+    conjugate = conj
+
+    def __getitem__(self, key: Any) -> Batched:
+        from .keys import pick
+
+        return pick(self, key)
+
+    # ---- what stands in for arrays has besides (`nbgrad.arrays.StandIn`) --------------------------------------------
+
+    def folded(self, name: str, axes: tuple[int, ...], *others: Any) -> Batched:
+        """Apply one of `kernels.reductions` over axes."""
+        level = self.level
+        if not reductions.TABLE[name].spreads:
+            return self._with(dispatch.reduce_array(name, self.value, tuple([a + 1 for a in axes]), others))
+        values = together(level, [self, *others])
+        if not axes:  # an axis to go along
+            return self._with(dispatch.spread_array(name, 1, *[v[:, None] for v in values])[:, 0])
+        return self._with(dispatch.spread_array(name, axes[0] + 1, *values))
+
+    def scanned(self, name: str, axis: int, reverse: bool) -> Any:
+        """Apply one of `kernels.scans`: (values, places) for extrema."""
+        scalar = not self.ndim
+        found = dispatch.scan_array(name, self.value[:, None] if scalar else self.value, axis + 1, reverse)
+        results = [self._with(v[:, 0] if scalar else v) for v in (found if type(found) is tuple else (found,))]
+        return tuple(results) if type(found) is tuple else results[0]
+
+    def recurring(self, a: Any, b: Any, axis: int, reverse: bool) -> Batched:
+        """Apply the linear recurrence that gradients of scans consist of."""
+        return self._with(dispatch.recur(*together(self.level, [a, b]), axis + 1, reverse))
+
+    def filled(self, value: float) -> Batched:
+        """Give an array of the same shape and dtype, all of whose elements are a number."""
+        return self._with(dispatch.filled(self.value[:1], value))
+
+    def pick_from(self, x: Any, key: tuple[Any, ...]) -> Any:
+        """Pick from an array by an index; either has this array."""
+        from .keys import pick
+
+        return pick(x, key)
+
+    def scatter(self, key: tuple[Any, ...], shape: tuple[int, ...]) -> Batched:
+        """Give zeros of a shape with these elements added at an index."""
+        from .keys import scatter
+
+        return scatter(self, key, shape)
+
+    def outside(self, array: Any) -> Batched:
+        """Give an array that is the same for all examples as one of this level's."""
+        return array if type(array) is Batched and array.level is self.level else self._with(as_array(array)[None])
+
+    def made_again(self, make: Callable[[], Any], like: Any) -> Batched:
+        """Give what a function of arrays from outside gives; made again in every run of a trace."""
+        value = self.value.made_again(make, like) if is_stand_in(self.value) else as_array(make())
+        return value if type(value) is Batched else self._with(value[None])
+
+    def put_into(self, x: Any, key: tuple[Any, ...], values: Any) -> Batched:
+        """Give an array with values in place of the elements at an index."""
+        from .keys import put
+
+        return put(x, key, values)
+
+    def place(self) -> tuple[int, tuple[int, ...], tuple[int, ...], int]:
+        """Give where the elements of the first example are."""
+        value = self.value
+        if is_stand_in(value):
+            address, shape, strides, itemsize = value.place()
+            return address, shape[1:], strides[1:], itemsize
+        return dispatch.address(value), value.shape[1:], value.strides[1:], value.itemsize
+
+    def is_beside(self, other: Any) -> bool:
+        """Tell whether another one is on the same memory."""
+        if type(other) is not Batched or other.level is not self.level:
+            return False
+        if is_stand_in(self.value):
+            return bool(is_stand_in(other.value) and self.value.is_beside(other.value))
+        return bool(np.may_share_memory(self.value, other.value))
+
+    def view_again(self, before: Any, after: Any) -> Any:
+        """Leave it to where the elements are."""
+        return None
+
+    def refuse_if_given(self, what: str) -> None:
+        """Raise for arrays that were given from outside, and views of them."""
+        if is_stand_in(self.value):
+            self.value.refuse_if_given(what)
+        elif any(np.may_share_memory(self.value, array) for array in self.level.given):
+            raise self._unchanged(f"{what}, which is an argument", "write into x.clone()")
+
+    def checked(self, begin: Callable[[Any], Callable[[], object]], label: str, identity: Any) -> Batched:
+        """Have the elements looked at."""
+        if is_stand_in(self.value):
+            return self._with(self.value.checked(begin, label, identity))
+        begin(self.value)()
+        return self
+
+    # ---- what is computed -------------------------------------------------------------------------------------------
+
+    def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **options: Any) -> Any:
+        if any(isinstance(x, Variable) for x in inputs):
+            return NotImplemented  # theirs to record
+        target = next(iter(options.pop("out", None) or (...,)), ...)
+        level = top(inputs)
+        if method != "__call__" or ufunc.signature is not None:
+            if ufunc is np.matmul and method == "__call__":
+                return self.product(*inputs)
+            call = ufunc if method == "__call__" else getattr(ufunc, method)
+            return self.__array_function__(_named(call, ufunc, method), (), inputs, options)
+        ndim = max([np.ndim(x) for x in inputs])
+        values = [aligned(x.value, ndim) if type(x) is Batched and x.level is level else x for x in inputs]
+        found = _caller(ufunc)(*values) if not options and ufunc.nout == 1 else ufunc(*values, **options)
+        if ufunc.nout > 1:
+            return tuple(Batched(level, v) for v in found)
+        result = Batched(level, found)
+        if type(target) is Batched:  # accumulation in place, by the walk back: the name goes over to the sum
+            target.level, target.value = level, found
+            return target
+        if target is not ...:
+            raise self._unchanged(f"np.{ufunc.__name__} with out=, or by an operator", "write x = x + y")
+        return result
+
+    # ---- what cannot be ---------------------------------------------------------------------------------------------
+
+    def _no_value(self, what: str, remedy: str = "use nbgrad.where instead of `if`") -> Any:
+        raise TypeError(
+            f"{self.level.transform}: {what} asks for the elements of an array of shape {self.shape} and dtype "
+            f"{self.dtype}, of which there are {self.level.size} at once, at {users_line()}: {remedy}, and keep to "
+            "nbgrad's and NumPy's functions"
+        )
+
+    def _unchanged(self, what: str, remedy: str) -> Exception:
+        return TypeError(
+            f"{self.level.transform}: an array was changed in place at {users_line()}, by {what}: it stands for those "
+            f"of {self.level.size} examples: {remedy}"
+        )
+
+    def __repr__(self) -> str:
+        return f"<array of shape {self.shape} and dtype {self.dtype}, one of {self.level.size} examples>"
+
+
+_callers: dict[np.ufunc, Callable[..., Any]] = {}
+
+
+def _caller(ufunc: np.ufunc) -> Callable[..., Any]:
+    """Give what calls a ufunc, if it is one of ours on arrays of any target, quick on small ones."""
+    found = _callers.get(ufunc)
+    if found is None:
+        found = _callers[ufunc] = dispatch.caller(ufunc) if ufunc in cpu.formulas else ufunc
+    return found
+
+
+def _named(call: Callable[..., Any], ufunc: np.ufunc, method: str) -> Callable[..., Any]:
+    """Give a method of a ufunc as a function with a name."""
+
+    def function(*arguments: Any, **options: Any) -> Any:
+        return call(*arguments, **options)
+
+    function.__name__ = ufunc.__name__ if method == "__call__" else f"{ufunc.__name__}.{method}"
+    function.__module__ = "numpy"
+    return function
+
+
+# ---- levels ---------------------------------------------------------------------------------------------------------
+
+
+def top(values: Sequence[Any]) -> Any:
+    """Return the innermost level among those of values; None where none has any."""
+    levels = [x.level for x in values if type(x) is Batched]
+    return max(levels, key=lambda level: level.number) if levels else None
+
+
+def held(level: Level, x: Any) -> Any:
+    """Return the arrays of all of a level's examples; one, along an axis in front, where these do not differ."""
+    return x.value if type(x) is Batched and x.level is level else as_array(x)[None]
+
+
+def aligned(value: Any, ndim: int) -> Any:
+    """Give what is held with as many axes behind the first as broadcasting with arrays of `ndim` takes."""
+    missing = ndim + 1 - value.ndim
+    return value[(slice(None), *(None,) * missing)] if missing > 0 else value
+
+
+def widened(level: Level, value: Any) -> Any:
+    """Repeat what is the same for all examples for each."""
+    if value.shape[0] == level.size:
+        return value
+    return dispatch.broadcast_to(value, (level.size, *value.shape[1:]))
+
+
+def together(level: Level, xs: Sequence[Any]) -> list[Any]:
+    """Return what several hold, for each example where any of them differs."""
+    values = [held(level, x) for x in xs]
+    return values if all(v.shape[0] == 1 for v in values) else [widened(level, v) for v in values]
+
+
+def enter(level: Level, value: Any) -> Batched:
+    """Give an array with all examples' along its first axis as that of one of them.
+
+    Where it stands for examples of inner levels itself, these stay outermost.
+    """
+    if type(value) is Batched and value.level.number > level.number:
+        return Batched(value.level, enter(level, np.swapaxes(value.value, 0, 1)))
+    return Batched(level, value)
+
+
+def leave(level: Level, x: Any) -> Any:
+    """Give the arrays of all examples along a new first axis."""
+    if type(x) is Batched and x.level is level:
+        return widened(level, x.value)
+    if type(x) is Batched and x.level.number > level.number:
+        return Batched(x.level, np.swapaxes(leave(level, x.value), 0, 1))
+    return widened(level, as_array(x)[None])
+
+
+def total(level: Level, x: Any) -> Any:
+    """Add up over the examples of a level; an array that is the same for all counts for each."""
+    if type(x) is not Batched:
+        return x * np.asarray(level.size, x.dtype)
+    if x.level is not level:
+        return Batched(x.level, total(level, x.value))
+    value = x.value
+    return dispatch.reduce_array("sum", value, (0,)) if value.shape[0] == level.size else total(level, value[0])
+
+
+def levels_of(x: Any) -> list[Level]:
+    """List the levels that an array has, the innermost first."""
+    found = []
+    while type(x) is Batched:
+        found.append(x.level)
+        x = x.value
+    return found
+
+
+if TYPE_CHECKING:
+    _fulfilled: type[StandIn] = Batched
