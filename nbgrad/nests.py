@@ -73,7 +73,7 @@ def _of_dataclass(kind: type) -> None:
         return [getattr(value, name) for name in names], tuple([getattr(value, name) for name in static])
 
     def together(rest: Any, parts: Any) -> Any:
-        made = object.__new__(kind)  # it is as valid as the one that it was made of
+        made: Any = object.__new__(kind)  # it is as valid as the one that it was made of
         for name, part in zip((*names, *static), (*parts, *rest), strict=True):
             object.__setattr__(made, name, part)
         return made

@@ -8,6 +8,7 @@ operation knows of it; what it holds may be an array of any target, a traced one
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -32,7 +33,7 @@ class Batched(WithoutElements, np.lib.mixins.NDArrayOperatorsMixin):
     """
 
     __nbgrad_array__ = True
-    weak = None
+    weak: type | None = None
     base = None
     #: No number of bytes that an array has: the walk looks closer then.
     nbytes = 0
@@ -43,6 +44,10 @@ class Batched(WithoutElements, np.lib.mixins.NDArrayOperatorsMixin):
     __array_function__: ClassVar[Callable[..., Any]]
     __getattr__: ClassVar[Callable[..., Any]]
     product: ClassVar[Callable[..., Any]]
+    #: Set by `keys`.
+    picked: ClassVar[Callable[[Any, Any], Any]]
+    scattered: ClassVar[Callable[[Any, Any, tuple[int, ...]], Any]]
+    written: ClassVar[Callable[[Any, Any, Any], Any]]
 
     def __init__(self, level: Level, value: Any) -> None:
         self.level, self.value = level, value
@@ -53,7 +58,7 @@ class Batched(WithoutElements, np.lib.mixins.NDArrayOperatorsMixin):
     dtype = fixed("dtype", lambda self: self.value.dtype, "x.view(dtype)")
     ndim = property(lambda self: self.value.ndim - 1)
     rank = property(lambda self: 1 + self.level.number)
-    size = property(lambda self: self.value.size // max(self.value.shape[0], 1))
+    size = property(lambda self: math.prod(self.value.shape[1:]))
     itemsize = property(lambda self: self.value.dtype.itemsize)
     T = property(lambda self: self.transpose())
     mT = property(lambda self: self.transpose(*range(self.ndim - 2), self.ndim - 1, self.ndim - 2))
@@ -116,9 +121,7 @@ class Batched(WithoutElements, np.lib.mixins.NDArrayOperatorsMixin):
     conjugate = conj
 
     def __getitem__(self, key: Any) -> Batched:
-        from .keys import pick
-
-        return pick(self, key)
+        return Batched.picked(self, key)
 
     # ---- what stands in for arrays has besides (`nbgrad.arrays.StandIn`) --------------------------------------------
 
@@ -141,7 +144,8 @@ class Batched(WithoutElements, np.lib.mixins.NDArrayOperatorsMixin):
 
     def recurring(self, a: Any, b: Any, axis: int, reverse: bool) -> Batched:
         """Apply the linear recurrence that gradients of scans consist of."""
-        return self._with(dispatch.recur(*together(self.level, [a, b]), axis + 1, reverse))
+        a, b = together(self.level, [a, b])
+        return self._with(dispatch.recur(a, b, axis + 1, reverse))
 
     def filled(self, value: float) -> Batched:
         """Give an array of the same shape and dtype, all of whose elements are a number."""
@@ -149,15 +153,11 @@ class Batched(WithoutElements, np.lib.mixins.NDArrayOperatorsMixin):
 
     def pick_from(self, x: Any, key: tuple[Any, ...]) -> Any:
         """Pick from an array by an index; either has this array."""
-        from .keys import pick
-
-        return pick(x, key)
+        return Batched.picked(x, key)
 
     def scatter(self, key: tuple[Any, ...], shape: tuple[int, ...]) -> Batched:
         """Give zeros of a shape with these elements added at an index."""
-        from .keys import scatter
-
-        return scatter(self, key, shape)
+        return Batched.scattered(self, key, shape)
 
     def outside(self, array: Any) -> Batched:
         """Give an array that is the same for all examples as one of this level's."""
@@ -170,9 +170,7 @@ class Batched(WithoutElements, np.lib.mixins.NDArrayOperatorsMixin):
 
     def put_into(self, x: Any, key: tuple[Any, ...], values: Any) -> Batched:
         """Give an array with values in place of the elements at an index."""
-        from .keys import put
-
-        return put(x, key, values)
+        return Batched.written(x, key, values)
 
     def place(self) -> tuple[int, tuple[int, ...], tuple[int, ...], int]:
         """Give where the elements of the first example are."""

@@ -31,15 +31,15 @@ class Key:
         self.apart = bool(arrays) and arrays[-1] - arrays[0] >= len(arrays)
         self.before = 0 if self.apart or not arrays else arrays[0]
 
-    def of_all(self, size: int) -> tuple[Any, ...]:
-        """Give the index of an array with `size` examples along its first axis, or with none if it is 0."""
+    def of_all(self, size: int | None) -> tuple[Any, ...]:
+        """Give the index of an array with `size` examples along its first axis, or, if None, of one that all share."""
         if not self.differs:
-            return (slice(None), *self.parts) if size else self.parts
+            return (slice(None), *self.parts)
         parts = [
             aligned(part.value, self.rank) if type(part) is Batched and part.level is self.level else part
             for part in self.parts
         ]
-        if not size:
+        if size is None:
             return tuple(parts)
         return (np.arange(size).reshape(-1, *(1,) * self.rank), *parts)
 
@@ -102,7 +102,7 @@ def pick(x: Any, key: Any) -> Batched:
     value = held(level, x)
     found = Key(level, parts, value.ndim - 1)
     of_one = found.differs and value.shape[0] == 1
-    picked = GetItem(Index(found.of_all(0 if of_one else value.shape[0]))).forward(value[0] if of_one else value)
+    picked = GetItem(Index(found.of_all(None if of_one else value.shape[0]))).forward(value[0] if of_one else value)
     return Batched(level, _ordered(picked, found.order(picked.ndim, of_one)))
 
 
@@ -151,3 +151,6 @@ def _inverse(order: Sequence[int]) -> list[int]:
 
 def _ordered(value: Any, order: Sequence[int]) -> Any:
     return value if list(order) == list(range(len(order))) else value.transpose(tuple(order))
+
+
+Batched.picked, Batched.scattered, Batched.written = map(staticmethod, (pick, scatter, put))

@@ -11,7 +11,8 @@ import numpy as np
 from ..arrays import Array, one_by_one
 from ..function import Function, Operation
 from ..variable import Variable
-from . import rules as rules  # which Batched has NumPy's functions from
+from . import keys as keys  # each gives Batched its part
+from . import rules as rules
 from .batched import Batched, enter, leave, levels_of, total
 from .levels import Level
 

@@ -80,11 +80,11 @@ def blocks(at: Linearised, forward: bool | None, chunk_size: int | None) -> list
             return Part(at, None, i).pushed(at.outputs, [seed], at.recorded)
 
         made = walked(x, chunk_size, largest, forth, at.recorded)
-        columns.append([_moved(column, x.ndim) for column in made])
+        columns.append([moved_behind(column, x.ndim) for column in made])
     return [list(row) for row in zip(*columns, strict=True)] if columns else [[] for _ in at.outputs]
 
 
-def _moved(column: Any, ndim: int) -> Any:
+def moved_behind(column: Any, ndim: int) -> Any:
     """Put the first axes behind the others."""
     axes = range(column.ndim)
     return column.transpose((*axes[ndim:], *axes[:ndim])) if ndim else column

@@ -48,9 +48,10 @@ def check(function, arrays, differentiable=True):
             np.testing.assert_allclose(forth, back, **CLOSE)
 
 
-@pytest.mark.parametrize(
-    "case", [*cases.ELEMENTWISE, *cases.SELDOM], ids=cases.numbered([*cases.ELEMENTWISE, *cases.SELDOM])
-)
+ELEMENTWISE = [*cases.ELEMENTWISE, *cases.SELDOM]
+
+
+@pytest.mark.parametrize("case", ELEMENTWISE, ids=cases.numbered(ELEMENTWISE))
 def test_elementwise(case):
     shapes = [(2, 3, 2), (2, 2), (2, 3, 1)]
     arrays = [cases.draw(d, shape) for d, shape in zip(case.domains, shapes, strict=False)]
@@ -79,10 +80,7 @@ def test_scans(case):
 @pytest.mark.parametrize("case", cases.DECOMPOSITIONS, ids=repr)
 def test_decompositions(case):
     for shape in case.shapes[:2]:
-        check(
-            lambda v: nbgrad.Variable(np.zeros(())).detach() + case.function(nbgrad.as_tensor(v)),
-            [cases.draw(cases.ANY, (2, *shape))],
-        )
+        check(lambda v: case.function(nbgrad.as_tensor(v)), [cases.draw(cases.ANY, (2, *shape))])
 
 
 PLACES = np.array([2, 0, 2])
