@@ -24,7 +24,7 @@ ROOMS = [
     ["nbgrad/batching/"],
     ["nbgrad/engine.py"],
     ["nbgrad/accumulate.py", "nbgrad/forward.py"],
-    ["nbgrad/autograd/", "nbgrad/func/", "nbgrad/linalg.py", "nbgrad/nn/"],
+    ["nbgrad/autograd/", "nbgrad/func/", "nbgrad/linalg.py", "nbgrad/nn/", "nbgrad/sparse/"],
     ["nbgrad/interop/autograd/", "nbgrad/interop/scipy/"],
     ["nbgrad/tracing/"],
     ["nbgrad/__init__.py", "nbgrad/__main__.py"],
