@@ -213,6 +213,7 @@ ELSEWHERE = {
     "nbgrad/batching/": "func/test_vectorize.py",
     "nbgrad/cuda.py": "cuda/test_device.py",
     "nbgrad/elements.py": "tracing/test_symbol.py",
+    "nbgrad/func/walking.py": "func/test_jacobians.py",
     "nbgrad/ops/writing.py": "ops/test_inplace.py",
     "nbgrad/elementwise.py": "ops/test_elementwise.py",
     "nbgrad/interop/autograd/": "interop/test_autograd.py",

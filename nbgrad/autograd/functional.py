@@ -270,7 +270,7 @@ class _Run:
 
     def rows(self, y: Variable, position: int, strict: bool) -> list[Any]:
         """Give the Jacobians of one output by all inputs, all rows in one walk back."""
-        from ..func.jacobians import walked
+        from ..func.walking import walked
 
         used = [False] * len(self.inputs)
 
@@ -290,7 +290,7 @@ class _Run:
     def columns(self, strict: bool) -> list[list[Any]]:
         """Give the Jacobians of all outputs by all inputs, all columns of an input in one walk forth."""
         from ..forward import push
-        from ..func.jacobians import moved_behind, walked
+        from ..func.walking import moved_behind, walked
 
         columns = []
         used = []

@@ -153,4 +153,4 @@ def _ordered(value: Any, order: Sequence[int]) -> Any:
     return value if list(order) == list(range(len(order))) else value.transpose(tuple(order))
 
 
-Batched.picked, Batched.scattered, Batched.written = map(staticmethod, (pick, scatter, put))
+Batched.picked, Batched.scattered, Batched.written = staticmethod(pick), staticmethod(scatter), staticmethod(put)

@@ -3,58 +3,14 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
-import numpy as np
-
 from ..autograd.linearised import Linearised
-from ..batching.batched import leave
-from ..batching.levels import Level
-from ..batching.moving import Enter, Leave
-from ..kernels import dispatch
-from ..ops.joining import cat
 from ..variable import Variable
+from .walking import moved_behind, walked
 
 Argnums = int | Sequence[int]
-
-#: The bytes of what a walk carries for all rows at once, at most, unless a chunk_size is given.
-MOST = 1 << 28
-
-
-def chunks(size: int, chunk_size: int | None, largest: int) -> Iterator[tuple[int, int]]:
-    """Cut a number of rows into parts: of `chunk_size`, or as keeps to `MOST` with arrays of so many bytes."""
-    if chunk_size is None:
-        chunk_size = max(1, MOST // max(largest, 1))
-    elif isinstance(chunk_size, bool) or not isinstance(chunk_size, int) or chunk_size < 1:
-        raise ValueError(f"chunk_size is {chunk_size!r}: give a positive whole number, or None")
-    for begin in range(0, size, chunk_size):
-        yield begin, min(begin + chunk_size, size)
-
-
-def basis(x: Variable, begin: int, end: int, level: Level) -> Variable:
-    """Give unit vectors of a shape, some of all, as one of a level's examples."""
-    rows = np.zeros((end - begin, x.size), x.dtype)
-    rows[np.arange(end - begin), np.arange(begin, end)] = 1
-    array = dispatch.beside(rows.reshape((end - begin, *x.shape)), x.data)
-    return Variable(Enter(level).forward(array), requires_grad=False)
-
-
-def walked(
-    x: Variable, chunk_size: int | None, largest: int, walk: Callable[[Variable], Sequence[Any]], recorded: bool
-) -> list[Any]:
-    """Give what a walk gives for each unit vector of a shape, along new first axes of that shape."""
-    parts: list[list[Any]] = []
-    for begin, end in chunks(x.size, chunk_size, largest):
-        with Level(end - begin, "jacobian") as level:
-            found = walk(basis(x, begin, end, level))
-            parts.append([Leave(level)(y) if recorded else leave(level, y.data) for y in found])
-    if not parts:
-        with Level(0, "jacobian") as level:
-            parts.append([leave(level, y.data) for y in walk(basis(x, 0, 0, level))])
-    columns = [list(column) for column in zip(*parts, strict=True)]
-    whole = [column[0] if len(column) == 1 else cat(column, 0) for column in columns]
-    return [y.reshape((*x.shape, *y.shape[1:])) for y in whole]
 
 
 def blocks(at: Linearised, forward: bool | None, chunk_size: int | None) -> list[list[Any]]:
@@ -82,12 +38,6 @@ def blocks(at: Linearised, forward: bool | None, chunk_size: int | None) -> list
         made = walked(x, chunk_size, largest, forth, at.recorded)
         columns.append([moved_behind(column, x.ndim) for column in made])
     return [list(row) for row in zip(*columns, strict=True)] if columns else [[] for _ in at.outputs]
-
-
-def moved_behind(column: Any, ndim: int) -> Any:
-    """Put the first axes behind the others."""
-    axes = range(column.ndim)
-    return column.transpose((*axes[ndim:], *axes[:ndim])) if ndim else column
 
 
 class Part(Linearised):

@@ -13,7 +13,7 @@ from ..autograd.linearised import Linearised
 from ..batching.batched import leave
 from ..batching.levels import Level
 from ..batching.moving import Enter
-from ..func.jacobians import chunks
+from ..func.walking import chunks
 from ..kernels import dispatch
 from ..variable import Variable
 from .coloring import color_columns, color_rows, color_symmetric
@@ -78,7 +78,7 @@ class SparseJacobian:
         #: A function that `nbgrad.jit` made is looked into, and the walks are compiled as well.
         jitted = getattr(function, "function", None) if hasattr(function, "explain") else None
         self.function: Any = function if jitted is None else jitted
-        self.compiled = jitted is not None
+        self.compiled: Any = None if jitted is None else type(function)
         self.sparsity = sparsity
         self._plans: dict[Any, Any] = {}
 
@@ -127,10 +127,8 @@ class SparseJacobian:
             def values_of(*arguments: Any, **options: Any) -> Any:
                 return self._values(plan, self._at(arguments, options))
 
-            if self.compiled:
-                from ..tracing import jit
-
-                values_of = jit(values_of)
+            if self.compiled is not None:
+                values_of = self.compiled(values_of, (), ())
             found = self._plans[key] = plan, values_of
         return found
 
