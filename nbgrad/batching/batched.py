@@ -18,7 +18,7 @@ from ..arrays import as_array, is_stand_in
 from ..elements import WithoutElements, fixed, users_line
 from ..kernels import dispatch, reductions
 from ..kernels.cpu import elementwise as cpu
-from ..kernels.shapes import numbered_axes, order_of_axes
+from ..kernels.shapes import broadcast_shapes, numbered_axes, order_of_axes
 from ..variable import Variable
 from .levels import Level
 
@@ -44,22 +44,32 @@ class Batched(WithoutElements, np.lib.mixins.NDArrayOperatorsMixin):
     __array_function__: ClassVar[Callable[..., Any]]
     __getattr__: ClassVar[Callable[..., Any]]
     product: ClassVar[Callable[..., Any]]
+    multiplied: ClassVar[Callable[[Any, Any], Any]]
     #: Set by `keys`.
     picked: ClassVar[Callable[[Any, Any], Any]]
     scattered: ClassVar[Callable[[Any, Any, tuple[int, ...]], Any]]
     written: ClassVar[Callable[[Any, Any, Any], Any]]
 
-    def __init__(self, level: Level, value: Any) -> None:
-        self.level, self.value = level, value
+    def __init__(self, level: Level, value: Any, factors: tuple[Any, Any] | None = None) -> None:
+        self.level, self._value = level, value
+        #: Of a product of matrices that is not computed yet: of what. Added up over the examples it is one product.
+        self.factors = factors
+
+    @property
+    def value(self) -> Any:
+        """The arrays of all examples."""
+        if self._value is None:
+            self._value, self.factors = Batched.multiplied(*self.factors), None  # type: ignore[misc]
+        return self._value
 
     # ---- what arrays have -------------------------------------------------------------------------------------------
 
-    shape = fixed("shape", lambda self: self.value.shape[1:], "x.reshape(shape)")
-    dtype = fixed("dtype", lambda self: self.value.dtype, "x.view(dtype)")
-    ndim = property(lambda self: self.value.ndim - 1)
+    shape = fixed("shape", lambda self: _shape_of(self), "x.reshape(shape)")
+    dtype = fixed("dtype", lambda self: (self.factors[0] if self.factors else self.value).dtype, "x.view(dtype)")
+    ndim = property(lambda self: len(self.shape))
     rank = property(lambda self: 1 + self.level.number)
-    size = property(lambda self: math.prod(self.value.shape[1:]))
-    itemsize = property(lambda self: self.value.dtype.itemsize)
+    size = property(lambda self: math.prod(self.shape))
+    itemsize = property(lambda self: self.dtype.itemsize)
     T = property(lambda self: self.transpose())
     mT = property(lambda self: self.transpose(*range(self.ndim - 2), self.ndim - 1, self.ndim - 2))
     real = property(lambda self: self._with(np.real(self.value)))
@@ -77,8 +87,8 @@ class Batched(WithoutElements, np.lib.mixins.NDArrayOperatorsMixin):
         return Batched(self.level, value)
 
     def copy(self, order: str = "C") -> Batched:
-        """Give the same elements."""
-        return self._with(self.value.copy())
+        """Give the same elements, which nobody writes to: what is written goes into a new array."""
+        return Batched(self.level, self._value, self.factors)
 
     def __copy__(self) -> Batched:
         return self.copy()
@@ -218,6 +228,8 @@ class Batched(WithoutElements, np.lib.mixins.NDArrayOperatorsMixin):
                 return self.product(*inputs)
             call = ufunc if method == "__call__" else getattr(ufunc, method)
             return self.__array_function__(_named(call, ufunc, method), (), inputs, options)
+        if ufunc.__name__ in ("mul", "multiply") and target is ... and not options and _is_outer(level, *inputs):
+            return later(level, *[x.value for x in inputs])
         ndim = max([np.ndim(x) for x in inputs])
         values = [aligned(x.value, ndim) if type(x) is Batched and x.level is level else x for x in inputs]
         found = _caller(ufunc)(*values) if not options and ufunc.nout == 1 else ufunc(*values, **options)
@@ -225,7 +237,7 @@ class Batched(WithoutElements, np.lib.mixins.NDArrayOperatorsMixin):
             return tuple(Batched(level, v) for v in found)
         result = Batched(level, found)
         if type(target) is Batched:  # accumulation in place, by the walk back: the name goes over to the sum
-            target.level, target.value = level, found
+            target.level, target._value, target.factors = level, found, None
             return target
         if target is not ...:
             raise self._unchanged(f"np.{ufunc.__name__} with out=, or by an operator", "write x = x + y")
@@ -248,6 +260,49 @@ class Batched(WithoutElements, np.lib.mixins.NDArrayOperatorsMixin):
 
     def __repr__(self) -> str:
         return f"<array of shape {self.shape} and dtype {self.dtype}, one of {self.level.size} examples>"
+
+
+def _shape_of(x: Batched) -> tuple[int, ...]:
+    if x.factors is None:
+        shape: tuple[int, ...] = x._value.shape[1:]
+        return shape
+    first, second = x.factors
+    return (*broadcast_shapes(first.shape[1:-2], second.shape[1:-2]), first.shape[-2], second.shape[-1])
+
+
+def later(level: Level, first: Any, second: Any) -> Batched:
+    """Give the products of all examples' matrices, or stacks of them, which are computed when they are needed."""
+    ndim = max(first.ndim, second.ndim) - 1
+    return Batched(level, None, (aligned(first, ndim), aligned(second, ndim)))
+
+
+def _is_outer(level: Level, x: Any, y: Any) -> bool:
+    """Tell whether two factors are a column and a row for each example, so that their product is one of matrices."""
+    for v in (x, y):
+        if type(v) is not Batched or v.level is not level or v.ndim < 2 or v.value.shape[0] != level.size:
+            return False
+    return bool(x.dtype == y.dtype and x.dtype.kind == "f" and x.shape[-1] == y.shape[-2] == 1)
+
+
+def _added_up(first: Any, second: Any) -> Any:
+    """Give the sum of the products of all examples' matrices as one product, for each of a stack."""
+    size, stacks = first.shape[0], (first.shape[1:-2], second.shape[1:-2])
+    n, k = first.shape[-2:]
+    m = second.shape[-1]
+    count = len(stacks[0])
+    between = tuple(range(1, 1 + count))
+    if math.prod(stacks[0]) == 1:  # the rows are the same for the whole stack
+        rows = first.reshape((size, n, k)).transpose((1, 0, 2)).reshape((n, size * k))
+        columns = second.transpose((0, count + 1, *between, count + 2)).reshape((size * k, -1))
+        found = Batched.multiplied(rows, columns).reshape((n, *stacks[1], m))
+        return found.transpose((*between, 0, count + 1))
+    stack = broadcast_shapes(*stacks)
+    rows = first.transpose((*between, count + 1, 0, count + 2)).reshape((*stacks[0], n, size * k))
+    if math.prod(stacks[1]) == 1:
+        found = Batched.multiplied(rows.reshape((-1, size * k)), second.reshape((size * k, m)))
+        return found.reshape((*stack, n, m))
+    columns = second.transpose((*between, 0, count + 1, count + 2)).reshape((*stacks[1], size * k, m))
+    return Batched.multiplied(rows, columns)
 
 
 _callers: dict[np.ufunc, Callable[..., Any]] = {}
@@ -330,17 +385,22 @@ def total(level: Level, x: Any) -> Any:
         return x * np.asarray(level.size, x.dtype)
     if x.level is not level:
         return Batched(x.level, total(level, x.value))
+    if x.factors is not None:
+        return _added_up(*x.factors)
     value = x.value
     return dispatch.reduce_array("sum", value, (0,)) if value.shape[0] == level.size else total(level, value[0])
 
 
 def levels_of(x: Any) -> list[Level]:
     """List the levels that an array has, the innermost first."""
-    found = []
-    while type(x) is Batched:
-        found.append(x.level)
-        x = x.value
-    return found
+    found: dict[int, Level] = {}
+    stack = [x]
+    while stack:
+        held_by = stack.pop()
+        if type(held_by) is Batched:
+            found[held_by.level.number] = held_by.level
+            stack.extend((held_by._value,) if held_by.factors is None else held_by.factors)
+    return [found[number] for number in sorted(found, reverse=True)]
 
 
 if TYPE_CHECKING:

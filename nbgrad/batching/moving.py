@@ -73,7 +73,7 @@ def fitted(gx: Any, data: Any) -> Any:
     """
     array = gx._array if isinstance(gx, Variable) else gx
     own = levels_of(data)
-    for level in levels_of(array):
+    for level in reversed(levels_of(array)):  # the outermost has most examples, and products wait for their sum
         if not level.active and level not in own:
             gx = Total(level)(gx)
     return gx

@@ -17,7 +17,7 @@ from ..interop.rules import RULES
 from ..kernels import dispatch
 from ..ops.linalg import MatMul
 from ..variable import Variable
-from .batched import Batched, aligned, held, together, top, widened
+from .batched import Batched, aligned, held, later, together, top, widened
 
 Rule = Callable[..., Any]
 
@@ -116,7 +116,7 @@ def product(x: Any, w: Any) -> Any:
     n, m = X.ndim - 1, W.ndim - 1
     if not n or not m:
         raise ValueError(f"matmul: shapes {X.shape[1:]} and {W.shape[1:]}: scalars are multiplied with *")
-    matmul = MatMul().forward
+    matmul = _matmul
     if W.shape[0] == 1 and m <= 2:
         return Batched(level, matmul(X, W[0]))
     if X.shape[0] == 1 and n <= 2 and m <= 2:
@@ -132,8 +132,24 @@ def product(x: Any, w: Any) -> Any:
         return Batched(level, matmul(aligned(X[:, None], m), W)[..., 0, :])
     if m == 1:
         return Batched(level, matmul(X, aligned(W[..., None], n))[..., 0])
+    if X.dtype == W.dtype and X.shape[0] == W.shape[0] == level.size:
+        if X.shape[-1] != W.shape[-2]:
+            raise ValueError(
+                f"matmul: shapes {X.shape[1:]} and {W.shape[1:]}: {X.shape[-1]} columns meet {W.shape[-2]} rows"
+            )
+        return later(level, X, W)
     ndim = max(n, m)
     return Batched(level, matmul(aligned(X, ndim), aligned(W, ndim)))
+
+
+def multiplied(first: Any, second: Any) -> Any:
+    """Multiply matrices, or stacks of them: columns by rows element by element."""
+    return first * second if first.shape[-1] == 1 else _matmul(first, second)
+
+
+def _matmul(x: Any, w: Any) -> Any:
+    """Multiply what is held: arrays as the operation does, what stands for examples of outer levels by the rule."""
+    return product(x, w) if type(x) is Batched or type(w) is Batched else MatMul().forward(x, w)
 
 
 def _dot(a: Any, b: Any) -> Any:
@@ -246,5 +262,6 @@ def attribute(x: Any, name: str) -> Any:
 
 
 Batched.product = staticmethod(product)
+Batched.multiplied = staticmethod(multiplied)
 Batched.__array_function__ = array_function
 Batched.__getattr__ = attribute

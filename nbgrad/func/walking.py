@@ -44,13 +44,20 @@ def walked(
     for begin, end in chunks(x.size, chunk_size, largest):
         with Level(end - begin, "jacobian") as level:
             found = walk(basis(x, begin, end, level))
-            parts.append([Leave(level)(y) if recorded else leave(level, y.data) for y in found])
+            parts.append([Leave(level)(y) if recorded else _own(leave(level, y.data)) for y in found])
     if not parts:
         with Level(0, "jacobian") as level:
             parts.append([leave(level, y.data) for y in walk(basis(x, 0, 0, level))])
     columns = [list(column) for column in zip(*parts, strict=True)]
     whole = [column[0] if len(column) == 1 else cat(column, 0) for column in columns]
     return [y.reshape((*x.shape, *y.shape[1:])) for y in whole]
+
+
+def _own(array: Any) -> Any:
+    """Give an array that shares its memory with none: itself, if it is such."""
+    if isinstance(array, np.ndarray) and not (array.flags.owndata and array.flags.writeable):
+        return array.copy()
+    return array
 
 
 def moved_behind(column: Any, ndim: int) -> Any:

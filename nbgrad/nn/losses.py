@@ -7,6 +7,7 @@ for arrays of NumPy's: what stands in for arrays, and arrays on GPUs, go by the 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cache as once
 from typing import Any
 
@@ -108,6 +109,10 @@ class CrossEntropy(_OfClasses):
             )
         slope = CrossEntropySlope(self.labels, self.count, self.state)
         return slope.forward(gy, x) if isinstance(x, np.ndarray) else slope(gy, x)
+
+    def jvp(self, tangents: Sequence[Any], y: Any, x: Any) -> Any:
+        one = Variable(_number(1, x.dtype.char), requires_grad=False)
+        return sum(mul(tangents[0], CrossEntropySlope(self.labels, self.count, self.state)(one, x)))
 
 
 class CrossEntropySlope(_OfClasses):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import functools
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -15,6 +16,7 @@ from ..batching.levels import Level
 from ..batching.moving import Enter
 from ..func.walking import chunks
 from ..kernels import dispatch
+from ..ops.indexing import getitem
 from ..variable import Variable
 from .coloring import color_columns, color_rows, color_symmetric
 from .patterns import pattern_of, scipy_sparse
@@ -26,9 +28,9 @@ class Plan:
     def __init__(self, pattern: Any, symmetric: bool) -> None:
         pattern = scipy_sparse().csr_array(pattern)
         pattern.sort_indices()
-        self.shape, self.indices, self.indptr = pattern.shape, pattern.indices, pattern.indptr
-        columns = self.indices
-        rows = np.repeat(np.arange(self.shape[0]), np.diff(self.indptr))
+        self.pattern, self.shape = pattern, pattern.shape
+        columns = pattern.indices.astype(np.int64)
+        rows = np.repeat(np.arange(self.shape[0]), np.diff(pattern.indptr))
         #: Whether tangents go forth, of columns together; else cotangents come back, of rows together.
         self.forward = True
         if symmetric:
@@ -48,16 +50,29 @@ class Plan:
         #: How many columns, or rows, are found at once, and for each colour ones for those that are.
         self.count = int(colors.max(initial=-1)) + 1
         self.colors = colors
+        #: Where the elements are among what is found, in one dimension.
+        self.places = _frozen(self.color * self.shape[0 if self.forward else 1] + self.place)
+        self._seeds: dict[Any, Array] = {}
 
     def seeds(self, dtype: Any) -> Array:
         """Give for each colour a vector that has 1 at all of its columns, or rows."""
-        seeds = np.zeros((self.count, self.colors.size), dtype)
-        seeds[self.colors, np.arange(self.colors.size)] = 1
-        return seeds
+        if dtype not in self._seeds:
+            seeds = np.zeros((self.count, self.colors.size), dtype)
+            seeds[self.colors, np.arange(self.colors.size)] = 1
+            self._seeds[dtype] = _frozen(seeds)
+        return self._seeds[dtype]
 
     def matrix(self, values: Array) -> Any:
-        """Give the matrix with the elements that differ from 0."""
-        return scipy_sparse().csr_array((values, self.indices, self.indptr), shape=self.shape, copy=False)
+        """Give the matrix with the elements that may differ from 0."""
+        made = copy.copy(self.pattern)  # without what the constructor looks at
+        made.data, made.indices, made.indptr = values, self.pattern.indices.copy(), self.pattern.indptr.copy()
+        return made
+
+
+def _frozen(array: Array) -> Array:
+    """Give an array as one that nobody may write to, and no run of a compiled function has to look at again."""
+    array.flags.writeable = False
+    return array
 
 
 class SparseJacobian:
@@ -101,8 +116,7 @@ class SparseJacobian:
         return plan
 
     def _planned(self, x: Any, arguments: Sequence[Any], options: dict[str, Any]) -> Any:
-        others = [(getattr(y, "shape", None), str(getattr(y, "dtype", None))) for y in arguments]
-        key = np.shape(x), str(getattr(x, "dtype", None)), *others
+        key = tuple([(getattr(y, "shape", None), getattr(y, "dtype", None)) for y in arguments])
         found = self._plans.get(key)
         if found is None:
             at = self._at(arguments, options)
@@ -158,7 +172,7 @@ class SparseJacobian:
         if not parts:
             return np.zeros(0, x.dtype), at.aux
         whole = parts[0] if len(parts) == 1 else dispatch.concatenate(self.what, parts, 0)
-        return whole[plan.color, plan.place], at.aux
+        return getitem(whole.reshape(-1), plan.places), at.aux
 
 
 class SparseHessian(SparseJacobian):

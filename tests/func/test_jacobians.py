@@ -9,6 +9,9 @@ import nbgrad
 from nbgrad import Variable
 from nbgrad.func import grad, hessian, jacfwd, jacobian, jacrev, vmap
 
+#: What torch says of itself.
+pytestmark = pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")
+
 A, B = cases.draw(cases.ANY, (4, 3)), cases.draw(cases.ANY, (3,))
 ALL = [jacfwd, jacrev, jacobian]
 

@@ -9,6 +9,8 @@ import nbgrad
 from nbgrad import Variable
 from nbgrad.func import grad, jacrev, jvp, vmap
 
+pytestmark = pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")
+
 X, W = cases.draw(cases.ANY, (4, 3)), cases.draw(cases.ANY, (3, 2))
 
 
@@ -77,6 +79,26 @@ def test_a_gradient_inside_is_each_examples_own_and_one_outside_that_of_all():
     assert scale.grad.data == 4 * 6
     mixed = grad(lambda w: (vmap(lambda x: w * w + (x * w).sum() + w)(X) * np.arange(4.0)).sum())(2.0)
     np.testing.assert_allclose(mixed, 6 * 5 + (X.sum(1) * np.arange(4.0)).sum())
+
+
+def test_weights_that_all_share_get_one_product():
+    """Outer products of each example, which a walk adds up at the end, are never made."""
+    f = lambda w: vmap(lambda x: nbgrad.tanh(x @ w).sum())(X).sum()  # noqa: E731
+    told = nbgrad.jit(grad(f)).explain(W)
+    assert "(4, 3, 2)" not in told and told.count("dot") == 2
+    stacks = cases.draw(cases.ANY, (4, 5, 3))
+    g = lambda w: (vmap(lambda x: vmap(lambda y: nbgrad.tanh(y @ w) * y[0])(x) @ w.T)(stacks) ** 2).sum()  # noqa: E731
+    plain = lambda w: ((nbgrad.tanh(stacks @ w) * stacks[..., :1] @ w.T) ** 2).sum()  # noqa: E731
+    np.testing.assert_allclose(grad(g)(W), grad(plain)(W), rtol=1e-10)
+    np.testing.assert_allclose(jvp(grad(g), (W,), (W,))[1], jvp(grad(plain), (W,), (W,))[1], rtol=1e-10)
+    both = lambda w: vmap(lambda x: jacrev(lambda z: nbgrad.tanh(z @ w))(x))(X).sum()  # noqa: E731
+    by_hand = lambda w: ((1 - nbgrad.tanh(X @ w) ** 2) * w.sum(0)).sum()  # noqa: E731
+    np.testing.assert_allclose(grad(both)(W), grad(by_hand)(W), rtol=1e-10)
+    third = lambda w: vmap(lambda x: jacrev(grad(lambda z: nbgrad.tanh(z @ w).sum()))(x))(X).sum()  # noqa: E731
+    fourth = lambda w: (  # noqa: E731
+        -2 * nbgrad.tanh(X @ w) * (1 - nbgrad.tanh(X @ w) ** 2) * w.sum(0) ** 2
+    ).sum()
+    np.testing.assert_allclose(grad(third)(W), grad(fourth)(W), rtol=1e-10)
 
 
 def test_second_derivatives_through_it():
