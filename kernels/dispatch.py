@@ -81,7 +81,11 @@ def foremost(arrays: Sequence[Any]) -> Any:
 
 def target_of(x: Any) -> Target:
     """Return the target of an array; the CPU for what is in no other memory: numbers, and what stands in for arrays."""
-    return CPU if isinstance(x, ndarray) else elsewhere(x) or CPU
+    if isinstance(x, ndarray):
+        return CPU
+    while _stands_in(x) and x.within is not None:
+        x = x.within
+    return elsewhere(x) or CPU
 
 
 def named(device: Any = None, like: Any = None) -> Target:
@@ -205,6 +209,10 @@ def _with_output(ufunc: np.ufunc, inputs: int, *arguments: Any) -> Any:
         target = together(ufunc.__name__, arguments)
         if target is not CPU:
             return target.elementwise(ufunc, arguments[:inputs], *arguments[inputs:])
+        stand_in = foremost(arguments)
+        if stand_in is not None and stand_in.within is not None:  # other targets' arrays may refuse NumPy's protocol
+            out = {"out": arguments[inputs:]} if len(arguments) > inputs else {}
+            return stand_in.__array_ufunc__(ufunc, "__call__", *arguments[:inputs], **out)
     if len(arguments) > inputs:
         return checked(ufunc, *arguments)
     return checked(ufunc, *arguments, out=...)
@@ -295,6 +303,9 @@ def matmul(x: Any, w: Any) -> Any:
         target = together("matmul", (x, w))
         if target is not CPU:
             return target.matmul(x, w)
+        stand_in = foremost((x, w))
+        if stand_in is not None and stand_in.within is not None:
+            return stand_in.__array_ufunc__(np.matmul, "__call__", x, w)
     if isinstance(x, ndarray) and isinstance(w, ndarray) and x.size <= MOST >= w.size:
         y = multiply(x, w)
         if y is not None:

@@ -38,6 +38,10 @@ class StandIn(Protocol):
     def rank(self) -> int:
         """Which of several answers for all: the one of the highest rank."""
 
+    @property
+    def within(self) -> Any:
+        """What it holds, and whose target is its own; None where that is no array."""
+
     #: int or float where it stands for a Python number, whose dtype gives way to that of arrays; else None.
     weak: type | None
 
@@ -71,7 +75,7 @@ class StandIn(Protocol):
         """Give zeros of a shape with these elements added at a key; repeated positions accumulate."""
 
     def outside(self, array: Array) -> Any:
-        """Give an array with elements as one like this, which is read whenever elements are."""
+        """Give an array with elements as one like this, which is read whenever elements are; one like this as it is."""
 
     def made_again(self, make: Callable[[], Array], like: Array) -> Any:
         """Give what `make` gives of arrays with elements as one like this, made again whenever elements are read.

@@ -68,6 +68,7 @@ class Batched(WithoutElements, np.lib.mixins.NDArrayOperatorsMixin):
     dtype = fixed("dtype", lambda self: (self.factors[0] if self.factors else self.value).dtype, "x.view(dtype)")
     ndim = property(lambda self: len(self.shape))
     rank = property(lambda self: 1 + self.level.number)
+    within = property(lambda self: self.value)
     size = property(lambda self: math.prod(self.shape))
     itemsize = property(lambda self: self.dtype.itemsize)
     T = property(lambda self: self.transpose())
@@ -360,13 +361,18 @@ def together(level: Level, xs: Sequence[Any]) -> list[Any]:
     return values if all(v.shape[0] == 1 for v in values) else [widened(level, v) for v in values]
 
 
+def _swapped(value: Any) -> Any:
+    """Exchange the first two axes."""
+    return value.transpose((1, 0, *range(2, value.ndim)))
+
+
 def enter(level: Level, value: Any) -> Batched:
     """Give an array with all examples' along its first axis as that of one of them.
 
     Where it stands for examples of inner levels itself, these stay outermost.
     """
     if type(value) is Batched and value.level.number > level.number:
-        return Batched(value.level, enter(level, np.swapaxes(value.value, 0, 1)))
+        return Batched(value.level, enter(level, _swapped(value.value)))
     return Batched(level, value)
 
 
@@ -375,7 +381,7 @@ def leave(level: Level, x: Any) -> Any:
     if type(x) is Batched and x.level is level:
         return widened(level, x.value)
     if type(x) is Batched and x.level.number > level.number:
-        return Batched(x.level, np.swapaxes(leave(level, x.value), 0, 1))
+        return Batched(x.level, _swapped(leave(level, x.value)))
     return widened(level, as_array(x)[None])
 
 

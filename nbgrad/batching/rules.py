@@ -121,11 +121,11 @@ def product(x: Any, w: Any) -> Any:
         return Batched(level, matmul(X, W[0]))
     if X.shape[0] == 1 and n <= 2 and m <= 2:
         if m == 1:  # rows of w times the matrix turned
-            return Batched(level, matmul(W, np.transpose(X[0])))
+            return Batched(level, matmul(W, X[0].transpose()))
         if n == 2:  # columns of all examples as the rows of one matrix
-            columns = np.swapaxes(W, 1, 2)
-            found = matmul(columns.reshape((-1, W.shape[1])), np.transpose(X[0]))
-            return Batched(level, np.swapaxes(found.reshape((*columns.shape[:2], X.shape[1])), 1, 2))
+            columns = W.transpose((0, 2, 1))
+            found = matmul(columns.reshape((-1, W.shape[1])), X[0].transpose())
+            return Batched(level, found.reshape((*columns.shape[:2], X.shape[1])).transpose((0, 2, 1)))
     if n == m == 1:
         return Batched(level, dispatch.reduce_array("sum", X * W, (1,)))
     if n == 1:
@@ -161,7 +161,7 @@ def _concatenate(arrays: Any, axis: Any = 0, *, dtype: Any = None) -> Any:
         return NotImplemented
     level = top(arrays)
     values = together(level, arrays)
-    return Batched(level, np.concatenate(values, axis + 1 if axis >= 0 else axis))
+    return Batched(level, dispatch.concatenate("cat", values, axis + 1 if axis >= 0 else axis))
 
 
 def _broadcast_to(array: Any, shape: Any) -> Any:

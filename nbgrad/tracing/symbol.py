@@ -36,6 +36,7 @@ class Symbol(WithoutElements, np.lib.mixins.NDArrayOperatorsMixin):
     __nbgrad_array__ = True
     base = None
     rank = 0
+    within = None
 
     #: Set by `numpy_rules`: ufuncs of NumPy's, its other functions, and what else arrays have.
     numpys_ufunc: ClassVar[Callable[..., Any]]
