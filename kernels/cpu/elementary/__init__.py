@@ -17,8 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from ..pipeline import for_kernels
-from . import arithmetic, coefficients, exponential, hyperbolic, intrinsics, roots, special, trigonometric
+from . import arithmetic, coefficients, exponential, hyperbolic, roots, special, trigonometric
 
 DTYPES = ("float64", "float32")
 
@@ -60,8 +59,3 @@ def specialise(compiled: Callable[[Any], Any], intrinsics: dict[str, Any]) -> di
                 code = FunctionType(function.__code__, names, f"{name}_{dtype}")
                 names[name] = namespace[f"{name}_{dtype}"] = compiled(code)
     return namespace
-
-
-#: The functions by the names that kernels call them: ``exp_float32`` and so on. They are compiled with no liberties at
-#: all: errors of sums and products are computed in them, and must not be optimised away.
-NAMESPACE: dict[str, Any] = specialise(for_kernels(inline=True), intrinsics.NAMESPACE)
