@@ -11,6 +11,7 @@ import atexit
 import os
 import threading
 import time
+import uuid
 from collections.abc import Callable
 from functools import cache as once
 from pathlib import Path
@@ -68,13 +69,14 @@ def _load(kernel: CompiledKernel) -> int:
     return int(_engine.get_function_address(kernel.symbol))
 
 
-def _compile(key: str, source: str, entry: str, fastmath: tuple[str, ...]) -> CompiledKernel:
+def _compile(source: str, entry: str, fastmath: tuple[str, ...]) -> CompiledKernel:
     """Compile the function `entry` of `source` to relocatable object code."""
     from . import backend, frontend
 
     # kernels share a process, and the linker takes one of what is of one name
-    symbol = f"{entry}_{key[-32:]}"
-    code, undefined = backend.object_code(frontend.module_text(source, entry, symbol, " ".join(fastmath)))
+    symbol = f"{entry}_{uuid.uuid4().hex}"
+    text = frontend.module_text(source, entry, symbol, " ".join(fastmath))
+    code, undefined = backend.object_code(text, backend.effort_for(source, entry))
     return CompiledKernel(symbol, undefined, code)
 
 
@@ -143,7 +145,7 @@ def address(name: str, source: str, entry: str = "loop", fastmath: tuple[str, ..
                 return known
             kernel = cache.read(key)
             if kernel is None or not kernel.code.startswith(_MAGICS) or _missing_symbols(kernel):
-                kernel = _undisturbed(name, lambda: _compile(key, source, entry, fastmath))
+                kernel = _undisturbed(name, lambda: _compile(source, entry, fastmath))
                 missing = _missing_symbols(kernel)
                 if missing:
                     raise RuntimeError(f"kernel {name} needs {missing}, which this process does not have")

@@ -73,9 +73,10 @@ def _compiled(text: str) -> Source:
     """Give a function of lanes, which is called wherever it is used."""
     from .frontend import memory
 
-    (tree,) = ast.parse(text).body
+    tree = ast.parse(text).body[0]
     assert isinstance(tree, ast.FunctionDef)
-    return Source(tree, memory.NAMESPACE, f"{tree.name}_{sha256(text.encode()).hexdigest()[:32]}", inline=False)
+    name = f"{tree.name}_{sha256(text.encode()).hexdigest()[:32]}"
+    return Source(name, lambda: tree, memory.NAMESPACE, inline=False)
 
 
 #: The names that kernels call them by.

@@ -33,7 +33,7 @@ def module_text(source: str, entry: str, symbol: str, flags: str) -> str:
     names = dict(namespace())
     for node in ast.parse(source).body:
         if isinstance(node, ast.FunctionDef):
-            names[node.name] = Source(node, names, flags=flags, inline=False)
+            names[node.name] = Source(node.name, lambda node=node: node, names, flags, inline=False)
         elif isinstance(node, ast.Assign):
             exec(compile(ast.Module([node], []), "<nbgrad kernel>", "exec"), names)
     main = translated(names[entry], symbol, ENTRIES[entry], "", "")

@@ -24,6 +24,16 @@ def _stack(kind: Kind, count: int) -> Callable[..., Value]:
     return lambda writer: writer.reserve(kind, count, 64)
 
 
+def _room(kind: Kind) -> Callable[..., Value]:
+    """Reserve a number of elements on the stack."""
+    return lambda writer, count: writer.reserve(kind, count, 64)
+
+
+def _offset(writer: Writer, pointer: Value, index: Any) -> Value:
+    """Give a pointer to an element."""
+    return writer.at(pointer, index)
+
+
 def _place(kind: Kind) -> Callable[..., Value]:
     """Give the scalars at an address, to be read and written."""
     return lambda writer, place: writer.make(Pointer(kind), f"inttoptr {value_of(place).typed} to ptr")
@@ -234,6 +244,8 @@ NAMESPACE: dict[str, Any] = {
     **{f"{name}_pointer": _pointer_to(kind) for name, kind in SCALARS.items()},
     **{f"{name}_lanes": _stack(kind, LANES) for name, kind in SCALARS.items()},
     **{f"{name}_chunk": _stack(kind, CHUNK) for name, kind in SCALARS.items()},
+    **{f"{name}_room": _room(kind) for name, kind in SCALARS.items()},
+    "offset": _offset,
     **SCALARS,
     "move_square": _move_square,
     "prefetch": _prefetch,

@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from ...lazy import lazy
 from .kinds import INT64, SCALARS, TRUTH, UINT64, Kind, Known, Pointer, Value, common, number, value_of
 from .writer import Function, Writer
 
@@ -45,9 +46,14 @@ class Source:
     """A function of the language: its syntax tree, and what the names in it stand for."""
 
     def __init__(
-        self, tree: ast.FunctionDef, names: dict[str, Any], name: str = "", flags: str = "", inline: bool = True
+        self,
+        name: str,
+        tree: Callable[[], ast.FunctionDef],
+        names: dict[str, Any],
+        flags: str = "",
+        inline: bool = True,
     ) -> None:
-        self.tree, self.names, self.name, self.flags = tree, names, name or tree.name, flags
+        self._tree, self.names, self.name, self.flags = tree, names, name, flags
         self.attributes = "alwaysinline" if inline else "noinline"
         self.compiled: dict[Any, Function] = {}
 
@@ -55,7 +61,14 @@ class Source:
     def of(cls, function: FunctionType) -> Source:
         """Give the source of a Python function, with its globals."""
         code = function.__code__
-        return cls(_trees(code.co_filename)[code.co_firstlineno], function.__globals__, function.__name__)
+        return cls(
+            function.__name__, lambda: _trees(code.co_filename)[code.co_firstlineno], function.__globals__
+        )
+
+    @lazy
+    def tree(self) -> ast.FunctionDef:
+        """The syntax tree, which is looked for when it is needed."""
+        return self._tree()
 
     def function(self, kinds: tuple[Any, ...]) -> Function:
         """Translate for arguments of some kinds, to be called in any module."""
@@ -69,7 +82,7 @@ class Source:
 def _trees(filename: str) -> dict[int, ast.FunctionDef]:
     with open(filename, encoding="utf-8") as file:
         tree = ast.parse(file.read())
-    return {node.lineno: node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)}
+    return {node.lineno: node for node in tree.body if isinstance(node, ast.FunctionDef)}
 
 
 def translated(source: Source, name: str, kinds: tuple[Any, ...], linkage: str, attributes: str) -> Function:
@@ -90,45 +103,63 @@ class _Slot:
         self.place, self.now = place, now
 
 
-@once
-def _stores(tree: ast.AST) -> frozenset[str]:
-    """Give the names that are assigned to in a statement."""
-    return frozenset(n.id for n in ast.walk(tree) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store))
+class _Names:
+    """What becomes of the names in a function: one look at its syntax tree."""
 
+    def __init__(self, tree: ast.FunctionDef) -> None:
+        #: The names that are assigned to in a block, by the list of its statements.
+        self.changed: dict[int, set[str]] = {}
+        self._stored: dict[str, list[tuple[int, ...]]] = {}
+        self._loaded: dict[str, list[tuple[int, ...]]] = {}
+        self._counters: set[str] = set()
+        #: All that are assigned to.
+        self.stored = self._block(tree.body, ())
+        arguments = {argument.arg for argument in tree.args.args}
+        once_only = {
+            name
+            for name, places in self._stored.items()
+            if len(places) == 1 and all(path[: len(places[0])] == places[0] for path in self._loaded.get(name, ()))
+        }
+        #: Those that are assigned to once, where all that reads them comes after, in the same block or inside.
+        self.single = (once_only | self._counters) - (arguments & self.stored)
+        self.single -= {name for name in self._counters if name in self._stored}
 
-@once
-def _single(tree: ast.FunctionDef) -> frozenset[str]:
-    """Give the names that are assigned to once, where all that reads them comes after, in the same block or inside."""
-    stored: dict[str, list[tuple[int, ...]]] = {}
-    loaded: dict[str, list[tuple[int, ...]]] = {}
-    counters: set[str] = set()
+    def _block(self, statements: list[ast.stmt], path: tuple[int, ...]) -> set[str]:
+        path = (*path, id(statements))
+        changed: set[str] = set()
+        for statement in statements:
+            self._visit(statement, path, changed)
+        self.changed[id(statements)] = changed
+        return changed
 
-    def visit(node: Any, path: tuple[int, ...]) -> None:
+    def _visit(self, node: ast.AST, path: tuple[int, ...], changed: set[str]) -> None:
         if isinstance(node, ast.Name):
-            (stored if isinstance(node.ctx, ast.Store) else loaded).setdefault(node.id, []).append(path)
-        for field in ast.iter_fields(node):
-            value = field[1]
-            if isinstance(value, list):
-                inner = (*path, id(value)) if field[0] in ("body", "orelse") and isinstance(value, list) else path
-                for child in value:
-                    if isinstance(child, ast.AST):
-                        visit(child, inner)
-            elif isinstance(value, ast.AST):
-                if isinstance(node, ast.For) and field[0] == "target":
-                    counters.add(value.id)  # type: ignore[attr-defined]
-                    continue
-                visit(value, path)
+            if isinstance(node.ctx, ast.Store):
+                changed.add(node.id)
+                self._stored.setdefault(node.id, []).append(path)
+            else:
+                self._loaded.setdefault(node.id, []).append(path)
+            return
         if isinstance(node, ast.AugAssign) and isinstance(node.target, ast.Name):
-            stored[node.target.id].append(())
-
-    visit(tree, ())
-    arguments = {argument.arg for argument in tree.args.args}
-    single = {
-        name
-        for name, places in stored.items()
-        if len(places) == 1 and all(path[: len(places[0])] == places[0] for path in loaded.get(name, ()))
-    }
-    return frozenset((single | counters) - (arguments & set(stored)) - {n for n in counters if n in stored})
+            self._stored.setdefault(node.target.id, []).append(path)  # besides the one that follows
+        if isinstance(node, ast.For):
+            assert isinstance(node.target, ast.Name)
+            self._counters.add(node.target.id)
+            changed.add(node.target.id)
+            self._visit(node.iter, path, changed)
+            changed |= self._block(node.body, path)
+            return
+        for name in node._fields:
+            value = getattr(node, name)
+            if isinstance(value, list):
+                if name in ("body", "orelse"):
+                    changed |= self._block(value, path)
+                else:
+                    for child in value:
+                        if isinstance(child, ast.AST):
+                            self._visit(child, path, changed)
+            elif isinstance(value, ast.AST):
+                self._visit(value, path, changed)
 
 
 class _Translator:
@@ -136,7 +167,8 @@ class _Translator:
 
     def __init__(self, writer: Writer, source: Source) -> None:
         self.writer, self.source = writer, source
-        self.single = _single(source.tree)
+        self.uses = _Names(source.tree)
+        self.single = self.uses.single
         self.names: dict[str, Any] = {}
         self.slots: dict[tuple[str, Any], Value] = {}
         self.loops: list[tuple[str, str]] = []  # where `continue` and `break` go
@@ -154,7 +186,7 @@ class _Translator:
 
     def bind(self, name: str, value: Any) -> None:
         """Let a name stand for something."""
-        parameter = name not in _stores(self.source.tree)
+        parameter = name not in self.uses.stored
         if parameter or name in self.single or not isinstance(value, Value | Known):
             self.names[name] = value
             return
@@ -184,8 +216,9 @@ class _Translator:
             return found.now
         return found
 
-    def changed_by(self, nodes: list[ast.stmt]) -> set[str]:
-        return {name for node in nodes for name in _stores(node)}
+    def changed(self, statements: list[ast.stmt]) -> set[str]:
+        """Give the names that a block assigns to."""
+        return self.uses.changed[id(statements)]
 
     def copied(self, names: dict[str, Any]) -> dict[str, Any]:
         """Give names whose variables are known apart from these."""
@@ -281,14 +314,14 @@ class _Translator:
             if not writer.ended:
                 ends.append(self.names)
             writer.jump(after)
-        self.joined(before, ends, self.changed_by([*node.body, *node.orelse]))
+        self.joined(before, ends, self.changed(node.body) | self.changed(node.orelse))
         if ends:
             writer.begin(after)
 
     def While(self, node: ast.While) -> None:
         writer = self.writer
         head, inside, after = writer.new_label(), writer.new_label(), writer.new_label()
-        changed = self.changed_by(node.body)
+        changed = self.changed(node.body)
         before = self.forgetting(changed)
         writer.begin(head)
         condition = self.value(node.test)
@@ -324,7 +357,7 @@ class _Translator:
         kind = UINT64 if unsigned else INT64
         first, last, by = (writer.convert(value_of(x), kind) for x in (begin, end, step))
         head, inside, following, after = (writer.new_label() for _ in range(4))
-        changed = self.changed_by(node.body) | {node.target.id}
+        changed = self.changed(node.body) | {node.target.id}
         before = self.forgetting(changed)
         entry = writer.label
         writer.begin(head)
