@@ -134,7 +134,7 @@ def _free_llvm() -> None:
 def address(name: str, source: str, entry: str = "loop", fastmath: tuple[str, ...] = ("contract",)) -> int:
     """Give the address of the compiled function `entry` that `source` defines.
 
-    A ``loop(args, dims, steps, data)`` has the signature of NumPy's ufunc inner loops; `support.SIGNATURES` lists the
+    A ``loop(args, dims, steps, data)`` has the signature of NumPy's ufunc inner loops; `frontend.ENTRIES` lists the
     entries there are. `fastmath` names the liberties LLVM may take; ``nnan`` and ``ninf`` are never among them.
     """
     try:
