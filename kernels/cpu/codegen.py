@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import _thread
 import atexit
-import os
 import threading
 import time
 import uuid

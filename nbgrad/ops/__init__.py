@@ -54,9 +54,9 @@ def _bring_numpys_functions() -> None:
 def _install() -> None:
     install_operators(Variable, TABLE.__getitem__)
     methods: dict[str, Any] = registry.methods()
-    methods["__matmul__"] = giving_way("__matmul__", lambda: calls.product)
+    methods["__matmul__"] = giving_way("__matmul__", matmul, lambda: calls.product)
     methods["__rmatmul__"] = lambda self, other: matmul(other, self)
-    methods["__getitem__"] = giving_way("__getitem__", lambda: recorded_by(GetItem, getitem))
+    methods["__getitem__"] = giving_way("__getitem__", getitem, lambda: recorded_by(GetItem, getitem))
     inplace.install(methods)
     methods["__array_ufunc__"] = _array_ufunc
     methods["__array_function__"] = _array_function

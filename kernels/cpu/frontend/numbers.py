@@ -62,9 +62,7 @@ def _scale(writer: Writer, y: Value, k: Value) -> Value:
     y = writer.convert(y, k.kind)
     if "+avx512f" in target()[1]:
         # one instruction, vscalef; elsewhere LLVM would call the C library
-        result: Value = writer.call(
-            y.kind, f"llvm.ldexp.{y.kind.suffix}.i32", y, writer.convert(k, INT32)
-        )
+        result: Value = writer.call(y.kind, f"llvm.ldexp.{y.kind.suffix}.i32", y, writer.convert(k, INT32))
         return result
     # in two steps, since 2**k alone may be out of range where the product is not
     integer, bias, shift = _layout(k.kind)

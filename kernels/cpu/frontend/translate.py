@@ -61,9 +61,7 @@ class Source:
     def of(cls, function: FunctionType) -> Source:
         """Give the source of a Python function, with its globals."""
         code = function.__code__
-        return cls(
-            function.__name__, lambda: _trees(code.co_filename)[code.co_firstlineno], function.__globals__
-        )
+        return cls(function.__name__, lambda: _trees(code.co_filename)[code.co_firstlineno], function.__globals__)
 
     @lazy
     def tree(self) -> ast.FunctionDef:
@@ -372,9 +370,7 @@ class _Translator:
         promise = "nsw" if kind is INT64 else "nuw"
         further = writer.make(kind, f"add {promise} {turn.typed}, {by.text}")
         writer.jump(head)
-        writer.lines[place] = (
-            f"{turn.text} = phi {kind.llvm} [{first.text}, %{entry}], [{further.text}, %{following}]"
-        )
+        writer.lines[place] = f"{turn.text} = phi {kind.llvm} [{first.text}, %{entry}], [{further.text}, %{following}]"
         writer.begin(after)
         if node.target.id in self.single:
             self.names.pop(node.target.id, None)

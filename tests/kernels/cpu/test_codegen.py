@@ -137,6 +137,7 @@ MACHINE = {"amd64": "x86_64", "arm64": "aarch64"}.get(platform.machine().lower()
 @pytest.fixture
 def assembly(place):
     """Give a function that compiles a source and gives its instructions."""
+
     def assembly_of(source):
         text = frontend.module_text(source, "loop", "listed", "contract")
         return backend.machine().emit_assembly(backend.optimised(text, backend.effort_for(source, "loop")))
