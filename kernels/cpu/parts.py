@@ -97,11 +97,25 @@ class Parts:
             self.folds[self.made.get(fold.argument, last)].append(fold)
         self.slots: dict[str, tuple[str, int]] = {}
         self.rooms: dict[str, int] = {}
+        self.again: list[list[Assign]] = [[] for _ in parts]
+        self._find_cheap()
         self._find_slots()
         size = sum(count * _SIZES[next(k for k in _SIZES if dtype.endswith(k))] for dtype, count in self.rooms.items())
         self.chunk = CHUNK
         while self.chunk > _SHORTEST and self.chunk * size > _MEMORY:
             self.chunk //= 2
+
+    def _find_cheap(self) -> None:
+        """Find what a later part computes again rather than read it, from values that it reads anyway."""
+        steps = {step.name: step for part in self.parts for step in part}
+        for number, part in enumerate(self.parts):
+            own = {step.name for step in part}
+            wanted = [name for name in self._needed(number) if name in steps and name not in own]
+            there = {name for name in wanted if _weight(steps[name]) > 1}
+            for name in wanted:
+                arguments = steps[name].arguments
+                if name not in there and all(a in there or a not in self.made for a in arguments):
+                    self.again[number].append(steps[name])
 
     def _needed(self, number: int) -> list[str]:
         """Give what a part reads of values for each element."""
@@ -113,8 +127,9 @@ class Parts:
         """Give what waits between parts a place each, which is another's when the last part that reads it is over."""
         until: dict[str, int] = {}
         for number in range(len(self.parts)):
+            again = {step.name for step in self.again[number]}
             for name in self._needed(number):
-                if self.made.get(name, number) < number:
+                if self.made.get(name, number) < number and name not in again:
                     until[name] = number
         free: dict[str, list[int]] = {}
         ending: dict[int, list[str]] = {}
@@ -184,7 +199,7 @@ class Parts:
             body.append(f"store_{min(outputs, OUTPUTS - 1)}({pointer}, {at}, {value})")
             outputs += 1
 
-        for step in self.parts[number]:
+        for step in (*self.again[number], *self.parts[number]):
             arguments = tuple(named(argument) for argument in step.arguments)
             names[step.name] = f"n{len(names)}"
             body += assigned(replace(step, name=names[step.name], arguments=arguments))
@@ -192,8 +207,7 @@ class Parts:
             if step.name in self.kept:
                 output(parameter(self.address(self.kept[step.name])), "j", names[step.name])
             if step.name in self.slots:
-                value = names[step.name]
-                output(parameter(self._slot(step.name)), "j", value if step.dtype == "bool" else value)
+                output(parameter(self._slot(step.name)), "j", names[step.name])
         for operand, value in self.stores[number]:
             text = f"{operand.dtype}({named(value)})"
             output(*place(operand), text)

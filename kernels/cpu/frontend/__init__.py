@@ -40,9 +40,11 @@ def module_text(source: str, entry: str, symbol: str, flags: str) -> str:
     functions = main.everything()
     defines: dict[str, str] = {}
     declares: dict[str, str] = {}
+    scopes: set[int] = set()
     for function in functions:
         defines |= function.defines
         declares |= function.declares
+        scopes |= function.scopes
     return "\n".join([
-        *defines.values(), *(function.text for function in functions), *declares.values(), memory.metadata(), ""
+        *defines.values(), *(function.text for function in functions), *declares.values(), memory.metadata(sorted(scopes)), ""
     ])  # fmt: skip

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import platform
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from types import SimpleNamespace
 from typing import Any
 
@@ -12,7 +12,7 @@ import numpy as np
 
 from ..sizes import CHUNK, LANES, MOST_OPERANDS, OUTPUTS, SIDE
 from .kinds import INT32, INT64, SCALARS, TRUTH, UINT64, Kind, Pointer, Value, number, value_of
-from .writer import Writer
+from .writer import RARE, Writer
 
 
 def _pointer_to(kind: Kind) -> Callable[..., Value]:
@@ -62,17 +62,16 @@ def _invoke(*kinds: Kind) -> Callable[..., Value]:
 
 # ---- loops' operands ------------------------------------------------------------------------------------------------
 
-#: Metadata by numbers: the scope of inputs, and those of outputs; each alone, and all others.
-_DOMAIN, _SCOPES, _ALONE, _OTHERS = 0, 1, 40, 70
+#: Metadata by numbers: the domain of scopes, how rare a branch is; scopes (0 the inputs'), each alone, all others.
+_DOMAIN, _SCOPES, _ALONE, _OTHERS = 0, 2, 100, 200
 
 
-def metadata() -> str:
+def metadata(scopes: Collection[int]) -> str:
     """Write the metadata that instructions refer to: the alias scopes of a fused loop, and how rare a branch is."""
-    names = ["inputs", *(f"output {i}" for i in range(OUTPUTS))]
-    lines = [f'!{_DOMAIN} = !{{!"nbgrad fused loop"}}', '!99 = !{!"branch_weights", i32 1, i32 1048576}']
-    for i, name in enumerate(names):
-        others = ", ".join(f"!{_SCOPES + j}" for j in range(len(names)) if j != i)
-        lines.append(f'!{_SCOPES + i} = !{{!"{name}", !{_DOMAIN}}}')
+    lines = [f'!{_DOMAIN} = !{{!"nbgrad fused loop"}}', f'!{RARE} = !{{!"branch_weights", i32 1, i32 1048576}}']
+    for i in scopes:
+        others = ", ".join(f"!{_SCOPES + j}" for j in scopes if j != i)
+        lines.append(f'!{_SCOPES + i} = !{{!"{i}", !{_DOMAIN}}}')
         lines.append(f"!{_ALONE + i} = !{{!{_SCOPES + i}}}")
         lines.append(f"!{_OTHERS + i} = !{{{others}}}")
     return "\n".join(lines)
@@ -85,9 +84,16 @@ def _access(output: int | None, writes: bool) -> Callable[..., Any]:
     """
     scope = 0 if output is None else 1 + output
     marks = f", !alias.scope !{_ALONE + scope}, !noalias !{_OTHERS + scope}"
-    if writes:
-        return lambda writer, pointer, index, value: writer.store(writer.at(pointer, index), value, marks)
-    return lambda writer, pointer, index: writer.load(writer.at(pointer, index), marks)
+
+    def store(writer: Writer, pointer: Value, index: Any, value: Any) -> None:
+        writer.function.scopes.add(scope)
+        writer.store(writer.at(pointer, index), value, marks)
+
+    def load(writer: Writer, pointer: Value, index: Any) -> Value:
+        writer.function.scopes.add(scope)
+        return writer.load(writer.at(pointer, index), marks)
+
+    return store if writes else load
 
 
 def _align_stack(writer: Writer) -> None:

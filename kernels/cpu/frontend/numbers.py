@@ -11,7 +11,7 @@ import numpy as np
 from ..processor import target
 from .kinds import INT32, INT64, TRUTH, Kind, Value, number, value_of
 from .translate import Source
-from .writer import Writer
+from .writer import RARE, Writer
 
 
 def _intrinsic(name: str) -> Callable[..., Value]:
@@ -196,7 +196,7 @@ def _variant(name: str, kind: Kind, width: int, rest: list[str], notes: str = "n
     suffix = (f"v{width}" if width > 1 else "") + kind.suffix
     whole = f"{name}_{width}" if width else name
     lines = [
-        f"define internal {vector} @{whole}({vector} %usual, {vector} %x, {vector} %limit) {notes} {{",
+        f"define linkonce_odr {vector} @{whole}({vector} %usual, {vector} %x, {vector} %limit) {notes} {{",
         f"%size = call {vector} @llvm.fabs.{suffix}({vector} %x)",
         f"%far = fcmp ogt {vector} %size, %limit",
     ]
@@ -204,7 +204,7 @@ def _variant(name: str, kind: Kind, width: int, rest: list[str], notes: str = "n
     if width > 1:
         lines += [f"%word = bitcast <{width} x i1> %far to i{width}", f"%any = icmp ne i{width} %word, 0"]
         far = "%any"
-    lines += [f"br i1 {far}, label %hit, label %done, !prof !99", "done:", f"ret {vector} %usual", "hit:", *rest]
+    lines += [f"br i1 {far}, label %hit, label %done, !prof !{RARE}", "done:", f"ret {vector} %usual", "hit:", *rest]
     return "\n".join([*lines, f"ret {vector} %y", "}"])
 
 

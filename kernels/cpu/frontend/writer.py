@@ -11,6 +11,10 @@ _FLOATS = {"+": "fadd", "-": "fsub", "*": "fmul", "/": "fdiv"}
 _WHOLE = {"+": "add", "-": "sub", "*": "mul", "&": "and", "|": "or", "^": "xor", "<<": "shl"}
 
 
+#: The number of the metadata by which a branch is hardly ever taken.
+RARE = 1
+
+
 class Function:
     """A function in LLVM's language, and what else its module must have."""
 
@@ -23,6 +27,8 @@ class Function:
         self.declares: dict[str, str] = {}
         #: Definitions of other things, by name: tables, and functions that are written by hand.
         self.defines: dict[str, str] = {}
+        #: The alias scopes that it refers to (`memory.metadata`).
+        self.scopes: set[int] = set()
 
     def everything(self) -> list[Function]:
         """Give this function and all that it needs, each once."""
