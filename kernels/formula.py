@@ -32,8 +32,10 @@ _scalar_functions: dict[str, ScalarFunction] = {}
 class Expression(Operators):
     """One node: an input (named by its position), a constant, or a scalar function of other nodes."""
 
-    __slots__ = ("__weakref__", "arguments", "function", "kind", "payload")
+    __slots__ = ("__weakref__", "arguments", "facts", "function", "kind", "payload")
 
+    #: What was found out about it (`_found`).
+    facts: dict[str, Any]
     function: ScalarFunction | None
     arguments: tuple[Expression, ...]
     payload: Any
@@ -140,6 +142,7 @@ def _node(function: ScalarFunction | None, arguments: tuple[Expression, ...], pa
             if found is None:
                 found = object.__new__(Expression)
                 found.function, found.arguments, found.payload, found.kind = function, arguments, payload, kind
+                found.facts = {}
                 _interned[key] = found
     return found
 
@@ -212,8 +215,21 @@ def topological(roots: Iterable[Expression]) -> list[Expression]:
     return order
 
 
-def inputs_of(roots: Iterable[Expression]) -> dict[int, str]:
+def _found(root: Expression, what: str, find: Callable[[Expression], Any]) -> Any:
+    """Give what is to be found out about an expression, which is found out once: large programs ask again and again."""
+    facts = root.facts
+    return facts[what] if what in facts else facts.setdefault(what, find(root))
+
+
+def inputs_of(roots: Sequence[Expression]) -> dict[int, str]:
     """Give the positions of the inputs that `roots` use, each with its kind, in ascending order."""
+    if len(roots) == 1:
+        known: dict[int, str] = _found(roots[0], "inputs", lambda root: _inputs_of([root]))
+        return dict(known)
+    return _inputs_of(roots)
+
+
+def _inputs_of(roots: Sequence[Expression]) -> dict[int, str]:
     found = {node.payload: node.kind for node in topological(roots) if _is_input(node)}
     return dict(sorted(found.items()))
 
@@ -235,18 +251,33 @@ def substitute(root: Expression, replacements: Mapping[Expression, Expression]) 
     return built[root]
 
 
-def cost(roots: Iterable[Expression]) -> int:
+def cost(roots: Sequence[Expression]) -> int:
     """Estimate what it takes to compute expressions once, in additions."""
+    if len(roots) == 1:
+        return int(_found(roots[0], "cost", lambda root: _cost([root])))
+    return _cost(roots)
+
+
+def _cost(roots: Sequence[Expression]) -> int:
     return sum([node.function.cost for node in topological(roots) if node.function is not None])
 
 
 def dearest(root: Expression) -> int:
     """Return what the dearest function in an expression costs, in additions."""
+    return int(_found(root, "dearest", _dearest))
+
+
+def _dearest(root: Expression) -> int:
     return max([0, *(node.function.dearest for node in topological([root]) if node.function is not None)])
 
 
 def expand(root: Expression) -> Expression:
     """Replace composite functions by their formulas, down to what a template can write."""
+    expanded: Expression = _found(root, "expanded", _expand)
+    return expanded
+
+
+def _expand(root: Expression) -> Expression:
     built: dict[Expression, Expression] = {}
     for node in topological([root]):
         if node.function is None:

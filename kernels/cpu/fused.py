@@ -140,9 +140,8 @@ class _Loop:
         for operand in used:
             if operand.inner == "0":
                 put(f"v_{operand.name} = {_loaded(operand, f'{operand.name}_row')}")
-        pieces = parts.cut(order)
-        if len(pieces) > 1:
-            self._in_parts(pieces, [o for o in used if o.inner != "0"], back, stores, folds)
+        if parts.is_long(order):
+            self._in_parts(order, [o for o in used if o.inner != "0"], back, stores, folds)
             return
         body = [f"v_{o.name} = {_loaded(o, _place(o))}" for o in used if o.inner != "0"]
         for name in back:
@@ -180,7 +179,7 @@ class _Loop:
 
     def _in_parts(
         self,
-        pieces: list[list[Assign]],
+        order: list[Assign],
         loads: list[Operand],
         back: list[str],
         stores: list[tuple[Operand, str]],
@@ -194,10 +193,16 @@ class _Loop:
             step = f" * {operand.name}_inner" if operand.inner == "s" else ""
             return f"offset({operand.name}, {of_blocks.get(operand.name, f'{operand.name}_row + start{step}')})"
 
-        made = {step.name for piece in pieces for step in piece}
+        made = {step.name for step in order}
         kept = {name: operand for name, operand in self.dear.items() if name in made}
-        writer = parts.Parts(pieces, loads, {n: self.dear[n] for n in back}, kept, stores, folds, address)
-        calls = writer.written(self.parts, _combined)
+        for limits in (parts.SHORT, parts.LONG):
+            pieces = parts.cut(order, *limits)
+            writer = parts.Parts(pieces, loads, {n: self.dear[n] for n in back}, kept, stores, folds, address)
+            functions = dict(self.parts)
+            calls = writer.written(functions, _combined)
+            if 2 * (len(functions) - len(self.parts)) <= len(pieces):
+                break
+        self.parts = functions
         lanes = [fold for fold in folds if fold.over != "column"]
         for dtype, count in writer.rooms.items():
             put(f"wait_{dtype} = {dtype}_room({count * writer.chunk})")

@@ -11,29 +11,33 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from hashlib import sha256
-from itertools import pairwise
 
 from .. import formula
 from ..loop_nest import Assign, Fold, Operand, assigned
 from ..text import indented
 from .sizes import CHUNK, OUTPUTS
 
-#: Operations of a part, in additions, at least and at most: LLVM takes about 0.1 ms for one, and the more the longer.
-LEAST, MOST = 150, 450
+#: What a loop's body costs at most that is not cut, in additions; LLVM takes 0.3 ms for one, more the longer it is.
+WHOLE = 450
+#: What a part costs at least and at most: first where most parts turn out to be equal, then where they do not.
+SHORT, LONG = (40, 120), (150, 450)
 #: Bytes of values that wait between parts, at most, unless the chunks become shorter than this many elements.
 _MEMORY, _SHORTEST = 1 << 18, 32
 _SIZES = {"bool": 1, "8": 1, "16": 2, "32": 4, "64": 8}
 
 
 def _weight(step: Assign) -> int:
-    return 1 if step.expression is None else min(formula.cost([step.expression]), MOST // 2)
+    return 1 if step.expression is None else min(formula.cost([step.expression]), SHORT[1] // 2)
 
 
-def cut(order: Sequence[Assign]) -> list[list[Assign]]:
-    """Cut steps into parts, in the same places of what repeats itself; one part if there is no need."""
+def is_long(order: Sequence[Assign]) -> bool:
+    """Tell whether a body is to be cut."""
+    return sum(map(_weight, order)) > WHOLE
+
+
+def cut(order: Sequence[Assign], least: int, most: int) -> list[list[Assign]]:
+    """Cut steps into parts, in the same places of what repeats itself."""
     weights = [_weight(step) for step in order]
-    if sum(weights) <= MOST:
-        return [list(order)]
     place = {step.name: i for i, step in enumerate(order)}
     looks: dict[object, int] = {}
     marks = []
@@ -50,10 +54,10 @@ def cut(order: Sequence[Assign]) -> list[list[Assign]]:
     begin = 0
     while begin < len(order):
         total, end, candidates = 0, begin, []
-        while end < len(order) and total < MOST:
+        while end < len(order) and total < most:
             total += weights[end]
             end += 1
-            if total >= LEAST:
+            if total >= least:
                 candidates.append(end)
         if end == len(order):
             parts.append(list(order[begin:]))
@@ -229,5 +233,3 @@ def texts(functions: dict[str, str]) -> list[str]:
     """Write the functions of parts."""
     return [f"def {name}{text}" for text, name in functions.items()]
 
-
-assert all(first < second for first, second in pairwise((0, LEAST, MOST)))
