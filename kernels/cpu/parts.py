@@ -46,7 +46,7 @@ def cut(order: Sequence[Assign], least: int, most: int) -> list[list[Assign]]:
         marks.append((step.expression, tuple(d if isinstance(d, int) and d < 40 else None for d in near), step.dtype))
     kinds = [looks.setdefault(mark, len(looks)) for mark in marks]
     # of the places where a part may end, the one whose surroundings come first in an order that is always the same
-    order_of = {}
+    order_of: dict[tuple[int, ...], bytes] = {}
     for i in range(len(kinds)):
         window = tuple(kinds[i : i + 4])
         order_of.setdefault(window, sha256(repr(window).encode()).digest())
@@ -232,4 +232,3 @@ class Parts:
 def texts(functions: dict[str, str]) -> list[str]:
     """Write the functions of parts."""
     return [f"def {name}{text}" for text, name in functions.items()]
-

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 from functools import cache as once
+from functools import partial
 from typing import Any
 
 from .kinds import INT64, Pointer
@@ -26,6 +27,10 @@ def namespace() -> dict[str, Any]:
     return memory.NAMESPACE | functions | folding.NAMESPACE
 
 
+def _itself(tree: ast.FunctionDef) -> ast.FunctionDef:
+    return tree
+
+
 def module_text(source: str, entry: str, symbol: str, flags: str) -> str:
     """Translate a kernel's text to LLVM's language, as a module with the function `entry` under the name `symbol`."""
     from . import memory
@@ -33,7 +38,7 @@ def module_text(source: str, entry: str, symbol: str, flags: str) -> str:
     names = dict(namespace())
     for node in ast.parse(source).body:
         if isinstance(node, ast.FunctionDef):
-            names[node.name] = Source(node.name, lambda node=node: node, names, flags, inline=False)
+            names[node.name] = Source(node.name, partial(_itself, node), names, flags, inline=False)
         elif isinstance(node, ast.Assign):
             exec(compile(ast.Module([node], []), "<nbgrad kernel>", "exec"), names)
     main = translated(names[entry], symbol, ENTRIES[entry], "", "")
