@@ -12,7 +12,7 @@ import sys
 import threading
 import weakref
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -34,8 +34,8 @@ class Expression(Operators):
 
     __slots__ = ("__weakref__", "arguments", "facts", "function", "kind", "payload")
 
-    #: What was found out about it (`_found`).
-    facts: dict[str, Any]
+    #: What was found out about it (`found_once`).
+    facts: dict[Any, Any]
     function: ScalarFunction | None
     arguments: tuple[Expression, ...]
     payload: Any
@@ -215,23 +215,25 @@ def topological(roots: Iterable[Expression]) -> list[Expression]:
     return order
 
 
-def _found(root: Expression, what: str, find: Callable[[Expression], Any]) -> Any:
-    """Give what is to be found out about an expression, which is found out once: large programs ask again and again."""
-    facts = root.facts
-    return facts[what] if what in facts else facts.setdefault(what, find(root))
+_Found = TypeVar("_Found")
 
 
-def inputs_of(roots: Sequence[Expression]) -> dict[int, str]:
+def found_once(find: Callable[[Expression], _Found]) -> Callable[[Expression], _Found]:
+    """Have a function of one expression remember what it found: large programs ask the same again and again."""
+
+    def known(root: Expression) -> Any:
+        return root.facts[known] if known in root.facts else root.facts.setdefault(known, find(root))
+
+    return known
+
+
+def inputs_of(roots: Iterable[Expression]) -> dict[int, str]:
     """Give the positions of the inputs that `roots` use, each with its kind, in ascending order."""
-    if len(roots) == 1:
-        known: dict[int, str] = _found(roots[0], "inputs", lambda root: _inputs_of([root]))
-        return dict(known)
-    return _inputs_of(roots)
-
-
-def _inputs_of(roots: Sequence[Expression]) -> dict[int, str]:
     found = {node.payload: node.kind for node in topological(roots) if _is_input(node)}
     return dict(sorted(found.items()))
+
+
+inputs = found_once(lambda root: inputs_of([root]))
 
 
 def _is_input(node: Expression) -> bool:
@@ -251,33 +253,23 @@ def substitute(root: Expression, replacements: Mapping[Expression, Expression]) 
     return built[root]
 
 
-def cost(roots: Sequence[Expression]) -> int:
+def cost(roots: Iterable[Expression]) -> int:
     """Estimate what it takes to compute expressions once, in additions."""
-    if len(roots) == 1:
-        return int(_found(roots[0], "cost", lambda root: _cost([root])))
-    return _cost(roots)
-
-
-def _cost(roots: Sequence[Expression]) -> int:
     return sum([node.function.cost for node in topological(roots) if node.function is not None])
 
 
+cost_of = found_once(lambda root: cost([root]))
+
+
+@found_once
 def dearest(root: Expression) -> int:
     """Return what the dearest function in an expression costs, in additions."""
-    return int(_found(root, "dearest", _dearest))
-
-
-def _dearest(root: Expression) -> int:
     return max([0, *(node.function.dearest for node in topological([root]) if node.function is not None)])
 
 
+@found_once
 def expand(root: Expression) -> Expression:
     """Replace composite functions by their formulas, down to what a template can write."""
-    expanded: Expression = _found(root, "expanded", _expand)
-    return expanded
-
-
-def _expand(root: Expression) -> Expression:
     built: dict[Expression, Expression] = {}
     for node in topological([root]):
         if node.function is None:

@@ -50,11 +50,10 @@ class _Caller:
         self.name = name
 
     def __get__(self, instance: Elementwise, owner: type) -> Callable[..., Any]:
-        views = self.name == "pull"
+        given = instance.kernel, instance.domain, self.name == "pull"
         if sharing.stand_ins:
-            return dispatch.slow_caller(instance.kernel, instance.domain, views)
-        made = instance.__dict__[self.name] = dispatch.caller(instance.kernel, instance.domain, views)
-        return made
+            return dispatch.slow_caller(*given)
+        return instance.__dict__.setdefault(self.name, dispatch.caller(*given))
 
 
 class Elementwise:
@@ -94,12 +93,12 @@ class Elementwise:
 
     #: The kernel as a function of arrays, quick on small ones; gives arrays, never NumPy scalars.
     call = _Caller()
-    #: The kernel as a function of a cotangent and other arrays, which gives views where it repeats one element.
+    #: The same of a cotangent and other arrays, which gives views where it repeats one element.
     pull = _Caller()
 
     @lazy
     def in_traces(self) -> Callable[..., Any]:
-        """What `function` is while a function is traced: without compiled calls, which would only hand on."""
+        """What `function` is in traces: without compiled calls, which would only hand on."""
         return self._prepared({})[0]
 
     def _prepared(self, more: dict[str, Any]) -> tuple[FunctionType, bool]:

@@ -20,7 +20,6 @@ from .grad_mode import is_grad_enabled, recording_mode
 from .hooks import Watcher
 from .kernels import dispatch
 from .kernels.cpu import small
-from .kernels.cpu.ndarray import as_method
 from .kernels.dispatch import sum_to_shape
 from .kernels.shapes import broadcast_shapes
 from .variable import Variable, as_variable, data_of
@@ -329,38 +328,6 @@ def recorded_by(kind: type[Operation], otherwise: Callable[..., Any]) -> Callabl
     seen = (vars(sharing), {"active": False, "stand_ins": 0}) if kind.aliases else None
     nodes: dict[str, Any] = {"kind": kind, "even": kind, "kept": kind.kept, "fixed": fixed, "views": seen}
     return recorded(work, kind.arity, otherwise, **nodes, output=output, keeps_output=kind.keeps_output)
-
-
-class RecordedCall:
-    """An attribute that is `recorded_by` of an Operation: made when it is first asked for, and not by a trace."""
-
-    def __init__(self, kind: type[Operation], otherwise: Callable[..., Any]) -> None:
-        self.kind, self.otherwise = kind, otherwise
-
-    def __set_name__(self, owner: type, name: str) -> None:
-        self.name = name
-
-    def __get__(self, instance: Any, owner: type) -> Callable[..., Any]:
-        if sharing.stand_ins:  # which the compiled call would only hand on
-            return self.otherwise
-        made = instance.__dict__[self.name] = recorded_by(self.kind, self.otherwise)
-        return made
-
-
-def giving_way(name: str, slowly: Callable[..., Any], make: Callable[[], Callable[..., Any]]) -> Callable[..., Any]:
-    """Give an operator of that name for Variable which, when it is first used, gives way to what `make` makes.
-
-    While a function is traced it is `slowly`: compiled calls would only hand on.
-    """
-
-    def first(self: Any, other: Any) -> Any:
-        if sharing.stand_ins:
-            return slowly(self, other)
-        call = make()
-        setattr(Variable, name, as_method(call))
-        return call(self, other)
-
-    return first
 
 
 class Applied:

@@ -11,7 +11,7 @@ from hashlib import sha256
 from typing import Any
 
 from .. import formula
-from .frontend.translate import Source
+from .frontend.source import Source
 from .sizes import LANES
 
 

@@ -27,7 +27,7 @@ _SIZES = {"bool": 1, "8": 1, "16": 2, "32": 4, "64": 8}
 
 
 def _weight(step: Assign) -> int:
-    return 1 if step.expression is None else min(formula.cost([step.expression]), SHORT[1] // 2)
+    return 1 if step.expression is None else min(formula.cost_of(step.expression), SHORT[1] // 2)
 
 
 def is_long(order: Sequence[Assign]) -> bool:

@@ -42,6 +42,6 @@ class KernelCompiler(CompilerBase):
 
 
 def for_kernels(inline: bool) -> Any:
-    """Give the decorator of functions that only compiled ones call: nothing is made by which Python or C could call them."""
+    """Give the decorator of functions that compiled ones call: nothing is made by which Python or C could."""
     wrappers: dict[str, Any] = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
     return njit(error_model="numpy", forceinline=inline, pipeline_class=KernelCompiler, **wrappers)

@@ -8,7 +8,8 @@ from typing import Any, overload
 import numpy as np
 
 from ..arrays import Array, as_array, is_array
-from ..function import Operation, RecordedCall
+from ..compiled_calls import RecordedCall
+from ..function import Operation
 from ..kernels import dispatch
 from ..kernels.cpu import small
 from ..kernels.strides import dense

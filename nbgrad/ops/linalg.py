@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, Protocol, overload
 import numpy as np
 
 from ..arrays import Array, as_array, is_array
-from ..function import Operation, RecordedCall
+from ..compiled_calls import RecordedCall
+from ..function import Operation
 from ..kernels import dispatch
 from ..kernels.cpu import small
 from ..registry import operation

@@ -8,7 +8,8 @@ from functools import partial
 from typing import Any
 
 from .kinds import INT64, Pointer
-from .translate import Source, translated
+from .source import Source
+from .translate import translated
 
 #: The functions that are called from outside, with the kinds of their arguments.
 ENTRIES: dict[str, tuple[Any, ...]] = {
@@ -50,6 +51,5 @@ def module_text(source: str, entry: str, symbol: str, flags: str) -> str:
         defines |= function.defines
         declares |= function.declares
         scopes |= function.scopes
-    return "\n".join([
-        *defines.values(), *(function.text for function in functions), *declares.values(), memory.metadata(sorted(scopes)), ""
-    ])  # fmt: skip
+    texts = [*defines.values(), *(function.text for function in functions), *declares.values()]
+    return "\n".join([*texts, memory.metadata(sorted(scopes)), ""])

@@ -1,4 +1,4 @@
-"""What kernels call that is about memory: pointers, the stack, promises on what lies apart, words that threads share."""
+"""What kernels call that is about memory: pointers, the stack, what lies apart, words that threads share."""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from ..processor import target
 from .kinds import INT32, INT64, TRUTH, Kind, Value, number, value_of
-from .translate import Source
+from .source import Source
 from .writer import RARE, Writer
 
 
@@ -134,8 +134,7 @@ def _beyond(writer: Writer, x: Value, limit: Any, usual: Value, rare: Source) ->
     none is beyond the limit; or else calls the variant for half as many numbers on both halves.
     """
     function, kind = writer.function, x.kind
-    compiled = rare.function((kind,))
-    function.needs[compiled.name] = compiled
+    compiled = writer.calling(rare, (kind,))
     name = f"beyond_{rare.name}"
     function.defines[name] = _beyond_text(name, kind, compiled.name)
     suffixes = ["", *(f"v{width}" for width in _WIDTHS)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from .kinds import FLOAT64, INT64, TRUTH, UINT64, Kind, Pointer, Value, common, number, value_of, widened
@@ -45,12 +46,14 @@ class Function:
 class Writer:
     """Writes the body of a function.
 
-    `flags` are the liberties that LLVM may take with sums and products. `effects` counts what must not be done unless
-    it is asked for: reads, calls, further blocks; where an expression has none, both sides of a choice are computed.
+    `flags` are the liberties that LLVM may take with sums and products; `translated` translates what it calls. `effects`
+    counts what must not be done unless it is asked for, reads, calls, further blocks: where an expression has none,
+    both sides of a choice are computed.
     """
 
-    def __init__(self, function: Function, flags: str = "") -> None:
+    def __init__(self, function: Function, flags: str, translated: Callable[[Any, tuple[Any, ...]], Function]) -> None:
         self.function, self.flags = function, f"{flags} " if flags else ""
+        self._translated = translated
         self.lines: list[str] = []
         self.reserved: list[str] = []
         self.attributes: list[str] = []
@@ -58,6 +61,12 @@ class Writer:
         self.label = "entry"
         self.ended = False
         self._registers = self._labels = 0
+
+    def calling(self, source: Any, kinds: tuple[Any, ...]) -> Function:
+        """Give what a function of the language becomes for arguments of some kinds, to be called here."""
+        function = self._translated(source, kinds)
+        self.function.needs[function.name] = function
+        return function
 
     # ---- instructions -----------------------------------------------------------------------------------------------
 
