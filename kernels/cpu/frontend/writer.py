@@ -46,9 +46,9 @@ class Function:
 class Writer:
     """Writes the body of a function.
 
-    `flags` are the liberties that LLVM may take with sums and products; `translated` translates what it calls. `effects`
-    counts what must not be done unless it is asked for, reads, calls, further blocks: where an expression has none,
-    both sides of a choice are computed.
+    `flags` are the liberties that LLVM may take with sums and products; `translated` translates what it calls.
+    `effects` counts what must not be done unless it is asked for, reads, calls, further blocks: where an expression has
+    none, both sides of a choice are computed.
     """
 
     def __init__(self, function: Function, flags: str, translated: Callable[[Any, tuple[Any, ...]], Function]) -> None:
