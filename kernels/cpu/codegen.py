@@ -10,7 +10,6 @@ import _thread
 import atexit
 import threading
 import time
-import uuid
 from collections.abc import Callable
 from functools import cache as once
 from pathlib import Path
@@ -73,7 +72,7 @@ def _compile(source: str, entry: str, fastmath: tuple[str, ...]) -> CompiledKern
     from . import backend, frontend
 
     # kernels share a process, and the linker takes one of what is of one name
-    symbol = f"{entry}_{uuid.uuid4().hex}"
+    symbol = f"{entry}_{os.urandom(16).hex()}"
     text = frontend.module_text(source, entry, symbol, " ".join(fastmath))
     code, undefined = backend.object_code(text, backend.effort_for(source, entry))
     return CompiledKernel(symbol, undefined, code)
