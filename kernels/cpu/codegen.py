@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import _thread
 import atexit
+import os
 import threading
 import time
 from collections.abc import Callable
