@@ -325,7 +325,7 @@ def concatenate(what: str, arrays: Sequence[Any], axis: int) -> Any:
 
 def broadcast_to(x: Any, shape: tuple[int, ...]) -> Any:
     """Return a view of an array that repeats its elements."""
-    return target_of(x).broadcast_to(x, shape)
+    return (CPU if _stands_in(x) else target_of(x)).broadcast_to(x, shape)
 
 
 def gather(table: Any, rows: Any) -> Any:
@@ -452,7 +452,7 @@ def hollow(x: Any) -> Any:
 
 def is_writeable(x: Any) -> bool:
     """Tell whether an array may be written to."""
-    return x.flags.writeable if isinstance(x, ndarray) else target_of(x).is_writeable(x)
+    return x.flags.writeable if isinstance(x, ndarray) or _stands_in(x) else target_of(x).is_writeable(x)
 
 
 def guarded(x: Any) -> Any:
