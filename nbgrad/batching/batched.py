@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
+from functools import cache as once
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
 from ..arrays import as_array, is_stand_in
 from ..elements import WithoutElements, fixed, users_line
-from ..kernels import dispatch, reductions
+from ..kernels import dispatch, formula, reductions, scalars
 from ..kernels.cpu import elementwise as cpu
 from ..kernels.shapes import broadcast_shapes, numbered_axes, order_of_axes
 from ..variable import Variable
@@ -229,7 +230,7 @@ class Batched(WithoutElements, np.lib.mixins.NDArrayOperatorsMixin):
                 return self.product(*inputs)
             call = ufunc if method == "__call__" else getattr(ufunc, method)
             return self.__array_function__(_named(call, ufunc, method), (), inputs, options)
-        if ufunc.__name__ in ("mul", "multiply") and target is ... and not options and _is_outer(level, *inputs):
+        if target is ... and not options and _multiplies(ufunc) and _is_outer(level, *inputs):
             return later(level, *[x.value for x in inputs])
         ndim = max([np.ndim(x) for x in inputs])
         values = [aligned(x.value, ndim) if type(x) is Batched and x.level is level else x for x in inputs]
@@ -275,6 +276,15 @@ def later(level: Level, first: Any, second: Any) -> Batched:
     """Give the products of all examples' matrices, or stacks of them, which are computed when they are needed."""
     ndim = max(first.ndim, second.ndim) - 1
     return Batched(level, None, (aligned(first, ndim), aligned(second, ndim)))
+
+
+@once
+def _multiplies(ufunc: np.ufunc) -> bool:
+    """Tell whether a ufunc, NumPy's or of ours, is the product of two numbers."""
+    (expression,), _ = cpu.formulas.get(ufunc, ((None,), ()))
+    if expression is None or expression.function is not scalars.mul:
+        return ufunc is np.multiply
+    return all(x is formula.variable(i) for i, x in enumerate(expression.arguments))
 
 
 def _is_outer(level: Level, x: Any, y: Any) -> bool:

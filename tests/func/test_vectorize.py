@@ -101,6 +101,19 @@ def test_weights_that_all_share_get_one_product():
     np.testing.assert_allclose(grad(third)(W), grad(fourth)(W), rtol=1e-10)
 
 
+def test_a_function_of_ones_own_is_not_taken_for_the_product():
+    other = nbgrad.elementwise(lambda x, y: x * y * 2.0, name="mul")
+    f = lambda x: other(x[:, None], x[None, :])  # noqa: E731
+    np.testing.assert_allclose(vmap(f)(X), 2 * X[:, :, None] * X[:, None, :])
+
+
+def test_infinite_slopes_are_found_among_many():
+    with nbgrad.autograd.detect_anomaly():
+        np.testing.assert_allclose(jacrev(lambda x: nbgrad.exp(x) * 2)(X[0]), np.diag(2 * np.exp(X[0])))
+        with pytest.raises(RuntimeError, match="sqrt"):
+            jacrev(lambda x: nbgrad.sqrt(x * 0.0))(X[0])
+
+
 def test_second_derivatives_through_it():
     f = lambda w: (vmap(lambda x: nbgrad.tanh(x @ w).prod())(X) ** 2).sum()  # noqa: E731
     plain = lambda w: (nbgrad.tanh(X @ w).prod(1) ** 2).sum()  # noqa: E731
