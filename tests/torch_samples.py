@@ -35,14 +35,27 @@ NAMESPACES = ("nn.functional", "linalg", "fft", "special", "masked", "signal.win
 CALLS: dict[str, Callable[..., Any]] = {
     "where": lambda x, condition, y: nbgrad.where(condition, x, y),
     "polygamma": lambda x, n: nbgrad.polygamma(n, x),
+    "linalg.lstsq:grad_oriented": lambda a, b, driver: nbgrad.linalg.lstsq(a, b, driver=driver)[:2],
+    "linalg.pinv:singular": lambda a, b: nbgrad.linalg.pinv(a @ b.mT),
     "special.polygamma": lambda x, n: nbgrad.special.polygamma(n, x),
 }
 
 #: Draw numbers of their own, or none: shapes and dtypes are all there is to compare.
 UNDETERMINED = {"randn", "randint", "empty"}
 
+
+def _without_signs(parts: Any) -> list[Any]:
+    """Give values and vectors up to their signs; of singular vectors those that the matrix determines."""
+    u, s, *rest = [abs(part) for part in parts]
+    if not rest:
+        return [u, s]
+    k = s.shape[-1]
+    wide = rest[0][..., :k, :] if type(parts).__name__ in ("linalg_svd", "SVDFactors") else rest[0][..., :k]
+    return [u[..., :k], s, wide]
+
+
 #: What is compared of results that are determined up to signs only, of theirs and of ours.
-COMPARED: dict[str, Callable[[Any], Any]] = {}
+COMPARED: dict[str, Callable[[Any], Any]] = dict.fromkeys(("linalg.eigh", "linalg.svd", "svd"), _without_signs)
 
 
 def name_of(entry: Any) -> str:
@@ -55,8 +68,9 @@ def function_of(entry: Any) -> Callable[..., Any] | None:
     name = entry.name
     if name_of(entry) in ABSENT or name in ABSENT:
         return None
-    if name in CALLS:
-        return CALLS[name]
+    for called in (name_of(entry), name):
+        if called in CALLS:
+            return CALLS[called]
     for namespace in NAMESPACES:
         if name.startswith(f"{namespace}."):
             try:
@@ -104,6 +118,7 @@ _COMPLEX = "its result is complex: nbgrad's dtypes are real, and functions that 
 _SPARSE = "sparse arrays do not exist here"
 _INTERNAL = "torch's own, behind other functions, and no part of its documented names"
 _DTYPE = "NumPy has no such dtype"
+_PACKED = "LAPACK's packed form of symmetric factors, which nothing else here takes: linalg.solve solves"
 _GPU = "compiles C++ text for GPUs: nbgrad.elementwise makes kernels of Python formulas"
 _MEMORY = "is about how torch lays out memory"
 
@@ -111,6 +126,7 @@ _MEMORY = "is about how torch lays out memory"
 ABSENT: dict[str, str] = {
     **dict.fromkeys(("cdouble", "cfloat", "chalf", "complex", "polar", "view_as_complex"), _COMPLEX),
     **dict.fromkeys(("to_sparse", "sparse.mm", "sparse.sampled_addmm"), _SPARSE),
+    **dict.fromkeys(("linalg.ldl_factor", "linalg.ldl_factor_ex", "linalg.ldl_solve"), _PACKED),
     "bfloat16": _DTYPE,
     **dict.fromkeys(
         (
@@ -219,12 +235,28 @@ class Disagreement(NamedTuple):
 
 
 _DRAWN = "draws numbers of its own"
+_REAL = "dtypes are real: there are results where all eigenvalues are, which torch gives as complex numbers"
 _BESSEL = Disagreement("value", "torch's are right to 7 digits: its J0 of 5.1 is 3.3e-7 off, ours 3e-17")
 
 #: Samples that disagree, by operation.
 DISAGREEMENTS: dict[str, tuple[Disagreement, ...]] = {
     **dict.fromkeys(("special.bessel_j0", "special.bessel_j1", "special.bessel_y0", "special.bessel_y1"), (_BESSEL,)),
     "nn.functional.rrelu": (Disagreement("training=True", _DRAWN),),
+    "cov": (Disagreement("aweights=float32", "torch computes with weights of float32 in float32, ours in float64"),),
+    **dict.fromkeys(
+        ("linalg.eig", "linalg.eigvals"),
+        (
+            Disagreement("there are complex eigenvalues", _REAL),
+            Disagreement("results, torch's are", _REAL),
+        ),
+    ),
+    "linalg.norm:subgradients_at_zero": (
+        Disagreement("second gradient nan location", "torch's second gradient at 0 is NaN, ours 0"),
+    ),
+    **dict.fromkeys(
+        ("cholesky_inverse", "cholesky_solve"),
+        (Disagreement("gradient", "torch gives the triangle that is not read a gradient, ours is 0"),),
+    ),
     "half": (Disagreement("float16 has no gradients", "gradients have float32 or float64"),),
     "zero_": (
         Disagreement(
@@ -332,17 +364,21 @@ def compare(entry: Any, function: Callable[..., Any], sample: Any, dtype: str, o
             equal(z, y, tolerance, "value")
     if entry.name in UNDETERMINED or not theirs.recorded() or not theirs.inputs:
         return 0
-    for y, z in zip(theirs.outputs, mine.outputs, strict=True):
-        assert z.requires_grad or not y.requires_grad, "the gradient is lost"
-    pairs = [(y, z) for y, z in zip(theirs.outputs, mine.outputs, strict=True) if y.requires_grad]
     random = np.random.default_rng(0)
-    cotangents = [random.uniform(0.5, 2, tuple(y.shape)).astype(str(z.dtype)) for y, z in pairs]
+    pairs = [
+        (y, z, random.uniform(0.5, 2, tuple(y.shape)).astype(str(z.dtype)))
+        for y, z in zip(theirs.outputs, mine.outputs, strict=True)
+        if y.requires_grad
+    ]
     second = order > 1 and entry.supports_gradgrad
     options: dict[str, Any] = {"allow_unused": True, "create_graph": second, "retain_graph": second}
     by_torch = torch.autograd.grad(
-        [y for y, _ in pairs], theirs.inputs, [torch.tensor(c) for c in cotangents], **options
+        [y for y, _, _ in pairs], theirs.inputs, [torch.tensor(c) for _, _, c in pairs], **options
     )
-    by_us = nbgrad.autograd.grad([z for _, z in pairs], mine.inputs, [nbgrad.tensor(c) for c in cotangents], **options)
+    known = [(z, nbgrad.tensor(c)) for _, z, c in pairs if z.requires_grad]
+    by_us: Any = [None] * len(mine.inputs)  # where nothing is recorded
+    if known:
+        by_us = nbgrad.autograd.grad([z for z, _ in known], mine.inputs, [c for _, c in known], **options)
     for gradient, wanted in zip(by_us, by_torch, strict=True):
         equal(gradient, wanted, tolerance, "gradient")
     if not second:
