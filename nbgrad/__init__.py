@@ -183,6 +183,8 @@ from .version import __version__ as __version__
 
 if TYPE_CHECKING:
     from . import fft as fft
+    from . import masked as masked
+    from . import signal as signal
     from . import special as special
     from .ops.blending import addcdiv as addcdiv
     from .ops.blending import addcmul as addcmul
@@ -232,6 +234,7 @@ if TYPE_CHECKING:
     from .ops.factorization import lu_unpack as lu_unpack
     from .ops.factorization import ormqr as ormqr
     from .ops.factorization import triangular_solve as triangular_solve
+    from .ops.fourier import stft as stft
     from .ops.matrices import matrix_exp as matrix_exp
     from .ops.older import cholesky as cholesky
     from .ops.older import det as det

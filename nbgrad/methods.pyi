@@ -569,3 +569,19 @@ class Methods:
     def unique_consecutive(
         self, return_inverse: Any = False, return_counts: Any = False, dim: Any = None, *, axis: Any = None
     ) -> Any: ...
+
+    # ---- fourier
+
+    def stft(
+        self,
+        n_fft: Any,
+        hop_length: Any = None,
+        win_length: Any = None,
+        window: Any = None,
+        center: Any = True,
+        pad_mode: str = "reflect",
+        normalized: Any = False,
+        onesided: Any = None,
+        return_complex: Any = None,
+        align_to_window: Any = None,
+    ) -> Any: ...

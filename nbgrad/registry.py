@@ -80,6 +80,7 @@ LATER = {
     ),
     **dict.fromkeys(("cholesky", "det", "lu", "lu_solve", "matrix_power", "pinverse", "qr", "slogdet", "svd"), "older"),
     "matrix_exp": "matrices",
+    "stft": "fourier",
     **dict.fromkeys(
         ("diag", "diag_embed", "diagflat", "diagonal", "diagonal_copy", "trace", "tril", "triu"), "diagonals"
     ),

@@ -15,12 +15,13 @@ import numpy as np
 from ..arrays import Array, as_array
 from ..function import Operation
 from ..kernels import dispatch
+from ..registry import operation
 from ..variable import Variable, data_of
 from .arguments import axes_of, axis_of
 from .elementwise import mul, neg
 from .indexing import getitem
 from .joining import cat, stack
-from .shape import astype
+from .shape import astype, swapaxes
 from .steps import plain
 
 
@@ -236,3 +237,68 @@ def to_real(what: str, input: Any, s: Any, dim: Any, norm: Any, inverse: bool) -
     if len(axes) > 1:
         z = Transform(tuple(axes[:-1]), 1)(z)
     return _scaled(what, ToReal(axes[-1], sizes[-1])(z), math.prod(sizes), norm, inverse)
+
+
+# ---- of pieces ------------------------------------------------------------------------------------------------------
+
+
+@operation
+def stft(
+    input: Any,
+    n_fft: int,
+    hop_length: int | None = None,
+    win_length: int | None = None,
+    window: Any = None,
+    center: bool = True,
+    pad_mode: str = "reflect",
+    normalized: bool = False,
+    onesided: bool | None = None,
+    return_complex: bool | None = None,
+    align_to_window: bool | None = None,
+) -> Any:
+    """Transform pieces of n_fft samples, hop_length apart, each times a window: (..., frequencies, pieces), as a pair.
+
+    If `center`, the pieces have their samples in their middle, and what is missing at the ends is filled up as np.pad
+    does. Without `return_complex` the parts are a last dimension of size 2. Raises ValueError for sizes that do not
+    fit.
+    """
+    x = _floating("stft", input)
+    if x.ndim not in (1, 2):
+        raise ValueError(f"stft: shape {x.shape}: takes a signal, or a stack of signals")
+    hop, width = hop_length or n_fft // 4, win_length or n_fft
+    if align_to_window is not None and center:
+        raise ValueError("stft: align_to_window is for center=False")
+    if n_fft < 1 or hop < 1 or not 1 <= width <= n_fft:
+        raise ValueError(
+            f"stft: pieces of {n_fft}, {hop} apart, a window of {width}: the window is no longer than those"
+        )
+    if window is not None and window.shape != (width,):
+        raise ValueError(f"stft: a window of shape {window.shape}: it has {width} elements")
+    length = x.shape[-1]
+    places = np.arange(length)
+    if center:
+        if pad_mode == "reflect" and length <= n_fft // 2:
+            raise ValueError(f"stft: {length} samples are too few to be reflected by {n_fft // 2}")
+        modes = {"reflect": "reflect", "replicate": "edge", "circular": "wrap", "constant": "constant"}
+        if pad_mode not in modes:
+            raise ValueError(f"stft: pad_mode is one of {', '.join(modes)}, got {pad_mode!r}")
+        options: Any = {"constant_values": length} if pad_mode == "constant" else {}
+        places = np.pad(places, n_fft // 2, mode=modes[pad_mode], **options)  # type: ignore[call-overload]
+        if pad_mode == "constant":
+            x = _resized(x, x.ndim - 1, length + 1)
+    if len(places) < n_fft:
+        raise ValueError(f"stft: pieces of {n_fft} samples of {len(places)}")
+    starts = np.arange(0, len(places) - n_fft + 1, hop)
+    pieces = getitem(x, (..., places[starts[:, None] + np.arange(n_fft)]))
+    if window is not None:
+        left = (n_fft - width) // 2
+        filled = cat([np.zeros(left), plain(window), np.zeros(n_fft - width - left)], 0) if width < n_fft else window
+        pieces = mul(pieces, astype(filled, x.dtype) if filled.dtype != x.dtype else filled)
+    elif width < n_fft:
+        left = (n_fft - width) // 2
+        pieces = mul(pieces, np.pad(np.ones(width, x.dtype), (left, n_fft - width - left)))
+    norm = "ortho" if normalized else None
+    half = onesided is None or onesided
+    found = (of_real if half else to_complex)("stft", pieces, None, (-1,), norm, False)
+    real, imag = (swapaxes(part, -1, -2) for part in found)
+    return Complex(real, imag) if return_complex else stack([real, imag], -1)

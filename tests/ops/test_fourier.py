@@ -117,3 +117,33 @@ def test_frequencies_and_all_names_are_torchs():
 def test_wrong_arguments_are_refused(call, error, says):
     with pytest.raises(error, match=says):
         call(nbgrad.ones(3, 4))
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"n_fft": 8},
+        {"n_fft": 7, "hop_length": 3, "center": False},
+        {"n_fft": 8, "win_length": 5, "normalized": True, "pad_mode": "constant"},
+        {"n_fft": 6, "onesided": False, "pad_mode": "replicate"},
+    ],
+)
+def test_pieces_are_torchs(options):
+    torch = peer("torch")
+    x, window = np.random.default_rng(0).normal(size=(2, 20)), np.hanning(options.get("win_length", options["n_fft"]))
+    wanted = torch.stft(torch.tensor(x), window=torch.tensor(window), return_complex=True, **options)
+    found = nbgrad.stft(nbgrad.tensor(x), window=window, return_complex=True, **options)
+    np.testing.assert_allclose(found.real.data + 1j * found.imag.data, wanted, atol=1e-13)
+    check_derivatives(Member("stft", lambda x: nbgrad.stft(x, window=window, **options), None, (ANY,), (12,), order=1))
+
+
+def test_pieces_that_do_not_fit_are_refused():
+    x = nbgrad.ones(10)
+    with pytest.raises(ValueError, match="stft: 10 samples are too few to be reflected by 12"):
+        nbgrad.stft(x, 24)
+    with pytest.raises(ValueError, match="stft: pieces of 12 samples of 10"):
+        nbgrad.stft(x, 12, center=False)
+    with pytest.raises(ValueError, match="stft: pad_mode is one of"):
+        nbgrad.stft(x, 4, pad_mode="mirror")
+    with pytest.raises(ValueError, match="stft: a window of shape"):
+        nbgrad.stft(x, 4, window=np.ones(3))
