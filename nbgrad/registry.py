@@ -79,7 +79,7 @@ LATER = {
         "factorization",
     ),
     **dict.fromkeys(("cholesky", "det", "lu", "lu_solve", "matrix_power", "pinverse", "qr", "slogdet", "svd"), "older"),
-    "matrix_exp": "matrices",
+    **dict.fromkeys(("matrix_exp", "nuclear_norm"), "matrices"),
     "stft": "fourier",
     **dict.fromkeys(
         ("diag", "diag_embed", "diagflat", "diagonal", "diagonal_copy", "trace", "tril", "triu"), "diagonals"

@@ -100,6 +100,15 @@ def norm(
     return vector_norm(x, 2 if ord is None else ord, dim, keep, dtype=dtype)
 
 
+@operation(method=False)
+def nuclear_norm(input: Any, dim: Any = None, keepdim: bool = False) -> Any:
+    """Give the sum of the singular values of matrices: `matrix_norm` of order "nuc"; of a matrix without `dim`."""
+    x = plain(input)
+    if dim is None and x.ndim != 2:
+        raise ValueError(f"nuclear_norm: shape {x.shape}: takes a matrix, or two dimensions")
+    return matrix_norm(x, "nuc", (0, 1) if dim is None else dim, keepdim)
+
+
 def cond(A: Any, p: Any = None) -> Any:
     """Give condition numbers by a norm of `matrix_norm`'s: of order 2 unless given; infinity of singular matrices."""
     x = _operand("cond", A, square=p not in (None, 2, -2))
