@@ -121,6 +121,9 @@ from .ops.elementwise import square as square
 from .ops.elementwise import tan as tan
 from .ops.elementwise import tanh as tanh
 from .ops.elementwise import where as where
+from .ops.extrema import aminmax as aminmax
+from .ops.extrema import argmax as argmax
+from .ops.extrema import argmin as argmin
 from .ops.extrema import max as max
 from .ops.extrema import min as min
 from .ops.joining import cat as cat
@@ -180,28 +183,152 @@ from .tracing import jit as jit
 from .version import __version__ as __version__
 
 if TYPE_CHECKING:
+    from . import fft as fft
+    from . import masked as masked
+    from . import signal as signal
+    from . import special as special
+    from .ops.blending import addcdiv as addcdiv
+    from .ops.blending import addcmul as addcmul
+    from .ops.blending import angle as angle
+    from .ops.blending import conj as conj
+    from .ops.blending import conj_physical as conj_physical
+    from .ops.blending import deg2rad as deg2rad
+    from .ops.blending import degrees as degrees
+    from .ops.blending import divide as divide
+    from .ops.blending import fill as fill
+    from .ops.blending import float_power as float_power
+    from .ops.blending import fmax as fmax
+    from .ops.blending import fmin as fmin
+    from .ops.blending import ldexp as ldexp
+    from .ops.blending import lerp as lerp
+    from .ops.blending import nan_to_num as nan_to_num
+    from .ops.blending import rad2deg as rad2deg
+    from .ops.blending import radians as radians
+    from .ops.blending import real as real
+    from .ops.blending import resolve_conj as resolve_conj
+    from .ops.blending import resolve_neg as resolve_neg
+    from .ops.blending import rsub as rsub
+    from .ops.blending import true_divide as true_divide
+    from .ops.calculus import cumulative_trapezoid as cumulative_trapezoid
+    from .ops.calculus import gradient as gradient
+    from .ops.calculus import trapezoid as trapezoid
+    from .ops.calculus import trapz as trapz
     from .ops.contraction import einsum as einsum
+    from .ops.diagonals import diag as diag
+    from .ops.diagonals import diag_embed as diag_embed
+    from .ops.diagonals import diagflat as diagflat
+    from .ops.diagonals import diagonal as diagonal
+    from .ops.diagonals import diagonal_copy as diagonal_copy
+    from .ops.diagonals import trace as trace
+    from .ops.diagonals import tril as tril
+    from .ops.diagonals import triu as triu
+    from .ops.distances import cdist as cdist
+    from .ops.distances import corrcoef as corrcoef
+    from .ops.distances import cov as cov
+    from .ops.distances import dist as dist
+    from .ops.distances import pdist as pdist
+    from .ops.distances import renorm as renorm
+    from .ops.factorization import cholesky_inverse as cholesky_inverse
+    from .ops.factorization import cholesky_solve as cholesky_solve
+    from .ops.factorization import geqrf as geqrf
+    from .ops.factorization import logdet as logdet
+    from .ops.factorization import lu_unpack as lu_unpack
+    from .ops.factorization import ormqr as ormqr
+    from .ops.factorization import triangular_solve as triangular_solve
+    from .ops.fourier import stft as stft
+    from .ops.matrices import matrix_exp as matrix_exp
+    from .ops.older import cholesky as cholesky
+    from .ops.older import det as det
+    from .ops.older import lu as lu
+    from .ops.older import lu_solve as lu_solve
+    from .ops.older import matrix_power as matrix_power
+    from .ops.older import pinverse as pinverse
+    from .ops.older import qr as qr
+    from .ops.older import slogdet as slogdet
+    from .ops.older import svd as svd
+    from .ops.products import addbmm as addbmm
+    from .ops.products import addmm as addmm
+    from .ops.products import addmv as addmv
+    from .ops.products import addr as addr
+    from .ops.products import baddbmm as baddbmm
+    from .ops.products import chain_matmul as chain_matmul
+    from .ops.products import cross as cross
+    from .ops.products import inner as inner
+    from .ops.products import kron as kron
+    from .ops.products import tensordot as tensordot
+    from .ops.products import vdot as vdot
+    from .ops.sorting import argsort as argsort
+    from .ops.sorting import kthvalue as kthvalue
+    from .ops.sorting import median as median
+    from .ops.sorting import mode as mode
+    from .ops.sorting import msort as msort
+    from .ops.sorting import nanmedian as nanmedian
+    from .ops.sorting import nanquantile as nanquantile
+    from .ops.sorting import quantile as quantile
+    from .ops.sorting import sort as sort
+    from .ops.sorting import topk as topk
+    from .ops.sorting import unique as unique
+    from .ops.sorting import unique_consecutive as unique_consecutive
     from .ops.special import copysign as copysign
     from .ops.special import fmod as fmod
+    from .ops.special import gammainc as gammainc
+    from .ops.special import gammaincc as gammaincc
     from .ops.special import heaviside as heaviside
+    from .ops.special import i0 as i0
+    from .ops.special import igamma as igamma
+    from .ops.special import igammac as igammac
     from .ops.special import logaddexp2 as logaddexp2
     from .ops.special import logit as logit
+    from .ops.special import multigammaln as multigammaln
+    from .ops.special import mvlgamma as mvlgamma
     from .ops.special import sinc as sinc
     from .ops.special import xlogy as xlogy
+    from .ops.steps import allclose as allclose
+    from .ops.steps import bitwise_and as bitwise_and
+    from .ops.steps import bitwise_left_shift as bitwise_left_shift
+    from .ops.steps import bitwise_not as bitwise_not
+    from .ops.steps import bitwise_or as bitwise_or
+    from .ops.steps import bitwise_right_shift as bitwise_right_shift
+    from .ops.steps import bitwise_xor as bitwise_xor
+    from .ops.steps import ceil as ceil
+    from .ops.steps import equal as equal
+    from .ops.steps import fix as fix
+    from .ops.steps import floor as floor
+    from .ops.steps import frac as frac
+    from .ops.steps import frexp as frexp
+    from .ops.steps import gcd as gcd
+    from .ops.steps import isclose as isclose
+    from .ops.steps import isfinite as isfinite
+    from .ops.steps import isin as isin
+    from .ops.steps import isinf as isinf
+    from .ops.steps import isnan as isnan
+    from .ops.steps import isneginf as isneginf
+    from .ops.steps import isposinf as isposinf
+    from .ops.steps import isreal as isreal
+    from .ops.steps import lcm as lcm
+    from .ops.steps import nextafter as nextafter
+    from .ops.steps import round as round
+    from .ops.steps import sgn as sgn
+    from .ops.steps import signbit as signbit
+    from .ops.steps import trunc as trunc
 else:
 
     def __getattr__(name):
         """Import what is asked for seldom, when it is."""
         from importlib import import_module
 
-        from .registry import LATER
+        from .registry import LATER, MODULES, load
 
-        if name not in LATER:
+        if name in MODULES:
+            found = import_module(f".{name}", __name__)
+        elif name in LATER and load(name).public:
+            found = load(name).function
+        else:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        found = globals()[name] = getattr(import_module(f".ops.{LATER[name]}", __name__), name)
+        globals()[name] = found
         return found
 
     def __dir__():
-        from .registry import LATER
+        from .registry import LATER, MODULES
 
-        return [*globals(), *LATER]
+        return [*globals(), *LATER, *MODULES]

@@ -428,3 +428,12 @@ def cross_entropy(
     if weight is not None:
         target = mul(target, _class_weights(weight, logs.shape[-1]))
     return _reduced("cross_entropy", neg(sum(mul(logs, target), -1)), reduction)
+
+
+def __getattr__(name: str) -> Any:
+    """Give a further activation function, which is imported when it is asked for."""
+    from . import activations
+
+    if name not in activations.__all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(activations, name)
