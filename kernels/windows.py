@@ -13,34 +13,41 @@ class Frame(NamedTuple):
     size: tuple[int, ...]
     kernel: tuple[int, ...]
     stride: tuple[int, ...]
-    #: Zeros before the first element, as well as behind the last.
-    padding: tuple[int, ...]
+    #: Elements before the first, which are no elements of the array.
+    before: tuple[int, ...]
     dilation: tuple[int, ...]
+    #: Such elements behind the last.
+    behind: tuple[int, ...]
 
     @property
     def places(self) -> tuple[int, ...]:
         """How many places there are along each dimension; none where the window does not fit."""
         return tuple(
             [
-                max(0, (size + 2 * padding - dilation * (kernel - 1) - 1) // stride + 1)
-                for size, kernel, stride, padding, dilation in zip(*self, strict=True)
+                max(0, (size + before + behind - dilation * (kernel - 1) - 1) // stride + 1)
+                for size, kernel, stride, before, dilation, behind in zip(*self, strict=True)
             ]
         )
 
     @property
     def is_whole(self) -> bool:
         """Whether each window is one element, and all elements are seen in order."""
-        return set(self.kernel) == set(self.stride) == {1} and set(self.padding) == {0}
+        return set(self.kernel) == set(self.stride) == {1} and set(self.before) == set(self.behind) == {0}
 
     def seen(self, axis: int, offset: int) -> tuple[slice, slice]:
         """Give the places at which the element of the window at an offset is within the array, and which that are."""
-        step, first = self.stride[axis], offset * self.dilation[axis] - self.padding[axis]
+        step, first = self.stride[axis], offset * self.dilation[axis] - self.before[axis]
         begin = max(0, -(first // step))
         end = min(self.places[axis], (self.size[axis] - 1 - first) // step + 1)
         if begin >= end:
             return slice(0, 0), slice(0, 0)
         start = first + begin * step
         return slice(begin, end), slice(start, start + (end - begin - 1) * step + 1, step)
+
+
+def one_more(frame: Frame) -> Frame:
+    """Return the frame with a dimension of one element before the others."""
+    return Frame(*[(value, *numbers) for value, numbers in zip((1, 1, 1, 0, 1, 0), frame, strict=True)])
 
 
 def columns(x: Any, frame: Frame, zeros: Callable[[tuple[int, ...], Any], Any]) -> Any:

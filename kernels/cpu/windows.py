@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..text import Text
-from ..windows import Frame
+from ..windows import Frame, one_more
 from . import gufuncs, threads
 from .failures import checked
 
@@ -47,9 +47,9 @@ def _by_planes(x: Array, y: Array, frame: Frame, work: Callable[[Array, Array, A
     """Work on images and on what windows see of them, two dimensions at a time, of one dimension, two or three."""
     dims = len(frame.kernel)
     if dims == 1:
-        frame = Frame(*[(value, *numbers) for value, numbers in zip((1, 1, 1, 0, 1), frame, strict=True)])
+        frame = one_more(frame)
         x, y = np.expand_dims(x, 2), np.expand_dims(y, (1, 4))
-    numbers = np.array([f[-2:] for f in frame[2:]], np.int64).reshape(-1)
+    numbers = np.array([f[-2:] for f in frame[2:5]], np.int64).reshape(-1)
     x = np.swapaxes(x, 0, 1)
     if dims < 3:
         work(x, np.moveaxis(y, (1, 2), (-4, -3)), numbers)

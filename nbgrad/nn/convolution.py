@@ -170,9 +170,10 @@ def _convolved(
     _check_weight(what, dims, weight, groups, x.shape[1], 1, weight.shape[0] if weight.ndim else 0, bias)
     kernel = weight.shape[2:]
     if isinstance(padding, str):
-        x, padding = _padded_by_name(what, padding, x, kernel, strides, dilations)
-    paddings = numbers_of(what, "padding", padding, dims)
-    frame = framed(what, x.shape[2:], kernel, strides, paddings, dilations)
+        before, behind = _padding_by_name(what, padding, kernel, strides, dilations)
+    else:
+        before = behind = numbers_of(what, "padding", padding, dims)
+    frame = framed(what, x.shape[2:], kernel, strides, before, dilations, behind)
     form = Form(frame, groups, x.shape[0], (x.shape[1], weight.shape[0]))
     return _biased(Correlation("output", form)(x, weight), bias, dims, added)
 
@@ -195,22 +196,18 @@ def _check_weight(
         raise ValueError(f"{what}: bias has shape {bias.shape}: it must be ({outputs},)")
 
 
-def _padded_by_name(
-    what: str, padding: str, x: Any, kernel: tuple[int, ...], stride: tuple[int, ...], dilation: tuple[int, ...]
-) -> tuple[Any, Any]:
-    """Give the input and the padding that "valid" or "same" stand for; an odd zero comes behind."""
+def _padding_by_name(
+    what: str, padding: str, kernel: tuple[int, ...], stride: tuple[int, ...], dilation: tuple[int, ...]
+) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Give the zeros before and behind that "valid" or "same" stand for; an odd one comes behind."""
     if padding == "valid":
-        return x, 0
+        return (0,) * len(kernel), (0,) * len(kernel)
     if padding != "same":
         raise ValueError(f"{what}: padding is {padding!r}: give numbers, 'valid' or 'same'")
     if set(stride) != {1}:
         raise ValueError(f"{what}: padding='same' is for a stride of 1, got {stride}")
     both = [d * (k - 1) for d, k in zip(dilation, kernel, strict=True)]
-    if any([n % 2 for n in both]):
-        from .padding import pad
-
-        x = pad(x, [m for n in reversed(both) for m in (0, n % 2)])
-    return x, tuple([n // 2 for n in both])
+    return tuple([n // 2 for n in both]), tuple([n - n // 2 for n in both])
 
 
 def _biased(y: Any, bias: Any, dims: int, added: bool) -> Any:
@@ -282,7 +279,7 @@ def _spread(
     size = tuple([(n - 1) * s - 2 * p + d * (k - 1) + f + 1 for n, k, s, p, d, f in sizes])
     if min(size) < 1:
         raise ValueError(f"{what}: input of shape {y.shape} with padding {paddings} leaves images of {size} elements")
-    form = Form(Frame(size, kernel, strides, paddings, dilations), groups, y.shape[0], (outputs, y.shape[1]))
+    form = Form(Frame(size, kernel, strides, paddings, dilations, paddings), groups, y.shape[0], (outputs, y.shape[1]))
     return _biased(Correlation("input", form)(weight, y), bias, dims, added)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ..arrays import Array, as_array, is_array
+from ..arrays import Array, is_array
 from ..function import Operation
 from ..kernels import dispatch
 from ..kernels.windows import Frame
@@ -64,12 +64,16 @@ def numbers_of(what: str, name: str, value: Any, dims: int, least: int = 0) -> t
     return numbers
 
 
+def any_operand(what: str, x: Any) -> Any:
+    """Give what a function takes as an array; raises TypeError for what is none."""
+    if not isinstance(x, Variable) and not is_array(x):
+        raise TypeError(f"{what}: takes Variables and arrays, got {type(x).__name__}")
+    return x
+
+
 def operand(what: str, x: Any) -> Any:
     """Give what a function takes as an array of floating numbers; raises TypeError for other dtypes."""
-    if not isinstance(x, Variable):
-        if not is_array(x):
-            raise TypeError(f"{what}: takes Variables and arrays, got {type(x).__name__}")
-        x = as_array(x)
+    x = any_operand(what, x)
     if x.dtype not in (np.float32, np.float64):
         raise TypeError(f"{what}: takes float32 and float64, got dtype {x.dtype}: convert with astype")
     return x
@@ -100,11 +104,15 @@ def framed(
     stride: tuple[int, ...],
     padding: tuple[int, ...],
     dilation: tuple[int, ...],
+    further: tuple[int, ...] | None = None,
 ) -> Frame:
-    """Give the frame of windows on images of a size; raises ValueError where the window does not fit."""
-    frame = Frame(tuple(size), kernel, stride, padding, dilation)
+    """Give the frame of windows on images of a size, with `further` elements behind these if not as many as before.
+
+    Raises ValueError where the window does not fit.
+    """
+    frame = Frame(tuple(size), kernel, stride, padding, dilation, padding if further is None else further)
     if 0 in frame.places:
-        padded = tuple([n + 2 * p for n, p in zip(size, padding, strict=True)])
+        padded = tuple([n + p + q for n, p, q in zip(size, padding, frame.behind, strict=True)])
         wide = tuple([d * (k - 1) + 1 for d, k in zip(dilation, kernel, strict=True)])
         raise ValueError(f"{what}: windows of {wide} elements do not fit into images of {padded}, padding included")
     return frame
