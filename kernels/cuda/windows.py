@@ -144,8 +144,6 @@ def _empty(shape: tuple[int, ...], dtype: Any) -> Any:
 
 def _run(name: str, work: str, operands: dict[str, Any], result: Any, images: tuple[int, int], frame: Frame) -> None:
     """Launch a kernel with a thread for each element of a result."""
-    import cupy
-
     number = result.dtype.name
     if number not in ("float32", "float64"):
         raise TypeError(f"{name}: no kernel for dtype {number}: convert to float32 or float64")
@@ -153,7 +151,7 @@ def _run(name: str, work: str, operands: dict[str, Any], result: Any, images: tu
         return
     for _ in range(3 - len(frame.kernel)):
         frame = one_more(frame)
-    arrays = [cupy.ascontiguousarray(array) for array in operands.values()]
+    arrays = [array if array.flags.c_contiguous else array.copy() for array in operands.values()]
     numbers = [*frame.size, *frame.kernel, *frame.stride, *frame.before, *frame.dilation, *frame.places]
     lines = "\n".join([f"        {line}" for line in work.format(number=number).strip().split("\n")])
     text = _EACH.format(pointers=", ".join(operands), numbers=", ".join(_NUMBERS), work=lines)
