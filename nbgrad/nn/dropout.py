@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import numpy as np
+
 from ..ops.creation import uniform_like
 from ..ops.elementwise import add, ge, mul
 from ..ops.inplace import in_place
 from ..variable import Variable, data_of
-from .activations import _ALPHA as ALPHA
-from .activations import _SCALE as SCALE
+from .activations import selu
 from .windows import operand
 
 __all__ = ["alpha_dropout", "dropout", "dropout1d", "dropout2d", "dropout3d", "feature_alpha_dropout"]
@@ -104,7 +105,7 @@ def _alpha(what: str, input: Any, p: float, training: bool, inplace: bool, featu
         raise ValueError(f"{what}: input has shape {x.shape}: it needs samples and channels")
     if p == 1:
         return in_place(what, mul)(x, 0.0) if inplace else mul(x, 0.0)
-    lowest = -ALPHA * SCALE
+    lowest = float(selu(np.float64(-np.inf)))
     scale = 1 / math.sqrt((1 - p) * (1 + p * lowest**2))
     mask = _kept(what, x, p, features)
     # scale * (x * mask + lowest * (1 - mask) - lowest * p), the mean of which is 0
