@@ -35,6 +35,13 @@ NAMESPACES = ("nn.functional", "linalg", "fft", "special", "masked", "signal.win
 CALLS: dict[str, Callable[..., Any]] = {
     "where": lambda x, condition, y: nbgrad.where(condition, x, y),
     "polygamma": lambda x, n: nbgrad.polygamma(n, x),
+    "unfold": lambda x, *arguments: x.unfold(*arguments),
+    **{
+        name: lambda x, *arguments, _name=name, **options: getattr(x.detach().clone(), f"{_name}_")(
+            *arguments, **options
+        )
+        for name in ("cauchy", "exponential", "geometric", "log_normal", "uniform")
+    },
     "nn.functional.embedding": lambda weight, x, **options: functional.embedding(x, weight, **options),
     "nn.functional.embedding_bag": lambda weight, x, *rest, **options: functional.embedding_bag(
         x, weight, *rest, **options
@@ -44,11 +51,9 @@ CALLS: dict[str, Callable[..., Any]] = {
 
 #: Draw numbers of their own, or none: shapes and dtypes are all there is to compare.
 UNDETERMINED = {
-    "randn",
-    "randint",
-    "empty",
-    "nn.functional.fractional_max_pool2d",
-    "nn.functional.fractional_max_pool3d",
+    *(f"nn.functional.fractional_max_pool{dims}d" for dims in (2, 3)),
+    *"""bernoulli cauchy empty empty_like exponential geometric log_normal multinomial normal rand_like randint
+    randint_like randn randn_like uniform""".split(),
 }
 
 #: What is compared of results that are determined up to signs only, of theirs and of ours.
@@ -65,8 +70,8 @@ def function_of(entry: Any) -> Callable[..., Any] | None:
     name = entry.name
     if name_of(entry) in ABSENT or name in ABSENT:
         return None
-    if name in CALLS:
-        return CALLS[name]
+    if name in CALLS or name_of(entry) in CALLS:
+        return CALLS.get(name_of(entry), CALLS.get(name))
     for namespace in NAMESPACES:
         if name.startswith(f"{namespace}."):
             try:
@@ -270,6 +275,10 @@ DISAGREEMENTS: dict[str, tuple[Disagreement, ...]] = {
         Disagreement("dropout_p=0.5", _DRAWN),
         Disagreement("flash_attention_for_cpu_backward is not implemented", "torch has no second gradient there"),
         Disagreement("float32", "torch's gradients of float32 are off by 2e-5 where they should be 0"),
+    ),
+    "as_strided:partial_views": (Disagreement("as_strided", "these samples are views whose memory is larger"),),
+    "as_strided_scatter": (
+        Disagreement("gradient", "torch's gradient by input counts the elements that were written over"),
     ),
     "zero_": (
         Disagreement(

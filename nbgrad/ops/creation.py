@@ -292,13 +292,26 @@ on_draw: ContextVar[Callable[[str], None] | None] = ContextVar("nbgrad_on_draw",
 
 def _draw(what: str, device: Any, method: str, *arguments: Any) -> Any:
     """Call a method of a target's generator."""
-    told = on_draw.get()
-    if told is not None:
-        told(f"nbgrad.{what}")
+    tell_of_draw(what)
     target = named(device)
     generator = _generators.get(target)
     if generator is None:
         generator = _generators.setdefault(target, target.generator(_seed))
+    return getattr(generator, method)(*arguments)
+
+
+def tell_of_draw(what: str) -> None:
+    """Tell whoever has to know that random numbers are drawn."""
+    told = on_draw.get()
+    if told is not None:
+        told(f"nbgrad.{what}")
+
+
+def draw_from(what: str, generator: Any, method: str, *arguments: Any) -> Any:
+    """Call a method of a generator of NumPy's, or of the CPU's shared one."""
+    if generator is None:
+        return _draw(what, None, method, *arguments)
+    tell_of_draw(what)
     return getattr(generator, method)(*arguments)
 
 
