@@ -121,6 +121,9 @@ from .ops.elementwise import square as square
 from .ops.elementwise import tan as tan
 from .ops.elementwise import tanh as tanh
 from .ops.elementwise import where as where
+from .ops.extrema import aminmax as aminmax
+from .ops.extrema import argmax as argmax
+from .ops.extrema import argmin as argmin
 from .ops.extrema import max as max
 from .ops.extrema import min as min
 from .ops.joining import cat as cat
@@ -180,6 +183,9 @@ from .tracing import jit as jit
 from .version import __version__ as __version__
 
 if TYPE_CHECKING:
+    from . import fft as fft
+    from . import masked as masked
+    from . import signal as signal
     from . import special as special
     from .ops.arranging import adjoint as adjoint
     from .ops.arranging import alias_copy as alias_copy
@@ -253,7 +259,25 @@ if TYPE_CHECKING:
     from .ops.blending import resolve_neg as resolve_neg
     from .ops.blending import rsub as rsub
     from .ops.blending import true_divide as true_divide
+    from .ops.calculus import cumulative_trapezoid as cumulative_trapezoid
+    from .ops.calculus import gradient as gradient
+    from .ops.calculus import trapezoid as trapezoid
+    from .ops.calculus import trapz as trapz
     from .ops.contraction import einsum as einsum
+    from .ops.diagonals import diag as diag
+    from .ops.diagonals import diag_embed as diag_embed
+    from .ops.diagonals import diagflat as diagflat
+    from .ops.diagonals import diagonal as diagonal
+    from .ops.diagonals import diagonal_copy as diagonal_copy
+    from .ops.diagonals import trace as trace
+    from .ops.diagonals import tril as tril
+    from .ops.diagonals import triu as triu
+    from .ops.distances import cdist as cdist
+    from .ops.distances import corrcoef as corrcoef
+    from .ops.distances import cov as cov
+    from .ops.distances import dist as dist
+    from .ops.distances import pdist as pdist
+    from .ops.distances import renorm as renorm
     from .ops.drawing import Generator as Generator
     from .ops.drawing import bernoulli as bernoulli
     from .ops.drawing import multinomial as multinomial
@@ -263,6 +287,24 @@ if TYPE_CHECKING:
     from .ops.drawing import randint_like as randint_like
     from .ops.drawing import randn_like as randn_like
     from .ops.drawing import randperm as randperm
+    from .ops.factorization import cholesky_inverse as cholesky_inverse
+    from .ops.factorization import cholesky_solve as cholesky_solve
+    from .ops.factorization import geqrf as geqrf
+    from .ops.factorization import logdet as logdet
+    from .ops.factorization import lu_unpack as lu_unpack
+    from .ops.factorization import ormqr as ormqr
+    from .ops.factorization import triangular_solve as triangular_solve
+    from .ops.fourier import stft as stft
+    from .ops.matrices import matrix_exp as matrix_exp
+    from .ops.older import cholesky as cholesky
+    from .ops.older import det as det
+    from .ops.older import lu as lu
+    from .ops.older import lu_solve as lu_solve
+    from .ops.older import matrix_power as matrix_power
+    from .ops.older import pinverse as pinverse
+    from .ops.older import qr as qr
+    from .ops.older import slogdet as slogdet
+    from .ops.older import svd as svd
     from .ops.picking import argwhere as argwhere
     from .ops.picking import bincount as bincount
     from .ops.picking import bucketize as bucketize
@@ -277,6 +319,17 @@ if TYPE_CHECKING:
     from .ops.picking import tril_indices as tril_indices
     from .ops.picking import triu_indices as triu_indices
     from .ops.picking import unravel_index as unravel_index
+    from .ops.products import addbmm as addbmm
+    from .ops.products import addmm as addmm
+    from .ops.products import addmv as addmv
+    from .ops.products import addr as addr
+    from .ops.products import baddbmm as baddbmm
+    from .ops.products import chain_matmul as chain_matmul
+    from .ops.products import cross as cross
+    from .ops.products import inner as inner
+    from .ops.products import kron as kron
+    from .ops.products import tensordot as tensordot
+    from .ops.products import vdot as vdot
     from .ops.putting import diagonal_scatter as diagonal_scatter
     from .ops.putting import index_add as index_add
     from .ops.putting import index_copy as index_copy
@@ -291,6 +344,18 @@ if TYPE_CHECKING:
     from .ops.putting import scatter_reduce as scatter_reduce
     from .ops.putting import select_scatter as select_scatter
     from .ops.putting import slice_scatter as slice_scatter
+    from .ops.sorting import argsort as argsort
+    from .ops.sorting import kthvalue as kthvalue
+    from .ops.sorting import median as median
+    from .ops.sorting import mode as mode
+    from .ops.sorting import msort as msort
+    from .ops.sorting import nanmedian as nanmedian
+    from .ops.sorting import nanquantile as nanquantile
+    from .ops.sorting import quantile as quantile
+    from .ops.sorting import sort as sort
+    from .ops.sorting import topk as topk
+    from .ops.sorting import unique as unique
+    from .ops.sorting import unique_consecutive as unique_consecutive
     from .ops.special import copysign as copysign
     from .ops.special import fmod as fmod
     from .ops.special import gammainc as gammainc

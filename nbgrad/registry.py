@@ -104,6 +104,34 @@ LATER = {
         ),
         "steps",
     ),
+    **dict.fromkeys(
+        (
+            "addbmm", "addmm", "addmv", "addr", "baddbmm", "chain_matmul", "cross", "inner", "kron", "tensordot",
+            "vdot",
+        ),
+        "products",
+    ),
+    **dict.fromkeys(
+        (
+            "cholesky_inverse", "cholesky_solve", "geqrf", "logdet", "lu_unpack", "ormqr", "triangular_solve",
+        ),
+        "factorization",
+    ),
+    **dict.fromkeys(("cholesky", "det", "lu", "lu_solve", "matrix_power", "pinverse", "qr", "slogdet", "svd"), "older"),
+    **dict.fromkeys(("matrix_exp", "nuclear_norm"), "matrices"),
+    "stft": "fourier",
+    **dict.fromkeys(
+        ("diag", "diag_embed", "diagflat", "diagonal", "diagonal_copy", "trace", "tril", "triu"), "diagonals"
+    ),
+    **dict.fromkeys(("cumulative_trapezoid", "gradient", "trapezoid", "trapz"), "calculus"),
+    **dict.fromkeys(("cdist", "corrcoef", "cov", "dist", "pdist", "renorm"), "distances"),
+    **dict.fromkeys(
+        (
+            "argsort", "kthvalue", "median", "mode", "msort", "nanmedian", "nanquantile", "quantile", "sort", "topk",
+            "unique", "unique_consecutive",
+        ),
+        "sorting",
+    ),
 }  # fmt: skip
 
 #: Modules of nbgrad that are imported when first asked for.
