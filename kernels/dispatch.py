@@ -24,9 +24,12 @@ from .cpu.scan import scan_array as _scan_on_cpu
 from .cpu.target import CPU as CPU
 from .formula import FLOATING, SIGNED
 from .shapes import broadcast_shapes
+from .stand_ins import foremost as foremost
+from .stand_ins import holder, innermost, stands_in
 
 if TYPE_CHECKING:
     from .target import Target
+    from .windows import Frame
 
 # ---- targets --------------------------------------------------------------------------------------------------------
 
@@ -66,26 +69,9 @@ def elsewhere(x: Any) -> Target | None:
     return None if cupy is None or not isinstance(x, getattr(cupy, "ndarray", ())) else _cuda(x)
 
 
-def _stands_in(x: Any) -> bool:
-    return hasattr(type(x), "__nbgrad_array__")
-
-
-def foremost(arrays: Sequence[Any]) -> Any:
-    """Return the one of several arrays that answers for all, among those that stand in for one; None without any."""
-    found = None
-    for x in arrays:
-        if not isinstance(x, ndarray) and _stands_in(x) and (found is None or x.rank > found.rank):
-            found = x
-    return found
-
-
 def target_of(x: Any) -> Target:
     """Return the target of an array; the CPU for what is in no other memory: numbers, and what stands in for arrays."""
-    if isinstance(x, ndarray):
-        return CPU
-    while _stands_in(x) and x.within is not None:
-        x = x.within
-    return elsewhere(x) or CPU
+    return CPU if isinstance(x, ndarray) else elsewhere(innermost(x)) or CPU
 
 
 def named(device: Any = None, like: Any = None) -> Target:
@@ -133,7 +119,7 @@ def together(what: str, arrays: Sequence[Any]) -> Target:
 
     Raises TypeError that names the targets otherwise. Where something stands in for an array, that answers itself.
     """
-    if not away or any(map(_stands_in, arrays)):
+    if not away or any(map(stands_in, arrays)):
         return CPU
     found = [target for target in map(elsewhere, arrays) if target is not None]
     if not found:
@@ -163,6 +149,12 @@ def brought_together(what: str, arrays: Sequence[Any]) -> tuple[list[Any], Targe
     """
     target = together(what, arrays)
     return [x if target is CPU else moved(x, target) for x in arrays], target
+
+
+def called(name: str, function: Callable[..., Any], *arrays: Any) -> Any:
+    """Call a function of arrays of any target; where something stands in for one, that has it called in every run."""
+    stand_in = foremost(arrays)
+    return function(*arrays) if stand_in is None else stand_in.called(name, function, arrays)
 
 
 # ---- elementwise ----------------------------------------------------------------------------------------------------
@@ -214,8 +206,8 @@ def _with_output(ufunc: np.ufunc, inputs: int, *arguments: Any) -> Any:
         target = together(ufunc.__name__, arguments)
         if target is not CPU:
             return target.elementwise(ufunc, arguments[:inputs], *arguments[inputs:])
-        stand_in = foremost(arguments)
-        if stand_in is not None and stand_in.within is not None:  # other targets' arrays may refuse NumPy's protocol
+        stand_in = holder(arguments)
+        if stand_in is not None:
             out = {"out": arguments[inputs:]} if len(arguments) > inputs else {}
             return stand_in.__array_ufunc__(ufunc, "__call__", *arguments[:inputs], **out)
     if len(arguments) > inputs:
@@ -289,7 +281,7 @@ def recur(a: Any, b: Any, axis: int, reverse: bool = False) -> Any:
 
 def extreme_places(which: str, x: Any, axis: int | None) -> Any:
     """Return where along an axis, which is kept with size 1, the "max" or "min" is first met."""
-    if _stands_in(x):
+    if stands_in(x):
         return getattr(np, f"arg{which}")(x, axis=axis, keepdims=True)
     return target_of(x).extreme_places(which, x, axis)
 
@@ -308,8 +300,8 @@ def matmul(x: Any, w: Any) -> Any:
         target = together("matmul", (x, w))
         if target is not CPU:
             return target.matmul(x, w)
-        stand_in = foremost((x, w))
-        if stand_in is not None and stand_in.within is not None:
+        stand_in = holder((x, w))
+        if stand_in is not None:
             return stand_in.__array_ufunc__(np.matmul, "__call__", x, w)
     if isinstance(x, ndarray) and isinstance(w, ndarray) and x.size <= MOST >= w.size:
         y = multiply(x, w)
@@ -325,7 +317,7 @@ def concatenate(what: str, arrays: Sequence[Any], axis: int) -> Any:
 
 def broadcast_to(x: Any, shape: tuple[int, ...]) -> Any:
     """Return a view of an array that repeats its elements."""
-    return (CPU if _stands_in(x) else target_of(x)).broadcast_to(x, shape)
+    return (CPU if stands_in(x) else target_of(x)).broadcast_to(x, shape)
 
 
 def gather(table: Any, rows: Any) -> Any:
@@ -336,6 +328,21 @@ def gather(table: Any, rows: Any) -> Any:
 def scatter(rows: Any, g: Any, shape: tuple[int, ...], unique: bool) -> Any:
     """Return zeros of a shape, as rows as wide as those of g, with these added at positions on their target."""
     return (CPU if isinstance(g, ndarray) else target_of(g)).scatter(rows, g, shape, unique)
+
+
+def columns(x: Any, frame: Frame) -> Any:
+    """Return all that windows see of x, of (samples, channels, *size), as (channels, *kernel, samples, *places)."""
+    return target_of(x).columns(x, frame)
+
+
+def overlapped(g: Any, frame: Frame) -> Any:
+    """Return what windows see, added up where it was seen: the adjoint of `columns`."""
+    return target_of(g).overlapped(g, frame)
+
+
+def highest(x: Any, frame: Frame) -> Any:
+    """Return the largest element in each window on x of (samples, channels, *size), and its place in the image."""
+    return target_of(x).highest(x, frame)
 
 
 def nonzero(mask: Any) -> Any:
@@ -354,6 +361,11 @@ def look(index: Any, lowest: int, highest: int) -> Callable[[], tuple[bool, bool
 def zeros(shape: tuple[int, ...], dtype: Any, like: Any) -> Any:
     """Return zeros where another array is."""
     return np.zeros(shape, dtype) if isinstance(like, ndarray) else target_of(like).zeros(shape, dtype)
+
+
+def empty(shape: tuple[int, ...], dtype: Any, like: Any) -> Any:
+    """Return an array of whatever the memory held, where another array is."""
+    return target_of(like).empty(shape, dtype)
 
 
 def full(shape: tuple[int, ...], value: Any, dtype: Any, like: Any) -> Any:
@@ -381,7 +393,7 @@ def moved(x: Any, target: Target) -> Any:
     source = target_of(x)
     if source is target:
         return x
-    if _stands_in(x):
+    if stands_in(x):
         raise TypeError(f"{type(x).__name__} cannot be moved to {target.name}: nbgrad.jit compiles for one target")
     if source is not CPU and type(source) is not type(target):
         x = source.to_numpy(x)
@@ -452,7 +464,7 @@ def hollow(x: Any) -> Any:
 
 def is_writeable(x: Any) -> bool:
     """Tell whether an array may be written to."""
-    return x.flags.writeable if isinstance(x, ndarray) or _stands_in(x) else target_of(x).is_writeable(x)
+    return x.flags.writeable if isinstance(x, ndarray) or stands_in(x) else target_of(x).is_writeable(x)
 
 
 def guarded(x: Any) -> Any:

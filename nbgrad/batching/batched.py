@@ -45,6 +45,7 @@ class Batched(WithoutElements, np.lib.mixins.NDArrayOperatorsMixin):
     __array_function__: ClassVar[Callable[..., Any]]
     __getattr__: ClassVar[Callable[..., Any]]
     product: ClassVar[Callable[..., Any]]
+    looped: ClassVar[Callable[..., Any]]
     multiplied: ClassVar[Callable[[Any, Any], Any]]
     #: Set by `keys`.
     picked: ClassVar[Callable[[Any, Any], Any]]
@@ -210,6 +211,10 @@ class Batched(WithoutElements, np.lib.mixins.NDArrayOperatorsMixin):
             self.value.refuse_if_given(what)
         elif any(np.may_share_memory(self.value, array) for array in self.level.given):
             raise self._unchanged(f"{what}, which is an argument", "write into x.clone()")
+
+    def called(self, name: str, function: Callable[..., Any], arrays: tuple[Any, ...]) -> Any:
+        """Give what a function gives of arrays, of which this is one, example by example."""
+        return Batched.looped(function, name, arrays, {})
 
     def checked(self, begin: Callable[[Any], Callable[[], object]], label: str, identity: Any) -> Batched:
         """Have the elements looked at."""

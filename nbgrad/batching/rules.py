@@ -261,7 +261,7 @@ def attribute(x: Any, name: str) -> Any:
     raise AttributeError(f"{x.level.transform}: one of many examples' arrays has no {name!r}: {remedy}")
 
 
-Batched.product = staticmethod(product)
+Batched.product, Batched.looped = staticmethod(product), staticmethod(by_loop)
 Batched.multiplied = staticmethod(multiplied)
 Batched.__array_function__ = array_function
 Batched.__getattr__ = attribute

@@ -17,7 +17,8 @@ from ..autograd.transforms import _Argument
 from ..elementwise import Elementwise
 from ..forward import in_order
 from ..function import Function, _Rename
-from ..nn.layers import LayerNorm, Linear
+from ..nn.linear import Linear
+from ..nn.normalisation import LayerNorm
 from ..ops.indexing import AddRows, GetItem, GetRows, Scatter
 from ..ops.joining import Cat, Stack
 from ..ops.linalg import MatMul
