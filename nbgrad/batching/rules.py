@@ -202,6 +202,31 @@ def _along(function: Any, usual: Any = -1) -> Rule:
     return rule
 
 
+def _each(function: Any) -> Rule:
+    """Make the rule of a function of each element."""
+    return lambda a: Batched(a.level, function(a.value))
+
+
+def _transform(function: Any) -> Rule:
+    """Make the rule of a Fourier transform along an axis."""
+
+    def rule(a: Any, n: Any = None, axis: int = -1, norm: Any = None) -> Any:
+        return Batched(a.level, function(a.value, n, axis + 1 if axis >= 0 else axis, norm))
+
+    return rule
+
+
+def _transforms(function: Any) -> Rule:
+    """Make the rule of a Fourier transform along several axes."""
+
+    def rule(a: Any, s: Any = None, axes: Any = None, norm: Any = None) -> Any:
+        if axes is None:
+            axes = range(-len(s), 0) if s is not None else range(-a.ndim, 0)
+        return Batched(a.level, function(a.value, s, [axis + 1 if axis >= 0 else axis for axis in axes], norm))
+
+    return rule
+
+
 def _place_of(function: Any) -> Rule:
     """Make the rule of np.argmax or np.argmin."""
 
@@ -236,6 +261,9 @@ _RULES: dict[Any, Rule] = {
         )
     },
     **{f: _along(f) for f in (np.sort, np.argsort)},
+    **{f: _each(f) for f in (np.real, np.imag)},
+    **{f: _transform(f) for f in (np.fft.fft, np.fft.ifft, np.fft.rfft, np.fft.irfft, np.fft.hfft, np.fft.ihfft)},
+    **{f: _transforms(f) for f in (np.fft.fftn, np.fft.ifftn)},
     np.argmax: _place_of(np.argmax),
     np.argmin: _place_of(np.argmin),
     np.take_along_axis: _take_along_axis,

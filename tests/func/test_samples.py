@@ -14,8 +14,8 @@ SHARES = 4
 
 #: Operations that ask for elements, or whose shapes depend on them, which is an error that says so.
 REFUSED = {
-    "index_reduce", "linalg.lstsq", "linalg.lu", "linalg.lu_factor", "linalg.lu_factor_ex", "lu", "matrix_exp", "linalg.matrix_exp",
-    "median", "nanmedian", "nonzero_static", "scatter_reduce",
+    "index_reduce", "linalg.lstsq", "linalg.lu", "linalg.lu_factor", "linalg.lu_factor_ex", "linalg.matrix_exp", "lu",
+    "matrix_exp", "median", "nanmedian", "nonzero_static", "scatter", "scatter_reduce",
 }  # fmt: skip
 
 
