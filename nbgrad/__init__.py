@@ -179,6 +179,8 @@ from .tracing import jit as jit
 from .version import __version__ as __version__
 
 if TYPE_CHECKING:
+    from . import math as math
+    from .loops.differentiable import njit as njit
     from .ops.contraction import einsum as einsum
     from .ops.special import copysign as copysign
     from .ops.special import fmod as fmod
@@ -195,6 +197,12 @@ else:
 
         from .registry import LATER
 
+        if name == "math":
+            return import_module(".math", __name__)
+        if name == "njit":
+            globals()[name] = njit = import_module(".loops.differentiable", __name__).njit
+            return njit
+
         if name not in LATER:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
         found = globals()[name] = getattr(import_module(f".ops.{LATER[name]}", __name__), name)
@@ -203,4 +211,4 @@ else:
     def __dir__():
         from .registry import LATER
 
-        return [*globals(), *LATER]
+        return [*globals(), *LATER, "math", "njit"]

@@ -26,6 +26,7 @@ ROOMS = [
     ["nbgrad/autograd/", "nbgrad/linalg.py", "nbgrad/nn/"],
     ["nbgrad/interop/autograd/", "nbgrad/interop/scipy/"],
     ["nbgrad/tracing/"],
+    ["nbgrad/loops/", "nbgrad/math.py"],
     ["nbgrad/__init__.py", "nbgrad/__main__.py"],
 ]
 
@@ -215,6 +216,7 @@ ELSEWHERE = {
     "nbgrad/interop/rules/": "interop/test_numpy.py",
     "nbgrad/interop/scipy/": "interop/test_scipy.py",
     "nbgrad/linalg.py": "ops/test_norms.py",
+    "nbgrad/loops/": "loops/test_programs.py",
     "nbgrad/nests.py": "autograd/test_transforms.py",
     "nbgrad/ops/arguments.py": "ops/test_reduction.py",
     "nbgrad/ops/derivatives.py": "ops/test_special.py",
