@@ -77,7 +77,7 @@ def merged(
         dtype = one.dtype if one.dtype == other.dtype else joined(one.dtype, other.dtype)
         if alone is not None and isinstance(one.node, ast.Constant):
             return one
-        nodes = []
+        nodes: list[ast.expr] = []
         for way, block in ((one, statement.first), (other, statement.second)):
             nodes.append(_named_in(lowering, block, way, key).node)
         target = lowering.value(key, dtype)
@@ -102,8 +102,7 @@ def merged(
         assert target.family is not None and one.family is not None and other.family is not None
         target.family.join(one.family)
         target.family.join(other.family)
-        first: ast.expr = name(one)
-        second: ast.expr = name(other)
+        first, second = name(one), name(other)
         if alone is not None:
             none = ast.Constant(None)
             first, second = (first, none) if alone else (none, second)

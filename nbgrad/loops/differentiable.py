@@ -8,15 +8,21 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numba
+import numpy as np
 from numba.core.dispatcher import Dispatcher
 
 from ..variable import Variable
 from . import compiled
 from .compiled import Derivative, Entry, KernelCache, described
+from .language import Loop
+from .lowering import lower
 from .typed import DifferentiableType
 
 #: Numba's options that make sense for a derivative as for the function.
 OPTIONS = ("boundscheck", "error_model", "fastmath", "nogil", "parallel")
+
+#: What LLVM may do in derivatives: divide by multiplying by a reciprocal that it has anyway, and forget zeros' signs.
+FASTMATH = {"arcp", "nsz"}
 
 
 def njit(function: Any = None, /, **options: Any) -> Any:
@@ -113,12 +119,21 @@ class Differentiable:
 
     # ---- derivatives -------------------------------------------------------------------------------------------------
 
+    def _python(self) -> Any:
+        """Give the function that is differentiated: one that calls this, where the derivative is given by hand."""
+        if self._rule is None:
+            return self.py_func
+        names = ", ".join(self._signature.parameters)
+        text = f"def {self.__name__}({names}):\n    return function({names})\n"
+        return compiled.defined(self.__name__, text, {"function": self})
+
     def _derivative(self, kind: str, chosen: tuple[int, ...] | None = None) -> Derivative:
         key = (kind, chosen)
         found = self._derivatives.get(key)
         if found is None:
             options = {k: v for k, v in self.options.items() if k not in ("error_model", "parallel")}
-            found = self._derivatives[key] = Derivative(self.py_func, kind, options, chosen)
+            options["fastmath"] = options.get("fastmath") or FASTMATH
+            found = self._derivatives[key] = Derivative(self._python(), kind, options, chosen)
         return found
 
     def entry(self, kind: str, count: int, chosen: tuple[int, ...] | None = None) -> Any:
@@ -202,6 +217,49 @@ class Differentiable:
             return derivative.python(kinds, derivative.wanted(kinds))[1]
         raise TypeError(f"njit: {self.__name__} was not called yet: give source arguments like those it will get")
 
+    def explain(self, *arguments: Any) -> str:
+        """Say what the way back keeps for arguments like these: for each loop, and bytes for each of its turns."""
+        from .reverse import Again, Reverse
+
+        derivative = self._derivative("vjp")
+        kinds = derivative.kinds_of([_plain(x) for x in arguments])
+        for by_loops in (False, True):
+            try:
+                back = Reverse(lower(derivative.of, kinds, by_loops), derivative.wanted(kinds))
+                back.source("explained")
+                break
+            except Again:
+                continue
+        lines = []
+        for loop in (s for s in back.program.body.walk() if isinstance(s, Loop) and back.keeps(s)):
+            kept = [(tape, value.dtype) for tape, value in back.tapes_of(loop)]
+            size = sum(1 if dtype == "bool" else np.dtype(dtype).itemsize for _, dtype in kept)
+            names = ", ".join(f"{tape} ({dtype})" for tape, dtype in kept)
+            lines.append(f"line {loop.line}, loop over {loop.counter or 'a condition'}: {size} bytes a turn: {names}")
+        return "\n".join(
+            [f"{self.__name__} keeps {'' if lines else 'nothing'}".rstrip() + (":" if lines else ""), *lines]
+        )
+
+    def cfunc(self, signature: Any, by: int | None = None) -> Any:
+        """Give the function of numbers, or its derivative by argument `by`, as a C function of a signature.
+
+        It is what `numba.cfunc` gives: ``.address`` is the address, and ``.ctypes`` what SciPy's LowLevelCallable takes.
+
+        >>> import nbgrad
+        >>> @nbgrad.njit
+        ... def square(x):
+        ...     return x * x
+        >>> square.cfunc("float64(float64)", by=0).ctypes(3.0)
+        6.0
+        """
+        names = ", ".join(self._signature.parameters)
+        called = f"function({names})" if by is None else f"function({names}, 1.0)[1][{by}]"
+        function: Any = self if by is None else self._derivative("vjp", (by,))
+        text = f"def c_function({names}):\n    return {called}\n"
+        text = f"def c_function({names}):\n    return {called}\n"
+        wrapper = compiled.defined("c_function", text, {"function": function})
+        return numba.cfunc(signature)(wrapper)
+
     def derivative(self, rule: Callable[..., Any]) -> Callable[..., Any]:
         """Give the derivative by hand: ``rule(cotangent, value, *arguments)`` gives a tuple of cotangents.
 
@@ -211,6 +269,7 @@ class Differentiable:
         self._rule = numba.njit(rule) if inspect.isfunction(rule) else rule
         self._derivatives.clear()
         self._entries.clear()
+        self._contractions.clear()
         return rule
 
 

@@ -13,7 +13,7 @@ from ..kernels.text import indented
 from .analysis import Analysis
 from .language import Assign, Block, Branch, Loop, Program, Statement, Value, View, names_in, text
 from .syntax import refuse
-from .writing import Forward, dtype_of, head_of, range_of
+from .writing import Forward, dtype_of, enclosed, head_of, range_of
 
 
 class Keeping:
@@ -175,6 +175,10 @@ class Keeping:
     def keeps(self, loop: Loop) -> bool:
         return loop in self.kept.values() or loop in self.kept_inside.values()
 
+    def inside_kept(self, loop: Loop) -> bool:
+        """Tell whether loops inside a loop keep something, of which the last comes first."""
+        return any(isinstance(s, Loop) and self.keeps(s) for s in loop.body.walk())
+
     def tops(self, loop: Loop) -> str:
         """Give the name of where a loop's turns are kept, empty if it keeps nothing or begins at 0."""
         return self.top(loop) if self.keeps(loop) and self.nested(loop) else ""
@@ -253,9 +257,3 @@ class Sweep(Forward):
         if back.tops(statement):
             behind.append(f"{back.top(statement)} += {back.turns(statement)}")
         return [*lines[:head], *before, *lines[head:], *behind]
-
-
-def enclosed(source: str) -> str:
-    return (
-        source if source.isidentifier() or source.endswith("]") or source.replace(".", "").isalnum() else f"({source})"
-    )

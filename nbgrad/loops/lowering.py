@@ -184,6 +184,7 @@ def _loop(lowering: Lowering, statement: ast.For | ast.While, live: set[str]) ->
     needed = syntax.live_before(statement.body, inside) - targets
     needed = syntax.live_before(statement.body, inside | needed) - targets
     bound = (syntax.assigned(statement.body) | targets) - _defined(statement.body)
+    bound -= {key for key in syntax.only_augmented(statement.body) if isinstance(scope.names.get(key), Value)}
     before, outer, saved = dict(scope.names), lowering.block, len(lowering.block.statements)
     line = lowering.line
     while True:

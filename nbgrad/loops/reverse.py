@@ -15,11 +15,12 @@ from typing import Any
 from ..kernels import formula
 from ..kernels.text import indented
 from .aliases import Aliases
-from .keeping import enclosed
+from .independence import independent, sum_of
 from .language import (
     Assign,
     Block,
     Branch,
+    Carried,
     Loop,
     Own,
     Product,
@@ -30,10 +31,23 @@ from .language import (
     View,
     names_in,
     text,
-    whole,
 )
 from .partials import Formula, written
-from .writing import branching, dtype_of, nested, place_of, range_of, shape_of, updates
+from .writing import (
+    adding,
+    branching,
+    dtype_of,
+    enclosed,
+    head_of,
+    is_term,
+    less,
+    nested,
+    place_in,
+    place_of,
+    range_of,
+    shape_of,
+    updates,
+)
 
 
 class Again(Exception):
@@ -49,6 +63,8 @@ class Reverse(Aliases):
         self.started: set[str] = set()
         self.homes: dict[str, Block] = {}
         self.begun: dict[Block, list[str]] = {}
+        #: Names of numbers that are only added to, whose cotangent is the same all along.
+        self.summed: set[str] = set()
         #: Arrays whose cotangent's memory is handed on from what they become.
         self.handed: set[str] = set()
 
@@ -67,8 +83,10 @@ class Reverse(Aliases):
         """Add to a number's cotangent."""
         bar = self.bar(key)
         sign = "+="
-        if source.startswith("-") and _is_term(source[1:]):
+        if source.startswith("-") and is_term(source[1:]):
             sign, source = "-=", source[1:]
+        if key in self.summed:
+            return []
         if key in self.started:
             return [f"{bar} {sign} {source}"]
         self.started.add(key)
@@ -256,7 +274,7 @@ class Reverse(Aliases):
                 lines += self.give(block, node.id, source)
             else:
                 assert isinstance(node, ast.Subscript) and isinstance(node.value, ast.Name)
-                lines.append(_adding(f"{self.bar(node.value.id)}[{_place(node.slice)}]", source))
+                lines.append(adding(f"{self.bar(node.value.id)}[{place_in(node.slice)}]", source))
         return lines
 
     def _prefix(self) -> str:
@@ -338,9 +356,13 @@ class Reverse(Aliases):
         lines: list[str] = []
         numbers = [c for c in loop.carried if c.target.ndim is None and self.known.active(c.target.name)]
         arrays = [c for c in loop.carried if c.target.ndim is not None and self.known.active(c.target.name)]
+        numbers = [c for c in numbers if c.target.name not in self.summed]
         for carried in numbers:
             if carried.target.name not in self.started:
                 lines.append(f"{self.bar(carried.target)} = 0.0")
+                self.started.add(carried.target.name)
+        sums = [c for c in numbers if self._sums(loop, c)]
+        numbers = [c for c in numbers if c not in sums]
         head: list[str] = []
         late: list[tuple[ast.Name, str]] = []
         inside = {c.target.name for c in loop.carried}
@@ -369,16 +391,15 @@ class Reverse(Aliases):
                 body.append(f"{self.bar(carried.target)} = 0.0")
             self.started.add(carried.target.name)
             del self.homes[carried.target.name]
-        touched = body or loop.carried
-        if not touched or not self._does_something(body):
-            for carried in numbers:
+        if not body:
+            for carried in sums:
                 lines += self._before(outer, carried)
-            return lines if numbers else []
+            return lines if sums else []
         top = self.tops(loop)
         if top:
             lines.append(f"{top} -= {self.turns(loop)}")
         lines += [self._head(loop), *indented(self._counted(loop) + body)]
-        for carried in numbers:
+        for carried in numbers + sums:
             lines += self._before(outer, carried)
         for carried in arrays:
             if isinstance(carried.before, ast.Name):
@@ -395,9 +416,16 @@ class Reverse(Aliases):
             return self.give(outer, carried.before.id, self.bar(carried.target))
         return []
 
-    @staticmethod
-    def _does_something(body: list[str]) -> bool:
-        return bool(body)
+    def _sums(self, loop: Loop, carried: Carried) -> bool:
+        """Have all names of a sum share one cotangent, which no turn changes, if what a loop carries is one."""
+        names = sum_of(loop, carried.target.name, carried.after)
+        if names is None:
+            return False
+        for key in names:
+            self.bars[key] = self.bar(carried.target)
+        self.started |= names
+        self.summed |= names
+        return True
 
     def _hand_arrays(self, loop: Loop, arrays: list[Any]) -> tuple[list[str], list[str]]:
         """Write how, at the end of a turn, the cotangents of arrays that are carried become those of what they were."""
@@ -444,8 +472,10 @@ class Reverse(Aliases):
             start, stop, step = loop.bounds
             self.need(loop.block, *loop.bounds)
             steps = text(step)
+            if steps == "1" and independent(self.known, loop) and not self.inside_kept(loop):
+                return head_of(loop)
             if steps == "1":
-                last = f"{_less(stop)}, {_less(start)}, -1"
+                last = f"{less(stop)}, {less(start)}, -1"
                 return f"for {loop.counter} in range({last}):"
             return f"for {self.count(loop)} in range(len({range_of(loop)}) - 1, -1, -1):"
         assert loop.turns is not None
@@ -460,29 +490,3 @@ class Reverse(Aliases):
         count = self.count(loop)
         scaled = count if step == "1" else f"{count} * {step}"
         return [f"{loop.counter} = {scaled if start == '0' else f'{start} + {scaled}'}"]
-
-
-def _is_term(source: str) -> bool:
-    """Tell whether -source is source subtracted: it has no sum outside of its parentheses."""
-    depth = 0
-    for place, letter in enumerate(source):
-        depth += {"(": 1, "[": 1, ")": -1, "]": -1}.get(letter, 0)
-        if not depth and letter in "+-" and source[place - 1 : place] == " ":
-            return False
-    return " if " not in source or source.startswith("(")
-
-
-def _adding(target: str, source: str) -> str:
-    if source.startswith("-") and _is_term(source[1:]):
-        return f"{target} -= {source[1:]}"
-    return f"{target} += {source}"
-
-
-def _place(node: ast.expr) -> str:
-    return place_of(node.elts) if isinstance(node, ast.Tuple) else text(node)
-
-
-def _less(node: ast.expr) -> str:
-    if isinstance(node, ast.Constant):
-        return str(whole(node) - 1)
-    return f"{enclosed(text(node))} - 1"

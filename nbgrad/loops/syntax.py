@@ -220,6 +220,18 @@ def assigned(statements: Iterable[ast.AST]) -> set[str]:
     } | {node.name for node in _within(statements) if isinstance(node, ast.FunctionDef)}
 
 
+def only_augmented(statements: Iterable[ast.AST]) -> set[str]:
+    """Give the names that statements bind by ``+=`` and its like only, which for arrays is a write in place."""
+    nodes = list(_within(statements))
+    augmented = {
+        id(n.target): n.target.id for n in nodes if isinstance(n, ast.AugAssign) and isinstance(n.target, ast.Name)
+    }
+    others = {
+        n.id for n in nodes if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store) and id(n) not in augmented
+    }
+    return set(augmented.values()) - others
+
+
 def reads(*nodes: ast.AST | None) -> set[str]:
     """Give the names that are read in nodes, in functions defined there as well."""
     return {

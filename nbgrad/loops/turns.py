@@ -70,7 +70,7 @@ def iterate(lowering: Lowering, node: ast.expr, wish: str = "place") -> Turns | 
                 return [Group(list(items)) for items in zip(*parts, strict=False)]
             if any(isinstance(part, list) for part in parts):
                 raise lowering.refuse("zip of a tuple and an array", "zip arrays")
-            lengths = [_from_zero(lowering, part)[1] for part in parts]
+            lengths = [_from_zero(lowering, part)[1] for part in parts if isinstance(part, Turns)]
             shortest = lengths[0]
             for other in lengths[1:]:
                 shortest = lowering.assign("turns", Scalar(ast.Call(name("min"), [shortest, other], []), "int64")).node

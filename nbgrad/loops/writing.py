@@ -23,6 +23,7 @@ from .language import (
     View,
     names_in,
     text,
+    whole,
 )
 
 #: Given a statement that was written, or a loop whose turn begins: lines to be written behind it.
@@ -158,3 +159,39 @@ def nested(program: Program, leaves: list[str]) -> str:
 
 def _is_none(node: ast.expr) -> bool:
     return isinstance(node, ast.Constant) and node.value is None
+
+
+def is_term(source: str) -> bool:
+    """Tell whether -source is source subtracted: it has no sum outside of its parentheses."""
+    depth = 0
+    for place, letter in enumerate(source):
+        depth += {"(": 1, "[": 1, ")": -1, "]": -1}.get(letter, 0)
+        if not depth and letter in "+-" and source[place - 1 : place] == " ":
+            return False
+    return " if " not in source or source.startswith("(")
+
+
+def adding(target: str, source: str) -> str:
+    """Write what adds to an element."""
+    if source.startswith("-") and is_term(source[1:]):
+        return f"{target} -= {source[1:]}"
+    return f"{target} += {source}"
+
+
+def place_in(node: ast.expr) -> str:
+    """Write an index as it stands in brackets."""
+    return place_of(node.elts) if isinstance(node, ast.Tuple) else text(node)
+
+
+def less(node: ast.expr) -> str:
+    """Write a whole number less one."""
+    if isinstance(node, ast.Constant):
+        return str(whole(node) - 1)
+    return f"{enclosed(text(node))} - 1"
+
+
+def enclosed(source: str) -> str:
+    """Put parentheses around an expression, where it needs some."""
+    return (
+        source if source.isidentifier() or source.endswith("]") or source.replace(".", "").isalnum() else f"({source})"
+    )

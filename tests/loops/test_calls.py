@@ -128,6 +128,47 @@ def test_errors_pass_through():
     assert rooted.value_and_grad(4.0) == (2.0, (0.25,))
 
 
+def test_a_derivative_by_hand():
+    @nbgrad.njit
+    def rounded(x, y):
+        return np.floor(x) * y
+
+    @rounded.derivative
+    def _(cotangent, value, x, y):
+        return cotangent * y, cotangent * value / y
+
+    @nbgrad.njit
+    def total(x):
+        s = 0.0
+        for i in range(x.size):
+            s += rounded(x[i], 2.0) * x[i]
+        return s
+
+    assert rounded.value_and_grad(2.5, 3.0) == (6.0, (3.0, 2.0))
+    np.testing.assert_array_equal(nbgrad.grad(total)(np.array([1.5, 2.5])), [2 * 1.5 + 2.0, 2 * 2.5 + 4.0])
+    assert rounded.jvp(2.5, 3.0, 1.0, 0.0) == (6.0, 3.0)
+
+
+def test_c_functions():
+    @nbgrad.njit
+    def product(x, y):
+        return x * y * y
+
+    assert product.cfunc("float64(float64, float64)").ctypes(2.0, 3.0) == 18.0
+    assert product.cfunc("float64(float64, float64)", by=1).ctypes(2.0, 3.0) == 12.0
+
+
+def test_explain():
+    @nbgrad.njit
+    def repeated(x, n):
+        for _ in range(n):
+            x = x * x
+        return x
+
+    assert "8 bytes a turn: x_1_at_start (float64)" in repeated.explain(2.0, 3)
+    assert weighted.explain(X, 2.0, 3) == "weighted keeps nothing"
+
+
 SECOND = """
 import numpy as np, nbgrad
 from nbgrad.loops import compiled
