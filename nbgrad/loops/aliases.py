@@ -1,4 +1,4 @@
-"""Arrays that have several names: what loops carry, what branches give, views."""
+"""Arrays that have several names, as what loops carry and branches give; arrays whose elements are put back."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import ast
 
 from .keeping import Keeping
 from .language import Allocate, Block, Loop, Product, Statement, Store, Value, View, names_in
+from .writing import place_of
 
 
 class Aliases(Keeping):
@@ -65,3 +66,23 @@ class Aliases(Keeping):
             any(c.before.id == key for c in loop.carried if isinstance(c.before, ast.Name))
             and sum(isinstance(c.before, ast.Name) and c.before.id == key for c in loop.carried) > 1
         ) or any(key in names_in(result) for result in self.program.outputs())
+
+    def undone(self, statement: Store) -> list[str]:
+        """Write what puts back the element that a store took the place of, where elements are read on the way back."""
+        array = statement.array
+        if self.known.family(array) not in self.known.restored:
+            return []
+        key = self.name(f"{array}_before")
+        self.values[key] = Value(key, array.dtype)
+        self.replaced[statement] = key
+        block = statement.block
+        self.need(block, *statement.index, ast.Name(array.name, ast.Load()))
+        loops = block.loops()
+        if not loops:
+            return [f"{array}[{place_of(statement.index)}] = {key}"]
+        self.kept[key] = loops[0]
+        return [f"{array}[{place_of(statement.index)}] = {self.tape(key)}[{self.slot(loops[0])}]"]
+
+    def restores(self, loop: Loop) -> bool:
+        """Tell whether elements are put back in a loop."""
+        return any(statement in self.replaced for statement in loop.body.walk())

@@ -40,7 +40,11 @@ class Analysis:
         self.values = program.values
         self.stores: dict[Family, list[Statement]] = {}
         self.homes: dict[Family, list[Statement]] = {}
+        #: Arrays of which the way back undoes every write, so that it finds their elements as they were.
+        self.restored: set[Family] = set()
+        program.number()
         self._gather()
+        self._choose_restored()
         self._take_apart(program.body)
         program.number()
         self.stores.clear()
@@ -74,11 +78,46 @@ class Analysis:
     def stable(self, statement: Statement, array: Value) -> bool:
         """Tell whether elements that a statement reads can be read again, the same, on the way back."""
         family = self.family(array)
+        if family in self.restored:
+            return True
         loops = statement.block.loops()
         for store in self.stores.get(family, ()):
             if store.order > statement.order or any(loop in loops for loop in store.block.loops()):
                 return False
         return not loops or self.lasting(array)
+
+    def _written_later(self, statement: Statement, array: Value) -> bool:
+        """Tell whether elements are written to between a statement and the end of the loop's turn that it is in."""
+        loops = statement.block.loops()
+        return any(
+            store.order > statement.order and (not loops or store.block.inside(loops[0].body))
+            for store in self.stores.get(self.family(array), ())
+        )
+
+    def _choose_restored(self) -> None:
+        """Choose the arrays of which it takes less to keep what is overwritten than to keep what is read."""
+        merged = {
+            self.family(target)
+            for s in self.program.body.walk()
+            for target in s.gives()
+            if target.ndim is not None and isinstance(s, Branch | Loop)
+        }
+        reads: dict[Family, float] = {}
+        for statement in self.program.body.walk():
+            if isinstance(statement, View) and not self.repeatable(statement) and statement.block.loops():
+                merged.add(self.family(statement.target))
+            if isinstance(statement, Assign) and statement.target.floating:
+                seen = {ast.unparse(n): n for n in ast.walk(statement.value) if isinstance(n, ast.Subscript)}
+                for node in seen.values():
+                    for array in self.loads(node)[:1]:
+                        if not self.stable(statement, array) and not self._written_later(statement, array):
+                            family = self.family(array)
+                            reads[family] = reads.get(family, 0) + 10.0 ** len(statement.block.loops())
+        for family, weight in reads.items():
+            stores = self.stores.get(family, ())
+            lasting = not family.carried and all(not home.block.loops() for home in self.homes.get(family, ()))
+            if lasting and family not in merged and weight > sum(10.0 ** len(s.block.loops()) for s in stores):
+                self.restored.add(family)
 
     def lasting(self, array: Value) -> bool:
         """Tell whether an array is the same one all along, so that its name stands for it on the way back."""
@@ -107,7 +146,11 @@ class Analysis:
                     assert isinstance(inner.value, ast.Name)
                     if not self.reachable(inner.value.id):
                         return False
-            return all(self.stable(statement, array) for array in self.loads(statement.value))
+            return all(
+                self.stable(statement, array)
+                and not (self.family(array) in self.restored and self._written_later(statement, array))
+                for array in self.loads(statement.value)
+            )
         if isinstance(statement, View):
             return self.lasting(statement.base) and self.reachable(statement.base.name)
         if isinstance(statement, Branch):

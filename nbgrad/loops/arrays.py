@@ -273,12 +273,12 @@ def transposed(lowering: Lowering, array: Value | Elements) -> Value:
     return viewed(lowering, base, ast.Attribute(name(base), "T", ast.Load()), sizes)
 
 
-def grown(lowering: Lowering, base: Value, size: Scalar) -> Value:
+def grown(lowering: Lowering, base: Value, sizes: list[Scalar]) -> Value:
     """Write what makes room in an array that values are kept in."""
     target = lowering.value(base.name, base.dtype, 1)
     assert target.family is not None and base.family is not None
     target.family.join(base.family)
-    called = ast.Call(name("grown"), [name(base), lowering.atom(size, "size").node], [])
+    called = ast.Call(name("grown"), [name(base), *(lowering.atom(size, "size").node for size in sizes)], [])
     lowering.put(View(target, base, called))
     target.sizes = [lowering.assign("size", Scalar(size_of(target, 0), "int64")).node]
     return target

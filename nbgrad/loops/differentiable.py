@@ -243,7 +243,7 @@ class Differentiable:
     def cfunc(self, signature: Any, by: int | None = None) -> Any:
         """Give the function of numbers, or its derivative by argument `by`, as a C function of a signature.
 
-        It is what `numba.cfunc` gives: ``.address`` is the address, and ``.ctypes`` what SciPy's LowLevelCallable takes.
+        It is what `numba.cfunc` gives: ``.address`` is the address, ``.ctypes`` what SciPy's LowLevelCallable takes.
 
         >>> import nbgrad
         >>> @nbgrad.njit

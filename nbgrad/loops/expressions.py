@@ -237,7 +237,8 @@ def apply(lowering: Lowering, function: Any, given: list[Meaning], named: dict[s
     if isinstance(function, support.Elementary):
         return elementary(lowering, function.name, *(number_of(lowering, a) for a in given))
     if function is support.grown:
-        return arrays.grown(lowering, given[0], number_of(lowering, given[1]))  # type: ignore[arg-type]
+        sizes = [number_of(lowering, size) for size in given[1:]]
+        return arrays.grown(lowering, given[0], sizes)  # type: ignore[arg-type]
     if function in (support.common, support.spread):
         parts = [lowering.atom(number_of(lowering, a)).node for a in given]
         return Scalar(ast.Call(name(function.__name__), parts, []), "int64")

@@ -34,7 +34,10 @@ def independent(known: Analysis, loop: Loop) -> bool:
             stores.setdefault(family, set()).add(f"{statement.array} {[ast.unparse(item) for item in statement.index]}")
     if any(len(places) > 1 for places in stores.values()):
         return False
-    return not any(known.family(array) in stores for array in _read(known, loop.body))
+    added = {known.family(s.array) for s in loop.body.walk() if isinstance(s, Store) and s.adds}
+    return not added & set(stores) and not any(
+        known.family(array) in stores or known.family(array) in added for array in _read(known, loop.body)
+    )
 
 
 def _read(known: Analysis, block: Block) -> list[Value]:
@@ -46,8 +49,6 @@ def _read(known: Analysis, block: Block) -> list[Value]:
             found.append(statement.base)
         if isinstance(statement, Product):
             found += [statement.left, statement.right]
-        if isinstance(statement, Store) and statement.adds:
-            found.append(statement.array)
     return found
 
 

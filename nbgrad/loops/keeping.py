@@ -11,9 +11,9 @@ from collections.abc import Sequence
 
 from ..kernels.text import indented
 from .analysis import Analysis
-from .language import Assign, Block, Branch, Loop, Program, Statement, Value, View, names_in, text
+from .language import Assign, Block, Branch, Loop, Program, Statement, Store, Value, View, names_in, text
 from .syntax import refuse
-from .writing import Forward, dtype_of, enclosed, head_of, range_of
+from .writing import Forward, dtype_of, enclosed, head_of, place_of, range_of
 
 
 class Keeping:
@@ -30,6 +30,8 @@ class Keeping:
         self.needed_inside: set[tuple[Loop, str]] = set()
         self.kept: dict[str, Loop] = {}
         self.kept_inside: dict[str, Loop] = {}
+        #: What the elements that stores took the place of are called.
+        self.replaced: dict[Statement, str] = {}
         self.forward = Sweep(self)
 
     # ---- names -------------------------------------------------------------------------------------------------------
@@ -186,6 +188,13 @@ class Keeping:
     def turns(self, loop: Loop) -> str:
         return f"len({range_of(loop)})" if loop.simple else str(loop.turns)
 
+    def hint(self, loop: Loop) -> str:
+        """Write how many turns there may be in all, if as many as now come in each turn of the loops around."""
+        outer = loop.block.loops()
+        if not all(other.simple for other in outer):
+            return "0"
+        return " * ".join(self.turns(other) for other in (loop, *outer))
+
     def tape(self, key: str, inside: bool = False) -> str:
         return self.bar_like(key, "at_start" if inside else "kept")
 
@@ -211,7 +220,7 @@ class Keeping:
             assert isinstance(statement, Loop)
             if not statement.simple:
                 place = self.slot(statement) if self.keeps(statement) else ""
-                lines += [f"{tape} = grown({tape}, {place} + 1)" for tape, _ in self.tapes_of(statement)]
+                lines += [f"{tape} = grown({tape}, {place} + 1, 0)" for tape, _ in self.tapes_of(statement)]
             for carried in statement.carried:
                 if self.kept_inside.get(carried.target.name) is statement:
                     lines.append(f"{self.tape(carried.target.name, True)}[{self.slot(statement)}] = {carried.target}")
@@ -230,6 +239,19 @@ class Sweep(Forward):
         super().__init__(reverse.program, reverse.keep)
         self.reverse = reverse
 
+    def statement(self, statement: Statement) -> list[str]:
+        """Write a statement, and before stores what they take the place of."""
+        lines = super().statement(statement)
+        key = self.reverse.replaced.get(statement)
+        if key is None:
+            return lines
+        assert isinstance(statement, Store)
+        element = f"{statement.array}[{place_of(statement.index)}]"
+        loops = statement.block.loops()
+        if not loops:
+            return [f"{key} = {element}", *lines]
+        return [f"{self.reverse.tape(key)}[{self.reverse.slot(loops[0])}] = {element}", *lines]
+
     def loop(self, statement: Loop) -> list[str]:
         """Write a loop, with memory for what is kept of its turns."""
         back = self.reverse
@@ -241,7 +263,8 @@ class Sweep(Forward):
         if statement.simple:
             for tape, value in back.tapes_of(statement):
                 if back.nested(statement):
-                    before.append(f"{tape} = grown({tape}, {back.top(statement)} + {back.turns(statement)})")
+                    turns = back.turns(statement)
+                    before.append(f"{tape} = grown({tape}, {back.top(statement)} + {turns}, {back.hint(statement)})")
                 else:
                     before.append(f"{tape} = np.empty({back.turns(statement)}, {dtype_of(value)})")
         counted = not (statement.simple and text(statement.bounds[2]) == "1")

@@ -138,6 +138,10 @@ class Reverse(Aliases):
         shown = []
         for r in results:
             shown.append(text(r))
+            value = self.values.get(text(r))
+            if value is not None and value.family is not None and self.known.family(value) in self.known.restored:
+                shown[-1] = self.name("value")
+                forward.append(f"{shown[-1]} = {text(r)}.copy()")
             if text(r) in carried and self.values[text(r)].ndim is None:
                 shown[-1] = self.name("value")
                 forward.append(f"{shown[-1]} = {text(r)}")
@@ -221,8 +225,9 @@ class Reverse(Aliases):
                     return []
                 return self._assign(block, target, value)
             case Store(array=array, index=index, value=value, adds=adds):
+                undone = self.undone(statement)
                 if not self.known.active(array.name):
-                    return []
+                    return undone
                 self.need(block, *index)
                 element = f"{self.bar(array)}[{place_of(index)}]"
                 lines = []
@@ -232,7 +237,7 @@ class Reverse(Aliases):
                     lines += self._assign(block, array, value, element)
                 if not adds:
                     lines.append(f"{element} = 0.0")
-                return lines
+                return lines + undone
             case Product(target=target, left=left, right=right):
                 return self._product(statement, target, left, right)
             case Own():
@@ -472,7 +477,12 @@ class Reverse(Aliases):
             start, stop, step = loop.bounds
             self.need(loop.block, *loop.bounds)
             steps = text(step)
-            if steps == "1" and independent(self.known, loop) and not self.inside_kept(loop):
+            if (
+                steps == "1"
+                and independent(self.known, loop)
+                and not self.inside_kept(loop)
+                and not self.restores(loop)
+            ):
                 return head_of(loop)
             if steps == "1":
                 last = f"{less(stop)}, {less(start)}, -1"

@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 
 
-def grown(kept: Any, size: int) -> Any:
-    """Give an array with room for `size` elements, and those that it has."""
+def grown(kept: Any, size: int, hint: int) -> Any:
+    """Give an array with room for `size` elements, and those that it has; `hint` is how many there may be in the end."""
     if size <= kept.size:
         return kept
-    wide = np.empty(max(size, 2 * kept.size, 16), kept.dtype)
+    wide = np.empty(max(size, 2 * kept.size, min(hint, 1 << 24), 16), kept.dtype)
     wide[: kept.size] = kept
     return wide
 
