@@ -186,6 +186,7 @@ if TYPE_CHECKING:
     from . import fft as fft
     from . import func as func
     from . import masked as masked
+    from . import math as math
     from . import signal as signal
     from . import special as special
     from .func import hessian as hessian
@@ -197,6 +198,7 @@ if TYPE_CHECKING:
     from .func import linearize as linearize
     from .func import vjp as vjp
     from .func import vmap as vmap
+    from .loops.differentiable import njit as njit
     from .ops.arranging import adjoint as adjoint
     from .ops.arranging import alias_copy as alias_copy
     from .ops.arranging import as_strided as as_strided
@@ -414,22 +416,20 @@ else:
         """Import what is asked for seldom, when it is."""
         from importlib import import_module
 
-        from .registry import CLASSES, LATER, MODULES, TRANSFORMS, load
+        from .registry import FUNCTIONS, LATER, MODULES, load
 
         if name in MODULES:
             found = import_module(f".{name}", __name__)
         elif name in LATER and load(name).public:
             found = load(name).function
-        elif name in TRANSFORMS:
-            found = getattr(import_module(".func", __name__), name)
-        elif name in CLASSES:
-            found = getattr(import_module(f".ops.{CLASSES[name]}", __name__), name)
+        elif name in FUNCTIONS:
+            found = getattr(import_module(f".{FUNCTIONS[name]}", __name__), name)
         else:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
         globals()[name] = found
         return found
 
     def __dir__():
-        from .registry import CLASSES, LATER, MODULES, TRANSFORMS
+        from .registry import FUNCTIONS, LATER, MODULES, load
 
-        return [*globals(), *LATER, *MODULES, *CLASSES, *TRANSFORMS]
+        return [*globals(), *(name for name in LATER if load(name).public), *MODULES, *FUNCTIONS]

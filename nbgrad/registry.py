@@ -135,10 +135,14 @@ LATER = {
 }  # fmt: skip
 
 #: Modules of nbgrad that are imported when first asked for.
-MODULES = ("fft", "func", "masked", "signal", "special")
+MODULES = ("fft", "func", "masked", "math", "signal", "special")
 
-#: Classes in files of `nbgrad.ops` that are imported when first asked for.
-CLASSES = {"Generator": "drawing"}
+#: What is no operation, by the modules of nbgrad that are imported when one is first asked for.
+FUNCTIONS = {
+    "Generator": "ops.drawing",
+    "njit": "loops.differentiable",
+    **dict.fromkeys(("hessian", "hvp", "jacfwd", "jacobian", "jacrev", "jvp", "linearize", "vjp", "vmap"), "func"),
+}
 
 #: Makes a function a method of Variable; set when those that are registered by then have been made methods.
 install_method: Callable[[str, Callable[..., Any]], None] | None = None
@@ -153,10 +157,6 @@ def load(name: str) -> Entry:
 def late_method(x: Any, name: str) -> Any:
     """Give a method of x that is made one when first asked for, None where there is no such method."""
     return getattr(x, name) if name in LATER and load(name).method else None
-
-
-#: Transforms of functions, which `nbgrad.func` has, and nbgrad by the same names, when first asked for.
-TRANSFORMS = ("hessian", "hvp", "jacfwd", "jacobian", "jacrev", "jvp", "linearize", "vjp", "vmap")
 
 
 @overload

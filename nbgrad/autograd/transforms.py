@@ -86,7 +86,8 @@ def value_and_grad(
             made = made, (aux if recorded else without_variables(aux))
         return made, (by_argument[0] if single else by_argument)
 
-    return wrapper
+    whole = getattr(function, "gradient_of", None)  # of what nbgrad.njit compiled
+    return wrapper if whole is None else whole(wanted, single, wrapper)
 
 
 def grad(
