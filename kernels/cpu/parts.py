@@ -71,6 +71,7 @@ def cut(order: Sequence[Assign], least: int, most: int) -> list[list[Assign]]:
 class Parts:
     """Writes the parts of one loop over a row, and how they are called.
 
+    `address` writes where an operand's elements of the chunk begin; `chunk` is how many these are at most.
     """
 
     def __init__(
