@@ -185,8 +185,60 @@ from .version import __version__ as __version__
 if TYPE_CHECKING:
     from . import fft as fft
     from . import masked as masked
+    from . import math as math
     from . import signal as signal
     from . import special as special
+    from .loops.differentiable import njit as njit
+    from .ops.arranging import adjoint as adjoint
+    from .ops.arranging import alias_copy as alias_copy
+    from .ops.arranging import as_strided as as_strided
+    from .ops.arranging import as_strided_copy as as_strided_copy
+    from .ops.arranging import as_strided_scatter as as_strided_scatter
+    from .ops.arranging import dsplit as dsplit
+    from .ops.arranging import expand_copy as expand_copy
+    from .ops.arranging import hsplit as hsplit
+    from .ops.arranging import moveaxis as moveaxis
+    from .ops.arranging import movedim as movedim
+    from .ops.arranging import narrow as narrow
+    from .ops.arranging import narrow_copy as narrow_copy
+    from .ops.arranging import permute_copy as permute_copy
+    from .ops.arranging import ravel as ravel
+    from .ops.arranging import repeat as repeat
+    from .ops.arranging import repeat_interleave as repeat_interleave
+    from .ops.arranging import reshape_as as reshape_as
+    from .ops.arranging import roll as roll
+    from .ops.arranging import rot90 as rot90
+    from .ops.arranging import select as select
+    from .ops.arranging import split_with_sizes as split_with_sizes
+    from .ops.arranging import split_with_sizes_copy as split_with_sizes_copy
+    from .ops.arranging import squeeze_copy as squeeze_copy
+    from .ops.arranging import swapdims as swapdims
+    from .ops.arranging import t_copy as t_copy
+    from .ops.arranging import tile as tile
+    from .ops.arranging import transpose_copy as transpose_copy
+    from .ops.arranging import unbind as unbind
+    from .ops.arranging import unbind_copy as unbind_copy
+    from .ops.arranging import unflatten as unflatten
+    from .ops.arranging import unfold_copy as unfold_copy
+    from .ops.arranging import unsafe_chunk as unsafe_chunk
+    from .ops.arranging import unsafe_split as unsafe_split
+    from .ops.arranging import unsqueeze_copy as unsqueeze_copy
+    from .ops.arranging import view_as as view_as
+    from .ops.arranging import view_copy as view_copy
+    from .ops.arranging import vsplit as vsplit
+    from .ops.assembling import atleast_1d as atleast_1d
+    from .ops.assembling import atleast_2d as atleast_2d
+    from .ops.assembling import atleast_3d as atleast_3d
+    from .ops.assembling import block_diag as block_diag
+    from .ops.assembling import broadcast_tensors as broadcast_tensors
+    from .ops.assembling import cartesian_prod as cartesian_prod
+    from .ops.assembling import column_stack as column_stack
+    from .ops.assembling import combinations as combinations
+    from .ops.assembling import dstack as dstack
+    from .ops.assembling import hstack as hstack
+    from .ops.assembling import meshgrid as meshgrid
+    from .ops.assembling import row_stack as row_stack
+    from .ops.assembling import vstack as vstack
     from .ops.blending import addcdiv as addcdiv
     from .ops.blending import addcmul as addcmul
     from .ops.blending import angle as angle
@@ -228,6 +280,15 @@ if TYPE_CHECKING:
     from .ops.distances import dist as dist
     from .ops.distances import pdist as pdist
     from .ops.distances import renorm as renorm
+    from .ops.drawing import Generator as Generator
+    from .ops.drawing import bernoulli as bernoulli
+    from .ops.drawing import multinomial as multinomial
+    from .ops.drawing import normal as normal
+    from .ops.drawing import poisson as poisson
+    from .ops.drawing import rand_like as rand_like
+    from .ops.drawing import randint_like as randint_like
+    from .ops.drawing import randn_like as randn_like
+    from .ops.drawing import randperm as randperm
     from .ops.factorization import cholesky_inverse as cholesky_inverse
     from .ops.factorization import cholesky_solve as cholesky_solve
     from .ops.factorization import geqrf as geqrf
@@ -246,6 +307,20 @@ if TYPE_CHECKING:
     from .ops.older import qr as qr
     from .ops.older import slogdet as slogdet
     from .ops.older import svd as svd
+    from .ops.picking import argwhere as argwhere
+    from .ops.picking import bincount as bincount
+    from .ops.picking import bucketize as bucketize
+    from .ops.picking import gather as gather
+    from .ops.picking import histc as histc
+    from .ops.picking import index_select as index_select
+    from .ops.picking import masked_select as masked_select
+    from .ops.picking import nonzero as nonzero
+    from .ops.picking import nonzero_static as nonzero_static
+    from .ops.picking import searchsorted as searchsorted
+    from .ops.picking import take as take
+    from .ops.picking import tril_indices as tril_indices
+    from .ops.picking import triu_indices as triu_indices
+    from .ops.picking import unravel_index as unravel_index
     from .ops.products import addbmm as addbmm
     from .ops.products import addmm as addmm
     from .ops.products import addmv as addmv
@@ -257,6 +332,20 @@ if TYPE_CHECKING:
     from .ops.products import kron as kron
     from .ops.products import tensordot as tensordot
     from .ops.products import vdot as vdot
+    from .ops.putting import diagonal_scatter as diagonal_scatter
+    from .ops.putting import index_add as index_add
+    from .ops.putting import index_copy as index_copy
+    from .ops.putting import index_fill as index_fill
+    from .ops.putting import index_put as index_put
+    from .ops.putting import index_reduce as index_reduce
+    from .ops.putting import masked_fill as masked_fill
+    from .ops.putting import masked_scatter as masked_scatter
+    from .ops.putting import put as put
+    from .ops.putting import scatter as scatter
+    from .ops.putting import scatter_add as scatter_add
+    from .ops.putting import scatter_reduce as scatter_reduce
+    from .ops.putting import select_scatter as select_scatter
+    from .ops.putting import slice_scatter as slice_scatter
     from .ops.sorting import argsort as argsort
     from .ops.sorting import kthvalue as kthvalue
     from .ops.sorting import median as median
@@ -317,18 +406,20 @@ else:
         """Import what is asked for seldom, when it is."""
         from importlib import import_module
 
-        from .registry import LATER, MODULES, load
+        from .registry import FUNCTIONS, LATER, MODULES, load
 
         if name in MODULES:
             found = import_module(f".{name}", __name__)
         elif name in LATER and load(name).public:
             found = load(name).function
+        elif name in FUNCTIONS:
+            found = getattr(import_module(f".{FUNCTIONS[name]}", __name__), name)
         else:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
         globals()[name] = found
         return found
 
     def __dir__():
-        from .registry import LATER, MODULES
+        from .registry import FUNCTIONS, LATER, MODULES, load
 
-        return [*globals(), *LATER, *MODULES]
+        return [*globals(), *(name for name in LATER if load(name).public), *MODULES, *FUNCTIONS]

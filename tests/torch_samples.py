@@ -35,6 +35,17 @@ NAMESPACES = ("nn.functional", "linalg", "fft", "special", "masked", "signal.win
 CALLS: dict[str, Callable[..., Any]] = {
     "where": lambda x, condition, y: nbgrad.where(condition, x, y),
     "polygamma": lambda x, n: nbgrad.polygamma(n, x),
+    "unfold": lambda x, *arguments: x.unfold(*arguments),
+    **{
+        name: lambda x, *arguments, _name=name, **options: getattr(x.detach().clone(), f"{_name}_")(
+            *arguments, **options
+        )
+        for name in ("cauchy", "exponential", "geometric", "log_normal", "uniform")
+    },
+    "nn.functional.embedding": lambda weight, x, **options: functional.embedding(x, weight, **options),
+    "nn.functional.embedding_bag": lambda weight, x, *rest, **options: functional.embedding_bag(
+        x, weight, *rest, **options
+    ),
     "einsum": lambda tensors, equation: nbgrad.einsum(equation, *tensors),
     "linalg.lstsq:grad_oriented": lambda a, b, driver: nbgrad.linalg.lstsq(a, b, driver=driver)[:2],
     "linalg.pinv:singular": lambda a, b: nbgrad.linalg.pinv(a @ b.mT),
@@ -42,7 +53,11 @@ CALLS: dict[str, Callable[..., Any]] = {
 }
 
 #: Draw numbers of their own, or none: shapes and dtypes are all there is to compare.
-UNDETERMINED = {"randn", "randint", "empty"}
+UNDETERMINED = {
+    *(f"nn.functional.fractional_max_pool{dims}d" for dims in (2, 3)),
+    *"""bernoulli cauchy empty empty_like exponential geometric log_normal multinomial normal rand_like randint
+    randint_like randn randn_like uniform""".split(),
+}
 
 
 def _without_signs(parts: Any) -> list[Any]:
@@ -197,6 +212,7 @@ class Disagreement(NamedTuple):
 _DRAWN = "draws numbers of its own"
 _REAL = "dtypes are real: there are results where all eigenvalues are, which torch gives as complex numbers"
 _BESSEL = Disagreement("value", "torch's are right to 7 digits: its J0 of 5.1 is 3.3e-7 off, ours 3e-17")
+_DROPPED = tuple([Disagreement(says, _DRAWN) for says in ("training=True", "(), : AssertionError")])
 
 #: Samples that disagree, by operation.
 DISAGREEMENTS: dict[str, tuple[Disagreement, ...]] = {
@@ -220,6 +236,44 @@ DISAGREEMENTS: dict[str, tuple[Disagreement, ...]] = {
         ),
     ),
     "half": (Disagreement("float16 has no gradients", "gradients have float32 or float64"),),
+    **{
+        f"nn.functional.max_unpool{dims}d": (
+            Disagreement("gradient", "of several elements for one place the last is there, and has the gradient"),
+        )
+        for dims in (1, 2, 3)
+    },
+    **{
+        f"nn.functional.{name}": _DROPPED
+        for name in ("alpha_dropout", "dropout", "dropout2d", "dropout3d", "feature_alpha_dropout")
+    },
+    "nn.functional.triplet_margin_with_distance_loss": (
+        Disagreement("distance_function=", "the distances of these samples are functions of torch's tensors"),
+    ),
+    "nn.functional.linear_cross_entropy": (
+        Disagreement("second gradient", "torch's, computed in pieces, takes its first gradient for constant"),
+    ),
+    "nn.functional.multi_head_attention_forward": (Disagreement("training=True", _DRAWN),),
+    "nn.functional.grid_sample": (
+        Disagreement("Expected self.dtype to be equal to src.dtype", "torch cannot do it"),
+        Disagreement("mode=bicubic", "sums of float32 that nearly cancel, of both libraries"),
+    ),
+    "nn.functional.batch_norm": (
+        Disagreement("input has shape (0,)", "no samples and no channels, which torch takes for both"),
+    ),
+    "nn.functional.normalize": (Disagreement("float32", "second derivatives of roots near 0, of both libraries"),),
+    "nn.functional.layer_norm": (Disagreement("float32[1], ((1)", "torch's rounding of what is 0"),),
+    "nn.functional.ctc_loss": (
+        Disagreement("gradient", "torch's gradient is the logits' of a softmax before; this is that of log_probs"),
+    ),
+    "nn.functional.scaled_dot_product_attention": (
+        Disagreement("dropout_p=0.5", _DRAWN),
+        Disagreement("flash_attention_for_cpu_backward is not implemented", "torch has no second gradient there"),
+        Disagreement("float32", "torch's gradients of float32 are off by 2e-5 where they should be 0"),
+    ),
+    "as_strided:partial_views": (Disagreement("as_strided", "these samples are views whose memory is larger"),),
+    "as_strided_scatter": (
+        Disagreement("gradient", "torch's gradient by input counts the elements that were written over"),
+    ),
     "zero_": (
         Disagreement(
             "a leaf that requires a gradient cannot be written to",

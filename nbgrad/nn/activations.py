@@ -7,14 +7,18 @@ Variable([-0.26894142,  0.        ,  0.73105858])
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
 from functools import cache as once
 from typing import Any
 
-from ..elementwise import Elementwise
+from ..elementwise import Elementwise, constant_like
 from ..kernels import activations
 from ..kernels.formula import FLOATING
+from ..ops import elementwise
 from ..ops.creation import rand
-from ..ops.elementwise import add, log, mul, neg, relu, sigmoid, softplus, sub, tanh
+from ..ops.elementwise import add, log, mul, neg, sigmoid, softplus, sub, tanh
+from ..ops.inplace import in_place
 from ..ops.reduction import log_softmax, softmax
 from ..ops.shape import reshape
 from ..ops.slicing import chunk
@@ -23,9 +27,10 @@ from ..ops.transfer import beside
 from ..variable import Given, Variable, data_of
 
 __all__ = [
-    "celu", "elu", "gelu", "glu", "gumbel_softmax", "hardshrink", "hardsigmoid", "hardswish", "hardtanh", "leaky_relu",
-    "log_softmax", "logsigmoid", "mish", "prelu", "relu", "relu6", "rrelu", "selu", "sigmoid", "silu", "softmax",
-    "softmin", "softplus", "softshrink", "softsign", "tanh", "tanhshrink", "threshold",
+    "celu", "celu_", "elu", "elu_", "gelu", "glu", "gumbel_softmax", "hardshrink", "hardsigmoid", "hardswish",
+    "hardtanh", "hardtanh_", "leaky_relu", "leaky_relu_", "log_softmax", "logsigmoid", "mish", "prelu", "relu", "relu6",
+    "relu_", "rrelu", "rrelu_", "selu", "selu_", "sigmoid", "silu", "softmax", "softmin", "softplus", "softshrink",
+    "softsign", "tanh", "tanhshrink", "threshold", "threshold_",
 ]  # fmt: skip
 
 
@@ -36,12 +41,19 @@ def _operation(name: str) -> Elementwise:
 
 
 def _applied(name: str, input: Any, *numbers: Any, inplace: bool = False) -> Any:
-    if inplace:
-        raise ValueError(f"{name}: inplace is True: a new Variable is made; put it in the place of the old one")
+    """Give what a formula gives of an input and of numbers, which take its dtype; or write it into the input."""
     x = plain(input)
     if x.dtype.kind != "f":
         raise TypeError(f"{name}: dtype {x.dtype}: convert to a floating dtype first")
-    return _operation(name).function(x, *numbers)
+    if type(x) is Variable:
+        numbers = tuple([constant_like(number, x) for number in numbers])
+    function = _operation(name).function
+    return in_place(name, function)(x, *numbers) if inplace else function(x, *numbers)
+
+
+def relu(input: Any, inplace: bool = False) -> Any:
+    """Give max(input, 0), elementwise; with `inplace`, as for others, it is written into input."""
+    return in_place("relu", elementwise.relu)(input) if inplace else elementwise.relu(input)
 
 
 def celu(input: Given, alpha: float = 1.0, inplace: bool = False) -> Given:
@@ -214,3 +226,20 @@ def _drawn_for(x: Any) -> Any:
     """Draw numbers from [0, 1) for each element of x, and beside it."""
     drawn = beside(rand(*x.shape, dtype=x.dtype), data_of(x))
     return drawn if isinstance(x, Variable) else drawn.data
+
+
+# ---- in place -------------------------------------------------------------------------------------------------------
+
+
+def _into(function: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(function)
+    def written(input: Any, *arguments: Any) -> Any:
+        return function(input, *arguments, inplace=True)
+
+    written.__name__ = written.__qualname__ = f"{function.__name__}_"
+    written.__doc__ = f"Write `{function.__name__}` into input, and give it."
+    return written
+
+
+celu_, elu_, hardtanh_, leaky_relu_ = _into(celu), _into(elu), _into(hardtanh), _into(leaky_relu)
+relu_, rrelu_, selu_, threshold_ = _into(relu), _into(rrelu), _into(selu), _into(threshold)
