@@ -205,6 +205,7 @@ ELSEWHERE = {
     "nbgrad/cuda.py": "cuda/test_device.py",
     "nbgrad/ops/writing.py": "ops/test_inplace.py",
     "nbgrad/ops/assembling.py": "ops/test_arranging.py",
+    "nbgrad/ops/making.py": "ops/test_creation.py",
     "nbgrad/ops/picking.py": "ops/test_putting.py",
     "nbgrad/elementwise.py": "ops/test_elementwise.py",
     "nbgrad/interop/autograd/": "interop/test_autograd.py",
