@@ -185,8 +185,10 @@ from .version import __version__ as __version__
 if TYPE_CHECKING:
     from . import fft as fft
     from . import masked as masked
+    from . import math as math
     from . import signal as signal
     from . import special as special
+    from .loops.differentiable import njit as njit
     from .ops.arranging import adjoint as adjoint
     from .ops.arranging import alias_copy as alias_copy
     from .ops.arranging import as_strided as as_strided
@@ -408,20 +410,20 @@ else:
         """Import what is asked for seldom, when it is."""
         from importlib import import_module
 
-        from .registry import CLASSES, LATER, MODULES, load
+        from .registry import FUNCTIONS, LATER, MODULES, load
 
         if name in MODULES:
             found = import_module(f".{name}", __name__)
         elif name in LATER and load(name).public:
             found = load(name).function
-        elif name in CLASSES:
-            found = getattr(import_module(f".ops.{CLASSES[name]}", __name__), name)
+        elif name in FUNCTIONS:
+            found = getattr(import_module(f".{FUNCTIONS[name]}", __name__), name)
         else:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
         globals()[name] = found
         return found
 
     def __dir__():
-        from .registry import CLASSES, LATER, MODULES
+        from .registry import FUNCTIONS, LATER, MODULES, load
 
-        return [*globals(), *LATER, *MODULES, *CLASSES]
+        return [*globals(), *(name for name in LATER if load(name).public), *MODULES, *FUNCTIONS]

@@ -60,7 +60,7 @@ def test_what_is_registered_later_is_when_asked_for(name):
     assert name in entry.names and (entry.public or entry.method)
     assert getattr(nbgrad, name, None) is (entry.function if entry.public else None)
     assert getattr(Variable, name, None) is (entry.function if entry.method else None)
-    assert name in dir(nbgrad)
+    assert (name in dir(nbgrad)) == entry.public
 
 
 def test_importing_nbgrad_registers_nothing_of_that():

@@ -33,6 +33,7 @@ ROOMS = [
     ],
     ["nbgrad/interop/autograd/", "nbgrad/interop/scipy/"],
     ["nbgrad/tracing/"],
+    ["nbgrad/loops/", "nbgrad/math.py"],
     ["nbgrad/__init__.py", "nbgrad/__main__.py"],
 ]
 
@@ -212,6 +213,7 @@ ELSEWHERE = {
     "nbgrad/interop/rules/": "interop/test_numpy.py",
     "nbgrad/interop/scipy/": "interop/test_scipy.py",
     "nbgrad/linalg.py": "ops/test_norms.py",
+    "nbgrad/loops/": "loops/test_programs.py",
     "nbgrad/nests.py": "autograd/test_transforms.py",
     "nbgrad/nn/adaptive_pooling.py": "nn/test_pooling.py",
     "nbgrad/nn/attention.py": "nn/test_against_torch.py",
