@@ -297,6 +297,9 @@ if TYPE_CHECKING:
     from .ops.factorization import ormqr as ormqr
     from .ops.factorization import triangular_solve as triangular_solve
     from .ops.fourier import stft as stft
+    from .ops.making import empty_like as empty_like
+    from .ops.making import logspace as logspace
+    from .ops.making import scalar_tensor as scalar_tensor
     from .ops.matrices import matrix_exp as matrix_exp
     from .ops.older import cholesky as cholesky
     from .ops.older import det as det
@@ -312,6 +315,7 @@ if TYPE_CHECKING:
     from .ops.picking import bucketize as bucketize
     from .ops.picking import gather as gather
     from .ops.picking import histc as histc
+    from .ops.picking import histogram as histogram
     from .ops.picking import index_select as index_select
     from .ops.picking import masked_select as masked_select
     from .ops.picking import nonzero as nonzero

@@ -62,8 +62,14 @@ LATER = {
     ),
     **dict.fromkeys(
         (
-            "argwhere", "bincount", "bucketize", "gather", "histc", "index_select", "masked_select", "nonzero",
-            "nonzero_static", "searchsorted", "take", "tril_indices", "triu_indices", "unravel_index",
+            "empty_like", "logspace", "new_empty", "new_full", "new_ones", "new_tensor", "new_zeros", "scalar_tensor",
+        ),
+        "making",
+    ),
+    **dict.fromkeys(
+        (
+            "argwhere", "bincount", "bucketize", "gather", "histc", "histogram", "index_select", "masked_select",
+            "nonzero", "nonzero_static", "searchsorted", "take", "tril_indices", "triu_indices", "unravel_index",
         ),
         "picking",
     ),

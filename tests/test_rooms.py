@@ -169,6 +169,7 @@ def test_operations_say_what_they_want_and_not_where():
 ELSEWHERE = {
     "kernels/cpu/elementary/": "kernels/cpu/test_elementary.py",
     "nbgrad/compiled_calls.py": "test_function.py",
+    "kernels/cpu/channels.py": "nn/test_normalisation.py",
     "kernels/cpu/compiler.py": "tracing/test_compiled.py",
     "kernels/cpu/failures.py": "kernels/cpu/test_ufunc.py",
     "kernels/cpu/launch.py": "tracing/test_compiled.py",
@@ -206,6 +207,7 @@ ELSEWHERE = {
     "nbgrad/cuda.py": "cuda/test_device.py",
     "nbgrad/ops/writing.py": "ops/test_inplace.py",
     "nbgrad/ops/assembling.py": "ops/test_arranging.py",
+    "nbgrad/ops/making.py": "ops/test_creation.py",
     "nbgrad/ops/picking.py": "ops/test_putting.py",
     "nbgrad/elementwise.py": "ops/test_elementwise.py",
     "nbgrad/interop/autograd/": "interop/test_autograd.py",
