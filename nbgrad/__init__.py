@@ -21,6 +21,13 @@ except ImportError as error:
     raise
 
 from .function import Function as Function
+from .generator import Generator as Generator
+from .generator import default_generator as default_generator
+from .generator import get_rng_state as get_rng_state
+from .generator import initial_seed as initial_seed
+from .generator import manual_seed as manual_seed
+from .generator import seed as seed
+from .generator import set_rng_state as set_rng_state
 from .grad_mode import enable_grad as enable_grad
 from .grad_mode import is_grad_enabled as is_grad_enabled
 from .grad_mode import no_grad as no_grad
@@ -55,7 +62,6 @@ from .ops.creation import from_dlpack as from_dlpack
 from .ops.creation import full as full
 from .ops.creation import full_like as full_like
 from .ops.creation import linspace as linspace
-from .ops.creation import manual_seed as manual_seed
 from .ops.creation import ones as ones
 from .ops.creation import ones_like as ones_like
 from .ops.creation import rand as rand

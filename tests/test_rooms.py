@@ -186,6 +186,8 @@ ELSEWHERE = {
     "kernels/cpu/scan_loops.py": "kernels/cpu/test_scan.py",
     "kernels/cpu/target.py": "kernels/test_target.py",
     "kernels/cpu/tiles.py": "kernels/cpu/test_scan.py",
+    "kernels/cuda/random.py": "cuda/test_random_kernels.py",
+    "kernels/drawing.py": "kernels/cpu/test_random.py",
     "kernels/cuda/scan.py": "cuda/test_scan_kernels.py",
     "kernels/scans.py": "kernels/cpu/test_scan.py",
     "nbgrad/tracing/scanning.py": "ops/test_scan.py",

@@ -46,8 +46,8 @@ def _stamp() -> tuple[str, ...]:
     # the version without the cost of importing Numba
     numba_version = Path(numba_spec.origin).with_name("_version.py").read_text()
     cpu = Path(__file__).parent
-    files = ("support.py", "pipeline.py", "atomics.py", "folding.py", "sizes.py", "tiles.py")
-    rooms = (*(cpu / name for name in files), *sorted((cpu / "elementary").rglob("*.py")))
+    files = ("support.py", "pipeline.py", "atomics.py", "folding.py", "random.py", "sizes.py", "tiles.py")
+    rooms = (cpu.parent / "philox.py", *(cpu / name for name in files), *sorted((cpu / "elementary").rglob("*.py")))
     ours = [path.read_text() for path in rooms]
     options = ("NUMBA_OPT", "NUMBA_DEBUGINFO", "NUMBA_LOOP_VECTORIZE", "NUMBA_SLP_VECTORIZE", "NUMBA_ENABLE_AVX")
     chosen = " ".join(f"{name}={os.environ[name]}" for name in options if name in os.environ) or "defaults"
@@ -81,9 +81,9 @@ def _compile(source: str, entry: str, filename: str, options: dict[str, Any]) ->
     """Compile the function `entry` of `source` with Numba, to relocatable object code."""
     if os.environ.get("NUMBA_DISABLE_JIT", "0") != "0":
         raise RuntimeError("NUMBA_DISABLE_JIT is set, and nbgrad's kernels exist in compiled form only: unset it")
-    from . import elementary, folding, support, tiles
+    from . import elementary, folding, random, support, tiles
 
-    namespace = support.NAMESPACE | elementary.NAMESPACE | folding.NAMESPACE | tiles.NAMESPACE
+    namespace = support.NAMESPACE | elementary.NAMESPACE | folding.NAMESPACE | random.NAMESPACE | tiles.NAMESPACE
     exec(compile(source, filename, "exec"), namespace)
     return support.compile_function(namespace[entry], support.SIGNATURES[entry], options)
 

@@ -51,13 +51,13 @@ def folding_source(combine: str, wide: str) -> str:
 @once
 def gathering(combine: str, dtype: str, wide: str) -> Any:
     """Give the function of `gathering_source`."""
-    return _compiled("gather", gathering_source(combine, dtype, wide), 3)
+    return compiled_apart("gather", gathering_source(combine, dtype, wide), 3)
 
 
 @once
 def folding(combine: str, wide: str) -> Any:
     """Give the function of `folding_source`."""
-    return _compiled("fold", folding_source(combine, wide), 2)
+    return compiled_apart("fold", folding_source(combine, wide), 2)
 
 
 def _combined(combine: str, wide: str, new: str) -> list[str]:
@@ -71,11 +71,11 @@ def _text(head: str, *lines: str) -> str:
     return "\n".join([f"def {head}:", "    never_inline()", *(f"    {line}" for line in lines)]) + "\n"
 
 
-def _compiled(name: str, text: str, arity: int) -> Any:
-    """Compile a function of lanes, and give what calls it."""
+def compiled_apart(name: str, text: str, arity: int, names: dict[str, Any] | None = None) -> Any:
+    """Compile a function that kernels call, with what else it calls, and give what calls it."""
     from .support import NAMESPACE
 
-    namespace = NAMESPACE | {"never_inline": never_inline}
+    namespace = NAMESPACE | {"never_inline": never_inline} | (names or {})
     exec(text, namespace)
     function = namespace[name]
     # Kernels that were compiled in other processes have functions of this name as well, and the linker takes one for
@@ -110,7 +110,9 @@ def _called_apart(dispatcher: Any, arity: int) -> Any:
 
     if arity == 2:
         return intrinsic(lambda typing_context, x, y: typed(typing_context, (x, y)))
-    return intrinsic(lambda typing_context, x, y, z: typed(typing_context, (x, y, z)))
+    if arity == 3:
+        return intrinsic(lambda typing_context, x, y, z: typed(typing_context, (x, y, z)))
+    return intrinsic(lambda typing_context, x, y, z, w: typed(typing_context, (x, y, z, w)))
 
 
 #: The names that kernels call them by.

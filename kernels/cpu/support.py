@@ -19,6 +19,7 @@ from numba.core.ccallback import CFunc
 from numba.extending import intrinsic
 
 from ..cache import CompiledKernel
+from ..philox import GROUP
 from . import atomics
 from .pipeline import KernelCompiler
 from .sizes import CHUNK, LANES, MOST_OPERANDS, OUTPUTS
@@ -251,6 +252,7 @@ NAMESPACE: dict[str, Any] = {
     **{f"{name}_pointer": _pointer_to(scalar) for name, scalar in _SCALARS.items()},
     **{f"{name}_lanes": _lanes_of(scalar) for name, scalar in _SCALARS.items()},
     **{f"{name}_chunk": _lanes_of(scalar, CHUNK) for name, scalar in _SCALARS.items()},
+    **{f"{name}_drawn": _lanes_of(_SCALARS[name], CHUNK + 2 * GROUP[name]) for name in GROUP},
     **{name: getattr(np, name) for name in _SCALARS if name != "bool"},
 }
 

@@ -221,7 +221,9 @@ class Jitted:
             x if isinstance(x, Variable) else Variable(array, requires_grad=False)
             for x, array in zip(given, arrays, strict=True)
         ]
-        outputs = Replay(trace.replay).record(inputs, arrays)
+        states = trace.states()
+        inputs += [Variable(state, requires_grad=False) for state in states]
+        outputs = Replay(trace.replay).record(inputs, [*arrays, *states])
         return trace.results(
             [y if maker is Variable else y.data for y, maker in zip(outputs, trace.array_makers(), strict=True)]
         )
@@ -231,7 +233,7 @@ class Jitted:
     def explain(self, /, *arguments: Any, **options: Any) -> str:
         """Describe the steps for these arguments: operations fused, bytes moved, and the time of each."""
         trace, arrays, _, _ = self._trace(arguments, options)
-        return f"{self.name}: " + explain(trace.plan, arrays)
+        return f"{self.name}: " + explain(trace.plan, [*arrays, *trace.states()])
 
     def source(self, /, *arguments: Any, **options: Any) -> str:
         """Give the text of the kernels for these arguments, and of the function that runs them."""

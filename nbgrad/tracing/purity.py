@@ -15,16 +15,11 @@ from typing import Any
 import numpy as np
 
 from ..variable import Variable
-from .refusals import users_line
 
 _REMEDY = (
-    "every run would use the numbers of the first: draw them outside of the jitted function and pass them as arguments"
+    "every run would use the numbers of the first: draw them with nbgrad's functions (nbgrad.randn), or outside of the "
+    "jitted function, and pass them as arguments"
 )
-
-
-def refuse_draw(what: str) -> None:
-    """Raise for random numbers of this library's."""
-    raise TypeError(f"jit: {what} drew random numbers in a traced function, at {users_line()}: {_REMEDY}")
 
 
 class Sources:

@@ -11,6 +11,7 @@ import numpy as np
 from ..arrays import Array, of_numpys_own
 from ..engine import constant, gradients
 from ..function import Function
+from ..generator import traced_draw
 from ..grad_mode import is_grad_enabled, set_grad_enabled
 from ..kernels import dispatch
 from ..kernels.forks import hold_over_fork
@@ -59,8 +60,12 @@ class Replayable:
         ys = [y for y, gives in zip(self.results, self.giving, strict=True) if gives]
         xs = [x for x, wants in zip(self.inputs, self.wanted, strict=True) if wants]
         gys = [leaf_of(Symbol(self.program, self.program.input(y.shape, y.dtype))) for y in ys]
-        with set_grad_enabled(True):
-            found = gradients(ys, xs, gys, True, True) if ys else [None] * len(xs)
+        drawing = traced_draw.set(_refuse_draw)
+        try:
+            with set_grad_enabled(True):
+                found = gradients(ys, xs, gys, True, True) if ys else [None] * len(xs)
+        finally:
+            traced_draw.reset(drawing)
         results = [
             constant(_as_symbol(x.data, np.zeros(x.shape, x.dtype) if gx is None else gx.data))
             if gx is None or not isinstance(gx.data, Symbol)
@@ -70,6 +75,10 @@ class Replayable:
         nodes: list[Any] = [gx.data for gx in results]
         plan = Plan(self.program, [symbol.node for symbol in nodes], self.plan.compiler)
         return Replayable(self.program, [*self.inputs, *gys], list(results), plan)
+
+
+def _refuse_draw(*arguments: Any) -> Any:
+    raise TypeError("jit: a backward draws random numbers, which no run would draw again: draw them in the forward")
 
 
 def _as_symbol(like: Any, array: Array) -> Any:

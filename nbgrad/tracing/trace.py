@@ -14,15 +14,16 @@ from .. import history, sharing
 from ..arrays import Array, is_array
 from ..engine import constant
 from ..function import Function
+from ..generator import Generator, traced_draw
 from ..grad_mode import set_grad_enabled
 from ..kernels.target import Compiler
 from ..nests import flatten, unflatten
-from ..ops.creation import on_draw
 from ..variable import Variable
+from . import lowering
 from . import numpy_rules as numpy_rules  # which Symbols have theirs from
 from .plan import Plan
 from .program import Constant, Literal, Node, Program
-from .purity import Sources, refuse_draw
+from .purity import Sources
 from .replay import Replayable, leaf_of
 from .symbol import Symbol
 
@@ -110,10 +111,13 @@ class Trace:
                 )
         self.computed = [leaf for leaf, m in zip(leaves, self.makers, strict=True) if type(m) is not tuple]
         self.program.closed = True
+        #: The generators whose states are arguments behind those that are given, and how far each run moves them on.
+        self.streams = [(generator, blocks) for generator, (_, blocks) in self.program.streams.items()]
+        self.inputs += [leaf_of(Symbol(self.program, state), False) for state, _ in self.program.streams.values()]
         _refuse_foreign_leaves(self.inputs, self.computed)
         positions = self._donated_inputs(structure, donated)
         self.plan = Plan(self.program, self.outputs, self.compiler, positions)
-        self.run = self.plan.run
+        self.run = self._with_streams(self.plan.run) if self.streams else self.plan.run
         self.build = self._builder()
         # in the graph the inputs are still needed for the way back
         self.replay = Replayable(
@@ -129,7 +133,7 @@ class Trace:
     def _traced(self, function: Callable[..., Any], positional: Any, named: Any) -> Any:
         """Run the function on traced arrays."""
         sources = Sources(function)
-        watched = on_draw.set(refuse_draw)
+        drawing = traced_draw.set(self._draw)
         noted = history.writes_of_trace.set([])
         sharing.stand_ins += 1
         try:
@@ -144,12 +148,23 @@ class Trace:
                 raise cause from None
             raise
         finally:
-            on_draw.reset(watched)
+            traced_draw.reset(drawing)
             sharing.stand_ins -= 1
             history.writes_of_trace.reset(noted)
         self.program.refuse_changed_constants()
         sources.refuse_drawn(any(isinstance(node.operation, Constant | Literal) for node in self.program.nodes))
         return result
+
+    def _draw(self, generator: Generator, kind: str, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Symbol:
+        return Symbol(self.program, lowering.draw(self.program, generator, kind, shape, dtype))
+
+    def states(self) -> list[Array]:
+        """Give the states of the generators that a run draws from, and move these on."""
+        bring = self.program.target.bring
+        return [bring(generator.reserve(blocks)) for generator, blocks in self.streams]
+
+    def _with_streams(self, run: Callable[..., Any]) -> Callable[..., Any]:
+        return lambda *arrays: run(*arrays, *self.states())
 
     def _donated_inputs(self, structure: Any, donated: Sequence[int]) -> list[int]:
         """Give the positions, among the inputs, of what the donated arguments consist of."""
@@ -172,7 +187,7 @@ class Trace:
 
         None if arrays cannot be looked at quickly.
         """
-        replay = self.plan.replay()
+        replay = self.plan.replay() if not self.streams else None
         fits = self.compiler.fits(arrays)
         if replay is not None or fits is None:
             return replay
