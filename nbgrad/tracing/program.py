@@ -159,6 +159,8 @@ class Program:
         #: Whether the function has been traced, so that whoever still computes has a traced array that got away.
         self.closed = False
         self.inputs: list[Node] = []
+        #: The arguments that may be written to, for whoever they stand for takes what they become.
+        self.lifted: set[Node] = set()
         #: The generators that are drawn from: the argument that is their state, and how far they are moved on.
         self.streams: dict[Any, tuple[Node, int]] = {}
         #: How the elements of inputs, and of views of them, are looked at in every run.

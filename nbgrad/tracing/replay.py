@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
+from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
@@ -36,8 +37,12 @@ hold_over_fork(_backs, outermost=True)
 class Replayable:
     """A traced computation whose way back can be had as one, too: both come from one run of the function."""
 
-    def __init__(self, program: Program, inputs: list[Any], results: list[Any], plan: Plan) -> None:
+    def __init__(
+        self, program: Program, inputs: list[Any], results: list[Any], plan: Plan, standing: Any = None
+    ) -> None:
         self.program, self.inputs, self.results, self.plan = program, inputs, results, plan
+        #: Has Variables from outside stand for arguments, while the way back is traced.
+        self._standing = standing or nullcontext
         self._back: Replayable | None = None
         #: Which inputs have gradients, and which results give some.
         self.wanted = [isinstance(x, Variable) and x._generation >= 0 for x in inputs]
@@ -51,7 +56,8 @@ class Replayable:
             if self._back is None:
                 self.program.closed = False
                 try:
-                    self._back = self._traced_back()
+                    with self._standing():
+                        self._back = self._traced_back()
                 finally:
                     self.program.closed = True
             return self._back
@@ -74,7 +80,7 @@ class Replayable:
         ]
         nodes: list[Any] = [gx.data for gx in results]
         plan = Plan(self.program, [symbol.node for symbol in nodes], self.plan.compiler)
-        return Replayable(self.program, [*self.inputs, *gys], list(results), plan)
+        return Replayable(self.program, [*self.inputs, *gys], list(results), plan, self._standing)
 
 
 def _refuse_draw(*arguments: Any) -> Any:
