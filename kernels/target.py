@@ -19,6 +19,7 @@ import numpy as np
 if TYPE_CHECKING:
     from .formula import ScalarFunction
     from .loop_nest import Nest
+    from .windows import Frame
 
 Shape = tuple[int, ...]
 Dtype = np.dtype[Any]
@@ -146,6 +147,12 @@ class Target(Protocol):
 
         Repeated positions accumulate; `unique` says that there are none.
         """
+
+    def columns(self, x: Any, frame: Frame) -> Any:
+        """Return what windows see of x, as `windows.columns` has it, which does it by slices."""
+
+    def overlapped(self, g: Any, frame: Frame) -> Any:
+        """Return what windows see, added up where it was seen, as `windows.overlapped` has it."""
 
     def nonzero(self, mask: Any) -> Any:
         """Return the positions of true elements, counted through all dimensions, as int64."""

@@ -199,14 +199,18 @@ else:
         """Import what is asked for seldom, when it is."""
         from importlib import import_module
 
-        from .registry import LATER
+        from .registry import LATER, MODULES, load
 
-        if name not in LATER:
+        if name in MODULES:
+            found = import_module(f".{name}", __name__)
+        elif name in LATER and load(name).public:
+            found = load(name).function
+        else:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        found = globals()[name] = getattr(import_module(f".ops.{LATER[name]}", __name__), name)
+        globals()[name] = found
         return found
 
     def __dir__():
-        from .registry import LATER
+        from .registry import LATER, MODULES
 
-        return [*globals(), *LATER]
+        return [*globals(), *LATER, *MODULES]

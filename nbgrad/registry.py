@@ -7,6 +7,7 @@ the tests that hold `nbgrad/__init__.py` and the declarations in `nbgrad/methods
 from __future__ import annotations
 
 from collections.abc import Callable
+from importlib import import_module
 from typing import Any, TypeVar, overload
 
 Registered = TypeVar("Registered", bound=Callable[..., Any])
@@ -37,11 +38,29 @@ class Entry:
 #: All registrations, by name.
 ENTRIES: dict[str, Entry] = {}
 
-#: Public operations that are registered when first asked for, in files of `nbgrad.ops` that importing nbgrad spares.
+#: Operations that are registered when first asked for, as functions or as methods, in files of `nbgrad.ops` that
+#: importing nbgrad spares.
 LATER = {
     "einsum": "contraction",
     **dict.fromkeys(("copysign", "fmod", "heaviside", "logaddexp2", "logit", "sinc", "xlogy"), "special"),
 }
+
+#: Modules of nbgrad that are imported when first asked for.
+MODULES = ("fft", "masked", "signal", "special")
+
+#: Makes a function a method of Variable; set when those that are registered by then have been made methods.
+install_method: Callable[[str, Callable[..., Any]], None] | None = None
+
+
+def load(name: str) -> Entry:
+    """Register an operation that is registered when first asked for."""
+    import_module(f".ops.{LATER[name]}", __package__)
+    return next(entry for entry in ENTRIES.values() if name in entry.names)
+
+
+def late_method(x: Any, name: str) -> Any:
+    """Give a method of x that is made one when first asked for, None where there is no such method."""
+    return getattr(x, name) if name in LATER and load(name).method else None
 
 
 @overload
@@ -73,6 +92,7 @@ def operation(
         entry = ENTRIES[name] = Entry(function, names, method, public, None if behind is None else behind.operation)
         if behind is not None and not elementwise:
             entry.elementwise = behind.elementwise
+        _install(entry)
         return function
 
     return register if function is None else register(function)
@@ -81,6 +101,13 @@ def operation(
 def register_elementwise(operation: Any, method: bool = True, public: bool = True) -> None:
     """Register an `Elementwise` by its name, with the function that it has."""
     ENTRIES[operation.name] = Entry(operation.function, (operation.name,), method, public, operation)
+    _install(ENTRIES[operation.name])
+
+
+def _install(entry: Entry) -> None:
+    if install_method is not None and entry.method:
+        for name in entry.names:
+            install_method(name, entry.function)
 
 
 def methods() -> dict[str, Callable[..., Any]]:

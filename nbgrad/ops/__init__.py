@@ -63,6 +63,7 @@ def _install() -> None:
     methods["T"] = property(transpose, doc="The Variable with its dimensions reversed.")
     for name, method in methods.items():
         setattr(Variable, name, method)
+    registry.install_method = partial(setattr, Variable)
 
 
 _install()

@@ -40,7 +40,7 @@ _SENTENCES = {
     "xlogy": "input * log(other), 0 where input is",
 }
 for _name, _scalar in special.TABLE.items():
-    _expose(_scalar, _SENTENCES[_name], ("input", "other")[: _scalar.arity], False, _name in _PUBLIC)
+    _expose(_scalar, _SENTENCES[_name], ("input", "other")[: _scalar.arity], _name in _PUBLIC, _name in _PUBLIC)
 
 copysign, fmod, heaviside, logaddexp2, logit, sinc, xlogy = (ENTRIES[_name].function for _name in _PUBLIC)
 

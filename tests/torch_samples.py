@@ -1,0 +1,409 @@
+"""PyTorch's own samples: what its test suite calls its operations with, and what is known about them here.
+
+An entry of torch's database is an operation with perhaps a variant, as "round" and "round:decimals_3". Those that exist
+here are found by their names; the others stand in `ABSENT`, each with the reason. What disagrees stands in
+`DISAGREEMENTS`, what torch refuses and we take in `ACCEPTED`, also with reasons. Importing the database takes torch's
+testing package, and with it expecttest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from functools import cache as once
+from importlib import import_module
+from typing import Any, NamedTuple
+
+import numpy as np
+from peers import peer
+
+import nbgrad
+from nbgrad import Variable
+from nbgrad.nn import functional
+
+#: At most so many samples of an operation, of each dtype.
+MOST = 150
+
+#: What counts as equal: relative and absolute differences.
+TOLERANCE = {"float64": (1e-7, 1e-9), "float32": (2e-4, 2e-5)}
+
+# ---- what exists ----------------------------------------------------------------------------------------------------
+
+#: Modules whose functions torch has under the same names.
+NAMESPACES = ("nn.functional", "linalg", "fft", "special", "masked", "signal.windows")
+
+#: How operations are called whose arguments stand in another order here, or that have another name.
+CALLS: dict[str, Callable[..., Any]] = {
+    "where": lambda x, condition, y: nbgrad.where(condition, x, y),
+    "polygamma": lambda x, n: nbgrad.polygamma(n, x),
+}
+
+#: Draw numbers of their own, or none: shapes and dtypes are all there is to compare.
+UNDETERMINED = {"randn", "randint", "empty"}
+
+#: What is compared of results that are determined up to signs only, of theirs and of ours.
+COMPARED: dict[str, Callable[[Any], Any]] = {}
+
+
+def name_of(entry: Any) -> str:
+    """Give the name of an entry, with its variant."""
+    return f"{entry.name}:{entry.variant_test_name}" if entry.variant_test_name else str(entry.name)
+
+
+def function_of(entry: Any) -> Callable[..., Any] | None:
+    """Give what we have by the name of one of torch's operations, with torch's order of arguments; None for nothing."""
+    name = entry.name
+    if name_of(entry) in ABSENT or name in ABSENT:
+        return None
+    if name in CALLS:
+        return CALLS[name]
+    for namespace in NAMESPACES:
+        if name.startswith(f"{namespace}."):
+            try:
+                module = import_module(f"nbgrad.{namespace}")
+            except ImportError:
+                return None
+            return getattr(module, name.removeprefix(f"{namespace}."), None)
+    for place in () if name.startswith("__") else (nbgrad, functional):
+        if callable(getattr(place, name, None)):
+            return getattr(place, name)
+    method = getattr(Variable, name, None) or method_that_loads_later(name)
+    return method.fget if isinstance(method, property) else method if callable(method) else None
+
+
+def method_that_loads_later(name: str) -> Callable[..., Any] | None:
+    """Give a method of Variable that is there when first asked for."""
+    from nbgrad.registry import LATER, load
+
+    if name in LATER:
+        entry = load(name)
+        return entry.function if entry.method else None
+    return None
+
+
+@once
+def database() -> list[Any]:
+    """Give the entries that work on a CPU's floats."""
+    torch = peer("torch")
+    peer("expecttest")
+    entries = peer("torch.testing._internal.common_methods_invocations").op_db
+    return [entry for entry in entries if torch.float64 in entry.supported_dtypes("cpu")]
+
+
+def existing() -> Iterator[tuple[Any, Callable[..., Any]]]:
+    """Give the entries whose operations exist, with ours."""
+    for entry in database():
+        function = function_of(entry)
+        if function is not None:
+            yield entry, function
+
+
+# ---- what does not, and why -----------------------------------------------------------------------------------------
+
+_COMPLEX = "its result is complex: nbgrad's dtypes are real, and functions that need two give (real, imag)"
+_SPARSE = "sparse arrays do not exist here"
+_INTERNAL = "torch's own, behind other functions, and no part of its documented names"
+_DTYPE = "NumPy has no such dtype"
+_GPU = "compiles C++ text for GPUs: nbgrad.elementwise makes kernels of Python formulas"
+_MEMORY = "is about how torch lays out memory"
+
+#: Entries that do not exist here, each with the reason.
+ABSENT: dict[str, str] = {
+    **dict.fromkeys(("cdouble", "cfloat", "chalf", "complex", "polar", "view_as_complex"), _COMPLEX),
+    **dict.fromkeys(("to_sparse", "sparse.mm", "sparse.sampled_addmm"), _SPARSE),
+    "bfloat16": _DTYPE,
+    **dict.fromkeys(
+        (
+            "jiterator_2inputs_2outputs", "jiterator_4inputs_with_extra_args", "jiterator_binary",
+            "jiterator_binary_return_by_ref", "jiterator_unary",
+        ),
+        _GPU,
+    ),
+    **dict.fromkeys(("empty_permuted", "empty_strided", "new_empty_strided"), _MEMORY),
+    **dict.fromkeys(
+        (
+            "_batch_norm_with_update", "_chunk_cat", "_native_batch_norm_legit", "_segment_reduce",
+            "_softmax_backward_data", "_unsafe_masked_index", "_unsafe_masked_index_put_accumulate",
+            "_upsample_bilinear2d_aa", "hash_tensor", "max_pool2d_with_indices_backward", "native_batch_norm",
+            "native_dropout_backward", "native_group_norm", "native_layer_norm", "torch.ops.aten._safe_softmax.default",
+        ),
+        _INTERNAL,
+    ),
+}  # fmt: skip
+
+#: Entries that are not there yet.
+TO_COME = set(
+    """
+    H __rdiv__ addbmm addcdiv addcmul addmm addmv addr alias_copy allclose aminmax angle argmax argmin
+    argsort argwhere as_strided as_strided_copy as_strided_scatter atleast_1d atleast_2d atleast_3d
+    baddbmm bernoulli block_diag bool broadcast_tensors bucketize byte cartesian_prod cauchy cdist ceil
+    char cholesky cholesky_inverse cholesky_solve column_stack combinations conj conj_physical
+    constant_pad_nd contiguous corrcoef cov cross cumulative_trapezoid deg2rad diag diag_embed diagflat
+    diagonal diagonal_copy diagonal_scatter dist double dsplit dstack empty_like equal expand_copy
+    exponential fft.fft fft.fft2 fft.fftn fft.fftshift fft.hfft fft.hfft2 fft.hfftn fft.ifft fft.ifft2
+    fft.ifftn fft.ifftshift fft.ihfft fft.ihfft2 fft.ihfftn fft.irfft fft.irfft2 fft.irfftn fft.rfft
+    fft.rfft2 fft.rfftn fill float float_power floor fmax fmin frac frexp gather geometric geqrf
+    gradient grid_sampler_2d grid_sampler_3d half histc histogram histogramdd hsplit hstack i0 igamma
+    igammac index_add index_copy index_fill index_put index_reduce index_select inner int isclose
+    isfinite isin isinf isnan isneginf isposinf isreal kron kthvalue ldexp lerp linalg.cholesky_ex
+    linalg.cond linalg.cross linalg.diagonal linalg.eig linalg.eigvals linalg.eigvalsh
+    linalg.householder_product linalg.inv_ex linalg.ldl_factor linalg.ldl_factor_ex linalg.ldl_solve
+    linalg.lstsq linalg.lu linalg.lu_factor linalg.lu_factor_ex linalg.lu_solve linalg.matrix_norm
+    linalg.matrix_power linalg.matrix_rank linalg.multi_dot linalg.norm linalg.solve_ex
+    linalg.solve_triangular linalg.svdvals linalg.tensorinv linalg.tensorsolve linalg.vander
+    linalg.vecdot log_normal logdet logspace long lu lu_solve lu_unpack mH mT masked.amax masked.amin
+    masked.argmax masked.argmin masked.cumprod masked.cumsum masked.log_softmax masked.logaddexp
+    masked.logsumexp masked.mean masked.median masked.norm masked.normalize masked.prod masked.softmax
+    masked.softmin masked.std masked.sum masked.var masked_fill masked_scatter masked_select matrix_exp
+    median meshgrid mode movedim msort multinomial mvlgamma nan_to_num nanmedian nanquantile narrow
+    narrow_copy new_empty new_full new_ones new_zeros nextafter nn.functional.adaptive_avg_pool1d
+    nn.functional.adaptive_avg_pool2d nn.functional.adaptive_avg_pool3d
+    nn.functional.adaptive_max_pool1d nn.functional.adaptive_max_pool2d
+    nn.functional.adaptive_max_pool3d nn.functional.alpha_dropout nn.functional.avg_pool1d
+    nn.functional.avg_pool2d nn.functional.avg_pool3d nn.functional.batch_norm nn.functional.bilinear
+    nn.functional.celu nn.functional.channel_shuffle nn.functional.conv1d nn.functional.conv2d
+    nn.functional.conv3d nn.functional.conv_transpose1d nn.functional.conv_transpose2d
+    nn.functional.conv_transpose3d nn.functional.cosine_embedding_loss nn.functional.cosine_similarity
+    nn.functional.ctc_loss nn.functional.dropout nn.functional.dropout2d nn.functional.dropout3d
+    nn.functional.elu nn.functional.embedding nn.functional.embedding_bag
+    nn.functional.feature_alpha_dropout nn.functional.fractional_max_pool2d
+    nn.functional.fractional_max_pool3d nn.functional.gaussian_nll_loss nn.functional.gelu
+    nn.functional.glu nn.functional.grid_sample nn.functional.group_norm nn.functional.hardshrink
+    nn.functional.hardsigmoid nn.functional.hardswish nn.functional.hardtanh
+    nn.functional.hinge_embedding_loss nn.functional.instance_norm nn.functional.interpolate
+    nn.functional.kl_div nn.functional.leaky_relu nn.functional.linear_cross_entropy
+    nn.functional.local_response_norm nn.functional.logsigmoid nn.functional.margin_ranking_loss
+    nn.functional.max_pool1d nn.functional.max_pool2d nn.functional.max_pool3d
+    nn.functional.max_unpool1d nn.functional.max_unpool2d nn.functional.max_unpool3d nn.functional.mish
+    nn.functional.multi_head_attention_forward nn.functional.multi_margin_loss
+    nn.functional.multilabel_margin_loss nn.functional.multilabel_soft_margin_loss
+    nn.functional.normalize nn.functional.pad nn.functional.pairwise_distance nn.functional.pdist
+    nn.functional.pixel_shuffle nn.functional.pixel_unshuffle nn.functional.poisson_nll_loss
+    nn.functional.prelu nn.functional.relu6 nn.functional.rms_norm nn.functional.rrelu
+    nn.functional.scaled_dot_product_attention nn.functional.selu nn.functional.silu
+    nn.functional.soft_margin_loss nn.functional.softmin nn.functional.softshrink nn.functional.softsign
+    nn.functional.tanhshrink nn.functional.threshold nn.functional.triplet_margin_loss
+    nn.functional.triplet_margin_with_distance_loss nn.functional.unfold nn.functional.upsample_bilinear
+    nn.functional.upsample_nearest nonzero nonzero_static normal ormqr pca_lowrank permute_copy pinverse
+    put qr quantile rad2deg rand_like randint_like randn_like ravel real renorm repeat repeat_interleave
+    reshape_as resize_ resize_as_ resolve_conj resolve_neg roll rot90 round rsub scalar_tensor scatter
+    scatter_add scatter_reduce searchsorted select select_scatter sgn short signal.windows.bartlett
+    signal.windows.blackman signal.windows.cosine signal.windows.exponential signal.windows.gaussian
+    signal.windows.general_cosine signal.windows.general_hamming signal.windows.hamming
+    signal.windows.hann signal.windows.kaiser signal.windows.nuttall signbit slice slice_scatter sort
+    special.airy_ai special.bessel_j0 special.bessel_j1 special.bessel_y0 special.bessel_y1
+    special.chebyshev_polynomial_t special.chebyshev_polynomial_u special.chebyshev_polynomial_v
+    special.chebyshev_polynomial_w special.entr special.erfcx special.hermite_polynomial_h
+    special.hermite_polynomial_he special.i0e special.i1 special.i1e special.laguerre_polynomial_l
+    special.legendre_polynomial_p special.log_ndtr special.modified_bessel_i0 special.modified_bessel_i1
+    special.modified_bessel_k0 special.modified_bessel_k1 special.ndtr special.ndtri special.polygamma
+    special.scaled_modified_bessel_k0 special.scaled_modified_bessel_k1
+    special.shifted_chebyshev_polynomial_t special.shifted_chebyshev_polynomial_u
+    special.shifted_chebyshev_polynomial_v special.shifted_chebyshev_polynomial_w
+    special.spherical_bessel_j0 special.xlog1py special.zeta split_with_sizes split_with_sizes_copy
+    squeeze_copy stft sum_to_size svd svd_lowrank t_copy take tensordot tile topk trace transpose_copy
+    trapezoid trapz triangular_solve tril triu true_divide trunc unbind unbind_copy unflatten unfold
+    unfold_copy uniform unique unique_consecutive unsafe_chunk unsafe_split unsqueeze_copy vdot view_as
+    view_copy vsplit vstack
+""".split()
+)
+
+# ---- what disagrees, and why ----------------------------------------------------------------------------------------
+
+
+class Disagreement(NamedTuple):
+    """A reason, and what the sample or the error says where it holds."""
+
+    says: str
+    reason: str
+
+
+#: Samples that disagree, by operation.
+DISAGREEMENTS: dict[str, tuple[Disagreement, ...]] = {
+    "zero_": (
+        Disagreement(
+            "a Variable that requires a gradient cannot be changed in place while recording",
+            "what the graph recorded before would be changed under it",
+        ),
+    ),
+}
+
+_NUMBERS = "functions take Python numbers and arrays where torch wants a tensor, as NumPy's do"
+
+#: torch's wrong inputs that are right here, by operation, with the reason.
+ACCEPTED: dict[str, str] = {
+    **dict.fromkeys(
+        (
+            "clamp_max", "clamp_min", "atan2", "hypot", "logaddexp", "maximum", "minimum", "max", "min", "pow",
+            "remainder", "eq", "ne", "lt", "le", "gt", "ge", "logical_and", "logical_or", "logical_xor",
+            "__radd__", "__rmul__", "__rsub__", "__rmod__", "__rpow__",
+        ),
+        _NUMBERS,
+    ),
+    "mean": "the mean of whole numbers is floating, as NumPy's",
+}  # fmt: skip
+
+# ---- comparing ------------------------------------------------------------------------------------------------------
+
+
+def converted(value: Any) -> Any:
+    """Give arguments with Variables, dtypes and names of devices in the place of torch's; pairs of complex tensors."""
+    torch = peer("torch")
+    if isinstance(value, torch.Tensor):
+        if value.is_complex():
+            return converted(value.real), converted(value.imag)
+        return Variable(value.detach().numpy().copy(), requires_grad=value.requires_grad)
+    if isinstance(value, torch.dtype):
+        return np.dtype(str(value).removeprefix("torch."))
+    if isinstance(value, torch.device):
+        return str(value)
+    if isinstance(value, torch.Size):
+        return tuple(value)
+    if isinstance(value, dict):
+        return {name: converted(part) for name, part in value.items()}
+    return type(value)(converted(part) for part in value) if type(value) in (list, tuple) else value
+
+
+def leaves(value: Any, kind: type) -> list[Any]:
+    """Give all values of a kind in a nest, in order; of a complex tensor its two parts."""
+    if isinstance(value, kind):
+        is_complex = getattr(value, "is_complex", None)
+        return [value.real, value.imag] if is_complex is not None and is_complex() else [value]
+    parts = value.values() if isinstance(value, dict) else value if isinstance(value, list | tuple) else ()
+    return [leaf for part in parts for leaf in leaves(part, kind)]
+
+
+def equal(found: Any, wanted: Any, tolerance: tuple[float, float], what: str) -> None:
+    """Hold an array against a tensor, of which None stands for zeros."""
+    mine = 0.0 if found is None else found.data
+    theirs = 0.0 if wanted is None else wanted.detach().numpy(force=True)
+    if found is not None and wanted is not None:
+        assert mine.shape == theirs.shape, f"{what}: shape {mine.shape}, torch's is {theirs.shape}"
+    np.testing.assert_allclose(mine, theirs, *tolerance, err_msg=what)
+
+
+class Pair(NamedTuple):
+    """What both libraries made of one sample."""
+
+    outputs: list[Any]
+    inputs: list[Any]
+
+    def recorded(self) -> list[Any]:
+        return [y for y in self.outputs if y.requires_grad]
+
+
+def compare(entry: Any, function: Callable[..., Any], sample: Any, dtype: str, order: int = 2) -> int:
+    """Hold one sample's values, first gradients, and second ones where torch has them, against torch's.
+
+    Gives the order up to which there was something to compare. Raises AssertionError where they disagree.
+    """
+    torch = peer("torch")
+    given = [sample.input, list(sample.args), dict(sample.kwargs)]
+    ours = converted(given)
+    process = COMPARED.get(entry.name, lambda result: result)
+    expected = process(entry(sample.input, *sample.args, **sample.kwargs))
+    found = process(function(ours[0], *ours[1], **ours[2]))
+    theirs = Pair(leaves(expected, torch.Tensor), [x for x in leaves(given, torch.Tensor) if x.requires_grad])
+    mine = Pair(leaves(found, Variable), [x for x in leaves(ours, Variable) if x.requires_grad])
+    if not theirs.outputs and not mine.outputs:
+        np.testing.assert_equal(found, expected)
+    count = len(mine.outputs), len(theirs.outputs)
+    assert count[0] == count[1], f"{count[0]} results, torch's are {count[1]}"
+    tolerance = TOLERANCE[dtype]
+    for y, z in zip(theirs.outputs, mine.outputs, strict=True):
+        assert (z.shape, f"torch.{z.dtype}") == (tuple(y.shape), str(y.dtype)), (
+            f"{z.dtype} of shape {z.shape}, torch's is {y.dtype} of {tuple(y.shape)}"
+        )
+        if entry.name not in UNDETERMINED:
+            equal(z, y, tolerance, "value")
+    if entry.name in UNDETERMINED or not theirs.recorded() or not theirs.inputs:
+        return 0
+    for y, z in zip(theirs.outputs, mine.outputs, strict=True):
+        assert z.requires_grad or not y.requires_grad, "the gradient is lost"
+    pairs = [(y, z) for y, z in zip(theirs.outputs, mine.outputs, strict=True) if y.requires_grad]
+    random = np.random.default_rng(0)
+    cotangents = [random.uniform(0.5, 2, tuple(y.shape)).astype(str(z.dtype)) for y, z in pairs]
+    second = order > 1 and entry.supports_gradgrad
+    options: dict[str, Any] = {"allow_unused": True, "create_graph": second, "retain_graph": second}
+    by_torch = torch.autograd.grad(
+        [y for y, _ in pairs], theirs.inputs, [torch.tensor(c) for c in cotangents], **options
+    )
+    by_us = nbgrad.autograd.grad([z for _, z in pairs], mine.inputs, [nbgrad.tensor(c) for c in cotangents], **options)
+    for gradient, wanted in zip(by_us, by_torch, strict=True):
+        equal(gradient, wanted, tolerance, "gradient")
+    if not second:
+        return 1
+    return _second(theirs.inputs, mine.inputs, by_torch, by_us, tolerance)
+
+
+def _second(inputs: Any, ours: Any, by_torch: Any, by_us: Any, tolerance: tuple[float, float]) -> int:
+    """Hold the gradients of a weighed sum of the gradients against torch's."""
+    torch = peer("torch")
+    random = np.random.default_rng(1)
+    weights = [random.uniform(0.5, 2, tuple(x.shape)).astype(str(x.dtype).removeprefix("torch.")) for x in inputs]
+    recorded = [(g, w) for g, w in zip(by_torch, weights, strict=True) if g is not None and g.requires_grad]
+    wanted: Any = [None] * len(inputs)
+    if recorded:
+        wanted = torch.autograd.grad(
+            [g for g, _ in recorded], inputs, [torch.tensor(w) for _, w in recorded], allow_unused=True
+        )
+    mine = [(g, w) for g, w in zip(by_us, weights, strict=True) if g is not None and g.requires_grad]
+    found: Any = [None] * len(ours)
+    if mine:
+        found = nbgrad.autograd.grad([g for g, _ in mine], ours, [nbgrad.tensor(w) for _, w in mine], allow_unused=True)
+    for g, w in zip(found, wanted, strict=True):
+        equal(g, w, tuple(10 * t for t in tolerance), "second gradient")  # type: ignore[arg-type]
+    return 2
+
+
+def told(value: Any) -> str:
+    """Give arguments as text, of tensors their dtypes and shapes."""
+    torch = peer("torch")
+    if isinstance(value, torch.Tensor):
+        return f"{str(value.dtype).removeprefix('torch.')}{list(value.shape)}"
+    if isinstance(value, dict):
+        return ", ".join(f"{name}={told(part)}" for name, part in value.items())
+    return f"({', '.join(map(told, value))})" if isinstance(value, list | tuple) else str(value)
+
+
+class Outcome(NamedTuple):
+    """What became of one sample: the order that was compared, or what was wrong, and the reason if it is known."""
+
+    order: int
+    error: str = ""
+    reason: str = ""
+
+
+def outcome(entry: Any, function: Callable[..., Any], sample: Any, dtype: str, order: int = 2) -> Outcome:
+    """Compare one sample, and give what came of it."""
+    try:
+        return Outcome(compare(entry, function, sample, dtype, order))
+    except Exception as error:
+        given = f"{told(sample.input)}, {told(sample.args)}, {told(sample.kwargs)}"
+        text = f"{name_of(entry)} {dtype}: {given}: {type(error).__name__}: {' '.join(str(error).split())}"
+        known = (*DISAGREEMENTS.get(name_of(entry), ()), *DISAGREEMENTS.get(entry.name, ()))
+        return Outcome(0, text, next((d.reason for d in known if d.says in text), ""))
+
+
+def outcomes(entry: Any, function: Callable[..., Any], dtype: str, most: int = MOST, order: int = 2) -> list[Outcome]:
+    """Compare an entry's samples of a dtype."""
+    torch = peer("torch")
+    kind = getattr(torch, dtype)
+    if kind not in entry.supported_dtypes("cpu"):
+        return []
+    has_gradient = entry.supports_autograd and kind in entry.supported_backward_dtypes("cpu")
+    samples = entry.sample_inputs("cpu", kind, requires_grad=has_gradient)
+    return [outcome(entry, function, sample, dtype, order) for _, sample in zip(range(most), samples, strict=False)]
+
+
+def refusals(entry: Any, function: Callable[..., Any]) -> Iterator[str]:
+    """Give for each of an entry's wrong inputs what was taken though it is wrong; an empty text if it was refused."""
+    for wrong in entry.error_inputs("cpu") if entry.error_inputs_func else ():
+        sample = wrong.sample_input
+        try:
+            ours = converted([sample.input, list(sample.args), dict(sample.kwargs)])
+            function(ours[0], *ours[1], **ours[2])
+        except (TypeError, ValueError, IndexError, RuntimeError):
+            yield ""
+        else:
+            given = f"{told(sample.input)}, {told(sample.args)}, {told(sample.kwargs)}"
+            yield f"{name_of(entry)}: {given}: {wrong.error_regex}"
