@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 def drawn(compiler: Compiler, kind: str, dtype: str, shape: Shape, state: Any) -> Any:
     """Return an array of what a stream gives, whose state is a key and a first counter, in an array of the target's."""
     y = compiler.empty(shape, np.dtype(dtype))
-    for loop in _loops(compiler, kind, dtype, math.prod(shape)):
+    known: Any = compiler
+    for loop in _loops(known, kind, dtype, math.prod(shape)):
         loop(state, y)
     return y
 

@@ -185,6 +185,8 @@ from .tracing import jit as jit
 from .version import __version__ as __version__
 
 if TYPE_CHECKING:
+    from . import optim as optim
+    from . import utils as utils
     from .ops.contraction import einsum as einsum
     from .ops.special import copysign as copysign
     from .ops.special import fmod as fmod
@@ -193,16 +195,20 @@ if TYPE_CHECKING:
     from .ops.special import logit as logit
     from .ops.special import sinc as sinc
     from .ops.special import xlogy as xlogy
+    from .saving import load as load
+    from .saving import save as save
 else:
 
     def __getattr__(name):
         """Import what is asked for seldom, when it is."""
         from importlib import import_module
 
-        from .registry import LATER, MODULES, load
+        from .registry import FUNCTIONS, LATER, MODULES, load
 
         if name in MODULES:
             found = import_module(f".{name}", __name__)
+        elif name in FUNCTIONS:
+            found = getattr(import_module(f".{FUNCTIONS[name]}", __name__), name)
         elif name in LATER and load(name).public:
             found = load(name).function
         else:
@@ -211,6 +217,6 @@ else:
         return found
 
     def __dir__():
-        from .registry import LATER, MODULES
+        from .registry import FUNCTIONS, LATER, MODULES
 
-        return [*globals(), *LATER, *MODULES]
+        return [*globals(), *LATER, *MODULES, *FUNCTIONS]

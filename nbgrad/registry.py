@@ -46,7 +46,9 @@ LATER = {
 }
 
 #: Modules of nbgrad that are imported when first asked for.
-MODULES = ("fft", "masked", "signal", "special")
+MODULES = ("fft", "masked", "optim", "signal", "special", "utils")
+#: Functions of nbgrad in modules that are imported when one is first asked for.
+FUNCTIONS = {"load": "saving", "save": "saving"}
 
 #: Makes a function a method of Variable; set when those that are registered by then have been made methods.
 install_method: Callable[[str, Callable[..., Any]], None] | None = None

@@ -360,9 +360,7 @@ def unfold(input: Any, kernel_size: Any, dilation: Any = 1, padding: Any = 0, st
     return unbatched(reshape(y, x.shape[0], math.prod(y.shape[1:4]), math.prod(y.shape[4:])), added)
 
 
-def fold(
-    input: Any, output_size: Any, kernel_size: Any, dilation: Any = 1, padding: Any = 0, stride: Any = 1
-) -> Any:
+def fold(input: Any, output_size: Any, kernel_size: Any, dilation: Any = 1, padding: Any = 0, stride: Any = 1) -> Any:
     """Add columns up where `unfold` found them in images of a size: its adjoint.
 
     Input has the shape ((samples,) channels * kernel elements, places). Raises ValueError for other shapes.

@@ -12,7 +12,6 @@ from ..ops.elementwise import add
 from ..ops.indexing import Scatter, getitem
 from ..ops.shape import permute, reshape
 from ..ops.writing import as_like
-from ..variable import Variable
 from .windows import any_operand
 
 __all__ = ["channel_shuffle", "native_channel_shuffle", "pad", "pixel_shuffle", "pixel_unshuffle"]

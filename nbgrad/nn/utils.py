@@ -54,7 +54,8 @@ def clip_grad_norm_(
     """
     kept = _graded(parameters)
     with no_grad():
-        total = get_total_norm([x.grad for x in kept], norm_type, error_if_nonfinite)  # type: ignore[misc]
+        grads: list[Any] = [x.grad for x in kept]
+        total = get_total_norm(grads, norm_type, error_if_nonfinite)
         factor = (max_norm / (total + 1e-6)).clip(None, 1.0)
         for x in kept:
             x.grad = x.grad * factor.astype(x.dtype)  # type: ignore[operator]

@@ -73,7 +73,9 @@ class LBFGS(Optimizer):
             return first
         x = self._place(params)
         old: list[tuple[Any, Any, float]] = memory.get("pairs", [])
-        d, t, scale, before = (memory.get(name) for name in ("d", "t", "scale", "g"))
+        d: Any = memory.get("d")
+        t: Any = memory.get("t")
+        scale, before = memory.get("scale", 1.0), memory.get("g")
         for _ in range(group["max_iter"]):
             memory["count"] = memory.get("count", 0) + 1
             if memory["count"] == 1:

@@ -31,11 +31,17 @@ class LRScheduler:
         """Give the rate of a group, from the one it began with and the one it has."""
         raise NotImplementedError
 
+    def at(self, base: float, epoch: int) -> float | None:
+        """Give the rate of an epoch by itself, None where it is known from the one before only."""
+        return None
+
     def step(self, epoch: int | None = None) -> None:
         """Go to the next epoch, or to a given one."""
         self.last_epoch = self.last_epoch + 1 if epoch is None else epoch
         for number, group in enumerate(self.optimizer.param_groups):
-            group["lr"] = self.rate(self.base_lrs[number], float(group["lr"]), number)
+            base = self.base_lrs[number]
+            at = None if epoch is None else self.at(base, epoch)
+            group["lr"] = self.rate(base, float(group["lr"]), number) if at is None else at
 
     def get_last_lr(self) -> list[float]:
         """Give the rates as they are."""
@@ -85,6 +91,9 @@ class StepLR(LRScheduler):
     def rate(self, base: float, now: float, number: int) -> float:
         return now if self.last_epoch == 0 or self.last_epoch % self.step_size else now * self.gamma
 
+    def at(self, base: float, epoch: int) -> float:
+        return float(base * self.gamma ** (epoch // self.step_size))
+
 
 class MultiStepLR(LRScheduler):
     """The rate times gamma at some epochs."""
@@ -97,6 +106,9 @@ class MultiStepLR(LRScheduler):
 
     def rate(self, base: float, now: float, number: int) -> float:
         return float(now * self.gamma ** self.milestones.get(self.last_epoch, 0))
+
+    def at(self, base: float, epoch: int) -> float:
+        return float(base * self.gamma ** bisect_right(sorted(self.milestones.elements()), epoch))
 
 
 class ConstantLR(LRScheduler):
@@ -114,6 +126,9 @@ class ConstantLR(LRScheduler):
         if self.last_epoch == 0:
             return now * self.factor
         return now / self.factor if self.last_epoch == self.total_iters else now
+
+    def at(self, base: float, epoch: int) -> float:
+        return base * (self.factor if epoch < self.total_iters else 1)
 
 
 class LinearLR(LRScheduler):
@@ -140,6 +155,10 @@ class LinearLR(LRScheduler):
         rise = self.end_factor - self.start_factor
         return now * (1 + rise / (self.total_iters * self.start_factor + (self.last_epoch - 1) * rise))
 
+    def at(self, base: float, epoch: int) -> float:
+        share = min(epoch, self.total_iters) / self.total_iters
+        return base * (self.start_factor + (self.end_factor - self.start_factor) * share)
+
 
 class ExponentialLR(LRScheduler):
     """The rate times gamma every epoch."""
@@ -150,6 +169,9 @@ class ExponentialLR(LRScheduler):
 
     def rate(self, base: float, now: float, number: int) -> float:
         return now if self.last_epoch == 0 else now * self.gamma
+
+    def at(self, base: float, epoch: int) -> float:
+        return float(base * self.gamma**epoch)
 
 
 class PolynomialLR(LRScheduler):
@@ -164,6 +186,9 @@ class PolynomialLR(LRScheduler):
             return now
         left, before = self.total_iters - self.last_epoch, self.total_iters - (self.last_epoch - 1)
         return float(now * (left / before) ** self.power)
+
+    def at(self, base: float, epoch: int) -> float:
+        return float(base * (1 - min(epoch, self.total_iters) / self.total_iters) ** self.power)
 
 
 class CosineAnnealingLR(LRScheduler):
@@ -181,6 +206,9 @@ class CosineAnnealingLR(LRScheduler):
             return now + (base - least) * (1 - math.cos(math.pi / most)) / 2
         share = (1 + math.cos(math.pi * epoch / most)) / (1 + math.cos(math.pi * (epoch - 1) / most))
         return share * (now - least) + least
+
+    def at(self, base: float, epoch: int) -> float:
+        return self.eta_min + (base - self.eta_min) * (1 + math.cos(math.pi * epoch / self.T_max)) / 2
 
 
 class CosineAnnealingWarmRestarts(LRScheduler):

@@ -220,7 +220,8 @@ class Optimizer:
         if not active:
             return
         flags = self.flags(group)
-        rule = rule_of(type(self), flags)
+        kind: Any = type(self)
+        rule = rule_of(kind, flags)
         names = type(self).states(flags)
         chosen = [params[k] for k in active]
         kept = [self._kept(x, group, names) for x in chosen]
@@ -277,10 +278,10 @@ class Optimizer:
 
     def _traced(self, group: Any, rule: Rule, active: Any, chosen: Any, grads: Any, kept: Any) -> None:
         """Have the step become part of a traced function."""
-        like = chosen[0]._array
+        like: Any = chosen[0]._array
         taking = np.zeros(len(group["params"]))
         taking[list(active)] = 1
-        steps = group.steps._array + taking
+        steps: Any = group.steps._array + taking
         if not is_stand_in(steps):
             raise TypeError(
                 f"jit: {type(self).__name__}.step() in a traced function that does not mention the optimiser: "
@@ -289,7 +290,7 @@ class Optimizer:
         group.steps._array = steps
         get = {name: like.outside(value) for name, value in group.numbers.items()}.__getitem__
         for k, x, g, states in zip(active, chosen, grads, kept, strict=True):
-            numbers = [v.astype(x.dtype) for v in self.numbers(get, steps[k])]
+            numbers: list[Any] = [v.astype(x.dtype) for v in self.numbers(get, steps[k])]
             operands = [x._array, g._array, *(s._array for s in states), *numbers]
             results = [operation.call(*operands) for operation in rule.operations()]
             for old, new in zip([x, *states], results, strict=True):
@@ -335,7 +336,7 @@ class Optimizer:
         sizes = [len(g["params"]) for g in given], [len(g["params"]) for g in self.param_groups]
         if sizes[0] != sizes[1]:
             raise ValueError(f"{name}: the state has groups of {sizes[0]} parameters, the optimiser of {sizes[1]}")
-        planned = []
+        planned: list[Any] = []
         for mine, theirs in zip(self.param_groups, given, strict=True):
             for k, (x, number) in enumerate(zip(mine["params"], theirs["params"], strict=True)):
                 for key, value in state_dict["state"].get(number, {}).items():
@@ -353,12 +354,12 @@ class Optimizer:
         for mine, k, x, key, value in planned:
             state = self.state.setdefault(x, {})
             if key == "step":
-                mine.steps.data[k] = value  # type: ignore[attr-defined]
+                mine.steps.data[k] = value
             else:
                 target = dispatch.named(x.device)
                 state[key] = Variable(target.bring(np.array(value, x.dtype)), requires_grad=False)
-                if not mine.steps.data[k]:  # type: ignore[attr-defined]
-                    mine.steps.data[k] = 1  # type: ignore[attr-defined]
+                if not mine.steps.data[k]:
+                    mine.steps.data[k] = 1
         self._plans.clear()
         changed[0] = next(changes)
 

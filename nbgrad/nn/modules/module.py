@@ -13,6 +13,7 @@ import numpy as np
 from ...arrays import is_array
 from ...variable import Variable
 from ..parameter import Buffer, Parameter, is_passing
+from .hooks import Removable, hooked
 
 Self = TypeVar("Self", bound="Module")
 
@@ -421,11 +422,11 @@ class Module:
 
     def register_forward_pre_hook(self, hook: Any, *, prepend: bool = False, with_kwargs: bool = False) -> Removable:
         """Call ``hook(module, inputs)`` before `forward`, which may give other inputs."""
-        return _hooked(self._pre_hooks, hook, prepend, with_kwargs)
+        return hooked(self._pre_hooks, hook, prepend, with_kwargs)
 
     def register_forward_hook(self, hook: Any, *, prepend: bool = False, with_kwargs: bool = False) -> Removable:
         """Call ``hook(module, inputs, output)`` after `forward`, which may give another output."""
-        return _hooked(self._hooks, hook, prepend, with_kwargs)
+        return hooked(self._hooks, hook, prepend, with_kwargs)
 
     # ---- copies and looks -------------------------------------------------------------------------------------------
 
@@ -477,34 +478,3 @@ def _as_array(value: Any) -> Any:
     if hasattr(value, "detach"):  # a tensor of PyTorch
         return value.detach().cpu().numpy()
     return np.asarray(value) if isinstance(value, np.generic | int | float) else None
-
-
-def _hooked(held: dict[int, Any], hook: Any, prepend: bool, named: bool) -> Any:
-    if not callable(hook):
-        raise TypeError(f"a hook is a function, got {type(hook).__name__}")
-    key = object()
-    entry: Any = {id(key): (hook, named, key)}
-    if prepend:
-        kept = dict(held)
-        held.clear()
-        held.update(entry | kept)
-    else:
-        held.update(entry)
-    return Removable(held, id(key))
-
-
-class Removable:
-    """What takes a hook off again: `remove`, or the end of ``with``."""
-
-    def __init__(self, held: dict[int, Any], key: int) -> None:
-        self._held, self._key = held, key
-
-    def remove(self) -> None:
-        """Take the hook off."""
-        self._held.pop(self._key, None)
-
-    def __enter__(self) -> Removable:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.remove()

@@ -50,7 +50,8 @@ class LayerNorm(Module):
 
     def extra_repr(self) -> str:
         """Show the options."""
-        return f"{self.normalized_shape}, eps={self.eps}, elementwise_affine={self.elementwise_affine}"
+        shown = f"{self.normalized_shape}, eps={self.eps}, elementwise_affine={self.elementwise_affine}"
+        return f"{shown}, bias={self.bias is not None}" if self.elementwise_affine else shown
 
 
 class RMSNorm(Module):
@@ -89,6 +90,8 @@ class GroupNorm(Module):
         affine: bool = True,
         device: Any = None,
         dtype: Any = None,
+        *,
+        bias: bool = True,
     ) -> None:
         super().__init__()
         if num_channels % num_groups:
@@ -96,7 +99,7 @@ class GroupNorm(Module):
         self.num_groups, self.num_channels, self.eps, self.affine = num_groups, num_channels, eps, affine
         options = {"device": device, "dtype": dtype}
         _filled(self, "weight", ones, (num_channels,), affine, options)
-        _filled(self, "bias", zeros, (num_channels,), affine, options)
+        _filled(self, "bias", zeros, (num_channels,), affine and bias, options)
 
     def forward(self, input: Any) -> Any:
         """Normalise."""
@@ -104,7 +107,8 @@ class GroupNorm(Module):
 
     def extra_repr(self) -> str:
         """Show the options."""
-        return f"{self.num_groups}, {self.num_channels}, eps={self.eps}, affine={self.affine}"
+        shown = f"{self.num_groups}, {self.num_channels}, eps={self.eps}, affine={self.affine}"
+        return f"{shown}, bias={self.bias is not None}" if self.affine else shown
 
 
 class _Tracking(Module):
@@ -121,13 +125,15 @@ class _Tracking(Module):
         track_running_stats: bool = True,
         device: Any = None,
         dtype: Any = None,
+        *,
+        bias: bool = True,
     ) -> None:
         super().__init__()
         self.num_features, self.eps, self.momentum, self.affine = num_features, eps, momentum, affine
         self.track_running_stats = track_running_stats
         options = {"device": device, "dtype": dtype}
         _filled(self, "weight", ones, (num_features,), affine, options)
-        _filled(self, "bias", zeros, (num_features,), affine, options)
+        _filled(self, "bias", zeros, (num_features,), affine and bias, options)
         tracked = track_running_stats
         self.register_buffer("running_mean", zeros(num_features, **options) if tracked else None)
         self.register_buffer("running_var", ones(num_features, **options) if tracked else None)
@@ -146,7 +152,8 @@ class _Tracking(Module):
         self.reset_running_stats()
         if self.affine:
             self.weight.data[...] = 1
-            self.bias.data[...] = 0
+            if self.bias is not None:
+                self.bias.data[...] = 0
 
     def _check(self, input: Any) -> None:
         if input.ndim not in self.ranks:
@@ -156,6 +163,7 @@ class _Tracking(Module):
     def extra_repr(self) -> str:
         """Show the options."""
         shown = f"{self.num_features}, eps={self.eps}, momentum={self.momentum}, affine={self.affine}"
+        shown += f", bias={self.bias is not None}" if self.affine else ""
         return f"{shown}, track_running_stats={self.track_running_stats}"
 
 
@@ -193,8 +201,10 @@ class _InstanceNorm(_Tracking):
         track_running_stats: bool = False,
         device: Any = None,
         dtype: Any = None,
+        *,
+        bias: bool = True,
     ) -> None:
-        super().__init__(num_features, eps, momentum, affine, track_running_stats, device, dtype)
+        super().__init__(num_features, eps, momentum, affine, track_running_stats, device, dtype, bias=bias)
 
     def forward(self, input: Any) -> Any:
         """Normalise each channel of each sample."""
