@@ -5,9 +5,11 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from ...arrays import is_stand_in
 from ...ops.creation import empty, zeros
 from ...ops.elementwise import relu, sigmoid, tanh
 from ...ops.joining import cat, stack
+from ...variable import data_of
 from .. import functional, init
 from ..parameter import Parameter
 from .module import Module
@@ -23,13 +25,21 @@ def step(mode: str, given: Any, state: tuple[Any, ...], weight: Any, bias: Any, 
     if mode in ("RNN_TANH", "RNN_RELU"):
         return ((tanh if mode == "RNN_TANH" else relu)(given + recurrent),)
     size = weight.shape[0] // _BLOCKS[mode]
+    blocks = [(..., slice(k * size, (k + 1) * size)) for k in range(_BLOCKS[mode])]
+    if is_stand_in(data_of(given)):  # loops read blocks of what is in memory, and of nothing else
+        sums = [given[block] + recurrent[block] for block in blocks[:2]]
+    else:
+        both = given[..., : 2 * size] + recurrent[..., : 2 * size] if mode == "GRU" else given + recurrent
+        sums = [both[block] for block in blocks[:2]]
     if mode == "GRU":
-        gates = sigmoid(given[..., : 2 * size] + recurrent[..., : 2 * size])
-        reset, keep = gates[..., :size], gates[..., size:]
-        proposed = tanh(given[..., 2 * size :] + reset * recurrent[..., 2 * size :])
+        reset, keep = sigmoid(sums[0]), sigmoid(sums[1])
+        proposed = tanh(given[blocks[2]] + reset * recurrent[blocks[2]])
         return (proposed + keep * (h - proposed),)
-    all_gates = given + recurrent
-    first, forget, proposed, last = [all_gates[..., k * size : (k + 1) * size] for k in range(4)]
+    if is_stand_in(data_of(given)):
+        sums += [given[block] + recurrent[block] for block in blocks[2:]]
+    else:
+        sums += [both[block] for block in blocks[2:]]
+    first, forget, proposed, last = sums
     c = sigmoid(forget) * state[1] + sigmoid(first) * tanh(proposed)
     h = sigmoid(last) * tanh(c)
     return (h if projection is None else functional.linear(h, projection)), c
@@ -141,6 +151,8 @@ class _Recurrent(Module):
         ]
         steps, batch = x.shape[:2]
         # one product for all steps
+        if self.mode != "GRU" and self.bias:  # whose proposal has one of its own
+            input_bias, state_bias = input_bias + state_bias, None
         given = functional.linear(x.reshape((steps * batch, x.shape[2])), of_input, input_bias)
         given = given.reshape((steps, batch, given.shape[-1]))
         outputs: list[Any] = [None] * steps
