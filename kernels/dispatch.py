@@ -326,6 +326,11 @@ def overlapped(g: Any, frame: Frame) -> Any:
     return target_of(g).overlapped(g, frame)
 
 
+def highest(x: Any, frame: Frame) -> Any:
+    """Return the largest element in each window on x of (samples, channels, *size), and its place in the image."""
+    return target_of(x).highest(x, frame)
+
+
 def nonzero(mask: Any) -> Any:
     """Return the positions of an array's true elements, counted through all dimensions."""
     return target_of(mask).nonzero(mask)

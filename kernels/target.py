@@ -154,6 +154,9 @@ class Target(Protocol):
     def overlapped(self, g: Any, frame: Frame) -> Any:
         """Return what windows see, added up where it was seen, as `windows.overlapped` has it."""
 
+    def highest(self, x: Any, frame: Frame) -> tuple[Any, Any]:
+        """Return the first of the largest elements in each window, or a NaN, and its place in the image as int64."""
+
     def nonzero(self, mask: Any) -> Any:
         """Return the positions of true elements, counted through all dimensions, as int64."""
 

@@ -1,9 +1,9 @@
-"""Windows that move over an array: what is seen through them, and sums of what is put back."""
+"""Windows that move over an array: where they are, what is seen through them, and sums of what is put back."""
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 
@@ -53,28 +53,29 @@ def one_more(frame: Frame) -> Frame:
 def columns(x: Any, frame: Frame, zeros: Callable[[tuple[int, ...], Any], Any]) -> Any:
     """Return all that windows see of x, of shape (samples, channels, *size), as (channels, *kernel, samples, *places).
 
-    For arrays of any target: `zeros` makes one. Outside of the array there are zeros.
+    By slices, for arrays of any target, of which `zeros` makes one. Outside of the array there are zeros.
     """
     y = zeros((x.shape[1], *frame.kernel, x.shape[0], *frame.places), x.dtype)
     swapped = _channels_first(x)
-    for offsets in itertools.product(*map(range, frame.kernel)):
-        seen = [frame.seen(axis, offset) for axis, offset in enumerate(offsets)]
-        there, here = tuple([s[0] for s in seen]), tuple([s[1] for s in seen])
+    for offsets, there, here in _pieces(frame):
         y[(slice(None), *offsets, slice(None), *there)] = swapped[(slice(None), slice(None), *here)]
     return y
 
 
-def overlapped(
-    g: Any, frame: Frame, zeros: Callable[[tuple[int, ...], Any], Any], add_to: Callable[[Any, Any], Any]
-) -> Any:
-    """Return the adjoint of `columns`: what windows see, added up where it was seen; `add_to` adds to an array."""
+def overlapped(g: Any, frame: Frame, zeros: Callable[[tuple[int, ...], Any], Any]) -> Any:
+    """Return the adjoint of `columns`: what windows see, added up where it was seen."""
     y = zeros((g.shape[1 + len(frame.kernel)], g.shape[0], *frame.size), g.dtype)
     swapped = _channels_first(y)
+    for offsets, there, here in _pieces(frame):
+        swapped[(slice(None), slice(None), *here)] += g[(slice(None), *offsets, slice(None), *there)]
+    return y
+
+
+def _pieces(frame: Frame) -> Iterator[tuple[Any, Any, Any]]:
+    """Give for each element of the window its offsets, the places where it sees an element, and which elements."""
     for offsets in itertools.product(*map(range, frame.kernel)):
         seen = [frame.seen(axis, offset) for axis, offset in enumerate(offsets)]
-        there, here = tuple([s[0] for s in seen]), tuple([s[1] for s in seen])
-        add_to(swapped[(slice(None), slice(None), *here)], g[(slice(None), *offsets, slice(None), *there)])
-    return y
+        yield offsets, tuple([s[0] for s in seen]), tuple([s[1] for s in seen])
 
 
 def _channels_first(x: Any) -> Any:

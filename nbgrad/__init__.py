@@ -186,15 +186,73 @@ from .version import __version__ as __version__
 
 if TYPE_CHECKING:
     from . import optim as optim
+    from . import special as special
     from . import utils as utils
+    from .ops.blending import addcdiv as addcdiv
+    from .ops.blending import addcmul as addcmul
+    from .ops.blending import angle as angle
+    from .ops.blending import conj as conj
+    from .ops.blending import conj_physical as conj_physical
+    from .ops.blending import deg2rad as deg2rad
+    from .ops.blending import degrees as degrees
+    from .ops.blending import divide as divide
+    from .ops.blending import fill as fill
+    from .ops.blending import float_power as float_power
+    from .ops.blending import fmax as fmax
+    from .ops.blending import fmin as fmin
+    from .ops.blending import ldexp as ldexp
+    from .ops.blending import lerp as lerp
+    from .ops.blending import nan_to_num as nan_to_num
+    from .ops.blending import rad2deg as rad2deg
+    from .ops.blending import radians as radians
+    from .ops.blending import real as real
+    from .ops.blending import resolve_conj as resolve_conj
+    from .ops.blending import resolve_neg as resolve_neg
+    from .ops.blending import rsub as rsub
+    from .ops.blending import true_divide as true_divide
     from .ops.contraction import einsum as einsum
     from .ops.special import copysign as copysign
     from .ops.special import fmod as fmod
+    from .ops.special import gammainc as gammainc
+    from .ops.special import gammaincc as gammaincc
     from .ops.special import heaviside as heaviside
+    from .ops.special import i0 as i0
+    from .ops.special import igamma as igamma
+    from .ops.special import igammac as igammac
     from .ops.special import logaddexp2 as logaddexp2
     from .ops.special import logit as logit
+    from .ops.special import multigammaln as multigammaln
+    from .ops.special import mvlgamma as mvlgamma
     from .ops.special import sinc as sinc
     from .ops.special import xlogy as xlogy
+    from .ops.steps import allclose as allclose
+    from .ops.steps import bitwise_and as bitwise_and
+    from .ops.steps import bitwise_left_shift as bitwise_left_shift
+    from .ops.steps import bitwise_not as bitwise_not
+    from .ops.steps import bitwise_or as bitwise_or
+    from .ops.steps import bitwise_right_shift as bitwise_right_shift
+    from .ops.steps import bitwise_xor as bitwise_xor
+    from .ops.steps import ceil as ceil
+    from .ops.steps import equal as equal
+    from .ops.steps import fix as fix
+    from .ops.steps import floor as floor
+    from .ops.steps import frac as frac
+    from .ops.steps import frexp as frexp
+    from .ops.steps import gcd as gcd
+    from .ops.steps import isclose as isclose
+    from .ops.steps import isfinite as isfinite
+    from .ops.steps import isin as isin
+    from .ops.steps import isinf as isinf
+    from .ops.steps import isnan as isnan
+    from .ops.steps import isneginf as isneginf
+    from .ops.steps import isposinf as isposinf
+    from .ops.steps import isreal as isreal
+    from .ops.steps import lcm as lcm
+    from .ops.steps import nextafter as nextafter
+    from .ops.steps import round as round
+    from .ops.steps import sgn as sgn
+    from .ops.steps import signbit as signbit
+    from .ops.steps import trunc as trunc
     from .saving import load as load
     from .saving import save as save
 else:

@@ -42,8 +42,30 @@ ENTRIES: dict[str, Entry] = {}
 #: importing nbgrad spares.
 LATER = {
     "einsum": "contraction",
-    **dict.fromkeys(("copysign", "fmod", "heaviside", "logaddexp2", "logit", "sinc", "xlogy"), "special"),
-}
+    **dict.fromkeys(
+        (
+            "copysign", "fmod", "gammainc", "gammaincc", "heaviside", "i0", "igamma", "igammac", "logaddexp2", "logit",
+            "multigammaln", "mvlgamma", "sinc", "xlogy",
+        ),
+        "special",
+    ),
+    **dict.fromkeys(
+        (
+            "addcdiv", "addcmul", "angle", "bool", "byte", "char", "conj", "conj_physical", "deg2rad", "degrees",
+            "divide", "double", "fill", "float", "float_power", "fmax", "fmin", "half", "int", "ldexp", "lerp", "long",
+            "nan_to_num", "rad2deg", "radians", "real", "resolve_conj", "resolve_neg", "rsub", "short", "true_divide",
+        ),
+        "blending",
+    ),
+    **dict.fromkeys(
+        (
+            "allclose", "bitwise_and", "bitwise_left_shift", "bitwise_not", "bitwise_or", "bitwise_right_shift",
+            "bitwise_xor", "ceil", "equal", "fix", "floor", "frac", "frexp", "gcd", "isclose", "isfinite", "isin",
+            "isinf", "isnan", "isneginf", "isposinf", "isreal", "lcm", "nextafter", "round", "sgn", "signbit", "trunc",
+        ),
+        "steps",
+    ),
+}  # fmt: skip
 
 #: Modules of nbgrad that are imported when first asked for.
 MODULES = ("fft", "masked", "optim", "signal", "special", "utils")

@@ -141,8 +141,8 @@ def _show(name: str, found: Found | None) -> None:
     taken = [text for text in found.wrong_inputs if text and name.split(":")[0] not in ACCEPTED]
     orders = Counter(o.order for o in found.outcomes if not o.error)
     print(f"{name}: {len(found.outcomes)} samples, orders {dict(orders)}, {len(wrong)} wrong, {len(taken)} taken")
-    for text in (*wrong[:6], *(f"TAKEN {text}" for text in taken[:8])):
-        print("   ", text[:420])
+    for text in (*wrong[:3], *(f"taken: {text}" for text in taken[:8])):
+        print("   ", text[:300])
 
 
 if __name__ == "__main__":

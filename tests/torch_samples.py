@@ -35,10 +35,21 @@ NAMESPACES = ("nn.functional", "linalg", "fft", "special", "masked", "signal.win
 CALLS: dict[str, Callable[..., Any]] = {
     "where": lambda x, condition, y: nbgrad.where(condition, x, y),
     "polygamma": lambda x, n: nbgrad.polygamma(n, x),
+    "nn.functional.embedding": lambda weight, x, **options: functional.embedding(x, weight, **options),
+    "nn.functional.embedding_bag": lambda weight, x, *rest, **options: functional.embedding_bag(
+        x, weight, *rest, **options
+    ),
+    "special.polygamma": lambda x, n: nbgrad.special.polygamma(n, x),
 }
 
 #: Draw numbers of their own, or none: shapes and dtypes are all there is to compare.
-UNDETERMINED = {"randn", "randint", "empty"}
+UNDETERMINED = {
+    "randn",
+    "randint",
+    "empty",
+    "nn.functional.fractional_max_pool2d",
+    "nn.functional.fractional_max_pool3d",
+}
 
 #: What is compared of results that are determined up to signs only, of theirs and of ours.
 COMPARED: dict[str, Callable[[Any], Any]] = {}
@@ -217,8 +228,49 @@ class Disagreement(NamedTuple):
     reason: str
 
 
+_DRAWN = "draws numbers of its own"
+_BESSEL = Disagreement("value", "torch's are right to 7 digits: its J0 of 5.1 is 3.3e-7 off, ours 3e-17")
+_DROPPED = tuple([Disagreement(says, _DRAWN) for says in ("training=True", "(), : AssertionError")])
+
 #: Samples that disagree, by operation.
 DISAGREEMENTS: dict[str, tuple[Disagreement, ...]] = {
+    **dict.fromkeys(("special.bessel_j0", "special.bessel_j1", "special.bessel_y0", "special.bessel_y1"), (_BESSEL,)),
+    "nn.functional.rrelu": (Disagreement("training=True", _DRAWN),),
+    "half": (Disagreement("float16 has no gradients", "gradients have float32 or float64"),),
+    **{
+        f"nn.functional.max_unpool{dims}d": (
+            Disagreement("gradient", "of several elements for one place the last is there, and has the gradient"),
+        )
+        for dims in (1, 2, 3)
+    },
+    **{
+        f"nn.functional.{name}": _DROPPED
+        for name in ("alpha_dropout", "dropout", "dropout2d", "dropout3d", "feature_alpha_dropout")
+    },
+    "nn.functional.triplet_margin_with_distance_loss": (
+        Disagreement("distance_function=", "the distances of these samples are functions of torch's tensors"),
+    ),
+    "nn.functional.linear_cross_entropy": (
+        Disagreement("second gradient", "torch's, computed in pieces, takes its first gradient for constant"),
+    ),
+    "nn.functional.multi_head_attention_forward": (Disagreement("training=True", _DRAWN),),
+    "nn.functional.grid_sample": (
+        Disagreement("Expected self.dtype to be equal to src.dtype", "torch cannot do it"),
+        Disagreement("mode=bicubic", "sums of float32 that nearly cancel, of both libraries"),
+    ),
+    "nn.functional.batch_norm": (
+        Disagreement("input has shape (0,)", "no samples and no channels, which torch takes for both"),
+    ),
+    "nn.functional.normalize": (Disagreement("float32", "second derivatives of roots near 0, of both libraries"),),
+    "nn.functional.layer_norm": (Disagreement("float32[1], ((1)", "torch's rounding of what is 0"),),
+    "nn.functional.ctc_loss": (
+        Disagreement("gradient", "torch's gradient is the logits' of a softmax before; this is that of log_probs"),
+    ),
+    "nn.functional.scaled_dot_product_attention": (
+        Disagreement("dropout_p=0.5", _DRAWN),
+        Disagreement("flash_attention_for_cpu_backward is not implemented", "torch has no second gradient there"),
+        Disagreement("float32", "torch's gradients of float32 are off by 2e-5 where they should be 0"),
+    ),
     "zero_": (
         Disagreement(
             "a Variable that requires a gradient cannot be changed in place while recording",
@@ -226,6 +278,13 @@ DISAGREEMENTS: dict[str, tuple[Disagreement, ...]] = {
         ),
     ),
 }
+
+#: Functions of a number and a degree.
+_POLYNOMIALS = (
+    *(f"special.{shifted}chebyshev_polynomial_{kind}" for shifted in ("", "shifted_") for kind in "tuvw"),
+    "special.hermite_polynomial_h", "special.hermite_polynomial_he", "special.laguerre_polynomial_l",
+    "special.legendre_polynomial_p",
+)  # fmt: skip
 
 _NUMBERS = "functions take Python numbers and arrays where torch wants a tensor, as NumPy's do"
 
@@ -235,7 +294,8 @@ ACCEPTED: dict[str, str] = {
         (
             "clamp_max", "clamp_min", "atan2", "hypot", "logaddexp", "maximum", "minimum", "max", "min", "pow",
             "remainder", "eq", "ne", "lt", "le", "gt", "ge", "logical_and", "logical_or", "logical_xor",
-            "__radd__", "__rmul__", "__rsub__", "__rmod__", "__rpow__",
+            "__radd__", "__rmul__", "__rsub__", "__rmod__", "__rpow__", "fmax", "fmin", "ldexp", "isclose",
+            "float_power", "rsub", "igamma", "igammac", "special.xlog1py", "special.zeta", *_POLYNOMIALS,
         ),
         _NUMBERS,
     ),

@@ -106,6 +106,12 @@ class Cpu:
 
         return overlapped(g, frame)
 
+    def highest(self, x: Array, frame: Frame) -> tuple[Array, Array]:
+        """Return the largest element in each window, and its place."""
+        from .windows import highest
+
+        return highest(x, frame)
+
     def nonzero(self, mask: Array) -> Array:
         """Return the positions of true elements."""
         return np.flatnonzero(mask)

@@ -43,6 +43,24 @@ def overlapped(g: Array, frame: Frame) -> Array:
     return y
 
 
+def highest(x: Array, frame: Frame) -> tuple[Array, Array]:
+    """Return the largest element in each window on x of (samples, channels, *size), and its place in the image.
+
+    Of equal ones it is the first, of several NaN the last. Every window sees an element.
+    """
+    dims = len(frame.kernel)
+    shape = (*x.shape[:2], *frame.places)
+    y, where = np.empty(shape, x.dtype), np.empty(shape, np.int64)
+    if y.size:
+        new = tuple(range(2, 5 - dims))
+        for _ in new:
+            frame = one_more(frame)
+        numbers = np.array([frame.kernel, *frame[2:5]], np.int64).reshape(-1)
+        out = np.expand_dims(y, new), np.expand_dims(where, new)
+        checked(_highest(), np.expand_dims(x, new), numbers, out=out)
+    return y, where
+
+
 def _by_planes(x: Array, y: Array, frame: Frame, work: Callable[[Array, Array, Array], None]) -> None:
     """Work on images and on what windows see of them, two dimensions at a time, of one dimension, two or three."""
     dims = len(frame.kernel)
@@ -79,6 +97,11 @@ def _columns() -> np.ufunc:
 @once
 def _overlapped() -> np.ufunc:
     return gufuncs.make("overlapped", _overlapped_source, "xix", "(r,c,i,j),(p)->(h,w)", 1, _SHARED)
+
+
+@once
+def _highest() -> np.ufunc:
+    return gufuncs.make("highest", _highest_source, "xixi", "(d,h,w),(p)->(z,i,j),(z,i,j)", 2, _SHARED)
 
 
 #: The lengths of the dimensions of an image, and of what windows see of it.
@@ -132,3 +155,36 @@ def _each_row(text: Text) -> Iterator[None]:
             with block("for i in range(down):"):
                 put("line = i * sh + r * dh - ph", "there = b * yb + r * yr + c * yc + i * yi")
                 yield
+
+
+def _highest_source(number: str) -> str:
+    operands = {"x": (number, "dhw"), **_NUMBERS, "y": (number, "zij"), "where": ("int64", "zij")}
+    sizes = ["depth", "height", "width", "numbers", "far", "down", "across"]
+    with gufuncs.loop(operands, sizes, sizes[4:]) as text:
+        put, block = text.put, text.block
+        with block("for b in range(outer):"):
+            names = [f"{name}{axis}" for name in ("k", "s", "p", "d") for axis in "dhw"]
+            put(*(f"{name} = number[b * numberb + {i} * numberp]" for i, name in enumerate(names)))
+            with block("for z in range(far):"):
+                _bounds(text, "d", "z", "depth")
+                with block("for i in range(down):"):
+                    _bounds(text, "h", "i", "height")
+                    with block("for j in range(across):"):
+                        _bounds(text, "w", "j", "width")
+                        put("best = x[b * xb + firstd * xd + firsth * xh + firstw * xw]")
+                        put("place = (firstd * height + firsth) * width + firstw")
+                        with block(*(f"for at{a} in range(first{a}, last{a}, d{a}):" for a in "dhw")):
+                            put("value = x[b * xb + atd * xd + ath * xh + atw * xw]")
+                            with block("if value > best or value != value:"):
+                                put("best = value", "place = (atd * height + ath) * width + atw")
+                        put("y[b * yb + z * yz + i * yi + j * yj] = best")
+                        put("where[b * whereb + z * wherez + i * wherei + j * wherej] = place")
+    return str(text)
+
+
+def _bounds(text: Text, axis: str, place: str, size: str) -> None:
+    """Write: from which element on, and up to which, a window sees an image, and how far they are apart."""
+    text.put(f"first{axis} = {place} * s{axis} - p{axis}")
+    text.put(f"last{axis} = min(first{axis} + k{axis} * d{axis}, {size})")
+    with text.block(f"if first{axis} < 0:"):
+        text.put(f"first{axis} += (d{axis} - 1 - first{axis}) // d{axis} * d{axis}")

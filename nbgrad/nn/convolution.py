@@ -192,7 +192,7 @@ def _check_weight(
             f"{what}: input of {channels} channels, weight of shape {weight.shape} and {groups} groups do not match: "
             f"weight is for {inputs} channels" + (f", and {groups} divides none" if weight.shape[0] % groups else "")
         )
-    if bias is not None and bias.shape != (outputs,):
+    if bias is not None and operand(what, bias).shape != (outputs,):
         raise ValueError(f"{what}: bias has shape {bias.shape}: it must be ({outputs},)")
 
 
@@ -279,7 +279,9 @@ def _spread(
     size = tuple([(n - 1) * s - 2 * p + d * (k - 1) + f + 1 for n, k, s, p, d, f in sizes])
     if min(size) < 1:
         raise ValueError(f"{what}: input of shape {y.shape} with padding {paddings} leaves images of {size} elements")
-    form = Form(Frame(size, kernel, strides, paddings, dilations, paddings), groups, y.shape[0], (outputs, y.shape[1]))
+    # windows end where those of the smallest such images do
+    behind = tuple([p - f for p, f in zip(paddings, further, strict=True)])
+    form = Form(Frame(size, kernel, strides, paddings, dilations, behind), groups, y.shape[0], (outputs, y.shape[1]))
     return _biased(Correlation("input", form)(weight, y), bias, dims, added)
 
 

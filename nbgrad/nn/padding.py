@@ -31,7 +31,7 @@ def pad(input: Any, pad: Sequence[int], mode: str = "constant", value: float | N
     ("constant"), those that lie opposite of the edge ("reflect"), the last ones ("replicate") or those of the other end
     ("circular").
 
-    Raises ValueError for another mode, for more numbers than there are dimensions, and where there are too few elements.
+    Raises ValueError for another mode, for numbers of more dimensions than there are, and for too few elements.
 
     >>> import nbgrad
     >>> nbgrad.nn.functional.pad(nbgrad.tensor([1, 2, 3]), (1, 2), "reflect")
@@ -49,12 +49,15 @@ def pad(input: Any, pad: Sequence[int], mode: str = "constant", value: float | N
     widths = [(0, 0)] * (x.ndim - dims) + [(numbers[2 * i], numbers[2 * i + 1]) for i in reversed(range(dims))]
     for size, (before, behind) in zip(x.shape, widths, strict=True):
         most = {"reflect": size - 1, "circular": size}.get(mode)
-        if size + before + behind < 0 or (most is not None and max(before, behind) > most):
+        if size + before + behind < 0 or (most is not None and max(before, behind, 0) > max(most, 0)):
             raise ValueError(f"pad: {numbers} of shape {x.shape} in mode {mode!r}: there are not as many elements")
         if mode == "replicate" and not size and before + behind > 0:
             raise ValueError(f"pad: {numbers} of shape {x.shape}: there is no last element")
     if mode == "constant":
         return _with_constant(x, widths, 0 if value is None else value)
+    if mode == "circular" and min(numbers, default=0) < 0:  # what is taken away comes back nowhere
+        x = _with_constant(x, [(min(before, 0), min(behind, 0)) for before, behind in widths], 0)
+        widths = [(max(before, 0), max(behind, 0)) for before, behind in widths]
     for axis, (before, behind) in enumerate(widths):
         if before or behind:
             size = x.shape[axis]

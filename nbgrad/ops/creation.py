@@ -317,6 +317,19 @@ def randn(
     return _made(drawn("randn", "normal", size, dtype, device, generator), requires_grad)
 
 
+def uniform_like(what: str, x: Any, low: float = 0.0, high: float = 1.0, shape: Any = None) -> Any:
+    """Give numbers uniform in [low, high), of the dtype of x, where it is: a Variable for a Variable.
+
+    They have the shape of x unless told otherwise; `what` asks for them.
+    """
+    data = data_of(x)
+    size = tuple(data.shape) if shape is None else shape
+    drawn = as_array(_draw(what, named(None, data).name, "random", size, np.dtype(data.dtype)))
+    if (low, high) != (0.0, 1.0):
+        drawn = drawn * data.dtype.type(high - low) + data.dtype.type(low)
+    return Variable(drawn, requires_grad=False) if isinstance(x, Variable) else drawn
+
+
 def randint(
     *bounds: Any,
     low: Any = None,
