@@ -36,7 +36,7 @@ def save(obj: Any, f: Any) -> None:
     path = Path(os.fspath(f))
     if path.suffix == ".npz":
         buffer = io.BytesIO()
-        described = {_NEST: np.frombuffer(nest.encode(), np.uint8)}
+        described: Any = {_NEST: np.frombuffer(nest.encode(), np.uint8)}
         described[_SUM] = np.frombuffer(_sum_of(arrays, nest).encode(), np.uint8)
         np.savez(buffer, **arrays, **described)
         content = buffer.getvalue()

@@ -58,7 +58,7 @@ def clip_grad_norm_(
         total = get_total_norm(grads, norm_type, error_if_nonfinite)
         factor = (max_norm / (total + 1e-6)).clip(None, 1.0)
         for x in kept:
-            x.grad = x.grad * factor.astype(x.dtype)  # type: ignore[operator]
+            x.grad = x.grad * factor.astype(x.dtype)
     return total
 
 

@@ -324,10 +324,13 @@ def uniform_like(what: str, x: Any, low: float = 0.0, high: float = 1.0, shape: 
     """
     data = data_of(x)
     size = tuple(data.shape) if shape is None else shape
-    drawn = as_array(_draw(what, named(None, data).name, "random", size, np.dtype(data.dtype)))
+    kind = np.dtype(data.dtype)
+    target = dispatch.CPU if is_stand_in(data) else named(None, data)
+    found = default_generator.draw("uniform", size, kind if kind.char in "fd" else np.dtype(np.float32), target)
+    found = found.astype(kind)
     if (low, high) != (0.0, 1.0):
-        drawn = drawn * data.dtype.type(high - low) + data.dtype.type(low)
-    return Variable(drawn, requires_grad=False) if isinstance(x, Variable) else drawn
+        found = found * kind.type(high - low) + kind.type(low)
+    return Variable(found, requires_grad=False) if isinstance(x, Variable) else found
 
 
 def randint(

@@ -290,7 +290,8 @@ class Optimizer:
         group.steps._array = steps
         get = {name: like.outside(value) for name, value in group.numbers.items()}.__getitem__
         for k, x, g, states in zip(active, chosen, grads, kept, strict=True):
-            numbers: list[Any] = [v.astype(x.dtype) for v in self.numbers(get, steps[k])]
+            values: Any = self.numbers(get, steps[k])
+            numbers = [v.astype(x.dtype) for v in values]
             operands = [x._array, g._array, *(s._array for s in states), *numbers]
             results = [operation.call(*operands) for operation in rule.operations()]
             for old, new in zip([x, *states], results, strict=True):
