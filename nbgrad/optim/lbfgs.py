@@ -76,7 +76,7 @@ class LBFGS(Optimizer):
         d: Any = memory.get("d")
         t: Any = memory.get("t")
         scale, before = memory.get("scale", 1.0), memory.get("g")
-        for _ in range(group["max_iter"]):
+        for turn in range(group["max_iter"]):
             memory["count"] = memory.get("count", 0) + 1
             if memory["count"] == 1:
                 d, scale, old = -g, 1.0, []
@@ -97,10 +97,13 @@ class LBFGS(Optimizer):
                 loss, g, t, used = strong_wolfe(ray, t, d, loss, g, slope)
                 x = x + t * d
                 vector_to_parameters(Variable(x.astype(dtype), requires_grad=False), params)
-            else:
+            elif turn + 1 < group["max_iter"]:
                 x = x + t * d
                 loss, g = look(x)
                 used = 1
+            else:  # the next step looks there first
+                vector_to_parameters(Variable((x + t * d).astype(dtype), requires_grad=False), params)
+                break
             evaluations += used
             if evaluations >= group["max_eval"] or np.abs(g).max() <= group["tolerance_grad"]:
                 break

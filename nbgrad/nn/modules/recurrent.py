@@ -151,9 +151,7 @@ class _Recurrent(Module):
         ]
         steps, batch = x.shape[:2]
         # one product for all steps
-        if (
-            self.mode != "GRU" and input_bias is not None and state_bias is not None
-        ):
+        if self.mode != "GRU" and input_bias is not None and state_bias is not None:
             input_bias, state_bias = input_bias + state_bias, None  # GRU's proposal has one of its own
         given = functional.linear(x.reshape((steps * batch, x.shape[2])), of_input, input_bias)
         given = given.reshape((steps, batch, given.shape[-1]))
