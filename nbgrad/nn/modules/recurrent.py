@@ -9,9 +9,11 @@ from ...arrays import is_stand_in
 from ...ops.creation import empty, zeros
 from ...ops.elementwise import relu, sigmoid, tanh
 from ...ops.joining import cat, stack
+from ...ops.slicing import flip
 from ...variable import data_of
 from .. import functional, init
 from ..parameter import Parameter
+from ..recurrence import lstm
 from .module import Module
 
 #: Blocks of rows that the weights of a kind have: gates, and what is proposed.
@@ -155,6 +157,11 @@ class _Recurrent(Module):
             input_bias, state_bias = input_bias + state_bias, None  # GRU's proposal has one of its own
         given = functional.linear(x.reshape((steps * batch, x.shape[2])), of_input, input_bias)
         given = given.reshape((steps, batch, given.shape[-1]))
+        if self.mode == "LSTM" and projection is None:
+            found = lstm(flip(given, (0,)) if back else given, *state, of_state)
+            if found is not None:
+                y, *end = found
+                return flip(y, (0,)) if back else y, tuple(end)
         outputs: list[Any] = [None] * steps
         for place in reversed(range(steps)) if back else range(steps):
             state = step(self.mode, given[place], state, of_state, state_bias, projection)
