@@ -39,13 +39,30 @@ def philox(c0: Any, c1: Any, c2: Any, c3: Any, k0: Any, k1: Any) -> tuple[Any, A
 
 #: The names that `elements_of` uses besides those of elementary functions and dtypes.
 CONSTANTS = {
-    "LOW": LOW,
     "HALF": np.float32(0.5),
     "UNIT_24": np.float32(2.0**-24),
     "UNIT_31": np.float32(2.0**-31),
     "UNIT_53": 2.0**-53,
 }
 _WORDS = [f"{high} << uint64(32) | {low}" for low, high in ("ab", "cd")]
+
+
+def words_of(counter: str, key: str) -> list[str]:
+    """Write how the words a, b, c and d come of a counter and a key, both of 64 bits."""
+    low, half = f"uint64({LOW})", f"uint64({HALF})"
+    lines = [f"a_, b_ = {counter} & {low}, {counter} >> {half}", "c_, d_ = uint64(0), uint64(0)"]
+    lines += [f"k0, k1 = {key} & {low}, {key} >> {half}"]
+    for number in range(10):
+        a, b, c, d = (f"{name}{number}" for name in "abcd")
+        before = [f"{name}{number - 1 if number else '_'}" for name in "abcd"]
+        lines += [f"p{number} = {before[0]} * uint64({FIRST_MULTIPLIER})"]
+        lines += [f"q{number} = {before[2]} * uint64({SECOND_MULTIPLIER})"]
+        first, second = (
+            f"(({k} + uint64({int(w) * number % 2**32})) & {low})" for k, w in (("k0", FIRST_WEYL), ("k1", SECOND_WEYL))
+        )
+        lines += [f"{a} = (q{number} >> {half}) ^ {before[1]} ^ {first}", f"{b} = q{number} & {low}"]
+        lines += [f"{c} = (p{number} >> {half}) ^ {before[3]} ^ {second}", f"{d} = p{number} & {low}"]
+    return [*lines, *(f"{name} = {name}9" for name in "abcd")]
 
 
 def elements_of(kind: str, dtype: str) -> tuple[list[str], list[str]]:

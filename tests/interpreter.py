@@ -241,6 +241,7 @@ def numbers() -> dict[str, Any]:
 
 
 def _draw(kind: str, dtype: str, values: Pointer, state: Pointer, first: int, count: int) -> int:
+    first, count = int(first), int(count)
     shift = first % GROUP[dtype]
     drawn = stream.elements(kind, dtype, [state[0], state[1]], np.arange(first - shift, first + count))
     values[Along(0, 1, shift + count)] = drawn
@@ -251,7 +252,7 @@ def _draw(kind: str, dtype: str, values: Pointer, state: Pointer, first: int, co
 def _namespace(lanes: int, chunk: int) -> dict[str, Any]:
     names: dict[str, Any] = {
         **numbers(),
-        "np": SimpleNamespace(uintp=lambda n: int(n) % 2**64, intp=int),
+        "np": SimpleNamespace(uintp=lambda n: int(n) % 2**64),
         "share": indexing._refuse,  # no other loop is long enough to share its work
         "math": SimpleNamespace(sqrt=np.sqrt),
         "select": _select,
@@ -260,6 +261,7 @@ def _namespace(lanes: int, chunk: int) -> dict[str, Any]:
         "load": _load,
         "move_square": _move_square,
         "prefetch": lambda pointer, index: None,
+        "offset": lambda pointer, index: Pointer(pointer.memory, pointer.array, pointer.origin + index),
         "address": lambda x: x.address if isinstance(x, Memory) else x,
         **dict.fromkeys(("align_stack", "clear_exceptions", "clear_all_exceptions", "never_inline"), lambda: None),
         "gathering": lambda *kind: _defined(folding.gathering_source(*kind, lanes), "gather", names),
@@ -270,8 +272,8 @@ def _namespace(lanes: int, chunk: int) -> dict[str, Any]:
         names |= {f"load_back_{i}": _load, f"store_{i}": _store}
     for name in _SCALARS:
         names[f"{name}_pointer"] = _pointer_to(name)
-        sizes = {"lanes": lanes, "chunk": chunk, "drawn": chunk + 2 * GROUP.get(name, 0)}
-        names |= {f"{name}_{what}": _room_for(name, what, count) for what, count in sizes.items()}
+        names |= {f"{name}_{what}": _room_for(name, what, n) for what, n in (("lanes", lanes), ("chunk", chunk))}
+        names[f"{name}_room"] = lambda count, name=name: _room_for(name, "room", count)()
     return names
 
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import ast
 from functools import cache as once
 from typing import Any
 
 from .. import philox
-from ..philox import BLOCKS, GROUP, elements_of
-from .folding import compiled_apart
-from .pipeline import for_kernels
+from ..philox import BLOCKS, GROUP, elements_of, words_of
+from .frontend.source import Source
 
 
 def drawing_source(kind: str, dtype: str) -> str:
@@ -20,16 +20,14 @@ def drawing_source(kind: str, dtype: str) -> str:
     steps, elements = elements_of(kind, dtype)
     group = GROUP[dtype]
     lines = [
-        "def draw(values, state, first, count):",
-        "    never_inline()",
+        f"def draw_{kind}_{dtype}(values, state, first, count):",
         "    key = load(state, 0)",
-        "    k0, k1 = key & LOW, key >> uint64(32)",
         f"    shift = first % {group}",
         f"    counter = load(state, 1) + uint64(first // {group} * {BLOCKS})",
         f"    for start in range(np.uintp(0), np.uintp(shift + count), np.uintp({group})):",
         f"        for lane in range(np.uintp({BLOCKS})):",
         "            at = counter + uint64(lane)",
-        "            a, b, c, d = philox(at & LOW, at >> uint64(32), uint64(0), uint64(0), k0, k1)",
+        *(f"            {line}" for line in words_of("at", "key")),
         *(f"            {step}" for step in steps),
         *(
             f"            store_0(values, start + lane + np.uintp({number * BLOCKS}), {dtype}({element}))"
@@ -42,16 +40,15 @@ def drawing_source(kind: str, dtype: str) -> str:
 
 
 @once
-def _names() -> dict[str, Any]:
-    from .elementary import NAMESPACE
-
-    return NAMESPACE | philox.CONSTANTS | {"philox": for_kernels(inline=True)(philox.philox)}
-
-
-@once
-def drawing(kind: str, dtype: str) -> Any:
+def drawing(kind: str, dtype: str) -> Source:
     """Give the function of `drawing_source`."""
-    return compiled_apart("draw", drawing_source(kind, dtype), 4, _names())
+    from . import elementary
+    from .frontend import memory, numbers
+
+    tree = ast.parse(drawing_source(kind, dtype)).body[0]
+    assert isinstance(tree, ast.FunctionDef)
+    names = elementary.specialise(Source.of, numbers.NAMESPACE) | memory.NAMESPACE | philox.CONSTANTS
+    return Source(f"draw_{kind}_{dtype}", lambda: tree, names, "contract", inline=False)
 
 
 #: The name that kernels call it by.

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from .. import philox
-from ..philox import BLOCKS, GROUP, elements_of
+from ..philox import BLOCKS, GROUP, elements_of, words_of
 
 
 def drawing_source(kind: str, dtype: str) -> str:
@@ -18,8 +18,7 @@ def drawing_source(kind: str, dtype: str) -> str:
         "    key = state[0]",
         f"    counter = state[1] + uint64(place // {group} * {BLOCKS} + place % {BLOCKS})",
         f"    part = place % {group} // {BLOCKS}",
-        "    k0, k1 = key & LOW, key >> uint64(32)",
-        "    a, b, c, d = philox(counter & LOW, counter >> uint64(32), uint64(0), uint64(0), k0, k1)",
+        *(f"    {line}" for line in words_of("counter", "key")),
         *(f"    {step}" for step in steps),
     ]
     for number, element in enumerate(elements[:-1]):
@@ -29,7 +28,7 @@ def drawing_source(kind: str, dtype: str) -> str:
 
 def functions(names: dict[str, Any], compiled: Callable[[Any], Any]) -> dict[str, Any]:
     """Give the functions of `drawing_source`, by the names that kernels call them."""
-    names = names | philox.CONSTANTS | {"philox": compiled(philox.philox)}
+    names = names | philox.CONSTANTS
     found: dict[str, Any] = {}
     for kind, dtypes in philox.KINDS.items():
         for dtype in dtypes:

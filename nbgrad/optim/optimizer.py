@@ -290,7 +290,8 @@ class Optimizer:
         group.steps._array = steps
         get = {name: like.outside(value) for name, value in group.numbers.items()}.__getitem__
         for k, x, g, states in zip(active, chosen, grads, kept, strict=True):
-            values: Any = self.numbers(get, steps[k])
+            counted: Any = group.steps._array
+            values: Any = self.numbers(get, counted[k])
             numbers = [v.astype(x.dtype) for v in values]
             operands = [x._array, g._array, *(s._array for s in states), *numbers]
             results = [operation.call(*operands) for operation in rule.operations()]

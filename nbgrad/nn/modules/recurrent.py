@@ -158,7 +158,7 @@ class _Recurrent(Module):
         given = functional.linear(x.reshape((steps * batch, x.shape[2])), of_input, input_bias)
         given = given.reshape((steps, batch, given.shape[-1]))
         if self.mode == "LSTM" and projection is None:
-            found = lstm(flip(given, (0,)) if back else given, *state, of_state)
+            found = lstm(flip(given, (0,)) if back else given, state[0], state[1], of_state)
             if found is not None:
                 y, *end = found
                 return flip(y, (0,)) if back else y, tuple(end)
