@@ -74,13 +74,14 @@ class Generator:
         """Give the seed and the place, as two whole numbers of 64 bits."""
         return Variable(np.array([self._seed, self._place], np.uint64), requires_grad=False)
 
-    def set_state(self, state: Any) -> None:
+    def set_state(self, state: Any) -> Generator:
         """Go to a place that `get_state` gave; raises ValueError for anything else."""
         array = state.data if isinstance(state, Variable) else np.asarray(state)
         if array.dtype != np.uint64 or array.shape != (2,):
             raise ValueError(f"set_state: a state has shape (2,) and dtype uint64, not {array.shape} and {array.dtype}")
         with _moving:
             self._seed, self._place = map(int, array)
+        return self
 
     def reserve(self, blocks: int) -> Array:
         """Give the stream and the place, and move on by so many counters: whoever asked has the numbers in between."""

@@ -44,6 +44,51 @@ LATER = {
     "einsum": "contraction",
     **dict.fromkeys(
         (
+            "adjoint", "alias_copy", "as_strided", "as_strided_copy", "as_strided_scatter", "contiguous", "dsplit",
+            "expand_copy", "hsplit", "moveaxis", "movedim", "narrow", "narrow_copy", "permute_copy", "ravel", "repeat",
+            "repeat_interleave", "reshape_as", "roll", "rot90", "select", "split_with_sizes", "split_with_sizes_copy",
+            "squeeze_copy", "sum_to_size", "swapdims", "t_copy", "tile", "transpose_copy", "unbind", "unbind_copy",
+            "unflatten", "unfold", "unfold_copy", "unsafe_chunk", "unsafe_split", "unsqueeze_copy", "view_as",
+            "view_copy", "vsplit",
+        ),
+        "arranging",
+    ),
+    **dict.fromkeys(
+        (
+            "atleast_1d", "atleast_2d", "atleast_3d", "block_diag", "broadcast_tensors", "cartesian_prod",
+            "column_stack", "combinations", "dstack", "hstack", "meshgrid", "row_stack", "vstack",
+        ),
+        "assembling",
+    ),
+    **dict.fromkeys(
+        (
+            "empty_like", "logspace", "new_empty", "new_full", "new_ones", "new_tensor", "new_zeros", "scalar_tensor",
+        ),
+        "making",
+    ),
+    **dict.fromkeys(
+        (
+            "argwhere", "bincount", "bucketize", "gather", "histc", "histogram", "index_select", "masked_select",
+            "nonzero", "nonzero_static", "searchsorted", "take", "tril_indices", "triu_indices", "unravel_index",
+        ),
+        "picking",
+    ),
+    **dict.fromkeys(
+        (
+            "diagonal_scatter", "index_add", "index_copy", "index_fill", "index_put", "index_reduce", "masked_fill",
+            "masked_scatter", "put", "scatter", "scatter_add", "scatter_reduce", "select_scatter", "slice_scatter",
+        ),
+        "putting",
+    ),
+    **dict.fromkeys(
+        (
+            "bernoulli", "bernoulli_", "cauchy_", "exponential_", "geometric_", "log_normal_", "multinomial", "normal",
+            "normal_", "poisson", "rand_like", "randint_like", "randn_like", "randperm", "uniform_",
+        ),
+        "drawing",
+    ),
+    **dict.fromkeys(
+        (
             "copysign", "fmod", "gammainc", "gammaincc", "heaviside", "i0", "igamma", "igammac", "logaddexp2", "logit",
             "multigammaln", "mvlgamma", "sinc", "xlogy",
         ),
@@ -65,12 +110,41 @@ LATER = {
         ),
         "steps",
     ),
+    **dict.fromkeys(
+        (
+            "addbmm", "addmm", "addmv", "addr", "baddbmm", "chain_matmul", "cross", "inner", "kron", "tensordot",
+            "vdot",
+        ),
+        "products",
+    ),
+    **dict.fromkeys(
+        (
+            "cholesky_inverse", "cholesky_solve", "geqrf", "logdet", "lu_unpack", "ormqr", "triangular_solve",
+        ),
+        "factorization",
+    ),
+    **dict.fromkeys(("cholesky", "det", "lu", "lu_solve", "matrix_power", "pinverse", "qr", "slogdet", "svd"), "older"),
+    **dict.fromkeys(("matrix_exp", "nuclear_norm"), "matrices"),
+    "stft": "fourier",
+    **dict.fromkeys(
+        ("diag", "diag_embed", "diagflat", "diagonal", "diagonal_copy", "trace", "tril", "triu"), "diagonals"
+    ),
+    **dict.fromkeys(("cumulative_trapezoid", "gradient", "trapezoid", "trapz"), "calculus"),
+    **dict.fromkeys(("cdist", "corrcoef", "cov", "dist", "pdist", "renorm"), "distances"),
+    **dict.fromkeys(
+        (
+            "argsort", "kthvalue", "median", "mode", "msort", "nanmedian", "nanquantile", "quantile", "sort", "topk",
+            "unique", "unique_consecutive",
+        ),
+        "sorting",
+    ),
 }  # fmt: skip
 
 #: Modules of nbgrad that are imported when first asked for.
-MODULES = ("fft", "masked", "optim", "signal", "special", "utils")
-#: Functions of nbgrad in modules that are imported when one is first asked for.
-FUNCTIONS = {"load": "saving", "save": "saving"}
+MODULES = ("fft", "masked", "math", "optim", "signal", "special", "utils")
+
+#: What is no operation, by the modules of nbgrad that are imported when one is first asked for.
+FUNCTIONS = {"load": "saving", "njit": "loops.differentiable", "save": "saving"}
 
 #: Makes a function a method of Variable; set when those that are registered by then have been made methods.
 install_method: Callable[[str, Callable[..., Any]], None] | None = None

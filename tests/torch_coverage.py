@@ -116,6 +116,7 @@ def main() -> None:
     parser.add_argument("--output", type=Path, default=DOCS)
     parser.add_argument("--dtype", action="append", help="float32 or float64; both unless given")
     parser.add_argument("--most", type=int, default=torch_samples.MOST, help="samples of an operation")
+    parser.add_argument("--dump", type=Path, help="a file for what disagrees for no known reason")
     options = parser.parse_args()
     peer("torch").set_default_dtype(peer("torch").float64)
     dtypes = options.dtype or ["float64", "float32"]
@@ -129,6 +130,12 @@ def main() -> None:
         found[name] = result = probe(entry, dtypes, options.most)
         if options.names:
             _show(name, result)
+    if options.dump:
+        errors = [o.error for x in found.values() if x for o in x.outcomes if o.error and not o.reason]
+        taken = [
+            f"taken: {t}" for n, x in found.items() if x and n.split(":")[0] not in ACCEPTED for t in x.wrong_inputs
+        ]
+        options.dump.write_text("\n".join([*errors, *(text for text in taken if text != "taken: ")]))
     if not options.names:
         options.output.write_text(page(found))
 

@@ -1,7 +1,7 @@
-"""From source text to a callable address: compile with Numba once, load from the cache ever after.
+"""From source text to a callable address: compile once, load from the cache ever after.
 
-Numba compiles a loop to relocatable object code. That code, and not Numba's own cache, is what we keep: a process
-that finds all its kernels in the cache loads them with llvmlite in under a millisecond each and never imports Numba.
+What is compiled is relocatable object code, and is kept: a process that finds all its kernels in the cache loads them
+with llvmlite in under a millisecond each.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ _lock = threading.RLock()
 _addresses: dict[str, int] = {}
 _engine: Any = None
 
-#: Held while Numba compiles.
+#: Held while LLVM compiles.
 _compiling = threading.Lock()
 
-# with them, no other thread is inside Numba or LLVM on our behalf
+# with them, no other thread is inside LLVM on our behalf
 hold_over_fork(_lock)
 hold_over_fork(_compiling)
 
@@ -86,8 +86,8 @@ def _compile(source: str, entry: str, fastmath: tuple[str, ...]) -> CompiledKern
 def _undisturbed(name: str, work: Callable[[], CompiledKernel]) -> CompiledKernel:
     """Compile in a thread of its own, which nothing interrupts.
 
-    An exception from outside, as Ctrl-C raises one, would leave Numba and LLVM, which build up tables when they are
-    first used, in states from which they do not recover. So it only ends the waiting, and the kernel is finished.
+    An exception from outside, as Ctrl-C raises one, would leave LLVM, which builds up tables when it is first used, in
+    a state from which it does not recover. So it only ends the waiting, and the kernel is finished.
     """
     found: list[CompiledKernel] = []
     failed: list[BaseException] = []

@@ -51,7 +51,7 @@ def _applied(name: str, input: Any, *numbers: Any, inplace: bool = False) -> Any
     return in_place(name, function)(x, *numbers) if inplace else function(x, *numbers)
 
 
-def relu(input: Given, inplace: bool = False) -> Given:
+def relu(input: Any, inplace: bool = False) -> Any:
     """Give max(input, 0), elementwise; with `inplace`, as for others, it is written into input."""
     return in_place("relu", elementwise.relu)(input) if inplace else elementwise.relu(input)
 

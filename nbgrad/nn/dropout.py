@@ -105,7 +105,7 @@ def _alpha(what: str, input: Any, p: float, training: bool, inplace: bool, featu
         raise ValueError(f"{what}: input has shape {x.shape}: it needs samples and channels")
     if p == 1:
         return in_place(what, mul)(x, 0.0) if inplace else mul(x, 0.0)
-    lowest = float(selu(np.float64(-np.inf)))
+    lowest = float(selu(np.array(-np.inf)))
     scale = 1 / math.sqrt((1 - p) * (1 + p * lowest**2))
     mask = _kept(what, x, p, features)
     # scale * (x * mask + lowest * (1 - mask) - lowest * p), the mean of which is 0

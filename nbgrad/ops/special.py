@@ -18,7 +18,7 @@ from ..kernels import dispatch, special
 from ..registry import ENTRIES, operation
 from ..variable import Given, Variable, data_of
 from .derivatives import DERIVATIVES, functions, scipy_special
-from .elementwise import _expose, add, lgamma, mul, sub
+from .elementwise import _expose, add, clamp, lgamma, mul, sub
 from .shape import astype
 
 # ---- formulas -------------------------------------------------------------------------------------------------------
@@ -45,7 +45,17 @@ _SENTENCES = {
 for _name, _scalar in special.TABLE.items():
     _expose(_scalar, _SENTENCES[_name], ("input", "other")[: _scalar.arity], _name in _PUBLIC, _name in _PUBLIC)
 
-copysign, fmod, heaviside, logaddexp2, logit, sinc, xlogy = (ENTRIES[_name].function for _name in _PUBLIC)
+copysign, fmod, heaviside, logaddexp2, _logit, sinc, xlogy = (ENTRIES[_name].function for _name in _PUBLIC)
+
+
+@operation
+def logit(input: Given, eps: float | None = None) -> Given:
+    """Give log(input / (1 - input)), the inverse of sigmoid, elementwise; with `eps`, of input within eps...1 - eps.
+
+    What is limited has no gradient.
+    """
+    found: Given = _logit(input if eps is None else clamp(input, eps, 1 - eps))
+    return found
 
 
 # ---- what SciPy computes --------------------------------------------------------------------------------------------

@@ -5,7 +5,7 @@ import warnings
 import cases
 import numpy as np
 import pytest
-from cases import ANY, DTYPES, NONZERO, POSITIVE
+from cases import ANY, DTYPES, POSITIVE
 from nn_calls import call, hold_against_differences, hold_against_torch, hold_compiled_against_eager, torch_function
 from peers import peer
 
@@ -18,20 +18,6 @@ LABELS = np.array([0, 2, 2, 1])
 GRID = np.random.default_rng(0).uniform(-1.2, 1.2, (1, 1, 2, 2, 3))
 TRUTH = np.array([[True, False, True], [True, True, False], [False, True, True], [True, True, True]])
 
-ACTIVATIONS = [
-    *(call(name, (3, 4), domains=(NONZERO,)) for name in ("relu6", "elu", "selu", "celu", "leaky_relu", "rrelu")),
-    *(call(name, (3, 4)) for name in ("gelu", "silu", "mish", "logsigmoid", "softsign", "tanhshrink", "hardsigmoid")),
-    *(call(name, (3, 4), domains=(NONZERO,)) for name in ("hardtanh", "hardswish", "softshrink", "hardshrink")),
-    call("gelu", (3, 4), approximate="tanh"),
-    call("elu", (5,), domains=(NONZERO,), alpha=0.7),
-    call("celu", (5,), domains=(NONZERO,), alpha=0.7),
-    call("hardtanh", (5,), min_val=-0.5, max_val=2.0),
-    call("threshold", (5,), threshold=0.1, value=20.0),
-    call("prelu", (2, 3, 2), (3,), domains=(NONZERO, POSITIVE)),
-    call("prelu", (4,), (1,), domains=(NONZERO, POSITIVE)),
-    call("glu", (2, 3, 4), dim=-1),
-    call("softmin", (3, 4), dim=0),
-]
 NORMS = [
     call("batch_norm", (4, 3, 2), running_mean=None, running_var=None, training=True),
     call("batch_norm", (4, 3), running_mean=np.array([0.1, 0.2, -1.0]), running_var=np.array([1.0, 0.5, 2.0])),
@@ -90,9 +76,7 @@ OTHERS = [
     call("embedding_bag", (5, 3), input=np.array([[0, 4], [2, 4]]), mode="max"),
     call("embedding_bag", (5, 3), input=np.array([[0, 4], [2, 1]]), mode="sum", padding_idx=4),
 ]
-CALLS = [*ACTIVATIONS, *NORMS, *LOSSES, *OTHERS]
-#: Of whose kinds there are others that are compiled, or checked by differences.
-SOME = [each for i, each in enumerate(CALLS) if each not in ACTIVATIONS or i % 4 == 0]
+CALLS = [*NORMS, *LOSSES, *OTHERS]
 #: Whose gradients are divided on purpose, or whose positions are numbers.
 UNLIKE = [each for each in CALLS if each.options.get("scale_grad_by_freq")]
 
@@ -105,12 +89,12 @@ def test_values_and_gradients_are_torchs(each, dtype):
         hold_against_torch(each, dtype)
 
 
-@pytest.mark.parametrize("each", [each for each in SOME if each not in UNLIKE], ids=repr)
+@pytest.mark.parametrize("each", [each for each in CALLS if each not in UNLIKE], ids=repr)
 def test_gradients_agree_with_differences_to_second_order(each):
     hold_against_differences(each)
 
 
-@pytest.mark.parametrize("each", [each for each in SOME if each not in UNLIKE], ids=repr)
+@pytest.mark.parametrize("each", [each for each in CALLS if each not in UNLIKE], ids=repr)
 def test_compiled_they_are_the_same(each, kernels):
     hold_compiled_against_eager(each)
 
@@ -247,14 +231,6 @@ def test_targets_that_are_too_long_have_infinite_loss_or_none():
 
 X = nbgrad.ones(4, 3)
 REFUSALS = {
-    "gelu": (lambda: functional.gelu(X, "erf"), ValueError, "gelu: approximate is 'erf'"),
-    "celu": (lambda: functional.celu(X, 0.0), ValueError, "celu: alpha is 0"),
-    "hardtanh": (lambda: functional.hardtanh(X, 1, 0), ValueError, "hardtanh: the bounds are 1 and 0"),
-    "softshrink": (lambda: functional.softshrink(X, -1), ValueError, "softshrink: lambd is -1"),
-    "glu": (lambda: functional.glu(X), ValueError, r"glu: dimension 1 of shape \(4, 3\) has no halves"),
-    "prelu": (lambda: functional.prelu(X, X[0, :2]), ValueError, r"prelu: weight has shape \(2,\) for shape \(4, 3\)"),
-    "rrelu": (lambda: functional.rrelu(X, 2, 1), ValueError, "rrelu: slopes from 2 to 1"),
-    "whole": (lambda: functional.silu(X.astype(int)), TypeError, "silu: takes float32 and float64, got dtype int64"),
     "batch": (lambda: functional.batch_norm(X, None, None), ValueError, "give running_mean and running_var, or"),
     "channels": (lambda: functional.batch_norm(X, X[0], X[:, 0]), ValueError, r"running_var has shape \(4,\): it must"),
     "one": (lambda: functional.batch_norm(X[:1], None, None, training=True), ValueError, "has one value a channel"),

@@ -373,3 +373,23 @@ def test_a_leaf_made_in_a_traced_function_gets_its_gradient():
         return leaf.grad
 
     np.testing.assert_array_equal(nbgrad.jit(step)(np.array([2.0, 5.0])).data, [4, 10])
+
+
+def test_variables_like_another_one_and_powers():
+    torch = peer("torch")
+    x = nbgrad.zeros(2, 3, dtype="float32")
+    for made, shape, dtype in (
+        (nbgrad.empty_like(x), (2, 3), np.float32),
+        (x.new_empty(4), (4,), np.float32),
+        (x.new_zeros(2, 2, dtype=int), (2, 2), np.int64),
+        (x.new_ones((1, 2)), (1, 2), np.float32),
+        (x.new_full((2,), 7.5), (2,), np.float32),
+        (x.new_tensor([1, 2]), (2,), np.float32),
+        (nbgrad.scalar_tensor(3), (), np.float64),
+    ):
+        assert made.shape == shape and made.dtype == dtype and not made.requires_grad
+    assert x.new_full((2,), 7.5, requires_grad=True).requires_grad and x.new_ones(2).data.tolist() == [1, 1]
+    ours, theirs = nbgrad.logspace(-1, 2, 4, 2.0), torch.logspace(-1, 2, 4, 2.0, dtype=torch.float64)
+    np.testing.assert_allclose(ours.data, theirs, rtol=1e-14)
+    with pytest.raises(ValueError, match="logspace: -1 steps"):
+        nbgrad.logspace(0, 1, -1)
