@@ -34,6 +34,10 @@ hold_over_fork(_lock)
 hold_over_fork(_compiling)
 
 
+#: What shapes machine code besides the rooms of the compiler and of elementary functions.
+_FILES = ("backend.py", "folding.py", "random.py", "sizes.py", "../philox.py")
+
+
 @once
 def _stamp() -> tuple[str, ...]:
     """Everything besides the source that shapes machine code: the compiler, the processor, and our own compiler."""
@@ -41,7 +45,7 @@ def _stamp() -> tuple[str, ...]:
 
     cpu = Path(__file__).parent
     rooms = sorted([*(cpu / "frontend").glob("*.py"), *(cpu / "elementary").rglob("*.py")])
-    ours = [path.read_text() for path in (cpu / "backend.py", cpu / "folding.py", cpu / "sizes.py", *rooms)]
+    ours = [path.read_text() for path in (*(cpu / name for name in _FILES), *rooms)]
     return llvmlite.__version__, _llvm().get_process_triple(), *target(), cache.key_of("cpu", *ours)
 
 

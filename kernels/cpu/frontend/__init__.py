@@ -18,12 +18,12 @@ ENTRIES: dict[str, tuple[Any, ...]] = {
 @once
 def namespace() -> dict[str, Any]:
     """Give what the text of a kernel may name."""
-    from .. import elementary, folding
+    from .. import elementary, folding, random
     from . import memory, numbers
     from .source import Source
 
     functions = elementary.specialise(Source.of, numbers.NAMESPACE)
-    return memory.NAMESPACE | functions | folding.NAMESPACE
+    return memory.NAMESPACE | functions | folding.NAMESPACE | random.NAMESPACE
 
 
 def _itself(tree: Any) -> Any:
