@@ -14,9 +14,10 @@ from ..arrays import as_array, is_array
 from ..batching.batched import leave
 from ..batching.levels import Level
 from ..batching.moving import Enter, Leave
+from ..elements import users_line
+from ..generator import traced_draw
 from ..kernels import dispatch
 from ..nests import count, flatten, unflatten
-from ..ops.creation import on_draw
 from ..ops.indexing import getitem
 from ..ops.joining import cat
 from ..variable import Variable, data_of
@@ -138,31 +139,30 @@ def _run_of(size: int, randomness: str, loops: dict[str, int]) -> Iterator[Level
     level = Level(size)
     level.loops = loops
 
-    def told(what: str) -> Any:
+    before = traced_draw.get()
+
+    def drawn(generator: Any, kind: str, shape: tuple[int, ...], dtype: Any) -> Any:
         if randomness == "error":
             raise TypeError(
-                f"vmap: {what} draws random numbers, and randomness is 'error': 'different' draws others for each "
-                "example, 'same' the same for all"
+                f"vmap: random numbers are drawn at {users_line()}, and randomness is 'error': 'different' draws "
+                "others for each example, 'same' the same for all"
             )
-        outer = None if before is None else before(what)
-        if randomness == "same":
-            return outer
+        inner = traced_draw.set(before)
+        try:
+            if randomness == "same":
+                return generator.draw(kind, shape, dtype)
+            return Enter(level).forward(generator.draw(kind, (size, *shape), dtype))
+        finally:
+            traced_draw.reset(inner)
 
-        def draw_each(draw: Callable[[], Any]) -> Any:
-            once = draw if outer is None else lambda: outer(draw)
-            return Enter(level).forward(np.stack([as_array(once()) for _ in range(size)]))
-
-        return draw_each
-
-    before = on_draw.get()
-    token = on_draw.set(told)
+    token = traced_draw.set(drawn)
     sharing.stand_ins += 1
     try:
         with level:
             yield level
     finally:
         sharing.stand_ins -= 1
-        on_draw.reset(token)
+        traced_draw.reset(token)
 
 
 def _spread(what: str, dims: Any, structure: Any) -> list[Any]:
