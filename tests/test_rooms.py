@@ -170,6 +170,7 @@ def test_operations_say_what_they_want_and_not_where():
 ELSEWHERE = {
     "kernels/cpu/elementary/": "kernels/cpu/test_elementary.py",
     "nbgrad/compiled_calls.py": "test_function.py",
+    "kernels/cpu/channels.py": "nn/test_normalisation.py",
     "kernels/cpu/compiler.py": "tracing/test_compiled.py",
     "kernels/cpu/failures.py": "kernels/cpu/test_ufunc.py",
     "kernels/cpu/launch.py": "tracing/test_compiled.py",

@@ -51,7 +51,17 @@ def _stamp() -> tuple[str, ...]:
 
 def _missing_symbols(kernel: CompiledKernel) -> list[str]:
     address_of = _llvm().address_of_symbol
-    return [name for name in kernel.undefined if address_of(name) is None]
+    return [name for name in kernel.undefined if address_of(name) is None and not _provided(name)]
+
+
+def _provided(symbol: str) -> bool:
+    """Compile or load a function that kernels share, for LLVM to find; tells whether it is one."""
+    from . import folding
+
+    if not symbol.startswith(folding.PREFIX):
+        return False
+    _llvm().add_symbol(symbol, address(symbol, folding.source_of(symbol), symbol, ()))
+    return True
 
 
 #: How object files begin: ELF, Mach-O, and COFF for x86-64 and ARM64. LLVM ends the process on anything else.

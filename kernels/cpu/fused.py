@@ -204,7 +204,7 @@ class _Loop:
         kept = {name: operand for name, operand in self.dear.items() if name in made}
         for limits in (parts.SHORT, parts.LONG):
             pieces = parts.cut(order, *limits)
-            writer = parts.Parts(pieces, loads, {n: self.dear[n] for n in back}, kept, stores, folds, address)
+            writer = parts.Parts(pieces, loads, {n: self.dear[n] for n in back}, kept, stores, folds, address, CHUNK)
             functions = dict(self.parts)
             calls = writer.written(functions, _combined)
             if 2 * (len(functions) - len(self.parts)) <= len(pieces):
