@@ -68,7 +68,6 @@ class Jitted:
         self.function, self.static, self.donate = function, tuple(static_argnums), tuple(donate_argnums)
         self._traces: dict[Any, Trace] = {}
         self._method: Jitted | None = None
-        self._state: State | None = None  # of the last call that was not recognised
         #: How the last call's like is run at once, and some earlier ones'.
         self._last: _Route = (_nothing, None, None)
         self._earlier: tuple[_Route, ...] = ()
@@ -137,10 +136,10 @@ class Jitted:
         keys = tuple(map(Static, keys_of(structure)))  # equal ones of other types are others to the function
         key: Any = structure, keys, tuple(kinds), get_default_dtype(), compiler
         modules, optimisers = found([self.function, *(leaf.value for leaf in leaves if type(leaf) is Static), *leaves])
-        self._state = State(modules, optimisers) if modules or optimisers else None
-        if self._state is not None:
-            key = *key[:-1], self._state.key, compiler
-        return key, structure, kinds, ordered, given, leaves if known else None
+        state = State(modules, optimisers) if modules or optimisers else None
+        if state is not None:
+            key = *key[:-1], state.key, compiler
+        return key, structure, kinds, ordered, given, leaves if known else None, state
 
     def _brought_together(self, arrays: list[Any]) -> tuple[list[Any], Compiler]:
         """Return arguments with scalars where the arrays are, and what compiles for these."""
@@ -156,9 +155,9 @@ class Jitted:
         return together, compiler
 
     def _trace(self, arguments: tuple[Any, ...], options: dict[str, Any]) -> tuple[Trace, list[Any], list[Any], Any]:
-        key, structure, kinds, arrays, given, leaves = self._signature(arguments, options)
+        key, structure, kinds, arrays, given, leaves, state = self._signature(arguments, options)
         trace = self._traces.pop(key, None)
-        trace = trace or Trace(self.function, structure, kinds, self.donate, key[-1], self._state)
+        trace = trace or Trace(self.function, structure, kinds, self.donate, key[-1], state)
         self._traces[key] = trace  # last in order, the longest unused first
         while len(self._traces) > MOST_TRACES:
             self._traces.pop(next(iter(self._traces)), None)
