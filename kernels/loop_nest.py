@@ -28,6 +28,8 @@ class Operand:
     level: str
     #: "0" for one element along the row, "1" for neighbours in memory, "s" for a step given at the call.
     inner: str = "1"
+    #: The dimensions along which there are zeros before and after what is there: "0", "1", ... outside, "" the row's.
+    bounds: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -150,6 +152,8 @@ def size_names(nest: Nest) -> list[str]:
             names += [f"{operand.name}_step{axis}" for axis in range(nest.outer)]
         if operand.level == ELEMENT and operand.inner == "s":
             names.append(f"{operand.name}_inner")
+        for dimension in operand.bounds:
+            names += [f"{operand.name}_low{dimension}", f"{operand.name}_high{dimension}"]
     return names
 
 
@@ -166,7 +170,19 @@ def row_places(nest: Nest) -> list[str]:
         if operand.level != NEST and operand not in of_blocks:
             terms = " + ".join(f"i{axis} * {operand.name}_step{axis}" for axis in range(nest.outer)) or "0"
             lines.append(f"{operand.name}_row = {terms}")
+        if operand.bounds:
+            lines += _window(operand, nest.flat)
     return lines
+
+
+def _window(operand: Operand, flat: bool) -> list[str]:
+    """Write where in a row an operand is that has zeros around it: the first place, and how many there are."""
+    name, first, count = operand.name, "0", "1" if operand.level == ROW else "width"
+    outside = [f"({name}_low{d} > i{d} or i{d} >= {name}_high{d})" for d in operand.bounds if d]
+    if "" in operand.bounds:
+        first, count = f"{name}_low" + (" - row * width" if flat else ""), f"{name}_high - {name}_low"
+    lines = [f"{name}_first = {first}", f"{name}_count = {count}"]
+    return [*lines, f"if {' or '.join(outside)}:", f"    {name}_count = 0"] if outside else lines
 
 
 def keep_what_is_dear(nest: Nest) -> list[str]:

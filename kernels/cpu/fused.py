@@ -113,7 +113,7 @@ class _Loop:
             put("n = min(width, length - row * width)" if nest.flat else "n = width")
             for operand in nest.loads:
                 if operand.level == ROW:
-                    put(f"v_{operand.name} = {_loaded(operand, f'{operand.name}_row')}")
+                    put(f"v_{operand.name} = {_once(operand)}")
             for stage in range(nest.stages):
                 for step in nest.steps:
                     if step.level == ROW and step.stage == stage:
@@ -135,8 +135,9 @@ class _Loop:
             return
         for operand in used:
             if operand.inner == "0":
-                put(f"v_{operand.name} = {_loaded(operand, f'{operand.name}_row')}")
-        body = [f"v_{o.name} = {_loaded(o, _place(o))}" for o in used if o.inner != "0"]
+                name = "w" if operand.bounds else "v"
+                put(f"{name}_{operand.name} = {_once(operand, raw=name == 'w')}")
+        body = [f"v_{o.name} = {_loaded(o, _place(o))}" for o in used if o.inner != "0" or o.bounds]
         for name in back:
             operand = self.dear[name]
             body.append(f"{name} = load_back_{numbers[operand.name]}({operand.name}, {operand.name}_row + j)")
@@ -197,7 +198,19 @@ def _place(operand: Operand) -> str:
 
 
 def _loaded(operand: Operand, place: str) -> str:
-    return f"load({operand.name}, {place})" + (" != 0" if operand.dtype == "bool" else "")
+    value = f"load({operand.name}, {place})"
+    if operand.bounds:
+        where = f"j, {operand.name}_first, {operand.name}_count"
+        one = operand.inner == "0"
+        value = f"within(w_{operand.name}, {where})" if one else f"load_within({operand.name}, {place}, {where})"
+    return value + (" != 0" if operand.dtype == "bool" else "")
+
+
+def _once(operand: Operand, raw: bool = False) -> str:
+    """Write what is the same for all of a row: zero in rows beyond an operand's bounds."""
+    place = f"{operand.name}, {operand.name}_row"
+    value = f"load_within({place}, 0, 0, {operand.name}_count)" if operand.bounds else f"load({place})"
+    return value + (" != 0" if operand.dtype == "bool" and not raw else "")
 
 
 def _combined(fold: Fold, old: str, value: str | None = None, put_back: str | None = None) -> list[str]:

@@ -130,6 +130,16 @@ def _scopes(builder: Any) -> tuple[Any, list[Any]]:
     ]
 
 
+def _apart(builder: Any, instruction: Any, output: int | None) -> Any:
+    """Mark a load or store as one of an input, or of the output of a number; returns it."""
+    inputs, outputs = _scopes(builder)
+    mine = inputs if output is None else outputs[output]
+    others = [scope for scope in (inputs, *outputs) if scope is not mine]
+    instruction.set_metadata("alias.scope", builder.module.add_metadata([mine]))
+    instruction.set_metadata("noalias", builder.module.add_metadata(others))
+    return instruction
+
+
 def _access(output: int | None, writes: bool) -> Any:
     """Make a load or store that promises LLVM that inputs, and the outputs by their numbers, are apart in memory.
 
@@ -139,19 +149,12 @@ def _access(output: int | None, writes: bool) -> Any:
     def place(builder: Any, pointer: Any, index: Any) -> Any:
         return builder.gep(pointer, [index])
 
-    def mark(builder: Any, instruction: Any) -> None:
-        inputs, outputs = _scopes(builder)
-        mine = inputs if output is None else outputs[output]
-        others = [scope for scope in (inputs, *outputs) if scope is not mine]
-        instruction.set_metadata("alias.scope", builder.module.add_metadata([mine]))
-        instruction.set_metadata("noalias", builder.module.add_metadata(others))
-
     if writes:
 
         @intrinsic
         def store(typing_context: Any, pointer: Any, index: Any, value: Any) -> Any:
             def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-                mark(builder, builder.store(arguments[2], place(builder, *arguments[:2])))
+                _apart(builder, builder.store(arguments[2], place(builder, *arguments[:2])), output)
                 return context.get_dummy_value()
 
             return types.void(pointer, index, pointer.dtype), generate
@@ -161,13 +164,45 @@ def _access(output: int | None, writes: bool) -> Any:
     @intrinsic
     def load(typing_context: Any, pointer: Any, index: Any) -> Any:
         def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-            instruction = builder.load(place(builder, *arguments))
-            mark(builder, instruction)
-            return instruction
+            return _apart(builder, builder.load(place(builder, *arguments)), output)
 
         return pointer.dtype(pointer, index), generate
 
     return load
+
+
+def _is_within(builder: Any, turn: Any, first: Any, count: Any) -> Any:
+    """Compare once: what is before the first is far beyond all others, without a sign."""
+    return builder.icmp_unsigned("<", builder.sub(turn, first), count)
+
+
+@intrinsic
+def load_within(typing_context: Any, pointer: Any, index: Any, turn: Any, first: Any, count: Any) -> Any:
+    """Load an element if the turn is one of `count` from the first on, and give zero in all others."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        place, index, *where = arguments
+        before = builder.block
+        with builder.if_then(_is_within(builder, *where)):
+            value = _apart(builder, builder.load(builder.gep(place, [index])), None)
+            inside = builder.block
+        phi = builder.phi(value.type)
+        phi.add_incoming(ir.Constant(value.type, 0), before)
+        phi.add_incoming(value, inside)
+        return phi
+
+    return pointer.dtype(pointer, index, types.int64, types.int64, types.int64), generate
+
+
+@intrinsic
+def within(typing_context: Any, value: Any, turn: Any, first: Any, count: Any) -> Any:
+    """Give a value if the turn is one of `count` from the first on, and zero in all others."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        value, *where = arguments
+        return builder.select(_is_within(builder, *where), value, ir.Constant(value.type, 0))
+
+    return value(value, types.int64, types.int64, types.int64), generate
 
 
 @intrinsic
@@ -246,6 +281,8 @@ NAMESPACE: dict[str, Any] = {
     "bool": np.uint8,
     "int64_operands": _lanes_of(types.int64, MOST_OPERANDS),
     "load": _access(None, False),
+    "load_within": load_within,
+    "within": within,
     **{f"load_back_{i}": _access(i, False) for i in range(OUTPUTS)},
     **{f"store_{i}": _access(i, True) for i in range(OUTPUTS)},
     **{f"{name}_pointer": _pointer_to(scalar) for name, scalar in _SCALARS.items()},
