@@ -138,12 +138,19 @@ def main(arguments: list[str] | None = None) -> None:
         with two_threads():
             peaks = {dtype: measure.matmul_peak(dtype) for dtype in ("float32", "float64")}
             results["peaks"] = peaks
+            failed: list[str] = []
             chosen = [(p, size) for p in PROGRAMS.values() for size in sizes if not names or p.name in names]
             for program, size in measure.progress(chosen, "programs"):
-                found = speed(program, size, rounds, set(without), peaks)
+                try:
+                    found = speed(program, size, rounds, set(without), peaks)
+                except Exception as error:  # the others are measured all the same
+                    failed.append(f"{program.name} ({size}): {type(error).__name__}: {error}")
+                    continue
                 results["rows"].setdefault(program.name, {})[size] = found
                 data.write_text(json.dumps(results, indent=1) + "\n")  # what has been measured stays
                 time.sleep(measure.PAUSE)
+            if failed:
+                sys.exit("\n".join(failed))
     (docs / "programs.md").write_text(document(results))
     draw(results, docs / "programs.png")
     if options.readme:

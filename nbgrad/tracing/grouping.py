@@ -8,7 +8,7 @@ from typing import Any
 from ..kernels.loop_nest import ELEMENT, NEST, ROW
 from ..kernels.strides import dense
 from .layout import breaks, padded, places_in
-from .program import Access, Call, Fold, Join, Literal, Map, Node, Pad, Program, memory_of, reshaped, stretched
+from .program import Access, Call, Fold, Join, Literal, Map, Node, Pad, Program, memory_of, stretched
 
 #: Operations that go into one loop, at most: LLVM's time grows faster than the text.
 _MOST_STEPS = 400
@@ -56,9 +56,9 @@ class Grouping:
         self.joined: dict[Node, list[Access]] = {}
         for node in self.used:
             if isinstance(node.operation, Join):
-                for part, place in zip(node.inputs, places_in(node), strict=True):
+                for part, place in places_in(node):
                     assert place is not None, "what loops cannot write in place is copied by one"
-                    self.joined.setdefault(reshaped(part), []).append(place)
+                    self.joined.setdefault(part, []).append(place)
         self._gather()
         self._order()
         self.stored = self._stored_nodes()
@@ -189,7 +189,7 @@ class Grouping:
             for node in nodes:
                 for x in node.inputs:
                     root = memory_of(x)
-                    for source in map(reshaped, root.inputs) if isinstance(root.operation, Join) else (root,):
+                    for source in [part for part, _ in places_in(root)] if isinstance(root.operation, Join) else [root]:
                         owner: Any = self.group_of.get(source)
                         owner = owner or (source if isinstance(source.operation, Call) else None)
                         if owner is not None and owner is not step:

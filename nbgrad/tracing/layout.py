@@ -43,19 +43,29 @@ def can_reshape(node: Node, shape: tuple[int, ...]) -> bool:
     return True
 
 
-def places_in(join: Node) -> list[Access | None]:
-    """Give the places of a join's parts in its memory, for what each is a reshaping of; None where that has none."""
+def places_in(join: Node, whole: Access | None = None) -> list[tuple[Node, Access | None]]:
+    """Give the parts of a join, parts of parts too, as what each is a reshaping of, with their places in its memory.
+
+    Without a place is what has none in its own shape. `whole` is where the join is itself part of another one.
+    """
     assert isinstance(join.operation, Join)
-    axis, steps, offset = join.operation.axis, dense(join.shape), 0
-    found: list[Access | None] = []
+    axis = join.operation.axis
+    whole = Access(join, 0, dense(join.shape)) if whole is None else whole
+    offset = whole.offset
+    found: list[tuple[Node, Access | None]] = []
     for part in join.inputs:
-        strides = None
+        place = Access(whole.root, offset, whole.strides)
+        offset += part.shape[axis] * whole.strides[axis]
+        if isinstance(part.operation, Join):
+            found += places_in(part, place)
+            continue
+        made = reshaped(part)
         try:
-            strides = _model(part.shape, Access(join, 0, steps)).reshape(reshaped(part).shape, copy=False).strides
+            strides = _model(part.shape, place).reshape(made.shape, copy=False).strides
         except ValueError:
-            pass
-        found.append(None if strides is None else Access(join, offset, strides))
-        offset += part.shape[axis] * steps[axis]
+            found.append((made, None))
+        else:
+            found.append((made, Access(whole.root, place.offset, strides)))
     return found
 
 

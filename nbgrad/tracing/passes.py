@@ -14,8 +14,9 @@ from functools import cache as once
 from ..kernels import formula, scalars
 from ..kernels.formula import Expression
 from . import lowering, picking
-from .joins import joined_in_place
+from .joins import joined_in_place, slices_before_formulas, sums_of_parts_joined
 from .layout import access, can_reshape
+from .products import products_of_all_steps, sums_of_products
 from .program import Fold, Join, Map, Node, Pad, Program, View, reshaped, root_of, stretched
 from .rewriting import Pass, Replace, needed, readers_of, rewritten
 from .short_rows import short_rows_unrolled
@@ -351,6 +352,10 @@ PASSES: tuple[Pass, ...] = (
     needed,
     reads_past_writes,
     writes_at_once,
+    sums_of_parts_joined,
+    products_of_all_steps,
+    sums_of_products,
+    slices_before_formulas,
     short_rows_unrolled,
     views_before_formulas,
     reshapings_after_formulas,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cache as once
 from typing import Any
 
@@ -83,6 +83,15 @@ class _Key:
             parts[place] = array
         return Index(tuple(parts))
 
+    def applied(self, function: Callable[[Index], Any], positions: Sequence[Any]) -> Any:
+        """Apply a function to the index as it is in this run."""
+        if len(self.parts) == 1 and len(positions) == 1 and positions[0].dtype == np.int64:
+            try:
+                return function(Index.of_rows(positions[0]))  # kernels look at every row themselves
+            except IndexError:
+                pass  # rows from the end, or what is wrong is told by who looks first
+        return function(self.now(positions))
+
     def shape_in(self, shape: tuple[int, ...]) -> tuple[int, ...]:
         """Give the shape of what is picked from an array of a shape."""
         dummies = tuple(np.zeros(p.shape, p.dtype) if isinstance(p, Node) else p for p in self.parts)
@@ -123,7 +132,10 @@ def pick(program: Program, x: Node, parts: Sequence[Any]) -> Node:
         pick_rows = Call(lambda x, rows: GetItem(Index.of_rows(rows)).forward(x), "pick rows", "gather", False)
         return program.add(pick_rows, (x, rows), (*rows.shape, *x.shape[1:]), x.dtype)
     operation = Call(
-        lambda x, *positions: GetItem(key.now(positions)).forward(x), ("pick", next(_count)), "gather", False
+        lambda x, *positions: key.applied(lambda index: GetItem(index).forward(x), positions),
+        ("pick", next(_count)),
+        "gather",
+        False,
     )
     return program.add(operation, (x, *key.nodes), key.shape_in(x.shape), x.dtype)
 
@@ -142,7 +154,10 @@ def scatter(program: Program, g: Node, parts: Sequence[Any], shape: tuple[int, .
         )
         return program.add(put_rows, (g, rows), shape, g.dtype)
     operation = Call(
-        lambda g, *positions: Scatter(key.now(positions), shape).forward(g), ("put", next(_count)), "scatter", False
+        lambda g, *positions: key.applied(lambda index: Scatter(index, shape).forward(g), positions),
+        ("put", next(_count)),
+        "scatter",
+        False,
     )
     return program.add(operation, (g, *key.nodes), shape, g.dtype)
 

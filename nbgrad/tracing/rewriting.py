@@ -6,7 +6,8 @@ from collections import defaultdict
 from collections.abc import Callable
 from operator import attrgetter
 
-from .program import Node, Program
+from ..kernels import formula, scalars
+from .program import Map, Node, Program
 
 Pass = Callable[[Program], Program]
 
@@ -51,3 +52,28 @@ def readers_of(program: Program) -> dict[Node, list[Node]]:
         for x in dict.fromkeys(node.inputs):
             readers[x].append(node)
     return readers
+
+
+def is_sum(node: Node) -> bool:
+    """Tell whether a formula is a sum of two values of its dtype."""
+    operation = node.operation
+    if not isinstance(operation, Map) or operation.expression is None or len(node.inputs) != 2:
+        return False
+    expression = operation.expression
+    if expression.function is not scalars.add or any(x.dtype != node.dtype for x in node.inputs):
+        return False
+    return all(x is formula.variable(i) for i, x in enumerate(expression.arguments))
+
+
+def terms_of(node: Node, readers: dict[Node, list[Node]], results: set[Node]) -> list[Node]:
+    """Give what a sum adds up, sums of its shape that nobody else reads taken apart, in order."""
+    terms: list[Node] = []
+    stack = [node]
+    while stack:
+        found = stack.pop()
+        inside = found is node or (len(readers[found]) == 1 and found not in results)
+        if inside and is_sum(found) and all(x.shape == node.shape for x in found.inputs):
+            stack.extend(reversed(found.inputs))
+        else:
+            terms.append(found)
+    return terms

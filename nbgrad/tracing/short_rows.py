@@ -2,21 +2,26 @@
 
 A loop over three elements fills no vector, and ends as soon as it has begun. Where a sum over the last axis, or
 whatever it needs, has few elements there, each of these is computed for all rows at once, and the loop goes along the
-axis before. So the differences of all pairs of points, and what follows from them, stay in registers.
+axis before. So the differences of all pairs of points, and what follows from them, stay in registers. Rows of which
+dear functions are computed, as of a softmax, are unrolled even where they lie in memory, and are taken from there in
+another order first.
 """
 
 from __future__ import annotations
 
 import math
 
+from ..kernels import formula, scalars
 from . import lowering
-from .program import Fold, Join, Literal, Map, Node, Pad, Program, View, stretched
+from .layout import access
+from .program import Fold, Join, Literal, Map, Node, Pad, Program, View, root_of, stretched
 from .rewriting import readers_of, rewritten
 
 #: Elements of a row that is unrolled at most, the rows that it takes, and formulas that come of them.
-_LONGEST, _LEAST_ROWS, _MOST_FORMULAS = 16, 256, 320
-#: Elements of a row whose elements are read from memory, where they lie beside each other, at most.
-_LONGEST_READ = 4
+_LONGEST, _LEAST_ROWS, _MOST_FORMULAS = 16, 32, 320
+#: Elements of a row whose elements are read from memory, where they lie beside each other, at most; and where each is
+#: the beginning of many that do.
+_LONGEST_READ, _LONGEST_APART = 4, 64
 
 
 def short_rows_unrolled(program: Program) -> Program:
@@ -32,6 +37,13 @@ def short_rows_unrolled(program: Program) -> Program:
 _Seed = tuple[Node, tuple[int, ...]]
 
 
+def _is_dear(node: Node) -> bool:
+    """Tell whether a formula has elementary functions, which pay for vectors and suffer without."""
+    assert isinstance(node.operation, Map)
+    expression = node.operation.expression
+    return expression is not None and formula.dearest(expression) > scalars.sqrt.cost
+
+
 def _rows_of(fold: Node) -> _Seed | None:
     """Give what a fold is over, if it has short rows in memory's order; None for any other node."""
     if not isinstance(fold.operation, Fold):
@@ -41,10 +53,12 @@ def _rows_of(fold: Node) -> _Seed | None:
     if isinstance(rows.operation, View) and rows.operation.kind == "transpose":
         order = rows.operation.argument
         (rows,) = rows.inputs
-    if not isinstance(rows.operation, Map) or len(rows.shape) < 2:
+    if not isinstance(rows.operation, Map):
+        rows, order = fold.inputs[0], tuple(range(len(fold.shape)))
+    if len(rows.shape) < 2:
         return None
     width = rows.shape[-1]
-    if not 2 <= width <= _LONGEST or rows.size < _LEAST_ROWS * width:
+    if not 2 <= width <= _LONGEST_APART or rows.size < _LEAST_ROWS * width:
         return None
     last = len(rows.shape) - 1
     axes = tuple(sorted(order[axis] for axis in fold.operation.axes))
@@ -63,19 +77,45 @@ class _Unrolled:
         self.known: dict[Node, list[Node]] = {}
         self.copies: dict[Node, Node] = {}
         self.inside: set[Node] = set()
-        readers = readers_of(program)
+        self.rearranged: set[Node] = set()  # what is copied into another order to be read
+        self.readers = readers = readers_of(program)
         self.seeds = {}
+        dear: dict[tuple[int, ...], list[Node]] = {}
         for fold, (rows, order) in seeds.items():
             region = self._region(rows)
             if region is not None and (len(self.inside | region)) * rows.shape[-1] <= _MOST_FORMULAS:
                 if any(len(node.inputs) > 1 and self._is_read_whole(node, readers, region, seeds) for node in region):
-                    continue
+                    region = None
+            if region is not None:
                 self.inside |= region
                 self.seeds[fold] = rows, order
+            elif rows.shape[-1] <= _LONGEST and len(fold.operation.axes) == 1:
+                dear.setdefault(rows.shape, []).append(fold)
+        for shape, folds in dear.items():
+            maps = {node for node in program.nodes if node.shape == shape and self._is_formula(node)}
+            if any(map(_is_dear, maps)) and len(maps | self.inside) * shape[-1] <= _MOST_FORMULAS:
+                self.inside |= maps
+                self.rearranged |= {x for node in maps for x in map(stretched, node.inputs) if x not in maps}
+                self.seeds |= {fold: seeds[fold] for fold in folds if seeds[fold][0] in maps}
+        self.whole = {node for node in self.inside if self._is_wanted(node)} if self.rearranged else set()
+
+    def _is_formula(self, node: Node) -> bool:
+        return isinstance(node.operation, Map) and not any(isinstance(x.operation, Pad) for x in node.inputs)
+
+    def _is_wanted(self, node: Node) -> bool:
+        """Tell whether somebody needs unrolled rows as an array."""
+        return node in self.program.outputs or any(
+            not (reader in self.inside and reader.shape == node.shape) and reader not in self.seeds
+            for reader in self.readers[node]
+        )
 
     def _region(self, rows: Node) -> set[Node] | None:
         """Give the formulas that the rows are made of; None if too much of them lies in memory beside each other."""
-        region = {rows}
+        width = rows.shape[-1]
+        if not isinstance(rows.operation, Map):
+            read = not isinstance(root_of(rows).operation, Pad | Fold) and access(rows).strides[-1] > 1
+            return set() if read else None
+        region, apart = {rows}, None
         stack = [rows]
         while stack:
             for x in stack.pop().inputs:
@@ -87,9 +127,11 @@ class _Unrolled:
                 if isinstance(x.operation, Map) and x.shape == rows.shape:
                     region.add(x)
                     stack.append(x)
-                elif x.size == rows.size and x.shape == rows.shape and rows.shape[-1] > _LONGEST_READ:
-                    return None
-        return region
+                elif x.size == rows.size and x.shape == rows.shape:
+                    apart = apart is not False and access(x).strides[-1] != 1
+                    if width > _LONGEST_READ and not apart:
+                        return None
+        return region if width <= _LONGEST or (apart and len(region) * width <= 2 * _LONGEST_APART) else None
 
     def _is_read_whole(
         self, node: Node, readers: dict[Node, list[Node]], region: set[Node], seeds: dict[Node, _Seed]
@@ -112,6 +154,8 @@ class _Unrolled:
         program = self.program
         if isinstance(node.operation, View) and node.operation.kind == "reshape":
             return lowering.reshape(program, places[node.inputs[0]], node.shape)
+        if node in self.whole:
+            return self._put_together(self._elements(node, places), node.shape[:-1], node)
         if node not in self.seeds:
             return None
         rows, order = self.seeds[node]
@@ -127,14 +171,21 @@ class _Unrolled:
         else:
             shape = tuple(1 if axis in axes else size for axis, size in enumerate(rows.shape[:-1]))
             folds = [program.add(Fold(fold.combine, axes), (x,), shape, x.dtype) for x in elements]
-            parts = [lowering.reshape(program, x, (1, *shape)) for x in folds]
-            joined = program.add(Join(0), parts, (len(parts), *shape), rows.dtype)
-            whole = lowering.transpose(program, joined, (*range(1, len(shape) + 1), 0))
+            whole = self._put_together(folds, shape, rows)
         return lowering.transpose(program, whole, order)
+
+    def _put_together(self, elements: list[Node], shape: tuple[int, ...], like: Node) -> Node:
+        """Give rows of elements, of which all that are first lie beside each other, then all that are second."""
+        program = self.program
+        parts = [lowering.reshape(program, x, (1, *shape)) for x in elements]
+        joined = program.add(Join(0), parts, (len(parts), *shape), like.dtype)
+        return lowering.transpose(program, joined, (*range(1, len(shape) + 1), 0))
 
     def _elements(self, rows: Node, places: dict[Node, Node]) -> list[Node]:
         """Give the elements of a formula's rows."""
         program = self.program
+        if not isinstance(rows.operation, Map):
+            return self._taken(rows, rows, places)
         if rows not in self.known:
             made = []
             shape = rows.shape[:-1]
@@ -156,7 +207,7 @@ class _Unrolled:
             return [found]
         if base.shape[-1] == 1:
             return [lowering.reshape(program, found, base.shape[:-1])]
-        if math.prod(base.shape) * 4 <= rows.size:
+        if math.prod(base.shape) * 4 <= rows.size or base in self.rearranged:
             # few, and read often: each element's lie beside each other
             if base not in self.copies:
                 last = len(base.shape) - 1
