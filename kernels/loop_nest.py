@@ -28,7 +28,8 @@ class Operand:
     level: str
     #: "0" for one element along the row, "1" for neighbours in memory, "s" for a step given at the call.
     inner: str = "1"
-    #: The dimensions along which there are zeros before and after what is there: "0", "1", ... outside, "" the row's.
+    #: The dimensions along which there are zeros before and after what is there, where the operand begins: the row's is
+    #: "", those around it "0", "1", ...
     bounds: tuple[str, ...] = ()
 
 
@@ -169,6 +170,9 @@ def row_places(nest: Nest) -> list[str]:
     for operand in nest.operands:
         if operand.level != NEST and operand not in of_blocks:
             terms = " + ".join(f"i{axis} * {operand.name}_step{axis}" for axis in range(nest.outer)) or "0"
+            terms += "".join(f" - {operand.name}_low{d} * {operand.name}_step{d}" for d in operand.bounds if d)
+            if "" in operand.bounds and operand.inner != "0":
+                terms += f" - {operand.name}_low" + (f" * {operand.name}_inner" if operand.inner == "s" else "")
             lines.append(f"{operand.name}_row = {terms}")
         if operand.bounds:
             lines += _window(operand, nest.flat)

@@ -231,7 +231,8 @@ class _Text:
         for operand in nest.loads:
             if operand.level == ROW or (operand.level == ELEMENT and operand.inner == "0"):
                 name = "w" if operand.bounds and operand.level == ELEMENT else "v"
-                value = _within(operand, _read(operand, f"{operand.name}_row"), f"{operand.name}_count > 0")
+                inside = f"{operand.name}_count > 0"
+                value = _within(operand, _read(operand, _valid(operand, f"{operand.name}_row", inside)), inside)
                 lines.append(f"{name}_{operand.name} = {value}")
         if form.held:
             used = {o.name for stage in range(nest.stages) for o in nest.needed(stage)[0]}
@@ -304,10 +305,9 @@ class _Text:
         others: list[str] = []
         for u in parts:
             for o in operands:
-                places = [
-                    _within(o, f"{o.name}[{_place(o, f'c{u}', lane)}]", _in_row(o, f"c{u} + {lane}"))
-                    for lane in range(lanes)
-                ]
+                inside = [_in_row(o, f"c{u} + {lane}") for lane in range(lanes)]
+                places = [_valid(o, _place(o, f"c{u}", lane), inside[lane]) for lane in range(lanes)]
+                places = [_within(o, f"{o.name}[{place}]", inside[lane]) for lane, place in enumerate(places)]
                 each = f"w_{o.name}_{u} = ({', '.join(places)},)"
                 if lanes > 1 and o.name in self.wide:
                     quick.append(f"w_{o.name}_{u} = load_vector({o.name}, {_place(o, f'c{u}', 0)})")
@@ -377,6 +377,11 @@ def _place(operand: Operand, column: str, lane: int) -> str:
 def _in_row(operand: Operand, column: str) -> str:
     """Write whether a column is where an operand with zeros around it is."""
     return f"0 <= {column} - {operand.name}_first and {column} - {operand.name}_first < {operand.name}_count"
+
+
+def _valid(operand: Operand, place: str, inside: str) -> str:
+    """Write a place, and of what is read among zeros one that there is: the first."""
+    return f"({place} if {inside} else 0)" if operand.bounds else place
 
 
 def _within(operand: Operand, value: str, inside: str) -> str:

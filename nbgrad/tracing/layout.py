@@ -70,7 +70,7 @@ def places_in(join: Node, whole: Access | None = None) -> list[tuple[Node, Acces
 
 
 def padded(node: Node) -> Access:
-    """Give where the elements of a value with zeros around it would begin, if there were any of it everywhere.
+    """Give where a value is that has zeros around it, and the steps of both together.
 
     What there is one of along an axis has any step there: the one with which axes can be walked as one.
     """
@@ -81,8 +81,7 @@ def padded(node: Node) -> Access:
         if inner.shape[axis] == 1:
             later = [other for other in range(axis + 1, len(steps)) if node.shape[other] != 1]
             steps[axis] = steps[later[0]] * node.shape[later[0]] if later and node.shape[axis] != 1 else 0
-    first = place.offset - sum(start * step for start, step in zip(node.operation.starts, steps, strict=True))
-    return Access(place.root, first, tuple(steps))
+    return Access(place.root, place.offset, tuple(steps))
 
 
 def breaks(shape: tuple[int, ...], strides: tuple[int, ...]) -> set[int]:

@@ -89,6 +89,9 @@ def pad(program: Program, node: Node, starts: Sequence[int], shape: Shape) -> No
     """Put zeros around a value, which begins at some place along each axis of a shape."""
     if node.shape == shape:
         return node
+    if not node.size:
+        node = broadcast(program, number(program, 0, node.dtype), shape)
+        return program.add(Map(None, node.dtype.name), (node,), shape, node.dtype)
     padded = program.add(Pad(tuple(starts)), (node,), shape, node.dtype)
     return program.add(Map(None, node.dtype.name), (padded,), shape, node.dtype)
 

@@ -82,6 +82,7 @@ class _Unrolled:
         self.seeds = {}
         dear: dict[tuple[int, ...], list[Node]] = {}
         for fold, (rows, order) in seeds.items():
+            assert isinstance(fold.operation, Fold)
             region = self._region(rows)
             if region is not None and (len(self.inside | region)) * rows.shape[-1] <= _MOST_FORMULAS:
                 if any(len(node.inputs) > 1 and self._is_read_whole(node, readers, region, seeds) for node in region):
