@@ -10,8 +10,8 @@ from ..kernels.strides import dense
 from .layout import breaks, padded, places_in
 from .program import Access, Call, Fold, Join, Literal, Map, Node, Pad, Program, memory_of, stretched
 
-#: Operations that go into one loop, at most: LLVM's time grows faster than the text.
-_MOST_STEPS = 400
+#: Values that one loop folds, at most; and where one would write too many, the operations of each.
+_MOST_FOLDS, _FEWER_STEPS = 100, 400
 
 
 class Group:
@@ -23,6 +23,7 @@ class Group:
         self.inner: int | None = None
         self.nodes: list[Node] = []
         self.before = 0  # all groups that must run first
+        self.folds = 0
         self.late: set[Node] = set()  # folds over all rows: known only after the loop
         self.sources: set[Node] = set()
         self.breaks: set[int] = set()  # axes that no row may go on over
@@ -47,11 +48,9 @@ class Group:
 class Grouping:
     """The steps of a program in order, and which values leave their loop."""
 
-    def __init__(self, program: Program, most_sources: int) -> None:
+    def __init__(self, program: Program, most_sources: int, most_steps: int) -> None:
         self.used, self.outputs, self.most_sources = program.nodes, program.outputs, most_sources
-        self.groups: list[Group] = []
-        self.group_of: dict[Node, Group] = {}
-        self.steps: list[Any] = []  # Groups and Call nodes
+        self.most_steps = most_steps
         #: Where joins want the values of loops, besides the arrays that these have themselves.
         self.joined: dict[Node, list[Access]] = {}
         for node in self.used:
@@ -60,11 +59,21 @@ class Grouping:
                     assert place is not None, "what loops cannot write in place is copied by one"
                     self.joined.setdefault(part, []).append(place)
         self._gather()
-        self._order()
         self.stored = self._stored_nodes()
+        if any(len(group.nodes) > _FEWER_STEPS and self._written(group) > most_sources for group in self.groups):
+            self.most_steps = _FEWER_STEPS
+            self._gather()
+            self.stored = self._stored_nodes()
+        self.steps: list[Any] = []  # Groups and Call nodes
+        self._order()
+
+    def _written(self, group: Group) -> int:
+        return sum((node in self.stored) + len(self.joined.get(node, ())) for node in group.nodes)
 
     def _gather(self) -> None:
         """Put every formula and fold into a group, into one that is there already where that can be."""
+        self.groups: list[Group] = []
+        self.group_of: dict[Node, Group] = {}
         self.after: dict[Node, set[Group]] = {}  # the groups that a node comes from, directly or by views and calls
         for node in self.used:
             owners: set[Group] = set()
@@ -92,6 +101,7 @@ class Grouping:
         group.nodes.append(node)
         group.breaks |= self._breaks(node)
         self.group_of[node] = group
+        group.folds += fold is not None
         if fold is not None and self.over(group, node) != "row":
             group.late.add(node)
         for x in inputs:
@@ -146,7 +156,9 @@ class Grouping:
         inputs: list[Node],
         owners: set[Group],
     ) -> bool:
-        if len(group.nodes) >= _MOST_STEPS or len(group.sources) + len(inputs) > self.most_sources:
+        if len(group.nodes) >= self.most_steps or len(group.sources) + len(inputs) > self.most_sources:
+            return False
+        if fold is not None and group.folds >= _MOST_FOLDS:
             return False
         if inner is not None and group.inner is not None and inner != group.inner:
             return False
