@@ -31,6 +31,13 @@ class Operand:
     #: The dimensions along which there are zeros before and after what is there, where the operand begins: the row's is
     #: "", those around it "0", "1", ...
     bounds: tuple[str, ...] = ()
+    #: What is drawn (`philox.KINDS`) of a stream of numbers whose state the array is; "" for an array's elements.
+    drawn: str = ""
+
+    @property
+    def held(self) -> str:
+        """The dtype of the array."""
+        return "uint64" if self.drawn else self.dtype
 
 
 @dataclass(frozen=True)
@@ -151,6 +158,8 @@ def size_names(nest: Nest) -> list[str]:
     for operand in nest.operands:
         if operand.level != NEST:
             names += [f"{operand.name}_step{axis}" for axis in range(nest.outer)]
+        if operand.drawn:
+            names.append(f"{operand.name}_first")
         if operand.level == ELEMENT and operand.inner == "s":
             names.append(f"{operand.name}_inner")
         for dimension in operand.bounds:
@@ -170,6 +179,7 @@ def row_places(nest: Nest) -> list[str]:
     for operand in nest.operands:
         if operand.level != NEST and operand not in of_blocks:
             terms = " + ".join(f"i{axis} * {operand.name}_step{axis}" for axis in range(nest.outer)) or "0"
+            terms += f" + {operand.name}_first" if operand.drawn else ""
             terms += "".join(f" - {operand.name}_low{d} * {operand.name}_step{d}" for d in operand.bounds if d)
             if "" in operand.bounds and operand.inner != "0":
                 terms += f" - {operand.name}_low" + (f" * {operand.name}_inner" if operand.inner == "s" else "")

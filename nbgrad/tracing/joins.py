@@ -5,7 +5,7 @@ from __future__ import annotations
 from ..kernels.strides import dense
 from . import lowering
 from .layout import places_in
-from .program import Access, Fold, Join, Map, Node, Pad, Program, View, root_of, stretched
+from .program import Access, Draw, Fold, Join, Map, Node, Pad, Program, View, root_of, stretched
 from .rewriting import is_sum, readers_of, rewritten, terms_of
 
 
@@ -118,7 +118,7 @@ def slices_before_formulas(program: Program) -> Program:
         views = [r for r in readers[node] if _is_slice(r)]
         inner = len(readers[node]) == 1 and readers[node][0] in cut and readers[node][0].shape == node.shape
         once = len(views) == len(readers[node]) > 1 and sum(view.size for view in views) <= node.size
-        if (inner or once) and not any(isinstance(x.operation, Pad) for x in node.inputs):
+        if (inner or once) and not any(isinstance(x.operation, Pad | Draw) for x in node.inputs):
             cut.add(node)
     # a loop whose values would have to be there before any slice is better cut itself, or left whole
     for node in program.nodes:

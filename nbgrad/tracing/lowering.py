@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from ..kernels import formula, reductions
+from ..kernels import formula, philox, reductions
 from ..kernels import scalars as scalar
 from ..kernels.cpu import elementwise as cpu
 from ..kernels.dispatch import CPU
@@ -20,7 +20,7 @@ from ..kernels.formula import NUMBER, TRUTH, Expression
 from ..kernels.shapes import broadcast_shapes
 from .calls import call, frozen
 from .layout import can_reshape
-from .program import Call, Constant, Fold, Input, Join, Look, Map, Node, Pad, Program, View, reshaped, root_of
+from .program import Call, Constant, Draw, Fold, Input, Join, Look, Map, Node, Pad, Program, View, reshaped, root_of
 
 Shape = tuple[int, ...]
 
@@ -92,6 +92,8 @@ def pad(program: Program, node: Node, starts: Sequence[int], shape: Shape) -> No
     if not node.size:
         node = broadcast(program, number(program, 0, node.dtype), shape)
         return program.add(Map(None, node.dtype.name), (node,), shape, node.dtype)
+    if isinstance(root_of(node).operation, Draw):  # which is nowhere in memory
+        node = program.add(Map(None, node.dtype.name), (node,), node.shape, node.dtype)
     padded = program.add(Pad(tuple(starts)), (node,), shape, node.dtype)
     return program.add(Map(None, node.dtype.name), (padded,), shape, node.dtype)
 
@@ -156,6 +158,17 @@ def _known(program: Program, expression: Expression, nodes: Sequence[Node], dtyp
         return None
     with np.errstate(all="ignore"):
         return number(program, function(*(np.asarray(v, dtype) for v in values)), dtype)
+
+
+def draw(program: Program, generator: Any, kind: str, shape: Shape, dtype: np.dtype[Any]) -> Node:
+    """Give random numbers that every run draws anew, from where the generator is then."""
+    if generator not in program.streams:
+        program.streams[generator] = program.input((2,), np.uint64), 0
+    state, used = program.streams[generator]
+    program.streams[generator] = state, used + philox.blocks_of(math.prod(shape), dtype.name)
+    drawn = program.add(Draw(kind, philox.first_of(used, dtype.name)), (state,), shape, dtype)
+    # they have no memory: a formula is what they are read by
+    return mapped(program, formula.variable(0), [drawn], dtype)
 
 
 # ---- folds ----------------------------------------------------------------------------------------------------------

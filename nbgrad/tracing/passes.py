@@ -17,7 +17,7 @@ from . import lowering, picking
 from .joins import joined_in_place, slices_before_formulas, sums_of_parts_joined
 from .layout import access, can_reshape
 from .products import products_of_all_steps, sums_of_products
-from .program import Fold, Join, Map, Node, Pad, Program, View, reshaped, root_of, stretched
+from .program import Draw, Fold, Join, Map, Node, Pad, Program, View, reshaped, root_of, stretched
 from .rewriting import Pass, Replace, needed, readers_of, rewritten
 from .short_rows import short_rows_unrolled
 
@@ -175,9 +175,14 @@ def _movable(program: Program) -> _Chosen:
     return found
 
 
+def _draws(node: Node) -> bool:
+    """Tell whether a formula draws random numbers, which are in C order."""
+    return any(isinstance(x.operation, Draw) for x in node.inputs)
+
+
 def _formulas_behind(top: Node, readers: dict[Node, list[Node]], results: set[Node]) -> set[Node]:
     """Give a formula and those before it, of its shape, that only they read; none if somebody else reads the first."""
-    if not isinstance(top.operation, Map) or len(readers[top]) > 1 or top in results:
+    if not isinstance(top.operation, Map) or len(readers[top]) > 1 or top in results or _draws(top):
         return set()
     across = {top}
     waiting = set(top.inputs)
@@ -185,7 +190,7 @@ def _formulas_behind(top: Node, readers: dict[Node, list[Node]], results: set[No
         node = max(waiting, key=lambda n: n.number)  # all that read it have been looked at
         waiting.remove(node)
         inside = isinstance(node.operation, Map) and node.shape == top.shape and node not in results
-        if inside and all(reader in across for reader in readers[node]):
+        if inside and not _draws(node) and all(reader in across for reader in readers[node]):
             across.add(node)
             waiting |= set(node.inputs)
     return across

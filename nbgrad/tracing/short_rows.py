@@ -14,7 +14,7 @@ import math
 from ..kernels import formula, scalars
 from . import lowering
 from .layout import access
-from .program import Fold, Join, Literal, Map, Node, Pad, Program, View, root_of, stretched
+from .program import Draw, Fold, Join, Literal, Map, Node, Pad, Program, View, root_of, stretched
 from .rewriting import readers_of, rewritten
 
 #: Elements of a row that is unrolled at most, the rows that it takes, and formulas that come of them.
@@ -101,7 +101,7 @@ class _Unrolled:
         self.whole = {node for node in self.inside if self._is_wanted(node)} if self.rearranged else set()
 
     def _is_formula(self, node: Node) -> bool:
-        return isinstance(node.operation, Map) and not any(isinstance(x.operation, Pad) for x in node.inputs)
+        return isinstance(node.operation, Map) and not any(isinstance(x.operation, Pad | Draw) for x in node.inputs)
 
     def _is_wanted(self, node: Node) -> bool:
         """Tell whether somebody needs unrolled rows as an array."""
@@ -114,7 +114,7 @@ class _Unrolled:
         """Give the formulas that the rows are made of; None if too much of them lies in memory beside each other."""
         width = rows.shape[-1]
         if not isinstance(rows.operation, Map):
-            read = not isinstance(root_of(rows).operation, Pad | Fold) and access(rows).strides[-1] > 1
+            read = not isinstance(root_of(rows).operation, Pad | Draw | Fold) and access(rows).strides[-1] > 1
             return set() if read else None
         region, apart = {rows}, None
         stack = [rows]
@@ -123,7 +123,7 @@ class _Unrolled:
                 x = stretched(x)
                 if x in region:
                     continue
-                if isinstance(x.operation, Pad):
+                if isinstance(x.operation, Pad | Draw):
                     return None
                 if isinstance(x.operation, Map) and x.shape == rows.shape:
                     region.add(x)
