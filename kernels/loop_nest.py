@@ -28,6 +28,9 @@ class Operand:
     level: str
     #: "0" for one element along the row, "1" for neighbours in memory, "s" for a step given at the call.
     inner: str = "1"
+    #: The dimensions along which there are zeros before and after what is there, where the operand begins: the row's is
+    #: "", those around it "0", "1", ...
+    bounds: tuple[str, ...] = ()
     #: What is drawn (`philox.KINDS`) of a stream of numbers whose state the array is; "" for an array's elements.
     drawn: str = ""
 
@@ -159,6 +162,8 @@ def size_names(nest: Nest) -> list[str]:
             names.append(f"{operand.name}_first")
         if operand.level == ELEMENT and operand.inner == "s":
             names.append(f"{operand.name}_inner")
+        for dimension in operand.bounds:
+            names += [f"{operand.name}_low{dimension}", f"{operand.name}_high{dimension}"]
     return names
 
 
@@ -173,10 +178,25 @@ def row_places(nest: Nest) -> list[str]:
     of_blocks = [*(o for o, _ in nest.kept), *(o for o, _, _ in nest.partials)]
     for operand in nest.operands:
         if operand.level != NEST and operand not in of_blocks:
-            terms = [f"i{axis} * {operand.name}_step{axis}" for axis in range(nest.outer)]
-            terms += [f"{operand.name}_first"] if operand.drawn else []
-            lines.append(f"{operand.name}_row = {' + '.join(terms) or '0'}")
+            terms = " + ".join(f"i{axis} * {operand.name}_step{axis}" for axis in range(nest.outer)) or "0"
+            terms += f" + {operand.name}_first" if operand.drawn else ""
+            terms += "".join(f" - {operand.name}_low{d} * {operand.name}_step{d}" for d in operand.bounds if d)
+            if "" in operand.bounds and operand.inner != "0":
+                terms += f" - {operand.name}_low" + (f" * {operand.name}_inner" if operand.inner == "s" else "")
+            lines.append(f"{operand.name}_row = {terms}")
+        if operand.bounds:
+            lines += _window(operand, nest.flat)
     return lines
+
+
+def _window(operand: Operand, flat: bool) -> list[str]:
+    """Write where in a row an operand is that has zeros around it: the first place, and how many there are."""
+    name, first, count = operand.name, "0", "1" if operand.level == ROW else "width"
+    outside = [f"({name}_low{d} > i{d} or i{d} >= {name}_high{d})" for d in operand.bounds if d]
+    if "" in operand.bounds:
+        first, count = f"{name}_low" + (" - row * width" if flat else ""), f"{name}_high - {name}_low"
+    lines = [f"{name}_first = {first}", f"{name}_count = {count}"]
+    return [*lines, f"if {' or '.join(outside)}:", f"    {name}_count = 0"] if outside else lines
 
 
 def keep_what_is_dear(nest: Nest) -> list[str]:

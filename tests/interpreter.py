@@ -219,6 +219,21 @@ def _load(pointer: Pointer, index: Any) -> Any:
     return pointer[index]
 
 
+def _load_within(pointer: Pointer, index: Any, turn: Any, first: int, count: int) -> Any:
+    if type(turn) is not Along:
+        return pointer[index] if first <= turn < first + count else pointer.array.dtype.type(0)
+    value = np.zeros(turn.count, pointer.array.dtype)
+    begin, end = max(first - turn.start, 0), min(max(first + count - turn.start, 0), turn.count)
+    if begin < end:
+        value[begin:end] = pointer[Along(index.start + index.step * begin, index.step, end - begin)]
+    return value
+
+
+def _within(value: Any, turn: Any, first: int, count: int) -> Any:
+    turns = np.arange(turn.start, turn.start + turn.count) if type(turn) is Along else turn
+    return _select((first <= turns) & (turns < first + count), value, type(value)(0))
+
+
 def _store(pointer: Pointer, index: Any, value: Any) -> None:
     pointer[index] = value
 
@@ -259,6 +274,8 @@ def _namespace(lanes: int, chunk: int) -> dict[str, Any]:
         "negated": np.logical_not,
         "along": along,
         "load": _load,
+        "load_within": _load_within,
+        "within": _within,
         "move_square": _move_square,
         "prefetch": lambda pointer, index: None,
         "offset": lambda pointer, index: Pointer(pointer.memory, pointer.array, pointer.origin + index),

@@ -143,11 +143,12 @@ class _Loop:
         for operand in used:
             if operand.inner == "0":
                 put(*_loads(operand, f"{operand.name}_row"))
+        streams = [o for o in used if o.inner != "0" or o.bounds]
         if parts.is_long(order):
-            self._in_parts(order, [o for o in used if o.inner != "0"], back, stores, folds)
+            self._in_parts(order, streams, back, stores, folds)
             return
         drawn = [o for o in used if o.inner != "0" and o.drawn]
-        body = [f"v_{o.name} = {_loaded(o, _place(o))}" for o in used if o.inner != "0"]
+        body = [f"v_{o.name} = {_loaded(o, _place(o))}" for o in streams]
         for name in back:
             operand = self.dear[name]
             body.append(f"{name} = load_back_{numbers[operand.name]}({operand.name}, {operand.name}_row + j)")
@@ -267,6 +268,11 @@ def _draw(operand: Operand, first: str, count: str) -> str:
 def _loads(operand: Operand, place: str) -> list[str]:
     """Write: one element is loaded, or drawn."""
     name = operand.name
+    if operand.bounds:  # zero in rows beyond them; where an element of the row is chosen, it is seen in its place
+        value = f"load_within({name}, {place}, 0, 0, {name}_count)"
+        if operand.level == ELEMENT:
+            return [f"w_{name} = {value}"]
+        return [f"v_{name} = {value}" + (" != 0" if operand.dtype == "bool" else "")]
     if not operand.drawn:
         return [f"v_{name} = {_loaded(operand, place)}"]
     return [_draw(operand, place, "1"), f"v_{name} = load({name}_values, {name}_shift)"]
@@ -280,7 +286,11 @@ def _place(operand: Operand) -> str:
 
 def _loaded(operand: Operand, place: str) -> str:
     name = f"{operand.name}_values" if operand.drawn else operand.name
-    return f"load({name}, {place})" + (" != 0" if operand.dtype == "bool" else "")
+    value = f"load({name}, {place})"
+    if operand.bounds:
+        where = f"j, {name}_first, {name}_count"
+        value = f"within(w_{name}, {where})" if operand.inner == "0" else f"load_within({name}, {place}, {where})"
+    return value + (" != 0" if operand.dtype == "bool" else "")
 
 
 def _combined(fold: Fold, old: str, value: str | None = None, put_back: str | None = None) -> list[str]:

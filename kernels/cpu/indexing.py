@@ -72,8 +72,12 @@ def loop(args, dims, steps, data):
                 return
             row = y0 + position * (steps[6] // {size})
             source = g0 + i * (steps[4] // {size})
-            for j in range(width):
-                y[row + j * (steps[7] // {size})] += g[source + j * (steps[5] // {size})]
+            if steps[5] == {size} and steps[7] == {size}:
+                for j in range(np.uintp(width)):
+                    store_0(y, row + j, load_back_0(y, row + j) + load(g, source + j))
+            else:
+                for j in range(width):
+                    y[row + j * (steps[7] // {size})] += g[source + j * (steps[5] // {size})]
     clear_exceptions()
 """
 

@@ -178,14 +178,22 @@ class Parts:
             pointer = parameter(self.address(operand))
             return pointer, f"j * {parameter(f'{operand.name}_inner')}" if operand.inner == "s" else "j"
 
+        def loaded(operand: Operand) -> str:
+            if not operand.bounds:
+                return f"load({', '.join(place(operand))})"
+            first = parameter(f"int64({operand.name}_first) - int64(start)")
+            where = f"j, {first}, {parameter(f'{operand.name}_count')}"
+            if operand.inner == "0":
+                return f"within({parameter(f'w_{operand.name}')}, {where})"
+            return f"load_within({', '.join(place(operand))}, {where})"
+
         def named(name: str) -> str:
             """Give what a value is called in the part, and read it if it comes from elsewhere."""
             if name in names:
                 return names[name]
             if name in self.loads:
                 operand = self.loads[name]
-                pointer, at = place(operand)
-                read, dtype = f"load({pointer}, {at})", operand.dtype
+                read, dtype = loaded(operand), operand.dtype
             elif name in self.back:
                 read, dtype = f"load({parameter(self.address(self.back[name]))}, j)", self.back[name].dtype
             elif name in self.made:

@@ -75,7 +75,9 @@ def vectors_of(nest: Nest, lanes: int, held: bool) -> list[Operand]:
     operands = [*(o for o in nest.loads if not o.drawn), *(operand for operand, _, _ in nest.stores)]
     if not held:
         operands += [operand for operand, _ in nest.kept]
-    return [o for o in operands if o.level == ELEMENT and o.inner == "1" and size_of(o) * lanes == VECTOR]
+    return [
+        o for o in operands if o.level == ELEMENT and o.inner == "1" and not o.bounds and size_of(o) * lanes == VECTOR
+    ]
 
 
 def _registers(nest: Nest) -> int:

@@ -232,7 +232,10 @@ class _Text:
         lines.append(f"last = {'whole' if nest.flat else 'width'} - {form.lanes}")
         for operand in nest.loads:
             if operand.level == ROW or (operand.level == ELEMENT and operand.inner == "0"):
-                lines.append(f"v_{operand.name} = {_read(operand, f'{operand.name}_row')}")
+                name = "w" if operand.bounds and operand.level == ELEMENT else "v"
+                inside = f"{operand.name}_count > 0"
+                value = _within(operand, _read(operand, _valid(operand, f"{operand.name}_row", inside)), inside)
+                lines.append(f"{name}_{operand.name} = {value}")
         if form.held:
             used = {o.name for stage in range(nest.stages) for o in nest.needed(stage)[0]}
             for u in self.parts:
@@ -304,7 +307,9 @@ class _Text:
         others: list[str] = []
         for u in parts:
             for o in operands:
-                places = [_element(o, _place(o, f"c{u}", lane)) for lane in range(lanes)]
+                inside = [_in_row(o, f"c{u} + {lane}") for lane in range(lanes)]
+                places = [_valid(o, _place(o, f"c{u}", lane), inside[lane]) for lane in range(lanes)]
+                places = [_within(o, _element(o, place), inside[lane]) for lane, place in enumerate(places)]
                 each = f"w_{o.name}_{u} = ({', '.join(places)},)"
                 if lanes > 1 and o.name in self.wide:
                     quick.append(f"w_{o.name}_{u} = load_vector({o.name}, {_place(o, f'c{u}', 0)})")
@@ -323,6 +328,9 @@ class _Text:
         written = [operand for operand, _ in stores]
         for lane in range(lanes):
             lines += [f"v_{o.name} = {_value(o, u, lane)}" for o in used if o.inner != "0"]
+            for o in used:
+                if o.inner == "0" and o.bounds:
+                    lines.append(f"v_{o.name} = {_within(o, f'w_{o.name}', _in_row(o, f'c{u} + {lane}'))}")
             lines += [f"{name} = {f'{name}_{u}_{lane}' if held else _value(self.dear[name], u, lane)}" for name in back]
             for step in order:
                 lines += assigned(step)
@@ -366,6 +374,21 @@ def _place(operand: Operand, column: str, lane: int) -> str:
     """Write where an element is: of a row that begins at a place of its own, some lanes on from a column."""
     column = f"{column} + {lane}" if lane else column
     return f"{operand.name}_row + " + (f"({column}) * {operand.name}_inner" if operand.inner == "s" else column)
+
+
+def _in_row(operand: Operand, column: str) -> str:
+    """Write whether a column is where an operand with zeros around it is."""
+    return f"0 <= {column} - {operand.name}_first and {column} - {operand.name}_first < {operand.name}_count"
+
+
+def _valid(operand: Operand, place: str, inside: str) -> str:
+    """Write a place, and of what is read among zeros one that there is: the first."""
+    return f"({place} if {inside} else 0)" if operand.bounds else place
+
+
+def _within(operand: Operand, value: str, inside: str) -> str:
+    """Write what is read, and zero outside of an operand's bounds."""
+    return f"({value} if {inside} else {operand.dtype}(0))" if operand.bounds else value
 
 
 def _value(operand: Operand, u: int | str, lane: int) -> str:

@@ -6,7 +6,9 @@ import math
 from typing import Any
 
 from ..kernels.loop_nest import ELEMENT, NEST, ROW
-from .program import Call, Fold, Literal, Map, Node, Program, root_of, stretched
+from ..kernels.strides import dense
+from .layout import breaks, padded, places_in
+from .program import Access, Call, Fold, Join, Literal, Map, Node, Pad, Program, memory_of, stretched
 
 #: Values that one loop folds, at most; and where one would write too many, the operations of each.
 _MOST_FOLDS, _FEWER_STEPS = 100, 400
@@ -24,6 +26,7 @@ class Group:
         self.folds = 0
         self.late: set[Node] = set()  # folds over all rows: known only after the loop
         self.sources: set[Node] = set()
+        self.breaks: set[int] = set()  # axes that no row may go on over
 
     @property
     def until(self) -> int:
@@ -48,6 +51,13 @@ class Grouping:
     def __init__(self, program: Program, most_sources: int, most_steps: int) -> None:
         self.used, self.outputs, self.most_sources = program.nodes, program.outputs, most_sources
         self.most_steps = most_steps
+        #: Where joins want the values of loops, besides the arrays that these have themselves.
+        self.joined: dict[Node, list[Access]] = {}
+        for node in self.used:
+            if isinstance(node.operation, Join):
+                for part, place in places_in(node):
+                    assert place is not None, "what loops cannot write in place is copied by one"
+                    self.joined.setdefault(part, []).append(place)
         self._gather()
         self.stored = self._stored_nodes()
         if any(len(group.nodes) > _FEWER_STEPS and self._written(group) > most_sources for group in self.groups):
@@ -58,7 +68,7 @@ class Grouping:
         self._order()
 
     def _written(self, group: Group) -> int:
-        return sum(node in self.stored for node in group.nodes)
+        return sum((node in self.stored) + len(self.joined.get(node, ())) for node in group.nodes)
 
     def _gather(self) -> None:
         """Put every formula and fold into a group, into one that is there already where that can be."""
@@ -89,6 +99,7 @@ class Grouping:
         if inner is not None:
             group.inner = inner
         group.nodes.append(node)
+        group.breaks |= self._breaks(node)
         self.group_of[node] = group
         group.folds += fold is not None
         if fold is not None and self.over(group, node) != "row":
@@ -104,6 +115,17 @@ class Grouping:
                 if other.before & group.bit:
                     other.before |= group.before
         return group
+
+    def _breaks(self, node: Node) -> set[int]:
+        """Give the axes at which a dimension has to begin, for what is read among zeros or written into joins."""
+        found: set[int] = set()
+        for x in node.inputs:
+            if isinstance(x.operation, Pad):
+                found |= breaks(x.shape, padded(x).strides)
+                found |= {axis for axis, size in enumerate(x.shape) if x.inputs[0].shape[axis] != size}
+        for place in self.joined.get(node, []):
+            found |= breaks(node.shape, place.strides)
+        return found
 
     def _inner_for(self, fold: Fold | None, space: tuple[int, ...]) -> int | None:
         """Give the number of dimensions that a fold needs the row to have; None if it does not matter."""
@@ -141,6 +163,8 @@ class Grouping:
         if inner is not None and group.inner is not None and inner != group.inner:
             return False
         chosen = inner if inner is not None else group.inner
+        if chosen is not None and any(axis > len(space) - chosen for axis in group.breaks | self._breaks(node)):
+            return False  # a row would begin and end several times
         shape = node.shape if fold is None else node.inputs[0].shape
         level = group.level_of(shape, chosen)
         if level is None or (level == NEST and group.space and math.prod(group.space) != 1):
@@ -176,10 +200,12 @@ class Grouping:
             needed: set[Any] = set()
             for node in nodes:
                 for x in node.inputs:
-                    root = root_of(x)
-                    owner: Any = self.group_of.get(root) or (root if isinstance(root.operation, Call) else None)
-                    if owner is not None and owner is not step:
-                        needed.add(owner)
+                    root = memory_of(x)
+                    for source in [part for part, _ in places_in(root)] if isinstance(root.operation, Join) else [root]:
+                        owner: Any = self.group_of.get(source)
+                        owner = owner or (source if isinstance(source.operation, Call) else None)
+                        if owner is not None and owner is not step:
+                            needed.add(owner)
             needs[step] = needed
         while pending:
             ready = [step for step in pending if needs[step] <= done]
@@ -194,7 +220,7 @@ class Grouping:
         stored: set[Node] = set()
 
         def reads(x: Node, group: Group | None) -> None:
-            root = root_of(x)
+            root = memory_of(x)
             owner = self.group_of.get(root)
             if owner is not None and (owner is not group or (stretched(x) is not root) or root in owner.late):
                 stored.add(root)
@@ -209,3 +235,14 @@ class Grouping:
         for node in self.outputs:
             reads(node, None)
         return stored
+
+    def is_written(self, node: Node) -> bool:
+        """Tell whether a loop writes a value somewhere."""
+        return node in self.stored or node in self.joined
+
+    def place_of_late(self, node: Node) -> Access:
+        """Give the place of what is known only after its loop: an array of its own, or its place in a join."""
+        if node in self.stored:
+            return Access(node, 0, dense(node.shape))
+        (place,) = self.joined[node]
+        return place

@@ -12,8 +12,8 @@ from ..kernels.loop_nest import Fold as Folding
 from ..kernels.strides import dense, joined
 from ..kernels.target import Compiler
 from .grouping import Group, Grouping
-from .layout import access
-from .program import Access, Draw, Fold, Literal, Map, Node, stretched
+from .layout import access, padded
+from .program import Access, Draw, Fold, Literal, Map, Node, Pad, stretched
 
 
 class Places(Protocol):
@@ -50,6 +50,8 @@ class Loop:
         self.bytes = 0
         self.copied: set[Node] = set()
         self.steps_of: dict[str, tuple[int, ...]] = {}  # strides over the space, by operand
+        self.windows: dict[Node, dict[int, tuple[int, int]]] = {}  # where along axes there is more than zeros
+        self.bounds_of: dict[str, int] = {}
         self.firsts: dict[str, int] = {}  # where in their streams draws begin, by operand
 
     def build(self) -> tuple[Nest, list[tuple[str, int]]]:
@@ -61,13 +63,10 @@ class Loop:
                 x = stretched(x)
                 if x not in inside and not isinstance(x.operation, Literal):
                     external[x] = None
-        reads: list[tuple[Node, Access, tuple[int, ...]]] = []
-        for x in external:
-            place = access(x)
-            reads.append((x, place, self._spread(x.shape, place.strides)))
+        reads = [self._read(x) for x in external]
         if self.group.inner is not None:
             reads = [self._even(*read) for read in reads]
-        writes = [n for n in group.nodes if n in self.grouping.stored and n not in group.late and n.size]
+        writes = [n for n in group.nodes if self.grouping.is_written(n) and n not in group.late and n.size]
         self._choose_dimensions([strides for _, _, strides in reads])
         nest = Nest(len(self.outer), self.flat)
         loads: dict[Node, Operand] = {}
@@ -85,12 +84,12 @@ class Loop:
             self.operands.append((name, place.offset * x.dtype.itemsize))
             self.bytes += 0 if operand.drawn else x.size * x.dtype.itemsize
         self._formulas(nest, loads)
-        for number, node in enumerate(writes):
+        for number, (node, place) in enumerate([(n, place) for n in writes for place in self._places(n)]):
             name, level, stage = self.values[node]
-            operand = self._operand(f"o{number}", node, self._spread(node.shape, dense(node.shape)))
+            operand = self._operand(f"o{number}", node, self._spread(node.shape, place.strides))
             operand = Operand(operand.name, operand.dtype, level, operand.inner if level == ELEMENT else "1")
             nest.stores.append((operand, name, stage))
-            self.operands.append((self.places.of(node), 0))
+            self.operands.append((self.places.of(place.root), place.offset * node.dtype.itemsize))
             self.bytes += node.size * node.dtype.itemsize
         for number, name in enumerate(keep_what_is_dear(nest)):
             dear = next(s for s in nest.steps if isinstance(s, Assign) and s.name == name)
@@ -104,6 +103,22 @@ class Loop:
             self.late.append((operand, node, step.over))
         self.nest = nest
         return nest, self.operands
+
+    def _read(self, x: Node) -> tuple[Node, Access, tuple[int, ...]]:
+        """Give where a value is read, and the steps over the whole space."""
+        if not isinstance(x.operation, Pad):
+            place = access(x)
+            return x, place, self._spread(x.shape, place.strides)
+        place, missing = padded(x), len(self.group.space) - len(x.shape)
+        for axis, (start, size) in enumerate(zip(x.operation.starts, x.inputs[0].shape, strict=True)):
+            if size != x.shape[axis]:
+                self.windows.setdefault(x, {})[missing + axis] = (start, start + size)
+        return x, place, self._spread(x.shape, place.strides)
+
+    def _places(self, node: Node) -> list[Access]:
+        """Give the places to which a value is written: an array of its own, and places in joins."""
+        own = [Access(node, 0, dense(node.shape))] if node in self.grouping.stored else []
+        return own + self.grouping.joined.get(node, [])
 
     def _spread(self, shape: tuple[int, ...], strides: tuple[int, ...]) -> tuple[int, ...]:
         """Give the steps over the whole space of an array that is broadcast to it."""
@@ -126,7 +141,13 @@ class Loop:
         split = len(space) - self.inner  # dimensions before are rows'
 
         steps = self._all(all_strides)
-        outer, inner = joined(space, steps, range(split)), joined(space, steps, range(split, len(space)))
+        bounded = sorted({axis for window in self.windows.values() for axis in window})
+
+        def begins(axis: int) -> int:
+            """Count the windows' axes so far: each begins a dimension of its own."""
+            return sum(first <= axis for first in bounded)
+
+        outer, inner = (joined(space, steps, axes, begins) for axes in (range(split), range(split, len(space))))
         self.flat = self.group.inner is None and not outer and len(inner) <= 1
         if len(inner) > 1:
             assert self.group.inner is None
@@ -138,8 +159,8 @@ class Loop:
             self.outer = [()]  # pieces of the one row
 
     def _all(self, all_strides: list[tuple[int, ...]]) -> list[tuple[int, ...]]:
-        stored = [n for n in self.group.nodes if n in self.grouping.stored]
-        return all_strides + [self._spread(n.shape, dense(n.shape)) for n in stored if n not in self.group.late]
+        written = [n for n in self.group.nodes if self.grouping.is_written(n) and n not in self.group.late]
+        return all_strides + [self._spread(n.shape, place.strides) for n in written for place in self._places(n)]
 
     def _operand(self, name: str, node: Node, strides: tuple[int, ...]) -> Operand:
         self.steps_of[name] = strides
@@ -154,7 +175,24 @@ class Loop:
             level = ELEMENT if any(strides[axis] for axis in self.row) else ROW
         step = strides[self.row[-1]] if self.row else 0
         inner = "0" if step == 0 else "1" if step == 1 else "s"
-        return Operand(name, node.dtype.name, level, inner, drawn)
+        if node in self.windows:
+            return self._window(name, node, inner)
+        return Operand(name, node.dtype.name, level, inner, drawn=drawn)
+
+    def _window(self, name: str, node: Node, inner: str) -> Operand:
+        """Give the operand for what has zeros around it, and note where along the loops' dimensions it is."""
+        window, bounds = self.windows[node], []
+        dimensions = [*((str(axis), part) for axis, part in enumerate(self.outer)), ("", self.row)]
+        for dimension, part in dimensions:
+            for axis in part:
+                if axis in window:  # the first of its dimension
+                    after = math.prod(self.group.space[other] for other in part if other > axis)
+                    low, high = window[axis]
+                    bounds.append(dimension)
+                    self.bounds_of[f"{name}_low{dimension}"] = low * after
+                    self.bounds_of[f"{name}_high{dimension}"] = high * after
+        level = ELEMENT if inner != "0" or "" in bounds else ROW
+        return Operand(name, node.dtype.name, level, inner, bounds=tuple(bounds))
 
     def _formulas(self, nest: Nest, loads: dict[Node, Operand]) -> None:
         group = self.group
@@ -193,7 +231,7 @@ class Loop:
                 casts = [
                     kinds.get(i) != formula.TRUTH and x.dtype.name != operation.number for i, x in enumerate(inputs)
                 ]
-            if node.shape == group.space and node.size > 1 and level != ELEMENT and node in self.grouping.stored:
+            if node.shape == group.space and node.size > 1 and level != ELEMENT and self.grouping.is_written(node):
                 level = ELEMENT  # the same value all along the row, and all of it is wanted
             nest.steps.append(
                 Assign(
@@ -243,4 +281,5 @@ class Loop:
         for operand in [*(o for o, _, _ in nest.partials), *(o for o, _ in nest.kept)]:
             for axis in range(nest.outer):
                 values[f"{operand.name}_step{axis}"] = 0
+        values |= self.bounds_of
         return [values[name] for name in size_names(nest)], blocks

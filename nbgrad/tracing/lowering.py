@@ -20,7 +20,7 @@ from ..kernels.formula import NUMBER, TRUTH, Expression
 from ..kernels.shapes import broadcast_shapes
 from .calls import call, frozen
 from .layout import can_reshape
-from .program import Call, Constant, Draw, Fold, Input, Look, Map, Node, Program, View, reshaped, root_of
+from .program import Call, Constant, Draw, Fold, Input, Join, Look, Map, Node, Pad, Program, View, reshaped, root_of
 
 Shape = tuple[int, ...]
 
@@ -72,6 +72,30 @@ def index(program: Program, node: Node, parts: tuple[Any, ...]) -> Node:
     if Ellipsis not in parts:
         parts = (*parts, Ellipsis)  # a single element then is a view as well
     return program.add(View("index", parts), (node,), shape_seen(node, lambda x: x[parts]), node.dtype)
+
+
+def join(program: Program, nodes: Sequence[Node], axis: int) -> Node:
+    """Put values of one dtype, which loops can write, one after the other along an axis."""
+    first = nodes[0]
+    nodes = [node for node in nodes if node.shape[axis]] or [first]
+    if len(nodes) == 1:
+        return nodes[0]
+    length = sum(node.shape[axis] for node in nodes)
+    shape = (*first.shape[:axis], length, *first.shape[axis + 1 :])
+    return program.add(Join(axis), nodes, shape, first.dtype)
+
+
+def pad(program: Program, node: Node, starts: Sequence[int], shape: Shape) -> Node:
+    """Put zeros around a value, which begins at some place along each axis of a shape."""
+    if node.shape == shape:
+        return node
+    if not node.size:
+        node = broadcast(program, number(program, 0, node.dtype), shape)
+        return program.add(Map(None, node.dtype.name), (node,), shape, node.dtype)
+    if isinstance(root_of(node).operation, Draw):  # which is nowhere in memory
+        node = program.add(Map(None, node.dtype.name), (node,), node.shape, node.dtype)
+    padded = program.add(Pad(tuple(starts)), (node,), shape, node.dtype)
+    return program.add(Map(None, node.dtype.name), (padded,), shape, node.dtype)
 
 
 # ---- formulas -------------------------------------------------------------------------------------------------------

@@ -20,13 +20,14 @@ from .program import (
     Constant,
     Fold,
     Input,
+    Join,
     Literal,
     Node,
     Program,
     View,
     apply_views,
-    is_view,
     literal_value,
+    memory_of,
     reshaped,
     root_of,
 )
@@ -62,7 +63,7 @@ class Memory:
         self.returned: dict[Node, tuple[int, ...]] = {}
         for node in program.outputs:
             root = reshaped(node)
-            if root in grouping.stored:
+            if root in grouping.stored or isinstance(root.operation, Join):
                 self.returned.setdefault(root, node.shape)
         #: How the arrays of results are made, by name.
         self.fresh: dict[str, str] = {}
@@ -86,7 +87,7 @@ class Memory:
 
     def before(self, step: Group | Node, number: int) -> None:
         """Find arrays for what a step makes."""
-        for node in [n for n in step.nodes if n in self.grouping.stored] if isinstance(step, Group) else [step]:
+        for node in self._made_by(step) if isinstance(step, Group) else [step]:
             name = self.place[node] = f"v{node.number}"
             if isinstance(node.operation, Call) and not node.operation.into:
                 continue
@@ -101,6 +102,12 @@ class Memory:
                 continue
             self._held[node] = self._buffer(node.size * node.dtype.itemsize)
             self.views[name] = (self._held[node], node.shape, node.dtype)
+
+    def _made_by(self, group: Group) -> list[Node]:
+        """Give what needs an array once a group runs: values that it stores, and joins of which it writes the first."""
+        stored = [node for node in group.nodes if node in self.grouping.stored]
+        joins = [place.root for node in group.nodes for place in self.grouping.joined.get(node, [])]
+        return [*stored, *(join for join in dict.fromkeys(joins) if join not in self.place)]
 
     def scratch(self, shape: tuple[int, ...], dtype: Any) -> str:
         """Give the name of an array that only the present step needs."""
@@ -129,7 +136,7 @@ class Memory:
 
     def _donation(self, node: Node, step: Group | Node, number: int) -> str | None:
         """Find a donated input in whose place a result may be written, element for element as the input is read."""
-        if not isinstance(step, Group):
+        if not isinstance(step, Group) or isinstance(node.operation, Join):
             return None
         for x in self.program.inputs:
             assert isinstance(x.operation, Input)
@@ -145,9 +152,9 @@ class Memory:
                 continue
             if any(reader is step for _, reader in readers):
                 # read once, and as it lies: another stage would come back to what has been written over
-                uses = [y for n in step.nodes for y in n.inputs if root_of(y) is x]
+                uses = [y for n in step.nodes for y in n.inputs if memory_of(y) is x]
                 rows = any(isinstance(n.operation, Fold) and self.grouping.over(step, n) == "row" for n in step.nodes)
-                if rows or any(is_view(y) for y in uses):
+                if rows or any(y is not x for y in uses):
                     continue
             self.taken.add(place)
             return place
@@ -202,4 +209,4 @@ class Memory:
 
 def read_by(step: Group | Node) -> set[Node]:
     """Give what a step reads, or views of which it reads."""
-    return {root_of(x) for node in (step.nodes if isinstance(step, Group) else [step]) for x in node.inputs}
+    return {memory_of(x) for node in (step.nodes if isinstance(step, Group) else [step]) for x in node.inputs}

@@ -238,6 +238,9 @@ def _holds(dtype: np.dtype[Any], value: int) -> bool:
     return bool(limits.min <= value <= limits.max)
 
 
+#: Parts that are joined in place, each by a loop; of more, NumPy joins what was computed.
+_MOST_PARTS = 64
+
 # ---- what becomes nodes ---------------------------------------------------------------------------------------------
 
 
@@ -250,8 +253,20 @@ def _broadcast_to(x: Any, shape: Any) -> Any:
     return x if node is x.node else Symbol(x.program, node)
 
 
-def _concatenate(*arguments: Any, **options: Any) -> Any:
-    return NotImplemented
+def _concatenate(arrays: Any, axis: Any = 0, **options: Any) -> Any:
+    if options or type(axis) is not int or type(arrays) not in (list, tuple) or len(arrays) > _MOST_PARTS:
+        return NotImplemented
+    first = next(filter(lambda x: isinstance(x, Symbol), arrays), None)
+    if first is None or any(not getattr(x, "shape", ()) for x in arrays):
+        return NotImplemented  # NumPy says why
+    operands = [first.operand(x) for x in arrays]
+    ndim, dtype = first.ndim, np.result_type(*(x.dtype for x in operands))
+    axis += ndim if axis < 0 else 0
+    rest = {x.shape[:axis] + x.shape[axis + 1 :] for x in operands}
+    if not 0 <= axis < ndim or len(rest) > 1 or any(x.ndim != ndim for x in operands) or not compiles(dtype):
+        return NotImplemented
+    nodes = [lowering.convert(first.program, x.node, dtype) for x in operands]
+    return Symbol(first.program, lowering.join(first.program, nodes, axis))
 
 
 #: What operations do to arrays by NumPy's functions, and these therefore cannot do by operations.

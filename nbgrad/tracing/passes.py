@@ -8,17 +8,19 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import cache as once
-from operator import attrgetter
 
 from ..kernels import formula, scalars
 from ..kernels.formula import Expression
 from . import lowering, picking
+from .joins import joined_in_place, slices_before_formulas, sums_of_parts_joined
 from .layout import access, can_reshape
-from .program import Draw, Fold, Map, Node, Program, View, reshaped, root_of, stretched
+from .products import products_of_all_steps, sums_of_products
+from .program import Draw, Fold, Join, Map, Node, Pad, Program, View, reshaped, root_of, stretched
+from .rewriting import Pass, Replace, needed, readers_of, rewritten
+from .short_rows import short_rows_unrolled
 
-Pass = Callable[[Program], Program]
 Shape = tuple[int, ...]
 
 #: Nodes that one view is moved across at most, and how often what has moved is looked at again.
@@ -34,41 +36,6 @@ def optimised(program: Program) -> Program:
     return program
 
 
-def needed(program: Program) -> Program:
-    """Leave out what no output needs."""
-    wanted: set[Node] = set()
-    stack = list(program.outputs)
-    while stack:
-        node = stack.pop()
-        if node not in wanted:
-            wanted.add(node)
-            stack.extend(node.inputs)
-    program = program.wanting(program.outputs)
-    program.nodes = sorted(wanted, key=attrgetter("number"))  # what is taken was there before
-    return program
-
-
-# ---- rewriting ------------------------------------------------------------------------------------------------------
-
-#: Gives a node to stand in another one's place, if any is to; it is told what stands in the places of earlier nodes.
-Replace = Callable[[Node, dict[Node, Node]], Node | None]
-
-
-def _rewritten(program: Program, replace: Replace) -> Program:
-    """Write a program anew, with other nodes in the places of some."""
-    places: dict[Node, Node] = {}
-    program.closed, closed = False, program.closed
-    for node in list(program.nodes):
-        found = replace(node, places)
-        if found is None:
-            inputs = [places[x] for x in node.inputs]
-            same = all(new is old for new, old in zip(inputs, node.inputs, strict=True))
-            found = node if same else program.add(node.operation, inputs, node.shape, node.dtype)
-        places[node] = found
-    program.closed = closed
-    return needed(program.wanting([places[node] for node in program.outputs]))
-
-
 def _moves(node: Node) -> bool:
     """Tell whether a node is a view of all elements in another shape or order."""
     return isinstance(node.operation, View) and node.operation.kind in ("reshape", "transpose")
@@ -76,7 +43,7 @@ def _moves(node: Node) -> bool:
 
 def _in_loops(node: Node) -> bool:
     """Tell whether a value comes out of a loop, directly or seen through views."""
-    return isinstance(root_of(node).operation, Map | Fold)
+    return isinstance(root_of(node).operation, Map | Fold | Join | Pad)
 
 
 def _moves_between_loops(program: Program) -> bool:
@@ -143,7 +110,7 @@ def views_before_formulas(program: Program) -> Program:
         chosen = _movable(program) if _moves_between_loops(program) else {}
         if not chosen:
             break
-        program = _rewritten(program, _mover(program, chosen))
+        program = rewritten(program, _mover(program, chosen))
     return program
 
 
@@ -185,10 +152,7 @@ def _without_views(node: Node) -> Node:
 
 def _movable(program: Program) -> _Chosen:
     found: _Chosen = {}
-    readers: dict[Node, list[Node]] = defaultdict(list)
-    for node in program.nodes:
-        for x in dict.fromkeys(node.inputs):
-            readers[x].append(node)
+    readers = readers_of(program)
     results = set(program.outputs)
     for view in program.nodes:
         if not _moves(view) or any(_moves(reader) for reader in readers[view]):
@@ -242,6 +206,8 @@ def _can_be_seen(leaves: set[Node], views: Sequence[View], across: set[Node]) ->
     for leaf in leaves:
         if leaf.size == 1:
             continue
+        if isinstance(root_of(leaf).operation, Pad):
+            return False
         seen: Node | None = _Imagined.stretched(leaf, shape)
         for view in views:
             seen = None if seen is None else _Imagined.seen(seen, view)
@@ -287,7 +253,7 @@ def reshapings_after_formulas(program: Program) -> Program:
                 return lowering.reshape(program, found, node.shape)
         return None
 
-    return _rewritten(program, replaced)
+    return rewritten(program, replaced)
 
 
 def _folded(program: Program) -> set[Node]:
@@ -358,7 +324,7 @@ def reads_past_writes(program: Program) -> Program:
             source = source.inputs[0]
         return None if source is before else program.add(view, (source,), node.shape, node.dtype)
 
-    return _rewritten(program, read)
+    return rewritten(program, read)
 
 
 def writes_at_once(program: Program) -> Program:
@@ -383,7 +349,7 @@ def writes_at_once(program: Program) -> Program:
         values = [*first.inputs[1:], *[places[x] for x in node.inputs[1:]]]
         return picking.put_at(program, first.inputs[0], [*earlier.keys, *puts.keys], values)
 
-    return _rewritten(program, joined)
+    return rewritten(program, joined)
 
 
 #: In the order in which they are applied.
@@ -391,6 +357,12 @@ PASSES: tuple[Pass, ...] = (
     needed,
     reads_past_writes,
     writes_at_once,
+    sums_of_parts_joined,
+    products_of_all_steps,
+    sums_of_products,
+    slices_before_formulas,
+    short_rows_unrolled,
     views_before_formulas,
     reshapings_after_formulas,
+    joined_in_place,
 )

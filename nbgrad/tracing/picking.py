@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cache as once
 from typing import Any
 
@@ -15,6 +15,7 @@ from ..kernels.formula import NUMBER, Expression
 from ..kernels.scalars import maximum, minimum, where
 from ..ops.indexing import GetItem, Index, Scatter, begin_within, part_of_index
 from . import lowering
+from .lowering import compiles
 from .program import Call, Node, Program, is_frozen
 from .refusals import users_line
 
@@ -82,6 +83,15 @@ class _Key:
             parts[place] = array
         return Index(tuple(parts))
 
+    def applied(self, function: Callable[[Index], Any], positions: Sequence[Any]) -> Any:
+        """Apply a function to the index as it is in this run."""
+        if len(self.parts) == 1 and len(positions) == 1 and positions[0].dtype == np.int64:
+            try:
+                return function(Index.of_rows(positions[0]))  # kernels look at every row themselves
+            except IndexError:
+                pass  # rows from the end, or what is wrong is told by who looks first
+        return function(self.now(positions))
+
     def shape_in(self, shape: tuple[int, ...]) -> tuple[int, ...]:
         """Give the shape of what is picked from an array of a shape."""
         dummies = tuple(np.zeros(p.shape, p.dtype) if isinstance(p, Node) else p for p in self.parts)
@@ -122,7 +132,10 @@ def pick(program: Program, x: Node, parts: Sequence[Any]) -> Node:
         pick_rows = Call(lambda x, rows: GetItem(Index.of_rows(rows)).forward(x), "pick rows", "gather", False)
         return program.add(pick_rows, (x, rows), (*rows.shape, *x.shape[1:]), x.dtype)
     operation = Call(
-        lambda x, *positions: GetItem(key.now(positions)).forward(x), ("pick", next(_count)), "gather", False
+        lambda x, *positions: key.applied(lambda index: GetItem(index).forward(x), positions),
+        ("pick", next(_count)),
+        "gather",
+        False,
     )
     return program.add(operation, (x, *key.nodes), key.shape_in(x.shape), x.dtype)
 
@@ -130,6 +143,10 @@ def pick(program: Program, x: Node, parts: Sequence[Any]) -> Node:
 def scatter(program: Program, g: Node, parts: Sequence[Any], shape: tuple[int, ...]) -> Node:
     """Give zeros of a shape with elements added at an index with arrays or nodes among its parts, or any other."""
     key = _Key(program, parts)
+    if not key.nodes and compiles(g.dtype) and all(map(_is_plain, key.parts)):
+        found = _spread_out(program, g, tuple(key.parts), shape)
+        if found is not None:
+            return found
     rows = key.rows_of(shape)
     if rows is not None:
         put_rows = Call(
@@ -137,9 +154,43 @@ def scatter(program: Program, g: Node, parts: Sequence[Any], shape: tuple[int, .
         )
         return program.add(put_rows, (g, rows), shape, g.dtype)
     operation = Call(
-        lambda g, *positions: Scatter(key.now(positions), shape).forward(g), ("put", next(_count)), "scatter", False
+        lambda g, *positions: key.applied(lambda index: Scatter(index, shape).forward(g), positions),
+        ("put", next(_count)),
+        "scatter",
+        False,
     )
     return program.add(operation, (g, *key.nodes), shape, g.dtype)
+
+
+def _is_plain(part: Any) -> bool:
+    """Tell whether a part of an index is None, an ellipsis, a slice or a whole number."""
+    return part is None or part is Ellipsis or isinstance(part, slice) or type(part) is int
+
+
+def _spread_out(program: Program, g: Node, key: tuple[Any, ...], shape: tuple[int, ...]) -> Node | None:
+    """Give elements back to where slices and whole numbers picked them, among zeros; None where steps are odd."""
+    places = _ranges(key, shape)
+    g = lowering.reshape(program, g, tuple(map(len, places)))
+    if any(place.step < 0 for place in places):
+        g = lowering.index(program, g, tuple([slice(None, None, -1 if p.step < 0 else 1) for p in places]))
+        places = [place if place.step > 0 else place[::-1] for place in places]
+    for axis, (place, size) in enumerate(zip(places, shape, strict=True)):
+        if place.step == 1 or len(place) <= 1:
+            continue
+        if size % place.step or len(place) * place.step != size:
+            return None
+        # zeros between the elements: an axis of their own, beside theirs
+        beside = (*g.shape[: axis + 1], 1, *g.shape[axis + 1 :])
+        zero = lowering.number(program, 0.0, g.dtype)
+        counts = place.start, place.step - 1 - place.start
+        before, after = ((*g.shape[: axis + 1], count, *g.shape[axis + 1 :]) for count in counts)
+        parts = [lowering.broadcast(program, zero, before), lowering.reshape(program, g, beside)]
+        parts.append(lowering.broadcast(program, zero, after))
+        joined = lowering.join(program, parts, axis + 1)
+        g = lowering.reshape(program, joined, (*g.shape[:axis], size, *g.shape[axis + 1 :]))
+    whole = [place.step != 1 and len(place) > 1 for place in places]
+    starts = [0 if spread or not len(p) else p.start for p, spread in zip(places, whole, strict=True)]
+    return lowering.pad(program, g, starts, shape)
 
 
 def put(program: Program, x: Node, values: Node, parts: Sequence[Any]) -> Node:

@@ -87,8 +87,9 @@ class Plan:
             names.append(self.memory.scratch(shape, operand.dtype))
             offsets.append(0)
         for _, fold_node, _ in builder.late:
-            names.append(self.memory.of(fold_node))
-            offsets.append(0)
+            place = grouping.place_of_late(fold_node)
+            names.append(self.memory.of(place.root))
+            offsets.append(place.offset * fold_node.dtype.itemsize)
         operations = [label_of(node) for node in group.nodes]
         label = "_".join(dict.fromkeys(operations))[:40]
         first = f"kernel{len(self.steps)}"

@@ -68,6 +68,21 @@ class View(NamedTuple):
     argument: Any
 
 
+class Join(NamedTuple):
+    """Values one after the other along an axis: memory into which loops write each in its place."""
+
+    axis: int
+
+
+class Pad(NamedTuple):
+    """A value with zeros around it, which begins at some place along each axis: what a loop reads as if it were there.
+
+    Only a conversion to the same dtype takes one.
+    """
+
+    starts: tuple[int, ...]
+
+
 class Call(NamedTuple):
     """A function of arrays, called as it is; `into` tells whether it takes ``out=``."""
 
@@ -80,7 +95,7 @@ class Call(NamedTuple):
 #: A function that begins to look at an array, and gives one that waits, and raises what there is to raise.
 Look = Callable[[Any], Callable[[], object]]
 
-Operation = Input | Constant | Literal | Draw | Map | Fold | View | Call
+Operation = Input | Constant | Literal | Draw | Map | Fold | View | Join | Pad | Call
 
 
 class Access(NamedTuple):
@@ -275,6 +290,14 @@ def root_of(node: Node) -> Node:
     """Give what a value is a view of."""
     while isinstance(node.operation, View):
         node = node.inputs[0]
+    return node
+
+
+def memory_of(node: Node) -> Node:
+    """Give what has the memory that a value is read from, with zeros around it or not."""
+    node = root_of(node)
+    while isinstance(node.operation, Pad):
+        node = root_of(node.inputs[0])
     return node
 
 

@@ -44,6 +44,11 @@ PROGRAMS = {
     "layer norm": Program(layer_norm, ((2, 33),)),
     "network": Program(network, ((4, 5), (5, 3), (3,))),
     "slices": Program(lambda x: nbgrad.sum(x[::2, 1:] * x[1::2, :-1]), ((4, 5),)),
+    "pairs": Program(lambda x: nbgrad.sum(1 / (1 + nbgrad.sum((x[:, None] - x[None]) ** 2, -1))), ((17, 3),)),
+    "stencil": Program(lambda x: nbgrad.sum(nbgrad.cat([x[:1], x[1:-1] * x[2:] - x[:-2], x[-1:]]) ** 2), ((70,),)),
+    "stencil of rows": Program(
+        lambda x: nbgrad.sum(nbgrad.stack([x[1:, 2:] * x[:-1, :-2], x[1:, 1:-1]], 1) ** 2), ((4, 7),)
+    ),
     "transposed": Program(lambda x: nbgrad.sum(x.T @ x * 2), ((3, 4),)),
     "empty": Program(lambda x: nbgrad.sum(nbgrad.exp(x)) + 1, ((0, 3),)),
     "0-d": Program(lambda x, y: x * y + nbgrad.sin(x), ((), ())),

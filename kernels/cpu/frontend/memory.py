@@ -96,6 +96,32 @@ def _access(output: int | None, writes: bool) -> Callable[..., Any]:
     return store if writes else load
 
 
+def _is_within(writer: Writer, turn: Any, first: Any, count: Any) -> Value:
+    """Compare once: what is before the first is far beyond all others, without a sign."""
+    turn, first, count = (writer.convert(value_of(x), INT64) for x in (turn, first, count))
+    place = writer.make(INT64, f"sub {turn.typed}, {first.text}")
+    return writer.make(TRUTH, f"icmp ult {place.typed}, {count.text}")
+
+
+def _load_within(writer: Writer, pointer: Value, index: Any, turn: Any, first: Any, count: Any) -> Value:
+    """Load an input's element if the turn is one of `count` from the first on, and give zero in all others."""
+    kind, before = pointer.kind.to, writer.label
+    inside, after = writer.new_label(), writer.new_label()
+    writer.branch(_is_within(writer, turn, first, count), inside, after)
+    writer.begin(inside)
+    value = NAMESPACE["load"](writer, pointer, index)
+    writer.begin(after)
+    zero = number(0.0 if kind.sort == "f" else 0, kind)
+    return writer.make(kind, f"phi {kind.llvm} [{zero.text}, %{before}], [{value.text}, %{inside}]")
+
+
+def _within(writer: Writer, value: Value, turn: Any, first: Any, count: Any) -> Value:
+    """Give a value if the turn is one of `count` from the first on, and zero in all others."""
+    zero = number(0.0 if value.kind.sort == "f" else 0, value.kind)
+    found: Value = writer.select(_is_within(writer, turn, first, count), value, zero)
+    return found
+
+
 def _align_stack(writer: Writer) -> None:
     """Have the stack's frame begin at a whole vector, so that vectors kept there do not straddle cache lines."""
     writer.attributes.append("alignstack(64)")
@@ -245,6 +271,8 @@ NAMESPACE: dict[str, Any] = {
     "clear_all_exceptions": _clear_status(everywhere=True),
     "int64_operands": _stack(INT64, MOST_OPERANDS),
     "load": _access(None, False),
+    "load_within": _load_within,
+    "within": _within,
     **{f"load_back_{i}": _access(i, False) for i in range(OUTPUTS)},
     **{f"store_{i}": _access(i, True) for i in range(OUTPUTS)},
     **{f"{name}_pointer": _pointer_to(kind) for name, kind in SCALARS.items()},

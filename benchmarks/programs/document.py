@@ -1,0 +1,196 @@
+"""What `benchmarks.programs` found, as markdown and as a picture."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from .. import measure
+from ..jit import MARKERS, THREADS
+from ..small_tables import geometric_mean
+from ..tables import _table, duration, ratio
+from .declaration import LARGE, SMALL
+from .explanations import EXPLANATIONS
+from .libraries import LABELS
+
+Results = dict[str, Any]
+
+#: Promised geometric means over JAX by size, and the ratio of any single program.
+LIMITS = {SMALL: 0.35, LARGE: 0.6}
+SINGLE_LIMIT, MEMORY_LIMIT = 0.9, 0.8
+#: A library is ahead of nbgrad where its time is shorter by more than this.
+AHEAD = 1.02
+
+
+def rows_of(results: Results, size: str) -> dict[str, Results]:
+    """Give what was measured of a size, by program."""
+    return {name: sizes[size] for name, sizes in results["rows"].items() if size in sizes}
+
+
+def means(results: Results, size: str) -> dict[str, float]:
+    """Give the geometric mean of nbgrad's time over each library's, where it took part."""
+    found: dict[str, list[float]] = {}
+    for row in rows_of(results, size).values():
+        for library, over in row["nbgrad_over"].items():
+            found.setdefault(library, []).append(over["median"])
+    return {library: geometric_mean(values) for library, values in found.items()}
+
+
+def _memory(results: Results, size: str) -> float:
+    rows = rows_of(results, size).values()
+    return geometric_mean(row["memory"]["nbgrad"] / row["memory"]["jax"] for row in rows)
+
+
+def _judged(value: float, limit: float) -> str:
+    return f"{value:.2f}" if value <= limit else f"**{value:.2f}**"
+
+
+def summary(results: Results) -> str:
+    """Give the table that the README shows: means over all programs, and the programs with promises of their own."""
+    lines = []
+    for size, limit in LIMITS.items():
+        rows = rows_of(results, size)
+        if not rows:
+            continue
+        over = means(results, size)
+        worst = max(rows, key=lambda name: rows[name]["nbgrad_over"]["jax"]["median"])
+        value = rows[worst]["nbgrad_over"]["jax"]["median"]
+        others = [f"{over[name]:.2f}" if name in over else "" for name in ("torch.compile", "torch", "autograd")]
+        lines.append(
+            [
+                f"{len(rows)} programs, {size} sizes",
+                _judged(over["jax"], limit),
+                f"{limit:g}",
+                *others,
+                f"{_judged(value, SINGLE_LIMIT)}, {worst}",
+                _judged(_memory(results, size), MEMORY_LIMIT),
+            ]
+        )
+    head = ["geometric means of nbgrad.jit's time over", "JAX jit", "promised", "torch.compile", "torch eager"]
+    parts = [_table([*head, "autograd", f"worst over JAX ({SINGLE_LIMIT:g})", "memory over JAX's"], lines)]
+    special = [row for row in rows_of(results, SMALL).values() if row["limit"] is not None]
+    if special:
+        lines = [
+            [
+                row["title"],
+                *(duration(row["seconds"][name]["median"]) for name in ("nbgrad", "jax")),
+                _judged(row["nbgrad_over"]["jax"]["median"], row["limit"]),
+                f"{row['limit']:g}",
+            ]
+            for row in special
+        ]
+        parts.append(_table(["value + gradients", "nbgrad.jit", "JAX jit", "ratio", "promised"], lines))
+    return "\n\n".join(parts)
+
+
+def table(results: Results, size: str) -> str:
+    """Give the table of all programs of a size."""
+    lines = []
+    for row in rows_of(results, size).values():
+        medians = {name: times["median"] for name, times in row["seconds"].items()}
+        best = min(medians.values())
+        texts = {name: duration(seconds) for name, seconds in medians.items()}
+        times = [f"**{texts[x]}**" if medians.get(x) == best else texts.get(x, "") for x in LABELS]
+        firsts = [duration(row["first"][name]) for name in ("nbgrad", "jax")]
+        held = row["memory"]["nbgrad"] / row["memory"]["jax"]
+        lines.append(
+            [row["title"], *times, ratio(row["nbgrad_over"]["jax"]), duration(row["floor"]), f"{held:.2f}", *firsts]
+        )
+    head = ["value + gradients", *LABELS.values(), "nbgrad / JAX", "floor", "memory", "first call", "JAX's"]
+    return _table(head, lines)
+
+
+def ahead(results: Results) -> Iterator[tuple[str, str, Results, dict[str, float]]]:
+    """Give the programs in which a compiler is ahead of nbgrad: name, size, what was measured, the ratios."""
+    for size in LIMITS:
+        for name, row in rows_of(results, size).items():
+            over = {x: row["nbgrad_over"][x]["median"] for x in ("jax", "torch.compile") if x in row["nbgrad_over"]}
+            found = {x: value for x, value in over.items() if value > AHEAD}
+            if found:
+                yield name, size, row, found
+
+
+def behind(results: Results) -> str:
+    """Name the programs in which a compiler is ahead, with the reason and the steps."""
+    parts = []
+    for name, size, row, found in ahead(results):
+        ratios = ", ".join(f"{value:.2f} times the time of {LABELS[library]}" for library, value in found.items())
+        reason = EXPLANATIONS.get(name, "not looked into yet")
+        parts.append(f"- **{row['title']}** ({size}): {ratios}. {reason[0].upper()}{reason[1:]}.")
+    return "\n".join(parts) or "None."
+
+
+def left_out(results: Results) -> str:
+    """Say which library took no part in what, and why."""
+    reasons: dict[tuple[str, str], list[str]] = {}
+    for size in LIMITS:
+        for name, row in rows_of(results, size).items():
+            for library, reason in row["skipped"].items():
+                reasons.setdefault((library, reason), []).append(f"{name} ({size})")
+    return "\n".join(f"- {LABELS[library]}, in {', '.join(names)}: {why}" for (library, why), names in reasons.items())
+
+
+INTRODUCTION = """\
+# Programs as people write them
+
+Value and gradients of a corpus of programs by `nbgrad.jit`, `jax.jit`, torch eagerly, `torch.compile` and HIPS
+autograd, each program in one spelling that all of them run (`benchmarks/programs/`). Made by
+`python -m benchmarks.programs`; do not edit."""
+
+METHOD = """\
+Every library has {threads} threads. Results of all are compared with torch's in float64 before anything is timed. The
+libraries take turns in one process, {rounds} rounds of about {sample:.0f} ms each; times are medians, ratios medians of
+the ratios within a round, with quartiles. nbgrad gets NumPy arrays and gives new ones; JAX and torch have theirs
+already. The floor is what reading the arguments and writing the gradients takes at the speed of a copy, or the
+operations of JAX's program, as XLA counts them, at the measured peak of matrix products, whichever is longer. Memory is
+the bytes of results and of everything between the steps, as the two compilers plan it, nbgrad's over JAX's. First calls
+are those of this process, nbgrad's with whatever was in its cache."""
+
+
+def document(results: Results) -> str:
+    """Give the whole document."""
+    where = results["machine"]
+    packages = ", ".join(f"{name} {version}" for name, version in results["versions"].items())
+    absent = left_out(results)
+    parts = [
+        INTRODUCTION,
+        METHOD.format(threads=THREADS, rounds=results["rounds"], sample=measure.SAMPLE * 1e3),
+        f"Measured on {results['date']}: {where['cpu']}, {where['cores']} cores, {where['memory_gb']:.0f} GB, "
+        f"{where['system']}, load {where['load']:.2f} before the run; {packages}.",
+        summary(results),
+        "![time of each library relative to JAX](programs.png)",
+    ]
+    for size in LIMITS:
+        if rows_of(results, size):
+            parts += [f"## {size.capitalize()} sizes", table(results, size)]
+    parts += ["## Where a compiler is ahead", behind(results)]
+    if absent:
+        parts += ["## Left out", absent]
+    return "\n\n".join(parts) + "\n"
+
+
+def draw(results: Results, path: Path) -> None:
+    """Draw each library's time relative to JAX's, a row a program and size."""
+    from ..plot import Row, chart
+
+    styles = {**{name: MARKERS[name] for name in LABELS if name in MARKERS}, "autograd": MARKERS["by-hand"]}
+    rows = []
+    for sizes in results["rows"].values():
+        for size in (SMALL, LARGE):
+            if size in sizes:
+                row = sizes[size]
+                ratios = {name: over["median"] for name, over in row["over_jax"].items()}
+                limits = [row["limit"]] if row["limit"] is not None else []
+                rows.append(Row(row["title"], duration(row["seconds"]["nbgrad"]["median"]), ratios, limits))
+    where = results["machine"]
+    chart(
+        path,
+        rows,
+        styles,
+        LABELS,
+        MARKERS["jax"]["color"],
+        "Programs as people write them: value and gradients, two threads",
+        f"{where['cpu']}, {results['date']}",
+        "JAX jit",
+    )

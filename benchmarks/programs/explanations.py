@@ -1,0 +1,5 @@
+"""Why a compiler is ahead of nbgrad in a program, as far as it is known: the document puts these beside the ratios."""
+
+from __future__ import annotations
+
+EXPLANATIONS: dict[str, str] = {}

@@ -1,0 +1,167 @@
+"""Joined parts are written in place, and slices' gradients read among zeros, by loops that compute what they need."""
+
+import numpy as np
+import pytest
+
+import nbgrad
+from nbgrad import value_and_grad
+
+pytestmark = pytest.mark.usefixtures("kernels")
+
+RANDOM = np.random.default_rng(0)
+U, M, T = RANDOM.normal(size=17), RANDOM.normal(size=(6, 8)), RANDOM.normal(size=(4, 3, 5))
+
+
+def heat(u):
+    for _ in range(2):
+        u = np.concatenate([u[:1], u[1:-1] + 0.2 * (u[2:] - 2 * u[1:-1] + u[:-2]), u[-1:]])
+    return (u**3).sum()
+
+
+def filtered(m):
+    return sum((m[i : i + 4, j : j + 5] * m[i + 1 : i + 5, j + 2 : j + 7]).sum() for i in range(2) for j in range(2))
+
+
+def columns(m):
+    """Parts that lie apart, a view among them, and an array from outside."""
+    return (np.stack([m[:, 0] * m[:, 1], m[:, 2], np.sin(m[:, 3]), np.ones(6, m.dtype)], 1) ** 3).sum()
+
+
+def folded(m):
+    """Folds over all rows, which are known late, in one place each, or read elsewhere too."""
+    total = m.sum(0)
+    return (np.stack([total, np.max(m, 0), m[0] * 2], 0) ** 2 * m[:3]).sum() + (total * m[1]).sum()
+
+
+def one_in_two_joins(m):
+    part = np.tanh(m[:, :4])
+    return (np.concatenate([part, m[:, 4:]], 1) ** 2 * np.concatenate([m[:, :2], part, part[:, :2]], 1)).sum()
+
+
+def of_a_product(m):
+    return (np.concatenate([m @ m.T, m], 1) ** 2).sum()
+
+
+def stepping(m):
+    return (m[:, ::2] ** 2 * m[:, 1::2]).sum() + (m[::-1] * m[:, ::-1] * m).sum() + (m[1, 2] * m[2:4, 3])[0]
+
+
+def odd_steps(m):
+    return (m[:, ::3] ** 2).sum() + (m[1::4, 5] ** 3).sum()
+
+
+def in_the_middle(t):
+    return (
+        (t[1:3, :, 1:].sum((1, 2)) ** 2).sum() + (t[:, 1:].sum(0) * t[0, 1:]).sum() + (t[:, :2, 1].sum(-1) ** 3).sum()
+    )
+
+
+def rows_of_padded(m):
+    return (np.mean(m[1:, 2:], 1) ** 2).sum() + (nbgrad.softmax(m[:, 2:7], 1) ** 2 * m[:, 3:]).sum()
+
+
+def nothing(m):
+    return (np.concatenate([m[:, :0], m[:, 3:3], m * 2], 1) ** 2).sum()
+
+
+PROGRAMS = {
+    "heat": (heat, U),
+    "filtered": (filtered, M),
+    "columns": (columns, M),
+    "folded": (folded, M),
+    "one in two joins": (one_in_two_joins, M),
+    "of a product": (of_a_product, M),
+    "stepping": (stepping, M),
+    "odd steps": (odd_steps, M),
+    "in the middle": (in_the_middle, T),
+    "rows of padded": (rows_of_padded, M),
+    "nothing": (nothing, M),
+}
+#: What the seeds of random programs found.
+SMALLEST = {
+    "a broadcast joined": lambda t: (np.concatenate([np.broadcast_to(M[:3, :5], (4, 3, 5)) * t[0], t], 2) ** 2).sum(0),
+    "one element among others": lambda t: np.broadcast_to(t[:1, :, :2], (2, 2, 3, 2))[::-1, None, 0, 2, :] ** 2,
+    "one value thrice": lambda t: (np.stack([t[0].T] * 3, 0) * 2).sum(0),
+}
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_values_and_gradients(name, dtype):
+    function, x = PROGRAMS[name]
+    x = x.astype(dtype)
+    value, slope = nbgrad.jit(value_and_grad(function))(x)
+    wanted, expected = value_and_grad(function)(x)
+    limit = 1e-12 if dtype == "float64" else 2e-5
+    assert value.dtype == slope.dtype == dtype
+    np.testing.assert_allclose(value, wanted, limit)
+    np.testing.assert_allclose(slope, expected, limit, limit * np.abs(expected).max())
+
+
+@pytest.mark.parametrize("name", ["heat", "filtered", "columns", "folded", "stepping"])
+def test_second_gradients(name):
+    function, x = PROGRAMS[name]
+
+    def slopes(x):
+        return (np.tanh(nbgrad.grad(function)(x)) ** 2).sum()
+
+    value, slope = nbgrad.jit(value_and_grad(slopes))(x)
+    wanted, expected = value_and_grad(slopes)(x)
+    np.testing.assert_allclose(value, wanted, 1e-11)
+    np.testing.assert_allclose(slope, expected, 1e-9, 1e-11 * np.abs(expected).max())
+
+
+@pytest.mark.parametrize("name", SMALLEST)
+def test_what_random_programs_found(name):
+    function = SMALLEST[name]
+    np.testing.assert_allclose(nbgrad.jit(function)(T), function(T), 1e-14)
+
+    def total(t):
+        return (function(t) ** 2).sum()
+
+    for one, other in zip(nbgrad.jit(value_and_grad(total))(T), value_and_grad(total)(T), strict=True):
+        np.testing.assert_allclose(one, other, 1e-12, 1e-12)
+
+
+def test_nothing_is_called():
+    """Slices, stacks and their gradients are loops, and what is summed among zeros is read by one."""
+    for name in ("heat", "filtered", "columns", "stepping"):
+        function, x = PROGRAMS[name]
+        steps = nbgrad.jit(value_and_grad(function)).explain(x).splitlines()[1:]
+        labels = {line.split(". ")[1].split(":")[0] for line in steps if ". " in line and " bytes in " in line}
+        assert labels and all(label.startswith("loop over") for label in labels), (name, labels)
+
+
+def test_a_joined_result_is_new_memory():
+    join = nbgrad.jit(lambda u: np.concatenate([u * 2, u]))
+    one, other = join(U), join(U)
+    assert not np.may_share_memory(one, other) and not np.may_share_memory(one, U)
+    np.testing.assert_array_equal(one, np.concatenate([U * 2, U]))
+
+
+@pytest.mark.parametrize("donated", [(), (0,)])
+def test_a_join_is_not_written_over_its_parts(donated):
+    turned = nbgrad.jit(lambda u: np.concatenate([u[8:] * 2, u[:8]]), donate_argnums=donated)
+    np.testing.assert_array_equal(turned(U.copy()), np.concatenate([U[8:] * 2, U[:8]]))
+
+
+def test_what_numpy_refuses():
+    for wrong in (
+        lambda u: np.concatenate([u, u[:, None]]),
+        lambda u: np.concatenate([u, u], 1),
+        lambda m: np.concatenate([m.reshape(1, 17), m.reshape(17, 1)], 0),
+        lambda u: np.concatenate([u[0], u]),
+    ):
+        with pytest.raises((ValueError, IndexError)):
+            nbgrad.jit(wrong)(U)
+
+
+def test_dtypes_are_promoted():
+    def joined(u):
+        return np.concatenate([u > 0, u, u.astype("float32"), np.arange(3)])
+
+    found, wanted = nbgrad.jit(joined)(U), joined(U)
+    assert found.dtype == wanted.dtype
+    np.testing.assert_allclose(found, wanted, 1e-15)
+    truths = nbgrad.jit(lambda u: np.concatenate([u > 0, u < 1]))(U)
+    np.testing.assert_array_equal(truths, np.concatenate([U > 0, U < 1]))

@@ -1,0 +1,91 @@
+"""Recurrences: products of all steps are one, and so are the sums of products that their gradients are."""
+
+import numpy as np
+import pytest
+
+import nbgrad
+from nbgrad import value_and_grad
+
+pytestmark = pytest.mark.usefixtures("kernels")
+
+RANDOM = np.random.default_rng(0)
+W, U, B = RANDOM.normal(size=(3, 8)), RANDOM.normal(size=(2, 8)), RANDOM.normal(size=8)
+X, H = RANDOM.normal(size=(5, 4, 3)), RANDOM.normal(size=(4, 2))
+
+
+def lstm(w, u, b, x, h):
+    c = h
+    for step in range(len(x)):
+        gates = x[step] @ w + h @ u + b
+        i, f, o = (nbgrad.sigmoid(gates[:, 2 * k : 2 * k + 2]) for k in range(3))
+        c = f * c + i * np.tanh(gates[:, 6:])
+        h = o * np.tanh(c)
+    return (h**2).mean()
+
+
+def backwards(w, u, b, x, h):
+    """The steps from the last one on, and a weight decay in the same sum."""
+    for step in reversed(range(len(x))):
+        h = np.tanh(x[step] @ w + b)[:, :2] * np.tanh(h @ u)[:, 2:4]
+    return (h**2).sum() + (w**2).sum() + 3 * (u**2).sum()
+
+
+def some_steps(w, u, b, x, h):
+    for step in (0, 1, 3, 3):
+        h = np.tanh(x[step] @ w + h @ u)[:, 1:3]
+    return (h * h).sum() + b.sum()
+
+
+PROGRAMS = {"lstm": lstm, "backwards": backwards, "some steps": some_steps}
+
+
+def products(function, *arrays):
+    return nbgrad.jit(function).explain(*arrays).count("dot:")
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_values_and_gradients(name, dtype):
+    arrays = [a.astype(dtype) for a in (W, U, B, X, H)]
+    both = value_and_grad(PROGRAMS[name], (0, 1, 2, 3, 4))
+    found, wanted = nbgrad.jit(both)(*arrays), both(*arrays)
+    limit = 1e-12 if dtype == "float64" else 5e-5
+    for one, other in zip((found[0], *found[1]), (wanted[0], *wanted[1]), strict=True):
+        assert one.dtype == other.dtype == dtype
+        np.testing.assert_allclose(one, other, limit, limit * np.abs(other).max())
+
+
+def test_second_gradients():
+    def slopes(w, u):
+        return sum((g**2).sum() for g in value_and_grad(lstm, (0, 1))(w, u, B, X, H)[1])
+
+    both = value_and_grad(slopes, (0, 1))
+    found, wanted = nbgrad.jit(both)(W, U), both(W, U)
+    for one, other in zip((found[0], *found[1]), (wanted[0], *wanted[1]), strict=True):
+        np.testing.assert_allclose(one, other, 1e-10, 1e-11 * np.abs(other).max())
+
+
+def test_products_are_few():
+    steps = len(X)
+    assert products(lstm, W, U, B, X, H) == 1 + steps  # all that the arguments give at once
+    gradient = value_and_grad(lstm, (0, 1, 2))
+    # h at each step forth and back but for the first step's, and the two weights' gradients
+    assert products(gradient, W, U, B, X, H) == 1 + steps + (steps - 1) + 2
+    assert products(some_steps, W, U, B, X, H) == 8 - 1  # one is asked for twice
+
+
+def test_steps_are_computed_in_one_loop_each():
+    text = nbgrad.jit(lstm).explain(W, U, B, X, H)
+    assert text.count("loop over (4, 8)") == 0 and text.count("loop over (4, 2)") == len(X)
+
+
+def test_a_matrix_that_changes_is_no_argument():
+    def changing(w, x):
+        total = 0.0
+        for step in range(4):
+            total = total + ((x[step] @ w) ** 2).sum()
+            x = x * 1.5
+        return total
+
+    for function in (changing, nbgrad.jit(changing)):
+        np.testing.assert_allclose(function(W, X), changing(W, X), 1e-13)
