@@ -35,6 +35,14 @@ NAMESPACES = ("nn.functional", "linalg", "fft", "special", "masked", "signal.win
 CALLS: dict[str, Callable[..., Any]] = {
     "where": lambda x, condition, y: nbgrad.where(condition, x, y),
     "polygamma": lambda x, n: nbgrad.polygamma(n, x),
+    "constant_pad_nd": lambda x, widths, value=0: functional.pad(x, widths, value=value),
+    **{
+        f"grid_sampler_{dims}d": lambda x, grid, mode, padding, corners: functional.grid_sample(
+            x, grid, ("bilinear", "nearest", "bicubic")[mode], ("zeros", "border", "reflection")[padding], corners
+        )
+        for dims in (2, 3)
+    },
+    "slice": lambda x, dim=0, start=None, end=None, step=1: x[(*(slice(None),) * dim, slice(start, end, step))],
     "unfold": lambda x, *arguments: x.unfold(*arguments),
     **{
         name: lambda x, *arguments, _name=name, **options: getattr(x.detach().clone(), f"{_name}_")(
@@ -55,8 +63,8 @@ CALLS: dict[str, Callable[..., Any]] = {
 #: Draw numbers of their own, or none: shapes and dtypes are all there is to compare.
 UNDETERMINED = {
     *(f"nn.functional.fractional_max_pool{dims}d" for dims in (2, 3)),
-    *"""bernoulli cauchy empty empty_like exponential geometric log_normal multinomial normal rand_like randint
-    randint_like randn randn_like uniform""".split(),
+    *"""bernoulli cauchy empty empty_like exponential geometric log_normal multinomial new_empty normal rand_like
+    randint randint_like randn randn_like uniform""".split(),
 }
 
 
@@ -253,9 +261,12 @@ DISAGREEMENTS: dict[str, tuple[Disagreement, ...]] = {
         Disagreement("second gradient", "torch's, computed in pieces, takes its first gradient for constant"),
     ),
     "nn.functional.multi_head_attention_forward": (Disagreement("training=True", _DRAWN),),
-    "nn.functional.grid_sample": (
-        Disagreement("Expected self.dtype to be equal to src.dtype", "torch cannot do it"),
-        Disagreement("mode=bicubic", "sums of float32 that nearly cancel, of both libraries"),
+    **dict.fromkeys(
+        ("nn.functional.grid_sample", "grid_sampler_2d", "grid_sampler_3d"),
+        (
+            Disagreement("Expected self.dtype to be equal to src.dtype", "torch cannot do it"),
+            Disagreement("float32", "sums of float32 that nearly cancel, of both libraries"),
+        ),
     ),
     "nn.functional.batch_norm": (
         Disagreement("input has shape (0,)", "no samples and no channels, which torch takes for both"),
