@@ -141,10 +141,10 @@ LATER = {
 }  # fmt: skip
 
 #: Modules of nbgrad that are imported when first asked for.
-MODULES = ("fft", "masked", "math", "signal", "special")
+MODULES = ("fft", "masked", "math", "optim", "signal", "special", "utils")
 
 #: What is no operation, by the modules of nbgrad that are imported when one is first asked for.
-FUNCTIONS = {"Generator": "ops.drawing", "njit": "loops.differentiable"}
+FUNCTIONS = {"load": "saving", "njit": "loops.differentiable", "save": "saving"}
 
 #: Makes a function a method of Variable; set when those that are registered by then have been made methods.
 install_method: Callable[[str, Callable[..., Any]], None] | None = None

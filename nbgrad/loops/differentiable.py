@@ -185,6 +185,13 @@ class Differentiable:
 
         @functools.wraps(self.py_func)
         def value_and_grad(*arguments: Any, **named: Any) -> Any:
+            for x in arguments:
+                if type(x) is not np.ndarray and type(x) is not float:
+                    break
+            else:
+                if len(arguments) == count and not named:
+                    value, gradients = entry(*arguments)
+                    return value, gradients[places[0]] if single else tuple([gradients[place] for place in places])
             if named or any(isinstance(x, Variable) for x in arguments):
                 return otherwise(*arguments, **named)
             arguments = self.bound(arguments, named)

@@ -15,7 +15,7 @@ import numpy as np
 from . import arrays, functions, indexing, support, syntax
 from .arrays import materialised
 from .branches import branch
-from .language import Assign, Family, Own, Value, name, number, whole
+from .language import Assign, Family, Own, Plain, Value, name, number, whole
 from .meanings import FLAT, Elements, Group, Known, Local, Meaning, Method, Scalar, as_dtype, joined
 from .meanings import functions as scalar_functions
 from .numbers import cast, element, elementary, extreme, number_of
@@ -236,6 +236,10 @@ def apply(lowering: Lowering, function: Any, given: list[Meaning], named: dict[s
     """Apply a known function."""
     if isinstance(function, support.Elementary):
         return elementary(lowering, function.name, *(number_of(lowering, a) for a in given))
+    if function is support.apart:
+        pair = [name(array) for array in given if isinstance(array, Value)]
+        lowering.put(Plain(ast.Expr(ast.Call(name("apart"), list(pair), []))))
+        return Known(None)
     if function is support.grown:
         sizes = [number_of(lowering, size) for size in given[1:]]
         return arrays.grown(lowering, given[0], sizes)  # type: ignore[arg-type]

@@ -23,7 +23,7 @@ from .language import (
     text,
 )
 from .partials import Formula, written
-from .writing import Forward, branching, dtype_of, head_of, nested, place_of, shape_of, updates
+from .writing import Forward, branching, copies, dtype_of, head_of, nested, place_of, shape_of, updates
 
 
 class Tangent(Forward):
@@ -68,7 +68,7 @@ class Tangent(Forward):
     def source(self, name: str) -> str:
         """Write the function: arguments and their tangents in, values and their tangents out."""
         program = self.program
-        head = [f"{p} = {p}.copy()" for p in program.written]
+        head = copies(program)
         arguments = [str(p) for p in program.parameters]
         for parameter, wants in zip(program.parameters, self.wanted, strict=True):
             if not wants or not parameter.floating:

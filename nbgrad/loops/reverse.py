@@ -36,6 +36,7 @@ from .partials import Formula, written
 from .writing import (
     adding,
     branching,
+    copies,
     dtype_of,
     enclosed,
     head_of,
@@ -101,7 +102,7 @@ class Reverse(Aliases):
     def source(self, name: str) -> str:
         """Write the function: arguments and a cotangent for each result in, values and cotangents of arguments out."""
         program, body = self.program, self.program.body
-        head: list[str] = [f"{p} = {p}.copy()" for p in program.written]
+        head = copies(program)
         results = program.outputs()
         cotangents = {
             place: self.name("cotangent" if len(results) == 1 else f"cotangent_{place}")
@@ -121,7 +122,7 @@ class Reverse(Aliases):
             value = self.values[key]
             if value.ndim is None:
                 start += self.give(body, key, seed)
-            elif given[key] == 1 and not self.is_view(key) and not self._carried_out(key):
+            elif given[key] == 1 and not self.is_view(key):
                 self.handed.add(key)
                 arrays.append(f"{self.bar(key)} = {seed}.copy()")
             else:
@@ -138,8 +139,8 @@ class Reverse(Aliases):
         shown = []
         for r in results:
             shown.append(text(r))
-            value = self.values.get(text(r))
-            if value is not None and value.family is not None and self.known.family(value) in self.known.restored:
+            array = self.values.get(text(r))
+            if array is not None and array.family is not None and self.known.family(array) in self.known.restored:
                 shown[-1] = self.name("value")
                 forward.append(f"{shown[-1]} = {text(r)}.copy()")
             if text(r) in carried and self.values[text(r)].ndim is None:
@@ -170,10 +171,6 @@ class Reverse(Aliases):
         return (isinstance(result, ast.Constant) and isinstance(result.value, float)) or (
             value is not None and value.floating
         )
-
-    def _carried_out(self, key: str) -> bool:
-        """Tell whether an array is what a loop or a branch gave, whose cotangent's memory is not its own."""
-        return False
 
     # ---- blocks ------------------------------------------------------------------------------------------------------
 

@@ -97,7 +97,7 @@ class Lowering:
 #: Names that derivatives use themselves.
 RESERVED = {
     "np", "math", "float64", "float32", "int64", "bool_", "cotangent", "grown", "common", "spread", "prange", "tangent",
-    "range", "len", "int", "float", "abs", "min", "max", "gather",
+    "apart", "range", "len", "int", "float", "abs", "min", "max", "gather",
 }  # fmt: skip
 
 

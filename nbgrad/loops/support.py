@@ -10,7 +10,7 @@ import numpy as np
 
 
 def grown(kept: Any, size: int, hint: int) -> Any:
-    """Give an array with room for `size` elements, and those that it has; `hint` is how many there may be in the end."""
+    """Give an array with room for `size` elements, and those that it has; `hint` is how many there may be at last."""
     if size <= kept.size:
         return kept
     wide = np.empty(max(size, 2 * kept.size, min(hint, 1 << 24), 16), kept.dtype)
@@ -36,6 +36,22 @@ def spread(size: int, own: int) -> int:
     return 0
 
 
+def apart(first: Any, second: Any) -> None:
+    """Raise ValueError where two arrays may share memory, of which the function writes to one."""
+    if first.size == 0 or second.size == 0:
+        return
+    low, other_low = first.ctypes.data, second.ctypes.data
+    high, other_high = low + first.itemsize, other_low + second.itemsize
+    for axis in range(first.ndim):
+        reach = (first.shape[axis] - 1) * first.strides[axis]
+        low, high = low + min(reach, 0), high + max(reach, 0)
+    for axis in range(second.ndim):
+        reach = (second.shape[axis] - 1) * second.strides[axis]
+        other_low, other_high = other_low + min(reach, 0), other_high + max(reach, 0)
+    if low < other_high and other_low < high:
+        raise ValueError("njit: two arguments share memory, and the function writes to one of them: give it a copy")
+
+
 class Elementary:
     """An elementary function in one dtype, as the source of derivatives names it."""
 
@@ -54,7 +70,7 @@ def stands_for(key: str) -> Any:
     return None
 
 
-OURS = {"grown": grown, "common": common, "spread": spread}
+OURS = {"apart": apart, "grown": grown, "common": common, "spread": spread}
 
 
 @once
@@ -64,7 +80,7 @@ def compiled() -> dict[str, Any]:
 
     from ..kernels.cpu import elementary
 
-    quick = {name: numba.njit(inline="never")(function) for name, function in OURS.items()}
+    quick: dict[str, Any] = {name: numba.njit(function) for name, function in OURS.items()}
     return elementary.NAMESPACE | common_names() | quick | {"prange": numba.prange}
 
 

@@ -142,6 +142,19 @@ def branching(condition: str, first: list[str], second: list[str]) -> list[str]:
     return [*lines, "else:", *indented(second)] if second else lines
 
 
+def copies(program: Program) -> list[str]:
+    """Write what has a derivative leave the arrays as they are that the function writes to."""
+    lines = []
+    for written in program.written:
+        others = [p for p in program.parameters if p.ndim is not None and p is not written]
+        lines += [
+            f"apart({written}, {other})"
+            for other in others
+            if other not in program.written or other.name < written.name
+        ]
+    return lines + [f"{written} = {written}.copy()" for written in program.written]
+
+
 def nested(program: Program, leaves: list[str]) -> str:
     """Write results in the form in which the function gives them."""
     rest = iter(leaves)

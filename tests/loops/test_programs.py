@@ -255,7 +255,8 @@ CONSTRUCTS = [
     (numbers, 1.3, 0.7, 3), (numbers, 0.4, 2.2, -1), (functions_of_numbers, 0.6, 1.7), (branches, 1.5, 3),
     (branches, -1.5, 1), (branches, -1.5, 0), (leaving, X, 0.5), (leaving, X, 100.0),
     (leaving, np.array([1.0, 2.0, 101.0, 5.0]), 100.0), (whiles, 1.2), (nested_while, 1.5, 4), (ranges, X, 6),
-    (iterating, X[:4], M), (reading_and_writing, X), (added_and_read, X), (slices, X), (matrices, M[:, :3], M[:3, 1:], X[:3]), (shapes, M),
+    (iterating, X[:4], M), (reading_and_writing, X),
+    (added_and_read, X), (slices, X), (matrices, M[:, :3], M[:3, 1:], X[:3]), (shapes, M),
     (tuples, 1.2, 0.8), (carried_arrays, X, 3), (calls, X), (surroundings, X), (gathered, X, np.array([3, 1, 1])),
     (several_names, X), (written_in_a_branch, X, 1.0), (bounds_of_data, X, np.array([2, 0, 4])), (reductions, X),
     (no_dependence, 1.5, 2),
@@ -325,6 +326,20 @@ def test_what_is_written_to_is_given_by_functions_that_return_nothing():
     np.testing.assert_allclose(value, X * X * (X + 1))
     np.testing.assert_allclose(gx, 2 * X * (X + 1))
     np.testing.assert_allclose(gout, X * X)
+
+
+def test_arguments_that_share_memory_are_refused_where_one_is_written_to():
+    def f(x, out):
+        for i in range(x.size):
+            out[i] = x[i] * out[i]
+        return out.sum()
+
+    memory = X.copy()
+    run = derivative(f, "vjp", (X, X))
+    for x, out in ((memory, memory), (memory[1:], memory[:-1]), (memory[::-1], memory)):
+        with pytest.raises(ValueError, match="share memory"):
+            run(x, out, 1.0)
+    run(memory[:3], memory[3:], 1.0)
 
 
 def test_only_what_is_wanted_is_computed():
