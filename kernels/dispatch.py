@@ -27,6 +27,7 @@ from .shapes import broadcast_shapes
 
 if TYPE_CHECKING:
     from .target import Target
+    from .windows import Frame
 
 # ---- targets --------------------------------------------------------------------------------------------------------
 
@@ -152,6 +153,12 @@ def brought_together(what: str, arrays: Sequence[Any]) -> tuple[list[Any], Targe
     return [x if target is CPU else moved(x, target) for x in arrays], target
 
 
+def called(name: str, function: Callable[..., Any], *arrays: Any) -> Any:
+    """Call a function of arrays of any target; where something stands in for one, that has it called in every run."""
+    stand_in = next(filter(_stands_in, arrays), None)
+    return function(*arrays) if stand_in is None else stand_in.called(name, function, arrays)
+
+
 # ---- elementwise ----------------------------------------------------------------------------------------------------
 
 
@@ -162,8 +169,13 @@ def caller(ufunc: np.ufunc, domain: str = FLOATING, views: bool = False) -> Call
     refuse truth values, which NumPy would convert. With `views` the result may be a read-only view of fewer elements,
     where an argument repeats one: the cotangent of a sum is such, and what follows from it alone is one number again.
     """
+    return fast_call(ufunc, slow_caller(ufunc, domain, views))
+
+
+def slow_caller(ufunc: np.ufunc, domain: str = FLOATING, views: bool = False) -> Callable[..., Any]:
+    """Give the same with nothing compiled in between, for who has no small arrays."""
     slow = _of_signed if domain == SIGNED else _of_repeated if views else _with_output
-    return fast_call(ufunc, partial(slow, ufunc, ufunc.nin))
+    return partial(slow, ufunc, ufunc.nin)
 
 
 #: Where an array has more elements, it is worth looking whether they are all one.
@@ -309,6 +321,21 @@ def scatter(rows: Any, g: Any, shape: tuple[int, ...], unique: bool) -> Any:
     return (CPU if isinstance(g, ndarray) else target_of(g)).scatter(rows, g, shape, unique)
 
 
+def columns(x: Any, frame: Frame) -> Any:
+    """Return all that windows see of x, of (samples, channels, *size), as (channels, *kernel, samples, *places)."""
+    return target_of(x).columns(x, frame)
+
+
+def overlapped(g: Any, frame: Frame) -> Any:
+    """Return what windows see, added up where it was seen: the adjoint of `columns`."""
+    return target_of(g).overlapped(g, frame)
+
+
+def highest(x: Any, frame: Frame) -> Any:
+    """Return the largest element in each window on x of (samples, channels, *size), and its place in the image."""
+    return target_of(x).highest(x, frame)
+
+
 def nonzero(mask: Any) -> Any:
     """Return the positions of an array's true elements, counted through all dimensions."""
     return target_of(mask).nonzero(mask)
@@ -325,6 +352,11 @@ def look(index: Any, lowest: int, highest: int) -> Callable[[], tuple[bool, bool
 def zeros(shape: tuple[int, ...], dtype: Any, like: Any) -> Any:
     """Return zeros where another array is."""
     return np.zeros(shape, dtype) if isinstance(like, ndarray) else target_of(like).zeros(shape, dtype)
+
+
+def empty(shape: tuple[int, ...], dtype: Any, like: Any) -> Any:
+    """Return an array of whatever the memory held, where another array is."""
+    return target_of(like).empty(shape, dtype)
 
 
 def full(shape: tuple[int, ...], value: Any, dtype: Any, like: Any) -> Any:

@@ -137,7 +137,7 @@ def cost_of(steps: Iterable[Assign | Fold]) -> int:
         if isinstance(step, Fold):
             total += step.combine.cost
         else:
-            total += sum(step.casts) + (1 if step.expression is None else formula.cost([step.expression]))
+            total += sum(step.casts) + (1 if step.expression is None else formula.cost_of(step.expression))
     return total
 
 
@@ -210,6 +210,6 @@ def assigned(step: Assign) -> list[str]:
     values = [f"{step.number}({a})" if cast else a for a, cast in zip(step.arguments, step.casts, strict=True)]
     names = dict(enumerate(values))
     lines, (value,) = formula.source([step.expression], step.number, names, f"{step.name}_t")
-    if "int" in step.dtype:  # Numba computes in 64 bits, and the dtype's results wrap around
+    if "int" in step.dtype:  # it is computed in 64 bits, and the dtype's results wrap around
         value = f"{step.dtype}({value})"
     return [*lines, f"{step.name} = {value}"]

@@ -19,6 +19,7 @@ import numpy as np
 if TYPE_CHECKING:
     from .formula import ScalarFunction
     from .loop_nest import Nest
+    from .windows import Frame
 
 Shape = tuple[int, ...]
 Dtype = np.dtype[Any]
@@ -147,6 +148,15 @@ class Target(Protocol):
         Repeated positions accumulate; `unique` says that there are none.
         """
 
+    def columns(self, x: Any, frame: Frame) -> Any:
+        """Return what windows see of x, as `windows.columns` has it, which does it by slices."""
+
+    def overlapped(self, g: Any, frame: Frame) -> Any:
+        """Return what windows see, added up where it was seen, as `windows.overlapped` has it."""
+
+    def highest(self, x: Any, frame: Frame) -> tuple[Any, Any]:
+        """Return the first of the largest elements in each window, or a NaN, and its place in the image as int64."""
+
     def nonzero(self, mask: Any) -> Any:
         """Return the positions of true elements, counted through all dimensions, as int64."""
 
@@ -171,8 +181,9 @@ class Compiler(Protocol):
 
     #: Whether calls return before their loops have run, in streams.
     streams: bool
-    #: Arrays that one loop reads, at most.
+    #: Arrays that one loop reads, at most, and operations that it consists of.
     most_sources: int
+    most_steps: int
     #: Where there are streams, the class of what keeps memory between the steps and may capture these; else None.
     workspace: Any
 

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from . import sharing
 from .arrays import Array, as_array, is_array, is_stand_in
 from .function import LARGE, Function, as_plain, recorded, without_elements
 from .grad_mode import is_grad_enabled
@@ -40,6 +41,19 @@ class Pullback(NamedTuple):
     def needs(self) -> tuple[int, ...]:
         """What the graph has to keep for it, to any order."""
         return (self.recorded or self).uses
+
+
+class _Caller:
+    """An attribute that is `dispatch.caller` of an Elementwise: compiled, unless stand-ins are all that there is."""
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self.name = name
+
+    def __get__(self, instance: Elementwise, owner: type) -> Callable[..., Any]:
+        given = instance.kernel, instance.domain, self.name == "pull"
+        if sharing.stand_ins:
+            return dispatch.slow_caller(*given)
+        return instance.__dict__.setdefault(self.name, dispatch.caller(*given))
 
 
 class Elementwise:
@@ -77,15 +91,38 @@ class Elementwise:
         """The NumPy ufunc of the compiled loops."""
         return cpu.kernel(self.name, [self.expression], self.kinds, self.domain)
 
-    @lazy
-    def call(self) -> Callable[..., Any]:
-        """The kernel as a function of arrays, quick on small ones; gives arrays, never NumPy scalars."""
-        return dispatch.caller(self.kernel, self.domain)
+    #: The kernel as a function of arrays, quick on small ones; gives arrays, never NumPy scalars.
+    call = _Caller()
+    #: The same of a cotangent and other arrays, which gives views where it repeats one element.
+    pull = _Caller()
 
     @lazy
-    def pull(self) -> Callable[..., Any]:
-        """The kernel as a function of a cotangent and other arrays, which gives views where it repeats one element."""
-        return dispatch.caller(self.kernel, self.domain, views=True)
+    def in_traces(self) -> Callable[..., Any]:
+        """What `function` is in traces: without compiled calls, which would only hand on."""
+        return self._prepared({})[0]
+
+    def _prepared(self, more: dict[str, Any]) -> tuple[FunctionType, bool]:
+        """Give the function of Variables in plain Python, and whether nodes keep outputs."""
+        keeps_output = any(p is not None and 1 in p.needs for p in self.pullbacks)
+        namespace = more if more else dict(self.namespace)
+        namespace |= {
+            "Variable": Variable,
+            "new": object.__new__,
+            "call": self.call,
+            "is_grad_enabled": is_grad_enabled,
+            "on_other_types": on_other_types,
+            "number": _compared_number if self.domain == COMPARISON else number_like,
+            "numbers": _numbers,
+            "refusal": refusal,
+            "thin": _thin,
+        }
+        if self.differentiable:
+            node = namespace["Node"] = _make_node(self, keeps_output)
+            namespace["EvenNode"] = type(self.name, (node,), {"__slots__": (), "even": True})
+        # with one input the first-order rule tells; with several it depends on which of them require a gradient
+        reads_all = self.arity == 1 and not keeps_output and any(p is not None and 2 in p.needs for p in self.pullbacks)
+        code = _apply_code(self.arity, self.differentiable, keeps_output, reads_all)
+        return FunctionType(code, namespace, self.name), keeps_output
 
     @lazy
     def pullbacks(self) -> list[Pullback | None]:
@@ -317,27 +354,10 @@ def first_call(operation: Elementwise, arguments: tuple[Any, ...]) -> Any:
     """Put the specialised code of an operation in the place of its stub, and run it."""
     if any(isinstance(argument, Expression) for argument in arguments):
         return on_other_types(operation, arguments)
-    keeps_output = any(p is not None and 1 in p.needs for p in operation.pullbacks)
-    operation.namespace |= {
-        "Variable": Variable,
-        "new": object.__new__,
-        "call": operation.call,
-        "is_grad_enabled": is_grad_enabled,
-        "on_other_types": on_other_types,
-        "number": _compared_number if operation.domain == COMPARISON else number_like,
-        "numbers": _numbers,
-        "refusal": refusal,
-        "thin": _thin,
-    }
-    if operation.differentiable:
-        node = operation.namespace["Node"] = _make_node(operation, keeps_output)
-        operation.namespace["EvenNode"] = type(operation.name, (node,), {"__slots__": (), "even": True})
-    # with one input the first-order rule tells; with several it depends on which of them require a gradient
-    reads_all = (
-        operation.arity == 1 and not keeps_output and any(p is not None and 2 in p.needs for p in operation.pullbacks)
-    )
-    code = _apply_code(operation.arity, operation.differentiable, keeps_output, reads_all)
-    slowly = FunctionType(code, operation.namespace, operation.name)
+    if sharing.stand_ins:
+        return operation.in_traces(*arguments)
+    slowly, keeps_output = operation._prepared(operation.namespace)
+    code = slowly.__code__
     quickly = _recorded(operation, keeps_output, slowly)
     if quickly is not slowly:
         operation.namespace["quickly"] = quickly

@@ -20,7 +20,6 @@ from .grad_mode import is_grad_enabled, recording_mode
 from .hooks import Watcher
 from .kernels import dispatch
 from .kernels.cpu import small
-from .kernels.cpu.ndarray import as_method
 from .kernels.dispatch import sum_to_shape
 from .kernels.shapes import broadcast_shapes
 from .variable import Variable, as_variable, data_of
@@ -329,17 +328,6 @@ def recorded_by(kind: type[Operation], otherwise: Callable[..., Any]) -> Callabl
     seen = (vars(sharing), {"active": False, "stand_ins": 0}) if kind.aliases else None
     nodes: dict[str, Any] = {"kind": kind, "even": kind, "kept": kind.kept, "fixed": fixed, "views": seen}
     return recorded(work, kind.arity, otherwise, **nodes, output=output, keeps_output=kind.keeps_output)
-
-
-def giving_way(name: str, make: Callable[[], Callable[..., Any]]) -> Callable[..., Any]:
-    """Give an operator of that name for Variable which, when it is first used, gives way to what `make` makes."""
-
-    def first(self: Any, other: Any) -> Any:
-        call = make()
-        setattr(Variable, name, as_method(call))
-        return call(self, other)
-
-    return first
 
 
 class Applied:

@@ -14,6 +14,7 @@ from .devices import cupy, number_of, several
 
 if TYPE_CHECKING:
     from .. import target as protocol
+    from ..windows import Frame
     from .compiler import Compiler
 
 
@@ -176,6 +177,27 @@ class Cuda:
             else:
                 scatter_add(rows, g, table)
         return y
+
+    def columns(self, x: Any, frame: Frame) -> Any:
+        """Return what windows see."""
+        from .windows import columns
+
+        self.here("columns")
+        return columns(x, frame)
+
+    def overlapped(self, g: Any, frame: Frame) -> Any:
+        """Return what windows see, added up where it was seen."""
+        from .windows import overlapped
+
+        self.here("overlapped")
+        return overlapped(g, frame)
+
+    def highest(self, x: Any, frame: Frame) -> tuple[Any, Any]:
+        """Return the largest element in each window, and its place."""
+        from .windows import highest
+
+        self.here("highest")
+        return highest(x, frame)
 
     def nonzero(self, mask: Any) -> Any:
         """Return the positions of true elements, for whose number the host waits."""

@@ -292,13 +292,26 @@ on_draw: ContextVar[Callable[[str], None] | None] = ContextVar("nbgrad_on_draw",
 
 def _draw(what: str, device: Any, method: str, *arguments: Any) -> Any:
     """Call a method of a target's generator."""
-    told = on_draw.get()
-    if told is not None:
-        told(f"nbgrad.{what}")
+    tell_of_draw(what)
     target = named(device)
     generator = _generators.get(target)
     if generator is None:
         generator = _generators.setdefault(target, target.generator(_seed))
+    return getattr(generator, method)(*arguments)
+
+
+def tell_of_draw(what: str) -> None:
+    """Tell whoever has to know that random numbers are drawn."""
+    told = on_draw.get()
+    if told is not None:
+        told(f"nbgrad.{what}")
+
+
+def draw_from(what: str, generator: Any, method: str, *arguments: Any) -> Any:
+    """Call a method of a generator of NumPy's, or of the CPU's shared one."""
+    if generator is None:
+        return _draw(what, None, method, *arguments)
+    tell_of_draw(what)
     return getattr(generator, method)(*arguments)
 
 
@@ -339,6 +352,19 @@ def _drawn(what: str, dtype: Dtype) -> np.dtype[Any]:
     if chosen.char not in "fd":
         raise TypeError(f"{what}: draws float32 or float64, not {chosen}")
     return chosen
+
+
+def uniform_like(what: str, x: Any, low: float = 0.0, high: float = 1.0, shape: Any = None) -> Any:
+    """Give numbers uniform in [low, high), of the dtype of x, where it is: a Variable for a Variable.
+
+    They have the shape of x unless told otherwise; `what` asks for them.
+    """
+    data = data_of(x)
+    size = tuple(data.shape) if shape is None else shape
+    drawn = as_array(_draw(what, named(None, data).name, "random", size, np.dtype(data.dtype)))
+    if (low, high) != (0.0, 1.0):
+        drawn = drawn * data.dtype.type(high - low) + data.dtype.type(low)
+    return Variable(drawn, requires_grad=False) if isinstance(x, Variable) else drawn
 
 
 def randint(

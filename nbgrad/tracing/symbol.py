@@ -38,6 +38,7 @@ class Symbol(WithoutElements, np.lib.mixins.NDArrayOperatorsMixin):
 
     #: Set by `numpy_rules`: ufuncs of NumPy's, its other functions, and what else arrays have.
     numpys_ufunc: ClassVar[Callable[..., Any]]
+    called: ClassVar[Callable[..., Any]]
     __array_function__: ClassVar[Callable[..., Any]]
     __getattr__: ClassVar[Callable[..., Any]]
 
