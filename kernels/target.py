@@ -104,8 +104,8 @@ class Target(Protocol):
     def is_writeable(self, x: Any) -> bool:
         """Tell whether an array may be written to: views that repeat elements may not."""
 
-    def generator(self, seed: int | None) -> Any:
-        """Return a generator of random numbers with NumPy's methods `random`, `standard_normal` and `integers`."""
+    def drawn(self, kind: str, dtype: str, shape: Shape, state: np.ndarray[Any, Any]) -> Any:
+        """Return an array of what a stream gives (`philox.KINDS`); its state is one of NumPy's, key and counter."""
 
     def wait(self) -> None:
         """Wait until all that was asked for is done, if methods return before it is."""

@@ -21,6 +21,13 @@ except ImportError as error:
     raise
 
 from .function import Function as Function
+from .generator import Generator as Generator
+from .generator import default_generator as default_generator
+from .generator import get_rng_state as get_rng_state
+from .generator import initial_seed as initial_seed
+from .generator import manual_seed as manual_seed
+from .generator import seed as seed
+from .generator import set_rng_state as set_rng_state
 from .grad_mode import enable_grad as enable_grad
 from .grad_mode import is_grad_enabled as is_grad_enabled
 from .grad_mode import no_grad as no_grad
@@ -56,7 +63,6 @@ from .ops.creation import from_dlpack as from_dlpack
 from .ops.creation import full as full
 from .ops.creation import full_like as full_like
 from .ops.creation import linspace as linspace
-from .ops.creation import manual_seed as manual_seed
 from .ops.creation import ones as ones
 from .ops.creation import ones_like as ones_like
 from .ops.creation import rand as rand
@@ -186,8 +192,10 @@ if TYPE_CHECKING:
     from . import fft as fft
     from . import masked as masked
     from . import math as math
+    from . import optim as optim
     from . import signal as signal
     from . import special as special
+    from . import utils as utils
     from .loops.differentiable import njit as njit
     from .ops.arranging import adjoint as adjoint
     from .ops.arranging import alias_copy as alias_copy
@@ -280,7 +288,6 @@ if TYPE_CHECKING:
     from .ops.distances import dist as dist
     from .ops.distances import pdist as pdist
     from .ops.distances import renorm as renorm
-    from .ops.drawing import Generator as Generator
     from .ops.drawing import bernoulli as bernoulli
     from .ops.drawing import multinomial as multinomial
     from .ops.drawing import normal as normal
@@ -297,6 +304,9 @@ if TYPE_CHECKING:
     from .ops.factorization import ormqr as ormqr
     from .ops.factorization import triangular_solve as triangular_solve
     from .ops.fourier import stft as stft
+    from .ops.making import empty_like as empty_like
+    from .ops.making import logspace as logspace
+    from .ops.making import scalar_tensor as scalar_tensor
     from .ops.matrices import matrix_exp as matrix_exp
     from .ops.older import cholesky as cholesky
     from .ops.older import det as det
@@ -312,6 +322,7 @@ if TYPE_CHECKING:
     from .ops.picking import bucketize as bucketize
     from .ops.picking import gather as gather
     from .ops.picking import histc as histc
+    from .ops.picking import histogram as histogram
     from .ops.picking import index_select as index_select
     from .ops.picking import masked_select as masked_select
     from .ops.picking import nonzero as nonzero
@@ -400,6 +411,8 @@ if TYPE_CHECKING:
     from .ops.steps import sgn as sgn
     from .ops.steps import signbit as signbit
     from .ops.steps import trunc as trunc
+    from .saving import load as load
+    from .saving import save as save
 else:
 
     def __getattr__(name):

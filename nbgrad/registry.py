@@ -62,8 +62,14 @@ LATER = {
     ),
     **dict.fromkeys(
         (
-            "argwhere", "bincount", "bucketize", "gather", "histc", "index_select", "masked_select", "nonzero",
-            "nonzero_static", "searchsorted", "take", "tril_indices", "triu_indices", "unravel_index",
+            "empty_like", "logspace", "new_empty", "new_full", "new_ones", "new_tensor", "new_zeros", "scalar_tensor",
+        ),
+        "making",
+    ),
+    **dict.fromkeys(
+        (
+            "argwhere", "bincount", "bucketize", "gather", "histc", "histogram", "index_select", "masked_select",
+            "nonzero", "nonzero_static", "searchsorted", "take", "tril_indices", "triu_indices", "unravel_index",
         ),
         "picking",
     ),
@@ -135,10 +141,10 @@ LATER = {
 }  # fmt: skip
 
 #: Modules of nbgrad that are imported when first asked for.
-MODULES = ("fft", "masked", "math", "signal", "special")
+MODULES = ("fft", "masked", "math", "optim", "signal", "special", "utils")
 
 #: What is no operation, by the modules of nbgrad that are imported when one is first asked for.
-FUNCTIONS = {"Generator": "ops.drawing", "njit": "loops.differentiable"}
+FUNCTIONS = {"load": "saving", "njit": "loops.differentiable", "save": "saving"}
 
 #: Makes a function a method of Variable; set when those that are registered by then have been made methods.
 install_method: Callable[[str, Callable[..., Any]], None] | None = None

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from nbgrad.kernels import windows
+from nbgrad.kernels.cpu.target import CPU
 from nbgrad.kernels.cpu.windows import highest
 
 
@@ -67,16 +68,6 @@ SPREADS: dict[str, Callable[..., Any]] = {
 }
 
 
-class Generator:
-    """NumPy's generator of random numbers, which come as arrays of the target."""
-
-    def __init__(self, seed: int | None) -> None:
-        self.generator = np.random.default_rng(seed)
-
-    def __getattr__(self, name: str) -> Callable[..., RecordingArray]:
-        return lambda *arguments: RecordingArray(getattr(self.generator, name)(*arguments))
-
-
 class Recording:
     """The target; `asked` lists what it was asked for."""
 
@@ -110,7 +101,7 @@ class Recording:
     concatenate = lambda self, arrays, axis: np.concatenate([*map(held, arrays)], axis)
     broadcast_to = lambda self, x, shape: x.view_of(np.broadcast_to(x.held, shape))
     is_writeable = lambda self, x: x.held.flags.writeable
-    generator = lambda self, seed: Generator(seed)
+    drawn = lambda self, kind, dtype, shape, state: CPU.drawn(kind, dtype, shape, state)
     wait = lambda self: None
     spread = lambda self, name, axis, *arrays: SPREADS[name](axis, *map(held, arrays))
     extreme_places = lambda self, which, x, axis: getattr(np, f"arg{which}")(held(x), axis, keepdims=True)

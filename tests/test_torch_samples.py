@@ -13,8 +13,9 @@ from torch_samples import ABSENT, ACCEPTED, DISAGREEMENTS, TO_COME, existing, fu
 
 #: Operations of which the usual suite takes samples: some of each family, of few kernels.
 SOME = {
-    "add", "amax", "cat", "cumsum", "diff", "expand", "linalg.det", "matmul", "nn.functional.linear", "softmax", "std",
-    "where",
+    "add", "addmm", "amax", "argmax", "cat", "cumsum", "diag_embed", "diff", "expand", "fft.rfft", "floor", "isclose",
+    "linalg.det", "linalg.qr", "masked.sum", "matmul", "nn.functional.linear", "signal.windows.hann", "softmax", "sort",
+    "special.zeta", "std", "topk", "tril", "where",
 }  # fmt: skip
 
 #: The work of the long tests is dealt out to so many.

@@ -56,8 +56,8 @@ PREFACE = """# PyTorch's operations
 
 Written by `python -m tests.torch_coverage`, which calls whatever of PyTorch's own database of operations (OpInfo) works
 on a CPU's floating numbers with PyTorch's own samples, in float32 and float64, and holds values, shapes, dtypes, first
-gradients, and second ones where PyTorch has them, against PyTorch's. An operation may have several entries, as
-`round:decimals_3`. Arguments have PyTorch's names, and `axis` and `keepdims` do for `dim` and `keepdim`.
+gradients, and second ones where PyTorch has them and they are no NaN, against PyTorch's. An operation may have several
+entries, as `round:decimals_3`. Arguments have PyTorch's names, and `axis` and `keepdims` do for `dim` and `keepdim`.
 """
 
 

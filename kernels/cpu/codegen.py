@@ -34,6 +34,10 @@ hold_over_fork(_lock)
 hold_over_fork(_compiling)
 
 
+#: What shapes machine code besides the rooms of the compiler and of elementary functions.
+_FILES = ("backend.py", "folding.py", "random.py", "sizes.py", "../philox.py")
+
+
 @once
 def _stamp() -> tuple[str, ...]:
     """Everything besides the source that shapes machine code: the compiler, the processor, and our own compiler."""
@@ -41,13 +45,23 @@ def _stamp() -> tuple[str, ...]:
 
     cpu = Path(__file__).parent
     rooms = sorted([*(cpu / "frontend").glob("*.py"), *(cpu / "elementary").rglob("*.py")])
-    ours = [path.read_text() for path in (cpu / "backend.py", cpu / "folding.py", cpu / "sizes.py", *rooms)]
+    ours = [path.read_text() for path in (*(cpu / name for name in _FILES), *rooms)]
     return llvmlite.__version__, _llvm().get_process_triple(), *target(), cache.key_of("cpu", *ours)
 
 
 def _missing_symbols(kernel: CompiledKernel) -> list[str]:
     address_of = _llvm().address_of_symbol
-    return [name for name in kernel.undefined if address_of(name) is None]
+    return [name for name in kernel.undefined if address_of(name) is None and not _provided(name)]
+
+
+def _provided(symbol: str) -> bool:
+    """Compile or load a function that kernels share, for LLVM to find; tells whether it is one."""
+    from . import folding
+
+    if not symbol.startswith(folding.PREFIX):
+        return False
+    _llvm().add_symbol(symbol, address(symbol, folding.source_of(symbol), symbol, ()))
+    return True
 
 
 #: How object files begin: ELF, Mach-O, and COFF for x86-64 and ARM64. LLVM ends the process on anything else.

@@ -48,9 +48,11 @@ class Cpu:
         """Tell whether an array may be written to."""
         return x.flags.writeable
 
-    def generator(self, seed: int | None) -> np.random.Generator:
-        """Return a generator of random numbers."""
-        return np.random.default_rng(seed)
+    def drawn(self, kind: str, dtype: str, shape: tuple[int, ...], state: Array) -> Any:
+        """Return an array of random numbers of a stream."""
+        from ..drawing import drawn
+
+        return drawn(self.compiler, kind, dtype, shape, state)
 
     def wait(self) -> None:
         """Wait for nothing: methods return when all is done."""

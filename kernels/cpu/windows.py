@@ -113,7 +113,7 @@ def _columns_source(number: str) -> str:
     operands = {"x": (number, "hw"), **_NUMBERS, "y": (number, "rcij")}
     with gufuncs.loop(operands, [*_IMAGE, "numbers", *_WINDOWS], _WINDOWS) as text:
         with _each_row(text):
-            with text.block("if not 0 <= line < height:"):
+            with text.block("if line < 0 or line >= height:"):
                 text.put("for j in range(across):", f"    y[there + j * yj] = {number}(0)", "continue")
             for begin, end in (("0", "first"), ("last", "across")):
                 text.put(f"for j in range({begin}, {end}):", f"    y[there + j * yj] = {number}(0)")
@@ -129,7 +129,7 @@ def _overlapped_source(number: str) -> str:
     operands = {"y": (number, "rcij"), **_NUMBERS, "x": (number, "hw")}
     with gufuncs.loop(operands, [*_WINDOWS, "numbers", *_IMAGE], _WINDOWS) as text:
         with _each_row(text):
-            text.put("if not 0 <= line < height:", "    continue")
+            text.put("if line < 0 or line >= height:", "    continue")
             text.put("here = b * xb + line * xh + (left + first * sw) * xw", "there += first * yj")
             with text.block("if sw * xw == 1 and yj == 1:", "for j in range(last - first):"):
                 text.put("x[here + j] += y[there + j]")

@@ -79,14 +79,11 @@ class Cuda:
         """Tell whether an array may be written to: no views that repeat elements, which CuPy does not protect."""
         return bool(x.flags.c_contiguous)
 
-    def generator(self, seed: int | None) -> Any:
-        """Return CuPy's generator of random numbers on this GPU."""
-        return _Generator(self.number, self._random(seed))
+    def drawn(self, kind: str, dtype: str, shape: protocol.Shape, state: Any) -> Any:
+        """Return an array of random numbers of a stream, the same as on a CPU but for the rounding of normal ones."""
+        from ..drawing import drawn
 
-    def _random(self, seed: int | None) -> Any:
-        module = cupy()
-        with module.cuda.Device(self.number):
-            return module.random.default_rng(seed)
+        return drawn(self.compiler, kind, dtype, shape, self.bring(state))
 
     def wait(self) -> None:
         """Wait for the current stream."""
@@ -217,20 +214,6 @@ class Cuda:
         from .compiler import Compiler
 
         return Compiler(self)
-
-
-class _Generator:
-    """A generator of CuPy's, which draws on its own GPU."""
-
-    def __init__(self, number: int, generator: Any) -> None:
-        self._number, self._generator = number, generator
-
-    def __getattr__(self, method: str) -> Callable[..., Any]:
-        def drawn(*arguments: Any) -> Any:
-            with cupy().cuda.Device(self._number):
-                return getattr(self._generator, method)(*arguments)
-
-        return drawn
 
 
 _gpu = once(Cuda)

@@ -44,7 +44,7 @@ def _dropped(what: str, input: Any, p: float, training: bool, inplace: bool, fea
 def dropout(input: Any, p: float = 0.5, training: bool = True, inplace: bool = False) -> Any:
     """Set elements to 0 with a probability of p, and divide the others by 1 - p; nothing unless training.
 
-    Raises ValueError for what is no probability. Functions that `nbgrad.jit` compiles cannot draw.
+    Raises ValueError for what is no probability.
     """
     return _dropped("dropout", input, p, training, inplace)
 

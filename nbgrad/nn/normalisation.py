@@ -12,7 +12,7 @@ import numpy as np
 from ..arrays import Array
 from ..function import Operation
 from ..grad_mode import no_grad
-from ..kernels.cpu import norms
+from ..kernels.cpu import channels, norms
 from ..ops.elementwise import add, clamp, div, elementwise, mul, pow, rsqrt, sub
 from ..ops.indexing import getitem
 from ..ops.norms import vector_norm
@@ -131,6 +131,74 @@ def layer_norm(
     return y if bias is None else add(y, bias)
 
 
+class ChannelNorm(Operation):
+    """(x - mean) / sqrt(variance + eps) * weight + bias, over samples and places of (samples, channels, ...).
+
+    `state` has the channels' means, and one over the roots of their variances.
+    """
+
+    __slots__ = ("eps", "shape", "state")
+
+    def __init__(self, eps: float) -> None:
+        self.eps = eps
+
+    def forward(self, x: Array, weight: Array, bias: Array) -> Array:
+        self.shape = x.shape
+        y, self.state = channels.channel_norm(_by_channel(x), weight, bias, np.array(self.eps, x.dtype))
+        return self._as_it_was(y)
+
+    def _as_it_was(self, y: Array) -> Array:
+        samples, count, *size = self.shape
+        return y.reshape(count, samples, *size).swapaxes(0, 1)
+
+    def vjp(self, gy: Any, y: Any, x: Any, weight: Any, bias: Any) -> Any:
+        if not isinstance(x, np.ndarray):
+            return self._recorded(gy, x, weight, bias)
+        if x.shape != self.shape:
+            raise ValueError(
+                f"batch_norm: input had shape {self.shape} when it was normalised, and has {x.shape} now: put new data "
+                "of another shape into a new Variable"
+            )
+        gx, sums = channels.channel_norm_slope(_by_channel(gy), _by_channel(x), weight, self.state)
+        by_weight, by_bias = sums.astype(x.dtype).T
+        return self._as_it_was(gx), by_weight if self.needs(1) else None, by_bias if self.needs(2) else None
+
+    def _recorded(self, gy: Any, x: Any, weight: Any, bias: Any) -> Any:
+        axes = (0, *range(2, x.ndim))
+        wide = (1, weight.size, *(1,) * (x.ndim - 2))
+        normal, factor, _ = normalised(x, axes, self.eps)
+        g = mul(gy, reshape(weight, wide))
+        along = mul(normal, mean(mul(g, normal), axes, True))
+        gx = mul(factor, sub(sub(g, mean(g, axes, True)), along)) if self.needs(0) else None
+        gw = reshape(SumTo(wide)(mul(gy, normal)), weight.shape) if self.needs(1) else None
+        return gx, gw, reshape(SumTo(wide)(gy), bias.shape) if self.needs(2) else None
+
+
+def _by_channel(x: Array) -> Array:
+    """Give (samples, channels, ...) as (channels, runs, elements of a run), without a copy if that can be."""
+    swapped = x.swapaxes(0, 1)
+    count, samples = swapped.shape[:2]
+    places = math.prod(x.shape[2:])
+    return swapped.reshape(count, 1, samples) if places == 1 else swapped.reshape(count, samples, places)
+
+
+def _channels_as_one_node(x: Any, weight: Any, bias: Any, eps: float) -> Any:
+    """Give the norm over samples and places, and its state, as one node; None where it takes other ways."""
+    array = x._array if isinstance(x, Variable) else x
+    if type(array) is not np.ndarray or not array.size:
+        return None
+    operands = [x]
+    for parameter, value in ((weight, 1.0), (bias, 0.0)):
+        if parameter is None:
+            parameter = _filled(array.shape[1:2], array.dtype.char, value)
+        given = parameter._array if isinstance(parameter, Variable) else parameter
+        if type(given) is not np.ndarray or given.dtype != array.dtype:
+            return None
+        operands.append(parameter)
+    node = ChannelNorm(eps)
+    return node(*operands), node.state
+
+
 def _of_channels(what: str, name: str, value: Any, channels: int) -> None:
     if value is not None and value.shape != (channels,):
         raise ValueError(f"{what}: {name} has shape {value.shape}: it must be ({channels},), one for each channel")
@@ -187,8 +255,16 @@ def batch_norm(
     count = math.prod(x.shape) // max(x.shape[1], 1)
     if count == 1:
         raise ValueError(f"batch_norm: input of shape {x.shape} has one value a channel, which has no variance")
-    axes = (0, *range(2, x.ndim))
-    y, factor, middle = normalised(x, axes, eps)
+    found = _channels_as_one_node(x, weight, bias, eps)
+    if found is not None:
+        y, state = found
+        if running_mean is not None:
+            _move(running_mean, state[:, 0].astype(x.dtype), momentum)
+        if running_var is not None:
+            variances = (state[:, 1] ** -2.0 - eps) * (count / max(count - 1, 1))
+            _move(running_var, variances.astype(x.dtype), momentum)
+        return y
+    y, factor, middle = normalised(x, (0, *range(2, x.ndim)), eps)
     if running_mean is not None:
         _move(running_mean, reshape(middle, x.shape[1]), momentum)
     if running_var is not None:

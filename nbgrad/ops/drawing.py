@@ -8,77 +8,67 @@ import numpy as np
 import numpy.typing as npt
 
 from ..arrays import as_array, is_array, is_stand_in
+from ..generator import Generator, default_generator
 from ..kernels import dispatch
 from ..registry import operation
 from ..variable import Variable, data_of, get_default_dtype
 from .arguments import whole_numbers
-from .creation import draw_from, tell_of_draw
 from .inplace import write_elements
 from .picking import operand
 
 Dtype = npt.DTypeLike | None
 
 
-class Generator:
-    """A source of random numbers of one's own, as PyTorch's: it starts from a seed, and can be put back where it was.
+def _of_streams(source: Generator, method: str, *arguments: Any) -> Any:
+    """Give what the method of that name of NumPy's generators would, from a stream of ours."""
 
-    >>> import nbgrad
-    >>> source = nbgrad.Generator().manual_seed(3)
-    >>> state = source.get_state()
-    >>> first = nbgrad.rand_like(nbgrad.zeros(2), generator=source)
-    >>> bool((nbgrad.rand_like(nbgrad.zeros(2), generator=source.set_state(state)) == first).all())
-    True
-    """
+    def uniform(shape: Any, dtype: Any = np.float64) -> Any:
+        return source.draw("uniform", tuple(shape), dtype)
 
-    def __init__(self, device: Any = None) -> None:
-        self.target = dispatch.named(device)
-        self._seed = 67280421310721  # torch's
-        self.source = self.target.generator(self._seed)
+    def normal(shape: Any, dtype: Any = np.float64) -> Any:
+        return source.draw("normal", tuple(shape), dtype)
 
-    @property
-    def device(self) -> str:
-        """Where it draws."""
-        return self.target.name
+    def waited(shape: Any) -> Any:
+        return -np.log1p(-uniform(shape))
 
-    def manual_seed(self, seed: int) -> Generator:
-        """Start over from a seed."""
-        self._seed = seed
-        self.source = self.target.generator(seed)
-        return self
-
-    def seed(self) -> int:
-        """Start over from a seed that nobody knows, and give it."""
-        self.manual_seed(int(np.random.SeedSequence().generate_state(1)[0]))
-        return self._seed
-
-    def initial_seed(self) -> int:
-        """Give the seed that it started from."""
-        return self._seed
-
-    def get_state(self) -> Any:
-        """Give what `set_state` takes."""
-        return self.source.bit_generator.state
-
-    def set_state(self, state: Any) -> Generator:
-        """Go on from where it was when its state was taken."""
-        self.source.bit_generator.state = state
-        return self
+    if method in ("random", "standard_normal"):
+        return (uniform if method == "random" else normal)(*arguments)
+    if method == "permutation":
+        return np.argsort(uniform((arguments[0],)), kind="stable")
+    if method == "poisson":  # which takes as many numbers as it takes
+        seed = source.draw("bits", (2,), np.uint64)
+        if is_stand_in(seed):
+            raise TypeError("jit: poisson draws as many numbers as its rates ask for: draw outside of the function")
+        return np.random.default_rng(seed).poisson(*arguments)
+    *numbers, shape = arguments
+    if method == "integers":
+        low, high = numbers
+        return (uniform(shape) * float(high - low)).astype(np.int64) + low
+    if method == "uniform":
+        low, high = numbers
+        return uniform(shape) * (high - low) + low
+    if method in ("normal", "lognormal"):
+        mean, deviation = numbers
+        found = normal(shape) * deviation + mean
+        return np.exp(found) if method == "lognormal" else found
+    if method == "geometric":
+        return np.maximum(np.ceil(waited(shape) / -np.log1p(-numbers[0])), 1.0)
+    return waited(shape) * (numbers[0] if method == "exponential" else 1.0)
 
 
-def _given(what: str, generator: Any, device: Any = None) -> Any:
-    """Give NumPy's generator that draws: that of a `Generator`, NumPy's own, or the shared one."""
-    if generator is None or isinstance(generator, np.random.Generator):
-        return generator
-    if isinstance(generator, Generator):
-        return generator.source
-    raise TypeError(f"{what}: generator is {type(generator).__name__}: give nbgrad.Generator() or NumPy's")
+def draw_from(what: str, generator: Any, method: str, *arguments: Any) -> Any:
+    """Draw by a method of NumPy's generators: from one of these, from a `Generator`, or the one there is for all."""
+    if isinstance(generator, np.random.Generator):
+        return getattr(generator, method)(*arguments)
+    if generator is not None and not isinstance(generator, Generator):
+        raise TypeError(f"{what}: generator is {type(generator).__name__}: give nbgrad.Generator() or NumPy's")
+    return _of_streams(generator or default_generator, method, *arguments)
 
 
 def _drawn(what: str, generator: Any, like: Any, method: str, *arguments: Any) -> Any:
-    """Draw an array by a method of NumPy's generators, where another array is."""
-    if is_stand_in(like):
-        tell_of_draw(what)
-    return dispatch.beside(as_array(draw_from(what, _given(what, generator), method, *arguments)), like)
+    """Draw an array, where another array is."""
+    found = as_array(draw_from(what, generator, method, *arguments))
+    return found if is_stand_in(found) else dispatch.beside(found, like)
 
 
 def _kind(what: str, dtype: Dtype, like: Any) -> np.dtype[Any]:
@@ -144,7 +134,7 @@ def randperm(
     """Make a Variable of the numbers below n in random order; raises ValueError for a negative n."""
     if n < 0:
         raise ValueError(f"randperm: n is {n}: it must not be negative")
-    drawn = as_array(draw_from("randperm", _given("randperm", generator), "permutation", n)).astype(np.dtype(dtype))
+    drawn = as_array(draw_from("randperm", generator, "permutation", n)).astype(np.dtype(dtype))
     return Variable(_on(drawn, device), requires_grad=requires_grad)
 
 

@@ -261,6 +261,34 @@ def histc(input: Any, bins: int = 100, min: float = 0, max: float = 0) -> Any:
     return Variable(found, requires_grad=False) if isinstance(x, Variable) else found
 
 
+@operation
+def histogram(input: Any, bins: Any, *, range: Any = None, weight: Any = None, density: bool = False) -> Any:
+    """Count elements, or add up their weights, in bins between edges, or a number of equal ones: (counts, edges).
+
+    With `density` they are divided by their sum and their widths. Raises ValueError for edges that do not ascend.
+    """
+    x = operand(input)
+    if x.dtype.kind != "f":
+        raise TypeError(f"histogram: elements have dtype {x.dtype}: they must be floating")
+    values = dispatch.in_numpy(data_of(x)).reshape(-1)
+    cut: Any = int(bins) if isinstance(bins, int) else dispatch.in_numpy(data_of(operand(bins)))
+    weights = None if weight is None else dispatch.in_numpy(data_of(operand(weight))).reshape(-1)
+    if isinstance(cut, int):
+        low, high = range if range is not None else (values.min(initial=0.0), values.max(initial=0.0))
+        if range is None and values.size:
+            low, high = values.min(), values.max()
+        if cut < 1 or low > high:
+            raise ValueError(f"histogram: {cut} bins from {low} to {high}: give one, and the lower bound first")
+        low, high = (low - 0.5, high + 0.5) if low == high else (low, high)
+        cut = np.linspace(low, high, cut + 1, dtype=x.dtype)
+    elif cut.ndim != 1 or (np.diff(cut) < 0).any() or range is not None:
+        raise ValueError("histogram: edges are a vector in ascending order, and have no range")
+    counts = np.histogram(values, cut, weights=weights, density=density)[0].astype(x.dtype)
+    found = [dispatch.beside(array, data_of(x)) for array in (counts, cut)]
+    wrap = isinstance(x, Variable)
+    return tuple([Variable(array, requires_grad=False) if wrap else array for array in found])
+
+
 def _triangle(name: str, function: Any) -> Any:
     def indices(row: int, col: int, offset: int = 0, *, dtype: Any = np.int64, device: Any = None) -> Variable:
         if row < 0 or col < 0:

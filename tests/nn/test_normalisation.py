@@ -8,7 +8,7 @@ from cases import LAYOUTS, draw
 import nbgrad
 from nbgrad import Variable
 from nbgrad.nn import functional
-from nbgrad.nn.normalisation import LayerNorm
+from nbgrad.nn.normalisation import ChannelNorm, LayerNorm
 
 # ---- layer norm -----------------------------------------------------------------------------------------------------
 
@@ -85,3 +85,46 @@ def test_layer_norm_refuses_other_shapes():
     x.data = np.ones((2, 10))
     with pytest.raises(ValueError, match=r"input had shape \(4, 5\) when it was normalised"):
         y.sum().backward()
+
+
+# ---- batch norm ------------------------------------------------------------------------------------------------------
+
+#: Shapes of (samples, channels, ...): one element a run, runs shorter and longer than the lanes, many elements.
+BATCHES = [(5, 3), (70, 2), (4, 3, 5), (2, 3, 9, 8), (600, 5, 7)]
+
+
+@pytest.mark.parametrize("dtype", cases.DTYPES)
+@pytest.mark.parametrize("shape", BATCHES, ids=str)
+@pytest.mark.parametrize("layout", ["contiguous", "strided", "Fortran-ordered"])
+def test_batch_norm_is_torchs(shape, dtype, layout):
+    arrays = [LAYOUTS[layout](draw(cases.ANY, s, dtype, i)) for i, s in enumerate((shape, shape[1:2], shape[1:2]))]
+    cases.assert_same_as_torch(
+        lambda x, w, b: functional.batch_norm(x, None, None, w, b, True, eps=1e-3),
+        lambda t, x, w, b: t.nn.functional.batch_norm(x, None, None, w, b, True, eps=1e-3),
+        arrays,
+        LAYOUTS[layout],
+        {"rtol": 2e-4, "atol": 2e-4} if dtype == "float32" else {"rtol": 1e-9, "atol": 1e-10},
+    )
+
+
+@pytest.mark.parametrize("shape", [(4, 3), (2, 2, 3)], ids=str)
+def test_batch_norm_agrees_with_differences_to_second_order(shape):
+    arrays = [draw(cases.ANY, s, seed=i) for i, s in enumerate((shape, shape[1:2], shape[1:2]))]
+    cases.check_to_second_order(lambda x, w, b: functional.batch_norm(x, None, None, w, b, True), arrays)
+
+
+def test_batch_norm_is_one_node_and_refuses_data_of_another_shape():
+    x = Variable(draw(cases.ANY, (4, 3, 2)))
+    y = functional.batch_norm(x, None, None, training=True)
+    assert type(y.creator) is ChannelNorm
+    x.data = np.ones((4, 3, 3))
+    with pytest.raises(ValueError, match=r"batch_norm: input had shape \(4, 3, 2\) when it was normalised"):
+        y.sum().backward()
+
+
+def test_means_far_from_zero_cost_no_digits():
+    x = draw(cases.ANY, (64, 2, 9), "float32") + np.float32(1e4)
+    y = functional.batch_norm(x, None, None, training=True)
+    exact = x.astype(float)
+    exact = (exact - exact.mean((0, 2), keepdims=True)) / np.sqrt(exact.var((0, 2), keepdims=True) + 1e-5)
+    np.testing.assert_allclose(y, exact, atol=2e-6)

@@ -70,10 +70,23 @@ def test_a_leaf_is_filled_only_where_nothing_is_recorded():
     assert w.requires_grad and (w.data >= 1).all()
 
 
-@pytest.mark.parametrize("name", ["rand_like", "bernoulli", "poisson"])
-def test_traced_functions_draw_nothing(name):
-    with pytest.raises(TypeError, match=r"drew random numbers|elements"):
-        nbgrad.jit(lambda x: getattr(nbgrad, name)(x) * x)(np.full(3, 0.5))
+@pytest.mark.parametrize("name", ["rand_like", "randn_like", "bernoulli", "uniform_", "exponential_"])
+def test_compiled_functions_draw_as_uncompiled_ones(name, kernels):
+    def function(x):
+        return getattr(x.clone(), name)() if name.endswith("_") else getattr(nbgrad, name)(x)
+
+    compiled, x = nbgrad.jit(function), nbgrad.full((3, 4), 0.5)
+    nbgrad.manual_seed(1)
+    expected = [function(x).data for _ in range(2)]
+    nbgrad.manual_seed(1)
+    found = [compiled(x).data for _ in range(2)]
+    np.testing.assert_allclose(found, expected, rtol=1e-12)
+    assert (found[0] != found[1]).any()
+
+
+def test_compiled_functions_draw_no_numbers_of_unknown_count():
+    with pytest.raises(TypeError, match="elements"):
+        nbgrad.jit(nbgrad.poisson)(np.full(3, 0.5))
 
 
 REFUSALS = {

@@ -110,6 +110,11 @@ def test_places_and_counts_are_torchs():
             assert found.dtype == np.int64
             np.testing.assert_array_equal(found.data, expected, err_msg=name)
     np.testing.assert_array_equal(nbgrad.histc(Variable(x), 4, -1, 3).data, torch.histc(torch.tensor(x), 4, -1, 3))
+    for bins in (3, np.array([-1.0, 0.0, 2.5, 3.0])):
+        ours = nbgrad.histogram(Variable(x), bins if isinstance(bins, int) else Variable(bins))
+        theirs = torch.histogram(torch.tensor(x), bins if isinstance(bins, int) else torch.tensor(bins))
+        for found, expected in zip(ours, theirs, strict=True):
+            np.testing.assert_allclose(found.data, expected)
     np.testing.assert_array_equal(nbgrad.tril_indices(3, 4, -1).data, torch.tril_indices(3, 4, -1))
     np.testing.assert_array_equal(nbgrad.triu_indices(3, 4).data, torch.triu_indices(3, 4))
     np.testing.assert_array_equal(
