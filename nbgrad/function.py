@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from . import sharing
+from . import history, sharing
 from .arrays import Array, as_array, as_data
 from .grad_mode import is_grad_enabled, recording_mode
 from .hooks import Watcher
@@ -326,7 +326,10 @@ def recorded_by(kind: type[Operation], otherwise: Callable[..., Any]) -> Callabl
     slots = {name for base in kind.__mro__ for name in vars(base).get("__slots__", ()) if base is not Function}
     others = slots - {*kind.kept, "output", *Function.__slots__}
     fixed = {name: getattr(sample, name) for name in others if hasattr(sample, name)}
-    seen = (vars(sharing), {"active": False, "stand_ins": 0}) if kind.aliases else None
+    seen = None
+    if kind.aliases:
+        story = "_story", history.Story, "family"
+        seen = small.recorder.Views(vars(sharing), "stand_ins", "active", sharing.fresh, sharing.MANY, story)
     nodes: dict[str, Any] = {"kind": kind, "even": kind, "kept": kind.kept, "fixed": fixed, "views": seen}
     return recorded(work, kind.arity, otherwise, **nodes, output=output, keeps_output=kind.keeps_output)
 

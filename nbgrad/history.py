@@ -345,6 +345,7 @@ def note_view(y: Variable, x: Variable) -> None:
         story_of(y).memory = memory
         memory.append(weakref.ref(y))
     else:
+        sharing.note_fresh()
         sharing.note(x)
         sharing.note(y)
     story = x._story

@@ -50,6 +50,11 @@ class Noted:
 _groups: dict[int, tuple[weakref.ref[Any], dict[int, Noted]]] = {}
 
 
+#: Weak references to Variables that share memory and are still to be noted: views that compiled calls made.
+fresh: list[weakref.ref[Variable]] = []
+#: As many make a compiled call hand on to what notes them.
+MANY = 256
+
 #: What writes down that one Variable is a view of another: `history` puts it here.
 note_view: Callable[[Variable, Variable], None]
 
@@ -90,8 +95,22 @@ def note(x: Variable) -> None:
             del members[gone]
 
 
+def note_fresh() -> None:
+    """Write down what compiled calls left to be noted."""
+    last = None
+    while fresh:
+        try:
+            x = fresh.pop(0)()
+        except IndexError:  # another thread was quicker
+            return
+        if x is not None and x is not last:
+            note(x)
+        last = x
+
+
 def forget(x: Variable) -> None:
     """Take a Variable off the list, until it is noted again."""
+    note_fresh()
     group = _groups.get(id(owner_of(x._array)))
     if group is not None:
         group[1].pop(id(x), None)
@@ -148,6 +167,7 @@ def others(x: Variable, region: Any) -> list[Variable]:
     """Give the Variables besides this one that have elements in a region of its memory."""
     if not active:
         activate()
+    note_fresh()
     group = _groups.get(id(owner_of(x._array)))
     if group is None:
         return []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import wraps
 from sys import getrefcount
 from typing import Any
 
@@ -21,7 +22,7 @@ from .arguments import axis_of
 from .elementwise import TABLE, add
 from .indexing import Index, Scatter
 from .shape import Reshape, astype
-from .writing import Put, Writing, put, traced_part
+from .writing import Put, Writing, has_memory_alone, put, traced_part
 
 new = object.__new__
 
@@ -133,6 +134,7 @@ def _write_alone(x: Variable, key: Any, value: Any) -> bool:
 def write_elements(x: Variable, what: str, key: Any, value: Any, unseen: bool) -> None:
     """Do what `setitem` does, by the name of what asks for it; `unseen` tells that a single name holds x."""
     x = x._current()
+    alone = has_memory_alone(x)
     array = x._array
     index = Index(key)
     if isinstance(value, list | tuple):
@@ -149,7 +151,7 @@ def write_elements(x: Variable, what: str, key: Any, value: Any, unseen: bool) -
         _check_holds(x, given.dtype, what)
     traced = is_stand_in(array) or is_stand_in(given) or traced_part(index) is not None
     recorded = is_grad_enabled() and (x._generation >= 0 or (v is not None and v._generation >= 0))
-    writing = Writing(x, what, recorded, unseen, traced, index)
+    writing = Writing(x, what, recorded, alone, unseen, traced, index)
     node, result = None, None
     if recorded:
         if v is None:
@@ -211,13 +213,14 @@ def written_by(
     if options:
         operation = None
     x = x._current()
+    alone = has_memory_alone(x)
     array = x._array
     values = [v._current() if isinstance(v, Variable) else v for v in (*others, *options.values())]
     recorded = is_grad_enabled() and (
         x._generation >= 0 or any([isinstance(v, Variable) and v._generation >= 0 for v in values])
     )
     traced = any([is_stand_in(data_of(v)) for v in (x, *values)])
-    writing = Writing(x, what, recorded, unseen, traced)
+    writing = Writing(x, what, recorded, alone, unseen, traced)
     past = writing.past()
     if not recorded:
         past._generation, past.creator = -1, None
@@ -340,48 +343,61 @@ NAMES = """abs acos acosh add asin asinh atan atan2 atanh clamp clamp_max clamp_
     rsqrt sigmoid sign sin sinh sqrt square sub tan tanh""".split()
 
 
-def zero_(self: Variable) -> Variable:
+def writing_elements(where: Callable[..., tuple[Any, Any]]) -> Callable[..., Variable]:
+    """Make a method that writes elements, and gives the Variable, of what tells where and what to write."""
+
+    @wraps(where)
+    def method(self: Variable, *arguments: Any, **options: Any) -> Variable:
+        unseen = getrefcount(self) <= _IN_METHOD
+        key, value = where(self, *arguments, **options)
+        write_elements(self, where.__name__, key, value, unseen)
+        return self
+
+    return method
+
+
+@writing_elements
+def zero_(self: Variable) -> tuple[Any, Any]:
     """Set all elements to zero, and give the Variable.
 
     Raises RuntimeError for a leaf that requires a gradient, outside of no_grad.
     """
-    write_elements(self, "zero_", ..., 0, False)
-    return self
+    return ..., 0
 
 
-def fill_(self: Variable, value: Any) -> Variable:
+@writing_elements
+def fill_(self: Variable, value: Any) -> tuple[Any, Any]:
     """Set all elements to one value, a number or a Variable without dimensions, and give the Variable."""
     if np.ndim(data_of(value)):
         raise ValueError(f"fill_: the value has shape {np.shape(data_of(value))}: give one number; copy_ takes arrays")
-    write_elements(self, "fill_", ..., value, False)
-    return self
+    return ..., value
 
 
-def copy_(self: Variable, source: Any) -> Variable:
+@writing_elements
+def copy_(self: Variable, source: Any) -> tuple[Any, Any]:
     """Write the elements of an array or a Variable, broadcast and converted, into this Variable, and give it."""
-    write_elements(self, "copy_", ..., source, False)
-    return self
+    return ..., source
 
 
-def masked_fill_(self: Variable, mask: Any, value: Any) -> Variable:
+@writing_elements
+def masked_fill_(self: Variable, mask: Any, value: Any) -> tuple[Any, Any]:
     """Write one value where a mask, broadcast to the shape, is True, and give the Variable."""
     chosen = as_array(data_of(mask))
     if chosen.dtype != np.bool_:
         raise TypeError(f"masked_fill_: the mask has dtype {chosen.dtype}: it takes bool")
-    write_elements(self, "masked_fill_", np.broadcast_to(chosen, self.shape), value, False)
-    return self
+    return np.broadcast_to(chosen, self.shape), value
 
 
-def index_fill_(self: Variable, dim: int, index: Any, value: Any) -> Variable:
+@writing_elements
+def index_fill_(self: Variable, dim: int, index: Any, value: Any) -> tuple[Any, Any]:
     """Write one value at positions along a dimension, and give the Variable."""
-    write_elements(self, "index_fill_", _along(self, "index_fill_", dim, index), value, False)
-    return self
+    return _along(self, "index_fill_", dim, index), value
 
 
-def index_copy_(self: Variable, dim: int, index: Any, source: Any) -> Variable:
+@writing_elements
+def index_copy_(self: Variable, dim: int, index: Any, source: Any) -> tuple[Any, Any]:
     """Write the slices of `source` at positions along a dimension, and give the Variable."""
-    write_elements(self, "index_copy_", _along(self, "index_copy_", dim, index), source, False)
-    return self
+    return _along(self, "index_copy_", dim, index), source
 
 
 def index_add_(self: Variable, dim: int, index: Any, source: Any, *, alpha: float = 1) -> Variable:
@@ -389,9 +405,10 @@ def index_add_(self: Variable, dim: int, index: Any, source: Any, *, alpha: floa
 
     Positions that come several times add up.
     """
+    unseen = getrefcount(self) <= _IN_METHOD
     place = Index(_along(self, "index_add_", dim, index))
     added = Scatter(place, tuple(self.shape))(as_variable(source))
-    return written_by("index_add_", add, None, self, (added * alpha if alpha != 1 else added,), {}, False)
+    return written_by("index_add_", add, None, self, (added * alpha if alpha != 1 else added,), {}, unseen)
 
 
 def _along(x: Variable, what: str, dim: int, index: Any) -> tuple[Any, ...]:

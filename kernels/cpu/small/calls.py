@@ -31,6 +31,8 @@ _CPYTHON = (
     "PyErr_Clear",
     "PySlice_Unpack",
     "PySlice_AdjustIndices",
+    "PyWeakref_NewRef",
+    "PyList_Append",
 )
 _OBJECTS: dict[str, Any] = {
     "none": None,
@@ -44,6 +46,8 @@ _OBJECTS: dict[str, Any] = {
     "float32": np.dtype(np.float32),
     "float64": np.dtype(np.float64),
     "int64": np.dtype(np.int64),
+    "0": 0,
+    "-1": -1,
 }
 _NUMPYS = {"PyArray_NewFromDescr": 94, "PyArray_SetBaseObject": 282}
 

@@ -15,7 +15,7 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from .. import ndarray
-from ..ndarray import ITEMS, NDIM, SHAPE, TYPE
+from ..ndarray import ITEMS, LENGTH, NDIM, SHAPE, TYPE
 from .calls import AT, BEGIN, DIMENSIONS, HAND_ON, SMALL, UNKNOWN, Call
 
 #: More operands than this go the other way.
@@ -32,12 +32,27 @@ class Boxes(NamedTuple):
     recording: ContextVar[bool]
 
 
+class Views(NamedTuple):
+    """How it is noted that a box is a view of another: in a list, by weak references to both, until that has `most`.
+
+    `names` is a module's dictionary, where `noted` is whether this is to be done, and `elsewhere` 0 unless others see
+    to it. A box may have a `story`, of a class with a `family` that is -1, unless its views are to belong to that.
+    """
+
+    names: dict[str, Any]
+    elsewhere: str
+    noted: str
+    fresh: list[Any]
+    most: int
+    story: tuple[str, type, str]
+
+
 class Nodes(NamedTuple):
     """The class of nodes, the one of nodes whose operands all have the result's form, and the names of slots.
 
     `inputs` are the boxes, `kept` the slots for arguments that follow them, `output` the one for the result, if any,
     which has None unless it `keeps_output`; `fixed` are slots with the same value in all nodes. Where results are
-    views, `views` are a module's dictionary, and values of names in it without which somebody has to know of them.
+    views of their one operand, `views` tells how that is noted.
     """
 
     kind: type
@@ -48,14 +63,14 @@ class Nodes(NamedTuple):
     output: str | None = None
     keeps_output: bool = False
     fixed: Mapping[str, Any] = MappingProxyType({})
-    views: tuple[dict[str, Any], Mapping[str, Any]] | None = None
+    views: Views | None = None
 
 
 # own words: 0 boxes' class, 8 array, 16 creator, 24 generation, 32 the context variable, 40 the number of operands or
 # 0, 48 how many arguments follow them, 56 the work's address, 64 its record, 72 nodes' class, 80 that of even ones, 88
-# inputs, 96 generation, 104 output or 0, 112 the int -1, 120 whether results are recorded, 128 whether the output is
-# kept, 136 how many slots are fixed, 144 whether results are views: the dictionary, 152 how many names, 160 ... the
-# slots of arguments, those that are fixed with their values, the names with their values
+# inputs, 96 generation, 104 output or 0, 112 whether results are recorded, 120 whether the output is kept, 128 how many
+# slots are fixed, 136 if results are views the dictionary, 144 its names for elsewhere, 152 and noted, 160 the list,
+# 168 and its most, 176 the slots story, 184 and family, 192 ... of arguments, those that are fixed with their values
 _SOURCE = f"""{BEGIN}
     extras = word_at(own + 48)
     inputs = count - extras
@@ -74,7 +89,10 @@ _SOURCE = f"""{BEGIN}
 {HAND_ON}
     given = int64_lanes()
     generation = -1
-    minus_one = word_at(own + 112)
+    minus_one = word_at(api + {AT["-1"]})
+    unmade = minus_one  # the generation of what is not recorded
+    views = word_at(own + 136)
+    noted = False
     if fits:
         for i in range(inputs):
             x = word_at(args + 8 * i)
@@ -105,15 +123,20 @@ _SOURCE = f"""{BEGIN}
                 later = invoke_1(word_at(api + {AT["PyLong_AsSsize_t"]}), (made,))
                 if later > generation:
                     generation = later
-                elif later < -1 and word_at(own + 144) != 0:  # a view of what is cut off is so as well
-                    fits = False
-                    break
-    if word_at(own + 144) != 0:
-        place = own + 160 + 8 * extras + 16 * word_at(own + 136)
-        for i in range(word_at(own + 152)):
-            now = invoke_2(word_at(api + {AT["PyDict_GetItem"]}), (word_at(own + 144), word_at(place + 16 * i)))
-            if now != word_at(place + 16 * i + 8):
+                elif later < -1 and views != 0:  # a view of what is cut off is so as well
+                    unmade = made
+    if views != 0 and fits:
+        get = word_at(api + {AT["PyDict_GetItem"]})
+        if invoke_2(get, (views, word_at(own + 144))) != word_at(api + {AT["0"]}):
+            fits = False
+        if invoke_2(get, (views, word_at(own + 152))) != word_at(api + {AT["false"]}):
+            noted = True
+            story = word_at(word_at(args) + word_at(own + 176))
+            if word_at(word_at(own + 160) + {LENGTH}) >= word_at(own + 168):
                 fits = False
+            elif story != 0 and story != word_at(api + {AT["none"]}):
+                if word_at(story + word_at(own + 184)) != minus_one:
+                    fits = False
     data = {UNKNOWN}
     if fits:
         for i in range(inputs, count):
@@ -125,7 +148,7 @@ _SOURCE = f"""{BEGIN}
         return 0
     increase = word_at(api + {AT["Py_IncRef"]})
     recorded = False
-    if generation >= 0 and word_at(own + 120) != 0:
+    if generation >= 0 and word_at(own + 112) != 0:
         place = address(given) + 8 * 63
         if int32(invoke_3(word_at(api + {AT["PyContextVar_Get"]}), (word_at(own + 32), 0, place))) == 0:
             mode = word_at(place)
@@ -136,12 +159,23 @@ _SOURCE = f"""{BEGIN}
         invoke_1(word_at(api + {AT["Py_DecRef"]}), (data,))
         return 0
     words_at(y + word_at(own + 8))[0] = data
+    if noted:
+        for i in range(2):
+            box = word_at(args) if i == 0 else y
+            reference = invoke_2(word_at(api + {AT["PyWeakref_NewRef"]}), (box, 0))
+            failed = reference == 0
+            if not failed:
+                failed = int32(invoke_2(word_at(api + {AT["PyList_Append"]}), (word_at(own + 160), reference))) < 0
+                invoke_1(word_at(api + {AT["Py_DecRef"]}), (reference,))
+            if failed:
+                invoke_1(word_at(api + {AT["Py_DecRef"]}), (y,))
+                return 0
     if not recorded:
         none = word_at(api + {AT["none"]})
         invoke_1(increase, (none,))
         words_at(y + word_at(own + 16))[0] = none
-        invoke_1(increase, (minus_one,))
-        words_at(y + word_at(own + 24))[0] = minus_one
+        invoke_1(increase, (unmade,))
+        words_at(y + word_at(own + 24))[0] = unmade
         return y
     even = word_at(own + 72) != word_at(own + 80)
     if even:  # forms that broadcast to the result's, and have as many elements as it, are it
@@ -182,13 +216,13 @@ _SOURCE = f"""{BEGIN}
     for i in range(extras):
         argument = word_at(args + 8 * (inputs + i))
         invoke_1(increase, (argument,))
-        words_at(node + word_at(own + 160 + 8 * i))[0] = argument
-    for i in range(word_at(own + 136)):
-        place = own + 160 + 8 * extras + 16 * i
+        words_at(node + word_at(own + 192 + 8 * i))[0] = argument
+    for i in range(word_at(own + 128)):
+        place = own + 192 + 8 * extras + 16 * i
         invoke_1(increase, (word_at(place + 8),))
         words_at(node + word_at(place))[0] = word_at(place + 8)
     if word_at(own + 104) != 0:
-        output = data if word_at(own + 128) != 0 else word_at(api + {AT["none"]})
+        output = data if word_at(own + 120) != 0 else word_at(api + {AT["none"]})
         invoke_1(increase, (output,))
         words_at(node + word_at(own + 104))[0] = output
     return y
@@ -227,6 +261,12 @@ def slot_of(kind: type, name: str) -> int | None:
     return offset if ctypes.c_void_p.from_address(id(instance) + offset).value == id(value) else None
 
 
+def _words_of(views: Views, kind: type) -> list[int | None]:
+    story, stories, family = views.story
+    slots = [slot_of(kind, story), slot_of(stories, family)]
+    return [*map(id, views[:4]), views.most, *slots]
+
+
 def recorded(
     work: Call, boxes: Boxes, nodes: Nodes | None, operands: int, otherwise: Callable[..., Any]
 ) -> Callable[..., Any]:
@@ -242,18 +282,15 @@ def recorded(
     words: list[Any] = [id(kind), *(slot_of(kind, name) for name in (boxes.array, boxes.creator, boxes.generation))]
     words += [id(boxes.recording), operands]
     if nodes is None:
-        words += [0, work.address(), id(record), 0, 0, 0, 0, 0, id(-1), 0, 0, 0, 0, 0]
+        words += [0, work.address(), id(record), *[0] * 15]
     else:
         words += [len(nodes.kept), work.address(), id(record), id(nodes.kind), id(nodes.even)]
         words += [slot_of(nodes.kind, nodes.inputs), slot_of(nodes.kind, nodes.generation)]
-        words += [0 if nodes.output is None else slot_of(nodes.kind, nodes.output), id(-1), 1, int(nodes.keeps_output)]
-        names, values = ({}, {}) if nodes.views is None else nodes.views
-        words += [len(nodes.fixed), 0 if nodes.views is None else id(names), len(values)]
+        words += [0 if nodes.output is None else slot_of(nodes.kind, nodes.output), 1, int(nodes.keeps_output)]
+        words += [len(nodes.fixed), *(_words_of(nodes.views, kind) if nodes.views else [0] * 7)]
         words += [slot_of(nodes.kind, name) for name in nodes.kept]
         for name, value in nodes.fixed.items():
             words += [slot_of(nodes.kind, name), id(value)]
-        for name, value in values.items():
-            words += [id(name), id(value)]
     if None in words:
         return otherwise
     return Call("recorded", _SOURCE, words, (boxes, nodes, record, work)).function(otherwise)

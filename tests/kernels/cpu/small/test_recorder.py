@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import nbgrad
-from nbgrad import Variable, sharing
+from nbgrad import Variable, history, sharing
 from nbgrad.function import Operation
 from nbgrad.grad_mode import recording_mode
 from nbgrad.kernels.cpu import ndarray
@@ -57,16 +57,43 @@ def test_nodes_are_as_operations_make_them(name):
     assert (found.get("output") is quick.data) == (expected.get("output") is slow.data)
 
 
-@pytest.mark.parametrize("name, value", [("active", True), ("stand_ins", 1)])
-def test_views_step_aside_where_they_are_noted(monkeypatch, name, value):
+def test_views_step_aside_while_functions_are_traced(monkeypatch):
     x = Variable(np.ones(3))
     assert GetItem.apply(x, 0).creator.index == 0
     seen = []
     monkeypatch.setattr(sharing, "note_view", lambda y, x: seen.append((y, x)))
-    monkeypatch.setattr(sharing, name, value)
+    monkeypatch.setattr(sharing, "stand_ins", 1)
     y = GetItem.apply(x, 0)
     assert seen == [(y, x)] and type(y.creator.index).__name__ == "Index"
     assert GetItem.apply(x.data, 0).base is x.data and len(seen) == 1
+
+
+def test_views_leave_to_be_noted_what_shares_memory(monkeypatch):
+    x = Variable(np.ones(3))
+    GetItem.apply(x, 0)
+    assert not sharing.fresh
+    monkeypatch.setattr(sharing, "active", True)
+    views = [GetItem.apply(x, 0) for _ in range(3)]
+    assert [id(reference()) for reference in sharing.fresh] == [id(part) for y in views for part in (x, y)]
+    del views[0]
+    assert [*map(id, sharing.others(x, x.data))] == [*map(id, views)] and not sharing.fresh
+    for _ in range(2 * sharing.MANY):
+        y = GetItem.apply(x, slice(1))
+        assert type(y.creator.index) is slice or len(sharing.fresh) == 0  # which was the other way
+    assert 0 < len(sharing.fresh) <= sharing.MANY
+    assert [*map(id, sharing.others(x, x.data))] == [*map(id, [*views, y])]
+
+
+def test_views_of_what_was_cut_off_and_written_to_belong_to_its_family(monkeypatch):
+    monkeypatch.setattr(sharing, "active", True)
+    w, x = Variable(np.ones(3)), Variable(np.ones(3)) * 1
+    cut = x.detach()
+    part = GetItem.apply(cut, slice(1, 2))
+    assert part._generation == cut._generation < -1 and type(cut.creator) is type(part.creator) is type(None)
+    cut[0] = w[0]
+    assert history.family_of(GetItem.apply(cut, slice(1, 2))) == history.family_of(cut) == part._generation
+    x[0] = w[0]
+    assert x._story is not None and type(GetItem.apply(x, slice(1, 2)).creator.index) is slice
 
 
 class Marked(GetItem):
