@@ -24,6 +24,8 @@ CONTIGUOUS, IN_FORTRANS_ORDER, ALIGNED, WRITEABLE = 0x1, 0x2, 0x100, 0x400
 PAYLOAD = bytes.__basicsize__ - 1
 #: Where a tuple's length is, and its items begin; where a slice's three members begin.
 LENGTH, ITEMS, MEMBERS = 16, tuple.__basicsize__, 16
+#: Where a float's value is.
+VALUE = 16
 
 
 def numpys_function(place: int) -> int:
@@ -61,6 +63,7 @@ def layout_holds() -> bool:
         and [word(8 * axis, word(SHAPE)) for axis in range(3)] == [2, 5, 7]
         and [word(8 * axis, word(STRIDES)) for axis in range(3)] == [140, 28, 4]
         and word(FLAGS) & 0xFFFFFFFF == sample.flags.num
+        and ctypes.c_double.from_address(id(0.5) + VALUE).value == 0.5
         and ctypes.string_at(id(b"payload") + PAYLOAD, 7) == b"payload"
         and [word(LENGTH, id(pair)), word(ITEMS, id(pair)), word(ITEMS + 8, id(pair))] == [2, here, id(None)]
         and [word(MEMBERS + 8 * i, id(part)) for i in range(3)] == [here, id(None), id(part.step)]

@@ -40,6 +40,7 @@ _OBJECTS: dict[str, Any] = {
     "false": False,
     "ellipsis": Ellipsis,
     "int": int,
+    "float": float,
     "slice": slice,
     "tuple": tuple,
     "ndarray": np.ndarray,

@@ -27,8 +27,8 @@ def no_views_are_noted(monkeypatch):
 
 CALLS = {
     "getitem": (GetItem, 1, (slice(1, 3),)),
-    "sum": (Sum, 1, ((0,), True)),
-    "amax": (Amax, 1, ((1,), False)),
+    "sum": (Sum, 1, ((0,), True, ())),
+    "amax": (Amax, 1, ((1,), False, ())),
     "softmax": (Softmax, 1, (1,)),
     "softmax_vjp": (SoftmaxVjp, 2, (0,)),
 }
