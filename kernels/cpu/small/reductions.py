@@ -257,6 +257,62 @@ _SPREAD = f"""{BEGIN}
 """
 
 
+# where the largest or the smallest element of each line along an axis is first met; NaN is more than all
+_PLACES = f"""{BEGIN}
+    fits = count == 4
+    if not fits:
+{HAND_ON}
+    x = word_at(args)
+    given = word_at(args + 8)
+    keepdim = word_at(args + 16)
+    largest = word_at(args + 24) == word_at(api + {AT["true"]})
+{as_small_array("x")}
+    itemsize = 8
+    if x_dtype == word_at(api + {AT["float32"]}):
+        itemsize = 4
+    elif x_dtype != word_at(api + {AT["float64"]}):
+        fits = False
+{whole_number("along", "given")}
+    if keepdim != word_at(api + {AT["true"]}) and keepdim != word_at(api + {AT["false"]}):
+        fits = False
+    if along < 0 or along >= x_ndim or x_n == 0 or x_flags & {CONTIGUOUS | ALIGNED} != {CONTIGUOUS | ALIGNED}:
+        fits = False
+    if not fits:
+{HAND_ON}
+    shape = int64_lanes()
+    out = 0
+    outer = 1
+    inner = 1
+    length = word_at(x_shape + 8 * along)
+    for axis in range(x_ndim):
+        size = word_at(x_shape + 8 * axis)
+        if axis < along:
+            outer *= size
+        elif axis > along:
+            inner *= size
+        if axis != along or keepdim == word_at(api + {AT["true"]}):
+            shape[out] = 1 if axis == along else size
+            out += 1
+{new_array("y", f"word_at(api + {AT['int64']})", "out", "address(shape)")}
+    for i in range(outer * inner):
+        at = x_data + (i // inner * length * inner + i % inner) * itemsize
+        best = 0.0
+        place = 0
+        for k in range(length):
+            value = float64_place(at)[0] if itemsize == 8 else float64(float32_place(at)[0])
+            better = value > best if largest else value < best
+            if k == 0 or better or value != value:
+                best = value
+                place = k
+            if value != value:
+                break
+            at += inner * itemsize
+        words_at(word_at(y + {DATA}) + 8 * i)[0] = place
+    clear_exceptions()
+    return y
+"""
+
+
 def _call(name: str, source: str, reduction: Reduction) -> Call:
     """Give a compiled call for a reduction, of the dtypes that it has loops for."""
     entries: list[int] = []
@@ -289,3 +345,9 @@ def sum_to() -> Call:
 def spread(reduction: Reduction) -> Call:
     """Give ``(x, ..., axis)`` for a reduction that gives a value for each element along an axis."""
     return _call("spread along", _SPREAD, reduction)
+
+
+@once
+def places() -> Call:
+    """Give ``(x, axis, keepdim, largest)``: where the extremum along an axis is first met."""
+    return Call("places", _PLACES)

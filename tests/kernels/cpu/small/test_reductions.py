@@ -75,3 +75,16 @@ def test_values_for_each_element_have_the_same_bits_either_way(name, shape, firs
         assert_same(found, spread_array(name, axis, *arrays))
     elif 0 <= axis < len(shape) and dtype in "fd" and 0 not in shape:
         assert {first, second} - {"contiguous", "one number"} or (len(arrays) == 1 and first != "contiguous")
+
+
+@given(shapes, layouts, st.sampled_from("fdl"), st.integers(-1, 3), st.booleans(), st.booleans(), st.booleans())
+@settings(max_examples=200, deadline=None)
+def test_extrema_are_where_numpy_finds_them(shape, layout, dtype, axis, keepdim, largest, nan):
+    x = array(shape, layout, dtype)
+    if nan and x.size > 2 and dtype != "l" and x.flags.writeable:
+        x.flat[[1, x.size - 1]] = np.nan
+    found = call(reductions.places())(x, axis, keepdim, largest)
+    if found is HANDED_ON:
+        assert not (dtype in "fd" and 0 <= axis < x.ndim and x.size and layout == "contiguous")
+    else:
+        assert_same(found, np.asarray((np.argmax if largest else np.argmin)(x, axis, keepdims=keepdim)))
