@@ -22,7 +22,7 @@ from .hooks import through_hooks
 from .kernels import dispatch
 from .ops.indexing import Part
 from .pruning import Gate, freed, place
-from .variable import Variable
+from .variable import Variable, constant
 
 new = object.__new__
 
@@ -110,15 +110,6 @@ def start_of(what: str, output: Variable, gradient: Any, create_graph: bool) -> 
     if not create_graph:
         return start
     return gradient if isinstance(gradient, Variable) else Variable(start, requires_grad=False)
-
-
-def constant(data: Array) -> Variable:
-    """Give a Variable that records nothing, without the checks of its constructor."""
-    x = new(Variable)
-    x._array = data
-    x.creator = None
-    x._generation = -1
-    return x
 
 
 def look_at(leaves: dict[Variable, Any], create_graph: bool) -> None:

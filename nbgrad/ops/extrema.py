@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, NamedTuple, overload
 
-from ..arrays import as_array, is_array
+from ..arrays import Array, as_array, is_array
 from ..kernels import dispatch
+from ..kernels.cpu import small
+from ..kernels.lazy import lazy
 from ..registry import operation
-from ..variable import Given, Variable, data_of
+from ..variable import Given, Variable, constant, data_of
 from .arguments import axes_of, either
-from .joining import take_along_dim
+from .joining import TakeAlong, is_small, take_along_dim
 from .reduction import Amax, Amin, reduce
 from .shape import Reshape
 
@@ -19,6 +22,24 @@ class ValuesAndIndices(NamedTuple):
 
     values: Any
     indices: Any
+
+
+class _Calls:
+    """The compiled call that finds extrema, made when it is first asked for."""
+
+    @lazy
+    def places(self) -> Callable[[Array, int, bool, bool], Array]:
+        made: Callable[[Array, int, bool, bool], Array] = small.reductions.places().function(_places)
+        return made
+
+
+_calls = _Calls()
+
+
+def _places(x: Array, along: int, keepdim: bool, largest: bool) -> Array:
+    """Give where the extremum of each line along an axis is first met."""
+    found: Array = dispatch.extreme_places("max" if largest else "min", x, along)
+    return found if keepdim else found.reshape((*x.shape[:along], *x.shape[along + 1 :]))
 
 
 def _extreme(which: str, x: Any, dim: Any, keepdim: bool, axis: Any, keepdims: bool | None) -> Any:
@@ -32,16 +53,20 @@ def _extreme(which: str, x: Any, dim: Any, keepdim: bool, axis: Any, keepdims: b
     keepdim = bool(either(which, "keepdim", keepdim or None, "keepdims", keepdims, False))
     if not isinstance(x, Variable):
         x = as_array(x)
-    (along,) = axes_of(which, dim, x.ndim) or (0,)
     data = data_of(x)
-    if x.ndim and data.shape[along] == 0:
+    (along,) = axes_of(which, dim, data.ndim) or (0,)
+    if data.ndim and data.shape[along] == 0:
         raise ValueError(f"{which}: no elements to take it of in shape {x.shape} over dimension {dim}")
-    indices = dispatch.extreme_places(which, data, along if x.ndim else None)
-    values = take_along_dim(x, indices, along)
-    if not keepdim and x.ndim:
-        shape = (*x.shape[:along], *x.shape[along + 1 :])
-        values, indices = Reshape(shape)(values), indices.reshape(shape)
-    return ValuesAndIndices(values, Variable(indices, requires_grad=False) if isinstance(x, Variable) else indices)
+    if is_small(data):
+        indices = _calls.places(data, along, keepdim, which == "max")
+        values = TakeAlong.apply(x, indices.copy(), along)  # users may write to theirs
+    else:
+        indices = dispatch.extreme_places(which, data, along if x.ndim else None)
+        values = take_along_dim(x, indices, along)
+        if not keepdim and x.ndim:
+            shape = (*x.shape[:along], *x.shape[along + 1 :])
+            values, indices = Reshape(shape)(values), indices.reshape(shape)
+    return ValuesAndIndices(values, constant(indices) if isinstance(x, Variable) else indices)
 
 
 @overload

@@ -391,6 +391,11 @@ class _Rows:
 _rows = _Rows()
 
 
+def own_positions(positions: Array, count: int) -> Array | None:
+    """Give a copy of few positions that are among so many, counted from the front; None of anything else."""
+    return _rows.own(positions, count)
+
+
 def _own_rows(positions: Any, count: int) -> Array | None:
     if positions.dtype != np.int64 or not positions.ndim or positions.size > small.calls.SMALL:
         return None
