@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .arrays import Array, as_array, is_array, is_stand_in
-from .function import LARGE, Function, as_plain, recorded, without_elements
+from .function import LARGE, Function, as_plain, recorded, without_elements, written
 from .grad_mode import is_grad_enabled
 from .kernels import dispatch, formula, scalars
 from .kernels.cpu import caller
@@ -338,7 +338,7 @@ def first_call(operation: Elementwise, arguments: tuple[Any, ...]) -> Any:
     )
     code = _apply_code(operation.arity, operation.differentiable, keeps_output, reads_all)
     slowly = FunctionType(code, operation.namespace, operation.name)
-    quickly = _recorded(operation, keeps_output, slowly)
+    quickly = _recorded(operation, slowly)
     if quickly is not slowly:
         operation.namespace["quickly"] = quickly
         code = _quick_code(operation.arity)
@@ -347,15 +347,29 @@ def first_call(operation: Elementwise, arguments: tuple[Any, ...]) -> Any:
     return operation.function(*arguments)
 
 
-def _recorded(operation: Elementwise, keeps_output: bool, slowly: Callable[..., Any]) -> Callable[..., Any]:
+def _recorded(operation: Elementwise, slowly: Callable[..., Any]) -> Callable[..., Any]:
     """Give the compiled call that applies an operation to small arrays; `slowly` has all others, and all if none is."""
     work = caller.elementwise(operation.kernel)
-    nodes: dict[str, Any] = {}
-    if operation.differentiable:
-        even = operation.namespace["EvenNode"]
-        kind = even if operation.arity == 1 else operation.namespace["Node"]
-        nodes = {"kind": kind, "even": even, "output": "output" if keeps_output else None, "keeps_output": True}
-    return slowly if work is None else recorded(work, operation.arity, slowly, **nodes)
+    return slowly if work is None else recorded(work, operation.arity, slowly, **_nodes(operation))
+
+
+def _nodes(operation: Elementwise) -> dict[str, Any]:
+    if not operation.differentiable:
+        return {}
+    even, node = operation.namespace["EvenNode"], operation.namespace["Node"]
+    output = "output" if "output" in vars(node) else None
+    return {"kind": even if operation.arity == 1 else node, "even": even, "output": output, "keeps_output": True}
+
+
+def writing(operation: Elementwise, single: int, slowly: Callable[..., Any]) -> Callable[..., Any]:
+    """Give the compiled call that writes an operation's result into its first operand, once it was applied before.
+
+    `single` are the references, as that call sees them, to a Variable that only a name holds; `slowly` has all others.
+    """
+    if "quickly" not in operation.namespace:
+        return slowly
+    work = caller.elementwise(operation.kernel)
+    return written(work, operation.arity, single, slowly, **_nodes(operation))
 
 
 def _install(operation: Elementwise, quickly: Callable[..., Any]) -> None:
@@ -363,6 +377,21 @@ def _install(operation: Elementwise, quickly: Callable[..., Any]) -> None:
     for operator, name in OPERATORS.items():
         if name == operation.name and vars(Variable).get(f"__{operator}__") is operation.function:
             setattr(Variable, f"__{operator}__", as_method(quickly))
+
+
+def node_over(operation: Elementwise, past: Variable, others: Sequence[Variable], array: Array) -> Any:
+    """Give the node of an operation that writes its result over what was its first input, which no rule reads."""
+    node = operation.namespace["Node"]()
+    inputs: tuple[Variable, ...] = (past, *others)
+    if array.nbytes > LARGE:
+        past._array = dispatch.hollow(array)
+        wanted = [p for p, x in zip(operation.pullbacks, inputs, strict=True) if p is not None and x._generation >= 0]
+        read = {use for p in wanted for use in p.needs}
+        inputs = (past, *without_elements(inputs[1:], [3 + i in read for i in range(len(others))]))
+    node.inputs = inputs
+    if "output" in vars(operation.namespace["Node"]):
+        node.output = dispatch.hollow(array)  # which no rule reads, either
+    return node
 
 
 # ---- off the hot path -----------------------------------------------------------------------------------------------

@@ -304,11 +304,30 @@ def _sums_to(shape: tuple[int, ...], target: tuple[int, ...]) -> bool:
         return False
 
 
+def _boxes() -> Any:
+    return small.recorder.Boxes(Variable, "_array", "creator", "_generation", recording_mode)
+
+
+def _nodes(nodes: dict[str, Any]) -> Any:
+    return small.recorder.Nodes(inputs="inputs", generation="generation", **nodes) if nodes else None
+
+
 def recorded(work: Any, arity: int, otherwise: Callable[..., Any], **nodes: Any) -> Callable[..., Any]:
     """Give a compiled call of a number of Variables (any, if 0), which makes nodes as `small.recorder.Nodes` has it."""
-    made = small.recorder.Nodes(inputs="inputs", generation="generation", **nodes) if nodes else None
-    boxes = small.recorder.Boxes(Variable, "_array", "creator", "_generation", recording_mode)
-    call: Callable[..., Any] = small.recorder.recorded(work, boxes, made, arity, otherwise)
+    call: Callable[..., Any] = small.recorder.recorded(work, _boxes(), _nodes(nodes), arity, otherwise)
+    return call
+
+
+def written(work: Any, arity: int, single: int, otherwise: Callable[..., Any], **nodes: Any) -> Callable[..., Any]:
+    """Give a compiled call that writes into the first of a number of Variables, as `small.writer.written` has it."""
+    past = small.writer.Past(
+        (vars(sharing), "stand_ins"),
+        ("_story", history.Story, "past"),
+        ("_hooks", "_retains"),
+        "_index",
+        (vars(history), "writes", history.CLOCK),
+    )
+    call: Callable[..., Any] = small.writer.written(work, _boxes(), _nodes(nodes), arity, past, single, otherwise)
     return call
 
 

@@ -18,8 +18,10 @@ from numpy._core import _multiarray_umath  # type: ignore[attr-defined]
 from .ufunc import keep_forever
 
 # Where the fields of PyArrayObject are, in bytes (64-bit, not free-threaded).
-TYPE, DATA, NDIM, SHAPE, STRIDES, DTYPE, FLAGS = 8, 16, 24, 32, 40, 56, 64
+TYPE, DATA, NDIM, SHAPE, STRIDES, BASE, DTYPE, FLAGS = 8, 16, 24, 32, 40, 48, 56, 64
 CONTIGUOUS, IN_FORTRANS_ORDER, ALIGNED, WRITEABLE = 0x1, 0x2, 0x100, 0x400
+#: Where any object has the count of references to it, in 32 bits.
+REFERENCES = 0
 #: Where what a bytes object holds begins, behind its header.
 PAYLOAD = bytes.__basicsize__ - 1
 #: Where a tuple's length is, and its items begin; where a slice's three members begin.
@@ -55,10 +57,18 @@ def layout_holds() -> bool:
     def word(offset: int, place: int = here) -> int:
         return ctypes.c_int64.from_address(place + offset).value
 
+    def references() -> int:
+        return ctypes.c_int32.from_address(here + REFERENCES).value
+
+    before = references()
+    more = [sample] * 5
+
     return (
         word(TYPE) == id(np.ndarray) == array_api()[1]
         and word(DATA) == sample.ctypes.data
         and word(DTYPE) == id(sample.dtype)
+        and word(BASE) == id(sample.base)
+        and references() - before == len(more)
         and word(NDIM) & 0xFFFFFFFF == 3
         and [word(8 * axis, word(SHAPE)) for axis in range(3)] == [2, 5, 7]
         and [word(8 * axis, word(STRIDES)) for axis in range(3)] == [140, 28, 4]

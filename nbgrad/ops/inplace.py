@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache as once
 from functools import wraps
 from sys import getrefcount
 from typing import Any
 
 import numpy as np
 
-from .. import history, hooks, sharing
+from .. import hooks, sharing
 from ..arrays import Array, as_array, is_stand_in
-from ..elementwise import Elementwise
+from ..elementwise import Elementwise, node_over, number_like, writing
 from ..grad_mode import is_grad_enabled
 from ..history import Lost
+from ..kernels.cpu import small
+from ..kernels.cpu.ndarray import as_method
 from ..kernels.formula import COMPARISON
 from ..kernels.operators import OPERATORS
 from ..registry import ENTRIES
@@ -27,29 +30,53 @@ from .writing import Put, Writing, has_memory_alone, put, traced_part
 new = object.__new__
 
 
+def _counts(operator: Callable[..., Any], method: Callable[..., Any], setitem: Callable[..., Any]) -> Any:
+    """Give what functions count that tell the references to an object, of what only one name holds."""
+    kind = type("Asked", (), {"__iadd__": operator, "__setitem__": setitem, "method": method})
+    asked = kind()
+    asked[0] = 0
+    by_method = asked.method(0)
+    asked += 0
+    return asked, by_method
+
+
 def _counted() -> tuple[int, int, int]:
-    """Find out what the counts of references are, asked as below, of what only one name holds."""
     counts = []
 
-    class Asked:
-        def __setitem__(self, key: Any, value: Any) -> None:
-            counts.append(getrefcount(self))
+    def setitem(self: Any, key: Any, value: Any) -> None:
+        counts.append(getrefcount(self))
 
-        def method(self, *others: Any, **options: Any) -> None:
-            counts.append(getrefcount(self))
+    def method(self: Any, *others: Any, **options: Any) -> int:
+        return getrefcount(self)
 
-        def __iadd__(self, other: Any) -> Any:
-            counts.append(getrefcount(self))
-            return self
+    def operator(self: Any, other: Any) -> int:
+        return getrefcount(self)
 
-    asked = Asked()
-    asked[0] = 0
-    asked.method(0)
-    asked += 0
-    return counts[0], counts[1], counts[2]
+    return (*_counts(operator, method, setitem), counts[0])
 
 
-_IN_SETITEM, _IN_METHOD, _IN_OPERATOR = _counted()
+_IN_OPERATOR, _IN_METHOD, _IN_SETITEM = _counted()
+
+
+@once
+def _single() -> tuple[int, int, int, int]:
+    """Give the counts for what only one name holds that compiled calls see, by operators and by methods.
+
+    And those that is seen by what they hand on to, likewise.
+    """
+
+    def behind(self: Any, *others: Any) -> int:
+        return getrefcount(self)
+
+    calls = small.writer.references().function(behind), writing(ENTRIES["add"].operation, 0, behind)
+    counts = []
+    for call in calls:
+
+        def method(self: Any, *others: Any, **options: Any) -> Any:
+            return call(self, *others)  # noqa: B023
+
+        counts += _counts(as_method(call), method, lambda self, key, value: None)
+    return tuple(counts)  # type: ignore[return-value]
 
 
 def _check_holds(x: Variable, dtype: Any, what: str) -> None:
@@ -224,7 +251,7 @@ def written_by(
     past = writing.past()
     if not recorded:
         past._generation, past.creator = -1, None
-    elif not traced and _reads_itself(operation, (x, *others)):
+    elif not traced and (operation is None or _reads(operation, (2,), (x, *others))):
         past._array = array.copy()
     others = tuple([writing.as_it_is(v) if isinstance(v, Variable) else v for v in others])
     options = {name: writing.as_it_is(v) if isinstance(v, Variable) else v for name, v in options.items()}
@@ -233,6 +260,14 @@ def written_by(
         if found is not None:
             writing.finish(None, found)
             return x
+    if recorded and not traced and operation is not None and not options and operation.differentiable:
+        if not _reads(operation, (1, 2), (x, *others)):
+            found = _kernel_in_place(operation, array, others)
+            if found is not None and "Node" in operation.namespace:
+                past._array = writing.lost(x)
+                node = node_over(operation, past, [as_constant(v, array) for v in others], array)
+                writing.finish(node, found)
+                return x
     result: Variable = function(past, *others, **options)
     if result is past:
         return x
@@ -254,12 +289,20 @@ def written_by(
     return x
 
 
-def _reads_itself(operation: Elementwise | None, inputs: tuple[Any, ...]) -> bool:
-    """Tell whether a rule may read the elements that an operation in place overwrites: those of its first input."""
-    if operation is None:
-        return True
+def _reads(operation: Elementwise, what: tuple[int, ...], inputs: tuple[Any, ...]) -> bool:
+    """Tell whether a rule of what is recorded may read the elements of the output (1), or of the first input (2)."""
     wanted = zip(operation.pullbacks, inputs, strict=False)
-    return any([p is not None and 2 in p.needs and isinstance(x, Variable) and x._generation >= 0 for p, x in wanted])
+    return any(
+        [
+            p is not None and any([use in p.needs for use in what]) and isinstance(x, Variable) and x._generation >= 0
+            for p, x in wanted
+        ]
+    )
+
+
+def as_constant(value: Any, array: Array) -> Variable:
+    """Give a number as the Variable that meets an array, and a Variable as it is."""
+    return number_like(value, array.dtype) if isinstance(value, int | float) else as_variable(value)
 
 
 def _kernel_in_place(operation: Elementwise, array: Array, others: tuple[Any, ...]) -> Callable[[], None] | None:
@@ -288,13 +331,52 @@ def _stretches(shape: tuple[int, ...], target: tuple[int, ...]) -> bool:
     )
 
 
+#: So many writes an operation has done before a compiled call is made for it: scripts with a few do not wait for that.
+_FEW = 10
+
+
+class _Writer:
+    """What writes an operation's results into Variables: the compiled call, once it is worth its while."""
+
+    def __init__(self, what: str, function: Callable[..., Any], operation: Elementwise | None, by_method: bool) -> None:
+        self.what, self.function, self.operation, self.by_method = what, function, operation, by_method
+        self.count = 0
+
+    def made(self) -> Callable[..., Variable] | None:
+        """Give the compiled call if there is one by now; asked at each write that is done without."""
+        self.count += 1
+        if self.count <= _FEW or self.operation is None or sharing.stand_ins or not self.operation.differentiable:
+            return None
+        for operation in (self.operation, ENTRIES["add"].operation):  # the one by which references are counted
+            operation.function(*[Variable(np.ones(1), requires_grad=False)] * operation.arity)  # compiles its own call
+        single, behind = _single()[self.by_method], _single()[2 + self.by_method]
+
+        def otherwise(x: Variable, *others: Any) -> Variable:
+            unseen = getrefcount(x) <= behind
+            return written_by(self.what, self.function, self.operation, x, others, {}, unseen)
+
+        call = writing(self.operation, single, otherwise)
+        if call is otherwise:
+            self.operation = None
+            return None
+        return call
+
+
 def in_place(name: str, function: Callable[..., Any], operation: Elementwise | None = None) -> Callable[..., Variable]:
     """Make the method ``x.name_(...)`` that writes what ``function(x, ...)`` gives into x."""
     what = f"{name}_"
+    writer = _Writer(what, function, operation, True)
+    call: Callable[..., Variable] | None = None
 
     def method(self: Variable, *others: Any, **options: Any) -> Variable:
+        nonlocal call
+        if call is not None and not options:
+            return call(self, *others)
         unseen = getrefcount(self) <= _IN_METHOD
-        return written_by(what, function, operation, self, others, options, unseen)
+        written = written_by(what, function, operation, self, others, options, unseen)
+        if call is None:
+            call = writer.made()
+        return written
 
     method.__name__ = method.__qualname__ = what
     method.__wrapped__ = function  # type: ignore[attr-defined]  # whose parameters it has
@@ -302,37 +384,20 @@ def in_place(name: str, function: Callable[..., Any], operation: Elementwise | N
     return method
 
 
-def in_place_operator(sign: str, function: Callable[..., Any], operation: Elementwise | None) -> Callable[..., Any]:
-    """Make the operator ``x += y`` or its like."""
+def in_place_operator(
+    sign: str, name: str, function: Callable[..., Any], operation: Elementwise | None
+) -> Callable[..., Any]:
+    """Make the operator ``x += y`` or its like, of a name, which gives way to the compiled call when there is one."""
     what = f"x {sign}= y"
+    writer = _Writer(what, function, operation, False)
 
     def operator(self: Variable, other: Any) -> Variable:
         unseen = getrefcount(self) <= _IN_OPERATOR
-        if unseen and self.creator is not None and is_grad_enabled() and sharing.alone(self) and not hooks.watched:
-            # nobody can tell a new one from this one
-            result: Variable = function(self, other)
-            if result._array.shape == self._array.shape and result._array.dtype == self._array.dtype:
-                return result
-        if type(other) is Variable and type(self) is Variable and operation is not None and self._story is not None:
-            if not (is_grad_enabled() and (self._generation >= 0 or other._generation >= 0)) and not sharing.stand_ins:
-                alone = sharing.alone(self)
-                array, given = self._array, other._array
-                if (
-                    alone
-                    and self.creator is None
-                    and self._generation >= 0
-                    and type(array) is np.ndarray is type(given)
-                    and array.dtype is given.dtype
-                    and array.shape == given.shape
-                    and array.flags.writeable
-                    and (past := self._story.past) is not None
-                    and past.creator is None
-                    and past._generation >= 0
-                ):  # a parameter that was trained before
-                    operation.kernel(array, given, out=array)
-                    self._generation = history.tick()
-                    return self
-        return written_by(what, function, operation, self, (other,), {}, unseen)
+        written = written_by(what, function, operation, self, (other,), {}, unseen)
+        call = writer.made()
+        if call is not None and vars(Variable).get(name) is operator:
+            setattr(Variable, name, as_method(call))
+        return written
 
     return operator
 
@@ -428,7 +493,8 @@ def install(methods: dict[str, Any]) -> None:
         "**": "pow",
     }.items():
         name = OPERATORS[operator]
-        methods[f"__i{operator}__"] = in_place_operator(sign, TABLE[name], ENTRIES[name].operation)
+        own = f"__i{operator}__"
+        methods[own] = in_place_operator(sign, own, TABLE[name], ENTRIES[name].operation)
     for name in NAMES:
         methods[f"{name}_"] = in_place(name, ENTRIES[name].function, ENTRIES[name].operation)
     for method in (zero_, fill_, copy_, masked_fill_, index_fill_, index_copy_, index_add_):

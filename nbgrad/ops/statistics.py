@@ -15,7 +15,6 @@ from ..variable import Given, Variable
 from .elementwise import eq, gt, ne
 from .reduction import Amax, Amin, Extremum, kind_of, mean, reduce, reducing, sum
 
-
 #: The correction unless another one is given, as kernels take it.
 _USUAL = (1.0,)
 

@@ -27,6 +27,7 @@ _CPYTHON = (
     "PyLong_FromSsize_t",
     "PyContextVar_Get",
     "PyDict_GetItem",
+    "PyDict_SetItem",
     "PyErr_Occurred",
     "PyErr_Clear",
     "PySlice_Unpack",

@@ -306,8 +306,8 @@ def _picking(count: int, form: str, puts: bool) -> str:
     """Write a call that gives the elements of x at positions, or zeros with the elements of x added at positions.
 
     One of the two arrays is a table of `outer` times `size` times `inner` elements, in C order. The other one has
-    `outer` times `lines` times `inner` of these, each at a position among `size`: positions are `each` apart from one of
-    the lines to the next, and `beside` from one element to the next.
+    `outer` times `lines` times `inner` of these, each at a position among `size`: positions are `each` apart from one
+    line to the next, and `beside` from one element to the next.
     """
     begin = f"""{BEGIN}
     fits = count == {count}

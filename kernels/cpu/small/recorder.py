@@ -267,17 +267,8 @@ def _words_of(views: Views, kind: type) -> list[int | None]:
     return [*map(id, views[:4]), views.most, *slots]
 
 
-def recorded(
-    work: Call, boxes: Boxes, nodes: Nodes | None, operands: int, otherwise: Callable[..., Any]
-) -> Callable[..., Any]:
-    """Give a builtin that does some work on boxes' arrays and records it; `otherwise` where there can be none.
-
-    Its arguments are boxes, as many as there are `operands` (or any number, if that is 0), and then what nodes keep.
-    What requires nothing is not recorded; without `nodes`, nothing is. Bare arrays in the place of boxes give a bare
-    array. It hands on to `otherwise` what is anything else, or is large, and what the work does not know.
-    """
-    if not ndarray.layout_holds():
-        return otherwise
+def recording_call(work: Call, boxes: Boxes, nodes: Nodes | None, operands: int) -> Call | None:
+    """Give the call behind `recorded`; None where slots are not as they should be."""
     kind, record = boxes.kind, work.record()
     words: list[Any] = [id(kind), *(slot_of(kind, name) for name in (boxes.array, boxes.creator, boxes.generation))]
     words += [id(boxes.recording), operands]
@@ -291,6 +282,19 @@ def recorded(
         words += [slot_of(nodes.kind, name) for name in nodes.kept]
         for name, value in nodes.fixed.items():
             words += [slot_of(nodes.kind, name), id(value)]
-    if None in words:
+    return None if None in words else Call("recorded", _SOURCE, words, (boxes, nodes, record, work))
+
+
+def recorded(
+    work: Call, boxes: Boxes, nodes: Nodes | None, operands: int, otherwise: Callable[..., Any]
+) -> Callable[..., Any]:
+    """Give a builtin that does some work on boxes' arrays and records it; `otherwise` where there can be none.
+
+    Its arguments are boxes, as many as there are `operands` (or any number, if that is 0), and then what nodes keep.
+    What requires nothing is not recorded; without `nodes`, nothing is. Bare arrays in the place of boxes give a bare
+    array. It hands on to `otherwise` what is anything else, or is large, and what the work does not know.
+    """
+    if not ndarray.layout_holds():
         return otherwise
-    return Call("recorded", _SOURCE, words, (boxes, nodes, record, work)).function(otherwise)
+    call = recording_call(work, boxes, nodes, operands)
+    return otherwise if call is None else call.function(otherwise)
