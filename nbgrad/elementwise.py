@@ -7,7 +7,7 @@ own gradients come by differentiating the formula once more.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from functools import cache as once
 from types import FunctionType
 from typing import Any, NamedTuple
@@ -17,6 +17,7 @@ import numpy as np
 from .arrays import Array, as_array, is_array, is_stand_in
 from .function import LARGE, Function, as_plain, recorded, without_elements, written
 from .grad_mode import is_grad_enabled
+from .history import Lost
 from .kernels import dispatch, formula, scalars
 from .kernels.cpu import caller
 from .kernels.cpu import elementwise as cpu
@@ -379,16 +380,19 @@ def _install(operation: Elementwise, quickly: Callable[..., Any]) -> None:
             setattr(Variable, f"__{operator}__", as_method(quickly))
 
 
-def node_over(operation: Elementwise, past: Variable, others: Sequence[Variable], array: Array) -> Any:
-    """Give the node of an operation that writes its result over what was its first input, which no rule reads."""
+def node_over(operation: Elementwise, past: Variable, others: Sequence[Variable], reads: Collection[int]) -> Any:
+    """Give the node of an operation that writes its result over what was its first input, which no rule reads.
+
+    `reads` tells the elements of which other inputs a rule reads, by their positions.
+    """
+    array = past._array
     node = operation.namespace["Node"]()
-    inputs: tuple[Variable, ...] = (past, *others)
     if array.nbytes > LARGE:
         past._array = dispatch.hollow(array)
-        wanted = [p for p, x in zip(operation.pullbacks, inputs, strict=True) if p is not None and x._generation >= 0]
-        read = {use for p in wanted for use in p.needs}
-        inputs = (past, *without_elements(inputs[1:], [3 + i in read for i in range(len(others))]))
-    node.inputs = inputs
+        others = without_elements(tuple(others), [1 + i in reads for i in range(len(others))])
+    else:
+        past._array = Lost(array, f"{operation.name}_")
+    node.inputs = (past, *others)
     if "output" in vars(operation.namespace["Node"]):
         node.output = dispatch.hollow(array)  # which no rule reads, either
     return node

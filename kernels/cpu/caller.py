@@ -52,6 +52,7 @@ _SOURCE = f"""{BEGIN}
     n = 1
     alike = True
     order = {CONTIGUOUS | IN_FORTRANS_ORDER}
+    out_flags = {CONTIGUOUS}
     if fits:
         for i in range(count):
             x = word_at(args + 8 * i)
@@ -72,6 +73,8 @@ _SOURCE = f"""{BEGIN}
                     break
                 continue
             order &= flags
+            if i == inputs:
+                out_flags = flags
             steps[i] = word_at(entry + 24 + 16 * i)
             shape = word_at(x + {SHAPE})
             if model == 0:
@@ -90,16 +93,17 @@ _SOURCE = f"""{BEGIN}
         if n > {SMALL}:
             fits = False
         if count > inputs and fits:
-            if not alike or order & {CONTIGUOUS} == 0:
+            if out_flags & {CONTIGUOUS} == 0:
                 fits = False
-            # an output that overlaps an input, but is not that input, is NumPy's to sort out
-            begin = pointers[inputs]
-            end = begin + n * word_at(entry + 24 + 16 * inputs)
-            for i in range(inputs):
-                length = word_at(entry + 24 + 16 * i) * (n if steps[i] != 0 else 1)
-                if pointers[i] != begin or steps[i] != steps[inputs]:
-                    if pointers[i] < end and begin < pointers[i] + length:
-                        fits = False
+            elif alike:
+                # an output that overlaps an input, but is not that input, is NumPy's to sort out
+                begin = pointers[inputs]
+                end = begin + n * word_at(entry + 24 + 16 * inputs)
+                for i in range(inputs):
+                    length = word_at(entry + 24 + 16 * i) * (n if steps[i] != 0 else 1)
+                    if pointers[i] != begin or steps[i] != steps[inputs]:
+                        if pointers[i] < end and begin < pointers[i] + length:
+                            fits = False
     # ---- of unlike forms: as they broadcast, where NumPy's result would be in C order
     dims = int64_lanes()
     strides = int64_lanes()
@@ -128,14 +132,33 @@ _SOURCE = f"""{BEGIN}
                             elif dims[axis] != length:
                                 fits = False
                 n *= dims[axis]
+            out = word_at(args + 8 * inputs) if count > inputs else 0
+            if out != 0:
+                if int64(int_at(out + {NDIM})) != axes:
+                    fits = False
+                else:
+                    for axis in range(axes):
+                        if word_at(word_at(out + {SHAPE}) + 8 * axis) != dims[axis]:
+                            fits = False
             for i in range(inputs):
                 inner = 0
+                low = pointers[i]
+                high = low + word_at(entry + 24 + 16 * i)
                 for back in range(axes):
                     stride = strides[{DIMENSIONS} * i + axes - 1 - back]
+                    low += min(0, stride * (dims[axes - 1 - back] - 1))
+                    high += max(0, stride * (dims[axes - 1 - back] - 1))
                     if stride != 0:
-                        if stride < inner:
+                        if stride < inner and out == 0:
                             fits = False
                         inner = stride
+                if out != 0:  # if it overlaps an input, it is that input
+                    reach = n * word_at(entry + 24 + 16 * inputs)
+                    if low < pointers[inputs] + reach and pointers[inputs] < high:
+                        if pointers[i] != pointers[inputs] or steps[i] != steps[inputs] or high - low != reach:
+                            fits = False
+                        if int_at(word_at(args + 8 * i) + {FLAGS}) & {CONTIGUOUS} == 0:
+                            fits = False
             if n > {SMALL}:
                 fits = False
     if not fits:

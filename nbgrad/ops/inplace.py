@@ -261,11 +261,12 @@ def written_by(
             writing.finish(None, found)
             return x
     if recorded and not traced and operation is not None and not options and operation.differentiable:
-        if not _reads(operation, (1, 2), (x, *others)):
+        inputs = (x, *[as_constant(v, array) for v in others])
+        if not _reads(operation, (1, 2), inputs):
             found = _kernel_in_place(operation, array, others)
             if found is not None and "Node" in operation.namespace:
-                past._array = writing.lost(x)
-                node = node_over(operation, past, [as_constant(v, array) for v in others], array)
+                reads = [i for i in range(1, len(inputs)) if _reads(operation, (2 + i,), inputs)]
+                node = node_over(operation, past, inputs[1:], reads)
                 writing.finish(node, found)
                 return x
     result: Variable = function(past, *others, **options)
@@ -347,19 +348,54 @@ class _Writer:
         self.count += 1
         if self.count <= _FEW or self.operation is None or sharing.stand_ins or not self.operation.differentiable:
             return None
-        for operation in (self.operation, ENTRIES["add"].operation):  # the one by which references are counted
-            operation.function(*[Variable(np.ones(1), requires_grad=False)] * operation.arity)  # compiles its own call
+        for each in (self.operation, ENTRIES["add"].operation):  # the one by which references are counted
+            each.function(*[Variable(np.ones(1), requires_grad=False)] * each.arity)  # which compiles its own call
         single, behind = _single()[self.by_method], _single()[2 + self.by_method]
 
         def otherwise(x: Variable, *others: Any) -> Variable:
             unseen = getrefcount(x) <= behind
+            if unseen and reads_none and len(others) == 1 and _write_over(operation, x, *others):
+                return x
             return written_by(self.what, self.function, self.operation, x, others, {}, unseen)
 
-        call = writing(self.operation, single, otherwise)
+        operation = self.operation
+        reads_none = operation.arity == 2 and all([p is None or not {1, 2, 3} & {*p.needs} for p in operation.pullbacks])
+        call = writing(operation, single, otherwise)
         if call is otherwise:
             self.operation = None
             return None
         return call
+
+
+def _write_over(operation: Elementwise, x: Variable, other: Any) -> bool:
+    """Write what an operation, whose rule reads nothing, gives over its first input; False where more is to be seen.
+
+    Nobody but a name holds that input. This is for arrays that are too large for the compiled call.
+    """
+    if type(x) is not Variable or type(other) is not Variable or not sharing.alone(x) or not is_grad_enabled():
+        return False
+    array, given = x._array, other._array
+    before, generation = x.creator, x._generation
+    if type(array) is not np.ndarray or type(given) is not np.ndarray or array.dtype is not given.dtype:
+        return False
+    if array.shape != given.shape or not array.flags.writeable or array.dtype.char not in "fd":
+        return False
+    if generation < -1 or (before is None and generation >= 0) or x._story is not None or hooks.watched:
+        return False
+    later = max(generation, other._generation)
+    if later < 0 or sharing.stand_ins:
+        return False
+    past: Any = new(Variable)
+    past._array, past.creator, past._generation = array, before, generation
+    if before is not None and before.multiple:
+        past._index = x._index
+    node = node_over(operation, past, (other,), ())
+    node.generation = later
+    try:
+        operation.kernel(array, given, out=array)
+    finally:  # an interrupt comes when all is written
+        x.creator, x._generation = node, later + 1
+    return True
 
 
 def in_place(name: str, function: Callable[..., Any], operation: Elementwise | None = None) -> Callable[..., Variable]:
