@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy import ndarray
 
+from .cpu import ndarray as numpys
 from .cpu.caller import fast_call
 from .cpu.failures import checked
 from .cpu.products import MOST, multiply
@@ -395,8 +396,9 @@ def has_address(array: Any) -> bool:
 
 def address(array: Any) -> int:
     """Return where an array's first element is."""
-    interface = array.__array_interface__ if isinstance(array, ndarray) else array.__cuda_array_interface__
-    place: int = interface["data"][0]
+    if isinstance(array, ndarray):
+        return numpys.address(array)
+    place: int = array.__cuda_array_interface__["data"][0]
     return place
 
 

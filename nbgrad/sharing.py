@@ -42,7 +42,7 @@ class Noted:
     def meets(self, x: Variable, low: int, high: int) -> bool:
         """Tell whether the Variable's elements are, in part, between two addresses."""
         if self.array != id(x._array):  # new, or another one was put in its place
-            self.array, self.bounds = id(x._array), layout_of(x._array).bounds
+            self.array, self.bounds = id(x._array), bounds_of(x._array)
         return self.bounds[0] < high and low < self.bounds[1]
 
 
@@ -171,7 +171,7 @@ def others(x: Variable, region: Any) -> list[Variable]:
     group = _groups.get(id(owner_of(x._array)))
     if group is None:
         return []
-    low, high = layout_of(region).bounds
+    low, high = bounds_of(region)
     found = []
     for member in list(group[1].values()):
         y = member.variable()
@@ -243,9 +243,20 @@ def layout_of(array: Any) -> Layout:
     return Layout(dispatch.address(array), array.shape, array.strides, array.itemsize)
 
 
+def bounds_of(array: Any) -> tuple[int, int]:
+    """Give where an array's elements begin and end."""
+    if type(array) is np.ndarray and array.flags.c_contiguous:
+        low = dispatch.address(array)
+        return low, low + array.nbytes
+    return layout_of(array).bounds
+
+
 def share(a: Array, b: Array) -> bool:
     """Tell whether two arrays have elements in common."""
     if isinstance(a, np.ndarray) and isinstance(b, np.ndarray):
+        if a.flags.c_contiguous and b.flags.c_contiguous:
+            (low, high), (lower, higher) = bounds_of(a), bounds_of(b)
+            return max(low, lower) < min(high, higher)
         try:
             return np.shares_memory(a, b, max_work=10_000)  # type: ignore[arg-type]
         except np.exceptions.TooHardError:

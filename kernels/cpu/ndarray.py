@@ -80,6 +80,14 @@ def layout_holds() -> bool:
     )
 
 
+def address(array: Any) -> int:
+    """Give where an array's first element is, at a tenth of what asking NumPy costs."""
+    if layout_holds():
+        return ctypes.c_int64.from_address(id(array) + DATA).value
+    place: int = array.__array_interface__["data"][0]
+    return place
+
+
 class _Method(ctypes.Structure):
     """PyMethodDef."""
 

@@ -305,7 +305,7 @@ class Writing:
             self._link_views(views)
 
     def _is_within(self, y: Variable, low: int, high: int) -> bool:
-        begin, end = sharing.layout_of(y._array).bounds
+        begin, end = sharing.bounds_of(y._array)
         return low <= begin and end <= high
 
     def _make_stale(self, y: Variable, whole: Variable, before: Any = None) -> None:
@@ -326,8 +326,7 @@ class Writing:
         """Have views of one another see what was written: one that has all elements at once, the others when used."""
         x = self.x
         whole = max([x, *views], key=lambda y: y._array.size)
-        layout = sharing.layout_of(whole._array)
-        low, high = layout.bounds
+        low, high = sharing.bounds_of(whole._array)
         dense = high - low == whole._array.nbytes
         if whole is not x:
             self._leave(whole)
@@ -356,7 +355,7 @@ class TracedMemory:
         low, high = layout.bounds
         self.relation: Any = None
         for y in (x, *found):
-            begin, end = sharing.layout_of(y._array).bounds
+            begin, end = sharing.bounds_of(y._array)
             if y is not self.whole and not (layout.is_dense() and low <= begin and end <= high):
                 raise TypeError(
                     f"jit: {what}: views of an array that is gone have some elements in common: keep the array "
