@@ -9,17 +9,16 @@ from typing import Any
 import numpy as np
 
 from ..arrays import Array
-from ..function import Operation
-from ..kernels.cpu import norms
+from ..function import Operation, recorded_by
+from ..kernels.cpu import norms, small
+from ..kernels.lazy import lazy
 from ..ops.elementwise import OPERATIONS, add, mul, rsqrt, sub
 from ..ops.linalg import MatMul, matmul
 from ..ops.reduction import mean
-from ..ops.shape import SumTo
+from ..ops.shape import SumTo, t
 from ..variable import Variable
 
 ADDITION = OPERATIONS["add"]
-#: The product of arrays, without a look at whether any is a Variable.
-PRODUCT = MatMul().forward
 
 
 class Linear(Operation):
@@ -27,37 +26,52 @@ class Linear(Operation):
 
     __slots__ = ()
     reads_all = False
+    arity = 0
+    work = staticmethod(lambda: small.products.linear())
 
     def reads(self, inputs: tuple[Variable, ...]) -> Collection[int]:
         return [1 - i for i, x in enumerate(inputs[:2]) if x._generation >= 0]
 
     def forward(self, x: Array, weight: Array, *bias: Array) -> Array:
-        y = PRODUCT(x, weight.T)
+        y = MatMul.apply(x, weight.T)
         return ADDITION.call(y, bias[0], y) if bias else y
 
     def vjp(self, gy: Any, y: Any, x: Any, weight: Any, *bias: Any) -> Any:
-        product = PRODUCT if isinstance(gy, np.ndarray) else matmul
         return (
-            product(gy, weight) if self.needs(0) else None,
-            product(gy.T, x) if self.needs(1) else None,
-            *([SumTo(b.shape)(gy) if self.needs(2) else None for b in bias]),
+            MatMul.apply(gy, weight) if self.needs(0) else None,
+            MatMul.apply(gy.T, x) if self.needs(1) else None,
+            *([SumTo.apply(gy, b.shape) if self.needs(2) else None for b in bias]),
         )
 
 
-def linear(x: Any, weight: Any, bias: Any) -> Any:
-    """Give the product, with a bias that may be None, as one node; None where it takes other ways."""
+def _linear(x: Any, weight: Any, bias: Any = None) -> Any:
+    """Give the product, with a bias that may be None, as one node where the operands are all that it takes."""
     operands = (x, weight) if bias is None else (x, weight, bias)
     first = x._array if isinstance(x, Variable) else x
-    if type(first) is not np.ndarray or first.ndim != 2 or first.dtype.char not in "fd":
-        return None
+    fits = type(first) is np.ndarray and first.ndim == 2 and first.dtype.char in "fd"
     for operand, ndim in zip(operands[1:], (2, 1), strict=False):
         array = operand._array if isinstance(operand, Variable) else operand
-        if type(array) is not np.ndarray or array.ndim != ndim or array.dtype != first.dtype:
-            return None
-    outputs, inputs = weight.shape
-    if inputs != first.shape[1] or (bias is not None and bias.shape[0] != outputs):
-        return None
-    return Linear()(*operands)
+        fits = fits and type(array) is np.ndarray and array.ndim == ndim and array.dtype == first.dtype
+    if fits and weight.shape[1] == first.shape[1] and (bias is None or bias.shape[0] == weight.shape[0]):
+        return Linear()(*operands)
+    y = matmul(x, t(weight))
+    return y if bias is None else y + bias
+
+
+class _Calls:
+    """The compiled call, made when it is first asked for."""
+
+    @lazy
+    def linear(self) -> Any:
+        return recorded_by(Linear, _linear)
+
+
+_calls = _Calls()
+
+
+def linear(x: Any, weight: Any, bias: Any) -> Any:
+    """Give ``x @ weight.T``, with a bias that may be None."""
+    return _calls.linear(x, weight) if bias is None else _calls.linear(x, weight, bias)
 
 
 class LayerNorm(Operation):
@@ -70,9 +84,10 @@ class LayerNorm(Operation):
 
     def forward(self, x: Array, weight: Array, bias: Array) -> Array:
         self.shape = x.shape
-        rows = x.reshape(-1, weight.size)
-        y, self.state = norms.layer_norm(rows, weight.reshape(-1), bias.reshape(-1), np.array(self.eps, x.dtype))
-        return y.reshape(x.shape)
+        rows = x if x.ndim == 2 and weight.ndim == 1 else x.reshape(-1, weight.size)
+        factors, summands = (a if a.ndim == 1 else a.reshape(-1) for a in (weight, bias))
+        y, self.state = norms.layer_norm(rows, factors, summands, _filled((), x.dtype.char, self.eps))
+        return y if rows is x else y.reshape(x.shape)
 
     def vjp(self, gy: Any, y: Any, x: Any, weight: Any, bias: Any) -> Any:
         if not isinstance(x, np.ndarray):

@@ -74,12 +74,14 @@ def kernel_catalogue() -> list[tuple[str, Any]]:
     from ..kernels.cpu import classes, indexing, norms, other_factors, pool, scan
     from ..kernels.cpu import reduction_loops as cpu
     from ..kernels.cpu.reduction import reduce_elements
-    from ..kernels.cpu.small import copies, products, views
+    from ..kernels.cpu.small import copies, products, views, writer
     from ..kernels.cpu.small import reductions as small
+    from ..kernels.cpu.small import scans as small_scans
 
     jobs: list[tuple[str, Any]] = [("the thread pool", pool.compiled)]
     works: list[Any] = [views.getitem, views.reshape, views.permute, views.broadcast, views.spread, products.product]
-    works += [copies.cat, copies.stack, copies.put, copies.rows, copies.gather, copies.scatter]
+    works += [copies.cat, copies.stack, copies.put, copies.rows, copies.gather, copies.scatter, copies.take, copies.add]
+    works += [products.linear, writer.references, small.places, lambda: small_scans.scan(scans.TABLE["cumsum"])]
     works += [small.sum_to, lambda: small.reduce(reductions.sum), lambda: small.spread(reductions.softmax)]
     jobs += [(f"small {work().name}", work().address) for work in works]
     jobs.append(("recorded", lambda: GetItem.apply))

@@ -43,9 +43,9 @@ def _places(x: Array, along: int, keepdim: bool, largest: bool) -> Array:
 
 
 def _extreme(which: str, x: Any, dim: Any, keepdim: bool, axis: Any, keepdims: bool | None) -> Any:
-    from . import elementwise as table
-
     if isinstance(dim, Variable) or is_array(dim):  # max(x, y)
+        from . import elementwise as table
+
         return (table.maximum if which == "max" else table.minimum)(x, dim)
     kind = Amax if which == "max" else Amin
     if axis is not None or dim is None or isinstance(dim, tuple | list):

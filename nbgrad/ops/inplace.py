@@ -20,7 +20,7 @@ from ..kernels.cpu.ndarray import as_method
 from ..kernels.formula import COMPARISON
 from ..kernels.operators import OPERATORS
 from ..registry import ENTRIES
-from ..variable import Variable, as_variable, data_of
+from ..variable import Variable, as_variable, constant, data_of
 from .arguments import axis_of
 from .elementwise import TABLE, add
 from .indexing import Index, Scatter
@@ -110,8 +110,8 @@ def setitem(input: Variable, key: Any, value: Any) -> None:
     write_elements(input, "x[key] = value", key, value, unseen)
 
 
-#: Types of an index that is a single number or slice.
-_BASIC = frozenset({int, slice})
+#: Types of an index that is a single number or slice, or all there is.
+_BASIC = frozenset({int, slice, type(Ellipsis)})
 
 
 def _write_alone(x: Variable, key: Any, value: Any) -> bool:
@@ -131,12 +131,12 @@ def _write_alone(x: Variable, key: Any, value: Any) -> bool:
         if type(given) is not np.ndarray or given.dtype is not array.dtype or given.ndim >= array.ndim:
             return False
         later = value._generation
-    elif type(value) is float and array.dtype.char in "fd":
+    elif (type(value) is float or type(value) is int) and array.dtype.char in "fd":
         given, later = value, -1
     else:
         return False
     recorded = (generation >= 0 or later >= 0) and is_grad_enabled()
-    if (recorded and (later < 0 or (x.creator is None and generation >= 0))) or sharing.stand_ins:
+    if (recorded and x.creator is None and generation >= 0) or generation < -1 or sharing.stand_ins:
         return False
     try:
         array[key] = given
@@ -149,6 +149,8 @@ def _write_alone(x: Variable, key: Any, value: Any) -> bool:
         if x.creator is not None and x.creator.multiple:
             past._index = x._index
         node: Any = new(Put)
+        if later < 0:
+            value = constant(np.asarray(given, array.dtype))
         node.key, node.last, node.inputs = key, None, (past, value)
         node.generation = generation = later if later > generation else generation
         x.creator = node
@@ -359,7 +361,8 @@ class _Writer:
             return written_by(self.what, self.function, self.operation, x, others, {}, unseen)
 
         operation = self.operation
-        reads_none = operation.arity == 2 and all([p is None or not {1, 2, 3} & {*p.needs} for p in operation.pullbacks])
+        read = {use for p in operation.pullbacks if p is not None for use in p.needs}
+        reads_none = operation.arity == 2 and not read & {1, 2, 3}
         call = writing(operation, single, otherwise)
         if call is otherwise:
             self.operation = None
@@ -451,6 +454,8 @@ def writing_elements(where: Callable[..., tuple[Any, Any]]) -> Callable[..., Var
     def method(self: Variable, *arguments: Any, **options: Any) -> Variable:
         unseen = getrefcount(self) <= _IN_METHOD
         key, value = where(self, *arguments, **options)
+        if unseen and type(self) is Variable and type(key) in _BASIC and _write_alone(self, key, value):
+            return self
         write_elements(self, where.__name__, key, value, unseen)
         return self
 

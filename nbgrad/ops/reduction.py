@@ -20,7 +20,7 @@ from ..kernels.cpu.other_factors import products_of_others
 from ..kernels.dispatch import reduce_array, spread_array
 from ..kernels.reductions import Reduction
 from ..registry import operation
-from ..variable import Given, Variable, data_of
+from ..variable import Given, Variable, constant, data_of
 from .arguments import axes_of, axis_of, either
 from .elementwise import div, eq, exp, mul, neg, sub
 from .joining import cat, stack
@@ -423,8 +423,8 @@ def reducing(reduction: Reduction, sentence: str) -> Reducing:
     def function(
         input: Any, dim: Any = None, keepdim: bool = False, *, axis: Any = None, keepdims: bool | None = None
     ) -> Any:
-        if reduction.gives is not None and isinstance(input, Variable) and input._generation >= 0:
-            input = input.detach()  # whole numbers have no gradients
+        if reduction.gives is not None and isinstance(input, Variable):  # whole numbers have no gradients
+            input = constant(input.data)
         return reduce(kind_of(reduction), input, dim, keepdim, axis, keepdims)
 
     function.__name__ = function.__qualname__ = reduction.name

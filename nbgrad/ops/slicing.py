@@ -13,7 +13,7 @@ from ..registry import operation
 from ..variable import Given, Variable
 from .arguments import axes_of, axis_of, either, whole_numbers
 from .elementwise import ne, sub
-from .indexing import getitem
+from .indexing import GetItem
 from .joining import cat
 
 
@@ -32,7 +32,7 @@ def _cut(x: Any, places: Sequence[int | None], along: int) -> tuple[Any, ...]:
     """Give the pieces between places along a dimension, which may be counted from its end, and lie beyond it."""
     before = (slice(None),) * along
     bounds = itertools.pairwise([0, *places, None])
-    return tuple([getitem(x, (*before, slice(start, stop))) for start, stop in bounds])
+    return tuple([GetItem.apply(x, (*before, slice(start, stop))) for start, stop in bounds])
 
 
 @operation
@@ -122,7 +122,7 @@ def flip(input: Given, *each: Any, dims: Any = None, axis: Any = None) -> Given:
     if each:
         dims = either("flip", "dimensions one by one", each[0] if len(each) == 1 else each, "dims", dims)
     axes = axes_of("flip", either("flip", "dims", dims, "axis", axis), input.ndim)
-    return getitem(input, tuple([slice(None, None, -1 if i in axes else 1) for i in range(input.ndim)]))
+    return GetItem.apply(input, tuple([slice(None, None, -1 if i in axes else 1) for i in range(input.ndim)]))
 
 
 @operation
@@ -178,5 +178,6 @@ def diff(
     before: tuple[Any, ...] = (slice(None),) * along
     subtract: Any = ne if input.dtype == np.bool_ else sub
     for _ in range(times):
-        input = subtract(getitem(input, (*before, slice(1, None))), getitem(input, (*before, slice(None, -1))))
+        later, earlier = (GetItem.apply(input, (*before, part)) for part in (slice(1, None), slice(None, -1)))
+        input = subtract(later, earlier)
     return input
