@@ -197,9 +197,31 @@ def _with_output(ufunc: np.ufunc, inputs: int, *arguments: Any) -> Any:
         target = together(ufunc.__name__, arguments)
         if target is not CPU:
             return target.elementwise(ufunc, arguments[:inputs], *arguments[inputs:])
+    if inputs > 2:
+        arguments = _with_few_numbers(inputs, arguments)
     if len(arguments) > inputs:
         return checked(ufunc, *arguments)
     return checked(ufunc, *arguments, out=...)
+
+
+def _with_few_numbers(inputs: int, arguments: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Give arrays in the place of single elements that meet many, where no loop for such is a vector loop.
+
+    Those are for one of the first two, and for all but the last (see `cpu.elementwise.source`).
+    """
+    single = [i for i, x in enumerate(arguments[:inputs]) if type(x) is ndarray and not x.ndim]
+    if single in ([], [0], [1], [*range(inputs - 1)]):
+        return arguments
+    arrays = [x for x in arguments[:inputs] if type(x) is ndarray and x.ndim]
+    if len(single) + len(arrays) < inputs or not arrays or max([x.size for x in arrays]) <= _MANY:
+        return arguments
+    largest = max(arrays, key=lambda x: x.size)
+    kept = single[0] if single[0] < 2 else -1
+    given = list(arguments)
+    for i in single:
+        if i != kept:
+            given[i] = np.full(largest.shape, arguments[i], arguments[i].dtype)
+    return tuple(given)
 
 
 def evaluate(ufunc: np.ufunc, arguments: Sequence[Any]) -> Any:
