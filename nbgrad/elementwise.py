@@ -391,7 +391,8 @@ def node_over(operation: Elementwise, past: Variable, others: Sequence[Variable]
         past._array = dispatch.hollow(array)
         others = without_elements(tuple(others), [1 + i in reads for i in range(len(others))])
     else:
-        past._array = Lost(array, f"{operation.name}_")
+        lost: Any = Lost(array, f"{operation.name}_")
+        past._array = lost
     node.inputs = (past, *others)
     if "output" in vars(operation.namespace["Node"]):
         node.output = dispatch.hollow(array)  # which no rule reads, either

@@ -14,13 +14,13 @@ from typing import Any
 
 from . import history, ops
 from .elementwise import Elementwise
-from .engine import constant, gradients
+from .engine import gradients
 from .function import Function
 from .grad_mode import is_grad_enabled, set_grad_enabled
 from .kernels import dispatch
 from .ops.shape import BroadcastTo
 from .pruning import freed, place
-from .variable import Variable
+from .variable import Variable, constant
 
 
 def push(

@@ -59,7 +59,7 @@ _IN_OPERATOR, _IN_METHOD, _IN_SETITEM = _counted()
 
 
 @once
-def _single() -> tuple[int, int, int, int]:
+def _single() -> tuple[int, ...]:
     """Give the counts for what only one name holds that compiled calls see, by operators and by methods.
 
     And those that is seen by what they hand on to, likewise.
@@ -76,7 +76,7 @@ def _single() -> tuple[int, int, int, int]:
             return call(self, *others)  # noqa: B023
 
         counts += _counts(as_method(call), method, lambda self, key, value: None)
-    return tuple(counts)  # type: ignore[return-value]
+    return tuple(counts)
 
 
 def _check_holds(x: Variable, dtype: Any, what: str) -> None:
@@ -263,13 +263,12 @@ def written_by(
             writing.finish(None, found)
             return x
     if recorded and not traced and operation is not None and not options and operation.differentiable:
-        inputs = (x, *[as_constant(v, array) for v in others])
-        if not _reads(operation, (1, 2), inputs):
-            found = _kernel_in_place(operation, array, others)
-            if found is not None and "Node" in operation.namespace:
+        found = _kernel_in_place(operation, array, others)
+        if found is not None and "Node" in operation.namespace:
+            inputs = (x, *[as_constant(v, array) for v in others])
+            if not _reads(operation, (1, 2), inputs):
                 reads = [i for i in range(1, len(inputs)) if _reads(operation, (2 + i,), inputs)]
-                node = node_over(operation, past, inputs[1:], reads)
-                writing.finish(node, found)
+                writing.finish(node_over(operation, past, inputs[1:], reads), found)
                 return x
     result: Variable = function(past, *others, **options)
     if result is past:

@@ -190,9 +190,11 @@ def flatten(input: Given, start_dim: int = 0, end_dim: int = -1) -> Given:
 @operation
 def squeeze(input: Given, dim: int | Sequence[int] | None = None, *, axis: Any = None) -> Given:
     """Drop dimensions of size 1: all of them, or those named."""
-    if type(dim) is int and axis is None and type(input) is Variable and 0 <= dim < input._array.ndim:
-        shape = input._array.shape
-        return Reshape.apply(input, (*shape[:dim], *shape[dim + 1 :]) if shape[dim] == 1 else shape)
+    if type(dim) is int and axis is None and type(input) is Variable:
+        shape: tuple[int, ...] = input._array.shape
+        along: int = dim
+        if 0 <= along < len(shape):
+            return Reshape.apply(input, (*shape[:along], *shape[along + 1 :]) if shape[along] == 1 else shape)
     drop = axes_of("squeeze", either("squeeze", "dim", dim, "axis", axis), input.ndim)
     return Reshape.apply(input, tuple([size for axis, size in enumerate(input.shape) if axis not in drop or size != 1]))
 

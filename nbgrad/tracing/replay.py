@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 
 from ..arrays import Array, of_numpys_own
-from ..engine import constant, gradients
+from ..engine import gradients
 from ..function import Function
 from ..grad_mode import is_grad_enabled, set_grad_enabled
 from ..kernels import dispatch
 from ..kernels.forks import hold_over_fork
-from ..variable import Variable
+from ..variable import Variable, constant
 from .plan import Plan
 from .program import Program
 from .symbol import Symbol

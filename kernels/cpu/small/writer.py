@@ -23,14 +23,14 @@ class Past(NamedTuple):
 
     `elsewhere` is a module's dictionary and a name in it, which is 0 unless others see to writes; `story` the slot for
     what became of a box, its class, and the slot there for what the box was before; `watched` are slots that are unset
-    unless somebody looks at the box, `index` tells which result of its creator it is. `writes` is a module's dictionary
+    unless somebody looks at the box, `output` tells which result of its creator it is. `writes` is a module's dictionary
     with a name in it, for the number of writes, and by how much each adds to the generation.
     """
 
     elsewhere: tuple[dict[str, Any], str]
     story: tuple[str, type, str]
     watched: tuple[str, str]
-    index: str
+    output: str
     writes: tuple[dict[str, Any], str, int]
 
 
@@ -210,7 +210,11 @@ def written(
     words: list[Any] = [id(kind), *(slot_of(kind, name) for name in (boxes.array, boxes.creator, boxes.generation))]
     words += [id(boxes.recording), operands, work.address(), id(plain), recording.address(), id(whole), single]
     words += [*map(id, past.elsewhere), slot_of(kind, past.story[0]), slot_of(*past.story[1:])]
-    words += [*(slot_of(kind, name) for name in (*past.watched, past.index)), *map(id, past.writes[:2]), past.writes[2]]
+    words += [
+        *(slot_of(kind, name) for name in (*past.watched, past.output)),
+        *map(id, past.writes[:2]),
+        past.writes[2],
+    ]
     if None in words:
         return otherwise
     return Call("written", _SOURCE, words, (boxes, nodes, past, plain, whole, work, recording)).function(otherwise)
