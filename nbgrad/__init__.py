@@ -36,6 +36,7 @@ from .ops import clone as clone  # isort: skip  (installs operators and methods)
 from . import accumulate as _accumulate  # noqa: F401  (installs Variable.backward)
 from . import autograd as autograd
 from . import cuda as cuda
+from . import interop as _interop  # noqa: F401  (what brings NumPy's functions)
 from . import linalg as linalg
 from . import nn as nn
 from .autograd.transforms import grad as grad

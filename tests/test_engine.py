@@ -409,6 +409,7 @@ def test_a_million_operations_backward():
     assert printed == "True None\n"
 
 
+@pytest.mark.slow
 def test_a_million_operations_backward_retained_and_destroyed():
     printed = run_python(
         CHAIN + "y.backward(retain_graph=True)\nprint(np.isclose(x.grad.data, 1.000001**n))\ndel y\nprint('gone')"

@@ -94,6 +94,7 @@ print(len(jobs), "numba" in sys.modules, flush=True)
 """
 
 
+@pytest.mark.slow
 def test_warmup_fills_the_cache_for_processes_that_then_need_no_compiler():
     """In the cache that all tests share, so that the time is not spent twice."""
     done = subprocess.run([sys.executable, "-m", "nbgrad", "warmup"], capture_output=True, text=True)

@@ -52,7 +52,7 @@ def test_only_what_the_compiler_needs_imports_numba():
         if any(name.split(".")[0] == "numba" for name in imports(path))
     ]
     assert sorted(importing) == [
-        *("atomics.py", "compile.py", "folding.py", "inlining.py", "intrinsics.py", "pipeline.py"),
+        *("atomics.py", "cubin.py", "folding.py", "inlining.py", "intrinsics.py", "pipeline.py"),
         *("support.py", "support.py", "tiles.py"),
     ]
 

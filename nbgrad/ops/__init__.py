@@ -32,25 +32,6 @@ __all__ = ["ADDITION", "add", "astype", "beside", "clone", "getitem", "sum_to"]
 ADDITION = OPERATIONS["add"]
 
 
-def _array_ufunc(self: Variable, ufunc: np.ufunc, method: str, *inputs: Any, **options: Any) -> Any:
-    """Stand in for NumPy's ufuncs until the first is called, which brings `interop.numpy`."""
-    _bring_numpys_functions()
-    return self.__array_ufunc__(ufunc, method, *inputs, **options)
-
-
-def _array_function(self: Variable, function: Any, types: Any, arguments: Any, options: Any) -> Any:
-    """Stand in for NumPy's other functions, likewise."""
-    _bring_numpys_functions()
-    return self.__array_function__(function, types, arguments, options)
-
-
-def _bring_numpys_functions() -> None:
-    from ..interop import numpy
-
-    Variable.__array_ufunc__ = numpy.array_ufunc  # type: ignore[assignment, method-assign]
-    Variable.__array_function__ = numpy.array_function  # type: ignore[assignment, method-assign]
-
-
 def _install() -> None:
     install_operators(Variable, TABLE.__getitem__)
     methods: dict[str, Any] = registry.methods()
@@ -58,8 +39,6 @@ def _install() -> None:
     methods["__rmatmul__"] = lambda self, other: matmul(other, self)
     methods["__getitem__"] = giving_way("__getitem__", lambda: recorded_by(GetItem, getitem))
     inplace.install(methods)
-    methods["__array_ufunc__"] = _array_ufunc
-    methods["__array_function__"] = _array_function
     methods["T"] = property(transpose, doc="The Variable with its dimensions reversed.")
     for name, method in methods.items():
         setattr(Variable, name, method)

@@ -228,6 +228,7 @@ def test_columns(shape):
 
 
 @pytest.mark.compiled
+@pytest.mark.slow
 def test_several_folds_of_rows_and_of_all():
     def function(x):
         rows = nbgrad.sum(x, -1, keepdims=True)

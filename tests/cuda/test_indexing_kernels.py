@@ -44,7 +44,7 @@ def test_rows_are_gathered(dtype, width):
 
 
 @pytest.mark.parametrize("dtype", usually(["float32", "float64"], "float32"))
-@pytest.mark.parametrize("width", WIDTHS)
+@pytest.mark.parametrize("width", usually(WIDTHS, 0, 1, 4, 17))
 def test_rows_are_added_in_their_order(dtype, width):
     random = np.random.default_rng(0)
     for count in COUNTS:

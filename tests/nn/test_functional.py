@@ -243,6 +243,7 @@ def test_weights_of_squared_errors_are_torchs(reduction):
     )
 
 
+@pytest.mark.usefixtures("kernels")
 def test_further_arguments_are_compiled():
     x, y = draw(cases.ANY, (2, 3, 2)), np.array([[0, 1], [-100, 2]])
     weight, p = draw(cases.POSITIVE, (3,)), draw(cases.POSITIVE, (2,))

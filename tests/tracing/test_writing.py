@@ -137,6 +137,7 @@ def test_arguments_are_not_written_to(change):
     assert x.tolist() == [1, 2, 3]
 
 
+@pytest.mark.usefixtures("kernels")
 @pytest.mark.parametrize("first", [0, *[pytest.param(first, marks=pytest.mark.slow) for first in (12, 24, 36)]])
 def test_random_writers_agree_with_eager_mode(first):
     refused = 0

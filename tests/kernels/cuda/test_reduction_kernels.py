@@ -27,7 +27,7 @@ def assembly(one, number, layout, vector):
     return target.assembly(text, signature, HOPPER)
 
 
-@pytest.mark.parametrize("name", usually(reductions.TABLE, "sum", "amax", "softmax"))
+@pytest.mark.parametrize("name", usually(reductions.TABLE, "amax", "softmax"))
 def test_float32_kernels_have_no_float64_and_share_as_their_layout_does(name):
     one = reductions.TABLE[name]
     for layout, vector in LAYOUTS:
