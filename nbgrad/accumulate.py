@@ -13,11 +13,11 @@ import numpy as np
 from . import hooks, ops
 from .arrays import is_stand_in
 from .engine import check_targets, look_at, start_of, walk, walk_all
-from .function import Function
+from .function import Function, constant
 from .grad_mode import set_grad_enabled
 from .kernels.forks import hold_over_fork
 from .ownership import ALONE, is_private
-from .variable import Variable, constant
+from .variable import Variable
 
 new = object.__new__
 

@@ -7,7 +7,7 @@ own gradients come by differentiating the formula once more.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from functools import cache as once
 from types import FunctionType
 from typing import Any, NamedTuple
@@ -15,9 +15,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .arrays import Array, as_array, is_array, is_stand_in
-from .function import LARGE, Function, as_plain, recorded, without_elements, written
+from .function import LARGE, Function, as_plain, without_elements
 from .grad_mode import is_grad_enabled
-from .history import Lost
 from .kernels import dispatch, formula, scalars
 from .kernels.cpu import caller
 from .kernels.cpu import elementwise as cpu
@@ -26,6 +25,7 @@ from .kernels.formula import COMPARISON, FLOATING, LOGICAL, NUMBER, SIGNED, TRUT
 from .kernels.lazy import lazy
 from .kernels.operators import OPERATORS
 from .kernels.shapes import broadcast_shapes
+from .recording import recorded
 from .variable import Variable, as_variable, data_of
 
 
@@ -351,10 +351,11 @@ def first_call(operation: Elementwise, arguments: tuple[Any, ...]) -> Any:
 def _recorded(operation: Elementwise, slowly: Callable[..., Any]) -> Callable[..., Any]:
     """Give the compiled call that applies an operation to small arrays; `slowly` has all others, and all if none is."""
     work = caller.elementwise(operation.kernel)
-    return slowly if work is None else recorded(work, operation.arity, slowly, **_nodes(operation))
+    return slowly if work is None else recorded(work, operation.arity, slowly, **nodes_of(operation))
 
 
-def _nodes(operation: Elementwise) -> dict[str, Any]:
+def nodes_of(operation: Elementwise) -> dict[str, Any]:
+    """Give what compiled calls are to know of an operation's nodes, which are made by its first call."""
     if not operation.differentiable:
         return {}
     even, node = operation.namespace["EvenNode"], operation.namespace["Node"]
@@ -362,41 +363,11 @@ def _nodes(operation: Elementwise) -> dict[str, Any]:
     return {"kind": even if operation.arity == 1 else node, "even": even, "output": output, "keeps_output": True}
 
 
-def writing(operation: Elementwise, single: int, slowly: Callable[..., Any]) -> Callable[..., Any]:
-    """Give the compiled call that writes an operation's result into its first operand, once it was applied before.
-
-    `single` are the references, as that call sees them, to a Variable that only a name holds; `slowly` has all others.
-    """
-    if "quickly" not in operation.namespace:
-        return slowly
-    work = caller.elementwise(operation.kernel)
-    return written(work, operation.arity, single, slowly, **_nodes(operation))
-
-
 def _install(operation: Elementwise, quickly: Callable[..., Any]) -> None:
     """Have Python's operator for an operation, if there is one, reach the compiled call at once."""
     for operator, name in OPERATORS.items():
         if name == operation.name and vars(Variable).get(f"__{operator}__") is operation.function:
             setattr(Variable, f"__{operator}__", as_method(quickly))
-
-
-def node_over(operation: Elementwise, past: Variable, others: Sequence[Variable], reads: Collection[int]) -> Any:
-    """Give the node of an operation that writes its result over what was its first input, which no rule reads.
-
-    `reads` tells the elements of which other inputs a rule reads, by their positions.
-    """
-    array = past._array
-    node = operation.namespace["Node"]()
-    if array.nbytes > LARGE:
-        past._array = dispatch.hollow(array)
-        others = without_elements(tuple(others), [1 + i in reads for i in range(len(others))])
-    else:
-        lost: Any = Lost(array, f"{operation.name}_")
-        past._array = lost
-    node.inputs = (past, *others)
-    if "output" in vars(operation.namespace["Node"]):
-        node.output = dispatch.hollow(array)  # which no rule reads, either
-    return node
 
 
 # ---- off the hot path -----------------------------------------------------------------------------------------------

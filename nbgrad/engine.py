@@ -16,13 +16,13 @@ import numpy as np
 
 from . import anomaly, history, hooks, ops, ownership
 from .arrays import Array, as_array
-from .function import DIFFERENTIABLE, Function
+from .function import DIFFERENTIABLE, Function, constant
 from .grad_mode import set_grad_enabled
 from .hooks import through_hooks
 from .kernels import dispatch
 from .ops.indexing import Part
 from .pruning import Gate, freed, place
-from .variable import Variable, constant
+from .variable import Variable
 
 new = object.__new__
 

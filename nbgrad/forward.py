@@ -15,12 +15,12 @@ from typing import Any
 from . import history, ops
 from .elementwise import Elementwise
 from .engine import gradients
-from .function import Function
+from .function import Function, constant
 from .grad_mode import is_grad_enabled, set_grad_enabled
 from .kernels import dispatch
 from .ops.shape import BroadcastTo
 from .pruning import freed, place
-from .variable import Variable, constant
+from .variable import Variable
 
 
 def push(

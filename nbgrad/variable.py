@@ -26,8 +26,6 @@ if TYPE_CHECKING:
 else:
     Methods = Operators  # what it declares is installed by `ops` and `accumulate`
 
-_new = object.__new__
-
 _default_dtype: np.dtype[Any] = np.dtype(np.float64)
 #: Called with the array that a Variable had before another one was put in its place.
 data_replaced: list[Callable[[Array], None]] = []
@@ -484,15 +482,6 @@ Tensor = Variable
 Operand: TypeAlias = Variable | Array | np.generic | float
 #: What operations give is of the kind that they were given.
 Given = TypeVar("Given", Variable, Array)
-
-
-def constant(data: Array) -> Variable:
-    """Give a Variable that records nothing, of memory that is nobody else's, without the checks of its constructor."""
-    x = _new(Variable)
-    x._array = data
-    x.creator = None
-    x._generation = -1
-    return x
 
 
 def data_of(value: Any) -> Any:

@@ -9,13 +9,14 @@ from typing import Any
 import numpy as np
 
 from ..arrays import Array
-from ..function import Operation, recorded_by
+from ..function import Operation
 from ..kernels.cpu import norms, small
 from ..kernels.lazy import lazy
 from ..ops.elementwise import OPERATIONS, add, mul, rsqrt, sub
 from ..ops.linalg import MatMul, matmul
 from ..ops.reduction import mean
 from ..ops.shape import SumTo, t
+from ..recording import recorded_by
 from ..variable import Variable
 
 ADDITION = OPERATIONS["add"]

@@ -6,11 +6,12 @@ from collections.abc import Callable
 from typing import Any, NamedTuple, overload
 
 from ..arrays import Array, as_array, is_array
+from ..function import constant
 from ..kernels import dispatch
 from ..kernels.cpu import small
 from ..kernels.lazy import lazy
 from ..registry import operation
-from ..variable import Given, Variable, constant, data_of
+from ..variable import Given, Variable, data_of
 from .arguments import axes_of, either
 from .joining import TakeAlong, is_small, take_along_dim
 from .reduction import Amax, Amin, reduce

@@ -8,11 +8,12 @@ from typing import Any, overload
 import numpy as np
 
 from ..arrays import Array, as_array, is_array
-from ..function import Operation, recorded_by
+from ..function import Operation
 from ..kernels import dispatch
 from ..kernels.cpu import small
 from ..kernels.lazy import lazy
 from ..kernels.strides import dense
+from ..recording import recorded_by
 from ..registry import operation
 from ..variable import Given, Variable, as_variable, data_of
 from .arguments import axis_of, either

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any, Protocol, overload
 import numpy as np
 
 from ..arrays import Array, as_array, is_array
-from ..function import Operation, recorded_by
+from ..function import Operation
 from ..kernels import dispatch
 from ..kernels.cpu import small
 from ..kernels.lazy import lazy
+from ..recording import recorded_by
 from ..registry import operation
 from ..variable import Variable
 from .elementwise import add, mul

@@ -13,14 +13,14 @@ import numpy.typing as npt
 
 from ..arrays import Array, as_array, is_array
 from ..elementwise import Elementwise
-from ..function import Operation
+from ..function import Operation, constant
 from ..kernels import dispatch, formula, reductions, scalars
 from ..kernels.cpu import small
 from ..kernels.cpu.other_factors import products_of_others
 from ..kernels.dispatch import reduce_array, spread_array
 from ..kernels.reductions import Reduction
 from ..registry import operation
-from ..variable import Given, Variable, constant, data_of
+from ..variable import Given, Variable, data_of
 from .arguments import axes_of, axis_of, either
 from .elementwise import div, eq, exp, mul, neg, sub
 from .joining import cat, stack

@@ -10,14 +10,14 @@ import numpy as np
 import numpy.typing as npt
 
 from ..arrays import Array, as_array, is_array
-from ..function import Operation
+from ..function import Operation, constant
 from ..kernels import reductions, scans
 from ..kernels import scalars as scalar
 from ..kernels.cpu import small
 from ..kernels.dispatch import recur, scan_array
 from ..kernels.lazy import lazy
 from ..registry import operation
-from ..variable import Given, Variable, constant
+from ..variable import Given, Variable
 from .arguments import axis_of, either
 from .elementwise import elementwise, mul
 from .extrema import ValuesAndIndices

@@ -10,11 +10,11 @@ import numpy as np
 
 from ..arrays import Array, of_numpys_own
 from ..engine import gradients
-from ..function import Function
+from ..function import Function, constant
 from ..grad_mode import is_grad_enabled, set_grad_enabled
 from ..kernels import dispatch
 from ..kernels.forks import hold_over_fork
-from ..variable import Variable, constant
+from ..variable import Variable
 from .plan import Plan
 from .program import Program
 from .symbol import Symbol

@@ -12,12 +12,12 @@ import numpy as np
 
 from .. import history, sharing
 from ..arrays import Array, is_array
-from ..function import Function
+from ..function import Function, constant
 from ..grad_mode import set_grad_enabled
 from ..kernels.target import Compiler
 from ..nests import flatten, unflatten
 from ..ops.creation import on_draw
-from ..variable import Variable, constant
+from ..variable import Variable
 from . import numpy_rules as numpy_rules  # which Symbols have theirs from
 from .plan import Plan
 from .program import Constant, Literal, Node, Program

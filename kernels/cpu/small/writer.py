@@ -23,8 +23,8 @@ class Past(NamedTuple):
 
     `elsewhere` is a module's dictionary and a name in it, which is 0 unless others see to writes; `story` the slot for
     what became of a box, its class, and the slot there for what the box was before; `watched` are slots that are unset
-    unless somebody looks at the box, `output` tells which result of its creator it is. `writes` is a module's dictionary
-    with a name in it, for the number of writes, and by how much each adds to the generation.
+    unless somebody looks at the box, `output` tells which result of its creator it is. `writes` is a dictionary and a
+    name in it, for the number of writes, and by how much each adds to the generation.
     """
 
     elsewhere: tuple[dict[str, Any], str]

@@ -8,13 +8,13 @@ import pytest
 
 import nbgrad
 from nbgrad import Variable, history, sharing
-from nbgrad.elementwise import writing
 from nbgrad.function import Function
 from nbgrad.kernels.cpu import ndarray
 from nbgrad.kernels.cpu.ndarray import as_method
 from nbgrad.kernels.cpu.small import writer
-from nbgrad.ops import inplace
+from nbgrad.ops import rewriting
 from nbgrad.ops.elementwise import OPERATIONS
+from nbgrad.ops.rewriting import writing
 
 pytestmark = pytest.mark.skipif(not ndarray.layout_holds(), reason="arrays cannot be read by their layout here")
 
@@ -162,7 +162,7 @@ def test_no_reference_is_lost_or_left(recorded):
 def test_operators_and_methods_give_way_to_it():
     w = Variable(np.array([1.0, 2.0]))
     x = w * 1.0
-    for _ in range(inplace._FEW + 5):
+    for _ in range(rewriting._FEW + 5):
         x += w
         x.sub_(w)
     assert type(vars(Variable)["__iadd__"]).__name__ == "instancemethod"
