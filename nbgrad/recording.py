@@ -37,6 +37,7 @@ def written(work: Any, arity: int, single: int, otherwise: Callable[..., Any], *
         ("_hooks", "_retains"),
         "_index",
         (vars(history), "writes", history.CLOCK),
+        (history.Rewritten, history.snapshots),
     )
     call: Callable[..., Any] = small.writer.written(work, _boxes(), _nodes(nodes), arity, past, single, otherwise)
     return call

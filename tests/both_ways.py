@@ -112,6 +112,20 @@ def draw(pick):
             return n.take_along_dim(x, np.random.default_rng(seed).integers(-2, 3, shape), dim)
 
         return operands(pick), taken
+    if kind == 19:
+        name = pick.choice(["add_", "sub_", "mul_", "div_", "atan2_", "exp_", "neg_", "sqrt_"])
+        recorded, held, other = pick.random() < 0.6, pick.random() < 0.3, pick.random() < 0.3
+
+        def written(x, y):
+            x = x * 1 if recorded else nbgrad.tensor(x.data * 1)
+            holder = [x] if held else None
+            for _ in range(3):
+                getattr(x, name)(
+                    *([number if other else y] if name in ("add_", "sub_", "mul_", "div_", "atan2_") else [])
+                )
+            return x if holder is None else holder[0]
+
+        return operands(pick, 2), written
     call, dim, count = pick.choice([n.cat, n.stack]), axis(pick), pick.randrange(1, 4)
     together = pick.choice([list, tuple])
     return operands(pick, count), lambda *xs: call(together(xs), dim)
@@ -122,8 +136,10 @@ def seen(value):
     if isinstance(value, tuple | list):
         return [seen(v) for v in value]
     if isinstance(value, Variable):
-        graph = None if value.creator is None else [type(value.creator).__name__, value.creator.generation]
-        return ["Variable", value._generation, graph, seen(value.data)]
+        # above these bits generations count writes, of which compiled calls leave out some
+        generation, creator = value._generation & 0xFFFFFFFF, value.creator
+        graph = None if creator is None else [type(creator).__name__, creator.generation & 0xFFFFFFFF]
+        return ["Variable", generation, graph, seen(value.data)]
     if isinstance(value, np.ndarray):
         return [form(value), hashlib.sha256(value.tobytes()).hexdigest()[:16]]
     return repr(value)

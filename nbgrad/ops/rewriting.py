@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from .. import hooks, sharing
+from .. import history, hooks, sharing
 from ..arrays import Array, is_stand_in
 from ..elementwise import Elementwise, nodes_of, number_like
 from ..function import LARGE, without_elements
@@ -61,13 +61,14 @@ _IN_OPERATOR, IN_METHOD, IN_SETITEM = _counted()
 def _single() -> tuple[int, ...]:
     """Give the counts of what only one name holds: as compiled calls see it, by operators and by methods.
 
-    And then as what they hand on to sees it, likewise.
+    And then as what they hand on to sees it, and as compiled calls do which that calls, likewise.
     """
 
     def behind(self: Any, *others: Any) -> int:
         return getrefcount(self)
 
-    calls = small.writer.references().function(behind), writing(ENTRIES["add"].operation, 0, behind)
+    references, operation = small.writer.references().function(behind), ENTRIES["add"].operation
+    calls = references, writing(operation, 0, behind), writing(operation, 0, lambda x, *others: references(x, *others))
     counts = []
     for call in calls:
 
@@ -201,6 +202,10 @@ def _stretches(shape: tuple[int, ...], target: tuple[int, ...]) -> bool:
 _FEW = 10
 
 
+#: What compiled calls write to.
+_PLAIN = Variable, history.Rewritten
+
+
 class _Writer:
     """What writes an operation's results into Variables: the compiled call, once it is worth its while."""
 
@@ -215,10 +220,16 @@ class _Writer:
             return None
         for each in (self.operation, ENTRIES["add"].operation):  # the one by which references are counted
             each.function(*[Variable(np.ones(1), requires_grad=False)] * each.arity)  # which compiles its own call
-        single, behind = _single()[self.by_method], _single()[2 + self.by_method]
+        single, behind, again = _single()[self.by_method :: 2]
+
+        def slowly(x: Variable, *others: Any) -> Variable:
+            return written_by(self.what, self.function, self.operation, x, others, {}, False)
 
         def otherwise(x: Variable, *others: Any) -> Variable:
             unseen = getrefcount(x) <= behind
+            if len(others) == 1 and type(others[0]) in (float, int) and type(x) in _PLAIN:
+                if type(x._array) is np.ndarray and x._array.dtype.char in "fd" and x._array.size <= small.calls.SMALL:
+                    return with_number(x, number_like(others[0], x._array.dtype))
             if unseen and reads_none and len(others) == 1 and _write_over(operation, x, *others):
                 return x
             return written_by(self.what, self.function, self.operation, x, others, {}, unseen)
@@ -226,6 +237,7 @@ class _Writer:
         operation = self.operation
         read = {use for p in operation.pullbacks if p is not None for use in p.needs}
         reads_none = operation.arity == 2 and not read & {1, 2, 3}
+        with_number = writing(operation, again, slowly)
         call = writing(operation, single, otherwise)
         if call is otherwise:
             self.operation = None

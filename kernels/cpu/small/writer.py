@@ -24,7 +24,9 @@ class Past(NamedTuple):
     `elsewhere` is a module's dictionary and a name in it, which is 0 unless others see to writes; `story` the slot for
     what became of a box, its class, and the slot there for what the box was before; `watched` are slots that are unset
     unless somebody looks at the box, `output` tells which result of its creator it is. `writes` is a dictionary and a
-    name in it, for the number of writes, and by how much each adds to the generation.
+    name in it, for the number of writes, and by how much each adds to the generation. `seen` is the class of boxes that
+    record nothing and were written to while others saw it, which nodes do not hold themselves; its dictionary has the
+    addresses of those in whose place nodes hold something.
     """
 
     elsewhere: tuple[dict[str, Any], str]
@@ -32,6 +34,7 @@ class Past(NamedTuple):
     watched: tuple[str, str]
     output: str
     writes: tuple[dict[str, Any], str, int]
+    seen: tuple[type, dict[int, Any]]
 
 
 _REFERENCES = f"""{BEGIN}
@@ -41,7 +44,8 @@ _REFERENCES = f"""{BEGIN}
 # own words: 0 boxes' class, 8 array, 16 creator, 24 generation, 32 the context variable, 40 the number of operands, 48
 # the work's address, 56 its record, 64 the recorded work's address, 72 its record, 80 how many references what only a
 # name holds has, 88 the dictionary, 96 and name, of elsewhere, 104 the slots story, 112 past, 120 and 128 watched, 136
-# index, 144 the dictionary, 152 the name, 160 and the steps of writes
+# index, 144 the dictionary, 152 the name, 160 and the steps of writes, 168 the class of those that were seen,
+# 176 and the dictionary
 _SOURCE = f"""{BEGIN}
     fits = count == word_at(own + 40)
     none = word_at(api + {AT["none"]})
@@ -50,10 +54,13 @@ _SOURCE = f"""{BEGIN}
     given = int64_lanes()
     generation = -1
     own_generation = -1
+    seen = False
     if fits:
         for i in range(count):
             box = word_at(args + 8 * i)
-            if word_at(box + {TYPE}) != word_at(own):
+            if i == 0 and word_at(box + {TYPE}) == word_at(own + 168):
+                seen = True
+            elif word_at(box + {TYPE}) != word_at(own):
                 fits = False
                 break
             array = word_at(box + word_at(own + 8))
@@ -100,7 +107,16 @@ _SOURCE = f"""{BEGIN}
             recorded = mode == word_at(api + {AT["true"]})
             invoke_1(release, (mode,))
     leaf = creator == none and own_generation >= 0
-    if leaf and recorded:
+    if seen and recorded:
+        fits = False
+    elif seen:
+        key = invoke_1(word_at(api + {AT["PyLong_FromSsize_t"]}), (x,))
+        if key == 0:
+            return 0
+        if invoke_2(get, (word_at(own + 176), key)) != 0:
+            fits = False
+        invoke_1(release, (key,))
+    elif leaf and recorded:
         fits = False
     elif leaf:  # one that was written to before: nodes tell what it was by its generation
         past = 0
@@ -215,6 +231,7 @@ def written(
         *map(id, past.writes[:2]),
         past.writes[2],
     ]
+    words += [*map(id, past.seen)]
     if None in words:
         return otherwise
     return Call("written", _SOURCE, words, (boxes, nodes, past, plain, whole, work, recording)).function(otherwise)

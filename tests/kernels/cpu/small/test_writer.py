@@ -177,3 +177,35 @@ def test_operators_and_methods_give_way_to_it():
         x += Variable(np.ones((3, 2)))
     with pytest.raises(RuntimeError, match="a leaf that requires a gradient"):
         w += 1
+
+
+def test_numbers_and_what_others_see_are_written_to_as_well():
+    x, w = constant(1.0, 2.0), Variable(np.array([1.0, 2.0]))
+    state = {"x": x}
+    place = x.data.ctypes.data
+    for _ in range(rewriting._FEW + 5):
+        x += 2
+        x.mul_(0.5)
+    assert type(x) is history.Rewritten and state["x"] is x and x.data.ctypes.data == place
+    assert np.allclose(x.data, [2, 2], atol=1e-3)
+    x.fill_(3.0)
+    y = w * x
+    x += 1  # nodes hold what it was
+    x += 1
+    assert x.tolist() == [5, 5] and y.tolist() == [3, 6]
+    with pytest.raises(RuntimeError, match="overwritten"):
+        y.sum().backward()
+    x += w
+    assert x.requires_grad and state["x"] is x and type(x) is Variable
+    x.sum().backward()
+    assert w.grad.tolist() == [1, 1]
+    y = w * 1.0
+    for number in (2, 0.5, -1):
+        y *= number
+    y.sum().backward()
+    assert y.tolist() == [-1, -2] and w.grad.tolist() == [0, 0]
+    whole = constant(1, 2)
+    whole += 1
+    with pytest.raises(TypeError, match="do not fit"):
+        whole += 0.5
+    assert whole.tolist() == [2, 3]
