@@ -351,7 +351,7 @@ def first_call(operation: Elementwise, arguments: tuple[Any, ...]) -> Any:
 def _recorded(operation: Elementwise, slowly: Callable[..., Any]) -> Callable[..., Any]:
     """Give the compiled call that applies an operation to small arrays; `slowly` has all others, and all if none is."""
     work = caller.elementwise(operation.kernel)
-    return slowly if work is None else recorded(work, operation.arity, slowly, **nodes_of(operation))
+    return slowly if work is None else recorded(work, operation.arity, slowly, _numbers, **nodes_of(operation))
 
 
 def nodes_of(operation: Elementwise) -> dict[str, Any]:
@@ -420,7 +420,10 @@ def on_other_types(operation: Elementwise, arguments: tuple[Any, ...]) -> Any:
     return operation.function(*converted)
 
 
+#: The constants for numbers, by the letters of dtypes and by themselves: compiled calls look here.
 _numbers: dict[tuple[str, Any], Variable] = {}
+#: Those that there were before it became full: somebody may be about to use one.
+_numbers_before: dict[tuple[str, Any], Variable] = {}
 
 
 def _compared_number(value: float, dtype: Any) -> Variable:
@@ -448,6 +451,8 @@ def number_like(value: float, dtype: Any) -> Variable:
     # 1 and 1.0 only mean the same to a floating dtype
     if dtype.kind == "f":
         if len(_numbers) > 1000:
+            _numbers_before.clear()
+            _numbers_before.update(_numbers)
             _numbers.clear()
         _numbers[key] = constant
     return constant

@@ -23,9 +23,11 @@ def _nodes(nodes: dict[str, Any]) -> Any:
     return small.recorder.Nodes(inputs="inputs", generation="generation", **nodes) if nodes else None
 
 
-def recorded(work: Any, arity: int, otherwise: Callable[..., Any], **nodes: Any) -> Callable[..., Any]:
+def recorded(
+    work: Any, arity: int, otherwise: Callable[..., Any], numbers: dict[tuple[str, Any], Variable] | None, **nodes: Any
+) -> Callable[..., Any]:
     """Give a compiled call of a number of Variables (any, if 0), which makes nodes as `small.recorder.Nodes` has it."""
-    call: Callable[..., Any] = small.recorder.recorded(work, _boxes(), _nodes(nodes), arity, otherwise)
+    call: Callable[..., Any] = small.recorder.recorded(work, _boxes(), _nodes(nodes), arity, otherwise, numbers)
     return call
 
 
@@ -63,7 +65,7 @@ def recorded_by(kind: type[Operation], otherwise: Callable[..., Any]) -> Callabl
         story = "_story", history.Story, "family"
         seen = small.recorder.Views(vars(sharing), "stand_ins", "active", sharing.fresh, sharing.MANY, story)
     nodes: dict[str, Any] = {"kind": kind, "even": kind, "kept": kind.kept, "fixed": fixed, "views": seen}
-    return recorded(work, kind.arity, otherwise, **nodes, output=output, keeps_output=kind.keeps_output)
+    return recorded(work, kind.arity, otherwise, None, **nodes, output=output, keeps_output=kind.keeps_output)
 
 
 def giving_way(name: str, make: Callable[[], Callable[..., Any]]) -> Callable[..., Any]:

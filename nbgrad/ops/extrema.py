@@ -48,6 +48,9 @@ def _extreme(which: str, x: Any, dim: Any, keepdim: bool, axis: Any, keepdims: b
         from . import elementwise as table
 
         return (table.maximum if which == "max" else table.minimum)(x, dim)
+    if type(dim) is int and type(x) is Variable and axis is keepdims is None and type(keepdim) is bool:
+        if is_small(x._array) and 0 <= dim < x._array.ndim and x._array.size:
+            return _along(x, dim, keepdim, which == "max")
     kind = Amax if which == "max" else Amin
     if axis is not None or dim is None or isinstance(dim, tuple | list):
         return reduce(kind, x, dim, keepdim, axis, keepdims)
@@ -59,14 +62,19 @@ def _extreme(which: str, x: Any, dim: Any, keepdim: bool, axis: Any, keepdims: b
     if data.ndim and data.shape[along] == 0:
         raise ValueError(f"{which}: no elements to take it of in shape {x.shape} over dimension {dim}")
     if is_small(data):
-        indices = _calls.places(data, along, keepdim, which == "max")
-        values = TakeAlong.apply(x, indices.copy(), along)  # users may write to theirs
-    else:
-        indices = dispatch.extreme_places(which, data, along if x.ndim else None)
-        values = take_along_dim(x, indices, along)
-        if not keepdim and x.ndim:
-            shape = (*x.shape[:along], *x.shape[along + 1 :])
-            values, indices = Reshape(shape)(values), indices.reshape(shape)
+        return _along(x, along, keepdim, which == "max")
+    indices = dispatch.extreme_places(which, data, along if x.ndim else None)
+    values = take_along_dim(x, indices, along)
+    if not keepdim and x.ndim:
+        shape = (*x.shape[:along], *x.shape[along + 1 :])
+        values, indices = Reshape(shape)(values), indices.reshape(shape)
+    return ValuesAndIndices(values, constant(indices) if isinstance(x, Variable) else indices)
+
+
+def _along(x: Any, along: int, keepdim: bool, largest: bool) -> ValuesAndIndices:
+    """Give the extremum of each line of a small array."""
+    indices = _calls.places(data_of(x), along, keepdim, largest)
+    values = TakeAlong.apply(x, indices.copy(), along)  # users may write to theirs
     return ValuesAndIndices(values, constant(indices) if isinstance(x, Variable) else indices)
 
 

@@ -16,6 +16,8 @@ from .elementwise import ne, sub
 from .indexing import GetItem
 from .joining import cat
 
+_REVERSED = slice(None, None, -1)
+
 
 def _operand(x: Any) -> Any:
     return x if isinstance(x, Variable) else as_array(x)
@@ -23,6 +25,8 @@ def _operand(x: Any) -> Any:
 
 def _along(what: str, x: Any, dim: Any, axis: Any, default: int) -> int:
     """Give the dimension that is named; raises ValueError for an x that has none."""
+    if dim is axis is None and 0 <= default < x.ndim:
+        return default
     if not x.ndim:
         raise ValueError(f"{what}: a scalar has no dimension")
     return axis_of(what, either(what, "dim", dim, "axis", axis, default), x.ndim)
@@ -131,7 +135,7 @@ def flipud(input: Given) -> Given:
     input = _operand(input)
     if not input.ndim:
         raise ValueError("flipud: a scalar has no rows: at least one dimension is needed")
-    return flip(input, 0)
+    return GetItem.apply(input, _REVERSED)
 
 
 @operation
@@ -140,7 +144,7 @@ def fliplr(input: Given) -> Given:
     input = _operand(input)
     if input.ndim < 2:
         raise ValueError(f"fliplr: shape {input.shape} has no columns: at least two dimensions are needed")
-    return flip(input, 1)
+    return GetItem.apply(input, (slice(None), _REVERSED))
 
 
 @operation

@@ -48,6 +48,10 @@ _OBJECTS: dict[str, Any] = {
     "float32": np.dtype(np.float32),
     "float64": np.dtype(np.float64),
     "int64": np.dtype(np.int64),
+    "f": "f",
+    "d": "d",
+    "0.0": "0.0",
+    "-0.0": "-0.0",
     "0": 0,
     "-1": -1,
 }

@@ -11,8 +11,9 @@ import nbgrad
 from nbgrad import Variable, history, sharing
 from nbgrad.function import Operation
 from nbgrad.grad_mode import recording_mode
-from nbgrad.kernels.cpu import ndarray
+from nbgrad.kernels.cpu import caller, ndarray
 from nbgrad.kernels.cpu.small import recorder, views
+from nbgrad.ops.elementwise import OPERATIONS
 from nbgrad.ops.indexing import GetItem
 from nbgrad.ops.reduction import Amax, Softmax, SoftmaxVjp, Sum
 
@@ -191,3 +192,26 @@ def test_the_graph_is_seen_by_the_garbage_collector():
     del y
     gc.collect()
     assert alive() is None
+
+
+def test_numbers_are_operands_once_their_boxes_are_known():
+    x, n = Variable(np.array([1.0, 2.0])), OPERATIONS["mul"]
+    n.function(x, 3.5)
+    seen = []
+    kinds = n.namespace["Node"], n.namespace["EvenNode"]
+    nodes = recorder.Nodes(*kinds, "inputs", "generation")
+    boxes = {("d", 3.5): Variable(np.array(3.5), requires_grad=False)}
+    call = recorder.recorded(caller.elementwise(n.kernel), BOXES, nodes, 2, lambda *given: seen.append(given), boxes)
+    counts = [sys.getrefcount(value) for value in (*boxes, *boxes.values(), x)]
+    for first, second in ((x, 3.5), (3.5, x)):
+        y = call(first, second)
+        assert y.tolist() == [3.5, 7] and type(y.creator) is kinds[0]
+        assert [box is x or box is boxes["d", 3.5] for box in y.creator.inputs] == [True, True]
+    odd = [(x, 2.0), (x, 0), (x, 0.0), (x, -0.0), (3.5, 3.5), (x, True), (x, np.float64(3.5)), (x, 10**400)]
+    odd += [(Variable(np.float32([1])), 3.5), (Variable(np.array([1]), requires_grad=False), 3.5), (x.data, 3.5)]
+    assert [call(*arguments) for arguments in odd] == [None] * len(odd) and seen == odd
+    del y
+    assert [sys.getrefcount(value) for value in (*boxes, *boxes.values(), x)] == counts
+    boxes |= {("d", "0.0"): Variable(np.array(0.0)), ("d", "-0.0"): Variable(np.array(-0.0))}
+    for zero, sign in ((0, False), (0.0, False), (-0.0, True)):
+        assert np.signbit(call(x, zero).data).tolist() == [sign] * 2
