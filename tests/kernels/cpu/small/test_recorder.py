@@ -189,7 +189,8 @@ def test_the_graph_is_seen_by_the_garbage_collector():
     y = x[1:]
     y.creator.inputs = (*y.creator.inputs, y)
     alive = weakref.ref(y.creator)
-    del y
+    del y, odd, first, second
+    seen.clear()
     gc.collect()
     assert alive() is None
 
@@ -210,7 +211,8 @@ def test_numbers_are_operands_once_their_boxes_are_known():
     odd = [(x, 2.0), (x, 0), (x, 0.0), (x, -0.0), (3.5, 3.5), (x, True), (x, np.float64(3.5)), (x, 10**400)]
     odd += [(Variable(np.float32([1])), 3.5), (Variable(np.array([1]), requires_grad=False), 3.5), (x.data, 3.5)]
     assert [call(*arguments) for arguments in odd] == [None] * len(odd) and seen == odd
-    del y
+    del y, odd, first, second
+    seen.clear()
     assert [sys.getrefcount(value) for value in (*boxes, *boxes.values(), x)] == counts
     boxes |= {("d", "0.0"): Variable(np.array(0.0)), ("d", "-0.0"): Variable(np.array(-0.0))}
     for zero, sign in ((0, False), (0.0, False), (-0.0, True)):
