@@ -163,8 +163,13 @@ def caller(ufunc: np.ufunc, domain: str = FLOATING, views: bool = False) -> Call
     refuse truth values, which NumPy would convert. With `views` the result may be a read-only view of fewer elements,
     where an argument repeats one: the cotangent of a sum is such, and what follows from it alone is one number again.
     """
+    return fast_call(ufunc, slow_caller(ufunc, domain, views))
+
+
+def slow_caller(ufunc: np.ufunc, domain: str = FLOATING, views: bool = False) -> Callable[..., Any]:
+    """Give the same with nothing compiled in between, for who has no small arrays."""
     slow = _of_signed if domain == SIGNED else _of_repeated if views else _with_output
-    return fast_call(ufunc, partial(slow, ufunc, ufunc.nin))
+    return partial(slow, ufunc, ufunc.nin)
 
 
 #: Where an array has more elements, it is worth looking whether they are all one.

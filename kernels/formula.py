@@ -12,7 +12,7 @@ import sys
 import threading
 import weakref
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -32,8 +32,10 @@ _scalar_functions: dict[str, ScalarFunction] = {}
 class Expression(Operators):
     """One node: an input (named by its position), a constant, or a scalar function of other nodes."""
 
-    __slots__ = ("__weakref__", "arguments", "function", "kind", "payload")
+    __slots__ = ("__weakref__", "arguments", "facts", "function", "kind", "payload")
 
+    #: What was found out about it (`found_once`).
+    facts: dict[Any, Any]
     function: ScalarFunction | None
     arguments: tuple[Expression, ...]
     payload: Any
@@ -140,6 +142,7 @@ def _node(function: ScalarFunction | None, arguments: tuple[Expression, ...], pa
             if found is None:
                 found = object.__new__(Expression)
                 found.function, found.arguments, found.payload, found.kind = function, arguments, payload, kind
+                found.facts = {}
                 _interned[key] = found
     return found
 
@@ -212,10 +215,25 @@ def topological(roots: Iterable[Expression]) -> list[Expression]:
     return order
 
 
+_Found = TypeVar("_Found")
+
+
+def found_once(find: Callable[[Expression], _Found]) -> Callable[[Expression], _Found]:
+    """Have a function of one expression remember what it found: large programs ask the same again and again."""
+
+    def known(root: Expression) -> Any:
+        return root.facts[known] if known in root.facts else root.facts.setdefault(known, find(root))
+
+    return known
+
+
 def inputs_of(roots: Iterable[Expression]) -> dict[int, str]:
     """Give the positions of the inputs that `roots` use, each with its kind, in ascending order."""
     found = {node.payload: node.kind for node in topological(roots) if _is_input(node)}
     return dict(sorted(found.items()))
+
+
+inputs = found_once(lambda root: inputs_of([root]))
 
 
 def _is_input(node: Expression) -> bool:
@@ -240,11 +258,16 @@ def cost(roots: Iterable[Expression]) -> int:
     return sum([node.function.cost for node in topological(roots) if node.function is not None])
 
 
+cost_of = found_once(lambda root: cost([root]))
+
+
+@found_once
 def dearest(root: Expression) -> int:
     """Return what the dearest function in an expression costs, in additions."""
     return max([0, *(node.function.dearest for node in topological([root]) if node.function is not None)])
 
 
+@found_once
 def expand(root: Expression) -> Expression:
     """Replace composite functions by their formulas, down to what a template can write."""
     built: dict[Expression, Expression] = {}

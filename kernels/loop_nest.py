@@ -137,7 +137,7 @@ def cost_of(steps: Iterable[Assign | Fold]) -> int:
         if isinstance(step, Fold):
             total += step.combine.cost
         else:
-            total += sum(step.casts) + (1 if step.expression is None else formula.cost([step.expression]))
+            total += sum(step.casts) + (1 if step.expression is None else formula.cost_of(step.expression))
     return total
 
 

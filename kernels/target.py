@@ -171,8 +171,9 @@ class Compiler(Protocol):
 
     #: Whether calls return before their loops have run, in streams.
     streams: bool
-    #: Arrays that one loop reads, at most.
+    #: Arrays that one loop reads, at most, and operations that it consists of.
     most_sources: int
+    most_steps: int
     #: Where there are streams, the class of what keeps memory between the steps and may capture these; else None.
     workspace: Any
 

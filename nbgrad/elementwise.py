@@ -14,18 +14,18 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from . import sharing
 from .arrays import Array, as_array, is_array, is_stand_in
+from .compiled_calls import recorded_elementwise
 from .function import LARGE, Function, as_plain, without_elements
 from .grad_mode import is_grad_enabled
 from .kernels import dispatch, formula, scalars
-from .kernels.cpu import caller
 from .kernels.cpu import elementwise as cpu
 from .kernels.cpu.ndarray import as_method
 from .kernels.formula import COMPARISON, FLOATING, LOGICAL, NUMBER, SIGNED, TRUTH, Expression, ScalarFunction
 from .kernels.lazy import lazy
 from .kernels.operators import OPERATORS
 from .kernels.shapes import broadcast_shapes
-from .recording import recorded
 from .variable import Variable, as_variable, data_of
 
 
@@ -41,6 +41,19 @@ class Pullback(NamedTuple):
     def needs(self) -> tuple[int, ...]:
         """What the graph has to keep for it, to any order."""
         return (self.recorded or self).uses
+
+
+class _Caller:
+    """An attribute that is `dispatch.caller` of an Elementwise: compiled, unless stand-ins are all that there is."""
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self.name = name
+
+    def __get__(self, instance: Elementwise, owner: type) -> Callable[..., Any]:
+        given = instance.kernel, instance.domain, self.name == "pull"
+        if sharing.stand_ins:
+            return dispatch.slow_caller(*given)
+        return instance.__dict__.setdefault(self.name, dispatch.caller(*given))
 
 
 class Elementwise:
@@ -78,15 +91,38 @@ class Elementwise:
         """The NumPy ufunc of the compiled loops."""
         return cpu.kernel(self.name, [self.expression], self.kinds, self.domain)
 
-    @lazy
-    def call(self) -> Callable[..., Any]:
-        """The kernel as a function of arrays, quick on small ones; gives arrays, never NumPy scalars."""
-        return dispatch.caller(self.kernel, self.domain)
+    #: The kernel as a function of arrays, quick on small ones; gives arrays, never NumPy scalars.
+    call = _Caller()
+    #: The same of a cotangent and other arrays, which gives views where it repeats one element.
+    pull = _Caller()
 
     @lazy
-    def pull(self) -> Callable[..., Any]:
-        """The kernel as a function of a cotangent and other arrays, which gives views where it repeats one element."""
-        return dispatch.caller(self.kernel, self.domain, views=True)
+    def in_traces(self) -> Callable[..., Any]:
+        """What `function` is in traces: without compiled calls, which would only hand on."""
+        return self._prepared({})
+
+    def _prepared(self, more: dict[str, Any]) -> FunctionType:
+        """Give the function of Variables in plain Python."""
+        keeps_output = any(p is not None and 1 in p.needs for p in self.pullbacks)
+        namespace = more if more else dict(self.namespace)
+        namespace |= {
+            "Variable": Variable,
+            "new": object.__new__,
+            "call": self.call,
+            "is_grad_enabled": is_grad_enabled,
+            "on_other_types": on_other_types,
+            "number": _compared_number if self.domain == COMPARISON else number_like,
+            "numbers": _numbers,
+            "refusal": refusal,
+            "thin": _thin,
+        }
+        if self.differentiable:
+            node = namespace["Node"] = _make_node(self, keeps_output)
+            namespace["EvenNode"] = type(self.name, (node,), {"__slots__": (), "even": True})
+        # with one input the first-order rule tells; with several it depends on which of them require a gradient
+        reads_all = self.arity == 1 and not keeps_output and any(p is not None and 2 in p.needs for p in self.pullbacks)
+        code = _apply_code(self.arity, self.differentiable, keeps_output, reads_all)
+        return FunctionType(code, namespace, self.name)
 
     @lazy
     def pullbacks(self) -> list[Pullback | None]:
@@ -318,49 +354,17 @@ def first_call(operation: Elementwise, arguments: tuple[Any, ...]) -> Any:
     """Put the specialised code of an operation in the place of its stub, and run it."""
     if any(isinstance(argument, Expression) for argument in arguments):
         return on_other_types(operation, arguments)
-    keeps_output = any(p is not None and 1 in p.needs for p in operation.pullbacks)
-    operation.namespace |= {
-        "Variable": Variable,
-        "new": object.__new__,
-        "call": operation.call,
-        "is_grad_enabled": is_grad_enabled,
-        "on_other_types": on_other_types,
-        "number": _compared_number if operation.domain == COMPARISON else number_like,
-        "numbers": _numbers,
-        "refusal": refusal,
-        "thin": _thin,
-    }
-    if operation.differentiable:
-        node = operation.namespace["Node"] = _make_node(operation, keeps_output)
-        operation.namespace["EvenNode"] = type(operation.name, (node,), {"__slots__": (), "even": True})
-    # with one input the first-order rule tells; with several it depends on which of them require a gradient
-    reads_all = (
-        operation.arity == 1 and not keeps_output and any(p is not None and 2 in p.needs for p in operation.pullbacks)
-    )
-    code = _apply_code(operation.arity, operation.differentiable, keeps_output, reads_all)
-    slowly = FunctionType(code, operation.namespace, operation.name)
-    quickly = _recorded(operation, slowly)
+    if sharing.stand_ins:
+        return operation.in_traces(*arguments)
+    slowly = operation._prepared(operation.namespace)
+    code = slowly.__code__
+    quickly = recorded_elementwise(operation, slowly, _numbers)
     if quickly is not slowly:
         operation.namespace["quickly"] = quickly
         code = _quick_code(operation.arity)
         _install(operation, quickly)
     operation.function.__code__ = code if operation.parameters is None else _with_parameters(code, operation.parameters)
     return operation.function(*arguments)
-
-
-def _recorded(operation: Elementwise, slowly: Callable[..., Any]) -> Callable[..., Any]:
-    """Give the compiled call that applies an operation to small arrays; `slowly` has all others, and all if none is."""
-    work = caller.elementwise(operation.kernel)
-    return slowly if work is None else recorded(work, operation.arity, slowly, _numbers, **nodes_of(operation))
-
-
-def nodes_of(operation: Elementwise) -> dict[str, Any]:
-    """Give what compiled calls are to know of an operation's nodes, which are made by its first call."""
-    if not operation.differentiable:
-        return {}
-    even, node = operation.namespace["EvenNode"], operation.namespace["Node"]
-    output = "output" if "output" in vars(node) else None
-    return {"kind": even if operation.arity == 1 else node, "even": even, "output": output, "keeps_output": True}
 
 
 def _install(operation: Elementwise, quickly: Callable[..., Any]) -> None:

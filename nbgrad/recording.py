@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 from . import history, sharing
 from .grad_mode import recording_mode
 from .kernels.cpu import small
-from .kernels.cpu.ndarray import as_method
 from .variable import Variable
 
 if TYPE_CHECKING:
@@ -66,17 +65,6 @@ def recorded_by(kind: type[Operation], otherwise: Callable[..., Any]) -> Callabl
         seen = small.recorder.Views(vars(sharing), "stand_ins", "active", sharing.fresh, sharing.MANY, story)
     nodes: dict[str, Any] = {"kind": kind, "even": kind, "kept": kind.kept, "fixed": fixed, "views": seen}
     return recorded(work, kind.arity, otherwise, None, **nodes, output=output, keeps_output=kind.keeps_output)
-
-
-def giving_way(name: str, make: Callable[[], Callable[..., Any]]) -> Callable[..., Any]:
-    """Give an operator of that name for Variable which, when it is first used, gives way to what `make` makes."""
-
-    def first(self: Any, other: Any) -> Any:
-        call = make()
-        setattr(Variable, name, as_method(call))
-        return call(self, other)
-
-    return first
 
 
 class Applied:

@@ -250,6 +250,7 @@ def _namespace(lanes: int, chunk: int) -> dict[str, Any]:
         "load": _load,
         "move_square": _move_square,
         "prefetch": lambda pointer, index: None,
+        "offset": lambda pointer, index: Pointer(pointer.memory, pointer.array, pointer.origin + index),
         "address": lambda x: x.address if isinstance(x, Memory) else x,
         **dict.fromkeys(("align_stack", "clear_exceptions", "clear_all_exceptions", "never_inline"), lambda: None),
         "gathering": lambda *kind: _defined(folding.gathering_source(*kind, lanes), "gather", names),
@@ -260,6 +261,7 @@ def _namespace(lanes: int, chunk: int) -> dict[str, Any]:
     for name in _SCALARS:
         names[f"{name}_pointer"] = _pointer_to(name)
         names |= {f"{name}_{what}": _room_for(name, what, n) for what, n in (("lanes", lanes), ("chunk", chunk))}
+        names[f"{name}_room"] = lambda count, name=name: _room_for(name, "room", count)()
     return names
 
 

@@ -52,8 +52,7 @@ def test_only_what_the_compiler_needs_imports_numba():
         if any(name.split(".")[0] == "numba" for name in imports(path))
     ]
     assert sorted(importing) == [
-        *("atomics.py", "cubin.py", "folding.py", "inlining.py", "intrinsics.py", "pipeline.py"),
-        *("support.py", "support.py", "tiles.py"),
+        *("cubin.py", "inlining.py", "intrinsics.py", "pipeline.py", "support.py"),
     ]
 
 
@@ -85,7 +84,7 @@ w = nbgrad.tensor([[1.0], [3.0]], requires_grad=True)
 loss = (x @ w).tanh().sum() + nbgrad.softmax(x, 1)[nbgrad.tensor([0, 0]), 1].mean()
 loss.backward()
 print(x.grad.tolist(), w.grad.tolist())
-print("numba" in sys.modules)
+print("nbgrad.kernels.cpu.frontend" in sys.modules, "numba" in sys.modules)
 """
 
 
@@ -93,7 +92,7 @@ def test_a_second_process_never_imports_the_compiler(tmp_path):
     first = run_python(TRAINING, NBGRAD_CACHE_DIR=str(tmp_path)).splitlines()
     second = run_python(TRAINING, NBGRAD_CACHE_DIR=str(tmp_path)).splitlines()
     assert first[0] == second[0]
-    assert (first[1], second[1]) == ("True", "False")
+    assert (first[1], second[1]) == ("True False", "False False")
 
 
 # ---- the project file -----------------------------------------------------------------------------------------------

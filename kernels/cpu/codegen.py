@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import _thread
 import atexit
-import importlib.util
 import os
 import threading
 import time
@@ -37,21 +36,13 @@ hold_over_fork(_compiling)
 
 @once
 def _stamp() -> tuple[str, ...]:
-    """Everything besides the source that shapes machine code: compilers, processor, and our support code."""
+    """Everything besides the source that shapes machine code: the compiler, the processor, and our own compiler."""
     import llvmlite
 
-    llvm = _llvm()
-    numba_spec = importlib.util.find_spec("numba")
-    assert numba_spec is not None and numba_spec.origin is not None
-    # the version without the cost of importing Numba
-    numba_version = Path(numba_spec.origin).with_name("_version.py").read_text()
     cpu = Path(__file__).parent
-    files = ("support.py", "pipeline.py", "atomics.py", "folding.py", "sizes.py", "tiles.py")
-    rooms = (*(cpu / name for name in files), *sorted((cpu / "elementary").rglob("*.py")))
-    ours = [path.read_text() for path in rooms]
-    options = ("NUMBA_OPT", "NUMBA_DEBUGINFO", "NUMBA_LOOP_VECTORIZE", "NUMBA_SLP_VECTORIZE", "NUMBA_ENABLE_AVX")
-    chosen = " ".join(f"{name}={os.environ[name]}" for name in options if name in os.environ) or "defaults"
-    return numba_version, llvmlite.__version__, llvm.get_process_triple(), *target(), chosen, cache.key_of("cpu", *ours)
+    rooms = sorted([*(cpu / "frontend").glob("*.py"), *(cpu / "elementary").rglob("*.py")])
+    ours = [path.read_text() for path in (cpu / "backend.py", cpu / "folding.py", cpu / "sizes.py", *rooms)]
+    return llvmlite.__version__, _llvm().get_process_triple(), *target(), cache.key_of("cpu", *ours)
 
 
 def _missing_symbols(kernel: CompiledKernel) -> list[str]:
@@ -77,15 +68,15 @@ def _load(kernel: CompiledKernel) -> int:
     return int(_engine.get_function_address(kernel.symbol))
 
 
-def _compile(source: str, entry: str, filename: str, options: dict[str, Any]) -> CompiledKernel:
-    """Compile the function `entry` of `source` with Numba, to relocatable object code."""
-    if os.environ.get("NUMBA_DISABLE_JIT", "0") != "0":
-        raise RuntimeError("NUMBA_DISABLE_JIT is set, and nbgrad's kernels exist in compiled form only: unset it")
-    from . import elementary, folding, support, tiles
+def _compile(source: str, entry: str, fastmath: tuple[str, ...]) -> CompiledKernel:
+    """Compile the function `entry` of `source` to relocatable object code."""
+    from . import backend, frontend
 
-    namespace = support.NAMESPACE | elementary.NAMESPACE | folding.NAMESPACE | tiles.NAMESPACE
-    exec(compile(source, filename, "exec"), namespace)
-    return support.compile_function(namespace[entry], support.SIGNATURES[entry], options)
+    # kernels share a process, and the linker takes one of what is of one name
+    symbol = f"{entry}_{os.urandom(16).hex()}"
+    text = frontend.module_text(source, entry, symbol, " ".join(fastmath))
+    code, undefined = backend.object_code(text, backend.effort_for(source, entry))
+    return CompiledKernel(symbol, undefined, code)
 
 
 def _undisturbed(name: str, work: Callable[[], CompiledKernel]) -> CompiledKernel:
@@ -142,7 +133,7 @@ def _free_llvm() -> None:
 def address(name: str, source: str, entry: str = "loop", fastmath: tuple[str, ...] = ("contract",)) -> int:
     """Give the address of the compiled function `entry` that `source` defines.
 
-    A ``loop(args, dims, steps, data)`` has the signature of NumPy's ufunc inner loops; `support.SIGNATURES` lists the
+    A ``loop(args, dims, steps, data)`` has the signature of NumPy's ufunc inner loops; `frontend.ENTRIES` lists the
     entries there are. `fastmath` names the liberties LLVM may take; ``nnan`` and ``ninf`` are never among them.
     """
     try:
@@ -153,8 +144,7 @@ def address(name: str, source: str, entry: str = "loop", fastmath: tuple[str, ..
                 return known
             kernel = cache.read(key)
             if kernel is None or not kernel.code.startswith(_MAGICS) or _missing_symbols(kernel):
-                options = {"fastmath": set(fastmath)}
-                kernel = _undisturbed(name, lambda: _compile(source, entry, f"<nbgrad kernel {name}>", options))
+                kernel = _undisturbed(name, lambda: _compile(source, entry, fastmath))
                 missing = _missing_symbols(kernel)
                 if missing:
                     raise RuntimeError(f"kernel {name} needs {missing}, which this process does not have")

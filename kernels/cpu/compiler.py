@@ -25,8 +25,9 @@ class Compiler:
     empty: Callable[..., Any] = staticmethod(np.empty)
     broadcast_to: Callable[..., Any] = staticmethod(np.broadcast_to)
     copy: Callable[..., Any] = staticmethod(np.array)
-    #: What a loop writes and folds is bounded by its operations.
     most_sources = 500
+    #: Long ones are cut into parts (`parts`).
+    most_steps = 20_000
     fold_of = staticmethod(fused.fold_of)
     fits = staticmethod(signature)
     replayer = staticmethod(replayer)

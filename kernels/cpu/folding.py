@@ -5,15 +5,13 @@ A fold has `LANES` accumulators, lanes, which LLVM makes vectors of; `used` of t
 
 from __future__ import annotations
 
+import ast
 from functools import cache as once
 from hashlib import sha256
 from typing import Any
 
-from numba import types
-from numba.extending import intrinsic
-
 from .. import formula
-from .pipeline import for_kernels
+from .frontend.source import Source
 from .sizes import LANES
 
 
@@ -49,15 +47,15 @@ def folding_source(combine: str, wide: str) -> str:
 
 
 @once
-def gathering(combine: str, dtype: str, wide: str) -> Any:
+def gathering(combine: str, dtype: str, wide: str) -> Source:
     """Give the function of `gathering_source`."""
-    return _compiled("gather", gathering_source(combine, dtype, wide), 3)
+    return _compiled(gathering_source(combine, dtype, wide))
 
 
 @once
-def folding(combine: str, wide: str) -> Any:
+def folding(combine: str, wide: str) -> Source:
     """Give the function of `folding_source`."""
-    return _compiled("fold", folding_source(combine, wide), 2)
+    return _compiled(folding_source(combine, wide))
 
 
 def _combined(combine: str, wide: str, new: str) -> list[str]:
@@ -68,49 +66,17 @@ def _combined(combine: str, wide: str, new: str) -> list[str]:
 
 
 def _text(head: str, *lines: str) -> str:
-    return "\n".join([f"def {head}:", "    never_inline()", *(f"    {line}" for line in lines)]) + "\n"
+    return "\n".join([f"def {head}:", *(f"    {line}" for line in lines)]) + "\n"
 
 
-def _compiled(name: str, text: str, arity: int) -> Any:
-    """Compile a function of lanes, and give what calls it."""
-    from .support import NAMESPACE
+def _compiled(text: str) -> Source:
+    """Give a function of lanes, which is called wherever it is used."""
+    from .frontend import memory
 
-    namespace = NAMESPACE | {"never_inline": never_inline}
-    exec(text, namespace)
-    function = namespace[name]
-    # Kernels that were compiled in other processes have functions of this name as well, and the linker takes one for
-    # all: what is different must not be of one name. Numba's own numbers only tell those of one process apart.
-    function.__name__ = function.__qualname__ = f"{name}_{sha256(text.encode()).hexdigest()[:32]}"
-    return _called_apart(for_kernels(inline=False)(function), arity)
-
-
-@intrinsic
-def never_inline(typing_context: Any) -> Any:
-    """Have the function that this stands in called wherever it is used, and compiled once."""
-
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        builder.function.attributes.add("noinline")
-        return context.get_dummy_value()
-
-    return types.void(), generate
-
-
-def _called_apart(dispatcher: Any, arity: int) -> Any:
-    """Make a function that calls a compiled one, which cannot fail, without looking whether it did."""
-
-    def typed(typing_context: Any, kinds: tuple[Any, ...]) -> Any:
-        inner: Any = types.Dispatcher(dispatcher).get_call_type(typing_context, kinds, {})
-
-        def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-            compiled = dispatcher.overloads[inner.args]
-            context.active_code_library.add_linking_library(compiled.library)
-            return context.call_internal_no_propagate(builder, compiled.fndesc, inner, arguments)[1]
-
-        return inner.return_type(*kinds), generate
-
-    if arity == 2:
-        return intrinsic(lambda typing_context, x, y: typed(typing_context, (x, y)))
-    return intrinsic(lambda typing_context, x, y, z: typed(typing_context, (x, y, z)))
+    tree = ast.parse(text).body[0]
+    assert isinstance(tree, ast.FunctionDef)
+    name = f"{tree.name}_{sha256(text.encode()).hexdigest()[:32]}"
+    return Source(name, lambda: tree, memory.NAMESPACE, inline=False)
 
 
 #: The names that kernels call them by.

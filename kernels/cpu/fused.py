@@ -10,13 +10,15 @@ from ..formula import ScalarFunction
 from ..loop_nest import ELEMENT, NEST, ROW, Assign, Fold, Nest, Operand, assigned, cost_of, row_places, size_names
 from ..reductions import ACCUMULATING, IDENTITIES, identity_text, sum_dtype
 from ..text import Text, indented
+from . import parts
 from .sizes import CHUNK, LANES, OUTPUTS
 from .threads import ACCESS, ADDITION
 
 
 def source(nest: Nest) -> str:
     """Write the loop; its arguments are a counter of blocks, the sizes, and the operands."""
-    return str(_Loop(nest).text)
+    loop = _Loop(nest)
+    return "\n".join([*parts.texts(loop.parts), str(loop.text)])
 
 
 class _Loop:
@@ -24,6 +26,8 @@ class _Loop:
 
     def __init__(self, nest: Nest) -> None:
         self.nest, self.text = nest, Text()
+        #: The functions that long bodies are cut into: their names, by their texts.
+        self.parts: dict[str, str] = {}
         self.folds = [step for step in nest.steps if isinstance(step, Fold)]
         self.partials = {name: operand for operand, _, name in nest.partials}
         self.wholes = {name: operand for _, operand, name in nest.partials}
@@ -136,6 +140,9 @@ class _Loop:
         for operand in used:
             if operand.inner == "0":
                 put(f"v_{operand.name} = {_loaded(operand, f'{operand.name}_row')}")
+        if parts.is_long(order):
+            self._in_parts(order, [o for o in used if o.inner != "0"], back, stores, folds)
+            return
         body = [f"v_{o.name} = {_loaded(o, _place(o))}" for o in used if o.inner != "0"]
         for name in back:
             operand = self.dear[name]
@@ -165,6 +172,51 @@ class _Loop:
         with self.text.block(f"for start in range(np.uintp(0), np.uintp(n), np.uintp({CHUNK})):"):
             put(f"count = min(np.uintp(n) - start, np.uintp({CHUNK}))")
             put("for place in range(count):", *indented(["j = start + place", *body, *waiting]))
+            put(*(f"{_gather(fold)}({fold.name}_lanes, {fold.name}_values, count)" for fold in lanes))
+        for fold in lanes:
+            if fold.over == "row":
+                put(f"{fold.name} = {fold.dtype}({_fold(fold)}({fold.name}_lanes, used))")
+
+    def _in_parts(
+        self,
+        order: list[Assign],
+        loads: list[Operand],
+        back: list[str],
+        stores: list[tuple[Operand, str]],
+        folds: list[Fold],
+    ) -> None:
+        """Write a loop over the row whose body is cut, a chunk at a time."""
+        put = self.text.put
+        of_blocks = {operand.name: f"{operand.name}_row + start" for operand in self.dear.values()}
+
+        def address(operand: Operand) -> str:
+            step = f" * {operand.name}_inner" if operand.inner == "s" else ""
+            return f"offset({operand.name}, {of_blocks.get(operand.name, f'{operand.name}_row + start{step}')})"
+
+        made = {step.name for step in order}
+        kept = {name: operand for name, operand in self.dear.items() if name in made}
+        for limits in (parts.SHORT, parts.LONG):
+            pieces = parts.cut(order, *limits)
+            writer = parts.Parts(pieces, loads, {n: self.dear[n] for n in back}, kept, stores, folds, address)
+            functions = dict(self.parts)
+            calls = writer.written(functions, _combined)
+            if 2 * (len(functions) - len(self.parts)) <= len(pieces):
+                break
+        self.parts = functions
+        lanes = [fold for fold in folds if fold.over != "column"]
+        for dtype, count in writer.rooms.items():
+            put(f"wait_{dtype} = {dtype}_room({count * writer.chunk})")
+        for fold in lanes:
+            if fold.over == "row":
+                identity = identity_text(fold.identity, fold.wide)
+                put("for lane in range(used):", f"    {fold.name}_lanes[lane] = {identity}")
+        with self.text.block(f"for start in range(np.uintp(0), np.uintp(n), np.uintp({writer.chunk})):"):
+            put(f"count = min(np.uintp(n) - start, np.uintp({writer.chunk}))")
+            for fold in folds:
+                if fold.over == "column":
+                    name = self.partials[fold.name].name
+                    put(f"{fold.name}_column = offset({name}, {name}_begin + start)")
+            put(*calls)
             put(*(f"{_gather(fold)}({fold.name}_lanes, {fold.name}_values, count)" for fold in lanes))
         for fold in lanes:
             if fold.over == "row":

@@ -1,7 +1,7 @@
-"""Numba's passes that kernels have a use for.
+"""Numba's passes that elementary functions have a use for, where a function that Numba compiles calls them.
 
-Kernels are plain loops over numbers: there are no closures, with statements, generators, array expressions or
-reference counts in them for Numba to look for, and looking takes a fifth of the time that a kernel compiles.
+They compute with numbers: there are no closures, with statements, generators, array expressions or
+reference counts in them for Numba to look for, and looking takes a fifth of the time that they compile.
 """
 
 from __future__ import annotations
@@ -42,6 +42,6 @@ class KernelCompiler(CompilerBase):
 
 
 def for_kernels(inline: bool) -> Any:
-    """Give the decorator of functions that only kernels call: nothing is made by which Python or C could call them."""
+    """Give the decorator of functions that compiled ones call: nothing is made by which Python or C could."""
     wrappers: dict[str, Any] = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
     return njit(error_model="numpy", forceinline=inline, pipeline_class=KernelCompiler, **wrappers)

@@ -1,10 +1,10 @@
 """Loops of scans, generated from `kernels.scans` and wrapped as generalised ufuncs.
 
 Along a line each element waits for the one before, so a loop takes up to 64 lines at once, a lane each, and LLVM makes
-vectors of the lanes. Lines that are not next to each other in memory go to lanes and back in squares (`tiles`). What is
-carried is float64, or 64-bit whole numbers. A line is scanned from its first element to its last, from what it is told
-to begin with: its bits depend on neither the lines beside it nor the number of threads. Where there are but a few long
-lines, their pieces are the lines of these loops (`scans`).
+vectors of the lanes. Lines that are not next to each other in memory go to lanes and back in squares
+(`frontend.memory`). What is carried is float64, or 64-bit whole numbers. A line is scanned from its first element to
+its last, from what it is told to begin with: its bits depend on neither the lines beside it nor the number of threads.
+Where there are but a few long lines, their pieces are the lines of these loops (`scans`).
 """
 
 from __future__ import annotations

@@ -6,7 +6,7 @@ LANES = 64
 CHUNK = 512
 #: Arrays that one fused loop can read and write, with the counter of blocks and the sizes.
 MOST_OPERANDS = 2048
-#: The outputs of a fused loop that LLVM is told apart (`support._access`); any more share the last number.
-OUTPUTS = 16
-#: Lines, and elements of each, in a square that goes from lines to lanes (`tiles`).
+#: The outputs of a fused loop that LLVM is told apart (`frontend.memory._access`); any more share the last number.
+OUTPUTS = 64
+#: Lines, and elements of each, in a square that goes from lines to lanes (`frontend.memory`).
 SIDE = 8

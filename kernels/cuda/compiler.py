@@ -20,6 +20,7 @@ class Compiler:
 
     streams = True
     most_sources = 200
+    most_steps = 400
     workspace = Workspace
     stream = staticmethod(graphs.stream)
     fold_of = staticmethod(fused.fold_of)

@@ -9,14 +9,13 @@ from typing import Any
 import numpy as np
 
 from ..arrays import Array
+from ..compiled_calls import RecordedCall
 from ..function import Operation
 from ..kernels.cpu import norms, small
-from ..kernels.lazy import lazy
 from ..ops.elementwise import OPERATIONS, add, mul, rsqrt, sub
 from ..ops.linalg import MatMul, matmul
 from ..ops.reduction import mean
 from ..ops.shape import SumTo, t
-from ..recording import recorded_by
 from ..variable import Variable
 
 ADDITION = OPERATIONS["add"]
@@ -60,11 +59,9 @@ def _linear(x: Any, weight: Any, bias: Any = None) -> Any:
 
 
 class _Calls:
-    """The compiled call, made when it is first asked for."""
+    """The compiled call."""
 
-    @lazy
-    def linear(self) -> Any:
-        return recorded_by(Linear, _linear)
+    linear = RecordedCall(Linear, _linear)
 
 
 _calls = _Calls()

@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 
 from .. import registry
+from ..compiled_calls import giving_way
 from ..kernels.operators import install_operators
-from ..recording import giving_way, recorded_by
+from ..recording import recorded_by
 from ..variable import Variable
 from . import arithmetic as arithmetic  # each registers its operations
 from . import extrema as extrema
@@ -35,9 +36,9 @@ ADDITION = OPERATIONS["add"]
 def _install() -> None:
     install_operators(Variable, TABLE.__getitem__)
     methods: dict[str, Any] = registry.methods()
-    methods["__matmul__"] = giving_way("__matmul__", lambda: calls.product)
+    methods["__matmul__"] = giving_way("__matmul__", matmul, lambda: calls.product)
     methods["__rmatmul__"] = lambda self, other: matmul(other, self)
-    methods["__getitem__"] = giving_way("__getitem__", lambda: recorded_by(GetItem, getitem))
+    methods["__getitem__"] = giving_way("__getitem__", getitem, lambda: recorded_by(GetItem, getitem))
     inplace.install(methods)
     methods["T"] = property(transpose, doc="The Variable with its dimensions reversed.")
     for name, method in methods.items():

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, overload
 
 import numpy as np
 
 from ..arrays import Array, as_array, is_array
+from ..compiled_calls import RecordedCall
 from ..function import Operation
 from ..kernels import dispatch
 from ..kernels.cpu import small
-from ..kernels.lazy import lazy
 from ..kernels.strides import dense
-from ..recording import recorded_by
 from ..registry import operation
 from ..variable import Given, Variable, as_variable, data_of
 from .arguments import axis_of, either
@@ -150,15 +149,10 @@ def _from_the_front(tensors: Any, dim: Any, new: int) -> int | None:
 
 
 class _Calls:
-    """The compiled calls, made when they are first asked for; they take the arrays one by one, and then the axis."""
+    """The compiled calls; they take the arrays one by one, and then the axis."""
 
-    @lazy
-    def cat(self) -> Callable[..., Any]:
-        return recorded_by(Cat, lambda *given: _cat(given[:-1], given[-1]))
-
-    @lazy
-    def stack(self) -> Callable[..., Any]:
-        return recorded_by(Stack, lambda *given: _stack(given[:-1], given[-1]))
+    cat = RecordedCall(Cat, lambda *given: _cat(given[:-1], given[-1]))
+    stack = RecordedCall(Stack, lambda *given: _stack(given[:-1], given[-1]))
 
 
 _calls = _Calls()

@@ -9,11 +9,10 @@ from typing import TYPE_CHECKING, Any, Protocol, overload
 import numpy as np
 
 from ..arrays import Array, as_array, is_array
+from ..compiled_calls import RecordedCall
 from ..function import Operation
 from ..kernels import dispatch
 from ..kernels.cpu import small
-from ..kernels.lazy import lazy
-from ..recording import recorded_by
 from ..registry import operation
 from ..variable import Variable
 from .elementwise import add, mul
@@ -115,11 +114,9 @@ def _of_any(input: Any, other: Any) -> Any:
 
 
 class _Calls:
-    """The compiled call, made when it is first asked for."""
+    """The compiled call."""
 
-    @lazy
-    def product(self) -> Any:
-        return recorded_by(MatMul, _of_any)
+    product = RecordedCall(MatMul, _of_any)
 
 
 calls = _Calls()

@@ -11,7 +11,8 @@ import numpy as np
 
 from .. import history, hooks, sharing
 from ..arrays import Array, is_stand_in
-from ..elementwise import Elementwise, nodes_of, number_like
+from ..compiled_calls import nodes_of
+from ..elementwise import Elementwise, number_like
 from ..function import LARGE, without_elements
 from ..grad_mode import is_grad_enabled
 from ..history import Lost

@@ -8,8 +8,8 @@ from typing import Any
 from ..kernels.loop_nest import ELEMENT, NEST, ROW
 from .program import Call, Fold, Literal, Map, Node, Program, root_of, stretched
 
-#: Operations that go into one loop, at most: LLVM's time grows faster than the text.
-_MOST_STEPS = 400
+#: Values that one loop folds, at most; and where one would write too many, the operations of each.
+_MOST_FOLDS, _FEWER_STEPS = 100, 400
 
 
 class Group:
@@ -21,6 +21,7 @@ class Group:
         self.inner: int | None = None
         self.nodes: list[Node] = []
         self.before = 0  # all groups that must run first
+        self.folds = 0
         self.late: set[Node] = set()  # folds over all rows: known only after the loop
         self.sources: set[Node] = set()
 
@@ -44,17 +45,25 @@ class Group:
 class Grouping:
     """The steps of a program in order, and which values leave their loop."""
 
-    def __init__(self, program: Program, most_sources: int) -> None:
+    def __init__(self, program: Program, most_sources: int, most_steps: int) -> None:
         self.used, self.outputs, self.most_sources = program.nodes, program.outputs, most_sources
-        self.groups: list[Group] = []
-        self.group_of: dict[Node, Group] = {}
-        self.steps: list[Any] = []  # Groups and Call nodes
+        self.most_steps = most_steps
         self._gather()
-        self._order()
         self.stored = self._stored_nodes()
+        if any(len(group.nodes) > _FEWER_STEPS and self._written(group) > most_sources for group in self.groups):
+            self.most_steps = _FEWER_STEPS
+            self._gather()
+            self.stored = self._stored_nodes()
+        self.steps: list[Any] = []  # Groups and Call nodes
+        self._order()
+
+    def _written(self, group: Group) -> int:
+        return sum(node in self.stored for node in group.nodes)
 
     def _gather(self) -> None:
         """Put every formula and fold into a group, into one that is there already where that can be."""
+        self.groups: list[Group] = []
+        self.group_of: dict[Node, Group] = {}
         self.after: dict[Node, set[Group]] = {}  # the groups that a node comes from, directly or by views and calls
         for node in self.used:
             owners: set[Group] = set()
@@ -81,6 +90,7 @@ class Grouping:
             group.inner = inner
         group.nodes.append(node)
         self.group_of[node] = group
+        group.folds += fold is not None
         if fold is not None and self.over(group, node) != "row":
             group.late.add(node)
         for x in inputs:
@@ -124,7 +134,9 @@ class Grouping:
         inputs: list[Node],
         owners: set[Group],
     ) -> bool:
-        if len(group.nodes) >= _MOST_STEPS or len(group.sources) + len(inputs) > self.most_sources:
+        if len(group.nodes) >= self.most_steps or len(group.sources) + len(inputs) > self.most_sources:
+            return False
+        if fold is not None and group.folds >= _MOST_FOLDS:
             return False
         if inner is not None and group.inner is not None and inner != group.inner:
             return False

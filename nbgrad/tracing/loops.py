@@ -182,7 +182,7 @@ class Loop:
             assert isinstance(operation, Map)
             casts = [False] * len(inputs)
             if operation.expression is not None:
-                kinds = formula.inputs_of([operation.expression])
+                kinds = formula.inputs(operation.expression)
                 casts = [
                     kinds.get(i) != formula.TRUTH and x.dtype.name != operation.number for i, x in enumerate(inputs)
                 ]

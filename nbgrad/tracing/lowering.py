@@ -99,12 +99,12 @@ def computed(program: Program, expression: Expression, nodes: Sequence[Node], dt
     """Apply an elementwise formula, whose numbers are of a dtype; a formula of truth gives truth values."""
     if dtype == np.bool_ and expression.kind == NUMBER:
         whole = np.dtype(cpu.computed_in([expression], "bool"))
-        kinds = formula.inputs_of([expression])
+        kinds = formula.inputs(expression)
         nodes = [x if kinds.get(i) == TRUTH else convert(program, x, whole) for i, x in enumerate(nodes)]
         return convert(program, computed(program, expression, nodes, whole), bool)
     node = _known(program, expression, nodes, dtype)
     if node is None:
-        kinds = formula.inputs_of([expression])
+        kinds = formula.inputs(expression)
         nodes = [_in_dtype(program, x, dtype, kinds.get(i) == TRUTH) for i, x in enumerate(nodes)]
         shape = broadcast_shapes(*(node.shape for node in nodes))
         result = np.dtype(bool) if expression.kind == TRUTH else dtype
@@ -197,7 +197,7 @@ def fold(
 
 
 def _stage(program: Program, expression: Expression, nodes: Sequence[Node], dtype: np.dtype[Any]) -> Node:
-    used = formula.inputs_of([expression])
+    used = formula.inputs(expression)
     if len(used) == 1 and expression is formula.variable(next(iter(used))):
         return nodes[next(iter(used))]
     new = {formula.variable(old): formula.variable(position) for position, old in enumerate(used)}

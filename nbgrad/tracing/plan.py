@@ -36,7 +36,7 @@ class Plan:
     ) -> None:
         self.program = program = optimised(program.wanting(outputs))
         self.outputs, self.compiler = program.outputs, compiler
-        grouping = Grouping(program, compiler.most_sources)
+        grouping = Grouping(program, compiler.most_sources, compiler.most_steps)
         self.memory = Memory(program, grouping, compiler, donated)
         self.namespace: dict[str, Any] = {
             "empty": compiler.empty,

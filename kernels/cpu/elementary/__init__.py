@@ -12,13 +12,13 @@ in float32 the float64 functions are at hand too, under their whole names.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache as once
 from types import FunctionType, ModuleType
 from typing import Any
 
 import numpy as np
 
-from ..pipeline import for_kernels
-from . import arithmetic, coefficients, exponential, hyperbolic, intrinsics, roots, special, trigonometric
+from . import arithmetic, coefficients, exponential, hyperbolic, roots, special, trigonometric
 
 DTYPES = ("float64", "float32")
 
@@ -62,6 +62,20 @@ def specialise(compiled: Callable[[Any], Any], intrinsics: dict[str, Any]) -> di
     return namespace
 
 
-#: The functions by the names that kernels call them: ``exp_float32`` and so on. They are compiled with no liberties at
-#: all: errors of sums and products are computed in them, and must not be optimised away.
-NAMESPACE: dict[str, Any] = specialise(for_kernels(inline=True), intrinsics.NAMESPACE)
+@once
+def _for_numba() -> dict[str, Any]:
+    from ..pipeline import for_kernels
+    from . import intrinsics
+
+    return specialise(for_kernels(inline=True), intrinsics.NAMESPACE)
+
+
+def __getattr__(name: str) -> Any:
+    """Give ``NAMESPACE``: the functions for what Numba compiles, by names as ``exp_float32``.
+
+    They are compiled with no liberties at all: errors of sums and products are computed in them, and must not be
+    optimised away.
+    """
+    if name == "NAMESPACE":
+        return _for_numba()
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

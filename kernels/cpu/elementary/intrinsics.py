@@ -1,4 +1,4 @@
-"""LLVM's intrinsics and a few bit operations, as functions of one dtype that the elementary functions call."""
+"""LLVM's intrinsics and a few bit operations, for elementary functions in what Numba compiles."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ from peers import peer
 from workers import run_python
 
 from nbgrad.kernels import scalars
-from nbgrad.kernels.cpu import codegen
+from nbgrad.kernels.cpu import backend, codegen, elementwise, frontend
 from nbgrad.kernels.formula import NUMBER, trace
 from nbgrad.ops.elementwise import OPERATIONS
 
@@ -349,14 +349,9 @@ _INSTRUCTIONS = {name + suffix for name in ("fma", "rint", "floor", "ceil", "tru
 
 
 def compiled(expression, kinds, dtype):
-    """Compile the loop of an expression; gives the library that Numba made of it."""
-    from nbgrad.kernels.cpu import elementary, elementwise, support
-
+    """Compile the loop of an expression; gives the module after LLVM's passes."""
     text = elementwise.source([expression], kinds, dtype)
-    namespace = support.NAMESPACE | elementary.NAMESPACE
-    exec(text, namespace)
-    options = {"fastmath": {"contract"}}
-    return support.compile_callback(namespace["loop"], support.SIGNATURES["loop"], options)._library
+    return backend.optimised(frontend.module_text(text, "loop", "listed", "contract"), backend.effort_for(text, "loop"))
 
 
 @each_dtype
@@ -364,14 +359,14 @@ def compiled(expression, kinds, dtype):
 def test_kernels_are_packed_and_call_nobody(name, dtype):
     """LLVM vectorises the loops, and no call of the C library is left in them."""
     operation = OPERATIONS[name]
-    library = compiled(operation.expression, operation.kinds, dtype)
-    functions = [f for f in library._final_module.functions if not f.name.startswith("llvm.")]
+    module = compiled(operation.expression, operation.kinds, dtype)
+    functions = [f for f in module.functions if not f.name.startswith("llvm.")]
     assert {f.name for f in functions if f.is_declaration} <= {"feclearexcept"}
     kind = {"float32": "float", "float64": "double"}[dtype]
-    assert re.search(rf"store <\d+ x {kind}>", library.get_llvm_str()), "the loop is not vectorised"
+    assert re.search(rf"store <\d+ x {kind}>", str(module)), "the loop is not vectorised"
     if not codegen._llvm().get_process_triple().startswith("x86_64"):
         return  # the names of instructions and the shape of calls are of x86-64
-    lines = [line.strip() for line in library.get_asm_str().splitlines()]
+    lines = [line.strip() for line in backend.machine().emit_assembly(module).splitlines()]
     calls = [line.split()[1] for line in lines if line.startswith("call")]
     assert all(target.startswith("*") for target in calls), calls  # through a pointer: to the thread pool
     # a function far away is called through a register that its address is put into
@@ -386,7 +381,7 @@ def test_sine_and_cosine_of_one_angle_reduce_it_once():
     """The vectors are multiplied by 2/pi, to count the quarter turns in them, once for both."""
 
     def reductions(formula, dtype):
-        text = compiled(trace(formula, [NUMBER]), [NUMBER], dtype).get_llvm_str()
+        text = str(compiled(trace(formula, [NUMBER]), [NUMBER], dtype))
         return len(re.findall(r"= [^\n]*<\d+ x (?:float|double)>[^\n]*\b0x3FE45F306", text))  # as LLVM writes 2/pi
 
     for dtype in DTYPES:
@@ -514,7 +509,7 @@ def test_every_function_is_covered():
 
 OLDER = """
 import numpy as np
-from nbgrad.kernels.cpu import codegen
+from nbgrad.kernels.cpu import backend, codegen, elementwise, frontend
 from nbgrad.ops.elementwise import OPERATIONS
 
 assert "avx512" not in codegen.target()[1]

@@ -1,0 +1,227 @@
+"""What elementary functions call besides each other: LLVM's intrinsics and a few operations on bits."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from ..processor import target
+from .kinds import INT32, INT64, TRUTH, Kind, Value, number, value_of
+from .source import Source
+from .writer import RARE, Writer
+
+
+def _intrinsic(name: str) -> Callable[..., Value]:
+    """Make LLVM's intrinsic of a name a function of numbers of one dtype."""
+
+    def call(writer: Writer, *arguments: Any) -> Value:
+        kind = next(x.kind for x in arguments if isinstance(x, Value))
+        return writer.intrinsic(name, *(writer.convert(x, kind) for x in arguments))
+
+    return call
+
+
+def _layout(kind: Kind) -> tuple[Kind, int, int]:
+    """Give the kind of whole numbers of a floating kind's size, the exponent's bias and the mantissa's bits."""
+    return (Kind("int32", "i", 32), 127, 23) if kind.bits == 32 else (INT64, 1023, 52)
+
+
+def _bits(writer: Writer, x: Value) -> Value:
+    return writer.make(_layout(x.kind)[0], f"bitcast {x.typed} to i{x.kind.bits}")
+
+
+def _from_bits(writer: Writer, bits: Value, kind: Kind) -> Value:
+    return writer.make(kind, f"bitcast {bits.typed} to {kind.llvm}")
+
+
+def _whole(writer: Writer, operator: str, x: Value, y: Any) -> Value:
+    return writer.make(x.kind, f"{operator} {x.typed}, {y.text if isinstance(y, Value) else y}")
+
+
+def _polynomial(writer: Writer, x: Value, coefficients: Any) -> Value:
+    """Evaluate a polynomial by Horner's rule in fused multiplications and additions; lowest power first."""
+    *rest, value = coefficients
+    value = writer.convert(value, x.kind)
+    for coefficient in reversed(rest):
+        value = writer.intrinsic("fma", value, x, writer.convert(coefficient, x.kind))
+    return value
+
+
+def _power_of_two(writer: Writer, k: Value) -> Value:
+    """Give 2**k for whole k in the range of normal numbers, by writing the exponent's bits."""
+    integer, bias, shift = _layout(k.kind)
+    bits = _whole(writer, "add", writer.convert(k, integer), bias)
+    return _from_bits(writer, _whole(writer, "shl", bits, shift), k.kind)
+
+
+def _scale(writer: Writer, y: Value, k: Value) -> Value:
+    """Give y * 2**k for whole k of at most twice a normal number's exponent."""
+    y = writer.convert(y, k.kind)
+    if "+avx512f" in target()[1]:
+        # one instruction, vscalef; elsewhere LLVM would call the C library
+        result: Value = writer.call(y.kind, f"llvm.ldexp.{y.kind.suffix}.i32", y, writer.convert(k, INT32))
+        return result
+    # in two steps, since 2**k alone may be out of range where the product is not
+    integer, bias, shift = _layout(k.kind)
+    whole = writer.convert(k, integer)
+    half = _whole(writer, "ashr", whole, 1)
+    for part in (half, _whole(writer, "sub", whole, half)):
+        power = _from_bits(writer, _whole(writer, "shl", _whole(writer, "add", part, bias), shift), k.kind)
+        y = writer.make(y.kind, f"fmul {y.typed}, {power.text}")
+    return y
+
+
+def _ordinal(writer: Writer, x: Value) -> Value:
+    """Give the bits of x, read as a whole number: nearly linear in the logarithm of x, for positive x."""
+    return writer.convert(_bits(writer, x), x.kind)
+
+
+def _from_ordinal(writer: Writer, ordinal: Value) -> Value:
+    """Give the number of which `ordinal` is the ordinal."""
+    return _from_bits(writer, writer.convert(ordinal, _layout(ordinal.kind)[0]), ordinal.kind)
+
+
+def _split(part: str) -> Callable[[Writer, Value], Value]:
+    def split(writer: Writer, x: Value) -> Value:
+        """Give k, or m, of x = m * 2**k with m in [sqrt(1/2), sqrt(2)), for positive normal x."""
+        _, _, shift = _layout(x.kind)
+        single = x.kind.bits == 32
+        root = np.array(math.sqrt(0.5), np.float32 if single else np.float64).view(f"i{4 if single else 8}")
+        bits = _bits(writer, x)
+        # the difference's upper bits, sign included, count the powers of two from sqrt(1/2)
+        k = _whole(writer, "ashr", _whole(writer, "sub", bits, int(root)), shift)
+        if part == "exponent":
+            return writer.convert(k, x.kind)
+        return _from_bits(writer, _whole(writer, "sub", bits, _whole(writer, "shl", k, shift)), x.kind)
+
+    return split
+
+
+def _to_top(writer: Writer, x: Value, place: Any) -> tuple[Value, Value, Value]:
+    """Give a number's bits, how far to shift them to bring the one at `place` to the top, and the top bit alone."""
+    integer, _, _ = _layout(x.kind)
+    last = integer.bits - 1
+    up = _whole(writer, "and", _whole(writer, "sub", number(last, integer), writer.convert(place, integer)), last)
+    return _bits(writer, x), up, number(1 << last, integer)
+
+
+def _has_bit(writer: Writer, x: Value, place: Any) -> Value:
+    """Tell whether a bit of the number's representation is set; place 0 is the lowest."""
+    bits, up, _ = _to_top(writer, x, place)
+    return writer.make(TRUTH, f"icmp slt {_whole(writer, 'shl', bits, up).typed}, 0")
+
+
+def _flip_sign(writer: Writer, y: Value, x: Value, place: Any) -> Value:
+    """Give -y where a bit of x's representation is set, else y; place 0 is the lowest, and -1 x's own sign."""
+    bits, up, sign = _to_top(writer, x, place)
+    flip = _whole(writer, "and", _whole(writer, "shl", bits, up), sign)
+    return _from_bits(writer, _whole(writer, "xor", _bits(writer, y), flip), y.kind)
+
+
+#: Numbers in a vector, for which there are variants of a function.
+_WIDTHS = (2, 4, 8, 16)
+
+
+def _beyond(writer: Writer, x: Value, limit: Any, usual: Value, rare: Source) -> Value:
+    """Give ``rare(x) if absolute(x) > limit else usual``, where x hardly ever is beyond the limit.
+
+    `rare` may have branches, loops and tables: it is called out of line, for one number at a time, and only if there
+    is need. To LLVM this is a call of a function without side effects that has variants for vectors, so that the loop
+    around it is vectorised all the same. Each variant compares all its numbers at once, and gives `usual` back if
+    none is beyond the limit; or else calls the variant for half as many numbers on both halves.
+    """
+    function, kind = writer.function, x.kind
+    compiled = writer.calling(rare, (kind,))
+    name = f"beyond_{rare.name}"
+    function.defines[name] = _beyond_text(name, kind, compiled.name)
+    suffixes = ["", *(f"v{width}" for width in _WIDTHS)]
+    for suffix in suffixes:
+        vector = kind.llvm if not suffix else f"<{suffix[1:]} x {kind.llvm}>"
+        intrinsic = f"llvm.fabs.{suffix}{kind.suffix}"
+        function.declares[intrinsic] = f"declare {vector} @{intrinsic}({vector})"
+    # what is given back most often comes first: it is in the right register then
+    arguments = ", ".join(writer.convert(value_of(a), kind).typed for a in (usual, x, limit))
+    return writer.make(kind, f"call {kind.llvm} @{name}({arguments})")
+
+
+def _beyond_text(name: str, kind: Kind, rare: str) -> str:
+    """Write the function of (usual, x, limit) and its variants for vectors."""
+    scalar = kind.llvm
+    variants = ",".join(f"_ZGV_LLVM_N{width}vvv_{name}({name}_{width})" for width in _WIDTHS)
+    texts = [_variant(name, kind, 1, [f"%y = call {scalar} @{rare}({scalar} %x)"])]
+    for width in _WIDTHS:
+        vector, half = f"<{width} x {scalar}>", width // 2
+        lines: list[str] = []
+        if width == 2:
+            result = "%usual"
+            for i in range(2):
+                for given in ("usual", "x", "limit"):
+                    lines.append(f"%{given}{i} = extractelement {vector} %{given}, i32 {i}")
+                given = ", ".join(f"{scalar} %{part}{i}" for part in ("usual", "x", "limit"))
+                lines.append(f"%y{i} = call {scalar} @{name}_1({given})")
+                lines.append(f"%r{i} = insertelement {vector} {result}, {scalar} %y{i}, i32 {i}")
+                result = f"%r{i}"
+            lines.append(f"%y = select i1 true, {vector} {result}, {vector} {result}")
+        else:
+            part = f"<{half} x {scalar}>"
+            for i in range(2):
+                mask = ", ".join(f"i32 {j}" for j in range(i * half, i * half + half))
+                for given in ("usual", "x", "limit"):
+                    lines.append(
+                        f"%{given}{i} = shufflevector {vector} %{given}, {vector} %{given}, <{half} x i32> <{mask}>"
+                    )
+                given = ", ".join(f"{part} %{one}{i}" for one in ("usual", "x", "limit"))
+                lines.append(f"%y{i} = call {part} @{name}_{half}({given})")
+            mask = ", ".join(f"i32 {j}" for j in range(width))
+            lines.append(f"%y = shufflevector {part} %y0, {part} %y1, <{width} x i32> <{mask}>")
+        texts.append(_variant(name, kind, width, lines))
+    # the variants, of which nothing else knows yet, are kept: by calling the widest of them for one number
+    widest = _WIDTHS[-1]
+    vector = f"<{widest} x {scalar}>"
+    lines = [f"%{g}v = insertelement {vector} undef, {scalar} %{g}, i32 0" for g in ("usual", "x", "limit")]
+    given = ", ".join(f"{vector} %{part}v" for part in ("usual", "x", "limit"))
+    lines += [f"%yv = call {vector} @{name}_{widest}({given})", f"%y = extractelement {vector} %yv, i32 0"]
+    notes = f'noinline nounwind memory(none) willreturn "vector-function-abi-variant"="{variants}"'
+    texts.append(_variant(name, kind, 0, lines, notes))
+    return "\n".join(texts)
+
+
+def _variant(name: str, kind: Kind, width: int, rest: list[str], notes: str = "noinline nounwind") -> str:
+    """Write a variant; `rest` is what it does if a number is beyond the limit, and binds ``%y``."""
+    vector = f"<{width} x {kind.llvm}>" if width > 1 else kind.llvm
+    suffix = (f"v{width}" if width > 1 else "") + kind.suffix
+    whole = f"{name}_{width}" if width else name
+    lines = [
+        f"define linkonce_odr {vector} @{whole}({vector} %usual, {vector} %x, {vector} %limit) {notes} {{",
+        f"%size = call {vector} @llvm.fabs.{suffix}({vector} %x)",
+        f"%far = fcmp ogt {vector} %size, %limit",
+    ]
+    far = "%far"
+    if width > 1:
+        lines += [f"%word = bitcast <{width} x i1> %far to i{width}", f"%any = icmp ne i{width} %word, 0"]
+        far = "%any"
+    lines += [f"br i1 {far}, label %hit, label %done, !prof !{RARE}", "done:", f"ret {vector} %usual", "hit:", *rest]
+    return "\n".join([*lines, f"ret {vector} %y", "}"])
+
+
+#: The names that the elementary functions call them by.
+NAMESPACE: dict[str, Any] = {
+    "absolute": _intrinsic("fabs"),
+    "beyond": _beyond,
+    "copysign": _intrinsic("copysign"),
+    "exponent": _split("exponent"),
+    "flip_sign": _flip_sign,
+    "fma": _intrinsic("fma"),
+    "has_bit": _has_bit,
+    "mantissa": _split("mantissa"),
+    "from_ordinal": _from_ordinal,
+    "ordinal": _ordinal,
+    "polynomial": _polynomial,
+    "power_of_two": _power_of_two,
+    "rint": _intrinsic("rint"),
+    "scale": _scale,
+    "square_root": _intrinsic("sqrt"),
+}
