@@ -117,10 +117,13 @@ def written_by(
     traced = any([is_stand_in(data_of(v)) for v in (x, *values)])
     writing = Writing(x, what, recorded, alone, unseen, traced)
     past = writing.past()
+    read = {2}
     if not recorded:
         past._generation, past.creator = -1, None
-    elif not traced and (operation is None or _reads(operation, (2,), (x, *others))):
-        past._array = array.copy()
+    elif not traced:
+        read = read if operation is None else _read_by(operation, (x, *others))
+        if 2 in read:
+            past._array = array.copy()
     others = tuple([writing.as_it_is(v) if isinstance(v, Variable) else v for v in others])
     options = {name: writing.as_it_is(v) if isinstance(v, Variable) else v for name, v in options.items()}
     if not recorded and not traced and operation is not None and not options:
@@ -128,14 +131,12 @@ def written_by(
         if found is not None:
             writing.finish(None, found)
             return x
-    if recorded and not traced and operation is not None and not options and operation.differentiable:
+    if recorded and not traced and operation is not None and operation.differentiable and not read & {1, 2}:
         found = _kernel_in_place(operation, array, others)
         if found is not None and "Node" in operation.namespace:
-            inputs = (x, *[as_constant(v, array) for v in others])
-            if not _reads(operation, (1, 2), inputs):
-                reads = [i for i in range(1, len(inputs)) if _reads(operation, (2 + i,), inputs)]
-                writing.finish(node_over(operation, past, inputs[1:], reads), found)
-                return x
+            inputs = [as_constant(v, array) for v in others]
+            writing.finish(node_over(operation, past, inputs, [use - 2 for use in read]), found)
+            return x
     result: Variable = function(past, *others, **options)
     if result is past:
         return x
@@ -157,15 +158,11 @@ def written_by(
     return x
 
 
-def _reads(operation: Elementwise, what: tuple[int, ...], inputs: tuple[Any, ...]) -> bool:
-    """Tell whether a rule of what is recorded may read the elements of the output (1), or of the first input (2)."""
+def _read_by(operation: Elementwise, inputs: tuple[Any, ...]) -> set[int]:
+    """Tell what the rules of what is recorded may read: the elements of the output (1), and of the inputs (2, ...)."""
     wanted = zip(operation.pullbacks, inputs, strict=False)
-    return any(
-        [
-            p is not None and any([use in p.needs for use in what]) and isinstance(x, Variable) and x._generation >= 0
-            for p, x in wanted
-        ]
-    )
+    recorded = [p for p, x in wanted if p is not None and isinstance(x, Variable) and x._generation >= 0]
+    return {use for p in recorded for use in p.needs}
 
 
 def as_constant(value: Any, array: Array) -> Variable:
@@ -189,8 +186,8 @@ def _kernel_in_place(operation: Elementwise, array: Array, others: tuple[Any, ..
         arrays.append(v)
     if operation.domain == COMPARISON or (not operation.differentiable and array.dtype.kind != "f"):
         return None
-    # NumPy's ufunc sees to operands that lie across one another
-    return lambda: operation.kernel(array, *arrays, out=array)
+    # where operands lie across one another NumPy's ufunc sees to that
+    return lambda: operation.call(array, *arrays, array)
 
 
 def _stretches(shape: tuple[int, ...], target: tuple[int, ...]) -> bool:
