@@ -15,7 +15,7 @@ import numpy as np
 from numpy import ndarray
 
 from .cpu import ndarray as numpys
-from .cpu.caller import fast_call
+from .cpu.caller import fast_call, with_few_numbers
 from .cpu.failures import checked
 from .cpu.products import MOST, multiply
 from .cpu.reduction import reduce_array as _reduce_on_cpu
@@ -28,6 +28,7 @@ from .shapes import broadcast_shapes
 
 if TYPE_CHECKING:
     from .target import Target
+    from .windows import Frame
 
 # ---- targets --------------------------------------------------------------------------------------------------------
 
@@ -153,6 +154,12 @@ def brought_together(what: str, arrays: Sequence[Any]) -> tuple[list[Any], Targe
     return [x if target is CPU else moved(x, target) for x in arrays], target
 
 
+def called(name: str, function: Callable[..., Any], *arrays: Any) -> Any:
+    """Call a function of arrays of any target; where something stands in for one, that has it called in every run."""
+    stand_in = next(filter(_stands_in, arrays), None)
+    return function(*arrays) if stand_in is None else stand_in.called(name, function, arrays)
+
+
 # ---- elementwise ----------------------------------------------------------------------------------------------------
 
 
@@ -203,30 +210,10 @@ def _with_output(ufunc: np.ufunc, inputs: int, *arguments: Any) -> Any:
         if target is not CPU:
             return target.elementwise(ufunc, arguments[:inputs], *arguments[inputs:])
     if inputs > 2:
-        arguments = _with_few_numbers(inputs, arguments)
+        arguments = with_few_numbers(inputs, arguments)
     if len(arguments) > inputs:
         return checked(ufunc, *arguments)
     return checked(ufunc, *arguments, out=...)
-
-
-def _with_few_numbers(inputs: int, arguments: tuple[Any, ...]) -> tuple[Any, ...]:
-    """Give arrays in the place of single elements that meet many, where no loop for such is a vector loop.
-
-    Those are for one of the first two, and for all but the last (see `cpu.elementwise.source`).
-    """
-    single = [i for i, x in enumerate(arguments[:inputs]) if type(x) is ndarray and not x.ndim]
-    if single in ([], [0], [1], [*range(inputs - 1)]):
-        return arguments
-    arrays = [x for x in arguments[:inputs] if type(x) is ndarray and x.ndim]
-    if len(single) + len(arrays) < inputs or not arrays or max([x.size for x in arrays]) <= _MANY:
-        return arguments
-    largest = max(arrays, key=lambda x: x.size)
-    kept = single[0] if single[0] < 2 else -1
-    given = list(arguments)
-    for i in single:
-        if i != kept:
-            given[i] = np.full(largest.shape, arguments[i], arguments[i].dtype)
-    return tuple(given)
 
 
 def evaluate(ufunc: np.ufunc, arguments: Sequence[Any]) -> Any:
@@ -337,6 +324,21 @@ def scatter(rows: Any, g: Any, shape: tuple[int, ...], unique: bool) -> Any:
     return (CPU if isinstance(g, ndarray) else target_of(g)).scatter(rows, g, shape, unique)
 
 
+def columns(x: Any, frame: Frame) -> Any:
+    """Return all that windows see of x, of (samples, channels, *size), as (channels, *kernel, samples, *places)."""
+    return target_of(x).columns(x, frame)
+
+
+def overlapped(g: Any, frame: Frame) -> Any:
+    """Return what windows see, added up where it was seen: the adjoint of `columns`."""
+    return target_of(g).overlapped(g, frame)
+
+
+def highest(x: Any, frame: Frame) -> Any:
+    """Return the largest element in each window on x of (samples, channels, *size), and its place in the image."""
+    return target_of(x).highest(x, frame)
+
+
 def nonzero(mask: Any) -> Any:
     """Return the positions of an array's true elements, counted through all dimensions."""
     return target_of(mask).nonzero(mask)
@@ -353,6 +355,11 @@ def look(index: Any, lowest: int, highest: int) -> Callable[[], tuple[bool, bool
 def zeros(shape: tuple[int, ...], dtype: Any, like: Any) -> Any:
     """Return zeros where another array is."""
     return np.zeros(shape, dtype) if isinstance(like, ndarray) else target_of(like).zeros(shape, dtype)
+
+
+def empty(shape: tuple[int, ...], dtype: Any, like: Any) -> Any:
+    """Return an array of whatever the memory held, where another array is."""
+    return target_of(like).empty(shape, dtype)
 
 
 def full(shape: tuple[int, ...], value: Any, dtype: Any, like: Any) -> Any:

@@ -1,7 +1,7 @@
 """Scalar expressions that know how to write themselves down and how to differentiate themselves.
 
 A formula is an ordinary Python function of scalars. Called with `Expression` inputs it leaves behind a graph of
-nodes, which has several readers: `source` writes Numba source for one dtype, `derivative` differentiates, and
+nodes, which has several readers: `source` writes Python source for one dtype, `derivative` differentiates, and
 `substitute` splices formulas into each other. Equal nodes are one object (hash-consing), so common subexpressions
 are found by identity.
 """
@@ -464,7 +464,7 @@ def source(
     """Write expressions as Python source for one dtype.
 
     `number` names the dtype's conversion in the kernel's namespace (``float32``): every constant goes through it,
-    since Numba would compute ``1 - y`` on float32 in float64. Gives the assignments of the nodes used more than
+    since ``1 - y`` on float32 would be computed in float64. Gives the assignments of the nodes used more than
     once or too deep to inline, whose names begin with `prefix`, and the expressions of the roots.
     """
     names = {} if names is None else names

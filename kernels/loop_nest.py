@@ -28,6 +28,13 @@ class Operand:
     level: str
     #: "0" for one element along the row, "1" for neighbours in memory, "s" for a step given at the call.
     inner: str = "1"
+    #: What is drawn (`philox.KINDS`) of a stream of numbers whose state the array is; "" for an array's elements.
+    drawn: str = ""
+
+    @property
+    def held(self) -> str:
+        """The dtype of the array."""
+        return "uint64" if self.drawn else self.dtype
 
 
 @dataclass(frozen=True)
@@ -148,6 +155,8 @@ def size_names(nest: Nest) -> list[str]:
     for operand in nest.operands:
         if operand.level != NEST:
             names += [f"{operand.name}_step{axis}" for axis in range(nest.outer)]
+        if operand.drawn:
+            names.append(f"{operand.name}_first")
         if operand.level == ELEMENT and operand.inner == "s":
             names.append(f"{operand.name}_inner")
     return names
@@ -164,8 +173,9 @@ def row_places(nest: Nest) -> list[str]:
     of_blocks = [*(o for o, _ in nest.kept), *(o for o, _, _ in nest.partials)]
     for operand in nest.operands:
         if operand.level != NEST and operand not in of_blocks:
-            terms = " + ".join(f"i{axis} * {operand.name}_step{axis}" for axis in range(nest.outer)) or "0"
-            lines.append(f"{operand.name}_row = {terms}")
+            terms = [f"i{axis} * {operand.name}_step{axis}" for axis in range(nest.outer)]
+            terms += [f"{operand.name}_first"] if operand.drawn else []
+            lines.append(f"{operand.name}_row = {' + '.join(terms) or '0'}")
     return lines
 
 
@@ -210,6 +220,6 @@ def assigned(step: Assign) -> list[str]:
     values = [f"{step.number}({a})" if cast else a for a, cast in zip(step.arguments, step.casts, strict=True)]
     names = dict(enumerate(values))
     lines, (value,) = formula.source([step.expression], step.number, names, f"{step.name}_t")
-    if "int" in step.dtype:  # Numba computes in 64 bits, and the dtype's results wrap around
+    if "int" in step.dtype:  # it is computed in 64 bits, and the dtype's results wrap around
         value = f"{step.dtype}({value})"
     return [*lines, f"{step.name} = {value}"]

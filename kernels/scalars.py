@@ -1,6 +1,6 @@
 """The scalar functions that formulas are made of: one declaration each.
 
-A declaration gives the name, how the function is computed (a template of Numba source, or a formula of other
+A declaration gives the name, how the function is computed (a template of Python source, or a formula of other
 functions) and its partial derivatives. From it come the kernels of every target, gradients of any order, tangents
 and fusion. A partial is stated as a function of the value `y` and the inputs; stated partials are the ones that
 stay accurate where the derived ones would overflow or cancel. Where differentiating a partial once more would do that,

@@ -19,6 +19,7 @@ import numpy as np
 if TYPE_CHECKING:
     from .formula import ScalarFunction
     from .loop_nest import Nest
+    from .windows import Frame
 
 Shape = tuple[int, ...]
 Dtype = np.dtype[Any]
@@ -103,8 +104,8 @@ class Target(Protocol):
     def is_writeable(self, x: Any) -> bool:
         """Tell whether an array may be written to: views that repeat elements may not."""
 
-    def generator(self, seed: int | None) -> Any:
-        """Return a generator of random numbers with NumPy's methods `random`, `standard_normal` and `integers`."""
+    def drawn(self, kind: str, dtype: str, shape: Shape, state: np.ndarray[Any, Any]) -> Any:
+        """Return an array of what a stream gives (`philox.KINDS`); its state is one of NumPy's, key and counter."""
 
     def wait(self) -> None:
         """Wait until all that was asked for is done, if methods return before it is."""
@@ -146,6 +147,15 @@ class Target(Protocol):
 
         Repeated positions accumulate; `unique` says that there are none.
         """
+
+    def columns(self, x: Any, frame: Frame) -> Any:
+        """Return what windows see of x, as `windows.columns` has it, which does it by slices."""
+
+    def overlapped(self, g: Any, frame: Frame) -> Any:
+        """Return what windows see, added up where it was seen, as `windows.overlapped` has it."""
+
+    def highest(self, x: Any, frame: Frame) -> tuple[Any, Any]:
+        """Return the first of the largest elements in each window, or a NaN, and its place in the image as int64."""
 
     def nonzero(self, mask: Any) -> Any:
         """Return the positions of true elements, counted through all dimensions, as int64."""

@@ -21,6 +21,13 @@ except ImportError as error:
     raise
 
 from .function import Function as Function
+from .generator import Generator as Generator
+from .generator import default_generator as default_generator
+from .generator import get_rng_state as get_rng_state
+from .generator import initial_seed as initial_seed
+from .generator import manual_seed as manual_seed
+from .generator import seed as seed
+from .generator import set_rng_state as set_rng_state
 from .grad_mode import enable_grad as enable_grad
 from .grad_mode import is_grad_enabled as is_grad_enabled
 from .grad_mode import no_grad as no_grad
@@ -56,7 +63,6 @@ from .ops.creation import from_dlpack as from_dlpack
 from .ops.creation import full as full
 from .ops.creation import full_like as full_like
 from .ops.creation import linspace as linspace
-from .ops.creation import manual_seed as manual_seed
 from .ops.creation import ones as ones
 from .ops.creation import ones_like as ones_like
 from .ops.creation import rand as rand
@@ -121,6 +127,9 @@ from .ops.elementwise import square as square
 from .ops.elementwise import tan as tan
 from .ops.elementwise import tanh as tanh
 from .ops.elementwise import where as where
+from .ops.extrema import aminmax as aminmax
+from .ops.extrema import argmax as argmax
+from .ops.extrema import argmin as argmin
 from .ops.extrema import max as max
 from .ops.extrema import min as min
 from .ops.joining import cat as cat
@@ -180,28 +189,250 @@ from .tracing import jit as jit
 from .version import __version__ as __version__
 
 if TYPE_CHECKING:
+    from . import fft as fft
+    from . import masked as masked
+    from . import math as math
+    from . import optim as optim
+    from . import signal as signal
+    from . import special as special
+    from . import utils as utils
+    from .loops.differentiable import njit as njit
+    from .ops.arranging import adjoint as adjoint
+    from .ops.arranging import alias_copy as alias_copy
+    from .ops.arranging import as_strided as as_strided
+    from .ops.arranging import as_strided_copy as as_strided_copy
+    from .ops.arranging import as_strided_scatter as as_strided_scatter
+    from .ops.arranging import dsplit as dsplit
+    from .ops.arranging import expand_copy as expand_copy
+    from .ops.arranging import hsplit as hsplit
+    from .ops.arranging import moveaxis as moveaxis
+    from .ops.arranging import movedim as movedim
+    from .ops.arranging import narrow as narrow
+    from .ops.arranging import narrow_copy as narrow_copy
+    from .ops.arranging import permute_copy as permute_copy
+    from .ops.arranging import ravel as ravel
+    from .ops.arranging import repeat as repeat
+    from .ops.arranging import repeat_interleave as repeat_interleave
+    from .ops.arranging import reshape_as as reshape_as
+    from .ops.arranging import roll as roll
+    from .ops.arranging import rot90 as rot90
+    from .ops.arranging import select as select
+    from .ops.arranging import split_with_sizes as split_with_sizes
+    from .ops.arranging import split_with_sizes_copy as split_with_sizes_copy
+    from .ops.arranging import squeeze_copy as squeeze_copy
+    from .ops.arranging import swapdims as swapdims
+    from .ops.arranging import t_copy as t_copy
+    from .ops.arranging import tile as tile
+    from .ops.arranging import transpose_copy as transpose_copy
+    from .ops.arranging import unbind as unbind
+    from .ops.arranging import unbind_copy as unbind_copy
+    from .ops.arranging import unflatten as unflatten
+    from .ops.arranging import unfold_copy as unfold_copy
+    from .ops.arranging import unsafe_chunk as unsafe_chunk
+    from .ops.arranging import unsafe_split as unsafe_split
+    from .ops.arranging import unsqueeze_copy as unsqueeze_copy
+    from .ops.arranging import view_as as view_as
+    from .ops.arranging import view_copy as view_copy
+    from .ops.arranging import vsplit as vsplit
+    from .ops.assembling import atleast_1d as atleast_1d
+    from .ops.assembling import atleast_2d as atleast_2d
+    from .ops.assembling import atleast_3d as atleast_3d
+    from .ops.assembling import block_diag as block_diag
+    from .ops.assembling import broadcast_tensors as broadcast_tensors
+    from .ops.assembling import cartesian_prod as cartesian_prod
+    from .ops.assembling import column_stack as column_stack
+    from .ops.assembling import combinations as combinations
+    from .ops.assembling import dstack as dstack
+    from .ops.assembling import hstack as hstack
+    from .ops.assembling import meshgrid as meshgrid
+    from .ops.assembling import row_stack as row_stack
+    from .ops.assembling import vstack as vstack
+    from .ops.blending import addcdiv as addcdiv
+    from .ops.blending import addcmul as addcmul
+    from .ops.blending import angle as angle
+    from .ops.blending import conj as conj
+    from .ops.blending import conj_physical as conj_physical
+    from .ops.blending import deg2rad as deg2rad
+    from .ops.blending import degrees as degrees
+    from .ops.blending import divide as divide
+    from .ops.blending import fill as fill
+    from .ops.blending import float_power as float_power
+    from .ops.blending import fmax as fmax
+    from .ops.blending import fmin as fmin
+    from .ops.blending import ldexp as ldexp
+    from .ops.blending import lerp as lerp
+    from .ops.blending import nan_to_num as nan_to_num
+    from .ops.blending import rad2deg as rad2deg
+    from .ops.blending import radians as radians
+    from .ops.blending import real as real
+    from .ops.blending import resolve_conj as resolve_conj
+    from .ops.blending import resolve_neg as resolve_neg
+    from .ops.blending import rsub as rsub
+    from .ops.blending import true_divide as true_divide
+    from .ops.calculus import cumulative_trapezoid as cumulative_trapezoid
+    from .ops.calculus import gradient as gradient
+    from .ops.calculus import trapezoid as trapezoid
+    from .ops.calculus import trapz as trapz
     from .ops.contraction import einsum as einsum
+    from .ops.diagonals import diag as diag
+    from .ops.diagonals import diag_embed as diag_embed
+    from .ops.diagonals import diagflat as diagflat
+    from .ops.diagonals import diagonal as diagonal
+    from .ops.diagonals import diagonal_copy as diagonal_copy
+    from .ops.diagonals import trace as trace
+    from .ops.diagonals import tril as tril
+    from .ops.diagonals import triu as triu
+    from .ops.distances import cdist as cdist
+    from .ops.distances import corrcoef as corrcoef
+    from .ops.distances import cov as cov
+    from .ops.distances import dist as dist
+    from .ops.distances import pdist as pdist
+    from .ops.distances import renorm as renorm
+    from .ops.drawing import bernoulli as bernoulli
+    from .ops.drawing import multinomial as multinomial
+    from .ops.drawing import normal as normal
+    from .ops.drawing import poisson as poisson
+    from .ops.drawing import rand_like as rand_like
+    from .ops.drawing import randint_like as randint_like
+    from .ops.drawing import randn_like as randn_like
+    from .ops.drawing import randperm as randperm
+    from .ops.factorization import cholesky_inverse as cholesky_inverse
+    from .ops.factorization import cholesky_solve as cholesky_solve
+    from .ops.factorization import geqrf as geqrf
+    from .ops.factorization import logdet as logdet
+    from .ops.factorization import lu_unpack as lu_unpack
+    from .ops.factorization import ormqr as ormqr
+    from .ops.factorization import triangular_solve as triangular_solve
+    from .ops.fourier import stft as stft
+    from .ops.making import empty_like as empty_like
+    from .ops.making import logspace as logspace
+    from .ops.making import scalar_tensor as scalar_tensor
+    from .ops.matrices import matrix_exp as matrix_exp
+    from .ops.older import cholesky as cholesky
+    from .ops.older import det as det
+    from .ops.older import lu as lu
+    from .ops.older import lu_solve as lu_solve
+    from .ops.older import matrix_power as matrix_power
+    from .ops.older import pinverse as pinverse
+    from .ops.older import qr as qr
+    from .ops.older import slogdet as slogdet
+    from .ops.older import svd as svd
+    from .ops.picking import argwhere as argwhere
+    from .ops.picking import bincount as bincount
+    from .ops.picking import bucketize as bucketize
+    from .ops.picking import gather as gather
+    from .ops.picking import histc as histc
+    from .ops.picking import histogram as histogram
+    from .ops.picking import index_select as index_select
+    from .ops.picking import masked_select as masked_select
+    from .ops.picking import nonzero as nonzero
+    from .ops.picking import nonzero_static as nonzero_static
+    from .ops.picking import searchsorted as searchsorted
+    from .ops.picking import take as take
+    from .ops.picking import tril_indices as tril_indices
+    from .ops.picking import triu_indices as triu_indices
+    from .ops.picking import unravel_index as unravel_index
+    from .ops.products import addbmm as addbmm
+    from .ops.products import addmm as addmm
+    from .ops.products import addmv as addmv
+    from .ops.products import addr as addr
+    from .ops.products import baddbmm as baddbmm
+    from .ops.products import chain_matmul as chain_matmul
+    from .ops.products import cross as cross
+    from .ops.products import inner as inner
+    from .ops.products import kron as kron
+    from .ops.products import tensordot as tensordot
+    from .ops.products import vdot as vdot
+    from .ops.putting import diagonal_scatter as diagonal_scatter
+    from .ops.putting import index_add as index_add
+    from .ops.putting import index_copy as index_copy
+    from .ops.putting import index_fill as index_fill
+    from .ops.putting import index_put as index_put
+    from .ops.putting import index_reduce as index_reduce
+    from .ops.putting import masked_fill as masked_fill
+    from .ops.putting import masked_scatter as masked_scatter
+    from .ops.putting import put as put
+    from .ops.putting import scatter as scatter
+    from .ops.putting import scatter_add as scatter_add
+    from .ops.putting import scatter_reduce as scatter_reduce
+    from .ops.putting import select_scatter as select_scatter
+    from .ops.putting import slice_scatter as slice_scatter
+    from .ops.sorting import argsort as argsort
+    from .ops.sorting import kthvalue as kthvalue
+    from .ops.sorting import median as median
+    from .ops.sorting import mode as mode
+    from .ops.sorting import msort as msort
+    from .ops.sorting import nanmedian as nanmedian
+    from .ops.sorting import nanquantile as nanquantile
+    from .ops.sorting import quantile as quantile
+    from .ops.sorting import sort as sort
+    from .ops.sorting import topk as topk
+    from .ops.sorting import unique as unique
+    from .ops.sorting import unique_consecutive as unique_consecutive
     from .ops.special import copysign as copysign
     from .ops.special import fmod as fmod
+    from .ops.special import gammainc as gammainc
+    from .ops.special import gammaincc as gammaincc
     from .ops.special import heaviside as heaviside
+    from .ops.special import i0 as i0
+    from .ops.special import igamma as igamma
+    from .ops.special import igammac as igammac
     from .ops.special import logaddexp2 as logaddexp2
     from .ops.special import logit as logit
+    from .ops.special import multigammaln as multigammaln
+    from .ops.special import mvlgamma as mvlgamma
     from .ops.special import sinc as sinc
     from .ops.special import xlogy as xlogy
+    from .ops.steps import allclose as allclose
+    from .ops.steps import bitwise_and as bitwise_and
+    from .ops.steps import bitwise_left_shift as bitwise_left_shift
+    from .ops.steps import bitwise_not as bitwise_not
+    from .ops.steps import bitwise_or as bitwise_or
+    from .ops.steps import bitwise_right_shift as bitwise_right_shift
+    from .ops.steps import bitwise_xor as bitwise_xor
+    from .ops.steps import ceil as ceil
+    from .ops.steps import equal as equal
+    from .ops.steps import fix as fix
+    from .ops.steps import floor as floor
+    from .ops.steps import frac as frac
+    from .ops.steps import frexp as frexp
+    from .ops.steps import gcd as gcd
+    from .ops.steps import isclose as isclose
+    from .ops.steps import isfinite as isfinite
+    from .ops.steps import isin as isin
+    from .ops.steps import isinf as isinf
+    from .ops.steps import isnan as isnan
+    from .ops.steps import isneginf as isneginf
+    from .ops.steps import isposinf as isposinf
+    from .ops.steps import isreal as isreal
+    from .ops.steps import lcm as lcm
+    from .ops.steps import nextafter as nextafter
+    from .ops.steps import round as round
+    from .ops.steps import sgn as sgn
+    from .ops.steps import signbit as signbit
+    from .ops.steps import trunc as trunc
+    from .saving import load as load
+    from .saving import save as save
 else:
 
     def __getattr__(name):
         """Import what is asked for seldom, when it is."""
         from importlib import import_module
 
-        from .registry import LATER
+        from .registry import FUNCTIONS, LATER, MODULES, load
 
-        if name not in LATER:
+        if name in MODULES:
+            found = import_module(f".{name}", __name__)
+        elif name in LATER and load(name).public:
+            found = load(name).function
+        elif name in FUNCTIONS:
+            found = getattr(import_module(f".{FUNCTIONS[name]}", __name__), name)
+        else:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        found = globals()[name] = getattr(import_module(f".ops.{LATER[name]}", __name__), name)
+        globals()[name] = found
         return found
 
     def __dir__():
-        from .registry import LATER
+        from .registry import FUNCTIONS, LATER, MODULES, load
 
-        return [*globals(), *LATER]
+        return [*globals(), *(name for name in LATER if load(name).public), *MODULES, *FUNCTIONS]

@@ -71,6 +71,9 @@ class StandIn(Protocol):
         It has the shape and the dtype of `like`.
         """
 
+    def called(self, name: str, function: Callable[..., Any], arrays: tuple[Any, ...]) -> Any:
+        """Give what a function gives of arrays, of which this is one: an array, or several, called in every run."""
+
     def put_into(self, x: Any, key: tuple[Any, ...], values: Any) -> Any:
         """Give `x` with values in place of the elements at an index; this array is one of the three."""
 

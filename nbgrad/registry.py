@@ -7,6 +7,7 @@ the tests that hold `nbgrad/__init__.py` and the declarations in `nbgrad/methods
 from __future__ import annotations
 
 from collections.abc import Callable
+from importlib import import_module
 from typing import Any, TypeVar, overload
 
 Registered = TypeVar("Registered", bound=Callable[..., Any])
@@ -37,11 +38,127 @@ class Entry:
 #: All registrations, by name.
 ENTRIES: dict[str, Entry] = {}
 
-#: Public operations that are registered when first asked for, in files of `nbgrad.ops` that importing nbgrad spares.
+#: Operations that are registered when first asked for, as functions or as methods, in files of `nbgrad.ops` that
+#: importing nbgrad spares.
 LATER = {
     "einsum": "contraction",
-    **dict.fromkeys(("copysign", "fmod", "heaviside", "logaddexp2", "logit", "sinc", "xlogy"), "special"),
-}
+    **dict.fromkeys(
+        (
+            "adjoint", "alias_copy", "as_strided", "as_strided_copy", "as_strided_scatter", "contiguous", "dsplit",
+            "expand_copy", "hsplit", "moveaxis", "movedim", "narrow", "narrow_copy", "permute_copy", "ravel", "repeat",
+            "repeat_interleave", "reshape_as", "roll", "rot90", "select", "split_with_sizes", "split_with_sizes_copy",
+            "squeeze_copy", "sum_to_size", "swapdims", "t_copy", "tile", "transpose_copy", "unbind", "unbind_copy",
+            "unflatten", "unfold", "unfold_copy", "unsafe_chunk", "unsafe_split", "unsqueeze_copy", "view_as",
+            "view_copy", "vsplit",
+        ),
+        "arranging",
+    ),
+    **dict.fromkeys(
+        (
+            "atleast_1d", "atleast_2d", "atleast_3d", "block_diag", "broadcast_tensors", "cartesian_prod",
+            "column_stack", "combinations", "dstack", "hstack", "meshgrid", "row_stack", "vstack",
+        ),
+        "assembling",
+    ),
+    **dict.fromkeys(
+        (
+            "empty_like", "logspace", "new_empty", "new_full", "new_ones", "new_tensor", "new_zeros", "scalar_tensor",
+        ),
+        "making",
+    ),
+    **dict.fromkeys(
+        (
+            "argwhere", "bincount", "bucketize", "gather", "histc", "histogram", "index_select", "masked_select",
+            "nonzero", "nonzero_static", "searchsorted", "take", "tril_indices", "triu_indices", "unravel_index",
+        ),
+        "picking",
+    ),
+    **dict.fromkeys(
+        (
+            "diagonal_scatter", "index_add", "index_copy", "index_fill", "index_put", "index_reduce", "masked_fill",
+            "masked_scatter", "put", "scatter", "scatter_add", "scatter_reduce", "select_scatter", "slice_scatter",
+        ),
+        "putting",
+    ),
+    **dict.fromkeys(
+        (
+            "bernoulli", "bernoulli_", "cauchy_", "exponential_", "geometric_", "log_normal_", "multinomial", "normal",
+            "normal_", "poisson", "rand_like", "randint_like", "randn_like", "randperm", "uniform_",
+        ),
+        "drawing",
+    ),
+    **dict.fromkeys(
+        (
+            "copysign", "fmod", "gammainc", "gammaincc", "heaviside", "i0", "igamma", "igammac", "logaddexp2", "logit",
+            "multigammaln", "mvlgamma", "sinc", "xlogy",
+        ),
+        "special",
+    ),
+    **dict.fromkeys(
+        (
+            "addcdiv", "addcmul", "angle", "bool", "byte", "char", "conj", "conj_physical", "deg2rad", "degrees",
+            "divide", "double", "fill", "float", "float_power", "fmax", "fmin", "half", "int", "ldexp", "lerp", "long",
+            "nan_to_num", "rad2deg", "radians", "real", "resolve_conj", "resolve_neg", "rsub", "short", "true_divide",
+        ),
+        "blending",
+    ),
+    **dict.fromkeys(
+        (
+            "allclose", "bitwise_and", "bitwise_left_shift", "bitwise_not", "bitwise_or", "bitwise_right_shift",
+            "bitwise_xor", "ceil", "equal", "fix", "floor", "frac", "frexp", "gcd", "isclose", "isfinite", "isin",
+            "isinf", "isnan", "isneginf", "isposinf", "isreal", "lcm", "nextafter", "round", "sgn", "signbit", "trunc",
+        ),
+        "steps",
+    ),
+    **dict.fromkeys(
+        (
+            "addbmm", "addmm", "addmv", "addr", "baddbmm", "chain_matmul", "cross", "inner", "kron", "tensordot",
+            "vdot",
+        ),
+        "products",
+    ),
+    **dict.fromkeys(
+        (
+            "cholesky_inverse", "cholesky_solve", "geqrf", "logdet", "lu_unpack", "ormqr", "triangular_solve",
+        ),
+        "factorization",
+    ),
+    **dict.fromkeys(("cholesky", "det", "lu", "lu_solve", "matrix_power", "pinverse", "qr", "slogdet", "svd"), "older"),
+    **dict.fromkeys(("matrix_exp", "nuclear_norm"), "matrices"),
+    "stft": "fourier",
+    **dict.fromkeys(
+        ("diag", "diag_embed", "diagflat", "diagonal", "diagonal_copy", "trace", "tril", "triu"), "diagonals"
+    ),
+    **dict.fromkeys(("cumulative_trapezoid", "gradient", "trapezoid", "trapz"), "calculus"),
+    **dict.fromkeys(("cdist", "corrcoef", "cov", "dist", "pdist", "renorm"), "distances"),
+    **dict.fromkeys(
+        (
+            "argsort", "kthvalue", "median", "mode", "msort", "nanmedian", "nanquantile", "quantile", "sort", "topk",
+            "unique", "unique_consecutive",
+        ),
+        "sorting",
+    ),
+}  # fmt: skip
+
+#: Modules of nbgrad that are imported when first asked for.
+MODULES = ("fft", "masked", "math", "optim", "signal", "special", "utils")
+
+#: What is no operation, by the modules of nbgrad that are imported when one is first asked for.
+FUNCTIONS = {"load": "saving", "njit": "loops.differentiable", "save": "saving"}
+
+#: Makes a function a method of Variable; set when those that are registered by then have been made methods.
+install_method: Callable[[str, Callable[..., Any]], None] | None = None
+
+
+def load(name: str) -> Entry:
+    """Register an operation that is registered when first asked for."""
+    import_module(f".ops.{LATER[name]}", __package__)
+    return next(entry for entry in ENTRIES.values() if name in entry.names)
+
+
+def late_method(x: Any, name: str) -> Any:
+    """Give a method of x that is made one when first asked for, None where there is no such method."""
+    return getattr(x, name) if name in LATER and load(name).method else None
 
 
 @overload
@@ -73,6 +190,7 @@ def operation(
         entry = ENTRIES[name] = Entry(function, names, method, public, None if behind is None else behind.operation)
         if behind is not None and not elementwise:
             entry.elementwise = behind.elementwise
+        _install(entry)
         return function
 
     return register if function is None else register(function)
@@ -81,6 +199,13 @@ def operation(
 def register_elementwise(operation: Any, method: bool = True, public: bool = True) -> None:
     """Register an `Elementwise` by its name, with the function that it has."""
     ENTRIES[operation.name] = Entry(operation.function, (operation.name,), method, public, operation)
+    _install(ENTRIES[operation.name])
+
+
+def _install(entry: Entry) -> None:
+    if install_method is not None and entry.method:
+        for name in entry.names:
+            install_method(name, entry.function)
 
 
 def methods() -> dict[str, Callable[..., Any]]:

@@ -18,6 +18,7 @@ from .grad_mode import differentiating, is_grad_enabled
 from .hooks import Handle, hook_keys, look_at_leaves, watch
 from .kernels import dispatch
 from .kernels.operators import Operators
+from .registry import late_method
 
 if TYPE_CHECKING:
     from .function import Function
@@ -148,7 +149,7 @@ class Variable(Methods):
             if name == "__cuda_array_interface__":
                 why = "requires a gradient: use x.detach()" if self._generation >= 0 else "is on the CPU: use x.cuda()"
                 raise AttributeError(f"no __cuda_array_interface__: this Variable {why}")
-            return numpys_method(self, name)
+            return late_method(self, name) or numpys_method(self, name)
 
     # ---- the array --------------------------------------------------------------------------------------------------
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import ast
 import ctypes
+import functools
 import math
 import re
 from collections.abc import Callable, Sequence
@@ -18,6 +19,7 @@ from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 import numpy as np
+import stream
 from peers import peer
 
 from nbgrad.kernels import formula, scalars
@@ -37,6 +39,7 @@ from nbgrad.kernels.cpu import (
 )
 from nbgrad.kernels.cpu.sizes import CHUNK, LANES, OUTPUTS, SIDE
 from nbgrad.kernels.dispatch import CPU
+from nbgrad.kernels.philox import GROUP
 
 # ---- memory ---------------------------------------------------------------------------------------------------------
 
@@ -237,6 +240,14 @@ def numbers() -> dict[str, Any]:
     return names
 
 
+def _draw(kind: str, dtype: str, values: Pointer, state: Pointer, first: int, count: int) -> int:
+    first, count = int(first), int(count)
+    shift = first % GROUP[dtype]
+    drawn = stream.elements(kind, dtype, [state[0], state[1]], np.arange(first - shift, first + count))
+    values[Along(0, 1, shift + count)] = drawn
+    return shift
+
+
 @once
 def _namespace(lanes: int, chunk: int) -> dict[str, Any]:
     names: dict[str, Any] = {
@@ -254,6 +265,7 @@ def _namespace(lanes: int, chunk: int) -> dict[str, Any]:
         "address": lambda x: x.address if isinstance(x, Memory) else x,
         **dict.fromkeys(("align_stack", "clear_exceptions", "clear_all_exceptions", "never_inline"), lambda: None),
         "gathering": lambda *kind: _defined(folding.gathering_source(*kind, lanes), "gather", names),
+        "drawing": lambda kind, dtype: functools.partial(_draw, kind, dtype),
         "folding": lambda *kind: _defined(folding.folding_source(*kind), "fold", names),
     }
     for i in range(OUTPUTS):
@@ -403,7 +415,7 @@ class Interpreted(compiler.Compiler):
             def run(*arrays: Any) -> None:
                 given = [Memory.of(o.name, x, offset) for (o, offset), x in zip(operands, arrays, strict=True)]
                 for (operand, _), x in zip(operands, arrays, strict=True):
-                    assert x.dtype == operand.dtype, f"operand {operand.name} of {operand.dtype} got {x.dtype}"
+                    assert x.dtype == operand.held, f"operand {operand.name} of {operand.held} got {x.dtype}"
                 loop([0, sizes, *given], [count])
 
             return run

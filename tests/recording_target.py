@@ -8,6 +8,10 @@ from typing import Any
 
 import numpy as np
 
+from nbgrad.kernels import windows
+from nbgrad.kernels.cpu.target import CPU
+from nbgrad.kernels.cpu.windows import highest
+
 
 class RecordingArray:
     """An array of the target: it holds one of NumPy's, and is none."""
@@ -64,16 +68,6 @@ SPREADS: dict[str, Callable[..., Any]] = {
 }
 
 
-class Generator:
-    """NumPy's generator of random numbers, which come as arrays of the target."""
-
-    def __init__(self, seed: int | None) -> None:
-        self.generator = np.random.default_rng(seed)
-
-    def __getattr__(self, name: str) -> Callable[..., RecordingArray]:
-        return lambda *arguments: RecordingArray(getattr(self.generator, name)(*arguments))
-
-
 class Recording:
     """The target; `asked` lists what it was asked for."""
 
@@ -107,7 +101,7 @@ class Recording:
     concatenate = lambda self, arrays, axis: np.concatenate([*map(held, arrays)], axis)
     broadcast_to = lambda self, x, shape: x.view_of(np.broadcast_to(x.held, shape))
     is_writeable = lambda self, x: x.held.flags.writeable
-    generator = lambda self, seed: Generator(seed)
+    drawn = lambda self, kind, dtype, shape, state: CPU.drawn(kind, dtype, shape, state)
     wait = lambda self: None
     spread = lambda self, name, axis, *arrays: SPREADS[name](axis, *map(held, arrays))
     extreme_places = lambda self, which, x, axis: getattr(np, f"arg{which}")(held(x), axis, keepdims=True)
@@ -115,6 +109,9 @@ class Recording:
     power = lambda self, x, y: np.power(held(x), held(y))
     gather = lambda self, table, rows: held(table)[held(rows)]
     nonzero = lambda self, mask: np.flatnonzero(held(mask))
+    columns = lambda self, x, frame: windows.columns(held(x), frame, np.zeros)
+    overlapped = lambda self, g, frame: windows.overlapped(held(g), frame, np.zeros)
+    highest = lambda self, x, frame: highest(held(x), frame)
 
     def elementwise(self, ufunc: np.ufunc, arguments: Sequence[Any], out: Any = None) -> Any:
         if out is None:

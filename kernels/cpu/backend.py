@@ -26,9 +26,11 @@ WORDS, APART, WHOLE = Effort(False, False), Effort(True, False), Effort(True, Tr
 
 def effort_for(source: str, entry: str) -> Effort:
     """Tell what pays for a kernel's text."""
-    if entry == "loop":
-        return WHOLE if "_lanes()" in source else APART
-    return APART if "float" in source else WORDS
+    if entry not in ("loop", "call"):  # what folds have in common
+        return WHOLE
+    if "int64_operands()" in source or (entry == "call" and "float" not in source):
+        return WORDS
+    return WHOLE if entry == "loop" and "_lanes()" in source and "gathering(" not in source else APART
 
 
 @once

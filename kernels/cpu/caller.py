@@ -259,3 +259,27 @@ def fast_call(ufunc: np.ufunc, otherwise: Callable[..., Any]) -> Callable[..., A
     """Give a function like ``partial(ufunc, out=...)``, quick on small arrays; all other calls are `otherwise`'s."""
     call = elementwise(ufunc) if layout_holds() else None
     return otherwise if call is None else call.function(otherwise)
+
+
+#: Where arrays have more elements, a number is worth an array of it.
+_MANY = 4096
+
+
+def with_few_numbers(inputs: int, arguments: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Give arrays in the place of single elements that meet many, where no loop for such is a vector loop.
+
+    Those are for one of the first two, and for all but the last (see `elementwise.source`).
+    """
+    single = [i for i, x in enumerate(arguments[:inputs]) if type(x) is np.ndarray and not x.ndim]
+    if single in ([], [0], [1], [*range(inputs - 1)]):
+        return arguments
+    arrays = [x for x in arguments[:inputs] if type(x) is np.ndarray and x.ndim]
+    if len(single) + len(arrays) < inputs or not arrays or max([x.size for x in arrays]) <= _MANY:
+        return arguments
+    largest = max(arrays, key=lambda x: x.size)
+    kept = single[0] if single[0] < 2 else -1
+    given = list(arguments)
+    for i in single:
+        if i != kept:
+            given[i] = np.full(largest.shape, arguments[i], arguments[i].dtype)
+    return tuple(given)

@@ -1,7 +1,7 @@
-"""From source text to a callable address: compile with Numba once, load from the cache ever after.
+"""From source text to a callable address: compile once, load from the cache ever after.
 
-Numba compiles a loop to relocatable object code. That code, and not Numba's own cache, is what we keep: a process
-that finds all its kernels in the cache loads them with llvmlite in under a millisecond each and never imports Numba.
+What is compiled is relocatable object code, and is kept: a process that finds all its kernels in the cache loads them
+with llvmlite in under a millisecond each.
 """
 
 from __future__ import annotations
@@ -26,12 +26,16 @@ _lock = threading.RLock()
 _addresses: dict[str, int] = {}
 _engine: Any = None
 
-#: Held while Numba compiles.
+#: Held while LLVM compiles.
 _compiling = threading.Lock()
 
-# with them, no other thread is inside Numba or LLVM on our behalf
+# with them, no other thread is inside LLVM on our behalf
 hold_over_fork(_lock)
 hold_over_fork(_compiling)
+
+
+#: What shapes machine code besides the rooms of the compiler and of elementary functions.
+_FILES = ("backend.py", "folding.py", "random.py", "sizes.py", "../philox.py")
 
 
 @once
@@ -41,13 +45,23 @@ def _stamp() -> tuple[str, ...]:
 
     cpu = Path(__file__).parent
     rooms = sorted([*(cpu / "frontend").glob("*.py"), *(cpu / "elementary").rglob("*.py")])
-    ours = [path.read_text() for path in (cpu / "backend.py", cpu / "folding.py", cpu / "sizes.py", *rooms)]
+    ours = [path.read_text() for path in (*(cpu / name for name in _FILES), *rooms)]
     return llvmlite.__version__, _llvm().get_process_triple(), *target(), cache.key_of("cpu", *ours)
 
 
 def _missing_symbols(kernel: CompiledKernel) -> list[str]:
     address_of = _llvm().address_of_symbol
-    return [name for name in kernel.undefined if address_of(name) is None]
+    return [name for name in kernel.undefined if address_of(name) is None and not _provided(name)]
+
+
+def _provided(symbol: str) -> bool:
+    """Compile or load a function that kernels share, for LLVM to find; tells whether it is one."""
+    from . import folding
+
+    if not symbol.startswith(folding.PREFIX):
+        return False
+    _llvm().add_symbol(symbol, address(symbol, folding.source_of(symbol), symbol, ()))
+    return True
 
 
 #: How object files begin: ELF, Mach-O, and COFF for x86-64 and ARM64. LLVM ends the process on anything else.
@@ -82,8 +96,8 @@ def _compile(source: str, entry: str, fastmath: tuple[str, ...]) -> CompiledKern
 def _undisturbed(name: str, work: Callable[[], CompiledKernel]) -> CompiledKernel:
     """Compile in a thread of its own, which nothing interrupts.
 
-    An exception from outside, as Ctrl-C raises one, would leave Numba and LLVM, which build up tables when they are
-    first used, in states from which they do not recover. So it only ends the waiting, and the kernel is finished.
+    An exception from outside, as Ctrl-C raises one, would leave LLVM, which builds up tables when it is first used, in
+    a state from which it does not recover. So it only ends the waiting, and the kernel is finished.
     """
     found: list[CompiledKernel] = []
     failed: list[BaseException] = []

@@ -1,17 +1,15 @@
-"""What every fold of a fused loop does, as functions that a kernel holds once however often it folds.
+"""What every fold of a fused loop does, as functions that are compiled once for all kernels.
 
 A fold has `LANES` accumulators, lanes, which LLVM makes vectors of; `used` of them are used, all but for short rows.
 """
 
 from __future__ import annotations
 
-import ast
-from functools import cache as once
-from hashlib import sha256
 from typing import Any
 
 from .. import formula
-from .frontend.source import Source
+from .frontend.external import External
+from .frontend.kinds import INT64, SCALARS, UINT64, Pointer
 from .sizes import LANES
 
 
@@ -46,16 +44,33 @@ def folding_source(combine: str, wide: str) -> str:
     )
 
 
-@once
-def gathering(combine: str, dtype: str, wide: str) -> Source:
+#: How the symbols of these functions begin, of which a process has one for each fold, in an object of its own.
+PREFIX = "nbgrad_"
+
+
+def gathering(combine: str, dtype: str, wide: str) -> External:
     """Give the function of `gathering_source`."""
-    return _compiled(gathering_source(combine, dtype, wide))
+    return External(f"{PREFIX}gather_{combine}_{dtype}_{wide}", None)
 
 
-@once
-def folding(combine: str, wide: str) -> Source:
+def folding(combine: str, wide: str) -> External:
     """Give the function of `folding_source`."""
-    return _compiled(folding_source(combine, wide))
+    return External(f"{PREFIX}fold_{combine}_{wide}_{wide}", SCALARS[wide])
+
+
+def source_of(symbol: str) -> str:
+    """Write the function of a symbol, by that name."""
+    what, *words, dtype, wide = symbol.removeprefix(PREFIX).split("_")
+    combine = "_".join(words)
+    text = gathering_source(combine, dtype, wide) if what == "gather" else folding_source(combine, wide)
+    return text.replace(f"def {what}(", f"def {symbol}(")
+
+
+def kinds_of(symbol: str) -> tuple[Any, ...]:
+    """Give the kinds of the arguments of the function of a symbol."""
+    what, *_, dtype, wide = symbol.removeprefix(PREFIX).split("_")
+    lanes = Pointer(SCALARS[wide])
+    return (lanes, Pointer(SCALARS[dtype]), UINT64) if what == "gather" else (lanes, INT64)
 
 
 def _combined(combine: str, wide: str, new: str) -> list[str]:
@@ -67,16 +82,6 @@ def _combined(combine: str, wide: str, new: str) -> list[str]:
 
 def _text(head: str, *lines: str) -> str:
     return "\n".join([f"def {head}:", *(f"    {line}" for line in lines)]) + "\n"
-
-
-def _compiled(text: str) -> Source:
-    """Give a function of lanes, which is called wherever it is used."""
-    from .frontend import memory
-
-    tree = ast.parse(text).body[0]
-    assert isinstance(tree, ast.FunctionDef)
-    name = f"{tree.name}_{sha256(text.encode()).hexdigest()[:32]}"
-    return Source(name, lambda: tree, memory.NAMESPACE, inline=False)
 
 
 #: The names that kernels call them by.

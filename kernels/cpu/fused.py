@@ -8,6 +8,7 @@ from __future__ import annotations
 from .. import formula
 from ..formula import ScalarFunction
 from ..loop_nest import ELEMENT, NEST, ROW, Assign, Fold, Nest, Operand, assigned, cost_of, row_places, size_names
+from ..philox import COSTS, GROUP
 from ..reductions import ACCUMULATING, IDENTITIES, identity_text, sum_dtype
 from ..text import Text, indented
 from . import parts
@@ -38,7 +39,7 @@ class _Loop:
     def _write(self) -> None:
         nest, text, put = self.nest, self.text, self.text.put
         in_lanes = [f for f in self.folds if f.over == "row" or (f.over == "all" and f.level == ELEMENT)]
-        put(*_functions(in_lanes))
+        put(*_functions(in_lanes), *_draws(nest.loads))
         with text.block("def loop(args, dims, steps, data):"):
             put("align_stack()")
             with text.block("if dims[0] >= int64_pointer(data)[0]:"):
@@ -46,15 +47,17 @@ class _Loop:
             put("first_block = address(args[0])", "sizes = int64_pointer(args[1])")
             put(*(f"{name} = sizes[{position}]" for position, name in enumerate(size_names(nest))))
             for position, operand in enumerate(nest.operands):
-                put(f"{operand.name} = {operand.dtype}_pointer(args[{2 + position}])")
+                put(f"{operand.name} = {operand.held}_pointer(args[{2 + position}])")
             if in_lanes:
                 # short rows use the first lanes only
                 put(f"used = {LANES}", "while used > 1 and used // 2 >= width:", "    used //= 2")
             for fold in in_lanes:
                 put(f"{fold.name}_lanes = {fold.wide}_lanes()", f"{fold.name}_values = {fold.dtype}_chunk()")
             for operand in nest.loads:
+                if operand.drawn:
+                    put(f"{operand.name}_values = {operand.dtype}_room({CHUNK + 2 * GROUP[operand.dtype]})")
                 if operand.level == NEST:
-                    put(f"v_{operand.name} = {_loaded(operand, '0')}")
+                    put(*_loads(operand, f"{operand.name}_first" if operand.drawn else "0"))
             for step in nest.steps:
                 if isinstance(step, Assign) and step.level == NEST:
                     put(*assigned(step))
@@ -117,7 +120,7 @@ class _Loop:
             put("n = min(width, length - row * width)" if nest.flat else "n = width")
             for operand in nest.loads:
                 if operand.level == ROW:
-                    put(f"v_{operand.name} = {_loaded(operand, f'{operand.name}_row')}")
+                    put(*_loads(operand, f"{operand.name}_row"))
             for stage in range(nest.stages):
                 for step in nest.steps:
                     if step.level == ROW and step.stage == stage:
@@ -139,10 +142,11 @@ class _Loop:
             return
         for operand in used:
             if operand.inner == "0":
-                put(f"v_{operand.name} = {_loaded(operand, f'{operand.name}_row')}")
+                put(*_loads(operand, f"{operand.name}_row"))
         if parts.is_long(order):
             self._in_parts(order, [o for o in used if o.inner != "0"], back, stores, folds)
             return
+        drawn = [o for o in used if o.inner != "0" and o.drawn]
         body = [f"v_{o.name} = {_loaded(o, _place(o))}" for o in used if o.inner != "0"]
         for name in back:
             operand = self.dear[name]
@@ -160,7 +164,7 @@ class _Loop:
                 target = f"store_{number}({name}, {place}, {{}})"
                 body += _combined(fold, f"load_back_{number}({name}, {place})", put_back=target)
         lanes = [fold for fold in folds if fold.over != "column"]
-        if not lanes:
+        if not lanes and not drawn:
             put("for j in range(np.uintp(n)):", *indented(body))
             return
         for fold in lanes:
@@ -171,6 +175,7 @@ class _Loop:
         waiting = [f"{fold.name}_values[place] = {fold.argument}" for fold in lanes]
         with self.text.block(f"for start in range(np.uintp(0), np.uintp(n), np.uintp({CHUNK})):"):
             put(f"count = min(np.uintp(n) - start, np.uintp({CHUNK}))")
+            put(*(_draw(operand, f"{operand.name}_row + start", "count") for operand in drawn))
             put("for place in range(count):", *indented(["j = start + place", *body, *waiting]))
             put(*(f"{_gather(fold)}({fold.name}_lanes, {fold.name}_values, count)" for fold in lanes))
         for fold in lanes:
@@ -190,6 +195,8 @@ class _Loop:
         of_blocks = {operand.name: f"{operand.name}_row + start" for operand in self.dear.values()}
 
         def address(operand: Operand) -> str:
+            if operand.drawn:
+                return f"offset({operand.name}_values, {operand.name}_shift)"
             step = f" * {operand.name}_inner" if operand.inner == "s" else ""
             return f"offset({operand.name}, {of_blocks.get(operand.name, f'{operand.name}_row + start{step}')})"
 
@@ -197,7 +204,7 @@ class _Loop:
         kept = {name: operand for name, operand in self.dear.items() if name in made}
         for limits in (parts.SHORT, parts.LONG):
             pieces = parts.cut(order, *limits)
-            writer = parts.Parts(pieces, loads, {n: self.dear[n] for n in back}, kept, stores, folds, address)
+            writer = parts.Parts(pieces, loads, {n: self.dear[n] for n in back}, kept, stores, folds, address, CHUNK)
             functions = dict(self.parts)
             calls = writer.written(functions, _combined)
             if 2 * (len(functions) - len(self.parts)) <= len(pieces):
@@ -216,6 +223,7 @@ class _Loop:
                 if fold.over == "column":
                     name = self.partials[fold.name].name
                     put(f"{fold.name}_column = offset({name}, {name}_begin + start)")
+            put(*(_draw(o, f"{o.name}_row + start", "count") for o in loads if o.drawn))
             put(*calls)
             put(*(f"{_gather(fold)}({fold.name}_lanes, {fold.name}_values, count)" for fold in lanes))
         for fold in lanes:
@@ -244,12 +252,35 @@ def _functions(folds: list[Fold]) -> list[str]:
     return list(dict.fromkeys(lines))
 
 
+def _draws(loads: list[Operand]) -> list[str]:
+    """Write how the kernel gets the functions of `random` that it calls."""
+    kinds = dict.fromkeys((o.drawn, o.dtype) for o in loads if o.drawn)
+    return [f'draw_{kind}_{dtype} = drawing("{kind}", "{dtype}")' for kind, dtype in kinds]
+
+
+def _draw(operand: Operand, first: str, count: str) -> str:
+    """Write: elements of a stream are drawn into memory, where the first is found at a place."""
+    name, draw = operand.name, f"draw_{operand.drawn}_{operand.dtype}"
+    return f"{name}_shift = {draw}({name}_values, {name}, int64({first}), int64({count}))"
+
+
+def _loads(operand: Operand, place: str) -> list[str]:
+    """Write: one element is loaded, or drawn."""
+    name = operand.name
+    if not operand.drawn:
+        return [f"v_{name} = {_loaded(operand, place)}"]
+    return [_draw(operand, place, "1"), f"v_{name} = load({name}_values, {name}_shift)"]
+
+
 def _place(operand: Operand) -> str:
+    if operand.drawn:
+        return f"np.uintp({operand.name}_shift) + place"
     return f"{operand.name}_row + j" + (f" * {operand.name}_inner" if operand.inner == "s" else "")
 
 
 def _loaded(operand: Operand, place: str) -> str:
-    return f"load({operand.name}, {place})" + (" != 0" if operand.dtype == "bool" else "")
+    name = f"{operand.name}_values" if operand.drawn else operand.name
+    return f"load({name}, {place})" + (" != 0" if operand.dtype == "bool" else "")
 
 
 def _combined(fold: Fold, old: str, value: str | None = None, put_back: str | None = None) -> list[str]:
@@ -272,6 +303,7 @@ def cost(nest: Nest) -> int:
             # what is folded waits in memory, and is taken into a lane
             accesses = len(back) + len(stores) + 4 * len(folds)
             accesses += sum([operand.inner != "0" for operand in used]) + sum([step.name in kept for step in order])
+            total += sum([COSTS[operand.drawn] for operand in used if operand.drawn])
             total += ACCESS * accesses + cost_of([*order, *folds])
         nest.cost = max(1, total // ADDITION)
     return nest.cost

@@ -15,19 +15,22 @@ _INDEX = np.dtype(np.int64).char
 
 
 @contextmanager
-def loop(operands: dict[str, tuple[str, str]], sizes: Sequence[str]) -> Iterator[Text]:
+def loop(
+    operands: dict[str, tuple[str, str]], sizes: Sequence[str], work: Sequence[str] | None = None
+) -> Iterator[Text]:
     """Write a loop's head, let the caller write what it does, and write its end.
 
     Operands have a dtype, and a letter for each core dimension. They become pointers of their names, with steps in
     elements: ``xb`` over the outer dimension, ``xk`` over the core dimension k. `sizes` names the core dimensions'
-    lengths. Where there is an outer dimension, of length `outer`, and more work than `longest`, threads share it.
+    lengths. Where there is an outer dimension, of length `outer`, and more work than `longest`, threads share it; the
+    work are all elements, or the product of those lengths that `work` names.
     """
     text = Text()
     put = text.put
     with text.block("def loop(args, dims, steps, data):"):
         put("align_stack()", "outer = dims[0]", "longest = int64_pointer(data)[0]")
         put(*(f"{name} = dims[{1 + i}]" for i, name in enumerate(sizes)))
-        with text.block(f"if outer > 1 and {' * '.join(['outer', *sizes])} >= longest:"):
+        with text.block(f"if outer > 1 and {' * '.join(['outer', *(work or sizes)])} >= longest:"):
             put("share(args, dims, steps, data)", "return")
         place = len(operands)
         for i, (name, (dtype, cores)) in enumerate(operands.items()):

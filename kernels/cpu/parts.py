@@ -15,7 +15,7 @@ from hashlib import sha256
 from .. import formula
 from ..loop_nest import Assign, Fold, Operand, assigned
 from ..text import indented
-from .sizes import CHUNK, OUTPUTS
+from .sizes import OUTPUTS
 
 #: What a loop's body costs at most that is not cut, in additions; LLVM takes 0.3 ms for one, more the longer it is.
 WHOLE = 450
@@ -71,7 +71,7 @@ def cut(order: Sequence[Assign], least: int, most: int) -> list[list[Assign]]:
 class Parts:
     """Writes the parts of one loop over a row, and how they are called.
 
-    `scalars` tells what is no number for each element; `address` writes where an operand's elements of the chunk begin.
+    `address` writes where an operand's elements of the chunk begin; `chunk` is how many these are at most.
     """
 
     def __init__(
@@ -83,6 +83,7 @@ class Parts:
         stores: Sequence[tuple[Operand, str]],
         folds: Sequence[Fold],
         address: Callable[[Operand], str],
+        chunk: int,
     ) -> None:
         self.parts, self.back, self.kept, self.address = parts, back, kept, address
         self.loads = {f"v_{operand.name}": operand for operand in loads}
@@ -105,7 +106,7 @@ class Parts:
         self._find_cheap()
         self._find_slots()
         size = sum(count * _SIZES[next(k for k in _SIZES if dtype.endswith(k))] for dtype, count in self.rooms.items())
-        self.chunk = CHUNK
+        self.chunk = chunk
         while self.chunk > _SHORTEST and self.chunk * size > _MEMORY:
             self.chunk //= 2
 

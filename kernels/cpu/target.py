@@ -14,6 +14,7 @@ from .scan import recur, scan_array
 
 if TYPE_CHECKING:
     from ..target import Compiler, Target
+    from ..windows import Frame
 
 Array = np.ndarray[Any, Any]
 
@@ -47,9 +48,11 @@ class Cpu:
         """Tell whether an array may be written to."""
         return x.flags.writeable
 
-    def generator(self, seed: int | None) -> np.random.Generator:
-        """Return a generator of random numbers."""
-        return np.random.default_rng(seed)
+    def drawn(self, kind: str, dtype: str, shape: tuple[int, ...], state: Array) -> Any:
+        """Return an array of random numbers of a stream."""
+        from ..drawing import drawn
+
+        return drawn(self.compiler, kind, dtype, shape, state)
 
     def wait(self) -> None:
         """Wait for nothing: methods return when all is done."""
@@ -90,6 +93,24 @@ class Cpu:
         if g.size:
             checked(indexing.scatter_add(), rows, g, y.reshape(-1, g.shape[1]))
         return y
+
+    def columns(self, x: Array, frame: Frame) -> Array:
+        """Return what windows see."""
+        from .windows import columns
+
+        return columns(x, frame)
+
+    def overlapped(self, g: Array, frame: Frame) -> Array:
+        """Return what windows see, added up where it was seen."""
+        from .windows import overlapped
+
+        return overlapped(g, frame)
+
+    def highest(self, x: Array, frame: Frame) -> tuple[Array, Array]:
+        """Return the largest element in each window, and its place."""
+        from .windows import highest
+
+        return highest(x, frame)
 
     def nonzero(self, mask: Array) -> Array:
         """Return the positions of true elements."""

@@ -72,7 +72,7 @@ def vectors_of(nest: Nest, lanes: int, held: bool) -> list[Operand]:
     """List the operands that are read or written by 16 bytes."""
     if lanes == 1:
         return []
-    operands = [*nest.loads, *(operand for operand, _, _ in nest.stores)]
+    operands = [*(o for o in nest.loads if not o.drawn), *(operand for operand, _, _ in nest.stores)]
     if not held:
         operands += [operand for operand, _ in nest.kept]
     return [o for o in operands if o.level == ELEMENT and o.inner == "1" and size_of(o) * lanes == VECTOR]

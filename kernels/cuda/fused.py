@@ -81,7 +81,7 @@ def loops(
 
 def signature(nest: Nest) -> tuple[str, ...]:
     """Give the parameters of a nest's kernels: the sizes, `shift`, `vectors`, and the operands."""
-    return (*["int64"] * (len(size_names(nest)) + 2), *(f"{operand.dtype}*" for operand in nest.operands))
+    return (*["int64"] * (len(size_names(nest)) + 2), *(f"{operand.held}*" for operand in nest.operands))
 
 
 def _accumulator(fold: Fold, slot: str = "", exact: bool = True) -> Accumulator:
@@ -131,7 +131,9 @@ class _Text:
             shared |= {_accumulator(fold).wide: form.threads for fold in self.columns}
         lines = [f"BOUNDS = {bounds_of(nest, form)}"]
         lines += _head(nest, shared, 2 if any(_joins(fold) for fold in self.folds) else 1)
-        body = [f"v_{o.name} = {_read(o, '0')}" for o in nest.loads if o.level == NEST]
+        body = [
+            f"v_{o.name} = {_read(o, f'{o.name}_first' if o.drawn else '0')}" for o in nest.loads if o.level == NEST
+        ]
         for step in nest.steps:
             if isinstance(step, Assign) and step.level == NEST:
                 body += assigned(step)
@@ -302,7 +304,7 @@ class _Text:
         others: list[str] = []
         for u in parts:
             for o in operands:
-                places = [f"{o.name}[{_place(o, f'c{u}', lane)}]" for lane in range(lanes)]
+                places = [_element(o, _place(o, f"c{u}", lane)) for lane in range(lanes)]
                 each = f"w_{o.name}_{u} = ({', '.join(places)},)"
                 if lanes > 1 and o.name in self.wide:
                     quick.append(f"w_{o.name}_{u} = load_vector({o.name}, {_place(o, f'c{u}', 0)})")
@@ -371,8 +373,15 @@ def _value(operand: Operand, u: int | str, lane: int) -> str:
     return f"w_{operand.name}_{u}[{lane}]" + (" != 0" if operand.dtype == "bool" else "")
 
 
+def _element(operand: Operand, place: str) -> str:
+    """Write the element at a place as it is read, or drawn."""
+    if operand.drawn:
+        return f"draw_{operand.drawn}_{operand.dtype}({operand.name}, {place})"
+    return f"{operand.name}[{place}]"
+
+
 def _read(operand: Operand, place: str) -> str:
-    return f"{operand.name}[{place}]" + (" != 0" if operand.dtype == "bool" else "")
+    return _element(operand, place) + (" != 0" if operand.dtype == "bool" else "")
 
 
 def joining_source(nest: Nest) -> str:

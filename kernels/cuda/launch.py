@@ -56,7 +56,9 @@ def _stamp() -> tuple[str, ...]:
     rooms = [
         here / "cubin.py",
         here / "inlining.py",
+        here / "random.py",
         here / "support.py",
+        here.parent / "philox.py",
         *sorted((here.parent / "cpu" / "elementary").rglob("*.py")),
     ]
     ours = cache.key_of("cuda", *(path.read_text() for path in rooms))

@@ -13,6 +13,7 @@ from numba.cuda.extending import intrinsic
 
 from ..cpu import elementary
 from ..cpu.elementary import intrinsics as host
+from . import random
 from .inlining import Inlined
 
 
@@ -145,3 +146,4 @@ NAMESPACE: dict[str, Any] = {
     "store_vector": vector_store(intrinsic, _GLOBAL),
     **elementary.specialise(Inlined, _INTRINSICS),
 }
+NAMESPACE |= random.functions(NAMESPACE, Inlined)

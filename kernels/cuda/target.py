@@ -14,6 +14,7 @@ from .devices import cupy, number_of, several
 
 if TYPE_CHECKING:
     from .. import target as protocol
+    from ..windows import Frame
     from .compiler import Compiler
 
 
@@ -78,14 +79,11 @@ class Cuda:
         """Tell whether an array may be written to: no views that repeat elements, which CuPy does not protect."""
         return bool(x.flags.c_contiguous)
 
-    def generator(self, seed: int | None) -> Any:
-        """Return CuPy's generator of random numbers on this GPU."""
-        return _Generator(self.number, self._random(seed))
+    def drawn(self, kind: str, dtype: str, shape: protocol.Shape, state: Any) -> Any:
+        """Return an array of random numbers of a stream, the same as on a CPU but for the rounding of normal ones."""
+        from ..drawing import drawn
 
-    def _random(self, seed: int | None) -> Any:
-        module = cupy()
-        with module.cuda.Device(self.number):
-            return module.random.default_rng(seed)
+        return drawn(self.compiler, kind, dtype, shape, self.bring(state))
 
     def wait(self) -> None:
         """Wait for the current stream."""
@@ -177,6 +175,27 @@ class Cuda:
                 scatter_add(rows, g, table)
         return y
 
+    def columns(self, x: Any, frame: Frame) -> Any:
+        """Return what windows see."""
+        from .windows import columns
+
+        self.here("columns")
+        return columns(x, frame)
+
+    def overlapped(self, g: Any, frame: Frame) -> Any:
+        """Return what windows see, added up where it was seen."""
+        from .windows import overlapped
+
+        self.here("overlapped")
+        return overlapped(g, frame)
+
+    def highest(self, x: Any, frame: Frame) -> tuple[Any, Any]:
+        """Return the largest element in each window, and its place."""
+        from .windows import highest
+
+        self.here("highest")
+        return highest(x, frame)
+
     def nonzero(self, mask: Any) -> Any:
         """Return the positions of true elements, for whose number the host waits."""
         return sys.modules["cupy"].flatnonzero(mask)
@@ -195,20 +214,6 @@ class Cuda:
         from .compiler import Compiler
 
         return Compiler(self)
-
-
-class _Generator:
-    """A generator of CuPy's, which draws on its own GPU."""
-
-    def __init__(self, number: int, generator: Any) -> None:
-        self._number, self._generator = number, generator
-
-    def __getattr__(self, method: str) -> Callable[..., Any]:
-        def drawn(*arguments: Any) -> Any:
-            with cupy().cuda.Device(self._number):
-                return getattr(self._generator, method)(*arguments)
-
-        return drawn
 
 
 _gpu = once(Cuda)

@@ -24,13 +24,25 @@ from .elementwise import OPERATIONS, TABLE, add, whole_power
 from .indexing import GetItem, getitem
 from .linalg import calls, matmul
 from .pullback import back_of
-from .shape import astype, sum_to, transpose
+from .shape import astype, sum_to, swapaxes, transpose
 from .transfer import beside, clone
 
 __all__ = ["ADDITION", "add", "astype", "beside", "clone", "getitem", "sum_to"]
 
 #: Addition, whose `call` accumulates gradients as arrays.
 ADDITION = OPERATIONS["add"]
+
+
+def _matrices_transposed(x: Variable) -> Variable:
+    if x.ndim < 2:
+        raise ValueError(f"mT: shape {x.shape}: takes matrices")
+    return swapaxes(x, -2, -1)
+
+
+def _matrix_transposed(x: Variable) -> Variable:
+    if x.ndim not in (0, 2):
+        raise ValueError(f"H: shape {x.shape}: takes a matrix")
+    return transpose(x)
 
 
 def _install() -> None:
@@ -41,8 +53,11 @@ def _install() -> None:
     methods["__getitem__"] = giving_way("__getitem__", getitem, lambda: recorded_by(GetItem, getitem))
     inplace.install(methods)
     methods["T"] = property(transpose, doc="The Variable with its dimensions reversed.")
+    methods["mT"] = methods["mH"] = property(_matrices_transposed, doc="The last two dimensions in reverse order.")
+    methods["H"] = property(_matrix_transposed, doc="The matrix transposed, as real numbers have it.")
     for name, method in methods.items():
         setattr(Variable, name, method)
+    registry.install_method = partial(setattr, Variable)
 
 
 _install()

@@ -2,29 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from contextvars import ContextVar
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from ..arrays import Array, as_array, is_array, is_stand_in, of_numpys_own
+from ..generator import Generator, default_generator
 from ..grad_mode import differentiating, is_grad_enabled
 from ..kernels import dispatch
 from ..kernels.dispatch import named
 from ..variable import Variable, as_variable, data_of, get_default_dtype
 from .arguments import whole_numbers
+from .arithmetic import add
+from .elementwise import mul
 from .joining import stack
 from .shape import broadcast_to
 from .transfer import clone
 
 Dtype = npt.DTypeLike | None
-
-#: What they start from; None for anything.
-_seed: int | None = None
-#: Generators of random numbers, by their target.
-_generators: dict[Any, Any] = {}
 
 
 def _made(data: Array, requires_grad: bool, device: Any = None) -> Variable:
@@ -286,59 +283,54 @@ def full_like(
 # ---- random numbers -------------------------------------------------------------------------------------------------
 
 
-#: Called with the name of a function that draws random numbers in this context, where somebody has to know.
-on_draw: ContextVar[Callable[[str], None] | None] = ContextVar("nbgrad_on_draw", default=None)
+def drawn(what: str, kind: str, size: tuple[Any, ...], dtype: Dtype, device: Any, generator: Generator | None) -> Any:
+    """Draw an array from a generator, or the one there is for all; see `Generator.draw`."""
+    generator = default_generator if generator is None else generator
+    if not isinstance(generator, Generator):
+        raise TypeError(f"{what}: a generator is a nbgrad.Generator, got {type(generator).__name__}")
+    wanted = _floating(dtype)
+    if wanted.char not in "fd":
+        raise TypeError(f"{what}: draws float32 or float64, not {wanted}")
+    target = named(generator.device if device is None and generator is not default_generator else device)
+    return generator.draw(kind, whole_numbers(what, size), wanted, target)
 
 
-def _draw(what: str, device: Any, method: str, *arguments: Any) -> Any:
-    """Call a method of a target's generator."""
-    told = on_draw.get()
-    if told is not None:
-        told(f"nbgrad.{what}")
-    target = named(device)
-    generator = _generators.get(target)
-    if generator is None:
-        generator = _generators.setdefault(target, target.generator(_seed))
-    return getattr(generator, method)(*arguments)
+def rand(
+    *size: Any,
+    dtype: Dtype = None,
+    requires_grad: bool = False,
+    device: Any = None,
+    generator: Generator | None = None,
+) -> Variable:
+    """Make a Variable of numbers uniform in [0, 1), float32 or float64."""
+    return _made(drawn("rand", "uniform", size, dtype, device, generator), requires_grad)
 
 
-def manual_seed(seed: int) -> np.random.Generator:
-    """Start the random numbers over from a seed, and give the NumPy generator behind them.
+def randn(
+    *size: Any,
+    dtype: Dtype = None,
+    requires_grad: bool = False,
+    device: Any = None,
+    generator: Generator | None = None,
+) -> Variable:
+    """Make a Variable of numbers from the standard normal distribution, float32 or float64."""
+    return _made(drawn("randn", "normal", size, dtype, device, generator), requires_grad)
 
-    Other targets have generators of their own, which start from the same seed and may give other numbers.
 
-    >>> import nbgrad
-    >>> _ = nbgrad.manual_seed(0); a = nbgrad.randn(3)
-    >>> _ = nbgrad.manual_seed(0); b = nbgrad.randn(3)
-    >>> bool((a.data == b.data).all())
-    True
+def uniform_like(what: str, x: Any, low: float = 0.0, high: float = 1.0, shape: Any = None) -> Any:
+    """Give numbers uniform in [low, high), of the dtype of x, where it is: a Variable for a Variable.
+
+    They have the shape of x unless told otherwise; `what` asks for them.
     """
-    global _seed
-    _seed = seed
-    _generators.clear()
-    generator: np.random.Generator = dispatch.CPU.generator(seed)
-    _generators[dispatch.CPU] = generator
-    return generator
-
-
-def rand(*size: Any, dtype: Dtype = None, requires_grad: bool = False, device: Any = None) -> Variable:
-    """Make a Variable of numbers uniform in [0, 1)."""
-    chosen: Any = _drawn("rand", dtype)
-    return _made(as_array(_draw("rand", device, "random", whole_numbers("rand", size), chosen)), requires_grad)
-
-
-def randn(*size: Any, dtype: Dtype = None, requires_grad: bool = False, device: Any = None) -> Variable:
-    """Make a Variable of numbers from the standard normal distribution."""
-    chosen: Any = _drawn("randn", dtype)
-    drawn = _draw("randn", device, "standard_normal", whole_numbers("randn", size), chosen)
-    return _made(as_array(drawn), requires_grad)
-
-
-def _drawn(what: str, dtype: Dtype) -> np.dtype[Any]:
-    chosen = _floating(dtype)
-    if chosen.char not in "fd":
-        raise TypeError(f"{what}: draws float32 or float64, not {chosen}")
-    return chosen
+    data = data_of(x)
+    size = tuple(data.shape) if shape is None else shape
+    kind = np.dtype(data.dtype)
+    target = dispatch.CPU if is_stand_in(data) else named(None, data)
+    found = default_generator.draw("uniform", size, kind if kind.char in "fd" else np.dtype(np.float32), target)
+    found = found.astype(kind)
+    if (low, high) != (0.0, 1.0):
+        found = found * kind.type(high - low) + kind.type(low)
+    return Variable(found, requires_grad=False) if isinstance(x, Variable) else found
 
 
 def randint(
@@ -349,10 +341,12 @@ def randint(
     dtype: Dtype = np.int64,
     requires_grad: bool = False,
     device: Any = None,
+    generator: Generator | None = None,
 ) -> Variable:
     """Make a Variable of whole numbers in [low, high): ``randint(high, size)`` or ``randint(low, high, size)``.
 
-    The numbers may be wanted in a floating dtype.
+    The numbers may be wanted in a floating dtype. Each of n numbers is as likely as another to one part in 2**53 / n.
+    Raises ValueError where there is no number, or more than 2**53.
     """
     numbers = list(bounds)
     if size is None and numbers:
@@ -366,6 +360,11 @@ def randint(
     kind = np.dtype(dtype)
     if kind == np.bool_ and not 0 <= low < high <= 2:
         raise ValueError(f"randint: bool has 0 and 1, not numbers from {low} to {high - 1}")
-    # CuPy draws whole numbers only
-    drawn = _draw("randint", device, "integers", low, high, shape, kind if kind.kind in "iu" else np.int64)
-    return _made(as_array(drawn).astype(kind, copy=False), requires_grad)
+    low, high = int(low), int(high)
+    if not 0 < high - low <= 2**53:
+        trouble = "low >= high" if low >= high else "more than 2**53 numbers"
+        raise ValueError(f"randint: {trouble}, from {low} up to {high}")
+        raise ValueError(f"randint: there are {high - low} numbers from {low} up to {high}: it takes 1 to 2**53")
+    share = drawn("randint", "uniform", shape, np.float64, device, generator)
+    whole = mul(Variable(share, requires_grad=False), float(high - low)).astype(np.int64)  # rounds down
+    return _made(add(whole, low).astype(kind)._array, requires_grad)

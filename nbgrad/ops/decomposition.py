@@ -9,12 +9,13 @@ functions" (2010); G. Golub and V. Pereyra, "The differentiation of pseudo-inver
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from ..arrays import Array, as_array, is_array
 from ..function import Function, Operation
+from ..grad_mode import is_grad_enabled
 from ..kernels import dispatch
 from ..kernels.shapes import broadcast_shapes
 from ..registry import operation
@@ -253,6 +254,35 @@ class QR(Several):
 # ---- for users ------------------------------------------------------------------------------------------------------
 
 
+class SignAndLogarithm(NamedTuple):
+    """What `slogdet` gives."""
+
+    sign: Any
+    logabsdet: Any
+
+
+class ValuesAndVectors(NamedTuple):
+    """What `eigh` gives."""
+
+    eigenvalues: Any
+    eigenvectors: Any
+
+
+class SVDFactors(NamedTuple):
+    """What `svd` gives."""
+
+    U: Any
+    S: Any
+    Vh: Any
+
+
+class QRFactors(NamedTuple):
+    """What `qr` gives."""
+
+    Q: Any
+    R: Any
+
+
 @operation(method=False, public=False)
 def inv(input: Any) -> Any:
     """Invert square matrices. Raises LinAlgError for singular ones, and for what are no square matrices.
@@ -266,8 +296,10 @@ def inv(input: Any) -> Any:
 
 
 @operation(method=False, public=False)
-def solve(input: Any, other: Any) -> Any:
-    """Give the x with input @ x = other, for a vector, or matrices (..., n, k). Raises LinAlgError where there is none.
+def solve(input: Any, other: Any, *, left: bool = True) -> Any:
+    """Give the x with input @ x = other, for a vector, or matrices (..., n, k); x @ input = other unless `left`.
+
+    Stacks of vectors (..., n) go with as many matrices. Raises LinAlgError where there is no solution.
 
     >>> import nbgrad
     >>> nbgrad.linalg.solve(nbgrad.tensor([[2.0, 0.0], [0.0, 4.0]]), nbgrad.tensor([1.0, 1.0]))
@@ -275,8 +307,16 @@ def solve(input: Any, other: Any) -> Any:
     """
     input = _operand("solve", input)
     other = other if isinstance(other, Variable) or is_array(other) else as_array(other)
-    if other.ndim == 1:
+    if other.ndim == 1 or (other.ndim == input.ndim - 1 and other.shape == input.shape[:-1]):
+        if not left:
+            raise ValueError(f"solve: shapes {input.shape} and {other.shape}: vectors are columns, and left is False")
         return getitem(solve(input, unsqueeze(other, -1)), (..., 0))
+    if not left:
+        return transposed(solve(transposed(input), transposed(other)))
+    if other.shape[-2] != input.shape[-1]:
+        raise ValueError(
+            f"solve: shapes {input.shape} and {other.shape}: {input.shape[-1]} equations, other sides differ"
+        )
     stack = broadcast_shapes(input.shape[:-2], other.shape[:-2])
     return Solve()(*[broadcast_to(x, (*stack, *x.shape[-2:])) for x in (input, other)])
 
@@ -288,62 +328,116 @@ def det(input: Any) -> Any:
 
 
 @operation(method=False, public=False)
-def slogdet(input: Any) -> tuple[Any, Any]:
+def slogdet(input: Any) -> SignAndLogarithm:
     """Give the signs of determinants, which have no gradient, and the logarithms of their absolute values."""
     input = _operand("slogdet", input)
     sign = as_array(_lapack("slogdet", data_of(input))[0])
-    return Variable(sign, requires_grad=False) if isinstance(input, Variable) else sign, LogDeterminant()(input)
+    signs = Variable(sign, requires_grad=False) if isinstance(input, Variable) else sign
+    return SignAndLogarithm(signs, LogDeterminant()(input))
 
 
 @operation(method=False, public=False)
-def cholesky(input: Any) -> Any:
+def cholesky(input: Any, *, upper: bool = False) -> Any:
     """Give the lower triangular L of symmetric positive definite matrices L @ L.T, of which the lower half is read.
 
-    The gradient is symmetric. Raises LinAlgError for matrices that are not positive definite.
+    If `upper`, it is L.T. The gradient is symmetric. Raises LinAlgError for matrices that are not positive definite.
     """
-    return Cholesky()(_operand("cholesky", input))
+    found = Cholesky()(_operand("cholesky", input))
+    return transposed(found) if upper else found
 
 
 @operation(method=False, public=False)
-def pinv(input: Any, **options: Any) -> Any:
-    """Give Moore-Penrose inverses; NumPy's options tell what counts as a singular value of 0.
+def pinv(input: Any, *, atol: Any = None, rtol: Any = None, hermitian: bool = False, rcond: Any = None) -> Any:
+    """Give Moore-Penrose inverses. Singular values up to atol, or rtol times the largest one, count as 0.
 
-    The gradient is that of matrices of the same rank.
+    Unless given, rtol is the longer side times the dtype's precision, and 0 beside an atol. If `hermitian`, matrices
+    are taken for symmetric. The gradient is that of matrices of the same rank.
     """
-    return Pseudoinverse(options)(_operand("pinv", input, square=False))
+    input = _operand("pinv", input, square=hermitian)
+    if atol is not None:
+        rtol = _relative(input, atol, rtol)
+    rtol = rcond if rtol is None else rtol
+    if rtol is None:
+        dtype = input.dtype if input.dtype.kind == "f" else np.dtype(np.float64)
+        rtol = max(input.shape[-2:]) * float(np.finfo(dtype).eps)
+    return Pseudoinverse({"rtol": np.asarray(data_of(rtol)), "hermitian": bool(hermitian)})(input)
+
+
+def _relative(x: Any, atol: Any, rtol: Any) -> Array:
+    """Give an absolute and a relative limit of singular values as a relative one."""
+    data = data_of(x)
+    largest = _lapack("svd", data, compute_uv=False).max(-1, initial=0)
+    with np.errstate(all="ignore"):
+        share = np.asarray(data_of(atol)) / largest
+    limit: Array = np.maximum(np.where(largest > 0, share, 0), 0.0 if rtol is None else data_of(rtol))
+    return limit
 
 
 @operation(method=False, public=False)
-def eigh(input: Any, UPLO: str = "L") -> tuple[Any, Any]:
+def eigh(input: Any, UPLO: str = "L") -> ValuesAndVectors:
     """Give eigenvalues, ascending, and eigenvectors (columns) of symmetric matrices, of which one half is read.
 
     The gradient is symmetric. Of vectors there is one where the eigenvalues differ, and infinity elsewhere.
     """
-    values, vectors = Eigh(UPLO.upper() != "U").applied(_operand("eigh", input))
-    return values, vectors
+    if UPLO not in ("L", "U", "l", "u"):
+        raise ValueError(f"eigh: UPLO is 'L' or 'U', the half to be read, got {UPLO!r}")
+    return ValuesAndVectors(*Eigh(UPLO.upper() != "U").applied(_operand("eigh", input)))
 
 
 @operation(method=False, public=False)
-def svd(input: Any) -> tuple[Any, Any, Any]:
-    """Give u, s and vh with input = (u * s) @ vh: as many singular values as the shorter side is long, descending.
+def svd(input: Any, full_matrices: bool = True) -> SVDFactors:
+    """Give u, s and vh with input = (u[:, :k] * s) @ vh[:k]: k singular values, descending, for the shorter side k.
 
-    There is a gradient of u and vh where the singular values differ, of matrices that are not square where none is 0
-    either, and infinity elsewhere.
+    Unless `full_matrices`, u and vh have no columns and rows beyond these. Of those beyond the matrix determines what
+    they span, and functions of that have a gradient. There is a gradient of u and vh where the singular values differ,
+    of matrices that are not square where none is 0 either, and infinity elsewhere.
     """
-    u, s, vh = SVD().applied(_operand("svd", input, square=False))
-    return u, s, vh
+    input = _operand("svd", input, square=False)
+    u, s, vh = SVD().applied(input)
+    m, n = input.shape[-2:]
+    if full_matrices and m != n:
+        whole = _lapack("svd", data_of(input))
+        if m > n:
+            u = cat([u, _beyond(u, whole[0][..., n:])], -1)
+        else:
+            vh = cat([vh, transposed(_beyond(transposed(vh), transposed(whole[2][..., m:, :])))], -2)
+    return SVDFactors(u, s, vh)
+
+
+def _beyond(u: Any, rest: Any) -> Any:
+    """Give orthonormal columns, which are, as functions of those that they are orthogonal to, the nearest such ones.
+
+    A step of Newton's iteration for that is exact to third order in how far u goes from where it is.
+    """
+    rest = _beside(u, rest)
+    outside = sub(rest, matmul(u, matmul(transposed(u), rest)))
+    return sub(mul(outside, 1.5), mul(matmul(outside, matmul(transposed(outside), outside)), 0.5))
+
+
+def _beside(x: Any, array: Any) -> Any:
+    array = as_array(array).astype(x.dtype)
+    return Variable(array, requires_grad=False) if isinstance(x, Variable) else array
 
 
 @operation(method=False, public=False)
-def qr(input: Any) -> tuple[Any, Any]:
+def qr(input: Any, mode: str = "reduced") -> QRFactors:
     """Give q with orthonormal columns and upper triangular r with input = q @ r, q no wider than the shorter side.
 
-    The gradient is that of matrices of full rank, LinAlgError elsewhere.
+    With `mode` "complete" q is square, and has no gradient where it is wider than input; with "r" it is empty. The
+    gradient is that of matrices of full rank, LinAlgError elsewhere.
     """
+    if mode not in ("reduced", "complete", "r"):
+        raise ValueError(f"qr: mode is 'reduced', 'complete' or 'r', got {mode!r}")
     input = _operand("qr", input, square=False)
     m, n = input.shape[-2:]
+    if mode == "complete" and m > n:
+        if isinstance(input, Variable) and input.requires_grad and is_grad_enabled():
+            raise TypeError(f"qr of shape {input.shape}, complete: the matrix does not determine all columns of q, "
+                            "which so have no gradient: give mode 'reduced', or input.detach()")  # fmt: skip
+        return QRFactors(*[_beside(input, part) for part in _lapack("qr", data_of(input), mode="complete")])
     if m >= n:
         q, r = QR().applied(input)
-        return q, r
-    q, r = QR().applied(getitem(input, (..., slice(None, m))))
-    return q, cat([r, matmul(transposed(q), getitem(input, (..., slice(m, None))))], -1)
+    else:
+        q, r = QR().applied(getitem(input, (..., slice(None, m))))
+        r = cat([r, matmul(transposed(q), getitem(input, (..., slice(m, None))))], -1)
+    return QRFactors(_beside(q, np.zeros(0)) if mode == "r" else q, r)

@@ -175,6 +175,7 @@ DERIVATIVES: dict[str, Any] = {
     "betaincinv": (None, None, lambda y, a, b, p: reciprocal(_beta_density(a, b, y))),
     "betainccinv": (None, None, lambda y, a, b, p: neg(reciprocal(_beta_density(a, b, y)))),
     "zetac": (None,),
+    "zeta": (None, lambda y, s, x: neg(mul(s, _f.zeta(add(s, 1), x)))),
     # distributions
     "log_ndtr": (lambda y, x: exp(sub(mul(square(x), -0.5), add(y, 0.5 * math.log(2 * math.pi)))),),
     "ndtri": (lambda y, p: mul(exp(mul(square(y), 0.5)), math.sqrt(2 * math.pi)),),

@@ -30,14 +30,14 @@ class _Calls:
 
     @lazy
     def places(self) -> Callable[[Array, int, bool, bool], Array]:
-        made: Callable[[Array, int, bool, bool], Array] = small.reductions.places().function(_places)
+        made: Callable[[Array, int, bool, bool], Array] = small.reductions.places().function(_first_met)
         return made
 
 
 _calls = _Calls()
 
 
-def _places(x: Array, along: int, keepdim: bool, largest: bool) -> Array:
+def _first_met(x: Array, along: int, keepdim: bool, largest: bool) -> Array:
     """Give where the extremum of each line along an axis is first met."""
     found: Array = dispatch.extreme_places("max" if largest else "min", x, along)
     return found if keepdim else found.reshape((*x.shape[:along], *x.shape[along + 1 :]))
@@ -118,3 +118,78 @@ def min(
 def min(input: Any, dim: Any = None, keepdim: bool = False, *, axis: Any = None, keepdims: bool | None = None) -> Any:
     """Give the smallest element, in the ways of `max`."""
     return _extreme("min", input, dim, keepdim, axis, keepdims)
+
+
+# ---- places ---------------------------------------------------------------------------------------------------------
+
+
+class MinimaAndMaxima(NamedTuple):
+    """What `aminmax` gives."""
+
+    min: Any
+    max: Any
+
+
+def _places(which: str, x: Any, dim: Any, keepdim: Any, axis: Any, keepdims: Any) -> Any:
+    what = f"arg{which}"
+    dim = either(what, "dim", dim, "axis", axis)
+    keep = bool(either(what, "keepdim", keepdim or None, "keepdims", keepdims, False))
+    given = isinstance(x, Variable)
+    data = data_of(x) if given else as_array(x)
+    shape = data.shape
+    if dim is None:
+        data, along, kept = data.reshape(-1), 0, (1,) * len(shape)
+    else:
+        along = (*axes_of(what, dim, data.ndim), 0)[0]
+        kept = tuple(1 if i == along else size for i, size in enumerate(shape))
+    if data.ndim and not data.shape[along]:
+        error = ValueError if dim is None else IndexError
+        raise error(f"{what}: no elements to look for it in shape {shape}")
+    found = dispatch.extreme_places(which, data, along if data.ndim else None)
+    found = found.reshape(
+        kept if keep else tuple(n for i, n in enumerate(shape) if i != along) if dim is not None else ()
+    )
+    return Variable(found, requires_grad=False) if given else found
+
+
+@operation
+def argmax(
+    input: Given,
+    dim: int | None = None,
+    keepdim: bool = False,
+    *,
+    axis: int | None = None,
+    keepdims: bool | None = None,
+) -> Given:
+    """Give the first place of the largest element along a dimension, or in all of input, as int64; NaN is the largest.
+
+    >>> import nbgrad
+    >>> nbgrad.argmax(nbgrad.tensor([[1.0, 5.0], [7.0, 2.0]]), 1)
+    Variable([1, 0])
+    """
+    found: Given = _places("max", input, dim, keepdim, axis, keepdims)
+    return found
+
+
+@operation
+def argmin(
+    input: Given,
+    dim: int | None = None,
+    keepdim: bool = False,
+    *,
+    axis: int | None = None,
+    keepdims: bool | None = None,
+) -> Given:
+    """Give the first place of the smallest element, in the ways of `argmax`."""
+    found: Given = _places("min", input, dim, keepdim, axis, keepdims)
+    return found
+
+
+@operation
+def aminmax(
+    input: Any, *, dim: int | None = None, keepdim: bool = False, axis: int | None = None, keepdims: bool | None = None
+) -> MinimaAndMaxima:
+    """Give the smallest and the largest element along a dimension, or of all: (min, max); ties share the gradient."""
+    dim = either("aminmax", "dim", dim, "axis", axis)
+    low, high = (reduce(kind, input, dim, keepdim, None, keepdims) for kind in (Amin, Amax))
+    return MinimaAndMaxima(low, high)

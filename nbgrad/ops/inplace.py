@@ -129,7 +129,7 @@ def write_elements(x: Variable, what: str, key: Any, value: Any, unseen: bool) -
         extra = v.ndim - len(shape)
         if extra > 0 and all([size == 1 for size in v.shape[:extra]]):
             v = Reshape(v.shape[extra:])(v)
-        node = Put(index, _last_ones(index, array.shape) if index.advanced and not index.masks_only else None)
+        node = Put(index, last_ones(index, array.shape) if index.advanced and not index.masks_only else None)
         past = writing.past()
         past._array = writing.lost(x)
         node.inputs = past, v
@@ -146,7 +146,7 @@ def _shape_at(index: Index, array: Any) -> tuple[int, ...]:
     return (np.broadcast_to(False, array.shape) if index.advanced else array)[index.key].shape
 
 
-def _last_ones(index: Index, shape: tuple[int, ...]) -> Array | None:
+def last_ones(index: Index, shape: tuple[int, ...]) -> Array | None:
     """Tell which values are written last where positions come several times, by 1 and 0; None if none does."""
     if traced_part(index) is not None:  # which are not known before the program runs
         return None

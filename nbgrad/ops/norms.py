@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from ..arrays import as_array
 from ..kernels import reductions
-from ..registry import operation
+from ..registry import load, operation
 from ..variable import Given, Variable
 from .arguments import axes_of, either
 from .reduction import floating_dtype, kind_of
@@ -69,12 +69,16 @@ def norm(
 ) -> Given:
     """Give the norm of order `p` over the dimensions `dim` (all if None): PyTorch's older name for `vector_norm`.
 
-    "fro" and None are order 2. Raises ValueError for other names, as "nuc".
+    "fro" and None are order 2, "nuc" is the sum of singular values of matrices, over two dimensions. Raises ValueError
+    for other names.
 
     >>> import nbgrad
     >>> nbgrad.tensor([3.0, -4.0]).norm(), nbgrad.tensor([3.0, -4.0]).norm(1)
     (Variable(5.), Variable(7.))
     """
+    if p == "nuc":
+        x = astype(input, floating_dtype("norm", dtype)) if dtype is not None else input
+        return load("nuclear_norm").function(x, dim, keepdim)
     if isinstance(p, str) and p != "fro":
-        raise ValueError(f"norm: the order is {p!r}: there are numbers, inf, -inf and 'fro'")
+        raise ValueError(f"norm: the order is {p!r}: there are numbers, inf, -inf, 'fro' and 'nuc'")
     return _norm("norm", input, 2 if p in ("fro", None) else p, dim, keepdim, dtype)

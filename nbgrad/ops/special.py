@@ -5,18 +5,21 @@ Of what SciPy computes `derivatives` states the derivatives.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from functools import cache as once
 from typing import Any
 
 import numpy as np
 
-from ..arrays import Array, as_array
+from ..arrays import Array, as_array, is_array, is_stand_in
 from ..function import Operation
 from ..kernels import dispatch, special
-from ..registry import ENTRIES
+from ..registry import ENTRIES, operation
+from ..variable import Given, Variable, data_of
 from .derivatives import DERIVATIVES, functions, scipy_special
-from .elementwise import _expose, mul
+from .elementwise import _expose, add, clamp, lgamma, mul, sub
+from .shape import astype
 
 # ---- formulas -------------------------------------------------------------------------------------------------------
 
@@ -40,9 +43,19 @@ _SENTENCES = {
     "xlogy": "input * log(other), 0 where input is",
 }
 for _name, _scalar in special.TABLE.items():
-    _expose(_scalar, _SENTENCES[_name], ("input", "other")[: _scalar.arity], False, _name in _PUBLIC)
+    _expose(_scalar, _SENTENCES[_name], ("input", "other")[: _scalar.arity], _name in _PUBLIC, _name in _PUBLIC)
 
-copysign, fmod, heaviside, logaddexp2, logit, sinc, xlogy = (ENTRIES[_name].function for _name in _PUBLIC)
+copysign, fmod, heaviside, logaddexp2, _logit, sinc, xlogy = (ENTRIES[_name].function for _name in _PUBLIC)
+
+
+@operation
+def logit(input: Given, eps: float | None = None) -> Given:
+    """Give log(input / (1 - input)), the inverse of sigmoid, elementwise; with `eps`, of input within eps...1 - eps.
+
+    What is limited has no gradient.
+    """
+    found: Given = _logit(input if eps is None else clamp(input, eps, 1 - eps))
+    return found
 
 
 # ---- what SciPy computes --------------------------------------------------------------------------------------------
@@ -103,3 +116,57 @@ def function_of(name: str) -> Callable[..., Any] | None:
 
 
 functions.apply = applied
+
+# ---- for users ------------------------------------------------------------------------------------------------------
+
+
+def _floating(what: str, *xs: Any) -> list[Any]:
+    """Give operands in a floating dtype, float64 for whole numbers."""
+    arrays = [x if isinstance(x, Variable) or is_array(x) else as_array(x) for x in xs]
+    return [x if x.dtype.kind == "f" else astype(x, np.float64) for x in arrays]
+
+
+@operation
+def i0(input: Given) -> Given:
+    """Give the modified Bessel function of order 0, elementwise; SciPy computes it, its derivative is `special.i1`."""
+    return applied("i0", *_floating("i0", input))
+
+
+@operation(alias="igamma")
+def gammainc(input: Any, other: Any) -> Any:
+    """Give the share of the gamma distribution with shape input below other, elementwise; SciPy computes it.
+
+    The gradient is that of `other`; of the shape there is no formula, and to ask for its gradient a TypeError.
+    """
+    return applied("gammainc", *_floating("gammainc", input, other))
+
+
+@operation(alias="igammac")
+def gammaincc(input: Any, other: Any) -> Any:
+    """Give 1 - gammainc(input, other), accurate where that is small."""
+    return applied("gammaincc", *_floating("gammaincc", input, other))
+
+
+igamma, igammac = gammainc, gammaincc
+
+
+@operation(alias="mvlgamma")
+def multigammaln(input: Given, p: int) -> Given:
+    """Give the logarithm of the multivariate gamma function of dimension p, elementwise.
+
+    That is p * (p - 1) / 4 * log(pi) plus the sum of lgamma(input - i / 2) over i < p. Raises ValueError for a
+    dimension that is not positive, and for elements that are not above (p - 1) / 2, as PyTorch does.
+    """
+    if isinstance(p, bool) or not isinstance(p, int) or p < 1:
+        raise ValueError(f"multigammaln: dimension {p!r}: give a whole number above 0")
+    (x,) = _floating("multigammaln", input)
+    data = data_of(x)
+    if not is_stand_in(data) and bool((data <= (p - 1) / 2).any()):
+        raise ValueError(f"multigammaln: elements of dimension {p} have to be above {(p - 1) / 2}")
+    total = lgamma(x)
+    for i in range(1, p):
+        total = add(total, lgamma(sub(x, i / 2)))
+    return add(total, p * (p - 1) / 4 * math.log(math.pi))
+
+
+mvlgamma = multigammaln

@@ -21,8 +21,9 @@ def jit(
 
     The function is traced once for each combination of dtypes, shapes and static arguments; a trace of other sizes
     finds its kernels compiled already. Python's control flow may depend on shapes and on static arguments, which are
-    named by their positions; on an element of a traced array it raises TypeError, as do random numbers drawn inside,
-    which would be the same in every run. Arrays from outside are read in every run. Results are what the function
+    named by their positions; on an element of a traced array it raises TypeError, as do random numbers of
+    other libraries, which would be the same in every run; nbgrad's are drawn anew. Modules and optimisers that the
+    function mentions are trained in place. Arrays from outside are read in every run. Results are what the function
     gives, as new arrays; arguments named by `donate_argnums` may be written over with results, and must not be used
     again. Works on transforms (``jit(value_and_grad(f))``), and under the graph as one Function.
 

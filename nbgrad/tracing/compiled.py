@@ -16,6 +16,7 @@ from ..kernels.target import Compiler
 from ..nests import flatten
 from ..variable import Variable, data_replaced, default_dtype_changed, get_default_dtype
 from .explain import explain
+from .lifting import State, found
 from .replay import Replay, in_order
 from .symbol import Symbol
 from .trace import NoGradient, Static, Trace, keys_of
@@ -68,6 +69,7 @@ class Jitted:
         self.function, self.static, self.donate = function, tuple(static_argnums), tuple(donate_argnums)
         self._traces: dict[Any, Trace] = {}
         self._method: Jitted | None = None
+        self._state: State | None = None  # of the last call that was not recognised
         #: How the last call's like is run at once, and some earlier ones'.
         self._last: _Route = (_nothing, None, None)
         self._earlier: tuple[_Route, ...] = ()
@@ -134,7 +136,11 @@ class Jitted:
         # what has to be converted first is not recognised at once
         known = all(x is y for x, y in zip(ordered, arrays, strict=True))
         keys = tuple(map(Static, keys_of(structure)))  # equal ones of other types are others to the function
-        key = structure, keys, tuple(kinds), get_default_dtype(), compiler
+        key: Any = structure, keys, tuple(kinds), get_default_dtype(), compiler
+        modules, optimisers = found([self.function, *(leaf.value for leaf in leaves if type(leaf) is Static), *leaves])
+        self._state = State(modules, optimisers) if modules or optimisers else None
+        if self._state is not None:
+            key = *key[:-1], self._state.key, compiler
         return key, structure, kinds, ordered, given, leaves if known else None
 
     def _brought_together(self, arrays: list[Any]) -> tuple[list[Any], Compiler]:
@@ -152,7 +158,8 @@ class Jitted:
 
     def _trace(self, arguments: tuple[Any, ...], options: dict[str, Any]) -> tuple[Trace, list[Any], list[Any], Any]:
         key, structure, kinds, arrays, given, leaves = self._signature(arguments, options)
-        trace = self._traces.pop(key, None) or Trace(self.function, structure, kinds, self.donate, key[-1])
+        trace = self._traces.pop(key, None)
+        trace = trace or Trace(self.function, structure, kinds, self.donate, key[-1], self._state)
         self._traces[key] = trace  # last in order, the longest unused first
         while len(self._traces) > MOST_TRACES:
             self._traces.pop(next(iter(self._traces)), None)
@@ -199,7 +206,7 @@ class Jitted:
             self._last = route
 
     def _route(self, trace: Trace, leaves: Sequence[Any], arrays: Sequence[Array], named: bool) -> _Route | None:
-        if leaves and all(is_array(x) and of_numpys_own(x) is x for x in leaves):
+        if leaves and trace.state is None and all(is_array(x) and of_numpys_own(x) is x for x in leaves):
             quick = trace.quick(arrays)
             if quick is None:
                 return None
@@ -211,7 +218,12 @@ class Jitted:
         return None if entry is None else (entry, None, trace)
 
     def _run(self, trace: Trace, arrays: Sequence[Array], given: Sequence[Any]) -> Any:
-        if is_grad_enabled() and trace.gives and any(isinstance(x, Variable) and x._generation >= 0 for x in given):
+        lifted = trace.state.variables if trace.state is not None else ()
+        if (
+            is_grad_enabled()
+            and trace.gives
+            and any(isinstance(x, Variable) and x._generation >= 0 for x in (*given, *lifted))
+        ):
             return self._recorded(trace, arrays, given)
         return trace.build(*trace.run(*arrays))
 
@@ -221,7 +233,10 @@ class Jitted:
             x if isinstance(x, Variable) else Variable(array, requires_grad=False)
             for x, array in zip(given, arrays, strict=True)
         ]
-        outputs = Replay(trace.replay).record(inputs, arrays)
+        hidden = trace.hidden()
+        lifted = trace.state.variables if trace.state is not None else []
+        inputs += [*lifted, *(Variable(x, requires_grad=False) for x in hidden[len(lifted) :])]
+        outputs = Replay(trace.replay).record(inputs, [*arrays, *hidden])
         return trace.results(
             [y if maker is Variable else y.data for y, maker in zip(outputs, trace.array_makers(), strict=True)]
         )
@@ -231,7 +246,7 @@ class Jitted:
     def explain(self, /, *arguments: Any, **options: Any) -> str:
         """Describe the steps for these arguments: operations fused, bytes moved, and the time of each."""
         trace, arrays, _, _ = self._trace(arguments, options)
-        return f"{self.name}: " + explain(trace.plan, arrays)
+        return f"{self.name}: " + explain(trace.plan, [*arrays, *trace.hidden()])
 
     def source(self, /, *arguments: Any, **options: Any) -> str:
         """Give the text of the kernels for these arguments, and of the function that runs them."""

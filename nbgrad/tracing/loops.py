@@ -13,7 +13,7 @@ from ..kernels.strides import dense, joined
 from ..kernels.target import Compiler
 from .grouping import Group, Grouping
 from .layout import access
-from .program import Access, Fold, Literal, Map, Node, stretched
+from .program import Access, Draw, Fold, Literal, Map, Node, stretched
 
 
 class Places(Protocol):
@@ -50,6 +50,7 @@ class Loop:
         self.bytes = 0
         self.copied: set[Node] = set()
         self.steps_of: dict[str, tuple[int, ...]] = {}  # strides over the space, by operand
+        self.firsts: dict[str, int] = {}  # where in their streams draws begin, by operand
 
     def build(self) -> tuple[Nest, list[tuple[str, int]]]:
         group = self.group
@@ -74,12 +75,15 @@ class Loop:
             operand = self._operand(f"p{number}", x, strides)
             loads[x] = operand
             nest.loads.append(operand)
-            if x in self.copied:
+            if isinstance(x.operation, Draw):
+                name, place = self.places.of(x.inputs[0]), Access(x, 0, ())
+                self.firsts[operand.name] = x.operation.first
+            elif x in self.copied:
                 name = f"contiguous(broadcast_to({self.places.viewed(x)}, {group.space}))"
             else:
                 name = self.places.of(place.root)
             self.operands.append((name, place.offset * x.dtype.itemsize))
-            self.bytes += x.size * x.dtype.itemsize
+            self.bytes += 0 if operand.drawn else x.size * x.dtype.itemsize
         self._formulas(nest, loads)
         for number, node in enumerate(writes):
             name, level, stage = self.values[node]
@@ -139,15 +143,18 @@ class Loop:
 
     def _operand(self, name: str, node: Node, strides: tuple[int, ...]) -> Operand:
         self.steps_of[name] = strides
+        drawn = node.operation.kind if isinstance(node.operation, Draw) else ""
         if not node.size:
-            return Operand(name, node.dtype.name, ELEMENT)  # rows there may be, but no element of them is read
+            return Operand(
+                name, node.dtype.name, ELEMENT, drawn=drawn
+            )  # rows there may be, but no element of them is read
         if node.size == 1:
             level = NEST
         else:
             level = ELEMENT if any(strides[axis] for axis in self.row) else ROW
         step = strides[self.row[-1]] if self.row else 0
         inner = "0" if step == 0 else "1" if step == 1 else "s"
-        return Operand(name, node.dtype.name, level, inner)
+        return Operand(name, node.dtype.name, level, inner, drawn)
 
     def _formulas(self, nest: Nest, loads: dict[Node, Operand]) -> None:
         group = self.group
@@ -232,6 +239,7 @@ class Loop:
                 for axis, part in enumerate(self.outer):
                     values[f"{name}_step{axis}"] = strides[part[-1]]
             values[f"{name}_inner"] = strides[self.row[-1]] if self.row else 0
+        values |= {f"{name}_first": first for name, first in self.firsts.items()}
         for operand in [*(o for o, _, _ in nest.partials), *(o for o, _ in nest.kept)]:
             for axis in range(nest.outer):
                 values[f"{operand.name}_step{axis}"] = 0

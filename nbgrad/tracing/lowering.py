@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from ..kernels import formula, reductions
+from ..kernels import formula, philox, reductions
 from ..kernels import scalars as scalar
 from ..kernels.cpu import elementwise as cpu
 from ..kernels.dispatch import CPU
@@ -20,7 +20,7 @@ from ..kernels.formula import NUMBER, TRUTH, Expression
 from ..kernels.shapes import broadcast_shapes
 from .calls import call, frozen
 from .layout import can_reshape
-from .program import Call, Constant, Fold, Input, Look, Map, Node, Program, View, reshaped, root_of
+from .program import Call, Constant, Draw, Fold, Input, Look, Map, Node, Program, View, reshaped, root_of
 
 Shape = tuple[int, ...]
 
@@ -134,6 +134,17 @@ def _known(program: Program, expression: Expression, nodes: Sequence[Node], dtyp
         return None
     with np.errstate(all="ignore"):
         return number(program, function(*(np.asarray(v, dtype) for v in values)), dtype)
+
+
+def draw(program: Program, generator: Any, kind: str, shape: Shape, dtype: np.dtype[Any]) -> Node:
+    """Give random numbers that every run draws anew, from where the generator is then."""
+    if generator not in program.streams:
+        program.streams[generator] = program.input((2,), np.uint64), 0
+    state, used = program.streams[generator]
+    program.streams[generator] = state, used + philox.blocks_of(math.prod(shape), dtype.name)
+    drawn = program.add(Draw(kind, philox.first_of(used, dtype.name)), (state,), shape, dtype)
+    # they have no memory: a formula is what they are read by
+    return mapped(program, formula.variable(0), [drawn], dtype)
 
 
 # ---- folds ----------------------------------------------------------------------------------------------------------

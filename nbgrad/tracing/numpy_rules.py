@@ -314,5 +314,6 @@ def attribute(x: Symbol, name: str) -> Any:
 
 
 Symbol.numpys_ufunc = numpys_ufunc
+Symbol.called = lambda self, name, function, arrays: call(function, name, arrays, {})
 Symbol.__array_function__ = array_function
 Symbol.__getattr__ = attribute

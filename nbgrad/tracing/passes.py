@@ -16,7 +16,7 @@ from ..kernels import formula, scalars
 from ..kernels.formula import Expression
 from . import lowering, picking
 from .layout import access, can_reshape
-from .program import Fold, Map, Node, Program, View, reshaped, root_of, stretched
+from .program import Draw, Fold, Map, Node, Program, View, reshaped, root_of, stretched
 
 Pass = Callable[[Program], Program]
 Shape = tuple[int, ...]
@@ -211,9 +211,14 @@ def _movable(program: Program) -> _Chosen:
     return found
 
 
+def _draws(node: Node) -> bool:
+    """Tell whether a formula draws random numbers, which are in C order."""
+    return any(isinstance(x.operation, Draw) for x in node.inputs)
+
+
 def _formulas_behind(top: Node, readers: dict[Node, list[Node]], results: set[Node]) -> set[Node]:
     """Give a formula and those before it, of its shape, that only they read; none if somebody else reads the first."""
-    if not isinstance(top.operation, Map) or len(readers[top]) > 1 or top in results:
+    if not isinstance(top.operation, Map) or len(readers[top]) > 1 or top in results or _draws(top):
         return set()
     across = {top}
     waiting = set(top.inputs)
@@ -221,7 +226,7 @@ def _formulas_behind(top: Node, readers: dict[Node, list[Node]], results: set[No
         node = max(waiting, key=lambda n: n.number)  # all that read it have been looked at
         waiting.remove(node)
         inside = isinstance(node.operation, Map) and node.shape == top.shape and node not in results
-        if inside and all(reader in across for reader in readers[node]):
+        if inside and not _draws(node) and all(reader in across for reader in readers[node]):
             across.add(node)
             waiting |= set(node.inputs)
     return across

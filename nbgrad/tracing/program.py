@@ -54,6 +54,13 @@ class Fold(NamedTuple):
     axes: tuple[int, ...]
 
 
+class Draw(NamedTuple):
+    """Random numbers of a stream, from the element `first` on, whose state the input is; only formulas read them."""
+
+    kind: str
+    first: int
+
+
 class View(NamedTuple):
     """Another view of the same memory: "reshape", "transpose", "broadcast" or "index", and its argument."""
 
@@ -73,7 +80,7 @@ class Call(NamedTuple):
 #: A function that begins to look at an array, and gives one that waits, and raises what there is to raise.
 Look = Callable[[Any], Callable[[], object]]
 
-Operation = Input | Constant | Literal | Map | Fold | View | Call
+Operation = Input | Constant | Literal | Draw | Map | Fold | View | Call
 
 
 class Access(NamedTuple):
@@ -152,6 +159,10 @@ class Program:
         #: Whether the function has been traced, so that whoever still computes has a traced array that got away.
         self.closed = False
         self.inputs: list[Node] = []
+        #: The arguments that may be written to, for whoever they stand for takes what they become.
+        self.lifted: set[Node] = set()
+        #: The generators that are drawn from: the argument that is their state, and how far they are moved on.
+        self.streams: dict[Any, tuple[Node, int]] = {}
         #: How the elements of inputs, and of views of them, are looked at in every run.
         self.checks: dict[tuple[Any, Node], Look] = {}
         self._known: dict[Any, Node] = {}
@@ -181,6 +192,7 @@ class Program:
         """Give the program of which these outputs are wanted; nodes stay the same, and equal ones one."""
         program = copy.copy(self)
         program.inputs, program.checks, program.outputs = list(self.inputs), dict(self.checks), list(outputs)
+        program.streams = dict(self.streams)
         return program
 
     def input(self, shape: Shape, dtype: Any) -> Node:

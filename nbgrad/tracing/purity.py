@@ -8,23 +8,18 @@ import random
 import sys
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from types import BuiltinMethodType, CodeType, FunctionType, MethodType, ModuleType
 from typing import Any
 
 import numpy as np
 
 from ..variable import Variable
-from .refusals import users_line
 
 _REMEDY = (
-    "every run would use the numbers of the first: draw them outside of the jitted function and pass them as arguments"
+    "every run would use the numbers of the first: draw them with nbgrad's functions (nbgrad.randn), or outside of the "
+    "jitted function, and pass them as arguments"
 )
-
-
-def refuse_draw(what: str) -> None:
-    """Raise for random numbers of this library's."""
-    raise TypeError(f"jit: {what} drew random numbers in a traced function, at {users_line()}: {_REMEDY}")
 
 
 class Sources:
@@ -34,7 +29,7 @@ class Sources:
         self._states: list[tuple[str, Callable[[], Any]]] = [("random", random.getstate)]
         if "numpy.random" in sys.modules:
             self._states.append(("np.random", np.random.get_state))
-        self._states += [(type(g).__name__, _state_of(g)) for g in _generators(function)]
+        self._states += [(type(g).__name__, _state_of(g)) for g in mentioned([function], _kinds())]
         self._before = [pickle.dumps(state()) for _, state in self._states]
 
     def refuse_drawn(self, numbers_kept: bool) -> None:
@@ -64,17 +59,21 @@ _PLAIN = (int, float, complex, str, bytes, np.ndarray, np.generic, np.ufunc, np.
 _MOST = 1000
 
 
-def _generators(function: Callable[..., Any]) -> list[Any]:
-    """Find the generators that a function mentions.
+def _kinds() -> tuple[type, ...]:
+    """Give the classes of generators that there may be."""
+    if "numpy.random" not in sys.modules:
+        return (random.Random,)
+    return random.Random, np.random.Generator, np.random.RandomState
 
-    By its closure, globals, defaults, instance, class, other functions, and what these hold.
+
+def mentioned(roots: Iterable[Any], kinds: tuple[type, ...]) -> list[Any]:
+    """Find what functions and other values mention of some classes.
+
+    By their closures, globals, defaults, instances, classes, other functions, and what these hold.
     """
-    kinds: tuple[type, ...] = (random.Random,)
-    if "numpy.random" in sys.modules:
-        kinds += (np.random.Generator, np.random.RandomState)
     found: dict[int, Any] = {}
     seen: dict[int, Any] = {}  # values stay alive, so that ids stay theirs
-    waiting: deque[Any] = deque([function])
+    waiting: deque[Any] = deque(roots)
     while waiting and len(seen) < _MOST:
         value = waiting.popleft()
         if isinstance(value, _PLAIN) or id(value) in seen:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
+from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ import numpy as np
 from ..arrays import Array, of_numpys_own
 from ..engine import gradients
 from ..function import Function, constant
+from ..generator import traced_draw
 from ..grad_mode import is_grad_enabled, set_grad_enabled
 from ..kernels import dispatch
 from ..kernels.forks import hold_over_fork
@@ -35,8 +37,12 @@ hold_over_fork(_backs, outermost=True)
 class Replayable:
     """A traced computation whose way back can be had as one, too: both come from one run of the function."""
 
-    def __init__(self, program: Program, inputs: list[Any], results: list[Any], plan: Plan) -> None:
+    def __init__(
+        self, program: Program, inputs: list[Any], results: list[Any], plan: Plan, standing: Any = None
+    ) -> None:
         self.program, self.inputs, self.results, self.plan = program, inputs, results, plan
+        #: Has Variables from outside stand for arguments, while the way back is traced.
+        self._standing = standing or nullcontext
         self._back: Replayable | None = None
         #: Which inputs have gradients, and which results give some.
         self.wanted = [isinstance(x, Variable) and x._generation >= 0 for x in inputs]
@@ -50,7 +56,8 @@ class Replayable:
             if self._back is None:
                 self.program.closed = False
                 try:
-                    self._back = self._traced_back()
+                    with self._standing():
+                        self._back = self._traced_back()
                 finally:
                     self.program.closed = True
             return self._back
@@ -59,8 +66,12 @@ class Replayable:
         ys = [y for y, gives in zip(self.results, self.giving, strict=True) if gives]
         xs = [x for x, wants in zip(self.inputs, self.wanted, strict=True) if wants]
         gys = [leaf_of(Symbol(self.program, self.program.input(y.shape, y.dtype))) for y in ys]
-        with set_grad_enabled(True):
-            found = gradients(ys, xs, gys, True, True) if ys else [None] * len(xs)
+        drawing = traced_draw.set(_refuse_draw)
+        try:
+            with set_grad_enabled(True):
+                found = gradients(ys, xs, gys, True, True) if ys else [None] * len(xs)
+        finally:
+            traced_draw.reset(drawing)
         results = [
             constant(_as_symbol(x.data, np.zeros(x.shape, x.dtype) if gx is None else gx.data))
             if gx is None or not isinstance(gx.data, Symbol)
@@ -69,7 +80,11 @@ class Replayable:
         ]
         nodes: list[Any] = [gx.data for gx in results]
         plan = Plan(self.program, [symbol.node for symbol in nodes], self.plan.compiler)
-        return Replayable(self.program, [*self.inputs, *gys], list(results), plan)
+        return Replayable(self.program, [*self.inputs, *gys], list(results), plan, self._standing)
+
+
+def _refuse_draw(*arguments: Any) -> Any:
+    raise TypeError("jit: a backward draws random numbers, which no run would draw again: draw them in the forward")
 
 
 def _as_symbol(like: Any, array: Array) -> Any:

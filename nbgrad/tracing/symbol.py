@@ -38,6 +38,7 @@ class Symbol(WithoutElements, np.lib.mixins.NDArrayOperatorsMixin):
 
     #: Set by `numpy_rules`: ufuncs of NumPy's, its other functions, and what else arrays have.
     numpys_ufunc: ClassVar[Callable[..., Any]]
+    called: ClassVar[Callable[..., Any]]
     __array_function__: ClassVar[Callable[..., Any]]
     __getattr__: ClassVar[Callable[..., Any]]
 
@@ -208,7 +209,8 @@ class Symbol(WithoutElements, np.lib.mixins.NDArrayOperatorsMixin):
 
     def refuse_if_given(self, what: str) -> None:
         """Raise for arguments of the traced function, and views of them."""
-        if isinstance(access(self.node).root.operation, Input):
+        root = access(self.node).root
+        if isinstance(root.operation, Input) and root not in self.program.lifted:
             raise changed_in_place(f"{what}, which is an argument", "write into x.clone()")
 
     def outside(self, array: Any) -> Symbol:

@@ -13,15 +13,17 @@ import numpy as np
 from .. import history, sharing
 from ..arrays import Array, is_array
 from ..function import Function, constant
+from ..generator import Generator, traced_draw
 from ..grad_mode import set_grad_enabled
 from ..kernels.target import Compiler
 from ..nests import flatten, unflatten
-from ..ops.creation import on_draw
 from ..variable import Variable
+from . import lowering
 from . import numpy_rules as numpy_rules  # which Symbols have theirs from
+from .lifting import State
 from .plan import Plan
 from .program import Constant, Literal, Node, Program
-from .purity import Sources, refuse_draw
+from .purity import Sources
 from .replay import Replayable, leaf_of
 from .symbol import Symbol
 
@@ -71,7 +73,9 @@ class Trace:
         kinds: Sequence[Any],
         donated: Sequence[int],
         compiler: Compiler,
+        state: State | None = None,
     ) -> None:
+        self.state = state
         self.structure, self.kinds, self.compiler = structure, kinds, compiler
         self.program = Program(compiler.target)
         arguments: list[Any] = []
@@ -85,7 +89,18 @@ class Trace:
             self.inputs.append(leaf_of(symbol, kind is Variable) if kind in (Variable, NoGradient) else symbol)
             arguments.append(self.inputs[-1])
         positional, named = unflatten(structure, iter(arguments))
-        result = self._traced(function, positional, named)
+        given = len(self.inputs)
+        #: What takes what it becomes in a run: the place among the arguments, and the node.
+        self.updates: list[tuple[int, Node]] = []
+        if state is None:
+            result = self._traced(function, positional, named)
+        else:
+            symbols = self._lifted(state.variables)
+            with state.standing_for(symbols):
+                self.inputs += state.variables
+                result = self._traced(function, positional, named)
+                self._note_updates(state.variables, symbols, given)
+            state.watch(compiler)
         leaves: list[Any] = []
         self.result = flatten(result, leaves)
         self.outputs: list[Node] = []
@@ -109,10 +124,15 @@ class Trace:
                 )
         self.computed = [leaf for leaf, m in zip(leaves, self.makers, strict=True) if type(m) is not tuple]
         self.program.closed = True
+        #: The generators whose states are arguments behind those that are given, and how far each run moves them on.
+        self.streams = [(generator, blocks) for generator, (_, blocks) in self.program.streams.items()]
+        self.inputs += [leaf_of(Symbol(self.program, state), False) for state, _ in self.program.streams.values()]
         _refuse_foreign_leaves(self.inputs, self.computed)
         positions = self._donated_inputs(structure, donated)
-        self.plan = Plan(self.program, self.outputs, self.compiler, positions)
-        self.run = self.plan.run
+        wanted = [*self.outputs, *(node for _, node in self.updates)]
+        changing = [place for place, _ in self.updates]
+        self.plan = Plan(self.program, wanted, self.compiler, [*positions, *changing])
+        self.run = self._with_hidden(self.plan.run) if self.streams or state else self.plan.run
         self.build = self._builder()
         # in the graph the inputs are still needed for the way back
         self.replay = Replayable(
@@ -120,15 +140,17 @@ class Trace:
             self.inputs,
             self.computed,
             Plan(self.program, self.outputs, self.compiler) if positions else self.plan,
+            None if state is None else lambda: state.standing_for(symbols),
         )
-        self.gives = any(self.replay.giving)
+        # what was trained in place has no way back
+        self.gives = any(self.replay.giving) and not self.updates
         #: How calls with arguments of such types are recognised at once, if they can be.
         self.routes: dict[Any, Any] = {}
 
     def _traced(self, function: Callable[..., Any], positional: Any, named: Any) -> Any:
         """Run the function on traced arrays."""
         sources = Sources(function)
-        watched = on_draw.set(refuse_draw)
+        drawing = traced_draw.set(self._draw)
         noted = history.writes_of_trace.set([])
         sharing.stand_ins += 1
         try:
@@ -143,12 +165,56 @@ class Trace:
                 raise cause from None
             raise
         finally:
-            on_draw.reset(watched)
+            traced_draw.reset(drawing)
             sharing.stand_ins -= 1
             history.writes_of_trace.reset(noted)
         self.program.refuse_changed_constants()
         sources.refuse_drawn(any(isinstance(node.operation, Constant | Literal) for node in self.program.nodes))
         return result
+
+    def _draw(self, generator: Generator, kind: str, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Symbol:
+        return Symbol(self.program, lowering.draw(self.program, generator, kind, shape, dtype))
+
+    def _lifted(self, variables: Sequence[Variable]) -> list[Symbol]:
+        """Make arguments that stand for Variables, and may be written to."""
+        symbols = [Symbol(self.program, self.program.input(x.shape, x.dtype)) for x in variables]
+        self.program.lifted |= {symbol.node for symbol in symbols}
+        return symbols
+
+    def _note_updates(self, variables: Sequence[Variable], symbols: Sequence[Symbol], begin: int) -> None:
+        """Note what has become of what stands for arguments."""
+        for place, (x, symbol) in enumerate(zip(variables, symbols, strict=True), begin):
+            became: Any = x._array
+            changed = became is not symbol and became.node is not symbol.node
+            if changed:
+                self.updates.append((place, became.node))
+            elif x.grad is not None:
+                raise TypeError(
+                    f"backward: while a function is traced by jit, it filled grad of a parameter of shape {x.shape} "
+                    "that no optimiser changed there: have its step in the function, or take nbgrad.grad or "
+                    "nbgrad.autograd.grad and return what they give"
+                )
+
+    def hidden(self) -> list[Array]:
+        """Give the arguments that nobody gives: what may change, and the states of generators, which move on."""
+        bring = self.program.target.bring
+        states = [bring(generator.reserve(blocks)) for generator, blocks in self.streams]
+        return [x._array for x in self.state.variables] + states if self.state is not None else states
+
+    def _with_hidden(self, run: Callable[..., Any]) -> Callable[..., Any]:
+        if not self.updates:
+            return lambda *arrays: run(*arrays, *self.hidden())
+        count, places = len(self.outputs), [place for place, _ in self.updates]
+
+        def run_in_place(*arrays: Array) -> Any:
+            given = [*arrays, *self.hidden()]
+            results = run(*given)
+            for place, new in zip(places, results[count:], strict=True):
+                if new is not given[place]:
+                    given[place][...] = new
+            return results[:count]
+
+        return run_in_place
 
     def _donated_inputs(self, structure: Any, donated: Sequence[int]) -> list[int]:
         """Give the positions, among the inputs, of what the donated arguments consist of."""
@@ -171,7 +237,7 @@ class Trace:
 
         None if arrays cannot be looked at quickly.
         """
-        replay = self.plan.replay()
+        replay = self.plan.replay() if not self.streams and self.state is None else None
         fits = self.compiler.fits(arrays)
         if replay is not None or fits is None:
             return replay
@@ -193,6 +259,9 @@ class Trace:
         if fits is None:
             return None
         lines, names, namespace = self._apart()
+        if self.state is not None:
+            namespace["holds"] = self.state.holds
+            lines.insert(0, "    if not holds(): return None")
         namespace |= {"fits": fits, "array": np.array, "asarray": np.asarray, "same": _same}
         values, given = [], []
         for i, (name, x, (kind, _, dtype)) in enumerate(zip(names, leaves, self.kinds, strict=True)):

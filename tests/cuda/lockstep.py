@@ -16,11 +16,15 @@ import ast
 import ctypes
 from collections.abc import Callable, Sequence
 from functools import cache as once
+from functools import partial
 from types import SimpleNamespace
 from typing import Any
 
 import interpreter
 import numpy as np
+import stream
+
+from nbgrad.kernels.philox import KINDS
 
 #: What stands for the threads where all take part, or none; some are an array of truth values.
 EVERYONE, NOBODY = None, False
@@ -347,6 +351,10 @@ def _two_product(a: Any, b: Any) -> Any:
     return product, a_low * b_low - (((product - a_high * b_high) - a_low * b_high) - a_high * b_low)
 
 
+def _drawn(kind: str, dtype: str, state: _Elements, place: Any) -> Any:
+    return stream.elements(kind, dtype, state.array[state.origin : state.origin + 2], place)
+
+
 @once
 def _namespace() -> dict[str, Any]:
     names = {
@@ -359,6 +367,8 @@ def _namespace() -> dict[str, Any]:
     }
     for kind in ("float32", "float64"):
         names |= {f"two_sum_{kind}": _two_sum, f"two_product_{kind}": _two_product}
+    for kind, dtypes in KINDS.items():
+        names |= {f"draw_{kind}_{dtype}": partial(_drawn, kind, dtype) for dtype in dtypes}
     return names
 
 

@@ -7,6 +7,7 @@ import pytest
 
 import nbgrad
 from nbgrad.kernels import dispatch
+from nbgrad.kernels.cpu import caller
 from nbgrad.kernels.formula import SIGNED
 from nbgrad.ops.elementwise import OPERATIONS
 
@@ -116,9 +117,9 @@ def test_numbers_among_many_elements_change_no_bits(which):
     where = OPERATIONS["clamp"]
     arrays = [np.array(1.25) if single else x + i for i, single in enumerate(which)]
     found = where.call(*arrays)
-    given = dispatch._with_few_numbers(3, tuple(arrays))
+    given = caller.with_few_numbers(3, tuple(arrays))
     assert sum(type(a) is np.ndarray and not a.ndim for a in given) <= (3 if all(which) else 2)
     expected = where.kernel(*np.broadcast_arrays(*arrays), out=...)
     assert found.shape == expected.shape and found.tobytes() == expected.tobytes()
     few = tuple([a[..., :10] if a.ndim else a for a in arrays])
-    assert dispatch._with_few_numbers(3, few) is few
+    assert caller.with_few_numbers(3, few) is few

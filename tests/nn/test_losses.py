@@ -8,7 +8,7 @@ from peers import peer
 
 import nbgrad
 from nbgrad import Variable
-from nbgrad.nn import functional, losses
+from nbgrad.nn import classes, functional, losses
 
 ELEMENTWISE = {
     "mse_loss": losses.SQUARED_ERROR,
@@ -32,7 +32,7 @@ def test_an_elementwise_loss_is_one_node(name):
 def test_a_loss_of_classes_is_one_node(name):
     x = Variable(draw(cases.ANY, (3, 4)))
     y = getattr(functional, name)(x, np.array([0, 3, 1]))
-    assert type(y.creator) is {"cross_entropy": losses.CrossEntropy, "nll_loss": losses.Nll}[name]
+    assert type(y.creator) is {"cross_entropy": classes.CrossEntropy, "nll_loss": classes.Nll}[name]
     assert y.creator.inputs[0] is x
 
 

@@ -113,7 +113,7 @@ def wanted(name):
     return [i for i, partial in enumerate(partials) if partial is not None]
 
 
-BY_SCIPY = sorted(name for name in DERIVATIVES if wanted(name))
+BY_SCIPY = sorted(name for name in DERIVATIVES if name != "zeta" and wanted(name))
 #: Those with first derivatives only: of what these are made of there is no formula.
 ONCE = {"elliprf", "elliprc", "chndtrix"}
 
@@ -172,3 +172,69 @@ def test_what_scipy_computes_is_compiled_as_a_call(kernels):
     single = special.j0(Variable(x.astype("float32")))
     single.sum().backward()
     assert single.dtype == np.float32
+
+
+# ---- by torch's names -----------------------------------------------------------------------------------------------
+
+#: Those whose gradient torch has, by an argument that they have in common, and those without.
+SMOOTH = ("i0", "i0e", "i1", "i1e", "ndtr", "log_ndtr", "erfcx", "entr", "expit", "gammaln", "psi", "sinc")
+CONSTANT = (
+    "airy_ai", "modified_bessel_i0", "modified_bessel_i1", "modified_bessel_k0", "modified_bessel_k1",
+    "scaled_modified_bessel_k0", "scaled_modified_bessel_k1", "spherical_bessel_j0", "bessel_y0",
+)  # fmt: skip
+POLYNOMIALS = [f"{s}chebyshev_polynomial_{kind}" for kind in "tuvw" for s in ("", "shifted_")] + [
+    "hermite_polynomial_h", "hermite_polynomial_he", "laguerre_polynomial_l", "legendre_polynomial_p",
+]  # fmt: skip
+X = np.array([0.15, 0.6, 1.2, 2.5])
+
+
+@pytest.mark.parametrize("name", SMOOTH)
+def test_the_namespace_is_torchs(name):
+    function = getattr(nbgrad.special, name)
+    cases.assert_same_as_torch(
+        function, lambda t, x: getattr(t.special, name)(x), [X], tolerance={"rtol": 1e-9, "atol": 1e-12}
+    )
+    assert function(X.astype("float32")).dtype == np.float32
+    assert not isinstance(function(X), Variable)
+
+
+@pytest.mark.parametrize("name", [*CONSTANT, *POLYNOMIALS])
+def test_the_namespace_is_torchs_without_gradients(name):
+    torch = peer("torch")
+    degrees = (np.array([[-1], [0], [1], [2], [5]]),) if name in POLYNOMIALS else ()
+    function = getattr(nbgrad.special, name)
+    found = function(X, *degrees)
+    expected = getattr(torch.special, name)(torch.tensor(X), *map(torch.tensor, degrees))
+    np.testing.assert_allclose(found, expected, rtol=1e-6, atol=1e-9)
+    cases.check_gradients(lambda x: function(x, *degrees), [X[:3] / 4 + 0.1], 1)
+
+
+def test_hurwitz_zeta_and_its_gradient():
+    s, x = nbgrad.tensor([2.0, 3.5]), nbgrad.tensor([1.5, 0.7], requires_grad=True)
+    y = nbgrad.special.zeta(s, x)
+    np.testing.assert_allclose(y.data, peer("scipy.special").zeta(s.data, x.data), rtol=1e-14)
+    assert nbgrad.autograd.gradcheck(lambda x: nbgrad.special.zeta(s, x), (x,), order=2)
+    with pytest.raises(TypeError, match="zeta: there is no formula for its derivative by argument 0"):
+        nbgrad.special.zeta(Variable(s.data), x).sum().backward()
+
+
+def test_multivariate_gamma_and_shares_of_distributions():
+    torch = peer("torch")
+    x = np.array([2.5, 4.0, 7.5])
+    cases.assert_same_as_torch(
+        lambda x: nbgrad.mvlgamma(x, 3), lambda t, x: t.mvlgamma(x, 3), [x], tolerance={"rtol": 1e-9, "atol": 1e-9}
+    )
+    for name in ("igamma", "igammac"):
+        found = getattr(nbgrad, name)(nbgrad.tensor(x), nbgrad.tensor(x[::-1].copy()))
+        expected = getattr(torch, name)(torch.tensor(x), torch.tensor(x[::-1].copy()))
+        np.testing.assert_allclose(found.data, expected, rtol=1e-12)
+    with pytest.raises(ValueError, match=r"multigammaln: elements of dimension 3 have to be above 1\.0"):
+        nbgrad.mvlgamma(x - 2, 3)
+    with pytest.raises(ValueError, match="multigammaln: dimension 0"):
+        nbgrad.mvlgamma(x, 0)
+
+
+def test_all_names_of_torchs_namespace_are_there():
+    torch = peer("torch")
+    names = {n for n in dir(torch.special) if not n.startswith("_") and callable(getattr(torch.special, n))}
+    assert {name for name in names if name[0].islower()} - set(dir(nbgrad.special)) <= {"common_args", "multi_arg"}

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import ast
 from functools import cache as once
 from functools import partial
 from typing import Any
 
 from .kinds import INT64, Pointer
-from .source import Source
-from .translate import translated
 
 #: The functions that are called from outside, with the kinds of their arguments.
 ENTRIES: dict[str, tuple[Any, ...]] = {
@@ -21,20 +18,26 @@ ENTRIES: dict[str, tuple[Any, ...]] = {
 @once
 def namespace() -> dict[str, Any]:
     """Give what the text of a kernel may name."""
-    from .. import elementary, folding
+    from .. import elementary, folding, random
     from . import memory, numbers
+    from .source import Source
 
     functions = elementary.specialise(Source.of, numbers.NAMESPACE)
-    return memory.NAMESPACE | functions | folding.NAMESPACE
+    return memory.NAMESPACE | functions | folding.NAMESPACE | random.NAMESPACE
 
 
-def _itself(tree: ast.FunctionDef) -> ast.FunctionDef:
+def _itself(tree: Any) -> Any:
     return tree
 
 
 def module_text(source: str, entry: str, symbol: str, flags: str) -> str:
     """Translate a kernel's text to LLVM's language, as a module with the function `entry` under the name `symbol`."""
+    import ast
+
+    from .. import folding
     from . import memory
+    from .source import Source
+    from .translate import translated
 
     names = dict(namespace())
     for node in ast.parse(source).body:
@@ -42,7 +45,8 @@ def module_text(source: str, entry: str, symbol: str, flags: str) -> str:
             names[node.name] = Source(node.name, partial(_itself, node), names, flags, inline=False)
         elif isinstance(node, ast.Assign):
             exec(compile(ast.Module([node], []), "<nbgrad kernel>", "exec"), names)
-    main = translated(names[entry], symbol, ENTRIES[entry], "", "")
+    kinds = ENTRIES[entry] if entry in ENTRIES else folding.kinds_of(entry)
+    main = translated(names[entry], symbol, kinds, "", "")
     functions = main.everything()
     defines: dict[str, str] = {}
     declares: dict[str, str] = {}

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from .external import External
 from .kinds import INT64, SCALARS, TRUTH, Kind, Pointer, Value, common, number, value_of
 from .source import Source
 from .writer import Writer
@@ -173,7 +174,7 @@ class Expressions:
         arguments = [self.value(argument) for argument in node.args]
         if isinstance(function, Kind):
             return self.converted(function, arguments[0])
-        if isinstance(function, Source):
+        if isinstance(function, Source | External):
             return self.called(function, arguments)
         if isinstance(function, str):
             return getattr(self, f"call_{function}")(*arguments)
@@ -188,7 +189,7 @@ class Expressions:
             return np.float32(x)
         return np.float64(x) if kind.sort == "f" else number(x, kind)
 
-    def called(self, source: Source, arguments: list[Any]) -> Any:
+    def called(self, source: Source | External, arguments: list[Any]) -> Any:
         """Call a function of the language."""
         writer = self.writer
         values = [value_of(x) for x in arguments]

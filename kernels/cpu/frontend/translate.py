@@ -12,6 +12,7 @@ import ast
 from typing import Any
 
 from .expressions import OPERATORS, Expressions, Slot
+from .external import External
 from .kinds import INT64, TRUTH, UINT64, Known, Value, value_of
 from .names import Names
 from .source import Source
@@ -28,8 +29,10 @@ def translated(source: Source, name: str, kinds: tuple[Any, ...], linkage: str, 
     return function
 
 
-def _translated(source: Source, kinds: tuple[Any, ...]) -> Function:
+def _translated(source: Source | External, kinds: tuple[Any, ...]) -> Function:
     """Translate a function that others call, once for arguments of some kinds."""
+    if isinstance(source, External):
+        return source.declared(kinds)
     known = source.translated
     if kinds not in known:
         name = f"{source.name}.{len(known)}" if known else source.name

@@ -63,17 +63,17 @@ def _svd(a: Any, full_matrices: bool = True, compute_uv: bool = True, hermitian:
     if not isinstance(a, Variable) or hermitian:
         return NotImplemented
     if not compute_uv:
-        return _operations().svd(a)[1]
+        return _operations().svd(a, False)[1]
     if full_matrices and a.shape[-1] != a.shape[-2]:
         raise TypeError(
             f"np.linalg.svd of shape {a.shape}: of square u and vh not all columns are determined by the matrix, and "
             "have gradients: give full_matrices=False, which leaves these out"
         )
-    return type(np.linalg.svd(np.eye(1)))(*_operations().svd(a))
+    return type(np.linalg.svd(np.eye(1)))(*_operations().svd(a, False))
 
 
 def _svdvals(x: Any, /) -> Any:
-    return _operations().svd(x)[1] if isinstance(x, Variable) else NotImplemented
+    return _operations().svd(x, False)[1] if isinstance(x, Variable) else NotImplemented
 
 
 def _qr(a: Any, mode: str = "reduced") -> Any:

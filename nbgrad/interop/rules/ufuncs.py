@@ -13,7 +13,7 @@ from ...ops import elementwise as plain
 from ...ops import linalg
 from ...ops import reduction as reductions
 from ...ops.shape import astype, unsqueeze
-from ...registry import ENTRIES
+from ...registry import ENTRIES, LATER
 from ...variable import data_of
 from .operands import floating, operand
 
@@ -109,7 +109,7 @@ UFUNCS: dict[np.ufunc, Any] = {
     **{
         getattr(np, name): ENTRIES[NUMPY_NAMES.get(name, name)].function
         for name in (*ENTRIES, *NUMPY_NAMES)
-        if isinstance(getattr(np, name, None), np.ufunc) and NUMPY_NAMES.get(name, name) in ENTRIES
+        if isinstance(getattr(np, name, None), np.ufunc) and NUMPY_NAMES.get(name, name) in ENTRIES.keys() - LATER
     },
     **{np.bitwise_and: plain.logical_and, np.bitwise_or: plain.logical_or, np.bitwise_xor: plain.logical_xor},
     np.invert: plain.logical_not,

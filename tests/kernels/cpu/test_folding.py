@@ -7,7 +7,7 @@ import pytest
 from workers import run_python
 
 from nbgrad.kernels import formula
-from nbgrad.kernels.cpu import codegen, folding, threads
+from nbgrad.kernels.cpu import codegen, threads
 from nbgrad.kernels.cpu.fused import fold_of
 from nbgrad.kernels.cpu.sizes import LANES
 
@@ -51,10 +51,26 @@ def test_values_are_combined_whatever_their_number(combine, dtype, exact):
         np.testing.assert_allclose(result[0], expected, rtol=1e-13 if dtype == "float64" else 2e-7)
 
 
-def test_a_kernel_holds_the_functions_once():
-    once, often = (len(codegen._compile(text("add", "float32", folds), "loop", ("contract",)).code) for folds in (1, 6))
-    assert often < 2 * once
-    assert folding.folding("add", "float64") is folding.folding("add", "float64")
+def test_kernels_share_the_functions():
+    """They are in objects of their own, which kernels only name."""
+    once, often = (codegen._compile(text("add", "float32", folds), "loop", ("contract",)) for folds in (1, 6))
+    names = ("nbgrad_fold_add_float64_float64", "nbgrad_gather_add_float32_float64")
+    assert once.undefined == often.undefined == names
+    assert len(often.code) < 3 * len(once.code)
+
+
+def test_what_a_kernel_shares_is_loaded_with_it(tmp_path):
+    """In a process that compiles it, in one that finds the kernel in the cache, and in one that finds only this."""
+    program = (
+        "import sys, numpy, nbgrad\n"
+        "f = nbgrad.jit(lambda x: (x * x).sum())\n"
+        "print(f(numpy.arange(1000.0)).item(), 'nbgrad.kernels.cpu.frontend.translate' in sys.modules)"
+    )
+    compiled, loaded = (run_python(program, NBGRAD_CACHE_DIR=str(tmp_path)) for _ in range(2))
+    assert (compiled, loaded) == ("332833500.0 True\n", "332833500.0 False\n")
+    for path in tmp_path.glob("nbgrad_*"):
+        path.unlink()
+    assert run_python(program, NBGRAD_CACHE_DIR=str(tmp_path)) == "332833500.0 True\n"
 
 
 def test_kernels_compiled_in_different_processes_fold_each_in_its_own_way(tmp_path):

@@ -1,4 +1,4 @@
-"""Layers as one node: what the graph keeps, and what goes by other ways."""
+"""Normalisation, compared with torch's functions of the same names; layer norm as one node."""
 
 import cases
 import numpy as np
@@ -7,62 +7,8 @@ from cases import LAYOUTS, draw
 
 import nbgrad
 from nbgrad import Variable
-from nbgrad.nn import functional, layers
-
-SHAPES = [(4, 3), (5, 3), (5,)]
-
-
-@pytest.mark.parametrize("biased", [False, True])
-def test_a_linear_map_is_one_node(biased):
-    operands = [Variable(draw(cases.ANY, shape)) for shape in SHAPES][: 2 + biased]
-    y = functional.linear(*operands)
-    assert type(y.creator) is layers.Linear
-    assert [a is b for a, b in zip(y.creator.inputs, operands, strict=True)] == [True] * len(operands)
-
-
-@pytest.mark.parametrize("layout", ["contiguous", "strided", "negative-stride", "Fortran-ordered", "read-only"])
-def test_a_linear_map_of_any_layout_is_torchs(layout):
-    arrays = [LAYOUTS[layout](draw(cases.ANY, shape)) for shape in SHAPES]
-    cases.assert_same_as_torch(functional.linear, lambda t, *xs: t.nn.functional.linear(*xs), arrays, LAYOUTS[layout])
-
-
-@pytest.mark.parametrize("wanted", range(3))
-def test_only_gradients_that_are_wanted_are_computed(wanted):
-    arrays = [draw(cases.ANY, shape) for shape in SHAPES]
-    operands = [Variable(a, requires_grad=i == wanted) for i, a in enumerate(arrays)]
-    y = functional.linear(*operands)
-    found = y.creator.pull(np.ones(y.shape))
-    assert [g is not None for g in found] == [i == wanted for i in range(3)]
-    with cases.everything_large():
-        y = functional.linear(*operands)
-        (g,) = nbgrad.autograd.grad(y.sum(), operands[wanted])
-    np.testing.assert_allclose(g.data, found[wanted], rtol=1e-13)
-
-
-@pytest.mark.parametrize("shapes", [[(2, 4, 3), (5, 3), (5,)], [(3,), (5, 3), (5,)], [(4, 3), (5, 3), (4, 5)]], ids=str)
-def test_other_shapes_go_by_products_and_additions(shapes):
-    operands = [Variable(draw(cases.ANY, shape)) for shape in shapes]
-    y = functional.linear(*operands)
-    assert type(y.creator) is not layers.Linear
-    np.testing.assert_allclose(y.data, operands[0].data @ operands[1].data.T + operands[2].data, rtol=1e-12)
-
-
-def test_operands_of_several_dtypes_are_promoted():
-    x, weight = Variable(draw(cases.ANY, (4, 3), "float32")), Variable(draw(cases.ANY, (5, 3)))
-    y = functional.linear(x, weight, np.zeros(5))
-    y.sum().backward()
-    assert y.dtype == np.float64 and x.grad.dtype == np.float32
-    half = Variable(np.ones((4, 3), np.float16), requires_grad=False)
-    assert functional.linear(half, np.ones((5, 3), np.float16)).dtype == np.float16
-
-
-def test_infinities_pass_in_silence():
-    x = Variable(np.full((2, 2), 1e300))
-    y = functional.linear(x, np.full((2, 2), 1e300), np.zeros(2))
-    assert np.isinf(y.data).all()
-    y.backward(np.full((2, 2), 1e300))
-    assert np.isinf(x.grad.data).all()
-
+from nbgrad.nn import functional
+from nbgrad.nn.normalisation import ChannelNorm, LayerNorm
 
 # ---- layer norm -----------------------------------------------------------------------------------------------------
 
@@ -121,7 +67,7 @@ def test_layer_norm_is_one_node_and_jits_as_it_is():
     arrays = arrays_of((4, 5), 1)
     operands = [Variable(a) for a in arrays]
     y = functional.layer_norm(operands[0], 5, *operands[1:])
-    assert type(y.creator) is layers.LayerNorm and y.creator.inputs == tuple(operands)
+    assert type(y.creator) is LayerNorm and y.creator.inputs == tuple(operands)
     f = nbgrad.value_and_grad(lambda x, w, b: (functional.layer_norm(x, 5, w, b) ** 2).sum(), (0, 1, 2))
     (value, gradients), (expected, slopes) = nbgrad.jit(f)(*arrays), f(*arrays)
     for fast, slow in zip((value, *gradients), (expected, *slopes), strict=True):
@@ -139,3 +85,46 @@ def test_layer_norm_refuses_other_shapes():
     x.data = np.ones((2, 10))
     with pytest.raises(ValueError, match=r"input had shape \(4, 5\) when it was normalised"):
         y.sum().backward()
+
+
+# ---- batch norm ------------------------------------------------------------------------------------------------------
+
+#: Shapes of (samples, channels, ...): one element a run, runs shorter and longer than the lanes, many elements.
+BATCHES = [(5, 3), (70, 2), (4, 3, 5), (2, 3, 9, 8), (600, 5, 7)]
+
+
+@pytest.mark.parametrize("dtype", cases.DTYPES)
+@pytest.mark.parametrize("shape", BATCHES, ids=str)
+@pytest.mark.parametrize("layout", ["contiguous", "strided", "Fortran-ordered"])
+def test_batch_norm_is_torchs(shape, dtype, layout):
+    arrays = [LAYOUTS[layout](draw(cases.ANY, s, dtype, i)) for i, s in enumerate((shape, shape[1:2], shape[1:2]))]
+    cases.assert_same_as_torch(
+        lambda x, w, b: functional.batch_norm(x, None, None, w, b, True, eps=1e-3),
+        lambda t, x, w, b: t.nn.functional.batch_norm(x, None, None, w, b, True, eps=1e-3),
+        arrays,
+        LAYOUTS[layout],
+        {"rtol": 2e-4, "atol": 2e-4} if dtype == "float32" else {"rtol": 1e-9, "atol": 1e-10},
+    )
+
+
+@pytest.mark.parametrize("shape", [(4, 3), (2, 2, 3)], ids=str)
+def test_batch_norm_agrees_with_differences_to_second_order(shape):
+    arrays = [draw(cases.ANY, s, seed=i) for i, s in enumerate((shape, shape[1:2], shape[1:2]))]
+    cases.check_to_second_order(lambda x, w, b: functional.batch_norm(x, None, None, w, b, True), arrays)
+
+
+def test_batch_norm_is_one_node_and_refuses_data_of_another_shape():
+    x = Variable(draw(cases.ANY, (4, 3, 2)))
+    y = functional.batch_norm(x, None, None, training=True)
+    assert type(y.creator) is ChannelNorm
+    x.data = np.ones((4, 3, 3))
+    with pytest.raises(ValueError, match=r"batch_norm: input had shape \(4, 3, 2\) when it was normalised"):
+        y.sum().backward()
+
+
+def test_means_far_from_zero_cost_no_digits():
+    x = draw(cases.ANY, (64, 2, 9), "float32") + np.float32(1e4)
+    y = functional.batch_norm(x, None, None, training=True)
+    exact = x.astype(float)
+    exact = (exact - exact.mean((0, 2), keepdims=True)) / np.sqrt(exact.var((0, 2), keepdims=True) + 1e-5)
+    np.testing.assert_allclose(y, exact, atol=2e-6)

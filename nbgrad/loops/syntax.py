@@ -1,0 +1,267 @@
+"""Users' functions as syntax trees, in which control leaves loops at their ends and functions at theirs."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import textwrap
+from collections.abc import Callable, Iterable
+from typing import Any
+
+#: What the function gives, and whether it has given it from inside a loop.
+RESULT, RETURNED = "$result", "$returned"
+
+#: Statements of some size are not written down more than so often, where ways through a function part.
+_MOST = 4000
+
+
+def read(function: Callable[..., Any]) -> ast.FunctionDef:
+    """Give a function's definition, with the line numbers of its file.
+
+    Raises TypeError for what has no source, and for lambdas and other functions that cannot be differentiated.
+    """
+    try:
+        lines, first = inspect.getsourcelines(function)
+    except (OSError, TypeError):
+        raise TypeError(
+            f"njit: the source of {function.__name__} is not at hand, which its derivative is made from: define it in "
+            "a file or a notebook's cell"
+        ) from None
+    try:
+        tree = ast.parse(textwrap.dedent("".join(lines)))
+    except SyntaxError:
+        tree = ast.Module([], [])
+    for node in tree.body[:1]:
+        if isinstance(node, ast.FunctionDef):
+            ast.increment_lineno(node, max(first, 1) - 1)
+            return node
+    raise TypeError(f"njit: {function.__name__} must be a function defined by def, to be differentiated")
+
+
+def refuse(name: str, line: int, construct: str, remedy: str) -> TypeError:
+    """Give the error that names what has no derivative."""
+    return TypeError(f"njit: {name}, line {line}: {construct} has no derivative: {remedy}")
+
+
+class _Loop:
+    """A loop that is being rewritten."""
+
+    def __init__(self, number: int) -> None:
+        self.stop = f"$stopped_{number}" if number else "$stopped"
+        self.left = False
+
+
+class _Structure:
+    """What rewrites statements so that only the ends of loops and of the function are left early."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.loops = self.size = 0
+
+    def block(self, statements: list[ast.stmt], loop: _Loop | None) -> list[ast.stmt]:
+        out: list[ast.stmt] = []
+        for place, statement in enumerate(statements):
+            rest = statements[place + 1 :]
+            self.size += 1
+            if self.size > _MOST:
+                raise refuse(self.name, statement.lineno, "so many ways out of loops", "split the function")
+            if isinstance(statement, ast.Return):
+                value = statement.value or ast.Constant(None)
+                out.append(_set(RESULT, value, statement))
+                if loop is not None:
+                    loop.left = True
+                    out += [
+                        _set(RETURNED, ast.Constant(True), statement),
+                        _set(loop.stop, ast.Constant(True), statement),
+                    ]
+                return out
+            if isinstance(statement, ast.Break):
+                assert loop is not None
+                loop.left = True
+                return [*out, _set(loop.stop, ast.Constant(True), statement)]
+            if isinstance(statement, ast.Continue):
+                return out
+            if isinstance(statement, ast.Raise):
+                return [*out, statement]
+            if isinstance(statement, ast.If) and jumps([statement]):
+                first = self.block([*statement.body, *rest], loop)
+                second = self.block([*statement.orelse, *rest], loop)
+                return [*out, _like(ast.If(statement.test, first or [ast.Pass()], second), statement)]
+            if isinstance(statement, ast.For | ast.While):
+                out += self.loop(statement)
+                if any(isinstance(node, ast.Return) for node in _within(statement.body)):
+                    if loop is not None:
+                        loop.left = True
+                    ended: list[ast.stmt] = [] if loop is None else [_set(loop.stop, ast.Constant(True), statement)]
+                    after = self.block(rest, loop)
+                    return [*out, _like(ast.If(_name(RETURNED), ended or [ast.Pass()], after), statement)]
+                continue
+            if isinstance(statement, ast.If):
+                first, second = self.block(statement.body, loop), self.block(statement.orelse, loop)
+                out.append(_like(ast.If(statement.test, first, second), statement))
+                continue
+            out.append(statement)
+        return out
+
+    def loop(self, statement: ast.For | ast.While) -> list[ast.stmt]:
+        inner = _Loop(self.loops)
+        self.loops += 1
+        body = statement.body
+        if isinstance(statement, ast.While) and _must_be_computed(statement.test):
+            test = _like(ast.If(statement.test, [ast.Pass()], [_like(ast.Break(), statement)]), statement)
+            body = [test, *body]
+            statement = _like(ast.While(ast.Constant(True), body, statement.orelse), statement)
+        rewritten = self.block(body, inner)
+        made: Any = (
+            ast.While(statement.test, rewritten, [])
+            if isinstance(statement, ast.While)
+            else ast.For(statement.target, statement.iter, rewritten, [])
+        )
+        made.stop = inner.stop if inner.left else None
+        made.numbered = inner.stop.replace("$stopped", "turns")
+        out = [_like(made, statement)]
+        if inner.left:
+            out.insert(0, _set(inner.stop, ast.Constant(False), statement))
+        if statement.orelse:
+            if inner.left:
+                out.append(_like(ast.If(_name(inner.stop), [ast.Pass()], statement.orelse), statement))
+            else:
+                out += statement.orelse
+        return out
+
+
+def structured(node: ast.FunctionDef) -> list[ast.stmt]:
+    """Give the statements of a function, which leave the result in RESULT and have no break, continue or return."""
+    body = list(node.body)
+    if _falls_through(body):
+        body.append(_like(ast.Return(ast.Constant(None)), body[-1]))
+    made = _Structure(node.name).block(body, None)
+    if any(isinstance(inner, ast.Return) for loop in _loops(body) for inner in _within(loop.body)):
+        made.insert(0, _set(RETURNED, ast.Constant(False), node))
+    return made
+
+
+def _loops(body: Iterable[ast.stmt]) -> list[ast.For | ast.While]:
+    return [node for node in _within(body) if isinstance(node, ast.For | ast.While)]
+
+
+def _falls_through(body: list[ast.stmt]) -> bool:
+    if not body:
+        return True
+    last = body[-1]
+    if isinstance(last, ast.Return | ast.Raise | ast.Break | ast.Continue):
+        return False
+    if isinstance(last, ast.If):
+        return _falls_through(last.body) or _falls_through(last.orelse)
+    if isinstance(last, ast.While) and isinstance(last.test, ast.Constant) and last.test.value:
+        return any(isinstance(node, ast.Break) for node in _within(last.body))
+    return True
+
+
+def _within(body: Iterable[ast.AST]) -> Iterable[ast.AST]:
+    """Give all nodes in statements, but not those of functions defined there."""
+    stack = list(body)
+    while stack:
+        node = stack.pop()
+        yield node
+        if not isinstance(node, ast.FunctionDef | ast.Lambda):
+            stack += ast.iter_child_nodes(node)
+
+
+def jumps(statements: Iterable[ast.stmt]) -> bool:
+    """Tell whether statements may leave the block that they are in."""
+    for node in statements:
+        if isinstance(node, ast.Return | ast.Break | ast.Continue | ast.Raise):
+            return True
+        if isinstance(node, ast.If) and (jumps(node.body) or jumps(node.orelse)):
+            return True
+        if isinstance(node, ast.For | ast.While):
+            if any(isinstance(inner, ast.Return) for inner in _within(node.body)):
+                return True
+    return False
+
+
+def _must_be_computed(test: ast.expr) -> bool:
+    """Tell whether a loop's condition takes statements of its own."""
+    plain = (ast.Call, ast.IfExp, ast.Subscript)
+    return any(isinstance(node, plain) for node in ast.walk(test)) or (
+        isinstance(test, ast.Constant) is False and not (all(isinstance(node, _PLAIN) for node in ast.walk(test)))
+    )
+
+
+_PLAIN = (
+    ast.Name, ast.Constant, ast.Compare, ast.BoolOp, ast.BinOp, ast.UnaryOp, ast.boolop, ast.operator, ast.unaryop,
+    ast.cmpop, ast.expr_context,
+)  # fmt: skip
+
+
+def _name(name: str) -> ast.Name:
+    return ast.Name(name, ast.Load())
+
+
+def _set(name: str, value: ast.expr, like: ast.AST) -> ast.Assign:
+    made: ast.Assign = _like(ast.Assign([ast.Name(name, ast.Store())], value), like)
+    return made
+
+
+def _like(node: Any, other: Any) -> Any:
+    """Put a node in the place of another, line for line."""
+    ast.copy_location(node, other)
+    return node
+
+
+# ---- which names are needed later ------------------------------------------------------------------------------------
+
+
+def assigned(statements: Iterable[ast.AST]) -> set[str]:
+    """Give the names that statements bind."""
+    return {
+        node.id for node in _within(statements) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)
+    } | {node.name for node in _within(statements) if isinstance(node, ast.FunctionDef)}
+
+
+def only_augmented(statements: Iterable[ast.AST]) -> set[str]:
+    """Give the names that statements bind by ``+=`` and its like only, which for arrays is a write in place."""
+    nodes = list(_within(statements))
+    augmented = {
+        id(n.target): n.target.id for n in nodes if isinstance(n, ast.AugAssign) and isinstance(n.target, ast.Name)
+    }
+    others = {
+        n.id for n in nodes if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store) and id(n) not in augmented
+    }
+    return set(augmented.values()) - others
+
+
+def reads(*nodes: ast.AST | None) -> set[str]:
+    """Give the names that are read in nodes, in functions defined there as well."""
+    return {
+        inner.id
+        for node in nodes
+        if node is not None
+        for inner in ast.walk(node)
+        if isinstance(inner, ast.Name) and isinstance(inner.ctx, ast.Load)
+    }
+
+
+def live_before(statements: list[ast.stmt], after: set[str]) -> set[str]:
+    """Give the names whose values are read by statements, or after them, before they are bound again."""
+    live = set(after)
+    for statement in reversed(statements):
+        if isinstance(statement, ast.If):
+            live = live_before(statement.body, live) | live_before(statement.orelse, live) | reads(statement.test)
+        elif isinstance(statement, ast.For | ast.While):
+            head = statement.iter if isinstance(statement, ast.For) else statement.test
+            targets = assigned([statement.target]) if isinstance(statement, ast.For) else set()
+            stop = getattr(statement, "stop", None)
+            inner = live | ({stop} if stop else set()) | (reads(head) if isinstance(statement, ast.While) else set())
+            once = live_before(statement.body, inner)
+            twice = live_before(statement.body, inner | (once - targets))
+            live = live | (twice - targets) | reads(head)
+        elif isinstance(statement, ast.AugAssign):
+            live = live | reads(statement.value, statement.target) | assigned([statement.target])
+        elif isinstance(statement, ast.Assign | ast.AnnAssign):
+            made = statement.targets if isinstance(statement, ast.Assign) else [statement.target]
+            live = (live - assigned(made)) | reads(statement.value) | reads(*made)
+        else:
+            live = live | reads(statement)
+    return live

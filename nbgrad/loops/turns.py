@@ -1,0 +1,141 @@
+"""What for statements run over: ranges, arrays, enumerate, zip, reversed, tuples."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from . import indexing
+from .arrays import materialised
+from .expressions import bind, lower, scalar
+from .language import Value, name, number, whole
+from .meanings import Group, Known, Meaning, Scalar
+from .numbers import sizes_of
+from .state import Lowering
+
+
+@dataclass
+class Turns:
+    """What a loop runs over: whole numbers, and what is bound to the target in each turn."""
+
+    bounds: list[ast.expr]
+    bind: Callable[[Scalar, ast.expr], None]
+    wish: str = "place"
+    parallel: bool = False
+
+
+def iterate(lowering: Lowering, node: ast.expr, wish: str = "place") -> Turns | list[Meaning]:
+    """Lower what a for statement runs over; a tuple's items are given one by one."""
+    if isinstance(node, ast.Call):
+        function = lower(lowering, node.func)
+        called = function.value if isinstance(function, Known) else None
+        parallel = getattr(called, "__name__", "") == "prange"
+        if called is range or parallel:
+            given = [lowering.atom(scalar(lowering, argument), "bound").node for argument in node.args]
+            start: ast.expr = number(0)
+            step: ast.expr = number(1)
+            if len(given) == 1:
+                (stop,) = given
+            elif len(given) == 2:
+                start, stop = given
+            else:
+                start, stop, step = given
+
+            def take(counter: Scalar, target: ast.expr) -> None:
+                bind(lowering, target, counter)
+
+            return Turns([start, stop, step], take, wish, parallel)
+        if called is reversed:
+            inner = iterate(lowering, node.args[0])
+            if isinstance(inner, list):
+                return inner[::-1]
+            start, stop, step = inner.bounds
+            length = lowering.assign("turns", Scalar(ast.Call(name("len"), [_range(inner.bounds)], []), "int64")).node
+            last = lowering.assign("bound", Scalar(_plus(start, _times(_plus(length, number(-1)), step)), "int64")).node
+            end = lowering.assign("bound", Scalar(ast.BinOp(start, ast.Sub(), step), "int64")).node
+            back = lowering.atom(Scalar(_negative(step), "int64"), "step").node
+            return Turns([last, end, back], inner.bind, inner.wish)
+        if called is enumerate:
+            first = scalar(lowering, node.args[1]).node if len(node.args) > 1 else number(0)
+            inner = iterate(lowering, node.args[0])
+            if isinstance(inner, list):
+                return [Group([Scalar(number(i), "int64"), item]) for i, item in enumerate(inner)]
+            return Turns(
+                _from_zero(lowering, inner), lambda counter, target: _bind_pair(lowering, counter, target, inner, first)
+            )
+        if called is zip:
+            parts = [iterate(lowering, argument) for argument in node.args]
+            if all(isinstance(part, list) for part in parts):
+                return [Group(list(items)) for items in zip(*parts, strict=False)]
+            if any(isinstance(part, list) for part in parts):
+                raise lowering.refuse("zip of a tuple and an array", "zip arrays")
+            lengths = [_from_zero(lowering, part)[1] for part in parts if isinstance(part, Turns)]
+            shortest = lengths[0]
+            for other in lengths[1:]:
+                shortest = lowering.assign("turns", Scalar(ast.Call(name("min"), [shortest, other], []), "int64")).node
+
+            def all_of(counter: Scalar, target: ast.expr) -> None:
+                if not isinstance(target, ast.Tuple):
+                    raise lowering.refuse("zip into one name", "write a tuple of names")
+                for part, inner_target in zip(parts, target.elts, strict=True):
+                    part.bind(_counted(lowering, part, counter), inner_target)  # type: ignore[union-attr,arg-type]
+
+            return Turns([number(0), shortest, number(1)], all_of, wish)
+    found = materialised(lowering, lower(lowering, node))
+    if isinstance(found, Group):
+        return found.items
+    if not isinstance(found, Value):
+        raise lowering.refuse("a loop over this", "loop over range, arrays, enumerate or zip")
+
+    def item(counter: Scalar, target: ast.expr) -> None:
+        bind(lowering, target, indexing.pick(lowering, found, [counter]))
+
+    return Turns([number(0), sizes_of(lowering, found)[0], number(1)], item, wish)
+
+
+def _bind_pair(lowering: Lowering, counter: Scalar, target: ast.expr, inner: Turns, first: ast.expr) -> None:
+    if not isinstance(target, ast.Tuple) or len(target.elts) != 2:
+        raise lowering.refuse("enumerate into one name", "write two names")
+    counted = (
+        counter
+        if isinstance(first, ast.Constant) and first.value == 0
+        else (Scalar(_plus(counter.node, first), "int64"))
+    )
+    bind(lowering, target.elts[0], counted)
+    inner.bind(_counted(lowering, inner, counter), target.elts[1])
+
+
+def _range(bounds: list[ast.expr]) -> ast.expr:
+    return ast.Call(name("range"), list(bounds), [])
+
+
+def _plus(a: ast.expr, b: ast.expr) -> ast.expr:
+    return ast.BinOp(a, ast.Add(), b)
+
+
+def _times(a: ast.expr, b: ast.expr) -> ast.expr:
+    return ast.BinOp(a, ast.Mult(), b)
+
+
+def _negative(a: ast.expr) -> ast.expr:
+    return number(-whole(a)) if isinstance(a, ast.Constant) else ast.UnaryOp(ast.USub(), a)
+
+
+def _is(node: ast.expr, value: int) -> bool:
+    return isinstance(node, ast.Constant) and node.value == value
+
+
+def _from_zero(lowering: Lowering, turns: Turns) -> list[ast.expr]:
+    start, _, step = turns.bounds
+    if _is(start, 0) and _is(step, 1):
+        return turns.bounds
+    length = lowering.assign("turns", Scalar(ast.Call(name("len"), [_range(turns.bounds)], []), "int64"))
+    return [number(0), length.node, number(1)]
+
+
+def _counted(lowering: Lowering, turns: Turns, counter: Scalar) -> Scalar:
+    start, _, step = turns.bounds
+    if _is(start, 0) and _is(step, 1):
+        return counter
+    return lowering.assign("i", Scalar(_plus(start, _times(counter.node, step)), "int64"))

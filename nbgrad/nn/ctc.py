@@ -1,0 +1,127 @@
+"""The loss of sequences that are as long as they like: connectionist temporal classification."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ..kernels import dispatch
+from ..ops.elementwise import logaddexp, mul, neg, where
+from ..ops.indexing import getitem
+from ..ops.joining import take_along_dim
+from ..ops.reduction import logsumexp, mean
+from ..ops.shape import reshape, unsqueeze
+from ..variable import data_of
+from .padding import pad
+from .reduced import reduced
+from .windows import operand
+
+__all__ = ["ctc_loss"]
+
+
+def ctc_loss(
+    log_probs: Any,
+    targets: Any,
+    input_lengths: Any,
+    target_lengths: Any,
+    blank: int = 0,
+    reduction: str = "mean",
+    zero_infinity: bool = False,
+) -> Any:
+    """Give the negative log-likelihood of label sequences, over all their alignments with blanks, reduced.
+
+    log_probs has the shape (time, samples, classes), or (time, classes); targets (samples, longest), or all labels one
+    after the other; lengths (samples,). The mean is of losses divided by the targets' lengths. Infinite losses, of
+    targets that are too long, become 0 with their gradients by `zero_infinity`. See Graves et al., 2006.
+
+    Raises ValueError for shapes, lengths and labels that do not match.
+    """
+    x = operand("ctc_loss", log_probs)
+    alone = x.ndim == 2
+    if x.ndim not in (2, 3):
+        raise ValueError(f"ctc_loss: log_probs has shape {x.shape}: it is (time, samples, classes), or (time, classes)")
+    x = unsqueeze(x, 1) if alone else x
+    time, samples, _ = x.shape
+    labels, inputs, outputs = _checked(targets, input_lengths, target_lengths, blank, x.shape)
+    longest = labels.shape[1]
+    # blanks before, between and behind the labels
+    states = np.full((samples, 2 * longest + 1), blank)
+    states[:, 1::2] = labels
+    # a label may follow the one before without a blank, if it is another one
+    jumps = np.zeros(states.shape, np.bool_)
+    jumps[:, 3::2] = labels[:, 1:] != labels[:, :-1]
+    here = data_of(x)
+    states, jumps, ends = (dispatch.beside(a, here) for a in (states, jumps, inputs[:, None]))
+    emitted = take_along_dim(x, states[None], 2)
+    first = np.zeros(jumps.shape, np.bool_)
+    first[:, :2] = True
+    alpha = where(dispatch.beside(first, here), getitem(emitted, 0), _NEVER)
+    for step in range(1, time):
+        stayed = logaddexp(alpha, _shifted(alpha, 1))
+        reached = where(jumps, logaddexp(stayed, _shifted(alpha, 2)), stayed)
+        alpha = where(step < ends, reached + getitem(emitted, step), alpha)
+    last = 2 * outputs[:, None]
+    both = np.concatenate([last, np.maximum(last - 1, 0)], 1)
+    final = take_along_dim(alpha, dispatch.beside(both, here), 1)
+    only = np.concatenate([last >= 0, last > 0], 1)
+    each = neg(logsumexp(where(dispatch.beside(only, here), final, _NEVER), 1))
+    lost = data_of(each) > -_NEVER / 2
+    # a number that stands for infinity would have a gradient
+    each = where(lost, 0.0 if zero_infinity else np.inf, each)
+    if reduction == "mean":
+        lengths = dispatch.beside(np.maximum(outputs, 1).astype(here.dtype), here)
+        return mean(each / lengths)
+    return reduced("ctc_loss", reshape(each, ()) if alone and reduction == "none" else each, reduction)
+
+
+#: The logarithm of a probability that is none; infinities would make NaN of gradients.
+_NEVER = -1e30
+
+
+def _shifted(alpha: Any, by: int) -> Any:
+    """Give for each state what the one so many before has."""
+    if alpha.shape[1] <= by:
+        return mul(alpha, 0.0) + _NEVER
+    return pad(getitem(alpha, (slice(None), slice(None, -by))), (by, 0), value=_NEVER)
+
+
+def _checked(
+    targets: Any, input_lengths: Any, target_lengths: Any, blank: int, shape: tuple[int, ...]
+) -> tuple[Any, Any, Any]:
+    """Give targets as rows of labels, and both lengths, as arrays of NumPy's."""
+    time, samples, classes = shape
+    lengths = []
+    for name, given in (("input_lengths", input_lengths), ("target_lengths", target_lengths)):
+        length = np.asarray(dispatch.in_numpy(data_of(given))).reshape(-1)
+        if length.dtype.kind not in "iu":
+            raise TypeError(f"ctc_loss: {name} have dtype {length.dtype}: they must be whole numbers")
+        if length.size != samples:
+            raise ValueError(f"ctc_loss: {length.size} {name} for {samples} samples")
+        lengths.append(length.astype(np.int64))
+    inputs, outputs = lengths
+    labels = np.asarray(dispatch.in_numpy(data_of(targets)))
+    if labels.dtype.kind not in "iu":
+        labels = labels.astype(np.int64)
+    if not 0 <= blank < classes:
+        raise ValueError(f"ctc_loss: blank is {blank} of {classes} classes")
+    if inputs.max(initial=0) > time or inputs.min(initial=0) < 0 or outputs.min(initial=0) < 0:
+        raise ValueError(f"ctc_loss: input_lengths {inputs} of {time} steps, target_lengths {outputs}")
+    longest = int(outputs.max(initial=0))
+    if labels.ndim == 1 and (samples != 1 or labels.size == outputs.sum()):
+        if labels.size < outputs.sum():
+            raise ValueError(f"ctc_loss: {labels.size} labels for target_lengths {outputs}")
+        rows = np.full((samples, longest), blank)
+        for row, end, count in zip(rows, np.cumsum(outputs).tolist(), outputs.tolist(), strict=True):
+            row[:count] = labels[end - count : end]
+        labels = rows
+    else:
+        labels = labels.reshape(samples, -1) if labels.ndim == 1 else labels
+        if labels.ndim != 2 or labels.shape[0] != samples or labels.shape[1] < longest:
+            raise ValueError(
+                f"ctc_loss: targets of shape {labels.shape} for {samples} samples of up to {longest} labels"
+            )
+        labels = np.where(np.arange(longest) < outputs[:, None], labels[:, :longest], blank)
+    if labels.size and (labels.min() < 0 or labels.max() >= classes):
+        raise ValueError(f"ctc_loss: labels from {labels.min()} to {labels.max()} of {classes} classes")
+    return labels, inputs, outputs

@@ -1,0 +1,36 @@
+"""Hooks of modules: functions that see what goes in and out."""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+def hooked(held: dict[int, Any], hook: Any, prepend: bool, named: bool) -> Any:
+    if not callable(hook):
+        raise TypeError(f"a hook is a function, got {type(hook).__name__}")
+    key = object()
+    entry: Any = {id(key): (hook, named, key)}
+    if prepend:
+        kept = dict(held)
+        held.clear()
+        held.update(entry | kept)
+    else:
+        held.update(entry)
+    return Removable(held, id(key))
+
+
+class Removable:
+    """What takes a hook off again: `remove`, or the end of ``with``."""
+
+    def __init__(self, held: dict[int, Any], key: int) -> None:
+        self._held, self._key = held, key
+
+    def remove(self) -> None:
+        """Take the hook off."""
+        self._held.pop(self._key, None)
+
+    def __enter__(self) -> Removable:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.remove()

@@ -1,0 +1,73 @@
+"""Parameters of modules: leaves that are marked as such."""
+
+from __future__ import annotations
+
+from typing import Any
+from weakref import ref
+
+from ..ops.creation import empty
+from ..variable import Variable
+
+
+class _Marks:
+    """Variables by their identity, as long as they live."""
+
+    def __init__(self) -> None:
+        self._known: dict[int, ref[Variable]] = {}
+
+    def add(self, x: Variable) -> None:
+        key = id(x)
+        self._known[key] = ref(x, lambda _: self._known.pop(key, None))
+
+    def __contains__(self, x: Variable) -> bool:
+        return id(x) in self._known
+
+
+#: What was made a parameter, or a buffer by its own class, and the buffers that no state has.
+_parameters, _buffers, _passing = _Marks(), _Marks(), _Marks()
+
+
+class _Marked(type):
+    """The class of marks: a Variable is an instance of a mark if it was given it."""
+
+    def __instancecheck__(cls, instance: object) -> bool:
+        return isinstance(instance, Variable) and instance in cls.marked  # type: ignore[attr-defined]
+
+
+class Parameter(metaclass=_Marked):
+    """A Variable that a module takes for one of its own: ``Parameter(data, requires_grad=True)``.
+
+    What is made is an ordinary Variable, a leaf on the memory of `data`, so that operations on it are as quick as on
+    any other; ``isinstance(x, Parameter)`` knows it again. Raises TypeError for dtypes without gradients unless
+    `requires_grad` is False.
+    """
+
+    marked = _parameters
+
+    def __new__(cls, data: Any = None, requires_grad: bool = True) -> Any:
+        """Mark a Variable on the memory of `data`."""
+        if data is None:
+            data = empty(0)
+        x = Variable(data._array if isinstance(data, Variable) else data, requires_grad=requires_grad)
+        cls.marked.add(x)
+        return x
+
+
+class Buffer(metaclass=_Marked):
+    """A Variable that a module keeps and no optimiser changes: ``self.steps = Buffer(nbgrad.zeros(1))``."""
+
+    marked = _buffers
+
+    def __new__(cls, data: Any = None, *, persistent: bool = True) -> Any:
+        """Mark a Variable on the memory of `data`."""
+        data = empty(0) if data is None else data
+        x = Variable(data._array if isinstance(data, Variable) else data, requires_grad=False)
+        cls.marked.add(x)
+        if not persistent:
+            _passing.add(x)
+        return x
+
+
+def is_passing(x: Variable) -> bool:
+    """Tell whether a buffer is to be left out of the state of its module."""
+    return x in _passing

@@ -1,0 +1,245 @@
+"""Elementwise functions of other functions: mixtures of operands, replaced elements, what real numbers have as well."""
+
+from __future__ import annotations
+
+import builtins
+import math
+from typing import Any
+
+import numpy as np
+
+from ..arrays import as_array
+from ..kernels import scalars as scalar
+from ..registry import operation
+from ..variable import Given, Variable, data_of
+from .arithmetic import div, sub
+from .elementwise import add, elementwise, maximum, minimum, mul, pow, where
+from .shape import astype, broadcast_to
+from .steps import Steps, plain
+
+# ---- mixtures -------------------------------------------------------------------------------------------------------
+
+# from the end that is nearer, so that each end is met exactly
+_lerp = elementwise(
+    lambda start, end, weight: scalar.where(
+        scalar.abs(weight) < 0.5, start + weight * (end - start), end - (end - start) * (1 - weight)
+    ),
+    lambda y, start, end, weight: 1 - weight,
+    lambda y, start, end, weight: weight,
+    lambda y, start, end, weight: end - start,
+    name="lerp",
+)
+_addcmul = elementwise(lambda input, a, b, value: input + value * a * b, name="addcmul")
+_addcdiv = elementwise(lambda input, a, b, value: input + value * (a / b), name="addcdiv")
+
+
+def _floating_operands(what: str, *xs: Any) -> None:
+    for x in xs:
+        if not isinstance(x, builtins.int | builtins.float) and x.dtype.kind != "f":
+            raise TypeError(f"{what}: dtype {x.dtype}: takes floating ones")
+
+
+@operation
+def lerp(input: Given, end: Any, weight: Any) -> Given:
+    """Go a share of the way from input to end: input + weight * (end - input), elementwise, with broadcasting.
+
+    Raises TypeError for whole numbers.
+
+    >>> import nbgrad
+    >>> nbgrad.lerp(nbgrad.tensor([0.0, 10.0]), nbgrad.tensor([1.0, 20.0]), 0.25)
+    Variable([ 0.25, 12.5 ])
+    """
+    input, end = plain(input), plain(end)
+    _floating_operands("lerp", input, end, weight)
+    return _lerp(input, end, weight)
+
+
+@operation
+def addcmul(input: Given, tensor1: Any, tensor2: Any, *, value: float = 1) -> Given:
+    """Give input + value * tensor1 * tensor2, elementwise, with broadcasting."""
+    xs = [plain(x) for x in (input, tensor1, tensor2)]
+    if all(x.dtype.kind == "f" for x in xs):
+        return _addcmul(*xs, value)
+    if isinstance(value, builtins.float) and not any(x.dtype.kind == "f" for x in xs):
+        raise TypeError(f"addcmul: value is {value} for whole numbers: give a whole one")
+    return add(xs[0], mul(mul(xs[1], xs[2]), value))
+
+
+@operation
+def addcdiv(input: Given, tensor1: Any, tensor2: Any, *, value: float = 1) -> Given:
+    """Give input + value * tensor1 / tensor2, elementwise, with broadcasting. Raises TypeError for whole numbers."""
+    xs = [plain(x) for x in (input, tensor1, tensor2)]
+    _floating_operands("addcdiv", *xs)
+    return _addcdiv(*xs, value)
+
+
+@operation(method=False)
+def rsub(input: Any, other: Any, *, alpha: Any = None) -> Any:
+    """Subtract the other way round: other - alpha * input, elementwise, with broadcasting."""
+    return sub(other, input, alpha=alpha)
+
+
+@operation(alias="divide")
+def true_divide(input: Any, other: Any) -> Any:
+    """Divide: input / other, elementwise, with broadcasting; whole numbers become floating."""
+    return div(input, other)
+
+
+divide = true_divide
+
+
+@operation
+def float_power(input: Any, exponent: Any) -> Any:
+    """Raise to a power in float64: input ** exponent, elementwise, with broadcasting."""
+    base, power = (x if isinstance(x, builtins.int | builtins.float) else _double(x) for x in (input, exponent))
+    if isinstance(base, builtins.int | builtins.float):
+        base = builtins.float(base)
+    return pow(base, power)
+
+
+def _double(x: Any) -> Any:
+    x = plain(x)
+    return x if x.dtype == np.float64 else astype(x, np.float64)
+
+
+@operation
+def ldexp(input: Any, other: Any) -> Any:
+    """Give input * 2**other, elementwise, with broadcasting."""
+    return mul(input, pow(2.0, other))
+
+
+# ---- chosen elements ------------------------------------------------------------------------------------------------
+
+
+def _passing_nan_by(name: str, function: Any, larger: str) -> Any:
+    def of_numbers(input: Any, other: Any) -> Any:
+        x, y = plain(input), plain(other)
+        dtype = np.result_type(x.dtype, y.dtype)
+        x, y = (v if v.dtype == dtype else astype(v, dtype) for v in (x, y))
+        if dtype.kind != "f":
+            return function(x, y)
+        a, b = data_of(x), data_of(y)
+        first = as_array(((a >= b) if name == "fmax" else (a <= b)) | (b != b))  # a tie is the first one's
+        return where(Variable(first) if isinstance(x, Variable) else first, x, y)
+
+    of_numbers.__name__ = of_numbers.__qualname__ = name
+    of_numbers.__doc__ = (
+        f"Give the {larger} of two, elementwise, with broadcasting; NaN only where both are.\n\n"
+        "Where they are equal input has the gradient."
+    )
+    return operation(of_numbers)
+
+
+fmax = _passing_nan_by("fmax", maximum, "larger")
+fmin = _passing_nan_by("fmin", minimum, "smaller")
+
+
+@operation
+def nan_to_num(
+    input: Given, nan: float | None = None, posinf: float | None = None, neginf: float | None = None
+) -> Given:
+    """Put numbers in place of NaN (0 unless given), infinity and -infinity (the largest and the least numbers).
+
+    What is replaced has no gradient.
+
+    >>> import nbgrad
+    >>> nbgrad.nan_to_num(nbgrad.tensor([1.0, float("nan"), float("inf")]), posinf=9.0)
+    Variable([1., 0., 9.])
+    """
+    x: Any = plain(input)
+    if x.dtype.kind != "f":
+        return x
+    limits = np.finfo(x.dtype)
+    data = data_of(x)
+    for condition, value in (
+        (data != data, 0.0 if nan is None else nan),
+        (data == math.inf, builtins.float(limits.max) if posinf is None else posinf),
+        (data == -math.inf, builtins.float(limits.min) if neginf is None else neginf),
+    ):
+        x = where(condition, builtins.float(value), x)
+    return x
+
+
+@operation
+def fill(input: Given, value: Any) -> Given:
+    """Give the shape and dtype of input with one number everywhere; the gradient of `value` is the sum of all.
+
+    Raises ValueError for a value that has dimensions.
+    """
+    x = plain(input)
+    if np.ndim(data_of(value)):
+        raise ValueError(f"fill: a value of shape {np.shape(data_of(value))}: give one number")
+    if isinstance(value, Variable):
+        value = astype(value, x.dtype)
+    nowhere = np.zeros((), bool)
+    if x.dtype.kind == "f":
+        return broadcast_to(where(nowhere, x, value), x.shape)
+    made = np.full(x.shape, data_of(value), x.dtype)
+    return Variable(made) if isinstance(x, Variable) else made  # type: ignore[return-value]
+
+
+# ---- what real numbers have as well ---------------------------------------------------------------------------------
+
+
+@operation(alias="radians")
+def deg2rad(input: Given) -> Given:
+    """Give an angle in degrees in radians, elementwise."""
+    return mul(_floating(input), math.pi / 180)
+
+
+@operation(alias="degrees")
+def rad2deg(input: Given) -> Given:
+    """Give an angle in radians in degrees, elementwise."""
+    return mul(_floating(input), 180 / math.pi)
+
+
+radians, degrees = deg2rad, rad2deg
+
+
+def _floating(x: Any) -> Any:
+    x = plain(x)
+    return x if x.dtype.kind == "f" else astype(x, np.float64)
+
+
+@operation
+def angle(input: Given) -> Given:
+    """Give the angle of real numbers, elementwise: 0, and pi of negative ones; the gradient is 0."""
+    return Steps(_angle)(_floating(input))
+
+
+def _angle(x: Any) -> Any:
+    return np.where(x != x, x, np.where(x < 0, math.pi, 0.0)).astype(x.dtype)
+
+
+def _itself(name: str, sentence: str) -> Any:
+    def itself(input: Any) -> Any:
+        return plain(input)
+
+    itself.__name__ = itself.__qualname__ = name
+    itself.__doc__ = f"{sentence}: of real numbers, which all are here, input itself."
+    return operation(itself)
+
+
+real = _itself("real", "Give the real part")
+conj = _itself("conj", "Give the complex conjugate")
+conj_physical = _itself("conj_physical", "Give the complex conjugate, computed at once")
+resolve_conj = _itself("resolve_conj", "Compute a complex conjugate that is put off")
+resolve_neg = _itself("resolve_neg", "Compute a negative that is put off")
+
+# ---- dtypes by name -------------------------------------------------------------------------------------------------
+
+
+def _casting(name: str, dtype: Any) -> Any:
+    def casting(input: Any, *, memory_format: Any = None) -> Any:
+        return astype(input, dtype)
+
+    casting.__name__ = casting.__qualname__ = name
+    casting.__doc__ = f"Give input in dtype {np.dtype(dtype)}; a memory format of PyTorch's is left unread."
+    return operation(public=False)(casting)
+
+
+for _name, _dtype in (
+    ("bool", np.bool_), ("byte", np.uint8), ("char", np.int8), ("short", np.int16), ("int", np.int32),
+    ("long", np.int64), ("half", np.float16), ("float", np.float32), ("double", np.float64),
+):  # fmt: skip
+    _casting(_name, _dtype)

@@ -1,0 +1,142 @@
+"""Diagonals and triangles of matrices."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ..registry import operation
+from ..variable import Given
+from .arguments import axis_of, either
+from .elementwise import where
+from .indexing import Index, Scatter, getitem
+from .reduction import sum
+from .shape import permute, reshape
+from .steps import plain
+
+
+def _two(what: str, dim1: int, dim2: int, ndim: int) -> tuple[int, int]:
+    if ndim < 2:
+        raise IndexError(f"{what}: {ndim} dimensions have no diagonal: at least two are needed")
+    first, second = (axis_of(what, d, ndim) for d in (dim1, dim2))
+    if first == second:
+        raise ValueError(f"{what}: dimensions {dim1} and {dim2} are the same: give two")
+    return first, second
+
+
+def _places(rows: int, columns: int, offset: int) -> tuple[Any, Any]:
+    """Give the rows and columns of a diagonal."""
+    length = max(min(rows, columns - offset) if offset >= 0 else min(rows + offset, columns), 0)
+    along = np.arange(length)
+    return along + max(-offset, 0), along + max(offset, 0)
+
+
+@operation
+def diagonal(
+    input: Given,
+    offset: int = 0,
+    dim1: int | None = None,
+    dim2: int | None = None,
+    *,
+    axis1: int | None = None,
+    axis2: int | None = None,
+) -> Given:
+    """Give a diagonal of two dimensions, the first two unless given, as the last one; `offset` counts to the right.
+
+    Raises IndexError for dimensions that do not exist.
+
+    >>> import nbgrad
+    >>> nbgrad.diagonal(nbgrad.tensor([[1.0, 2.0], [3.0, 4.0]]), 1)
+    Variable([2.])
+    """
+    x: Any = plain(input)
+    first, second = _two(
+        "diagonal", either("diagonal", "dim1", dim1, "axis1", axis1, 0),
+        either("diagonal", "dim2", dim2, "axis2", axis2, 1), x.ndim,
+    )  # fmt: skip
+    others: list[int] = [i for i in range(x.ndim) if i not in (first, second)]
+    rows, columns = _places(x.shape[first], x.shape[second], int(offset))
+    return getitem(permute(x, (*others, first, second)), (..., rows, columns))
+
+
+@operation
+def diag_embed(input: Given, offset: int = 0, dim1: int = -2, dim2: int = -1) -> Given:
+    """Make of the last dimension the diagonal of two new ones, with zeros elsewhere.
+
+    >>> import nbgrad
+    >>> nbgrad.diag_embed(nbgrad.tensor([1.0, 2.0]))
+    Variable([[1., 0.],
+              [0., 2.]])
+    """
+    x: Any = plain(input)
+    if not x.ndim:
+        raise IndexError("diag_embed: a scalar has no dimension to be a diagonal")
+    first, second = _two("diag_embed", dim1, dim2, x.ndim + 1)
+    size = x.shape[-1] + abs(offset)
+    if first > second:  # the diagonal below one is that above the other
+        first, second, offset = second, first, -offset
+    rows, columns = _places(size, size, offset)
+    made = Scatter(Index((..., rows, columns)), (*x.shape[:-1], size, size))(x)
+    order = list(range(x.ndim - 1))
+    order.insert(first, x.ndim - 1)
+    order.insert(second, x.ndim)
+    return permute(made, tuple(order))
+
+
+@operation
+def diag(input: Given, diagonal: int = 0) -> Given:
+    """Give the diagonal of a matrix, or of a vector the matrix with it as its diagonal.
+
+    Raises ValueError for more dimensions.
+    """
+    x: Any = plain(input)
+    if x.ndim not in (1, 2):
+        raise ValueError(f"diag: shape {x.shape}: takes a vector or a matrix")
+    return diag_embed(x, diagonal) if x.ndim == 1 else _diagonal(x, diagonal)
+
+
+_diagonal = diagonal
+
+
+@operation
+def diagflat(input: Given, offset: int = 0) -> Given:
+    """Give the matrix with all elements of input as its diagonal."""
+    x: Any = plain(input)
+    return diag_embed(reshape(x, (x.size,)), offset)
+
+
+@operation
+def diagonal_copy(input: Given, offset: int = 0, dim1: int = 0, dim2: int = 1) -> Given:
+    """Give `diagonal`, which is a copy."""
+    return diagonal(input, offset, dim1, dim2)
+
+
+@operation
+def trace(input: Given) -> Given:
+    """Sum the diagonal of a matrix. Raises ValueError for anything else."""
+    x: Any = plain(input)
+    if x.ndim != 2:
+        raise ValueError(f"trace: shape {x.shape}: takes a matrix")
+    return sum(diagonal(x))
+
+
+def _triangle(what: str, x: Any, diagonal: int, lower: bool) -> Any:
+    x = plain(x)
+    if x.ndim < 2:
+        raise ValueError(f"{what}: shape {x.shape}: takes matrices")
+    rows, columns = x.shape[-2:]
+    inside = np.tri(rows, columns, diagonal, bool) if lower else ~np.tri(rows, columns, diagonal - 1, bool)
+    return where(inside, x, np.zeros((), x.dtype))
+
+
+@operation
+def tril(input: Given, diagonal: int = 0) -> Given:
+    """Give matrices with zeros above a diagonal, which counts to the right. Raises ValueError for fewer dimensions."""
+    return _triangle("tril", input, diagonal, True)
+
+
+@operation
+def triu(input: Given, diagonal: int = 0) -> Given:
+    """Give matrices with zeros below a diagonal, which counts to the right. Raises ValueError for fewer dimensions."""
+    return _triangle("triu", input, diagonal, False)

@@ -1,0 +1,3 @@
+"""What PyTorch has in `torch.signal`."""
+
+from . import windows as windows

@@ -1,0 +1,85 @@
+"""What a traced function changes in place: the parameters and buffers of modules, and what optimisers keep.
+
+They are arguments that nobody gives: whatever modules and optimisers the function mentions, all their Variables stand
+for arguments while it is traced, are given at every run as they are then, and take what the function left in them.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from ..kernels.target import Compiler
+from ..variable import Variable
+from .purity import mentioned
+
+#: What a Variable is besides its array, which a traced function may change.
+_KEPT = ("_array", "creator", "_generation", "_story", "grad")
+
+
+def found(roots: Iterable[Any]) -> tuple[list[Any], list[Any]]:
+    """Give the modules and the optimisers that functions and other values mention."""
+    modules, optimisers = (sys.modules.get(f"nbgrad.{name}") for name in ("nn.modules.module", "optim.optimizer"))
+    if modules is None:
+        return [], []
+    kinds = (modules.Module,) + (() if optimisers is None else (optimisers.Optimizer,))
+    values = mentioned(roots, kinds)
+    own = [value for value in values if isinstance(value, modules.Module)]
+    return own, [value for value in values if not isinstance(value, modules.Module)]
+
+
+class State:
+    """The modules and optimisers that a traced function mentions, as they were when it was traced."""
+
+    def __init__(self, modules: list[Any], optimisers: list[Any]) -> None:
+        self.modules, self.optimisers = modules, optimisers
+        self._changed = sys.modules["nbgrad.nn.modules.module"].changed
+        self._seen = self._changed[0]
+        listed = [x for part in optimisers for x in part.lifted()]
+        for module in modules:
+            listed += [*module.parameters(), *module.buffers()]
+        self.variables: list[Variable] = list({id(x): x for x in listed}.values())
+        self.key = self._key()
+        self._fits: Callable[..., bool] | None = None
+
+    def _key(self) -> Any:
+        """Give what tells this state from another one, for which the function has to be traced anew."""
+        parts = [(id(part), part.training) for module in self.modules for part in module.modules()]
+        optimisers = tuple([part.layout() for part in self.optimisers])
+        each = [(id(x), x._generation >= 0, x.shape, x.dtype.char) for x in self._listed()]
+        return tuple(parts), optimisers, tuple(each)
+
+    def _listed(self) -> Iterator[Variable]:
+        for module in self.modules:
+            yield from module.parameters()
+            yield from module.buffers()
+        for part in self.optimisers:
+            yield from part.lifted()
+
+    def watch(self, compiler: Compiler) -> None:
+        """Find a quick test of the arrays."""
+        self._fits = compiler.fits([x._array for x in self.variables])
+
+    def holds(self) -> bool:
+        """Tell whether everything is as it was, but for the elements."""
+        if self._changed[0] != self._seen:
+            if self._key() != self.key:
+                return False
+            self._seen = self._changed[0]
+        return self._fits is not None and self._fits(*[x._array for x in self.variables])
+
+    @contextmanager
+    def standing_for(self, symbols: list[Any]) -> Iterator[None]:
+        """Have the Variables stand for arguments; afterwards they are what they were."""
+        before = [(x.__class__, [getattr(x, name) for name in _KEPT]) for x in self.variables]
+        try:
+            for x, symbol in zip(self.variables, symbols, strict=True):
+                x._array, x.grad = symbol, None
+            yield
+        finally:
+            for x, (kind, values) in zip(self.variables, before, strict=True):
+                x.__class__ = kind
+                for name, value in zip(_KEPT, values, strict=True):
+                    setattr(x, name, value)

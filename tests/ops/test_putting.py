@@ -1,0 +1,152 @@
+"""Picking and putting by arrays of positions: against torch, and what is refused."""
+
+import numpy as np
+import pytest
+from cases import ANY, assert_same_as_torch, check_to_second_order, draw
+from peers import peer
+
+import nbgrad
+from nbgrad import Variable
+
+PLACES = np.array([[0, 2, 1], [1, 1, 2], [0, 0, 0], [2, 1, 0]])
+LINES = np.array([3, 0, 3])
+MASK = np.array([[True, False, True], [False, False, True], [True, True, False], [False, True, True]])
+#: Calls by name: arguments, of which a shape stands for an array with a gradient.
+CALLS = {
+    "index_select": [(0, LINES)],
+    "gather": [(1, PLACES[:2]), (0, PLACES[:, :2])],
+    "take": [(PLACES,)],
+    "masked_select": [(MASK,)],
+    "index_add": [(0, LINES, [3, 3])],
+    "index_copy": [(0, np.array([3, 0]), [2, 3])],
+    "index_fill": [(1, np.array([2, 0]), 5.0)],
+    "index_reduce": [(0, LINES, [3, 3], kind) for kind in ("prod", "mean", "amax", "amin")],
+    "index_put": [((LINES, np.array([0, 1, 2])), [3])],
+    "scatter": [(1, np.array([[0, 2], [1, 0]]), [2, 2])],
+    "scatter_add": [(1, PLACES[:2], [2, 3]), (0, PLACES[:, :2], [4, 2])],
+    "scatter_reduce": [(1, PLACES, [4, 3], kind) for kind in ("sum", "prod", "mean", "amax", "amin")],
+    "put": [(np.array([5, 0, 7]), [3])],
+    "masked_fill": [(MASK, 2.0)],
+    "masked_scatter": [(MASK, [9])],
+    "select_scatter": [([4], 1, -1)],
+    "slice_scatter": [([4, 2], 1, 0, 3, 2)],
+    "diagonal_scatter": [([2], 1)],
+}
+EACH = [(name, i) for name, calls in CALLS.items() for i in range(len(calls))]
+
+
+def arguments_of(name, i):
+    """Give arrays for the shapes, and a function that puts them in their places."""
+    given = CALLS[name][i]
+    shapes = [a for a in given if isinstance(a, list)]
+    arrays = [draw(ANY, (4, 3)), *(draw(ANY, tuple(shape), seed=7 + j) for j, shape in enumerate(shapes))]
+
+    def filled(xs, convert):
+        rest = iter(xs)
+        return [
+            next(rest)
+            if isinstance(a, list)
+            else tuple(map(convert, a))
+            if isinstance(a, tuple)
+            else convert(a)
+            if isinstance(a, np.ndarray)
+            else a
+            for a in given
+        ]
+
+    return arrays, filled
+
+
+@pytest.mark.filterwarnings("ignore:index_reduce")
+@pytest.mark.parametrize(("name", "i"), EACH)
+def test_values_and_gradients_are_torchs(name, i):
+    arrays, filled = arguments_of(name, i)
+    assert_same_as_torch(
+        lambda x, *xs: getattr(x, name)(*filled(xs, lambda a: a)),
+        lambda t, x, *xs: getattr(x, name)(*filled(xs, t.tensor)),
+        arrays,
+    )
+
+
+@pytest.mark.parametrize(("name", "i"), EACH)
+def test_gradients_agree_with_differences(name, i):
+    arrays, filled = arguments_of(name, i)
+    check_to_second_order(lambda x, *xs: getattr(x, name)(*filled(xs, lambda a: a)), arrays)
+
+
+@pytest.mark.parametrize("name", ["index_select", "gather", "index_add", "scatter_add", "masked_fill", "index_fill"])
+def test_compiled_positions_are_read_in_every_run(name, kernels):
+    arrays, filled = arguments_of(name, 0)
+    (positions,) = [a for a in CALLS[name][0] if isinstance(a, np.ndarray)]
+
+    def program(positions, x, *xs):
+        return (getattr(nbgrad, name)(x, *filled(xs, lambda _: positions)) ** 2).sum()
+
+    compiled = nbgrad.jit(nbgrad.value_and_grad(program, tuple(range(1, len(arrays) + 1))))
+    for now in (positions, positions[::-1].copy()):
+        value, slopes = compiled(now, *arrays)
+        expected, gradients = nbgrad.value_and_grad(program, tuple(range(1, len(arrays) + 1)))(now, *arrays)
+        np.testing.assert_allclose(value, expected, rtol=1e-12)
+        for slope, gradient in zip(slopes, gradients, strict=True):
+            np.testing.assert_allclose(slope, gradient, rtol=1e-12)
+
+
+def test_places_and_counts_are_torchs():
+    torch = peer("torch")
+    x = np.array([[0.0, 2.0, 0.5], [3.0, 0.0, -1.0]])
+    whole, edges = np.array([1, 3, 1, 0]), np.array([0.0, 0.5, 2.0])
+    calls = {
+        "nonzero": (x,),
+        "argwhere": (x,),
+        "searchsorted": (edges, x),
+        "bucketize": (x, edges),
+        "bincount": (whole,),
+        "unravel_index": (whole, (2, 2)),
+    }
+    for name, arrays in calls.items():
+        ours = getattr(nbgrad, name)(*[Variable(a) if isinstance(a, np.ndarray) else a for a in arrays])
+        theirs = getattr(torch, name)(*[torch.tensor(a) if isinstance(a, np.ndarray) else a for a in arrays])
+        for found, expected in zip(*((y,) if not isinstance(y, tuple) else y for y in (ours, theirs)), strict=True):
+            assert found.dtype == np.int64
+            np.testing.assert_array_equal(found.data, expected, err_msg=name)
+    np.testing.assert_array_equal(nbgrad.histc(Variable(x), 4, -1, 3).data, torch.histc(torch.tensor(x), 4, -1, 3))
+    for bins in (3, np.array([-1.0, 0.0, 2.5, 3.0])):
+        ours = nbgrad.histogram(Variable(x), bins if isinstance(bins, int) else Variable(bins))
+        theirs = torch.histogram(torch.tensor(x), bins if isinstance(bins, int) else torch.tensor(bins))
+        for found, expected in zip(ours, theirs, strict=True):
+            np.testing.assert_allclose(found.data, expected)
+    np.testing.assert_array_equal(nbgrad.tril_indices(3, 4, -1).data, torch.tril_indices(3, 4, -1))
+    np.testing.assert_array_equal(nbgrad.triu_indices(3, 4).data, torch.triu_indices(3, 4))
+    np.testing.assert_array_equal(
+        nbgrad.nonzero_static(Variable(x), size=5).data, torch.nonzero_static(torch.tensor(x), size=5)
+    )
+
+
+X = nbgrad.ones(4, 3)
+REFUSALS = {
+    "select": (lambda: X.index_select(0, np.array([4])), IndexError, "positions from 4 to 4 of 4 elements"),
+    "negative": (lambda: X.gather(1, PLACES - 1), IndexError, "gather: positions from -1 to 1 of 3 elements"),
+    "floating": (lambda: X.gather(1, X), TypeError, "gather: positions have dtype float64"),
+    "dimensions": (lambda: X.gather(1, LINES), ValueError, r"gather: positions have shape \(3,\), input \(4, 3\)"),
+    "more": (lambda: X.gather(1, PLACES.repeat(2, 0)), ValueError, "are more than input of shape"),
+    "source": (lambda: X.scatter(1, PLACES, X[:2]), ValueError, r"are more than the elements of \(2, 3\)"),
+    "dtype": (lambda: X.scatter_add(1, PLACES, X.astype("float32")), TypeError, "src has dtype float32, input float64"),
+    "reduce": (lambda: X.scatter_reduce(1, PLACES, X, "max"), ValueError, "scatter_reduce: reduce is 'max'"),
+    "nothing": (lambda: X.scatter(1, PLACES), TypeError, "scatter: give src or value"),
+    "add": (lambda: X.index_add(0, LINES, X), ValueError, r"index_add: source has shape \(4, 3\): it must be \(3, 3\)"),
+    "fill": (lambda: X.index_fill(0, LINES, X[0]), ValueError, r"index_fill: the value has shape \(3,\)"),
+    "mask": (lambda: X.masked_fill(PLACES, 1.0), TypeError, "masked_fill: the mask has dtype int64"),
+    "few": (lambda: X.masked_scatter(MASK, X[0]), ValueError, "masked_scatter: 3 elements for 7 places"),
+    "put": (lambda: X.put(LINES, X), ValueError, "put: 12 elements for 3 positions"),
+    "slice": (lambda: X.slice_scatter(X[0], 0), ValueError, r"slice_scatter: src has shape \(3,\): it must be"),
+    "counts": (lambda: nbgrad.bincount(np.array([-1])), ValueError, "bincount: .* takes a vector of numbers from 0 on"),
+    "bins": (lambda: nbgrad.histc(X, 0), ValueError, "histc: 0 bins"),
+    "sorted": (lambda: nbgrad.searchsorted(X, X[0]), ValueError, "searchsorted: a sequence of shape"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", REFUSALS)
+def test_refusals(name):
+    work, kind, message = REFUSALS[name]
+    with pytest.raises(kind, match=message):
+        work()

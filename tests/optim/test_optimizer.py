@@ -1,0 +1,268 @@
+"""Optimisers against PyTorch's over 100 steps, compiled and not, and what they refuse."""
+
+import copy
+
+import numpy as np
+import pytest
+from peers import peer
+
+import nbgrad
+from nbgrad import nn, optim
+from nbgrad.nn import functional as F
+
+CASES = {
+    "SGD": {"lr": 0.1},
+    "SGD-momentum": {"lr": 0.1, "momentum": 0.9, "dampening": 0.1, "weight_decay": 0.01},
+    "SGD-nesterov": {"lr": 0.1, "momentum": 0.9, "nesterov": True, "maximize": True},
+    "Adam": {"lr": 0.01},
+    "Adam-amsgrad": {"lr": 0.01, "weight_decay": 0.1, "amsgrad": True},
+    "AdamW": {"lr": 0.01, "maximize": True},
+    "Adamax": {},
+    "Adagrad": {"lr_decay": 0.01, "initial_accumulator_value": 0.1, "weight_decay": 0.01},
+    "RMSprop": {},
+    "RMSprop-centered": {"momentum": 0.9, "centered": True, "weight_decay": 0.01},
+    "Adadelta": {},
+    "NAdam": {"weight_decay": 0.1, "decoupled_weight_decay": True},
+    "RAdam": {"weight_decay": 0.1},
+}
+SHAPES = [(3, 4), (), (300,), (0,)]
+
+
+def pair(name, options, dtype="float64", seed=0):
+    torch = peer("torch")
+    rng = np.random.default_rng(seed)
+    arrays = [np.asarray(rng.normal(size=shape), dtype) for shape in SHAPES]
+    ours = [nbgrad.Variable(x.copy()) for x in arrays]
+    theirs = [torch.tensor(x.copy(), requires_grad=True) for x in arrays]
+    name = name.split("-")[0]
+    return ours, theirs, getattr(optim, name)(ours, **options), getattr(torch.optim, name)(theirs, **options)
+
+
+def give(ours, theirs, rng, skip=()):
+    torch = peer("torch")
+    for k, (x, t) in enumerate(zip(ours, theirs, strict=True)):
+        g = np.asarray(rng.normal(size=x.shape), x.dtype)
+        x.grad = None if k in skip else nbgrad.Variable(g, requires_grad=False)
+        t.grad = None if k in skip else torch.tensor(g)
+
+
+def assert_same(ours, theirs, **limits):
+    for x, t in zip(ours, theirs, strict=True):
+        np.testing.assert_allclose(x.data, t.detach().numpy(), **limits)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_hundred_steps_are_those_of_pytorch(name):
+    for dtype, limits in (("float64", {"rtol": 1e-7, "atol": 1e-11}), ("float32", {"rtol": 1e-4, "atol": 1e-5})):
+        ours, theirs, one, other = pair(name, CASES[name], dtype)
+        rng = np.random.default_rng(1)
+        for number in range(100):
+            give(ours, theirs, rng, skip=[2] if number % 7 == 0 else [])  # counts of steps differ
+            one.step(), other.step()
+        assert_same(ours, theirs, **limits)
+
+
+def test_states_go_over_from_pytorch_and_back():
+    ours, theirs, one, other = pair("Adam", CASES["Adam"])
+    rng = np.random.default_rng(1)
+    for _ in range(3):
+        give(ours, theirs, rng)
+        other.step()
+    for x, t in zip(ours, theirs, strict=True):
+        x.data = t.detach().numpy().copy()
+    one.load_state_dict(other.state_dict())
+    another = optim.Adam(ours)
+    another.load_state_dict(copy.deepcopy(one.state_dict()))
+    assert another.param_groups[0]["lr"] == 0.01
+    for _ in range(3):
+        give(ours, theirs, rng)
+        another.step(), other.step()
+    assert_same(ours, theirs, rtol=1e-9)
+    assert one.state_dict()["state"][0]["step"].item() == 3
+    with pytest.raises(ValueError, match=r"the state has groups of \[4\] parameters, the optimiser of \[1\]"):
+        optim.Adam(ours[:1]).load_state_dict(other.state_dict())
+
+
+def test_groups_have_options_of_their_own():
+    torch = peer("torch")
+    ours, theirs = (make([np.ones(2), np.ones(3)]) for make in (
+        lambda xs: [nbgrad.Variable(x.copy()) for x in xs], lambda xs: [torch.tensor(x, requires_grad=True) for x in xs]
+    ))  # fmt: skip
+    one = optim.SGD([{"params": ours[:1]}, {"params": ours[1:], "lr": 1.0}], lr=0.1, momentum=0.5)
+    other = torch.optim.SGD([{"params": theirs[:1]}, {"params": theirs[1:], "lr": 1.0}], lr=0.1, momentum=0.5)
+    rng = np.random.default_rng(0)
+    for _ in range(5):
+        give(ours, theirs, rng)
+        one.step(), other.step()
+        one.param_groups[0]["lr"] = other.param_groups[0]["lr"] = 0.3
+    assert_same(ours, theirs, rtol=1e-12)
+    assert "momentum: 0.5" in repr(one)
+
+
+def test_steps_do_not_depend_on_threads_or_layout():
+    found = []
+    for threads, order in ((1, "C"), (3, "C"), (1, "F")):
+        before = nbgrad.get_num_threads()
+        nbgrad.set_num_threads(threads)
+        try:
+            x = nbgrad.Variable(np.asarray(np.linspace(0, 1, 600 * 500).reshape(600, 500), order=order))
+            x.grad = nbgrad.Variable(np.cos(x.data), requires_grad=False)
+            optim.Adam([x]).step()
+            found.append(x.data.copy())
+        finally:
+            nbgrad.set_num_threads(before)
+    np.testing.assert_array_equal(found[0], found[1])
+    np.testing.assert_allclose(found[0], found[2], rtol=1e-15)
+
+
+def test_closures_and_zero_grad():
+    x = nbgrad.tensor([1.0], requires_grad=True)
+    optimizer = optim.SGD([x], lr=0.1)
+
+    def closure():
+        optimizer.zero_grad()
+        loss = (x * x).sum()
+        loss.backward()
+        return loss
+
+    assert optimizer.step(closure).item() == 1 and x.item() == pytest.approx(0.8)
+    optimizer.zero_grad(set_to_none=False)
+    assert x.grad.tolist() == [0]
+    optimizer.zero_grad()
+    assert x.grad is None
+    optimizer.step()  # nothing to do
+    assert x.item() == pytest.approx(0.8)
+
+
+REFUSED = {
+    "empty": (lambda x: optim.Adam([]), ValueError, "empty parameter list"),
+    "one": (lambda x: optim.Adam(x), TypeError, "params is an iterable of Variables"),
+    "kind": (lambda x: optim.Adam([1.0]), TypeError, "can only optimize Variables"),
+    "computed": (lambda x: optim.Adam([x * 2]), ValueError, "can't optimize a non-leaf Variable"),
+    "twice": (lambda x: optim.Adam([x, x]), ValueError, "more than one place"),
+    "whole": (lambda x: optim.Adam([nbgrad.tensor([1])]), TypeError, "dtype int64 has no gradient"),
+    "lr": (lambda x: optim.SGD([x], lr=-1), ValueError, "Invalid lr value of SGD: -1"),
+    "nan": (lambda x: optim.SGD([x], lr=float("nan")), ValueError, "Invalid lr value of SGD: nan"),
+    "betas": (lambda x: optim.Adam([x], betas=(1.0, 0.9)), ValueError, "Invalid beta parameter at index 0"),
+    "nesterov": (lambda x: optim.SGD([x], nesterov=True), ValueError, "Nesterov momentum requires"),
+    "closure": (lambda x: optim.LBFGS([x]).step(), TypeError, "takes a closure"),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_refusals(name):
+    call, error, message = REFUSED[name]
+    with pytest.raises(error, match=message):
+        call(nbgrad.tensor([1.0], requires_grad=True))
+
+
+# ---- compiled -------------------------------------------------------------------------------------------------------
+
+
+def model():
+    return nn.Sequential(nn.Linear(5, 8), nn.Tanh(), nn.Linear(8, 3))
+
+
+def make_step(net, optimizer):
+    def step(x, y):
+        optimizer.zero_grad()
+        loss = F.cross_entropy(net(x), y)
+        loss.backward()
+        optimizer.step()
+        return loss
+
+    return step
+
+
+@pytest.mark.parametrize("name", ["SGD-momentum", "Adam", "RAdam"])
+def test_a_compiled_step_trains_in_place(kernels, name):
+    rng = np.random.default_rng(0)
+    data = [(rng.normal(size=(6, 5)), rng.integers(0, 3, 6)) for _ in range(8)]
+    first, losses = model(), []
+    second = copy.deepcopy(first)
+    for net, wrap in ((first, lambda f: f), (second, nbgrad.jit)):
+        optimizer = getattr(optim, name.split("-")[0])(net.parameters(), **CASES[name])
+        schedule = optim.lr_scheduler.ExponentialLR(optimizer, 0.9)
+        step = wrap(make_step(net, optimizer))
+        losses.append([])
+        held = net[0].weight.data
+        for x, y in data:
+            losses[-1].append(step(x, y).item())
+            schedule.step()
+        assert net[0].weight.data is held  # written where it was
+    np.testing.assert_allclose(losses[0], losses[1], rtol=1e-9)
+    for a, b in zip(first.parameters(), second.parameters(), strict=True):
+        np.testing.assert_allclose(a.data, b.data, rtol=1e-7, atol=1e-10)
+    assert second[0].weight.grad is None and len(step._traces) == 1
+    assert optimizer.state_dict()["state"][0]["step"].item() == 8
+
+
+def test_compiled_modules_follow_their_parameters_and_modes(kernels):
+    class Noisy(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.weight = nn.Parameter(nbgrad.ones(3))
+
+        def forward(self, x):
+            return x * self.weight + (nbgrad.randn(3) if self.training else 0)
+
+    net = Noisy()
+    compiled, x = nbgrad.jit(net), nbgrad.tensor([1.0, 2.0, 3.0])
+    assert (compiled(x).data != compiled(x).data).all()
+    net.eval()
+    assert compiled(x).tolist() == [1, 2, 3]
+    net.weight.data[...] = 2
+    assert compiled(x).tolist() == [2, 4, 6]
+    net.weight.data = np.full(3, 3.0)
+    y = compiled(x)
+    assert y.tolist() == [3, 6, 9]
+    y.sum().backward()
+    assert net.weight.grad.tolist() == [1, 2, 3]
+    net.weight.requires_grad = False
+    assert not compiled(x).requires_grad
+    net.double().float()
+    assert compiled(nbgrad.ones(3, dtype=np.float32)).dtype == np.float32
+
+
+def test_running_figures_and_counts_are_kept(kernels):
+    class Running(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.register_buffer("mean", nbgrad.zeros(2))
+            self.register_buffer("count", nbgrad.tensor(np.zeros((), np.int64)))
+
+        def forward(self, x):
+            with nbgrad.no_grad():
+                self.count.add_(1)
+                self.mean.mul_(0.5).add_(x.mean(0) * 0.5)
+            return x - self.mean
+
+    eager, compiled = Running(), Running()
+    run = nbgrad.jit(compiled)
+    for k in range(4):
+        x = nbgrad.tensor([[1.0, k], [3.0, -k]])
+        np.testing.assert_allclose(run(x).data, eager(x).data)
+    np.testing.assert_allclose(compiled.mean.data, eager.mean.data)
+    assert compiled.count.item() == 4 and type(compiled.mean) is nbgrad.Variable
+
+
+def test_gradients_that_nobody_takes_are_refused():
+    net = model()
+    with pytest.raises(TypeError, match="it filled grad of a parameter of shape"):
+        nbgrad.jit(lambda x: net(x).sum().backward())(np.ones((2, 5)))
+    assert net[0].weight.grad is None and type(net[0].weight.data) is np.ndarray
+
+
+def test_optimisers_as_functions(kernels):
+    init, update = optim.Adam.pure(lr=0.1)
+    x = nbgrad.tensor([1.0, -2.0], requires_grad=True)
+    optimizer = optim.Adam([x], lr=0.1)
+    params = {"x": x.data.copy()}
+    state = init(params)
+    compiled = nbgrad.jit(lambda p, s: update(nbgrad.grad(lambda p: (p["x"] ** 2).sum())(p), s, p))
+    for _ in range(5):
+        params, state = compiled(params, state)
+        x.grad = 2 * x.detach()
+        optimizer.step()
+    np.testing.assert_allclose(params["x"], x.data, rtol=1e-12)
+    assert state["step"] == 5

@@ -1,0 +1,156 @@
+"""Which of PyTorch's operations exist here, found out with PyTorch's own samples: docs/torch.md.
+
+Run as ``python -m tests.torch_coverage``, with torch and expecttest; with names, as ``python -m tests.torch_coverage
+sort linalg.qr``, it prints what disagrees of these and writes nothing.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import warnings
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+if __package__:  # as a module of the tests, whose helpers are found by name
+    sys.path.insert(0, str(Path(__file__).parent))
+
+import torch_samples
+from peers import peer
+from torch_samples import ABSENT, ACCEPTED, NAMESPACES, TO_COME, Outcome, function_of, name_of, outcomes, refusals
+
+import nbgrad
+
+DOCS = Path(__file__).parent.parent / "docs" / "torch.md"
+
+NOT_YET = "not yet"
+
+
+class Found(NamedTuple):
+    """What became of an entry's samples."""
+
+    outcomes: list[Outcome]
+    #: Of its wrong inputs, a text for each that was taken, and an empty one for each that was refused.
+    wrong_inputs: list[str]
+
+
+def probe(entry: Any, dtypes: Sequence[str], most: int) -> Found | None:
+    """Try an entry's samples and wrong inputs; None where it does not exist."""
+    function = function_of(entry)
+    if function is None:
+        return None
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        found = [o for dtype in dtypes for o in outcomes(entry, function, dtype, most)]
+        return Found(found, list(refusals(entry, function)))
+
+
+def family_of(name: str) -> str:
+    """Give the module that torch has an operation in."""
+    return next((n for n in NAMESPACES if name.startswith(f"{n}.")), "torch")
+
+
+PREFACE = """# PyTorch's operations
+
+Written by `python -m tests.torch_coverage`, which calls whatever of PyTorch's own database of operations (OpInfo) works
+on a CPU's floating numbers with PyTorch's own samples, in float32 and float64, and holds values, shapes, dtypes, first
+gradients, and second ones where PyTorch has them and they are no NaN, against PyTorch's. An operation may have several
+entries, as `round:decimals_3`. Arguments have PyTorch's names, and `axis` and `keepdims` do for `dim` and `keepdim`.
+"""
+
+
+def page(found: dict[str, Found | None]) -> str:
+    """Write what was found as a page."""
+    torch = peer("torch")
+    families = [family for family in ("torch", *NAMESPACES) if any(family_of(name) == family for name in found)]
+    lines = [PREFACE, f"PyTorch {torch.__version__.split('+')[0]}, nbgrad {nbgrad.__version__}.", ""]
+    lines += ["| | entries | exist | samples | agree | disagree for a known reason | wrong inputs | refused |"]
+    lines += ["| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |"]
+    lines += [_row(f, {n: x for n, x in found.items() if family_of(n) == f}) for f in families]
+    lines += [_row("all", found), ""]
+    for family in families:
+        own = {name: x for name, x in found.items() if family_of(name) == family}
+        there = [f"`{name.removeprefix(f'{family}.')}`" for name, x in own.items() if x is not None]
+        lines += [f"## {family}", "", f"Exist: {', '.join(there) or 'none'}.", ""]
+        missing: dict[str, list[str]] = {}
+        for name in (name for name, x in own.items() if x is None):
+            missing.setdefault(reason_of(name), []).append(f"`{name}`")
+        if missing:
+            lines += ["| do not exist | because |", "| --- | --- |"]
+            lines += [f"| {', '.join(names)} | {reason} |" for reason, names in missing.items()] + [""]
+    differing = [(name, reason, count) for name, x in found.items() if x for reason, count in _reasons(x).items()]
+    lines += ["## Samples that disagree", "", "| operation | samples | because |", "| --- | ---: | --- |"]
+    lines += [f"| `{name}` | {count} | {reason} |" for name, reason, count in differing]
+    lines += ["", "## Wrong inputs of PyTorch's that are taken", "", "| operation | inputs | because |"]
+    lines += ["| --- | ---: | --- |"]
+    taken = {name: sum(map(bool, x.wrong_inputs)) for name, x in found.items() if x}
+    lines += [f"| `{name}` | {n} | {ACCEPTED.get(name.split(':')[0], '')} |" for name, n in taken.items() if n]
+    return "\n".join([*lines, ""])
+
+
+def reason_of(name: str) -> str:
+    """Give why an operation does not exist."""
+    return next((ABSENT[n] for n in (name, name.split(":")[0]) if n in ABSENT), NOT_YET)
+
+
+def _reasons(found: Found) -> Counter[str]:
+    return Counter(o.reason or "**unknown**" for o in found.outcomes if o.error)
+
+
+def _row(name: str, found: dict[str, Found | None]) -> str:
+    there = [x for x in found.values() if x is not None]
+    samples = [o for x in there for o in x.outcomes]
+    agree, known = sum(not o.error for o in samples), sum(bool(o.reason) for o in samples)
+    wrong = [text for x in there for text in x.wrong_inputs]
+    share = f"{agree} ({100 * agree / len(samples):.2f} %)" if samples else "0"
+    numbers = (len(found), len(there), len(samples), share, known, len(wrong), sum(not text for text in wrong))
+    return f"| {name} | {' | '.join(map(str, numbers))} |"
+
+
+def main() -> None:
+    """Probe, and write the page, or print what is not in order."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("names", nargs="*", help="operations, or families ending in a dot")
+    parser.add_argument("--output", type=Path, default=DOCS)
+    parser.add_argument("--dtype", action="append", help="float32 or float64; both unless given")
+    parser.add_argument("--most", type=int, default=torch_samples.MOST, help="samples of an operation")
+    parser.add_argument("--dump", type=Path, help="a file for what disagrees for no known reason")
+    options = parser.parse_args()
+    peer("torch").set_default_dtype(peer("torch").float64)
+    dtypes = options.dtype or ["float64", "float32"]
+    found = {}
+    for entry in torch_samples.database():
+        name = name_of(entry)
+        if options.names and not any(
+            n in (name, entry.name) or (n[-1] == "." and name.startswith(n)) for n in options.names
+        ):
+            continue
+        found[name] = result = probe(entry, dtypes, options.most)
+        if options.names:
+            _show(name, result)
+    if options.dump:
+        errors = [o.error for x in found.values() if x for o in x.outcomes if o.error and not o.reason]
+        taken = [
+            f"taken: {t}" for n, x in found.items() if x and n.split(":")[0] not in ACCEPTED for t in x.wrong_inputs
+        ]
+        options.dump.write_text("\n".join([*errors, *(text for text in taken if text != "taken: ")]))
+    if not options.names:
+        options.output.write_text(page(found))
+
+
+def _show(name: str, found: Found | None) -> None:
+    if found is None:
+        print(f"{name}: {reason_of(name)}{'' if name.split(':')[0] in TO_COME else ', for good'}")
+        return
+    wrong = [o.error for o in found.outcomes if o.error and not o.reason]
+    taken = [text for text in found.wrong_inputs if text and name.split(":")[0] not in ACCEPTED]
+    orders = Counter(o.order for o in found.outcomes if not o.error)
+    print(f"{name}: {len(found.outcomes)} samples, orders {dict(orders)}, {len(wrong)} wrong, {len(taken)} taken")
+    for text in (*wrong[:3], *(f"taken: {text}" for text in taken[:8])):
+        print("   ", text[:300])
+
+
+if __name__ == "__main__":
+    main()
