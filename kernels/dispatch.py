@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy import ndarray
 
-from .cpu.caller import fast_call
+from .cpu import ndarray as numpys
+from .cpu.caller import fast_call, with_few_numbers
 from .cpu.failures import checked
 from .cpu.products import MOST, multiply
 from .cpu.reduction import reduce_array as _reduce_on_cpu
@@ -210,6 +211,8 @@ def _with_output(ufunc: np.ufunc, inputs: int, *arguments: Any) -> Any:
         if stand_in is not None:
             out = {"out": arguments[inputs:]} if len(arguments) > inputs else {}
             return stand_in.__array_ufunc__(ufunc, "__call__", *arguments[:inputs], **out)
+    if inputs > 2:
+        arguments = with_few_numbers(inputs, arguments)
     if len(arguments) > inputs:
         return checked(ufunc, *arguments)
     return checked(ufunc, *arguments, out=...)
@@ -436,8 +439,7 @@ def has_address(array: Any) -> bool:
 
 def address(array: Any) -> int:
     """Return where an array's first element is."""
-    interface = array.__array_interface__ if isinstance(array, ndarray) else array.__cuda_array_interface__
-    place: int = interface["data"][0]
+    place: int = numpys.address(array) if isinstance(array, ndarray) else array.__cuda_array_interface__["data"][0]
     return place
 
 

@@ -12,8 +12,8 @@ import numpy as np
 
 from . import hooks, ops
 from .arrays import is_stand_in
-from .engine import check_targets, constant, look_at, start_of, walk, walk_all
-from .function import Function
+from .engine import check_targets, look_at, start_of, walk, walk_all
+from .function import Function, constant
 from .grad_mode import set_grad_enabled
 from .kernels.forks import hold_over_fork
 from .ownership import ALONE, is_private

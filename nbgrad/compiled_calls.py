@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from . import sharing
-from .function import Operation, recorded_by
+from .function import Operation
+from .kernels.cpu import caller
 from .kernels.cpu.ndarray import as_method
+from .recording import recorded, recorded_by
 from .variable import Variable
+
+if TYPE_CHECKING:
+    from .elementwise import Elementwise
 
 
 class RecordedCall:
@@ -41,3 +46,18 @@ def giving_way(name: str, slowly: Callable[..., Any], make: Callable[[], Callabl
         return call(self, other)
 
     return first
+
+
+def recorded_elementwise(operation: Elementwise, slowly: Callable[..., Any], numbers: Any) -> Callable[..., Any]:
+    """Give the compiled call that applies an operation to small arrays; `slowly` has all others, and all if none is."""
+    work = caller.elementwise(operation.kernel)
+    return slowly if work is None else recorded(work, operation.arity, slowly, numbers, **nodes_of(operation))
+
+
+def nodes_of(operation: Elementwise) -> dict[str, Any]:
+    """Give what compiled calls are to know of an operation's nodes, which are made by its first call."""
+    if not operation.differentiable:
+        return {}
+    even, node = operation.namespace["EvenNode"], operation.namespace["Node"]
+    output = "output" if "output" in vars(node) else None
+    return {"kind": even if operation.arity == 1 else node, "even": even, "output": output, "keeps_output": True}

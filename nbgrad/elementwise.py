@@ -16,10 +16,10 @@ import numpy as np
 
 from . import sharing
 from .arrays import Array, as_array, is_array, is_stand_in
-from .function import LARGE, Function, as_plain, recorded, without_elements
+from .compiled_calls import recorded_elementwise
+from .function import LARGE, Function, as_plain, without_elements
 from .grad_mode import is_grad_enabled
 from .kernels import dispatch, formula, scalars
-from .kernels.cpu import caller
 from .kernels.cpu import elementwise as cpu
 from .kernels.cpu.ndarray import as_method
 from .kernels.formula import COMPARISON, FLOATING, LOGICAL, NUMBER, SIGNED, TRUTH, Expression, ScalarFunction
@@ -99,10 +99,10 @@ class Elementwise:
     @lazy
     def in_traces(self) -> Callable[..., Any]:
         """What `function` is in traces: without compiled calls, which would only hand on."""
-        return self._prepared({})[0]
+        return self._prepared({})
 
-    def _prepared(self, more: dict[str, Any]) -> tuple[FunctionType, bool]:
-        """Give the function of Variables in plain Python, and whether nodes keep outputs."""
+    def _prepared(self, more: dict[str, Any]) -> FunctionType:
+        """Give the function of Variables in plain Python."""
         keeps_output = any(p is not None and 1 in p.needs for p in self.pullbacks)
         namespace = more if more else dict(self.namespace)
         namespace |= {
@@ -122,7 +122,7 @@ class Elementwise:
         # with one input the first-order rule tells; with several it depends on which of them require a gradient
         reads_all = self.arity == 1 and not keeps_output and any(p is not None and 2 in p.needs for p in self.pullbacks)
         code = _apply_code(self.arity, self.differentiable, keeps_output, reads_all)
-        return FunctionType(code, namespace, self.name), keeps_output
+        return FunctionType(code, namespace, self.name)
 
     @lazy
     def pullbacks(self) -> list[Pullback | None]:
@@ -356,26 +356,15 @@ def first_call(operation: Elementwise, arguments: tuple[Any, ...]) -> Any:
         return on_other_types(operation, arguments)
     if sharing.stand_ins:
         return operation.in_traces(*arguments)
-    slowly, keeps_output = operation._prepared(operation.namespace)
+    slowly = operation._prepared(operation.namespace)
     code = slowly.__code__
-    quickly = _recorded(operation, keeps_output, slowly)
+    quickly = recorded_elementwise(operation, slowly, _numbers)
     if quickly is not slowly:
         operation.namespace["quickly"] = quickly
         code = _quick_code(operation.arity)
         _install(operation, quickly)
     operation.function.__code__ = code if operation.parameters is None else _with_parameters(code, operation.parameters)
     return operation.function(*arguments)
-
-
-def _recorded(operation: Elementwise, keeps_output: bool, slowly: Callable[..., Any]) -> Callable[..., Any]:
-    """Give the compiled call that applies an operation to small arrays; `slowly` has all others, and all if none is."""
-    work = caller.elementwise(operation.kernel)
-    nodes: dict[str, Any] = {}
-    if operation.differentiable:
-        even = operation.namespace["EvenNode"]
-        kind = even if operation.arity == 1 else operation.namespace["Node"]
-        nodes = {"kind": kind, "even": even, "output": "output" if keeps_output else None, "keeps_output": True}
-    return slowly if work is None else recorded(work, operation.arity, slowly, **nodes)
 
 
 def _install(operation: Elementwise, quickly: Callable[..., Any]) -> None:
@@ -435,7 +424,10 @@ def on_other_types(operation: Elementwise, arguments: tuple[Any, ...]) -> Any:
     return operation.function(*converted)
 
 
+#: The constants for numbers, by the letters of dtypes and by themselves: compiled calls look here.
 _numbers: dict[tuple[str, Any], Variable] = {}
+#: Those that there were before it became full: somebody may be about to use one.
+_numbers_before: dict[tuple[str, Any], Variable] = {}
 
 
 def _compared_number(value: float, dtype: Any) -> Variable:
@@ -463,6 +455,8 @@ def number_like(value: float, dtype: Any) -> Variable:
     # 1 and 1.0 only mean the same to a floating dtype
     if dtype.kind == "f":
         if len(_numbers) > 1000:
+            _numbers_before.clear()
+            _numbers_before.update(_numbers)
             _numbers.clear()
         _numbers[key] = constant
     return constant

@@ -16,7 +16,7 @@ import numpy as np
 
 from . import anomaly, arrays, history, hooks, ops, ownership
 from .arrays import Array, as_array
-from .function import DIFFERENTIABLE, Function
+from .function import DIFFERENTIABLE, Function, constant
 from .grad_mode import set_grad_enabled
 from .hooks import through_hooks
 from .kernels import dispatch
@@ -110,15 +110,6 @@ def start_of(what: str, output: Variable, gradient: Any, create_graph: bool) -> 
     if not create_graph:
         return start
     return gradient if isinstance(gradient, Variable) else Variable(start, requires_grad=False)
-
-
-def constant(data: Array) -> Variable:
-    """Give a Variable that records nothing, without the checks of its constructor."""
-    x = new(Variable)
-    x._array = data
-    x.creator = None
-    x._generation = -1
-    return x
 
 
 def look_at(leaves: dict[Variable, Any], create_graph: bool) -> None:

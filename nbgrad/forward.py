@@ -14,8 +14,8 @@ from typing import Any
 
 from . import history, ops
 from .elementwise import Elementwise
-from .engine import constant, gradients
-from .function import Function
+from .engine import gradients
+from .function import Function, constant
 from .grad_mode import is_grad_enabled, set_grad_enabled
 from .kernels import dispatch
 from .ops.shape import BroadcastTo

@@ -9,20 +9,22 @@ from __future__ import annotations
 
 import copy
 import weakref
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
 
 from . import sharing
 from .arrays import Array, as_array, as_data, levels, of_examples, one_by_one
-from .grad_mode import is_grad_enabled, recording_mode
+from .grad_mode import is_grad_enabled
 from .hooks import Watcher
 from .kernels import dispatch
-from .kernels.cpu import small
 from .kernels.dispatch import sum_to_shape
 from .kernels.shapes import broadcast_shapes
+from .recording import Applied
 from .variable import Variable, as_variable, data_of
+
+_new = object.__new__
 
 #: Dtypes that gradients exist for.
 DIFFERENTIABLE = (np.dtype(np.float32), np.dtype(np.float64))
@@ -59,6 +61,15 @@ def _in_place_of(x: Variable, kept: bool) -> Variable:
     if kept and sharing.active:
         sharing.note(edge)
     return edge
+
+
+def constant(data: Array) -> Variable:
+    """Give a Variable that records nothing, of memory that is nobody else's, without the checks of its constructor."""
+    x: Variable = _new(Variable)
+    x._array = data
+    x.creator = None
+    x._generation = -1
+    return x
 
 
 class Function:
@@ -308,51 +319,6 @@ def _sums_to(shape: tuple[int, ...], target: tuple[int, ...]) -> bool:
         return broadcast_shapes(shape, target) == shape
     except ValueError:
         return False
-
-
-def recorded(work: Any, arity: int, otherwise: Callable[..., Any], **nodes: Any) -> Callable[..., Any]:
-    """Give a compiled call of a number of Variables (any, if 0), which makes nodes as `small.recorder.Nodes` has it."""
-    made = small.recorder.Nodes(inputs="inputs", generation="generation", **nodes) if nodes else None
-    boxes = small.recorder.Boxes(Variable, "_array", "creator", "_generation", recording_mode)
-    call: Callable[..., Any] = small.recorder.recorded(work, boxes, made, arity, otherwise)
-    return call
-
-
-def recorded_by(kind: type[Operation], otherwise: Callable[..., Any]) -> Callable[..., Any]:
-    """Give the compiled call that applies an Operation to small arrays, in Variables or bare.
-
-    It asks no questions: whatever it does not know is `otherwise`'s.
-    """
-    work = kind.work()
-    if work is None:
-        return otherwise
-    output = "output" if kind.output is not None else None  # a slot, unless there is none
-    # what else `__init__` sets is the same for all that are made by `apply`
-    sample = kind(*[None] * len(kind.kept))
-    slots = {name for base in kind.__mro__ for name in vars(base).get("__slots__", ()) if base is not Function}
-    others = slots - {*kind.kept, "output", *Function.__slots__}
-    fixed = {name: getattr(sample, name) for name in others if hasattr(sample, name)}
-    seen = (vars(sharing), {"active": False, "stand_ins": 0}) if kind.aliases else None
-    nodes: dict[str, Any] = {"kind": kind, "even": kind, "kept": kind.kept, "fixed": fixed, "views": seen}
-    return recorded(work, kind.arity, otherwise, **nodes, output=output, keeps_output=kind.keeps_output)
-
-
-class Applied:
-    """Stands for an Operation's `apply` until it is asked for: then it makes the compiled call, and gives way to it."""
-
-    def __get__(self, instance: object, kind: Any) -> Any:
-        arguments = len(kind.kept)
-
-        def slowly(*given: Any) -> Any:
-            count = len(given) - arguments
-            return kind(*given[count:])(*given[:count])
-
-        slowly.__name__ = kind.__name__
-        if sharing.stand_ins:  # which compiled calls only hand on: no trace waits for them to be compiled
-            return slowly
-        made = recorded_by(kind, slowly)
-        kind.apply = staticmethod(made)
-        return made
 
 
 class Operation(Function):

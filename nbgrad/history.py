@@ -190,7 +190,7 @@ def family_of(x: Variable) -> int:
 
 
 #: The snapshots of Variables since they were last written to, by the Variables' identities.
-_snapshots: dict[int, tuple[weakref.ref[Variable], list[weakref.ref[Variable]]]] = {}
+snapshots: dict[int, tuple[weakref.ref[Variable], list[weakref.ref[Variable]]]] = {}
 
 
 def snapshot(x: Variable) -> Variable:
@@ -198,9 +198,9 @@ def snapshot(x: Variable) -> Variable:
     y = new(Variable)
     y._array, y.creator, y._generation = x._array, None, x._generation  # which tells its family
     key = id(x)
-    if key not in _snapshots:
-        _snapshots[key] = weakref.ref(x, lambda _: _snapshots.pop(key, None)), []
-    _snapshots[key][1].append(weakref.ref(y))
+    if key not in snapshots:
+        snapshots[key] = weakref.ref(x, lambda _: snapshots.pop(key, None)), []
+    snapshots[key][1].append(weakref.ref(y))
     if sharing.active:
         sharing.note(x)  # what is made of y may be a view of it
     return y
@@ -249,8 +249,8 @@ def lose(x: Variable, what: str) -> None:
     """Take from nodes what they hold of a Variable's memory besides the Variable itself."""
     if x.creator is not None:
         _lose_outputs(x, what)
-    if _snapshots:
-        taken = _snapshots.pop(id(x), None)
+    if snapshots:
+        taken = snapshots.pop(id(x), None)
         if taken is not None:
             gone: Any = Lost(x._array, what)
             for reference in taken[1]:
@@ -345,6 +345,7 @@ def note_view(y: Variable, x: Variable) -> None:
         story_of(y).memory = memory
         memory.append(weakref.ref(y))
     else:
+        sharing.note_fresh()
         sharing.note(x)
         sharing.note(y)
     story = x._story

@@ -42,13 +42,18 @@ class Noted:
     def meets(self, x: Variable, low: int, high: int) -> bool:
         """Tell whether the Variable's elements are, in part, between two addresses."""
         if self.array != id(x._array):  # new, or another one was put in its place
-            self.array, self.bounds = id(x._array), layout_of(x._array).bounds
+            self.array, self.bounds = id(x._array), bounds_of(x._array)
         return self.bounds[0] < high and low < self.bounds[1]
 
 
 #: By the identity of the array that owns the memory: a reference to it, and by their identities the Variables on it.
 _groups: dict[int, tuple[weakref.ref[Any], dict[int, Noted]]] = {}
 
+
+#: Weak references to Variables that share memory and are still to be noted: views that compiled calls made.
+fresh: list[weakref.ref[Variable]] = []
+#: As many make a compiled call hand on to what notes them.
+MANY = 256
 
 #: What writes down that one Variable is a view of another: `history` puts it here.
 note_view: Callable[[Variable, Variable], None]
@@ -90,8 +95,22 @@ def note(x: Variable) -> None:
             del members[gone]
 
 
+def note_fresh() -> None:
+    """Write down what compiled calls left to be noted."""
+    last = None
+    while fresh:
+        try:
+            x = fresh.pop(0)()
+        except IndexError:  # another thread was quicker
+            return
+        if x is not None and x is not last:
+            note(x)
+        last = x
+
+
 def forget(x: Variable) -> None:
     """Take a Variable off the list, until it is noted again."""
+    note_fresh()
     group = _groups.get(id(owner_of(x._array)))
     if group is not None:
         group[1].pop(id(x), None)
@@ -148,10 +167,11 @@ def others(x: Variable, region: Any) -> list[Variable]:
     """Give the Variables besides this one that have elements in a region of its memory."""
     if not active:
         activate()
+    note_fresh()
     group = _groups.get(id(owner_of(x._array)))
     if group is None:
         return []
-    low, high = layout_of(region).bounds
+    low, high = bounds_of(region)
     found = []
     for member in list(group[1].values()):
         y = member.variable()
@@ -223,9 +243,20 @@ def layout_of(array: Any) -> Layout:
     return Layout(dispatch.address(array), array.shape, array.strides, array.itemsize)
 
 
+def bounds_of(array: Any) -> tuple[int, int]:
+    """Give where an array's elements begin and end."""
+    if type(array) is np.ndarray and array.flags.c_contiguous:
+        low = dispatch.address(array)
+        return low, low + array.nbytes
+    return layout_of(array).bounds
+
+
 def share(a: Array, b: Array) -> bool:
     """Tell whether two arrays have elements in common."""
     if isinstance(a, np.ndarray) and isinstance(b, np.ndarray):
+        if a.flags.c_contiguous and b.flags.c_contiguous:
+            (low, high), (lower, higher) = bounds_of(a), bounds_of(b)
+            return max(low, lower) < min(high, higher)
         try:
             return np.shares_memory(a, b, max_work=10_000)  # type: ignore[arg-type]
         except np.exceptions.TooHardError:

@@ -53,9 +53,9 @@ def draw(pick):
     n = nbgrad
     binary = [n.mul, n.add, n.div, n.sub, n.maximum, n.lt, n.eq, n.atan2, lambda x, y: x * y, lambda x, y: x > y]
     unary = [n.exp, n.tanh, n.relu, n.neg, n.sqrt, lambda x: x**2, lambda x: x**3, lambda x: -x, n.positive]
-    reduce = [n.sum, n.mean, n.amax, n.amin, n.logsumexp, n.prod, n.std]
+    reduce = [n.sum, n.mean, n.amax, n.amin, n.logsumexp, n.prod, n.std, n.var, n.any, n.all, n.count_nonzero]
     number = pick.choice([0.0, -0.0, 1, 2.5, -3, float("nan"), 1e300, True, None, "x"])
-    kind = pick.randrange(18)
+    kind = pick.randrange(21)
     if kind == 0:
         return operands(pick, 2), pick.choice(binary)
     if kind == 1:
@@ -98,6 +98,34 @@ def draw(pick):
     if kind == 15:
         sizes = [1 if pick.random() < 0.5 else size(pick) for _ in range(pick.randrange(3))]
         return operands(pick), lambda x: n.sum_to(x, tuple(sizes))
+    if kind == 16:
+        call, dim, keepdim = pick.choice([n.max, n.min]), axis(pick), pick.choice([False, False, True])
+        return operands(pick), lambda x: call(x, dim, keepdim)
+    if kind == 17:
+        call, dim = pick.choice([n.cumsum, n.cumprod, n.cummax, n.cummin, n.logcumsumexp]), axis(pick)
+        return operands(pick), lambda x: call(x, dim)
+    if kind == 18:
+        dim, rows, seed = axis(pick), pick.randrange(4), pick.randrange(1000)
+
+        def taken(x):
+            shape = [rows if i == dim else size for i, size in enumerate(x.shape)]
+            return n.take_along_dim(x, np.random.default_rng(seed).integers(-2, 3, shape), dim)
+
+        return operands(pick), taken
+    if kind == 19:
+        name = pick.choice(["add_", "sub_", "mul_", "div_", "atan2_", "exp_", "neg_", "sqrt_"])
+        recorded, held, other = pick.random() < 0.6, pick.random() < 0.3, pick.random() < 0.3
+
+        def written(x, y):
+            x = x * 1 if recorded else nbgrad.tensor(x.data * 1)
+            holder = [x] if held else None
+            for _ in range(3):
+                getattr(x, name)(
+                    *([number if other else y] if name in ("add_", "sub_", "mul_", "div_", "atan2_") else [])
+                )
+            return x if holder is None else holder[0]
+
+        return operands(pick, 2), written
     call, dim, count = pick.choice([n.cat, n.stack]), axis(pick), pick.randrange(1, 4)
     together = pick.choice([list, tuple])
     return operands(pick, count), lambda *xs: call(together(xs), dim)
@@ -108,8 +136,10 @@ def seen(value):
     if isinstance(value, tuple | list):
         return [seen(v) for v in value]
     if isinstance(value, Variable):
-        graph = None if value.creator is None else [type(value.creator).__name__, value.creator.generation]
-        return ["Variable", value._generation, graph, seen(value.data)]
+        # above these bits generations count writes, of which compiled calls leave out some
+        generation, creator = value._generation & 0xFFFFFFFF, value.creator
+        graph = None if creator is None else [type(creator).__name__, creator.generation & 0xFFFFFFFF]
+        return ["Variable", generation, graph, seen(value.data)]
     if isinstance(value, np.ndarray):
         return [form(value), hashlib.sha256(value.tobytes()).hexdigest()[:16]]
     return repr(value)
@@ -121,6 +151,8 @@ def outcome(arrays, function, recorded):
     try:
         result = function(*inputs)
         found = [seen(result)]
+        if isinstance(result, tuple) and result:  # values, of values and places
+            result = result[0]
         if recorded and isinstance(result, Variable) and result.requires_grad:
             for create_graph in (False, True):
                 start = np.random.default_rng(0).normal(size=result.shape).astype(result.dtype)

@@ -8,7 +8,7 @@ from interpreter import Memory, _extents, cut_small, elementary, interpret_loops
 import nbgrad
 from nbgrad.kernels import formula, reductions, scalars, scans
 from nbgrad.kernels.cpu import elementwise, fused, indexing, reduction_loops, scan_loops
-from nbgrad.kernels.cpu.scan import _beginnings
+from nbgrad.kernels.cpu.scan import beginnings
 from nbgrad.ops.elementwise import OPERATIONS
 
 A = np.arange(12.0).reshape(3, 4)
@@ -153,7 +153,7 @@ def test_scans(case):
     for shape, order, way in (((9, 13), "C", 1), ((9, 13), "F", 1), ((20, 17), "C", -1), ((2, 3), "C", 1)):
         x = np.asarray(np.random.default_rng(0).uniform(0.5, 1.5, shape), order=order)[:, ::way]
         results = [np.empty_like(x, dtype) for dtype in ["float64", *["int64"] * scan.places]]
-        begin = _beginnings(scan, "d")
+        begin = beginnings(scan, "d")
         steps = [x.strides[0], *[0] * len(begin), *(y.strides[0] for y in results)]
         steps += [x.strides[1], *(y.strides[1] for y in results)]
         _called(text, [x, *begin, *results], shape, steps)

@@ -52,6 +52,7 @@ _SOURCE = f"""{BEGIN}
     n = 1
     alike = True
     order = {CONTIGUOUS | IN_FORTRANS_ORDER}
+    out_flags = {CONTIGUOUS}
     if fits:
         for i in range(count):
             x = word_at(args + 8 * i)
@@ -72,6 +73,8 @@ _SOURCE = f"""{BEGIN}
                     break
                 continue
             order &= flags
+            if i == inputs:
+                out_flags = flags
             steps[i] = word_at(entry + 24 + 16 * i)
             shape = word_at(x + {SHAPE})
             if model == 0:
@@ -90,16 +93,17 @@ _SOURCE = f"""{BEGIN}
         if n > {SMALL}:
             fits = False
         if count > inputs and fits:
-            if not alike or order & {CONTIGUOUS} == 0:
+            if out_flags & {CONTIGUOUS} == 0:
                 fits = False
-            # an output that overlaps an input, but is not that input, is NumPy's to sort out
-            begin = pointers[inputs]
-            end = begin + n * word_at(entry + 24 + 16 * inputs)
-            for i in range(inputs):
-                length = word_at(entry + 24 + 16 * i) * (n if steps[i] != 0 else 1)
-                if pointers[i] != begin or steps[i] != steps[inputs]:
-                    if pointers[i] < end and begin < pointers[i] + length:
-                        fits = False
+            elif alike:
+                # an output that overlaps an input, but is not that input, is NumPy's to sort out
+                begin = pointers[inputs]
+                end = begin + n * word_at(entry + 24 + 16 * inputs)
+                for i in range(inputs):
+                    length = word_at(entry + 24 + 16 * i) * (n if steps[i] != 0 else 1)
+                    if pointers[i] != begin or steps[i] != steps[inputs]:
+                        if pointers[i] < end and begin < pointers[i] + length:
+                            fits = False
     # ---- of unlike forms: as they broadcast, where NumPy's result would be in C order
     dims = int64_lanes()
     strides = int64_lanes()
@@ -128,14 +132,33 @@ _SOURCE = f"""{BEGIN}
                             elif dims[axis] != length:
                                 fits = False
                 n *= dims[axis]
+            out = word_at(args + 8 * inputs) if count > inputs else 0
+            if out != 0:
+                if int64(int_at(out + {NDIM})) != axes:
+                    fits = False
+                else:
+                    for axis in range(axes):
+                        if word_at(word_at(out + {SHAPE}) + 8 * axis) != dims[axis]:
+                            fits = False
             for i in range(inputs):
                 inner = 0
+                low = pointers[i]
+                high = low + word_at(entry + 24 + 16 * i)
                 for back in range(axes):
                     stride = strides[{DIMENSIONS} * i + axes - 1 - back]
+                    low += min(0, stride * (dims[axes - 1 - back] - 1))
+                    high += max(0, stride * (dims[axes - 1 - back] - 1))
                     if stride != 0:
-                        if stride < inner:
+                        if stride < inner and out == 0:
                             fits = False
                         inner = stride
+                if out != 0:  # if it overlaps an input, it is that input
+                    reach = n * word_at(entry + 24 + 16 * inputs)
+                    if low < pointers[inputs] + reach and pointers[inputs] < high:
+                        if pointers[i] != pointers[inputs] or steps[i] != steps[inputs] or high - low != reach:
+                            fits = False
+                        if int_at(word_at(args + 8 * i) + {FLAGS}) & {CONTIGUOUS} == 0:
+                            fits = False
             if n > {SMALL}:
                 fits = False
     if not fits:
@@ -236,3 +259,27 @@ def fast_call(ufunc: np.ufunc, otherwise: Callable[..., Any]) -> Callable[..., A
     """Give a function like ``partial(ufunc, out=...)``, quick on small arrays; all other calls are `otherwise`'s."""
     call = elementwise(ufunc) if layout_holds() else None
     return otherwise if call is None else call.function(otherwise)
+
+
+#: Where arrays have more elements, a number is worth an array of it.
+_MANY = 4096
+
+
+def with_few_numbers(inputs: int, arguments: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Give arrays in the place of single elements that meet many, where no loop for such is a vector loop.
+
+    Those are for one of the first two, and for all but the last (see `elementwise.source`).
+    """
+    single = [i for i, x in enumerate(arguments[:inputs]) if type(x) is np.ndarray and not x.ndim]
+    if single in ([], [0], [1], [*range(inputs - 1)]):
+        return arguments
+    arrays = [x for x in arguments[:inputs] if type(x) is np.ndarray and x.ndim]
+    if len(single) + len(arrays) < inputs or not arrays or max([x.size for x in arrays]) <= _MANY:
+        return arguments
+    largest = max(arrays, key=lambda x: x.size)
+    kept = single[0] if single[0] < 2 else -1
+    given = list(arguments)
+    for i in single:
+        if i != kept:
+            given[i] = np.full(largest.shape, arguments[i], arguments[i].dtype)
+    return tuple(given)

@@ -68,12 +68,19 @@ def kernel() -> np.ufunc:
 
 
 def multiply(x: Array, w: Array) -> Array | None:
-    """Multiply matrices and vectors by the loop, if it is for them: of one floating dtype, and small."""
-    if not 0 < x.ndim <= 2 or not 0 < w.ndim <= 2 or x.dtype != w.dtype or x.dtype.char not in "fd":
+    """Multiply matrices and vectors, or as many matrices each, by the loop, if it is for them: one dtype, and small."""
+    if x.dtype != w.dtype or x.dtype.char not in "fd":
         return None
-    rows, columns = x if x.ndim == 2 else x[None], w if w.ndim == 2 else w[:, None]
-    (m, k), n = rows.shape, columns.shape[1]
-    if columns.shape[0] != k or m * k * n > MOST or m * n > MOST or k > LONGEST:
+    if x.ndim == w.ndim == 3:
+        if x.shape[0] != w.shape[0]:
+            return None
+        rows, columns, stack = x, w, x.shape[0]
+    elif 0 < x.ndim <= 2 and 0 < w.ndim <= 2:
+        rows, columns, stack = x if x.ndim == 2 else x[None], w if w.ndim == 2 else w[:, None], 1
+    else:
+        return None
+    (m, k), n = rows.shape[-2:], columns.shape[-1]
+    if columns.shape[-2] != k or stack * m * k * n > MOST or stack * m * n > MOST or k > LONGEST:
         return None
     y: Array = checked(kernel(), rows, columns)
-    return y.reshape((*x.shape[:-1], *w.shape[1:]))
+    return y if y.ndim == 3 else y.reshape((*x.shape[:-1], *w.shape[1:]))

@@ -37,12 +37,13 @@ def kernel_code(scan: Scan, dtype: np.dtype[Any]) -> str:
 
 
 @once
-def _result_dtypes(scan: Scan, code: str) -> list[np.dtype[Any]]:
+def result_dtypes(scan: Scan, code: str) -> list[np.dtype[Any]]:
+    """Give the dtypes of values, and of places."""
     return [result_dtype(scan, code), *[np.dtype(np.int64)] * scan.places]
 
 
 @once
-def _beginnings(scan: Scan, code: str) -> tuple[Array, ...]:
+def beginnings(scan: Scan, code: str) -> tuple[Array, ...]:
     """Give what lines begin with: what is carried before the first element, and its place."""
     values = []
     for s, dtype in enumerate(state_dtypes(scan, code)):
@@ -64,12 +65,12 @@ def scan_array(name: str, x: Array, axis: int, reverse: bool = False) -> Any:
     if not x.ndim:
         results = scan_array(name, x.reshape(1), 0)
         return tuple(y.reshape(()) for y in results) if scan.places else results.reshape(())
-    begin = _beginnings(scan, code)
+    begin = beginnings(scan, code)
     last = axis == x.ndim - 1
     few_and_long = scan.splits and x.shape[axis] >= _LONG and x.size < _FEW * x.shape[axis]
     if last and not reverse and not few_and_long:
         return checked(line_kernel(scan), x, *begin)
-    results = tuple([np.empty_like(x, dtype, subok=False) for dtype in _result_dtypes(scan, code)])
+    results = tuple([np.empty_like(x, dtype, subok=False) for dtype in result_dtypes(scan, code)])
     lines, *outs = [_lines(array, axis, reverse) for array in (x, *results)]
     if few_and_long:
         _scan_pieces(scan, code, lines, outs, begin)

@@ -18,8 +18,8 @@ from ..kernels.formula import FLOATING
 from ..ops import elementwise
 from ..ops.creation import rand
 from ..ops.elementwise import add, log, mul, neg, sigmoid, softplus, sub, tanh
-from ..ops.inplace import in_place
 from ..ops.reduction import log_softmax, softmax
+from ..ops.rewriting import in_place
 from ..ops.shape import reshape
 from ..ops.slicing import chunk
 from ..ops.steps import plain

@@ -9,7 +9,7 @@ import numpy as np
 
 from ..ops.creation import uniform_like
 from ..ops.elementwise import add, ge, mul
-from ..ops.inplace import in_place
+from ..ops.rewriting import in_place
 from ..variable import Variable, data_of
 from .activations import selu
 from .windows import operand

@@ -9,7 +9,9 @@ from typing import Any
 import numpy as np
 
 from ..arrays import Array
+from ..compiled_calls import RecordedCall
 from ..function import Operation
+from ..kernels.cpu import small
 from ..ops.elementwise import OPERATIONS, add, mul
 from ..ops.linalg import MatMul, matmul
 from ..ops.reduction import sum
@@ -20,8 +22,6 @@ from .windows import operand
 __all__ = ["bilinear", "linear"]
 
 ADDITION = OPERATIONS["add"]
-#: The product of arrays, without a look at whether any is a Variable.
-PRODUCT = MatMul().forward
 
 
 class Linear(Operation):
@@ -29,37 +29,45 @@ class Linear(Operation):
 
     __slots__ = ()
     reads_all = False
+    arity = 0
+    work = staticmethod(lambda: small.products.linear())
 
     def reads(self, inputs: tuple[Variable, ...]) -> Collection[int]:
         return [1 - i for i, x in enumerate(inputs[:2]) if x._generation >= 0]
 
     def forward(self, x: Array, weight: Array, *bias: Array) -> Array:
-        y = PRODUCT(x, weight.T)
+        y = MatMul.apply(x, weight.T)
         return ADDITION.call(y, bias[0], y) if bias else y
 
     def vjp(self, gy: Any, y: Any, x: Any, weight: Any, *bias: Any) -> Any:
-        product = PRODUCT if isinstance(gy, np.ndarray) else matmul
         return (
-            product(gy, weight) if self.needs(0) else None,
-            product(gy.T, x) if self.needs(1) else None,
-            *([SumTo(b.shape)(gy) if self.needs(2) else None for b in bias]),
+            MatMul.apply(gy, weight) if self.needs(0) else None,
+            MatMul.apply(gy.T, x) if self.needs(1) else None,
+            *([SumTo.apply(gy, b.shape) if self.needs(2) else None for b in bias]),
         )
 
 
-def as_one_node(x: Any, weight: Any, bias: Any) -> Any:
-    """Give the product, with a bias that may be None, as one node; None where it takes other ways."""
+def _of_any(x: Any, weight: Any, bias: Any = None) -> Any:
+    """Give the product, with a bias that may be None, as one node where the operands are all that it takes."""
     operands = (x, weight) if bias is None else (x, weight, bias)
     first = x._array if isinstance(x, Variable) else x
-    if type(first) is not np.ndarray or first.ndim != 2 or first.dtype.char not in "fd":
-        return None
+    fits = type(first) is np.ndarray and first.ndim == 2 and first.dtype.char in "fd"
     for given, ndim in zip(operands[1:], (2, 1), strict=False):
         array = given._array if isinstance(given, Variable) else given
-        if type(array) is not np.ndarray or array.ndim != ndim or array.dtype != first.dtype:
-            return None
-    outputs, inputs = weight.shape
-    if inputs != first.shape[1] or (bias is not None and bias.shape[0] != outputs):
-        return None
-    return Linear()(*operands)
+        fits = fits and type(array) is np.ndarray and array.ndim == ndim and array.dtype == first.dtype
+    if fits and weight.shape[1] == first.shape[1] and (bias is None or bias.shape[0] == weight.shape[0]):
+        return Linear()(*operands)
+    y = matmul(x, t(weight))
+    return y if bias is None else y + bias
+
+
+class _Calls:
+    """The compiled call."""
+
+    linear = RecordedCall(Linear, _of_any)
+
+
+_calls = _Calls()
 
 
 def bilinear(input1: Any, input2: Any, weight: Any, bias: Any = None) -> Any:
@@ -92,8 +100,5 @@ def linear(input: Any, weight: Any, bias: Any = None) -> Variable:
     >>> nbgrad.nn.functional.linear(nbgrad.ones(1, 2), nbgrad.ones(3, 2), nbgrad.zeros(3))
     Variable([[2., 2., 2.]])
     """
-    found = as_one_node(input, weight, bias)
-    if found is not None:
-        return found
-    y = matmul(input, t(weight))
-    return y if bias is None else y + bias
+    found: Variable = _calls.linear(input, weight) if bias is None else _calls.linear(input, weight, bias)
+    return found

@@ -176,6 +176,9 @@ def pow(input: Any, exponent: Any) -> Any:
             return whole_power(int(exponent)).function(input)
     if isinstance(input, Expression) or isinstance(exponent, Expression):
         return scalars.pow(input, exponent)
+    for operand in (input, exponent):
+        if type(operand) is Variable and operand._array.dtype.char in "fd":
+            return _pow(input, exponent)
     arrays = [as_array(data_of(v)) for v in (input, exponent)]
     if all(array.dtype.kind in "iub" for array in arrays):  # NumPy knows which whole powers exist
         result = dispatch.power(*(data_of(v) for v in (input, exponent)))

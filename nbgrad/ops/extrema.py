@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, NamedTuple, overload
 
-from ..arrays import as_array, is_array
+from ..arrays import Array, as_array, is_array
+from ..function import constant
 from ..kernels import dispatch
+from ..kernels.cpu import small
+from ..kernels.lazy import lazy
 from ..registry import operation
 from ..variable import Given, Variable, data_of
 from .arguments import axes_of, either
-from .joining import take_along_dim
+from .joining import TakeAlong, is_small, take_along_dim
 from .reduction import Amax, Amin, reduce
 from .shape import Reshape
 
@@ -21,27 +25,57 @@ class ValuesAndIndices(NamedTuple):
     indices: Any
 
 
-def _extreme(which: str, x: Any, dim: Any, keepdim: bool, axis: Any, keepdims: bool | None) -> Any:
-    from . import elementwise as table
+class _Calls:
+    """The compiled call that finds extrema, made when it is first asked for."""
 
+    @lazy
+    def places(self) -> Callable[[Array, int, bool, bool], Array]:
+        made: Callable[[Array, int, bool, bool], Array] = small.reductions.places().function(_first_met)
+        return made
+
+
+_calls = _Calls()
+
+
+def _first_met(x: Array, along: int, keepdim: bool, largest: bool) -> Array:
+    """Give where the extremum of each line along an axis is first met."""
+    found: Array = dispatch.extreme_places("max" if largest else "min", x, along)
+    return found if keepdim else found.reshape((*x.shape[:along], *x.shape[along + 1 :]))
+
+
+def _extreme(which: str, x: Any, dim: Any, keepdim: bool, axis: Any, keepdims: bool | None) -> Any:
     if isinstance(dim, Variable) or is_array(dim):  # max(x, y)
+        from . import elementwise as table
+
         return (table.maximum if which == "max" else table.minimum)(x, dim)
+    if type(dim) is int and type(x) is Variable and axis is keepdims is None and type(keepdim) is bool:
+        if is_small(x._array) and 0 <= dim < x._array.ndim and x._array.size:
+            return _along(x, dim, keepdim, which == "max")
     kind = Amax if which == "max" else Amin
     if axis is not None or dim is None or isinstance(dim, tuple | list):
         return reduce(kind, x, dim, keepdim, axis, keepdims)
     keepdim = bool(either(which, "keepdim", keepdim or None, "keepdims", keepdims, False))
     if not isinstance(x, Variable):
         x = as_array(x)
-    (along,) = axes_of(which, dim, x.ndim) or (0,)
     data = data_of(x)
-    if x.ndim and data.shape[along] == 0:
+    (along,) = axes_of(which, dim, data.ndim) or (0,)
+    if data.ndim and data.shape[along] == 0:
         raise ValueError(f"{which}: no elements to take it of in shape {x.shape} over dimension {dim}")
+    if is_small(data):
+        return _along(x, along, keepdim, which == "max")
     indices = dispatch.extreme_places(which, data, along if x.ndim else None)
     values = take_along_dim(x, indices, along)
     if not keepdim and x.ndim:
         shape = (*x.shape[:along], *x.shape[along + 1 :])
         values, indices = Reshape(shape)(values), indices.reshape(shape)
-    return ValuesAndIndices(values, Variable(indices, requires_grad=False) if isinstance(x, Variable) else indices)
+    return ValuesAndIndices(values, constant(indices) if isinstance(x, Variable) else indices)
+
+
+def _along(x: Any, along: int, keepdim: bool, largest: bool) -> ValuesAndIndices:
+    """Give the extremum of each line of a small array."""
+    indices = _calls.places(data_of(x), along, keepdim, largest)
+    values = TakeAlong.apply(x, indices.copy(), along)  # users may write to theirs
+    return ValuesAndIndices(values, constant(indices) if isinstance(x, Variable) else indices)
 
 
 @overload

@@ -17,6 +17,7 @@ from ..kernels.lazy import lazy
 from ..kernels.strides import dense
 from ..variable import Variable, data_of
 from .elementwise import add, lt, mul, where
+from .shape import Reshape
 
 #: The types of parts that pick no elements by arrays.
 _BASIC = frozenset({int, slice, type(None), type(Ellipsis)})
@@ -392,6 +393,11 @@ class _Rows:
 _rows = _Rows()
 
 
+def own_positions(positions: Array, count: int) -> Array | None:
+    """Give a copy of few positions that are among so many, counted from the front; None of anything else."""
+    return _rows.own(positions, count)
+
+
 def _own_rows(positions: Any, count: int) -> Array | None:
     if positions.dtype != np.int64 or not positions.ndim or positions.size > small.calls.SMALL:
         return None
@@ -408,7 +414,13 @@ def getitem(input: Any, key: Any) -> Any:
     if type(input) is Variable and input._array.ndim and type(input._array) is np.ndarray:
         positions = key._array if type(key) is Variable else key
         if type(positions) is np.ndarray:
-            rows = _rows.own(positions, input._array.shape[0])
-            if rows is not None:
-                return GetRows.apply(input, rows)
+            shape, ndim = input._array.shape, positions.ndim
+            if positions.dtype.char == "?":
+                if 0 < positions.size <= small.calls.SMALL and positions.shape == shape[:ndim]:
+                    table = input if ndim == 1 else Reshape.apply(input, (positions.size, *shape[ndim:]))
+                    return GetRows.apply(table, np.flatnonzero(positions))
+            else:
+                rows = _rows.own(positions, shape[0])
+                if rows is not None:
+                    return GetRows.apply(input, rows)
     return GetItem(Index(key))(input)

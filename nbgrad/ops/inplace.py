@@ -3,61 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import wraps
 from sys import getrefcount
 from typing import Any
 
 import numpy as np
 
-from .. import history, hooks, sharing
+from .. import hooks, sharing
 from ..arrays import Array, as_array, is_stand_in
-from ..elementwise import Elementwise
+from ..function import constant
 from ..grad_mode import is_grad_enabled
 from ..history import Lost
-from ..kernels.formula import COMPARISON
 from ..kernels.operators import OPERATORS
 from ..registry import ENTRIES
 from ..variable import Variable, as_variable, data_of
 from .arguments import axis_of
 from .elementwise import TABLE, add
 from .indexing import Index, Scatter
-from .shape import Reshape, astype
-from .writing import Put, Writing, put, traced_part
+from .rewriting import IN_METHOD, IN_SETITEM, check_holds, in_place, in_place_operator, written_by
+from .shape import Reshape
+from .writing import Put, Writing, has_memory_alone, put, traced_part
 
 new = object.__new__
-
-
-def _counted() -> tuple[int, int, int]:
-    """Find out what the counts of references are, asked as below, of what only one name holds."""
-    counts = []
-
-    class Asked:
-        def __setitem__(self, key: Any, value: Any) -> None:
-            counts.append(getrefcount(self))
-
-        def method(self, *others: Any, **options: Any) -> None:
-            counts.append(getrefcount(self))
-
-        def __iadd__(self, other: Any) -> Any:
-            counts.append(getrefcount(self))
-            return self
-
-    asked = Asked()
-    asked[0] = 0
-    asked.method(0)
-    asked += 0
-    return counts[0], counts[1], counts[2]
-
-
-_IN_SETITEM, _IN_METHOD, _IN_OPERATOR = _counted()
-
-
-def _check_holds(x: Variable, dtype: Any, what: str) -> None:
-    """Make sure that a Variable can hold values of a dtype."""
-    if not np.can_cast(dtype, x._array.dtype, "same_kind"):
-        raise TypeError(
-            f"{what}: values of dtype {dtype} do not fit a Variable of dtype {x._array.dtype}: convert them with "
-            "astype, or make a new Variable (x = x + y in place of x += y)"
-        )
 
 
 def setitem(input: Variable, key: Any, value: Any) -> None:
@@ -76,14 +43,14 @@ def setitem(input: Variable, key: Any, value: Any) -> None:
     >>> w.grad
     Variable(12.)
     """
-    unseen = getrefcount(input) <= _IN_SETITEM
+    unseen = getrefcount(input) <= IN_SETITEM
     if unseen and type(input) is Variable and type(key) in _BASIC and _write_alone(input, key, value):
         return
     write_elements(input, "x[key] = value", key, value, unseen)
 
 
-#: Types of an index that is a single number or slice.
-_BASIC = frozenset({int, slice})
+#: Types of an index that is a single number or slice, or all there is.
+_BASIC = frozenset({int, slice, type(Ellipsis)})
 
 
 def _write_alone(x: Variable, key: Any, value: Any) -> bool:
@@ -103,12 +70,12 @@ def _write_alone(x: Variable, key: Any, value: Any) -> bool:
         if type(given) is not np.ndarray or given.dtype is not array.dtype or given.ndim >= array.ndim:
             return False
         later = value._generation
-    elif type(value) is float and array.dtype.char in "fd":
+    elif (type(value) is float or type(value) is int) and array.dtype.char in "fd":
         given, later = value, -1
     else:
         return False
     recorded = (generation >= 0 or later >= 0) and is_grad_enabled()
-    if (recorded and (later < 0 or (x.creator is None and generation >= 0))) or sharing.stand_ins:
+    if (recorded and x.creator is None and generation >= 0) or generation < -1 or sharing.stand_ins:
         return False
     try:
         array[key] = given
@@ -121,6 +88,8 @@ def _write_alone(x: Variable, key: Any, value: Any) -> bool:
         if x.creator is not None and x.creator.multiple:
             past._index = x._index
         node: Any = new(Put)
+        if later < 0:
+            value = constant(np.asarray(given, array.dtype))
         node.key, node.last, node.inputs = key, None, (past, value)
         node.generation = generation = later if later > generation else generation
         x.creator = node
@@ -133,6 +102,7 @@ def _write_alone(x: Variable, key: Any, value: Any) -> bool:
 def write_elements(x: Variable, what: str, key: Any, value: Any, unseen: bool) -> None:
     """Do what `setitem` does, by the name of what asks for it; `unseen` tells that a single name holds x."""
     x = x._current()
+    alone = has_memory_alone(x)
     array = x._array
     index = Index(key)
     if isinstance(value, list | tuple):
@@ -143,13 +113,13 @@ def write_elements(x: Variable, what: str, key: Any, value: Any, unseen: bool) -
     given: Any = value if v is None else v._array
     if isinstance(given, int | float):
         if isinstance(given, float) and array.dtype.kind != "f":
-            _check_holds(x, np.dtype(np.float64), what)
+            check_holds(x, np.dtype(np.float64), what)
     else:
         given = as_array(given)
-        _check_holds(x, given.dtype, what)
+        check_holds(x, given.dtype, what)
     traced = is_stand_in(array) or is_stand_in(given) or traced_part(index) is not None
     recorded = is_grad_enabled() and (x._generation >= 0 or (v is not None and v._generation >= 0))
-    writing = Writing(x, what, recorded, unseen, traced, index)
+    writing = Writing(x, what, recorded, alone, unseen, traced, index)
     node, result = None, None
     if recorded:
         if v is None:
@@ -190,198 +160,69 @@ def last_ones(index: Index, shape: tuple[int, ...]) -> Array | None:
     return last.reshape(positions.shape)
 
 
-# ---- operations in place --------------------------------------------------------------------------------------------
-
-_EVERYTHING = Index(Ellipsis)
-
-
-def written_by(
-    what: str,
-    function: Callable[..., Any],
-    operation: Elementwise | None,
-    x: Variable,
-    others: tuple[Any, ...],
-    options: dict[str, Any],
-    unseen: bool,
-) -> Variable:
-    """Write into a Variable what an operation makes of it and others, and give it.
-
-    `operation` is the elementwise one behind the function, if there is one.
-    """
-    if options:
-        operation = None
-    x = x._current()
-    array = x._array
-    values = [v._current() if isinstance(v, Variable) else v for v in (*others, *options.values())]
-    recorded = is_grad_enabled() and (
-        x._generation >= 0 or any([isinstance(v, Variable) and v._generation >= 0 for v in values])
-    )
-    traced = any([is_stand_in(data_of(v)) for v in (x, *values)])
-    writing = Writing(x, what, recorded, unseen, traced)
-    past = writing.past()
-    if not recorded:
-        past._generation, past.creator = -1, None
-    elif not traced and _reads_itself(operation, (x, *others)):
-        past._array = array.copy()
-    others = tuple([writing.as_it_is(v) if isinstance(v, Variable) else v for v in others])
-    options = {name: writing.as_it_is(v) if isinstance(v, Variable) else v for name, v in options.items()}
-    if not recorded and not traced and operation is not None and not options:
-        found = _kernel_in_place(operation, array, others)
-        if found is not None:
-            writing.finish(None, found)
-            return x
-    result: Variable = function(past, *others, **options)
-    if result is past:
-        return x
-    if result.shape != array.shape:
-        raise ValueError(
-            f"{what}: the result has shape {result.shape}, and a Variable of shape {array.shape} is written to: make a "
-            "new one (x = x + y in place of x += y)"
-        )
-    if result.dtype != array.dtype:
-        _check_holds(x, result.dtype, what)
-        result = astype(result, array.dtype)
-    node: Any = result.creator
-    if recorded and node is None:  # what was written depends on nothing recorded
-        node = Put(_EVERYTHING)
-        node.inputs = past, result
-    if not traced and past._array is array:
-        past._array = writing.lost(x)
-    writing.finish(node, lambda: writing.put(_EVERYTHING, result._array), result._array)
-    return x
-
-
-def _reads_itself(operation: Elementwise | None, inputs: tuple[Any, ...]) -> bool:
-    """Tell whether a rule may read the elements that an operation in place overwrites: those of its first input."""
-    if operation is None:
-        return True
-    wanted = zip(operation.pullbacks, inputs, strict=False)
-    return any([p is not None and 2 in p.needs and isinstance(x, Variable) and x._generation >= 0 for p, x in wanted])
-
-
-def _kernel_in_place(operation: Elementwise, array: Array, others: tuple[Any, ...]) -> Callable[[], None] | None:
-    """Give what writes an elementwise operation's result where its first input is, if dtypes and shapes allow it."""
-    if not isinstance(array, np.ndarray) or len(others) != operation.arity - 1:
-        return None
-    arrays = []
-    for v in others:
-        if type(v) is int or type(v) is float:
-            if array.dtype.kind != "f":
-                return None
-            v = np.asarray(v, array.dtype)
-        v = data_of(v)
-        if type(v) is not np.ndarray or v.dtype != array.dtype or not _stretches(v.shape, array.shape):
-            return None
-        arrays.append(v)
-    if operation.domain == COMPARISON or (not operation.differentiable and array.dtype.kind != "f"):
-        return None
-    # NumPy's ufunc sees to operands that lie across one another
-    return lambda: operation.kernel(array, *arrays, out=array)
-
-
-def _stretches(shape: tuple[int, ...], target: tuple[int, ...]) -> bool:
-    return len(shape) <= len(target) and all(
-        [size in (1, whole) for size, whole in zip(shape[::-1], target[::-1], strict=False)]
-    )
-
-
-def in_place(name: str, function: Callable[..., Any], operation: Elementwise | None = None) -> Callable[..., Variable]:
-    """Make the method ``x.name_(...)`` that writes what ``function(x, ...)`` gives into x."""
-    what = f"{name}_"
-
-    def method(self: Variable, *others: Any, **options: Any) -> Variable:
-        unseen = getrefcount(self) <= _IN_METHOD
-        return written_by(what, function, operation, self, others, options, unseen)
-
-    method.__name__ = method.__qualname__ = what
-    method.__wrapped__ = function  # type: ignore[attr-defined]  # whose parameters it has
-    method.__doc__ = f"Write what `{name}` gives into this Variable, and give it."
-    return method
-
-
-def in_place_operator(sign: str, function: Callable[..., Any], operation: Elementwise | None) -> Callable[..., Any]:
-    """Make the operator ``x += y`` or its like."""
-    what = f"x {sign}= y"
-
-    def operator(self: Variable, other: Any) -> Variable:
-        unseen = getrefcount(self) <= _IN_OPERATOR
-        if unseen and self.creator is not None and is_grad_enabled() and sharing.alone(self) and not hooks.watched:
-            # nobody can tell a new one from this one
-            result: Variable = function(self, other)
-            if result._array.shape == self._array.shape and result._array.dtype == self._array.dtype:
-                return result
-        if type(other) is Variable and type(self) is Variable and operation is not None and self._story is not None:
-            if not (is_grad_enabled() and (self._generation >= 0 or other._generation >= 0)) and not sharing.stand_ins:
-                alone = sharing.alone(self)
-                array, given = self._array, other._array
-                if (
-                    alone
-                    and self.creator is None
-                    and self._generation >= 0
-                    and type(array) is np.ndarray is type(given)
-                    and array.dtype is given.dtype
-                    and array.shape == given.shape
-                    and array.flags.writeable
-                    and (past := self._story.past) is not None
-                    and past.creator is None
-                    and past._generation >= 0
-                ):  # a parameter that was trained before
-                    operation.kernel(array, given, out=array)
-                    self._generation = history.tick()
-                    return self
-        return written_by(what, function, operation, self, (other,), {}, unseen)
-
-    return operator
-
-
 #: Operations that are methods of PyTorch's tensors in place as well.
 NAMES = """abs acos acosh add asin asinh atan atan2 atanh clamp clamp_max clamp_min cos cosh cumprod cumsum digamma div
     erf erfc erfinv exp exp2 expm1 floor_divide hypot lgamma log log10 log1p log2 mul neg pow reciprocal relu remainder
     rsqrt sigmoid sign sin sinh sqrt square sub tan tanh""".split()
 
 
-def zero_(self: Variable) -> Variable:
+def writing_elements(where: Callable[..., tuple[Any, Any]]) -> Callable[..., Variable]:
+    """Make a method that writes elements, and gives the Variable, of what tells where and what to write."""
+
+    @wraps(where)
+    def method(self: Variable, *arguments: Any, **options: Any) -> Variable:
+        unseen = getrefcount(self) <= IN_METHOD
+        key, value = where(self, *arguments, **options)
+        if unseen and type(self) is Variable and type(key) in _BASIC and _write_alone(self, key, value):
+            return self
+        write_elements(self, where.__name__, key, value, unseen)
+        return self
+
+    return method
+
+
+@writing_elements
+def zero_(self: Variable) -> tuple[Any, Any]:
     """Set all elements to zero, and give the Variable.
 
     Raises RuntimeError for a leaf that requires a gradient, outside of no_grad.
     """
-    write_elements(self, "zero_", ..., 0, False)
-    return self
+    return ..., 0
 
 
-def fill_(self: Variable, value: Any) -> Variable:
+@writing_elements
+def fill_(self: Variable, value: Any) -> tuple[Any, Any]:
     """Set all elements to one value, a number or a Variable without dimensions, and give the Variable."""
     if np.ndim(data_of(value)):
         raise ValueError(f"fill_: the value has shape {np.shape(data_of(value))}: give one number; copy_ takes arrays")
-    write_elements(self, "fill_", ..., value, False)
-    return self
+    return ..., value
 
 
-def copy_(self: Variable, source: Any) -> Variable:
+@writing_elements
+def copy_(self: Variable, source: Any) -> tuple[Any, Any]:
     """Write the elements of an array or a Variable, broadcast and converted, into this Variable, and give it."""
-    write_elements(self, "copy_", ..., source, False)
-    return self
+    return ..., source
 
 
-def masked_fill_(self: Variable, mask: Any, value: Any) -> Variable:
+@writing_elements
+def masked_fill_(self: Variable, mask: Any, value: Any) -> tuple[Any, Any]:
     """Write one value where a mask, broadcast to the shape, is True, and give the Variable."""
     chosen = as_array(data_of(mask))
     if chosen.dtype != np.bool_:
         raise TypeError(f"masked_fill_: the mask has dtype {chosen.dtype}: it takes bool")
-    write_elements(self, "masked_fill_", np.broadcast_to(chosen, self.shape), value, False)
-    return self
+    return np.broadcast_to(chosen, self.shape), value
 
 
-def index_fill_(self: Variable, dim: int, index: Any, value: Any) -> Variable:
+@writing_elements
+def index_fill_(self: Variable, dim: int, index: Any, value: Any) -> tuple[Any, Any]:
     """Write one value at positions along a dimension, and give the Variable."""
-    write_elements(self, "index_fill_", _along(self, "index_fill_", dim, index), value, False)
-    return self
+    return _along(self, "index_fill_", dim, index), value
 
 
-def index_copy_(self: Variable, dim: int, index: Any, source: Any) -> Variable:
+@writing_elements
+def index_copy_(self: Variable, dim: int, index: Any, source: Any) -> tuple[Any, Any]:
     """Write the slices of `source` at positions along a dimension, and give the Variable."""
-    write_elements(self, "index_copy_", _along(self, "index_copy_", dim, index), source, False)
-    return self
+    return _along(self, "index_copy_", dim, index), source
 
 
 def index_add_(self: Variable, dim: int, index: Any, source: Any, *, alpha: float = 1) -> Variable:
@@ -389,9 +230,10 @@ def index_add_(self: Variable, dim: int, index: Any, source: Any, *, alpha: floa
 
     Positions that come several times add up.
     """
+    unseen = getrefcount(self) <= IN_METHOD
     place = Index(_along(self, "index_add_", dim, index))
     added = Scatter(place, tuple(self.shape))(as_variable(source))
-    return written_by("index_add_", add, None, self, (added * alpha if alpha != 1 else added,), {}, False)
+    return written_by("index_add_", add, None, self, (added * alpha if alpha != 1 else added,), {}, unseen)
 
 
 def _along(x: Variable, what: str, dim: int, index: Any) -> tuple[Any, ...]:
@@ -411,7 +253,8 @@ def install(methods: dict[str, Any]) -> None:
         "**": "pow",
     }.items():
         name = OPERATORS[operator]
-        methods[f"__i{operator}__"] = in_place_operator(sign, TABLE[name], ENTRIES[name].operation)
+        own = f"__i{operator}__"
+        methods[own] = in_place_operator(sign, own, TABLE[name], ENTRIES[name].operation)
     for name in NAMES:
         methods[f"{name}_"] = in_place(name, ENTRIES[name].function, ENTRIES[name].operation)
     for method in (zero_, fill_, copy_, masked_fill_, index_fill_, index_copy_, index_add_):

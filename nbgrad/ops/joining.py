@@ -16,7 +16,7 @@ from ..kernels.strides import dense
 from ..registry import operation
 from ..variable import Given, Variable, as_variable, data_of
 from .arguments import axis_of, either
-from .indexing import GetItem, Index, Scatter, getitem
+from .indexing import GetItem, Index, Scatter, getitem, own_positions
 from .shape import Reshape
 
 
@@ -169,6 +169,56 @@ def _sequence(what: str, tensors: Any) -> list[Any]:
     return [as_array(x) for x in xs]
 
 
+class TakeAlong(Operation):
+    """The elements at positions along an axis, which are within it; they lack the axis if each line has one."""
+
+    __slots__ = ("axis", "positions")
+    linear = even = True
+    reads_all = False
+    kept = ("positions", "axis")
+    work = staticmethod(lambda: small.copies.take())
+
+    def __init__(self, positions: Array, axis: int) -> None:
+        self.positions, self.axis = positions, axis
+
+    def forward(self, x: Array) -> Array:
+        return x[_key_along(_with_axis(self.positions, self.axis, x.ndim), self.axis, x.shape)].reshape(
+            self.positions.shape
+        )
+
+    def vjp(self, gy: Any, y: Any, x: Any) -> Any:
+        return AddAlong.apply(gy, self.positions, self.axis, tuple(x.shape))
+
+
+class AddAlong(Operation):
+    """Zeros of a shape, with values added at positions along an axis; the adjoint of `TakeAlong`."""
+
+    __slots__ = ("axis", "positions", "shape")
+    linear = even = True
+    reads_all = False
+    kept = ("positions", "axis", "shape")
+    work = staticmethod(lambda: small.copies.add())
+
+    def __init__(self, positions: Array, axis: int, shape: tuple[int, ...]) -> None:
+        self.positions, self.axis, self.shape = positions, axis, shape
+
+    def forward(self, g: Array) -> Array:
+        where = _with_axis(self.positions, self.axis, len(self.shape))
+        return Scatter(Index(_key_along(where, self.axis, self.shape)), self.shape).forward(g.reshape(where.shape))
+
+    def vjp(self, gy: Any, y: Any, g: Any) -> Any:
+        return TakeAlong.apply(gy, self.positions, self.axis)
+
+
+def _with_axis(positions: Array, axis: int, ndim: int) -> Array:
+    return positions if positions.ndim == ndim else np.expand_dims(positions, axis)
+
+
+def is_small(x: Any) -> bool:
+    """Tell whether something is an array of NumPy's whose elements a compiled call moves."""
+    return type(x) is np.ndarray and x.ndim > 0 and x.size <= small.calls.SMALL
+
+
 @operation
 def take_along_dim(input: Given, indices: Any, dim: int | None = None) -> Given:
     """Pick along one dimension by an array of positions, whose other dimensions broadcast with those of input.
@@ -187,6 +237,11 @@ def take_along_dim(input: Given, indices: Any, dim: int | None = None) -> Given:
         return input
     along = axis_of("take_along_dim", dim, input.ndim)
     data = data_of(input)
+    if is_small(data) and is_small(where) and where.shape[:along] == data.shape[:along]:
+        if where.shape[along + 1 :] == data.shape[along + 1 :]:
+            own = own_positions(where, data.shape[along])
+            if own is not None:
+                return TakeAlong.apply(input, own, along)
     if isinstance(data, np.ndarray) and isinstance(where, np.ndarray) and data.flags.c_contiguous:
         rows = _rows_along(where, along, input.shape)
         if rows is not None:  # by flat positions, which need no broadcasting of several index arrays

@@ -33,8 +33,8 @@ def _norm(name: str, x: Any, order: Any, dim: Any, keepdim: Any, dtype: npt.DTyp
         x = astype(x, floating_dtype(name, dtype))
     axes, order = axes_of(name, dim, x.ndim), float(order)
     if order in _ORDERS:
-        return kind_of(_ORDERS[order])(axes, bool(keepdim))(x)
-    return kind_of(reductions.norm_p)(axes, bool(keepdim), order)(x)
+        return kind_of(_ORDERS[order]).apply(x, axes, bool(keepdim), ())
+    return kind_of(reductions.norm_p).apply(x, axes, bool(keepdim), (order,))
 
 
 @operation(method=False, public=False)

@@ -11,9 +11,9 @@ from typing import Any, ClassVar, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from ..arrays import Array, is_array
+from ..arrays import Array, as_array, is_array
 from ..elementwise import Elementwise
-from ..function import Operation
+from ..function import Operation, constant
 from ..kernels import dispatch, formula, reductions, scalars
 from ..kernels.cpu import small
 from ..kernels.cpu.other_factors import products_of_others
@@ -37,7 +37,7 @@ class Reduce(Operation):
 
     __slots__ = ("axes", "keepdim", "numbers", "output")
     even = True
-    kept = ("axes", "keepdim")
+    kept = ("axes", "keepdim", "numbers")
 
     reads_all = False
     linear: ClassVar[Any] = Looked("linear")
@@ -49,9 +49,9 @@ class Reduce(Operation):
 
     @classmethod
     def work(cls) -> Any:
-        return small.reductions.reduce(cls.name) if cls.name in reductions.TABLE else None
+        return small.reductions.reduce(cls.reduction)
 
-    def __init__(self, axes: tuple[int, ...], keepdim: bool, *numbers: float) -> None:
+    def __init__(self, axes: tuple[int, ...], keepdim: bool, numbers: tuple[float, ...] = ()) -> None:
         self.axes, self.keepdim, self.numbers = axes, keepdim, numbers
         self.output = None
 
@@ -93,7 +93,7 @@ class Reduce(Operation):
         # what is one number for all elements is read as such
         keep = self.keepdim or len(self.axes) < x.ndim
         for place, stage in back.stages:
-            values[place] = kind_of(stage)(self.axes, keep, *self.numbers[: stage.numbers])(x)
+            values[place] = kind_of(stage).apply(x, self.axes, keep, self.numbers[: stage.numbers])
         for place, of_line, pick in back.lines:
             values[place] = of_line.function(*pick(values))
         if back.value is None:
@@ -251,7 +251,7 @@ class Spread(Operation):
 
     @classmethod
     def work(cls) -> Any:
-        return small.reductions.spread(cls.name)
+        return small.reductions.spread(reductions.TABLE[cls.name])
 
     def __init__(self, axis: int) -> None:
         self.axis, self.output = axis, None
@@ -320,26 +320,32 @@ class LogSoftmaxVjp(Spread):
 
 
 def reduce(
-    kind: type[Reduce], x: Any, dim: Any, keepdim: Any, axis: Any, keepdims: Any, dtype: npt.DTypeLike | None = None
+    kind: type[Reduce],
+    x: Any,
+    dim: Any,
+    keepdim: Any,
+    axis: Any,
+    keepdims: Any,
+    dtype: npt.DTypeLike | None = None,
+    numbers: tuple[float, ...] = (),
 ) -> Any:
     """Reduce x, or what x is in another dtype, which the result has as well."""
     if axis is keepdims is dtype is None and type(x) is Variable:
+        ndim = x._array.ndim
         if dim is None and keepdim is False:
-            return kind.apply(x, _ALL[x._array.ndim], False)
-        if type(dim) is int and type(keepdim) is bool and -x._array.ndim <= dim < x._array.ndim <= 16:
-            return kind.apply(x, _EACH[x._array.ndim][dim], keepdim)
+            return kind.apply(x, _ALL[ndim], False, numbers)
+        if type(dim) is int and type(keepdim) is bool and -ndim <= dim < ndim <= 16:
+            return kind.apply(x, _EACH[ndim][dim], keepdim, numbers)
     name = kind.name
     if dtype is not None:
         if kind.reduction.floating:
             dtype = floating_dtype(name, dtype)
         x = astype(x if isinstance(x, Variable) or is_array(x) else np.asarray(x), dtype)
-        return astype(reduce(kind, x, dim, keepdim, axis, keepdims), dtype)
-    if dim is None and axis is None and keepdim is False and keepdims is None:
-        return kind(_ALL[x.ndim if hasattr(x, "ndim") else np.ndim(x)], False)(x)
-    axes = axes_of(
-        name, either(name, "dim", dim, "axis", axis), np.ndim(x.data) if isinstance(x, Variable) else np.ndim(x)
-    )
-    return kind(axes, bool(either(name, "keepdim", keepdim or None, "keepdims", keepdims, False)))(x)
+        return astype(reduce(kind, x, dim, keepdim, axis, keepdims, None, numbers), dtype)
+    if not isinstance(x, Variable):
+        x = as_array(x)
+    axes = axes_of(name, either(name, "dim", dim, "axis", axis), x.ndim)
+    return kind.apply(x, axes, bool(either(name, "keepdim", keepdim or None, "keepdims", keepdims, False)), numbers)
 
 
 @operation
@@ -418,7 +424,7 @@ def reducing(reduction: Reduction, sentence: str) -> Reducing:
         input: Any, dim: Any = None, keepdim: bool = False, *, axis: Any = None, keepdims: bool | None = None
     ) -> Any:
         if reduction.gives is not None and isinstance(input, Variable):  # whole numbers have no gradients
-            input = input.detach()
+            input = constant(input.data)
         return reduce(kind_of(reduction), input, dim, keepdim, axis, keepdims)
 
     function.__name__ = function.__qualname__ = reduction.name

@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from ..arrays import Array, as_array, is_array
-from ..function import Operation
-from ..kernels import reductions
+from ..function import Operation, constant
+from ..kernels import reductions, scans
 from ..kernels import scalars as scalar
+from ..kernels.cpu import small
 from ..kernels.dispatch import recur, scan_array
+from ..kernels.lazy import lazy
 from ..registry import operation
 from ..variable import Given, Variable
 from .arguments import axis_of, either
 from .elementwise import elementwise, mul
 from .extrema import ValuesAndIndices
 from .indexing import getitem
-from .joining import add_along_dim, cat
+from .joining import TakeAlong, add_along_dim, cat, is_small
 from .pullback import back_of
 from .shape import astype
 
@@ -26,16 +30,21 @@ from .shape import astype
 class Scanning(Operation):
     """One of `kernels.scans` along an axis."""
 
-    __slots__ = ("axis", "output")
+    __slots__ = ("axis", "output", "reverse")
+    kept = ("axis", "reverse")
 
     name = ""
 
-    def __init__(self, axis: int) -> None:
-        self.axis = axis
+    @classmethod
+    def work(cls) -> Any:
+        return small.scans.scan(scans.TABLE[cls.name]) if cls.name else None
+
+    def __init__(self, axis: int, reverse: bool = False) -> None:
+        self.axis, self.reverse = axis, reverse
         self.output = None
 
     def forward(self, x: Array) -> Any:
-        return scan_array(self.name, x, self.axis)
+        return scan_array(self.name, x, self.axis, self.reverse)
 
     def before(self, x: Any) -> Any:
         """Give all elements but the last along the axis."""
@@ -49,30 +58,18 @@ class Scanning(Operation):
 class CumSum(Scanning):
     """Sums of all elements up to each along an axis, or, if `reverse`, of all from each one on."""
 
-    __slots__ = ("reverse",)
+    __slots__ = ()
     reads_all = False
     name = "cumsum"
 
-    def __init__(self, axis: int, reverse: bool = False) -> None:
-        super().__init__(axis)
-        self.reverse = reverse
-
-    def forward(self, x: Array) -> Array:
-        y: Array = scan_array("cumsum", x, self.axis, self.reverse)
-        return y
-
     def vjp(self, gy: Any, y: Any, x: Any) -> Any:
-        return CumSum(self.axis, not self.reverse)(gy)
+        return CumSum.apply(gy, self.axis, not self.reverse)
 
 
 class Recurrence(Scanning):
     """The linear recurrence of `kernels.cpu.scan.recur`, whose gradients are one again, the other way round."""
 
-    __slots__ = ("reverse",)
-
-    def __init__(self, axis: int, reverse: bool) -> None:
-        super().__init__(axis)
-        self.reverse = reverse
+    __slots__ = ()
 
     def forward(self, a: Array, b: Array) -> Array:
         self.output = recur(a, b, self.axis, self.reverse)
@@ -88,7 +85,7 @@ class CumProd(Scanning):
     """Products of all elements up to each along an axis."""
 
     __slots__ = ()
-    name = "cumprod"
+    name, keeps_output = "cumprod", True
 
     def forward(self, x: Array) -> Array:
         self.output = super().forward(x)
@@ -111,7 +108,7 @@ class LogCumSumExp(Scanning):
     """log(sum(exp(x))) of all elements up to each along an axis."""
 
     __slots__ = ()
-    name = "logcumsumexp"
+    name, keeps_output = "logcumsumexp", True
 
     def forward(self, x: Array) -> Array:
         self.output = super().forward(x.astype(np.float64) if x.dtype.kind in "iub" else x)
@@ -155,8 +152,32 @@ class CumMin(CumExtremum):
     name = "cummin"
 
 
+class _Calls:
+    """The compiled calls that find places of running extrema, made when they are first asked for."""
+
+    @lazy
+    def places(self) -> dict[str, Callable[[Array, int, bool], Array]]:
+        return {kind.name: kind.work().function(partial(_places, kind.name)) for kind in (CumMax, CumMin)}
+
+
+_calls = _Calls()
+
+
+def _places(name: str, x: Array, axis: int, reverse: bool) -> Array:
+    """Give where the largest or smallest of all elements up to each is."""
+    places: Array = scan_array(name, x, axis, reverse)[1]
+    return places
+
+
 def _scan(kind: type[Scanning], x: Any, dim: Any, axis: Any, dtype: npt.DTypeLike | None = None) -> Any:
     name = kind.name
+    if axis is dtype is None and type(dim) is int and type(x) is Variable and -x._array.ndim <= dim < x._array.ndim:
+        place = dim if dim >= 0 else dim + x._array.ndim
+        if not issubclass(kind, CumExtremum):
+            return kind.apply(x, place, False)
+        if is_small(x._array):
+            places = _calls.places[name](x._array, place, False)
+            return ValuesAndIndices(TakeAlong.apply(x, places.copy(), place), constant(places))
     along = either(name, "dim", dim, "axis", axis)
     if along is None:
         raise TypeError(f"{name}: give dim, the dimension to go along; np.{name} goes through all elements without")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -173,6 +174,8 @@ def view(input: Given, *shape: Any) -> Given:
 @operation
 def flatten(input: Given, start_dim: int = 0, end_dim: int = -1) -> Given:
     """Join the dimensions from `start_dim` to `end_dim` into one."""
+    if type(input) is Variable and start_dim == 0 and end_dim == -1:
+        return Reshape.apply(input, (-1,))
     if not input.ndim:
         return Reshape.apply(input, (1,))
     first: int = axis_of("flatten", start_dim, input.ndim)
@@ -187,6 +190,11 @@ def flatten(input: Given, start_dim: int = 0, end_dim: int = -1) -> Given:
 @operation
 def squeeze(input: Given, dim: int | Sequence[int] | None = None, *, axis: Any = None) -> Given:
     """Drop dimensions of size 1: all of them, or those named."""
+    if type(dim) is int and axis is None and type(input) is Variable:
+        shape: tuple[int, ...] = input._array.shape
+        along: int = dim
+        if 0 <= along < len(shape):
+            return Reshape.apply(input, (*shape[:along], *shape[along + 1 :]) if shape[along] == 1 else shape)
     drop = axes_of("squeeze", either("squeeze", "dim", dim, "axis", axis), input.ndim)
     return Reshape.apply(input, tuple([size for axis, size in enumerate(input.shape) if axis not in drop or size != 1]))
 
@@ -207,6 +215,8 @@ def permute(input: Given, *dims: Any) -> Given:
     Raises ValueError for anything but a permutation of all dimensions.
     """
     axes = whole_numbers("permute", dims)
+    if sorted(axes) == [*range(input.ndim)]:
+        return Permute.apply(input, axes)
     order = tuple(axis_of("permute", axis, input.ndim) for axis in axes)
     if sorted(order) != list(range(input.ndim)):
         raise ValueError(f"permute: {axes} is no permutation of the {input.ndim} dimensions")
@@ -219,6 +229,10 @@ def transpose(input: Given, *dims: Any, dim0: int | None = None, dim1: int | Non
 
     Without dimensions all are reversed; a permutation may be given as one sequence.
     """
+    if type(input) is Variable and len(dims) == 2 and type(dims[0]) is int is type(dims[1]) and dim0 is dim1 is None:
+        ndim, (first, second) = input._array.ndim, dims
+        if 0 <= first < ndim and 0 <= second < ndim:
+            return Permute.apply(input, _exchanged(ndim, first, second))
     if dim0 is not None or dim1 is not None:
         dims = tuple(d for d in (*dims, dim0, dim1) if d is not None)
         if len(dims) != 2:
@@ -228,13 +242,18 @@ def transpose(input: Given, *dims: Any, dim0: int | None = None, dim1: int | Non
         return Permute.apply(input, tuple(range(input.ndim))[::-1])
     if len(axes) != 2 or isinstance(dims[0], tuple | list):
         return permute(input, axes)
-    order = list(range(input.ndim))
     # PyTorch lets a scalar have a dimension
     first, second = (axis_of("transpose", axis, input.ndim or 1) for axis in axes)
     if not input.ndim:
         return Permute.apply(input, ())
+    return Permute.apply(input, _exchanged(input.ndim, first, second))
+
+
+@lru_cache(256)
+def _exchanged(ndim: int, first: int, second: int) -> tuple[int, ...]:
+    order = list(range(ndim))
     order[first], order[second] = order[second], order[first]
-    return Permute.apply(input, tuple(order))
+    return tuple(order)
 
 
 @operation

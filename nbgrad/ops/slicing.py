@@ -13,8 +13,10 @@ from ..registry import operation
 from ..variable import Given, Variable
 from .arguments import axes_of, axis_of, either, whole_numbers
 from .elementwise import ne, sub
-from .indexing import getitem
+from .indexing import GetItem
 from .joining import cat
+
+_REVERSED = slice(None, None, -1)
 
 
 def _operand(x: Any) -> Any:
@@ -23,6 +25,8 @@ def _operand(x: Any) -> Any:
 
 def _along(what: str, x: Any, dim: Any, axis: Any, default: int) -> int:
     """Give the dimension that is named; raises ValueError for an x that has none."""
+    if dim is axis is None and 0 <= default < x.ndim:
+        return default
     if not x.ndim:
         raise ValueError(f"{what}: a scalar has no dimension")
     return axis_of(what, either(what, "dim", dim, "axis", axis, default), x.ndim)
@@ -32,7 +36,7 @@ def _cut(x: Any, places: Sequence[int | None], along: int) -> tuple[Any, ...]:
     """Give the pieces between places along a dimension, which may be counted from its end, and lie beyond it."""
     before = (slice(None),) * along
     bounds = itertools.pairwise([0, *places, None])
-    return tuple([getitem(x, (*before, slice(start, stop))) for start, stop in bounds])
+    return tuple([GetItem.apply(x, (*before, slice(start, stop))) for start, stop in bounds])
 
 
 @operation
@@ -122,7 +126,7 @@ def flip(input: Given, *each: Any, dims: Any = None, axis: Any = None) -> Given:
     if each:
         dims = either("flip", "dimensions one by one", each[0] if len(each) == 1 else each, "dims", dims)
     axes = axes_of("flip", either("flip", "dims", dims, "axis", axis), input.ndim)
-    return getitem(input, tuple([slice(None, None, -1 if i in axes else 1) for i in range(input.ndim)]))
+    return GetItem.apply(input, tuple([slice(None, None, -1 if i in axes else 1) for i in range(input.ndim)]))
 
 
 @operation
@@ -131,7 +135,7 @@ def flipud(input: Given) -> Given:
     input = _operand(input)
     if not input.ndim:
         raise ValueError("flipud: a scalar has no rows: at least one dimension is needed")
-    return flip(input, 0)
+    return GetItem.apply(input, _REVERSED)
 
 
 @operation
@@ -140,7 +144,7 @@ def fliplr(input: Given) -> Given:
     input = _operand(input)
     if input.ndim < 2:
         raise ValueError(f"fliplr: shape {input.shape} has no columns: at least two dimensions are needed")
-    return flip(input, 1)
+    return GetItem.apply(input, (slice(None), _REVERSED))
 
 
 @operation
@@ -178,5 +182,6 @@ def diff(
     before: tuple[Any, ...] = (slice(None),) * along
     subtract: Any = ne if input.dtype == np.bool_ else sub
     for _ in range(times):
-        input = subtract(getitem(input, (*before, slice(1, None))), getitem(input, (*before, slice(None, -1))))
+        later, earlier = (GetItem.apply(input, (*before, part)) for part in (slice(1, None), slice(None, -1)))
+        input = subtract(later, earlier)
     return input

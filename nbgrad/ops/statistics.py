@@ -12,9 +12,11 @@ from ..kernels import reductions
 from ..kernels.reductions import Reduction
 from ..registry import operation
 from ..variable import Given, Variable
-from .arguments import axes_of, either
-from .elementwise import eq, gt
-from .reduction import kind_of, mean, reducing, sum
+from .elementwise import eq, gt, ne
+from .reduction import Amax, Amin, Extremum, kind_of, mean, reduce, reducing, sum
+
+#: The correction unless another one is given, as kernels take it.
+_USUAL = (1.0,)
 
 
 def _spread_of(
@@ -28,7 +30,8 @@ def _spread_of(
     unbiased: bool | None,
 ) -> Any:
     """Apply one of the two over dimensions."""
-    x = x if isinstance(x, Variable) else as_array(x)
+    if unbiased is None is correction and type(dim) is not bool:
+        return reduce(kind_of(reduction), x, dim, keepdim, axis, keepdims, None, _USUAL)
     name = reduction.name
     if isinstance(dim, bool):  # PyTorch's x.var(unbiased)
         if unbiased is not None:
@@ -38,12 +41,9 @@ def _spread_of(
         if correction is not None:
             raise TypeError(f"{name}: give correction or unbiased, not both")
         correction = builtins.int(unbiased)
-    correction = 1 if correction is None else correction
     if isinstance(correction, bool) or not isinstance(correction, int | float | np.integer | np.floating):
         raise TypeError(f"{name}: correction is {correction!r}: it is a number")
-    axes = axes_of(name, either(name, "dim", dim, "axis", axis), x.ndim)
-    keep = bool(either(name, "keepdim", keepdim or None, "keepdims", keepdims, False))
-    return kind_of(reduction)(axes, keep, builtins.float(correction))(x)
+    return reduce(kind_of(reduction), x, dim, keepdim, axis, keepdims, None, (builtins.float(correction),))
 
 
 @operation
@@ -130,6 +130,15 @@ nanmean = reducing(reductions.nanmean, "Average what is not NaN; NaN where nothi
 count_nonzero = reducing(reductions.count_nonzero, "Count the elements that are not 0, as int64; NaN is not 0.")
 
 
+def _extreme_truth(kind: type[Extremum], x: Any, dim: Any, keepdim: Any, axis: Any, keepdims: Any) -> Any:
+    """Give the extremum of whether elements are not 0, where that is clear at a glance, and None elsewhere."""
+    if axis is keepdims is None and type(x) is Variable and type(x._array) is np.ndarray and x._array.size:
+        ndim = x._array.ndim
+        if dim is None or (type(dim) is int and -ndim <= dim < ndim):
+            return reduce(kind, x if x._array.dtype.char == "?" else ne(x, 0), dim, keepdim, None, None)
+    return None
+
+
 @operation
 def any(
     input: Given, dim: Any = None, keepdim: bool = False, *, axis: Any = None, keepdims: bool | None = None
@@ -140,6 +149,9 @@ def any(
     >>> nbgrad.any(nbgrad.tensor([[0, 1], [0, 0]]), 1)
     Variable([ True, False])
     """
+    found: Any = _extreme_truth(Amax, input, dim, keepdim, axis, keepdims)
+    if found is not None:
+        return found
     return gt(count_nonzero(input, dim, keepdim, axis=axis, keepdims=keepdims), 0)
 
 
@@ -153,5 +165,8 @@ def all(
     >>> nbgrad.all(nbgrad.tensor([[0, 1], [1, 1]]), 1)
     Variable([False,  True])
     """
+    found: Any = _extreme_truth(Amin, input, dim, keepdim, axis, keepdims)
+    if found is not None:
+        return found
     input = input if isinstance(input, Variable) else as_array(input)
     return eq(sum(eq(input, False if input.dtype == np.bool_ else 0), dim, keepdim, axis=axis, keepdims=keepdims), 0)

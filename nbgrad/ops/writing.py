@@ -148,10 +148,13 @@ def _repeats(array: Any) -> bool:
     return any([not step and size > 1 for step, size in zip(array.strides, array.shape, strict=True)])
 
 
-def _may_be_written(x: Variable, what: str, recorded: bool, index: Index | None) -> list[Variable]:
+def has_memory_alone(x: Variable) -> bool:
+    """Tell whether surely no other Variable is on a Variable's memory: asked ahead of any name for its array."""
+    return sharing.alone(x, 1 if x.creator is not None and x.creator.output is x._array else 0)
+
+
+def _may_be_written(x: Variable, what: str, recorded: bool, alone: bool, index: Index | None) -> list[Variable]:
     """Make sure that a Variable may be written to, and give the others that see it, of those on its memory."""
-    # asked ahead of any name for the array, which would be counted
-    alone = sharing.alone(x, 1 if x.creator is not None and x.creator.output is x._array else 0)
     array = x._array
     if isinstance(array, np.ndarray):
         flags = array.flags
@@ -207,11 +210,18 @@ class Writing:
     __slots__ = ("_past", "found", "recorded", "traced", "unseen", "what", "x")
 
     def __init__(
-        self, x: Variable, what: str, recorded: bool, unseen: bool, traced: bool, index: Index | None = None
+        self,
+        x: Variable,
+        what: str,
+        recorded: bool,
+        alone: bool,
+        unseen: bool,
+        traced: bool,
+        index: Index | None = None,
     ) -> None:
         self.x, self.what, self.recorded, self.traced = x, what, recorded, traced
         self._past: Variable | None = None
-        self.found = _may_be_written(x, what, recorded, None if traced else index)
+        self.found = _may_be_written(x, what, recorded, alone, None if traced else index)
         #: Whether no node can hold the Variable, since a single name does, and no other Variable is on its memory.
         self.unseen = unseen and not self.found and not traced
         if traced or sharing.stand_ins:
@@ -295,7 +305,7 @@ class Writing:
             self._link_views(views)
 
     def _is_within(self, y: Variable, low: int, high: int) -> bool:
-        begin, end = sharing.layout_of(y._array).bounds
+        begin, end = sharing.bounds_of(y._array)
         return low <= begin and end <= high
 
     def _make_stale(self, y: Variable, whole: Variable, before: Any = None) -> None:
@@ -316,8 +326,7 @@ class Writing:
         """Have views of one another see what was written: one that has all elements at once, the others when used."""
         x = self.x
         whole = max([x, *views], key=lambda y: y._array.size)
-        layout = sharing.layout_of(whole._array)
-        low, high = layout.bounds
+        low, high = sharing.bounds_of(whole._array)
         dense = high - low == whole._array.nbytes
         if whole is not x:
             self._leave(whole)
@@ -346,7 +355,7 @@ class TracedMemory:
         low, high = layout.bounds
         self.relation: Any = None
         for y in (x, *found):
-            begin, end = sharing.layout_of(y._array).bounds
+            begin, end = sharing.bounds_of(y._array)
             if y is not self.whole and not (layout.is_dense() and low <= begin and end <= high):
                 raise TypeError(
                     f"jit: {what}: views of an array that is gone have some elements in common: keep the array "

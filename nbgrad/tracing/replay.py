@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from ..arrays import Array, is_stand_in, of_numpys_own, one_by_one
-from ..engine import constant, gradients
-from ..function import Function
+from ..engine import gradients
+from ..function import Function, constant
 from ..generator import traced_draw
 from ..grad_mode import is_grad_enabled, set_grad_enabled
 from ..kernels import dispatch

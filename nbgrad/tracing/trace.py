@@ -12,8 +12,7 @@ import numpy as np
 
 from .. import history, sharing
 from ..arrays import Array, is_array
-from ..engine import constant
-from ..function import Function
+from ..function import Function, constant
 from ..generator import Generator, traced_draw
 from ..grad_mode import set_grad_enabled
 from ..kernels.target import Compiler

@@ -1,10 +1,13 @@
 """Which target an array's call goes to: NumPy's arrays to the CPU's kernels, stand-ins to themselves."""
 
+import itertools
+
 import numpy as np
 import pytest
 
 import nbgrad
 from nbgrad.kernels import dispatch
+from nbgrad.kernels.cpu import caller
 from nbgrad.kernels.formula import SIGNED
 from nbgrad.ops.elementwise import OPERATIONS
 
@@ -108,3 +111,17 @@ def test_one_number_repeated_is_summed_by_multiplying():
             )
     whole = np.broadcast_to(np.array(3), (70, 100))
     np.testing.assert_array_equal(dispatch.sum_to_shape(whole, (100,)), np.full(100, 210))
+
+
+@pytest.mark.parametrize("which", [*itertools.product([False, True], repeat=3)], ids=str)
+def test_numbers_among_many_elements_change_no_bits(which):
+    x = np.linspace(0.5, 2, 5000)
+    where = OPERATIONS["clamp"]
+    arrays = [np.array(1.25) if single else x + i for i, single in enumerate(which)]
+    found = where.call(*arrays)
+    given = caller.with_few_numbers(3, tuple(arrays))
+    assert sum(type(a) is np.ndarray and not a.ndim for a in given) <= (3 if all(which) else 2)
+    expected = where.kernel(*np.broadcast_arrays(*arrays), out=...)
+    assert found.shape == expected.shape and found.tobytes() == expected.tobytes()
+    few = tuple([a[..., :10] if a.ndim else a for a in arrays])
+    assert caller.with_few_numbers(3, few) is few

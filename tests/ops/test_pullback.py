@@ -49,7 +49,7 @@ def test_a_declaration_is_all_it_takes():
     reductions.TABLE["cubes"] = cubes
     try:
         x = Variable(np.array([[1.0, 2.0, 4.0], [0.0, -1.0, 3.0]]))
-        y = kind_of(cubes)((1,), False, 2.0)(x)
+        y = kind_of(cubes)((1,), False, (2.0,))(x)
         np.testing.assert_allclose(y.data, ((x.data - 2) ** 3).mean(1))
         (first,) = nbgrad.autograd.grad(y.sum(), x, create_graph=True)
         np.testing.assert_allclose(first.data, (x.data - 2) ** 2)
@@ -72,8 +72,8 @@ def test_large_arrays_are_reduced_in_parts(name):
     one = kind_of(reductions.TABLE[name])
     x = np.random.default_rng(0).normal(3, 1, (1100, 150))
     for axes, rows in (((0, 1), x.reshape(1, -1)), ((0,), x.T.copy())):
-        whole = one((1,), False, *numbers)(rows)
-        np.testing.assert_allclose(np.atleast_1d(one(axes, False, *numbers)(x)), whole, 1e-14)
+        whole = one((1,), False, numbers)(rows)
+        np.testing.assert_allclose(np.atleast_1d(one(axes, False, numbers)(x)), whole, 1e-14)
 
 
 def test_what_users_give_is_reduced():

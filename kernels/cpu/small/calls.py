@@ -27,10 +27,13 @@ _CPYTHON = (
     "PyLong_FromSsize_t",
     "PyContextVar_Get",
     "PyDict_GetItem",
+    "PyDict_SetItem",
     "PyErr_Occurred",
     "PyErr_Clear",
     "PySlice_Unpack",
     "PySlice_AdjustIndices",
+    "PyWeakref_NewRef",
+    "PyList_Append",
 )
 _OBJECTS: dict[str, Any] = {
     "none": None,
@@ -38,12 +41,19 @@ _OBJECTS: dict[str, Any] = {
     "false": False,
     "ellipsis": Ellipsis,
     "int": int,
+    "float": float,
     "slice": slice,
     "tuple": tuple,
     "ndarray": np.ndarray,
     "float32": np.dtype(np.float32),
     "float64": np.dtype(np.float64),
     "int64": np.dtype(np.int64),
+    "f": "f",
+    "d": "d",
+    "0.0": "0.0",
+    "-0.0": "-0.0",
+    "0": 0,
+    "-1": -1,
 }
 _NUMPYS = {"PyArray_NewFromDescr": 94, "PyArray_SetBaseObject": 282}
 

@@ -38,6 +38,22 @@ def _cleared(array: str, count: str) -> str:
 """
 
 
+def _new_form(name: str) -> str:
+    """Write: `name` is a small array's `shape` of `ndim` sizes, of `n` elements, or the call does not fit."""
+    return f"""
+{sizes(name, "shape", "ndim")}
+    n = 1
+    for axis in range(ndim):
+        if shape[axis] < 0 or shape[axis] > {SMALL}:
+            fits = False
+            break
+        n *= shape[axis]
+        if n > {SMALL}:
+            fits = False
+            break
+"""
+
+
 # in lines: those of an array that is in C order up to its last axis but one may be shorter than they are apart
 _CAT = f"""{BEGIN}
     arrays = count - 1
@@ -165,19 +181,12 @@ _PUT = f"""{BEGIN}
     form = word_at(args + 16)
 {as_small_array("x")}
 {_ITEMSIZE}
-{sizes("form", "shape", "ndim")}
-    n = 1
+{_new_form("form")}
     strides = int64_lanes()
+    stride = itemsize
     for i in range(ndim):
-        axis = ndim - 1 - i
-        strides[axis] = n * itemsize
-        if shape[axis] < 0 or shape[axis] > {SMALL}:
-            fits = False
-            break
-        n *= shape[axis]
-        if n > {SMALL}:
-            fits = False
-            break
+        strides[ndim - 1 - i] = stride
+        stride *= shape[ndim - 1 - i]
     if x_flags & {ALIGNED} == 0:
         fits = False
     if not fits:
@@ -242,111 +251,145 @@ _ROWS = f"""{BEGIN}
 """
 
 
-def _rows(name: str) -> str:
-    """Write: `name` is an array of positions in C order, whose elements are looked at where they are used."""
-    return f"""
-{as_small_array(name)}
-    if {name}_dtype != word_at(api + {AT["int64"]}):
+# positions of rows, in an array of any shape: all elements of a row have one
+_OF_ROWS = """
+    outer = 1
+    size = 0
+    inner = 1
+    lines = positions_n
+    beside = 0
+    picked_ndim = positions_ndim + table_ndim - 1
+    if table_ndim == 0 or picked_ndim > 32:
         fits = False
-    if {name}_flags & {CONTIGUOUS | ALIGNED} != {CONTIGUOUS | ALIGNED}:
+    else:
+        size = word_at(table)
+        for i in range(positions_ndim):
+            picked[i] = word_at(positions_shape + 8 * i)
+        for i in range(1, table_ndim):
+            picked[positions_ndim + i - 1] = word_at(table + 8 * i)
+            inner *= word_at(table + 8 * i)
+    each = 1
+"""
+
+# positions along an axis, which they lack if there is one for each line: each element has its own
+_ALONG = f"""
+    given = word_at(args + 16)
+{whole_number("along", "given")}
+    outer = 1
+    size = 0
+    inner = 1
+    lines = 1
+    beside = 1
+    picked_ndim = positions_ndim
+    lacking = table_ndim - positions_ndim
+    if along < 0 or along >= table_ndim or lacking < 0 or lacking > 1:
         fits = False
+    else:
+        size = word_at(table + 8 * along)
+        for i in range(positions_ndim):
+            picked[i] = word_at(positions_shape + 8 * i)
+        if lacking == 0:
+            lines = picked[along]
+        for i in range(table_ndim):
+            length = word_at(table + 8 * i)
+            if i < along:
+                outer *= length
+            elif i > along:
+                inner *= length
+            if i != along and picked[i - (lacking if i > along else 0)] != length:
+                fits = False
+    each = inner
 """
 
 
-_GATHER = f"""{BEGIN}
-    fits = count == 2
+def _picking(count: int, form: str, puts: bool) -> str:
+    """Write a call that gives the elements of x at positions, or zeros with the elements of x added at positions.
+
+    One of the two arrays is a table of `outer` times `size` times `inner` elements, in C order. The other one has
+    `outer` times `lines` times `inner` of these, each at a position among `size`: positions are `each` apart from one
+    line to the next, and `beside` from one element to the next.
+    """
+    begin = f"""{BEGIN}
+    fits = count == {count}
     if not fits:
 {HAND_ON}
     x = word_at(args)
-    rows = word_at(args + 8)
+    positions = word_at(args + 8)
 {as_small_array("x")}
+{as_small_array("positions")}
+    if positions_dtype != word_at(api + {AT["int64"]}):
+        fits = False
+    if positions_flags & {CONTIGUOUS | ALIGNED} != {CONTIGUOUS | ALIGNED} or x_flags & {ALIGNED} == 0:
+        fits = False
+    picked = int64_lanes()
+"""
+    within = f"""
+    if fits:
+        for i in range(positions_n):
+            position = word_at(positions_data + 8 * i)
+            if position < 0 or position >= size:
+                fits = False
+    if not fits:
+{HAND_ON}
+"""
+    walk = """
+    for i in range(outer * lines):
+        for j in range(inner):
+            position = word_at(positions_data + 8 * (i * each + j * beside))
+            there = ((i // lines * size + position) * inner + j) * itemsize
+"""
+    if not puts:
+        return f"""{begin}
 {_ITEMSIZE}
-{_rows("rows")}
-    if x_ndim == 0 or x_ndim + rows_ndim > 32 or x_flags & {CONTIGUOUS | ALIGNED} != {CONTIGUOUS | ALIGNED}:
+    table = x_shape
+    table_ndim = x_ndim
+    if x_flags & {CONTIGUOUS} == 0:
         fits = False
-    if not fits:
-{HAND_ON}
-    shape = int64_lanes()
-    width = 1
-    total = word_at(x_shape)
-    for axis in range(rows_ndim):
-        shape[axis] = word_at(rows_shape + 8 * axis)
-    for axis in range(1, x_ndim):
-        shape[rows_ndim + axis - 1] = word_at(x_shape + 8 * axis)
-        width *= word_at(x_shape + 8 * axis)
-    if rows_n * width > {SMALL}:
+{form}
+    if outer * lines * inner > {SMALL}:
         fits = False
-    for i in range(rows_n):
-        position = word_at(rows_data + 8 * i)
-        if position < 0 or position >= total:
-            fits = False
-    if not fits:
-{HAND_ON}
-{new_array("y", "x_dtype", "rows_ndim + x_ndim - 1", "address(shape)")}
-    for i in range(rows_n):
-        to = word_at(y + {DATA}) + i * width * itemsize
-        source = x_data + word_at(rows_data + 8 * i) * width * itemsize
-{indented(_copied("to", "source", "width", "itemsize"), 4)}
+{within}
+{new_array("y", "x_dtype", "picked_ndim", "address(picked)")}
+{walk}
+            here = word_at(y + {DATA}) + (i * inner + j) * itemsize
+            if itemsize == 8:
+                words_at(here)[0] = words_at(x_data + there)[0]
+            else:
+                int32_place(here)[0] = int32_place(x_data + there)[0]
     return y
 """
-
-_SCATTER = f"""{BEGIN}
-    fits = count == 3
-    if not fits:
-{HAND_ON}
-    x = word_at(args)
-    rows = word_at(args + 8)
-    form = word_at(args + 16)
-{as_small_array("x")}
+    return f"""{begin}
 {_ITEMSIZE}
-{_rows("rows")}
-{sizes("form", "shape", "ndim")}
-    n = 1
-    for axis in range(ndim):
-        if shape[axis] < 0 or shape[axis] > {SMALL}:
-            fits = False
-            break
-        n *= shape[axis]
-        if n > {SMALL}:
-            fits = False
-            break
-    if ndim == 0 or x_ndim != rows_ndim + ndim - 1 or x_flags & {ALIGNED} == 0:
+    form = word_at(args + {8 * count - 8})
+{_new_form("form")}
+    table = address(shape)
+    table_ndim = ndim
+{form}
+    repeated = x_flags & {CONTIGUOUS} == 0  # a cotangent is often one number for all
+    if x_ndim != picked_ndim:
         fits = False
-    if not fits:
-{HAND_ON}
-    repeated = True  # a cotangent is often one number for all
-    for axis in range(x_ndim):
-        size = shape[axis - rows_ndim + 1]
-        if axis < rows_ndim:
-            size = word_at(rows_shape + 8 * axis)
-        if word_at(x_shape + 8 * axis) != size:
-            fits = False
-        if word_at(x_strides + 8 * axis) != 0:
-            repeated = False
-    if x_flags & {CONTIGUOUS} == 0 and not repeated:
-        fits = False
-    for i in range(rows_n):
-        position = word_at(rows_data + 8 * i)
-        if position < 0 or position >= shape[0]:
-            fits = False
-    if not fits:
-{HAND_ON}
-{new_array("y", "x_dtype", "ndim", "address(shape)")}
+    else:
+        for i in range(x_ndim):
+            if word_at(x_shape + 8 * i) != picked[i] or (repeated and word_at(x_strides + 8 * i) != 0):
+                fits = False
+{within}
+{new_array("y", "x_dtype", "ndim", "table")}
 {_cleared("y", "n")}
-    width = 0 if n == 0 else n // shape[0]
     step = 0 if repeated else itemsize
-    for i in range(rows_n):
-        to = word_at(y + {DATA}) + word_at(rows_data + 8 * i) * width * itemsize
-        source = x_data + i * width * step
-        if itemsize == 8:
-            for j in range(width):
-                float64_place(to + 8 * j)[0] += float64_place(source + j * step)[0]
-        else:
-            for j in range(width):
-                float32_place(to + 4 * j)[0] += float32_place(source + j * step)[0]
+{walk}
+            to = word_at(y + {DATA}) + there
+            here = x_data + (i * inner + j) * step
+            if itemsize == 8:
+                float64_place(to)[0] += float64_place(here)[0]
+            else:
+                float32_place(to)[0] += float32_place(here)[0]
     clear_exceptions()
     return y
 """
+
+
+_GATHER, _SCATTER = _picking(2, _OF_ROWS, False), _picking(3, _OF_ROWS, True)
+_TAKE, _ADD = _picking(3, _ALONG, False), _picking(4, _ALONG, True)
 
 
 @once
@@ -383,3 +426,15 @@ def gather() -> Call:
 def scatter() -> Call:
     """Give ``(x, rows, shape)``: zeros with the rows of x added at positions, as `rows` gives them."""
     return Call("scatter", _SCATTER)
+
+
+@once
+def take() -> Call:
+    """Give ``(x, positions, axis)``: the elements at positions along an axis, which positions may lack."""
+    return Call("take", _TAKE)
+
+
+@once
+def add() -> Call:
+    """Give ``(x, positions, axis, shape)``: zeros with the elements of x added where `take` picks them."""
+    return Call("add along", _ADD)

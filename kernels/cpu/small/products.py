@@ -11,7 +11,7 @@ from ..ufunc import loops_of
 from .calls import AT, BEGIN, HAND_ON, Call, as_small_array, new_array
 
 # a vector is a row on the left, and a column on the right, whose axis the result does not have
-_SOURCE = f"""{BEGIN}
+_OPERANDS = f"""
     fits = count == 2
     if not fits:
 {HAND_ON}
@@ -19,6 +19,87 @@ _SOURCE = f"""{BEGIN}
     w = word_at(args + 8)
 {as_small_array("x")}
 {as_small_array("w")}
+    shape = int64_lanes()
+    out = 0
+    stack = 1
+    rows = 0
+    deep = x_ndim == 3 and w_ndim == 3
+    if deep:
+        stack = word_at(x_shape)
+        if word_at(w_shape) != stack:
+            fits = False
+        shape[0] = stack
+        rows = 1
+        out = 1
+    elif x_ndim < 1 or x_ndim > 2 or w_ndim < 1 or w_ndim > 2:
+        fits = False
+    if not fits:
+{HAND_ON}
+    m = word_at(x_shape + 8 * rows) if x_ndim > 1 else 1
+    k = word_at(x_shape + 8 * (x_ndim - 1))
+    n = word_at(w_shape + 8 * (w_ndim - 1)) if w_ndim > 1 else 1
+    down = word_at(w_strides + 8 * rows)
+    across = word_at(w_strides + 8 * (w_ndim - 1)) if w_ndim > 1 else 8
+    if word_at(w_shape + 8 * rows) != k:
+        fits = False
+    if x_ndim > 1:
+        shape[out] = m
+        out += 1
+    if w_ndim > 1:
+        shape[out] = n
+        out += 1
+"""
+
+# matrices, of which the second lies on its side, and what is added to each column
+_LINEAR = f"""
+    fits = count == 2 or count == 3
+    if not fits:
+{HAND_ON}
+    x = word_at(args)
+    w = word_at(args + 8)
+{as_small_array("x")}
+{as_small_array("w")}
+    if x_ndim != 2 or w_ndim != 2:
+        fits = False
+    if not fits:
+{HAND_ON}
+    stack = 1
+    rows = 0
+    deep = False
+    m = word_at(x_shape)
+    k = word_at(x_shape + 8)
+    n = word_at(w_shape)
+    down = word_at(w_strides + 8)
+    across = word_at(w_strides)
+    if word_at(w_shape + 8) != k:
+        fits = False
+    shape = int64_lanes()
+    shape[0] = m
+    shape[1] = n
+    out = 2
+    bias = word_at(args + 8 * (count - 1))
+{as_small_array("bias")}
+    if count == 3 and (bias_ndim != 1 or bias_n != n or bias_dtype != x_dtype or bias_flags & {ALIGNED} == 0):
+        fits = False
+"""
+
+_ADDED = f"""
+    if count == 3:
+        step = word_at(bias_strides)
+        for i in range(m * n):
+            to = word_at(y + {DATA}) + i * itemsize
+            if itemsize == 8:
+                float64_place(to)[0] += float64_place(bias_data + i % n * step)[0]
+            else:
+                float32_place(to)[0] += float32_place(bias_data + i % n * step)[0]
+        clear_exceptions()
+"""
+
+
+def _product(operands: str, added: str = "") -> str:
+    """Write the product of `stack` matrices of m by k elements and as many of k by n, and what is `added` to it."""
+    return f"""{BEGIN}
+{operands}
     entry = own
     itemsize = 4
     if x_dtype == word_at(api + {AT["float64"]}):
@@ -28,25 +109,10 @@ _SOURCE = f"""{BEGIN}
         fits = False
     if w_dtype != x_dtype or x_flags & w_flags & {ALIGNED} == 0:
         fits = False
-    if x_ndim < 1 or x_ndim > 2 or w_ndim < 1 or w_ndim > 2:
+    if stack * m * k * n > {MOST} or k > {LONGEST} or stack * m * n > {MOST}:
         fits = False
     if not fits:
 {HAND_ON}
-    m = word_at(x_shape) if x_ndim == 2 else 1
-    k = word_at(x_shape + 8 * (x_ndim - 1))
-    n = word_at(w_shape + 8) if w_ndim == 2 else 1
-    if word_at(w_shape) != k or m * k * n > {MOST} or k > {LONGEST} or m * n > {MOST}:
-        fits = False
-    if not fits:
-{HAND_ON}
-    shape = int64_lanes()
-    out = 0
-    if x_ndim == 2:
-        shape[out] = m
-        out += 1
-    if w_ndim == 2:
-        shape[out] = n
-        out += 1
 {new_array("y", "x_dtype", "out", "address(shape)")}
     pointers = int64_lanes()
     dims = int64_lanes()
@@ -54,27 +120,42 @@ _SOURCE = f"""{BEGIN}
     pointers[0] = x_data
     pointers[1] = w_data
     pointers[2] = word_at(y + {DATA})
-    dims[0] = 1
+    dims[0] = stack
     dims[1] = m
     dims[2] = k
     dims[3] = n
-    strides[3] = word_at(x_strides) if x_ndim == 2 else 0
+    strides[0] = word_at(x_strides) if deep else 0
+    strides[1] = word_at(w_strides) if deep else 0
+    strides[2] = m * n * itemsize
+    strides[3] = word_at(x_strides + 8 * rows) if x_ndim > 1 else 0
     strides[4] = word_at(x_strides + 8 * (x_ndim - 1))
-    strides[5] = word_at(w_strides)
-    strides[6] = word_at(w_strides + 8) if w_ndim == 2 else itemsize
+    strides[5] = down
+    strides[6] = across
     strides[7] = n * itemsize
     strides[8] = itemsize
-    for i in range(3):
-        strides[i] = 0
     data = word_at(word_at(entry + 8))
     invoke_4(word_at(word_at(entry)), (address(pointers), address(dims), address(strides), data))
+{added}
     return y
 """
 
 
-@once
-def product() -> Call:
-    """Give ``(x, w)``: the product of small matrices or vectors of one floating dtype."""
+_PRODUCT, _OF_LAYER = _product(_OPERANDS), _product(_LINEAR, _ADDED)
+
+
+def _call(name: str, source: str) -> Call:
     loops = loops_of[kernel()]
     functions, data = ctypes.addressof(loops.functions), ctypes.addressof(loops.data)
-    return Call("product", _SOURCE, [functions, data, functions + 8, data + 8])
+    return Call(name, source, [functions, data, functions + 8, data + 8])
+
+
+@once
+def product() -> Call:
+    """Give ``(x, w)``: the product of small matrices or vectors, or of as many matrices each, of one floating dtype."""
+    return _call("product", _PRODUCT)
+
+
+@once
+def linear() -> Call:
+    """Give ``(x, weight)`` and ``(x, weight, bias)``: ``x @ weight.T``, and a bias for each column added."""
+    return _call("linear", _OF_LAYER)

@@ -102,3 +102,51 @@ def test_rows_are_picked_and_added(shape, rows, layout, dtype):
     else:
         assert not inside or layout not in ("contiguous", "one number")
     assert call(copies.scatter())(g, rows, (5000, *shape[1:])) is HANDED_ON
+
+
+SIZES = [(4,), (4, 5), (4, 2, 3), (4, 0), (1, 3)]
+
+
+@given(st.sampled_from(SIZES), st.data(), layouts, st.sampled_from("fd"))
+@settings(max_examples=300, deadline=None)
+def test_elements_along_an_axis_are_picked_and_added(shape, data, layout, dtype):
+    axis = data.draw(st.integers(0, len(shape) - 1))
+    one = data.draw(st.booleans())
+    count = 1 if one else data.draw(st.integers(0, 5))
+    form = (*shape[:axis], count, *shape[axis + 1 :])
+    chosen = data.draw(st.integers(0, 9)), shape[axis] + data.draw(st.sampled_from([0, 0, 0, 1]))
+    where = np.random.default_rng(chosen[0]).integers(0, max(chosen[1], 1), form)
+    inside = not where.size or where.max() < shape[axis]
+    positions = where.reshape(shape[:axis] + shape[axis + 1 :]) if one else where
+    x = array(shape, layout, dtype)
+    found = call(copies.take())(x, positions, axis)
+    if x.shape != shape:  # more than is small
+        assert layout == "large" and (found is HANDED_ON or x.size <= 2048)
+    elif found is not HANDED_ON:
+        assert inside
+        assert_same(found, np.take_along_axis(x, where, axis).reshape(positions.shape))
+    else:
+        assert not inside or layout != "contiguous"
+    g = array(positions.shape, layout, dtype)
+    found = call(copies.add())(g, positions, axis, shape)
+    if found is not HANDED_ON:
+        expected = np.zeros(shape, dtype)
+        flat = np.take_along_axis(np.arange(expected.size).reshape(shape), where, axis).reshape(positions.shape)
+        np.add.at(expected.reshape(-1), flat, g)
+        assert inside
+        assert_same(found, expected)
+    else:
+        assert not inside or layout not in ("contiguous", "one number")
+
+
+@pytest.mark.parametrize("wrong", [None, 1, [0, 1], np.zeros(2), np.zeros((2, 2), np.int64), np.zeros(2, np.int32)])
+def test_positions_that_are_none_are_handed_on(wrong):
+    x, shape = np.ones((3, 4)), (3, 4)
+    good = np.zeros(4, np.int64)
+    for axis in (0.0, -1, 2, 1, None):
+        assert call(copies.take())(x, good, axis) is HANDED_ON
+    assert call(copies.take())(x, wrong, 0) is HANDED_ON and call(copies.take())([1.0], good, 0) is HANDED_ON
+    assert call(copies.add())(np.ones(4), wrong, 0, shape) is HANDED_ON
+    assert call(copies.add())(np.ones(4), good, 0, wrong) is HANDED_ON
+    assert call(copies.add())(np.ones(3), good, 0, shape) is HANDED_ON
+    assert call(copies.gather())(x, wrong) is HANDED_ON or wrong.shape == (2, 2)

@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 
 import nbgrad
-from nbgrad import Variable, sharing
+from nbgrad import Variable, history, sharing
 from nbgrad.function import Operation
 from nbgrad.grad_mode import recording_mode
-from nbgrad.kernels.cpu import ndarray
+from nbgrad.kernels.cpu import caller, ndarray
 from nbgrad.kernels.cpu.small import recorder, views
+from nbgrad.ops.elementwise import OPERATIONS
 from nbgrad.ops.indexing import GetItem
 from nbgrad.ops.reduction import Amax, Softmax, SoftmaxVjp, Sum
 
@@ -27,8 +28,8 @@ def no_views_are_noted(monkeypatch):
 
 CALLS = {
     "getitem": (GetItem, 1, (slice(1, 3),)),
-    "sum": (Sum, 1, ((0,), True)),
-    "amax": (Amax, 1, ((1,), False)),
+    "sum": (Sum, 1, ((0,), True, ())),
+    "amax": (Amax, 1, ((1,), False, ())),
     "softmax": (Softmax, 1, (1,)),
     "softmax_vjp": (SoftmaxVjp, 2, (0,)),
 }
@@ -57,16 +58,43 @@ def test_nodes_are_as_operations_make_them(name):
     assert (found.get("output") is quick.data) == (expected.get("output") is slow.data)
 
 
-@pytest.mark.parametrize("name, value", [("active", True), ("stand_ins", 1)])
-def test_views_step_aside_where_they_are_noted(monkeypatch, name, value):
+def test_views_step_aside_while_functions_are_traced(monkeypatch):
     x = Variable(np.ones(3))
     assert GetItem.apply(x, 0).creator.index == 0
     seen = []
     monkeypatch.setattr(sharing, "note_view", lambda y, x: seen.append((y, x)))
-    monkeypatch.setattr(sharing, name, value)
+    monkeypatch.setattr(sharing, "stand_ins", 1)
     y = GetItem.apply(x, 0)
     assert seen == [(y, x)] and type(y.creator.index).__name__ == "Index"
     assert GetItem.apply(x.data, 0).base is x.data and len(seen) == 1
+
+
+def test_views_leave_to_be_noted_what_shares_memory(monkeypatch):
+    x = Variable(np.ones(3))
+    GetItem.apply(x, 0)
+    assert not sharing.fresh
+    monkeypatch.setattr(sharing, "active", True)
+    views = [GetItem.apply(x, 0) for _ in range(3)]
+    assert [id(reference()) for reference in sharing.fresh] == [id(part) for y in views for part in (x, y)]
+    del views[0]
+    assert [*map(id, sharing.others(x, x.data))] == [*map(id, views)] and not sharing.fresh
+    for _ in range(2 * sharing.MANY):
+        y = GetItem.apply(x, slice(1))
+        assert type(y.creator.index) is slice or len(sharing.fresh) == 0  # which was the other way
+    assert 0 < len(sharing.fresh) <= sharing.MANY
+    assert [*map(id, sharing.others(x, x.data))] == [*map(id, [*views, y])]
+
+
+def test_views_of_what_was_cut_off_and_written_to_belong_to_its_family(monkeypatch):
+    monkeypatch.setattr(sharing, "active", True)
+    w, x = Variable(np.ones(3)), Variable(np.ones(3)) * 1
+    cut = x.detach()
+    part = GetItem.apply(cut, slice(1, 2))
+    assert part._generation == cut._generation < -1 and type(cut.creator) is type(part.creator) is type(None)
+    cut[0] = w[0]
+    assert history.family_of(GetItem.apply(cut, slice(1, 2))) == history.family_of(cut) == part._generation
+    x[0] = w[0]
+    assert x._story is not None and type(GetItem.apply(x, slice(1, 2)).creator.index) is slice
 
 
 class Marked(GetItem):
@@ -164,3 +192,27 @@ def test_the_graph_is_seen_by_the_garbage_collector():
     del y
     gc.collect()
     assert alive() is None
+
+
+def test_numbers_are_operands_once_their_boxes_are_known():
+    x, n = Variable(np.array([1.0, 2.0])), OPERATIONS["mul"]
+    n.function(x, 3.5)
+    seen = []
+    kinds = n.namespace["Node"], n.namespace["EvenNode"]
+    nodes = recorder.Nodes(*kinds, "inputs", "generation")
+    boxes = {("d", 3.5): Variable(np.array(3.5), requires_grad=False)}
+    call = recorder.recorded(caller.elementwise(n.kernel), BOXES, nodes, 2, lambda *given: seen.append(given), boxes)
+    counts = [sys.getrefcount(value) for value in (*boxes, *boxes.values(), x)]
+    for first, second in ((x, 3.5), (3.5, x)):
+        y = call(first, second)
+        assert y.tolist() == [3.5, 7] and type(y.creator) is kinds[0]
+        assert [box is x or box is boxes["d", 3.5] for box in y.creator.inputs] == [True, True]
+    odd = [(x, 2.0), (x, 0), (x, 0.0), (x, -0.0), (3.5, 3.5), (x, True), (x, np.float64(3.5)), (x, 10**400)]
+    odd += [(Variable(np.float32([1])), 3.5), (Variable(np.array([1]), requires_grad=False), 3.5), (x.data, 3.5)]
+    assert [call(*arguments) for arguments in odd] == [None] * len(odd) and seen == odd
+    del y, odd, first, second
+    seen.clear()
+    assert [sys.getrefcount(value) for value in (*boxes, *boxes.values(), x)] == counts
+    boxes |= {("d", "0.0"): Variable(np.array(0.0)), ("d", "-0.0"): Variable(np.array(-0.0))}
+    for zero, sign in ((0, False), (0.0, False), (-0.0, True)):
+        assert np.signbit(call(x, zero).data).tolist() == [sign] * 2
