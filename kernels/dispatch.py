@@ -24,6 +24,8 @@ from .cpu.scan import scan_array as _scan_on_cpu
 from .cpu.target import CPU as CPU
 from .formula import FLOATING, SIGNED
 from .shapes import broadcast_shapes
+from .stand_ins import foremost as foremost
+from .stand_ins import holder, innermost, stands_in
 
 if TYPE_CHECKING:
     from .target import Target
@@ -67,13 +69,9 @@ def elsewhere(x: Any) -> Target | None:
     return None if cupy is None or not isinstance(x, getattr(cupy, "ndarray", ())) else _cuda(x)
 
 
-def _stands_in(x: Any) -> bool:
-    return hasattr(type(x), "__nbgrad_array__")
-
-
 def target_of(x: Any) -> Target:
     """Return the target of an array; the CPU for what is in no other memory: numbers, and what stands in for arrays."""
-    return CPU if isinstance(x, ndarray) else elsewhere(x) or CPU
+    return CPU if isinstance(x, ndarray) else elsewhere(innermost(x)) or CPU
 
 
 def named(device: Any = None, like: Any = None) -> Target:
@@ -121,7 +119,7 @@ def together(what: str, arrays: Sequence[Any]) -> Target:
 
     Raises TypeError that names the targets otherwise. Where something stands in for an array, that answers itself.
     """
-    if not away or any(map(_stands_in, arrays)):
+    if not away or any(map(stands_in, arrays)):
         return CPU
     found = [target for target in map(elsewhere, arrays) if target is not None]
     if not found:
@@ -155,7 +153,7 @@ def brought_together(what: str, arrays: Sequence[Any]) -> tuple[list[Any], Targe
 
 def called(name: str, function: Callable[..., Any], *arrays: Any) -> Any:
     """Call a function of arrays of any target; where something stands in for one, that has it called in every run."""
-    stand_in = next(filter(_stands_in, arrays), None)
+    stand_in = foremost(arrays)
     return function(*arrays) if stand_in is None else stand_in.called(name, function, arrays)
 
 
@@ -208,6 +206,10 @@ def _with_output(ufunc: np.ufunc, inputs: int, *arguments: Any) -> Any:
         target = together(ufunc.__name__, arguments)
         if target is not CPU:
             return target.elementwise(ufunc, arguments[:inputs], *arguments[inputs:])
+        stand_in = holder(arguments)
+        if stand_in is not None:
+            out = {"out": arguments[inputs:]} if len(arguments) > inputs else {}
+            return stand_in.__array_ufunc__(ufunc, "__call__", *arguments[:inputs], **out)
     if len(arguments) > inputs:
         return checked(ufunc, *arguments)
     return checked(ufunc, *arguments, out=...)
@@ -246,6 +248,10 @@ def sum_to_shape(x: Any, shape: tuple[int, ...]) -> Any:
 def spread_array(name: str, axis: int, *arrays: Any) -> Any:
     """Run a reduction that gives a value for each element along one axis of arrays of one shape."""
     first = arrays[0]
+    if len(arrays) > 1:
+        stand_in = foremost(arrays)
+        if stand_in is not None and stand_in is not first:
+            first = stand_in.outside(first)
     if isinstance(first, ndarray):
         if first.size > _MANY:  # loops over neighbours are several times as fast as loops over one element
             arrays = tuple([x if x.strides[axis] else np.ascontiguousarray(x) for x in arrays])
@@ -267,7 +273,7 @@ def recur(a: Any, b: Any, axis: int, reverse: bool = False) -> Any:
     """Give y with ``y[i] = b[i] + a[i - 1] * y[i - 1]`` along an axis, or from the other end if `reverse`."""
     if isinstance(a, ndarray) and isinstance(b, ndarray):
         return _recur_on_cpu(a, b, axis, reverse)
-    stand_in = next(filter(_stands_in, (a, b)), None)
+    stand_in = foremost((a, b))
     if stand_in is not None:
         return stand_in.recurring(a, b, axis, reverse)
     return together("recurrence", (a, b)).recur(a, b, axis, reverse)
@@ -275,7 +281,7 @@ def recur(a: Any, b: Any, axis: int, reverse: bool = False) -> Any:
 
 def extreme_places(which: str, x: Any, axis: int | None) -> Any:
     """Return where along an axis, which is kept with size 1, the "max" or "min" is first met."""
-    if _stands_in(x):
+    if stands_in(x):
         return getattr(np, f"arg{which}")(x, axis=axis, keepdims=True)
     return target_of(x).extreme_places(which, x, axis)
 
@@ -294,6 +300,9 @@ def matmul(x: Any, w: Any) -> Any:
         target = together("matmul", (x, w))
         if target is not CPU:
             return target.matmul(x, w)
+        stand_in = holder((x, w))
+        if stand_in is not None:
+            return stand_in.__array_ufunc__(np.matmul, "__call__", x, w)
     if isinstance(x, ndarray) and isinstance(w, ndarray) and x.size <= MOST >= w.size:
         y = multiply(x, w)
         if y is not None:
@@ -308,7 +317,7 @@ def concatenate(what: str, arrays: Sequence[Any], axis: int) -> Any:
 
 def broadcast_to(x: Any, shape: tuple[int, ...]) -> Any:
     """Return a view of an array that repeats its elements."""
-    return target_of(x).broadcast_to(x, shape)
+    return (CPU if stands_in(x) else target_of(x)).broadcast_to(x, shape)
 
 
 def gather(table: Any, rows: Any) -> Any:
@@ -384,7 +393,7 @@ def moved(x: Any, target: Target) -> Any:
     source = target_of(x)
     if source is target:
         return x
-    if _stands_in(x):
+    if stands_in(x):
         raise TypeError(f"{type(x).__name__} cannot be moved to {target.name}: nbgrad.jit compiles for one target")
     if source is not CPU and type(source) is not type(target):
         x = source.to_numpy(x)
@@ -455,7 +464,7 @@ def hollow(x: Any) -> Any:
 
 def is_writeable(x: Any) -> bool:
     """Tell whether an array may be written to."""
-    return x.flags.writeable if isinstance(x, ndarray) else target_of(x).is_writeable(x)
+    return x.flags.writeable if isinstance(x, ndarray) or stands_in(x) else target_of(x).is_writeable(x)
 
 
 def guarded(x: Any) -> Any:

@@ -190,12 +190,22 @@ from .version import __version__ as __version__
 
 if TYPE_CHECKING:
     from . import fft as fft
+    from . import func as func
     from . import masked as masked
     from . import math as math
     from . import optim as optim
     from . import signal as signal
     from . import special as special
     from . import utils as utils
+    from .func import hessian as hessian
+    from .func import hvp as hvp
+    from .func import jacfwd as jacfwd
+    from .func import jacobian as jacobian
+    from .func import jacrev as jacrev
+    from .func import jvp as jvp
+    from .func import linearize as linearize
+    from .func import vjp as vjp
+    from .func import vmap as vmap
     from .loops.differentiable import njit as njit
     from .ops.arranging import adjoint as adjoint
     from .ops.arranging import alias_copy as alias_copy

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from .arrays import is_stand_in
 from .kernels import dispatch
 from .variable import data_of
 
@@ -98,6 +99,9 @@ class Watch:
 
 
 def _elements(g: Any) -> Any:
-    """Give a cotangent's array on the CPU, None where there is none, or none yet."""
-    data: Any = dispatch.in_numpy(data_of(g))
+    """Give a cotangent's array on the CPU, of many examples all together; None where there is none, or none yet."""
+    data: Any = data_of(g)
+    while is_stand_in(data) and data.within is not None:
+        data = data.within
+    data = dispatch.in_numpy(data)
     return data if isinstance(data, np.ndarray) else None

@@ -8,7 +8,7 @@ functions and our kernels on it as on any array, and beyond that ask only what `
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, Protocol, TypeGuard
 
@@ -18,6 +18,9 @@ import numpy.typing as npt
 from .kernels.dispatch import has_target
 
 Array = npt.NDArray[Any]
+
+#: The numbers of the levels that arrays of one of many examples may be of: the walk back then looks at all cotangents.
+levels: set[int] = set()
 
 
 class StandIn(Protocol):
@@ -30,6 +33,15 @@ class StandIn(Protocol):
 
     #: That it is one; looked for on the class.
     __nbgrad_array__: bool
+
+    @property
+    def rank(self) -> int:
+        """Which of several answers for all: the one of the highest rank."""
+
+    @property
+    def within(self) -> Any:
+        """What it holds, and whose target is its own; None where that is no array."""
+
     #: int or float where it stands for a Python number, whose dtype gives way to that of arrays; else None.
     weak: type | None
 
@@ -63,7 +75,7 @@ class StandIn(Protocol):
         """Give zeros of a shape with these elements added at a key; repeated positions accumulate."""
 
     def outside(self, array: Array) -> Any:
-        """Give an array with elements as one like this, which is read whenever elements are."""
+        """Give an array with elements as one like this, which is read whenever elements are; one like this as it is."""
 
     def made_again(self, make: Callable[[], Array], like: Array) -> Any:
         """Give what `make` gives of arrays with elements as one like this, made again whenever elements are read.
@@ -100,6 +112,21 @@ class StandIn(Protocol):
 def is_stand_in(value: Any) -> TypeGuard[StandIn]:
     """Tell whether a value stands in for an array."""
     return hasattr(type(value), "__nbgrad_array__")
+
+
+class OneByOne:
+    """What applies a Function, and a rule on arrays, to one example after the other; `batching.moving` puts it here."""
+
+    call: Callable[..., Any]
+    rule: Callable[..., Any]
+
+
+one_by_one = OneByOne()
+
+
+def of_examples(values: Sequence[Any]) -> bool:
+    """Tell whether any array is that of one of many examples."""
+    return any([is_stand_in(x) and x.rank > 0 for x in values])
 
 
 def is_weak(value: Any) -> bool:

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from . import anomaly, history, hooks, ops, ownership
+from . import anomaly, arrays, history, hooks, ops, ownership
 from .arrays import Array, as_array
 from .function import DIFFERENTIABLE, Function
 from .grad_mode import set_grad_enabled
@@ -185,7 +185,9 @@ def walk_all(
     inputs: Any = outputs
     gxs: Any = cotangents
     even = False
-    moves = bool(dispatch.away)  # NumPy's scalars take part on any target, where their cotangents then are
+    # NumPy's scalars take part on any target, where their cotangents then are; and what is the same for all examples
+    # in what differs from one to the next
+    moves = bool(dispatch.away or arrays.levels)
     watch = anomaly.Watch() if anomaly.enabled else None
     usual = not (recorded or moves or watch or history.writes)
     limited = gate is not None and gate.targets is not None
@@ -208,7 +210,7 @@ def walk_all(
                         source = x.creator
                         owner: Any = x if source is None else source
                         total = leaves.get(x) if source is None else lone_gy if owner is lone else pending.get(owner)
-                        if total is not None and owner in owned:
+                        if total is not None and owner in owned and (not moves or type(total) is type(gx.gy)):
                             gx.add_to(total)
                             continue
                         gx = gx.whole()
@@ -254,7 +256,7 @@ def walk_all(
                 table = pending
             if recorded:
                 table[key] = ops.add(table[key], gx)
-            elif key in owned:
+            elif key in owned and (not moves or type(gx) is type(table[key])):
                 total = table[key]
                 add(total, gx, total)
             else:
@@ -311,6 +313,10 @@ def _put(gys: list[Any], index: int, gy: Any) -> list[Any]:
 
 def _fit(gx: Any, data: Any) -> Any:
     """Undo broadcasting and promotion: give the cotangent the shape, dtype and device of its Variable."""
+    if arrays.levels:
+        from .batching.moving import fitted
+
+        gx = fitted(gx, data)
     if gx.shape != data.shape:
         gx = ops.sum_to(gx, data.shape)
     if gx.dtype != data.dtype:

@@ -40,7 +40,7 @@ def push(
             raise TypeError(f"push: tangent {position} has dtype {t.dtype}, its input {x.dtype}: convert it first")
         _add(known, place(x), t)
     with set_grad_enabled(create_graph):
-        functions = _in_order(outputs)
+        functions = in_order(outputs)
         edges = {place(x): x for function in functions for x in function.inputs or ()}
         edges |= {place(y): y for y in outputs}
         for function in functions:
@@ -59,7 +59,7 @@ def _add(known: dict[Any, Any], key: Any, tangent: Variable) -> None:
     known[key] = ops.add(known[key], tangent) if key in known else tangent
 
 
-def _in_order(outputs: Sequence[Variable]) -> list[Function]:
+def in_order(outputs: Sequence[Variable]) -> list[Function]:
     """Give the Functions behind outputs, each after those that its inputs come from."""
     seen: set[Function] = set()
     stack = [y.creator for y in outputs if y.creator is not None]

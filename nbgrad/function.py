@@ -15,7 +15,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from . import sharing
-from .arrays import Array, as_array, as_data
+from .arrays import Array, as_array, as_data, levels, of_examples, one_by_one
 from .grad_mode import is_grad_enabled, recording_mode
 from .hooks import Watcher
 from .kernels import dispatch
@@ -99,6 +99,9 @@ class Function:
     even: ClassVar[bool] = False
     #: Whether the output may share its input's memory.
     aliases: ClassVar[bool] = True
+    #: Whether `forward` and the rule are written in operators and NumPy's functions, so that `nbgrad.vmap` may run them
+    #: for all examples at once, on what stands in for the array of one; else they run for one after the other.
+    batches: ClassVar[bool] = False
     #: The output's array, where the rule uses it.
     output: Any = None
 
@@ -124,6 +127,8 @@ class Function:
         if node is not self and hasattr(node, "_watchers"):
             del node._watchers
         variables = tuple(as_variable(x) for x in inputs)
+        if levels and not node.batches and of_examples([x._array for x in variables]):
+            return one_by_one.call(node, variables)
         results = node.forward(*(x.data for x in variables))
         several = isinstance(results, tuple | list)
         arrays = [_as_result(node, y) for y in (results if several else (results,))]
@@ -198,6 +203,8 @@ class Function:
     def _backward(self, gy: Any) -> Any:
         """Run the user's backward on cotangents that it cannot write to, for they are others' as well."""
         gys = gy if self.multiple else [gy]
+        if levels and not self.batches and of_examples(gys):
+            return one_by_one.rule(self, lambda *row: self._backward(list(row) if self.multiple else row[0]), gys)
         views = []
         for g in gys:
             views.append(dispatch.guarded(g))
@@ -353,6 +360,7 @@ class Operation(Function):
 
     __slots__ = ()
     aliases = False
+    batches = True
 
     #: Whether the rule reads the elements of all inputs; where not, `reads` tells of which.
     reads_all: ClassVar[bool] = True
@@ -465,6 +473,8 @@ def as_plain(variable: Variable) -> Variable:
 
 class _Rename(Function):
     """Hands a subclass's Variable on as a plain one."""
+
+    batches = True
 
     def forward(self, *xs: Array) -> Array:
         return xs[0]

@@ -141,10 +141,15 @@ LATER = {
 }  # fmt: skip
 
 #: Modules of nbgrad that are imported when first asked for.
-MODULES = ("fft", "masked", "math", "optim", "signal", "special", "utils")
+MODULES = ("fft", "func", "masked", "math", "optim", "signal", "special", "utils")
 
 #: What is no operation, by the modules of nbgrad that are imported when one is first asked for.
-FUNCTIONS = {"load": "saving", "njit": "loops.differentiable", "save": "saving"}
+FUNCTIONS = {
+    "load": "saving",
+    "njit": "loops.differentiable",
+    "save": "saving",
+    **dict.fromkeys(("hessian", "hvp", "jacfwd", "jacobian", "jacrev", "jvp", "linearize", "vjp", "vmap"), "func"),
+}
 
 #: Makes a function a method of Variable; set when those that are registered by then have been made methods.
 install_method: Callable[[str, Callable[..., Any]], None] | None = None

@@ -33,6 +33,8 @@ class Held(np.lib.mixins.NDArrayOperatorsMixin):
 
     __nbgrad_array__ = True
     weak = None
+    rank = 0
+    within = None
 
     def __init__(self, array):
         self._array = np.asarray(array)
@@ -105,7 +107,11 @@ class Held(np.lib.mixins.NDArrayOperatorsMixin):
         pass
 
     def outside(self, array):
-        return Held(array)
+        return array if isinstance(array, Held) else Held(array)
+
+    def called(self, name, function, arrays):
+        found = function(*bare(arrays))
+        return tuple(map(Held, found)) if isinstance(found, tuple) else Held(found)
 
     def made_again(self, make, like):
         return Held(make())

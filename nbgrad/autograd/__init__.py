@@ -1,5 +1,7 @@
 """Gradients as functions: PyTorch's `grad`, `functional` and `gradcheck`; `transforms` has JAX's way."""
 
+from typing import TYPE_CHECKING
+
 from ..anomaly import detect_anomaly as detect_anomaly
 from ..anomaly import is_anomaly_enabled as is_anomaly_enabled
 from ..anomaly import set_detect_anomaly as set_detect_anomaly
@@ -10,11 +12,25 @@ from .gradcheck import GradcheckError as GradcheckError
 from .gradcheck import gradcheck as gradcheck
 from .reverse import grad as grad
 
+if TYPE_CHECKING:
+    from . import forward_ad as forward_ad
+else:
+
+    def __getattr__(name):
+        """Import what is asked for seldom, when it is."""
+        if name != "forward_ad":
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        from importlib import import_module
+
+        return import_module(".forward_ad", __name__)
+
+
 __all__ = [
     "Function",
     "GradcheckError",
     "Variable",
     "detect_anomaly",
+    "forward_ad",
     "functional",
     "grad",
     "gradcheck",

@@ -15,11 +15,15 @@ from ..function import DIFFERENTIABLE, Operation
 from ..grad_mode import differentiating, enable_grad
 from ..kernels import dispatch
 from ..nests import flatten, unflatten
-from ..variable import Variable, get_default_dtype
+from ..variable import Variable, data_of, get_default_dtype
 
 
 def value_and_grad(
-    function: Callable[..., Any], argnums: int | Sequence[int] = 0, *, argnum: int | Sequence[int] | None = None
+    function: Callable[..., Any],
+    argnums: int | Sequence[int] = 0,
+    has_aux: bool = False,
+    *,
+    argnum: int | Sequence[int] | None = None,
 ) -> Callable[..., Any]:
     """Turn a function with a scalar value into one that gives (value, gradient).
 
@@ -27,7 +31,8 @@ def value_and_grad(
     name for it, `argnum`, is taken as well. Arrays and numbers in, arrays out; where an argument is a Variable,
     Variables come out, differentiable in turn. The gradient by a list, tuple or dict of arrays, nested or not, is such
     a nest itself; None in it stays None. A value that is a number, or an array of one element, does not depend on
-    anything, and its gradient is zero.
+    anything, and its gradient is zero. With `has_aux` the function gives (value, anything), and so it is ((value,
+    anything), gradient) that comes out, with arrays for Variables if arrays went in.
 
     Raises TypeError for arguments without gradients and for a value that is not one element. Inside, a Variable that
     depends on the arguments does not become a number, which would lose the gradient unseen: RuntimeError says so.
@@ -59,41 +64,70 @@ def value_and_grad(
         token = differentiating.set(True)
         try:
             with enable_grad():
-                value = _value(function, function(*replaced, **options))
+                found = function(*replaced, **options)
+                aux: Any = None
+                if has_aux:
+                    found, aux = with_aux("grad", function, found)
+                value = _value(function, found)
         finally:
             differentiating.reset(token)
         results: list[Variable | None] = [None] * len(inputs)
         if value.requires_grad:
             results = gradients([value], inputs, [None], None, create_graph=recorded)
-        found = [
+        gradients_found = [
             gx if gx is not None else Variable(dispatch.zeros(x.shape, x.dtype, x.data), requires_grad=False)
             for gx, x in zip(results, inputs, strict=True)
         ]
-        rest = iter(found if recorded else [gx.data for gx in found])
+        rest = iter(gradients_found if recorded else [gx.data for gx in gradients_found])
         gradient_leaves = iter([None if x is None else next(rest) for x in given])
         by_argument = tuple(unflatten(nest, gradient_leaves) for nest in nests)
-        return (value if recorded else value.data), (by_argument[0] if single else by_argument)
+        made: Any = value if recorded else value.data
+        if has_aux:
+            made = made, (aux if recorded else without_variables(aux))
+        return made, (by_argument[0] if single else by_argument)
 
     whole = getattr(function, "gradient_of", None)  # of what nbgrad.njit compiled
     return wrapper if whole is None else whole(wanted, single, wrapper)
 
 
 def grad(
-    function: Callable[..., Any], argnums: int | Sequence[int] = 0, *, argnum: int | Sequence[int] | None = None
+    function: Callable[..., Any],
+    argnums: int | Sequence[int] = 0,
+    has_aux: bool = False,
+    *,
+    argnum: int | Sequence[int] | None = None,
 ) -> Callable[..., Any]:
     """Turn a function with a scalar value into one that gives its gradient; see `value_and_grad`.
+
+    With `has_aux` the function gives (value, anything), and (gradient, anything) comes out.
 
     >>> import numpy as np, nbgrad
     >>> print(f"{nbgrad.grad(nbgrad.grad(nbgrad.sin))(0.5):.6f} {-np.sin(0.5):.6f}")
     -0.479426 -0.479426
     """
-    both = value_and_grad(function, argnums, argnum=argnum)
+    both = value_and_grad(function, argnums, has_aux, argnum=argnum)
 
     @functools.wraps(function)
     def wrapper(*arguments: Any, **options: Any) -> Any:
-        return both(*arguments, **options)[1]
+        value, gradient = both(*arguments, **options)
+        return (gradient, value[1]) if has_aux else gradient
 
     return wrapper
+
+
+def with_aux(what: str, function: Callable[..., Any], given: Any) -> tuple[Any, Any]:
+    """Take apart what a function gives together with what is not to be differentiated."""
+    if not isinstance(given, tuple) or len(given) != 2:
+        got = type(given).__name__
+        raise TypeError(f"{what}: {_name(function)} gave {got}: with has_aux it gives (value, anything)")
+    return given
+
+
+def without_variables(nest: Any) -> Any:
+    """Give a nest with arrays in the place of Variables."""
+    leaves: list[Any] = []
+    structure = flatten(nest, leaves)
+    return unflatten(structure, iter([data_of(leaf) for leaf in leaves]))
 
 
 def _name(function: Callable[..., Any]) -> str:

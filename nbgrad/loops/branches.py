@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 from typing import Any
 
+from .arrays import allocate
 from .language import Block, Branch, Merged, Value, name, names_in, number, text
 from .meanings import Elements, Group, Known, Local, Meaning, Method, Scalar, joined
 from .state import Dead, Lowering, measure
@@ -70,6 +71,12 @@ def merged(
         raise lowering.refuse(f"{key!r}, which is something else after each way of a branch,", "bind numbers or arrays")
     if one is None or other is None:
         known = one if other is None else other
+        if isinstance(known, Value) and alone is None:
+            pair = [
+                value or _unbound(lowering, block, known)
+                for value, block in ((one, statement.first), (other, statement.second))
+            ]
+            return merged(lowering, statement, key, pair[0], pair[1])
         if not isinstance(known, Scalar):
             raise lowering.refuse(f"the array {key!r}, which only one branch binds,", "bind it before the branch")
         one, other = one or zero(known.dtype), other or zero(known.dtype)
@@ -121,6 +128,14 @@ def merged(
             measure(lowering, target)
         return target
     raise lowering.refuse(f"{key!r}, a number after one way of a branch and an array after the other,", "use two names")
+
+
+def _unbound(lowering: Lowering, block: Block, like: Value) -> Value:
+    """Write an array without elements where a branch does not bind one that the other way binds."""
+    before, lowering.block = lowering.block, block
+    made = allocate(lowering, [number(0)] * (like.ndim or 0), like.dtype, "empty", like.name)
+    lowering.block = before
+    return made
 
 
 def zero(dtype: str) -> Scalar:

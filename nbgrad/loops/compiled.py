@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import inspect
 import linecache
+import os
 import pickle
 import textwrap
 from collections.abc import Sequence
@@ -68,7 +69,8 @@ def _stamp() -> tuple[str, ...]:
     here = Path(__file__).parent
     files = [*sorted(here.glob("*.py")), here.parent / "math.py"]
     rules = [Path(cache.__file__).with_name(name) for name in ("formula.py", "scalars.py", "special.py")]
-    return (*codegen._stamp(), *(path.read_text() for path in (*files, *rules)))
+    options = [f"{name}={value}" for name, value in sorted(os.environ.items()) if name.startswith("NUMBA_")]
+    return (numba.__version__, *options, *codegen._stamp(), *(path.read_text() for path in (*files, *rules)))
 
 
 def described(function: Any, seen: set[int] | None = None) -> str:
@@ -95,6 +97,11 @@ def described(function: Any, seen: set[int] | None = None) -> str:
             parts.append(f"{name}: {found!r}")
     parts.append(repr(function.__defaults__))
     return "\n".join(parts)
+
+
+def ordered(options: dict[str, Any]) -> list[Any]:
+    """Give options in an order that is the same in every process, which that of a set is not."""
+    return sorted((name, sorted(value) if isinstance(value, set) else value) for name, value in options.items())
 
 
 def _names_of(code: Any) -> set[str]:
@@ -291,7 +298,7 @@ class Entry:
         self.dispatcher = numba.njit(error_model="numpy", **derivative.options)(function)
 
         def key() -> str:
-            chosen = repr((derivative.kind, derivative.chosen, derivative.options))
+            chosen = repr((derivative.kind, derivative.chosen, ordered(derivative.options)))
             return text + chosen + described(derivative.of)
 
         self.dispatcher._cache = KernelCache(derivative.__name__, key, lambda signature: text)

@@ -13,7 +13,7 @@ from numba.core.dispatcher import Dispatcher
 
 from ..variable import Variable
 from . import compiled
-from .compiled import Derivative, Entry, KernelCache, described
+from .compiled import Derivative, Entry, KernelCache, described, ordered
 from .language import Loop
 from .lowering import lower
 from .typed import DifferentiableType
@@ -79,7 +79,9 @@ class Differentiable:
         #: The function as Numba compiled it.
         self.dispatcher = numba.njit(**options)(function)
         self.dispatcher._cache = KernelCache(
-            function.__name__, lambda: "value" + repr(options) + described(function), lambda signature: _text(function)
+            function.__name__,
+            lambda: "value" + repr(ordered(options)) + described(function),
+            lambda signature: _text(function),
         )
         self._derivatives: dict[Any, Derivative] = {}
         self._entries: dict[Any, Any] = {}

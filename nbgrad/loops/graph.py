@@ -12,7 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from ..arrays import of_numpys_own
+from ..arrays import of_examples, of_numpys_own
+from ..batching.rules import by_loop
 from ..function import DIFFERENTIABLE, Function
 from ..tracing.calls import call_several
 from ..tracing.symbol import Symbol
@@ -93,6 +94,8 @@ class Call:
 
 def _through(name: str, compute: Callable[[Sequence[Any]], list[Any]], arrays: Sequence[Any]) -> list[Any]:
     """Compute results from arrays; where these are traced, at every run."""
+    if of_examples(arrays):
+        return list(by_loop(lambda *xs: tuple(compute(xs)), f"njit {name}", arrays, {}))
     program = next((x.program for x in arrays if isinstance(x, Symbol)), None)
     if program is None:
         return compute(arrays)
@@ -121,6 +124,8 @@ class Node(Function):
     The inputs are the Variables, the cotangents, and one direction for each differentiable Variable and each order
     above 1. Of order -1, -2, ... it is the derivative of the value along one direction, two, ..., without cotangents.
     """
+
+    batches = True
 
     def __init__(self, call: Call, order: int, along: int = 0, outputs: tuple[bool, ...] = ()) -> None:
         self.call, self.order, self.along, self.differentiable = call, order, along, outputs

@@ -102,7 +102,7 @@ def of_operator(operator: ast.operator, left: str, right: str) -> str:
 
 def as_dtype(value: Any) -> str | None:
     """Give the name of a dtype that is given as a class, a dtype, a string or one of Numba's types; None for others."""
-    if value in (float, int, bool):
+    if value is float or value is int or value is bool:
         return {float: "float64", int: "int64", bool: "bool"}[value]
     if type(value).__module__.startswith("numba") and hasattr(value, "bitwidth"):
         value = str(value)

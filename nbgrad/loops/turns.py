@@ -6,12 +6,14 @@ import ast
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import numpy as np
+
 from . import indexing
 from .arrays import materialised
 from .expressions import bind, lower, scalar
 from .language import Value, name, number, whole
 from .meanings import Group, Known, Meaning, Scalar
-from .numbers import sizes_of
+from .numbers import number_of, sizes_of
 from .state import Lowering
 
 
@@ -46,6 +48,8 @@ def iterate(lowering: Lowering, node: ast.expr, wish: str = "place") -> Turns | 
                 bind(lowering, target, counter)
 
             return Turns([start, stop, step], take, wish, parallel)
+        if called is np.ndindex:
+            return _all_indices(lowering, [lower(lowering, argument) for argument in node.args])
         if called is reversed:
             inner = iterate(lowering, node.args[0])
             if isinstance(inner, list):
@@ -92,6 +96,25 @@ def iterate(lowering: Lowering, node: ast.expr, wish: str = "place") -> Turns | 
         bind(lowering, target, indexing.pick(lowering, found, [counter]))
 
     return Turns([number(0), sizes_of(lowering, found)[0], number(1)], item, wish)
+
+
+def _all_indices(lowering: Lowering, given: list[Meaning]) -> Turns:
+    """Give the turns over all indices of a shape: one counter, taken apart in each turn."""
+    items = given[0].items if len(given) == 1 and isinstance(given[0], Group) else given
+    sizes = [lowering.atom(number_of(lowering, item), "size") for item in items]
+    total: ast.expr = number(1)
+    for size in sizes:
+        total = _times(total, size.node)
+    count = lowering.assign("turns", Scalar(total, "int64"))
+
+    def take(counter: Scalar, target: ast.expr) -> None:
+        rest, indices = counter, []
+        for size in reversed(sizes):
+            indices.append(lowering.assign("i", Scalar(ast.BinOp(rest.node, ast.Mod(), size.node), "int64")))
+            rest = lowering.assign("rest", Scalar(ast.BinOp(rest.node, ast.FloorDiv(), size.node), "int64"))
+        bind(lowering, target, Group(indices[::-1]))
+
+    return Turns([number(0), count.node, number(1)], take)
 
 
 def _bind_pair(lowering: Lowering, counter: Scalar, target: ast.expr, inner: Turns, first: ast.expr) -> None:

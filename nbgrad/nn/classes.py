@@ -6,7 +6,7 @@ One node, and one loop each way (`kernels.cpu.classes`), where there are neither
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -34,6 +34,10 @@ class _OfClasses(Operation):
     def __init__(self, labels: Array, count: int) -> None:
         self.labels, self.count = labels, count
 
+    def chosen(self, classes: int, dtype: Any) -> Array:
+        """Give 1 at the label of each row, 0 elsewhere: what a sum is made of where there is no loop for it."""
+        return eq(self.labels[:, None], np.arange(classes)).astype(dtype)
+
 
 class CrossEntropy(_OfClasses):
     """log(sum(exp(x))) - x[label], summed over the rows of a matrix and divided by a count."""
@@ -54,6 +58,10 @@ class CrossEntropy(_OfClasses):
         slope = CrossEntropySlope(self.labels, self.count, self.state)
         return slope.forward(gy, x) if isinstance(x, np.ndarray) else slope(gy, x)
 
+    def jvp(self, tangents: Sequence[Any], y: Any, x: Any) -> Any:
+        one = Variable(number_of(1, x.dtype.char), requires_grad=False)
+        return sum(mul(tangents[0], CrossEntropySlope(self.labels, self.count, self.state)(one, x)))
+
 
 class CrossEntropySlope(_OfClasses):
     """gy * (softmax(x) - one at the label), divided by the count."""
@@ -64,13 +72,15 @@ class CrossEntropySlope(_OfClasses):
         self.labels, self.count, self.state = labels, count, state
 
     def forward(self, gy: Array, x: Array) -> Array:
+        if not isinstance(gy, np.ndarray):
+            slopes: Array = sub(Softmax(1).forward(x), self.chosen(x.shape[1], x.dtype))
+            return mul(div(gy, float(self.count)), slopes)
         return classes.cross_entropy_slope(gy, x, self.labels, number_of(self.count, x.dtype.char), self.state)
 
     def vjp(self, g: Any, _: Any, gy: Any, x: Any) -> Any:
         p = Softmax(1)(x)
         share = div(g, float(self.count))
-        chosen = eq(self.labels[:, None], np.arange(x.shape[1])).astype(x.dtype)
-        by_gy = sum(mul(share, sub(p, chosen))) if self.needs(0) else None
+        by_gy = sum(mul(share, sub(p, self.chosen(x.shape[1], x.dtype)))) if self.needs(0) else None
         return by_gy, SoftmaxVjp(1)(mul(share, gy), p) if self.needs(1) else None
 
 
@@ -82,6 +92,8 @@ class Nll(_OfClasses):
     reads_all = False
 
     def forward(self, x: Array) -> Array:
+        if not isinstance(x, np.ndarray):
+            return neg(div(sum(mul(x, self.chosen(x.shape[1], x.dtype))), float(self.count)))
         return classes.nll(x, self.labels, number_of(self.count, x.dtype.char))
 
     def vjp(self, gy: Any, y: Any, x: Any) -> Any:
@@ -99,6 +111,8 @@ class NllSlope(_OfClasses):
         self.labels, self.count, self.shape = labels, count, shape
 
     def forward(self, gy: Array) -> Array:
+        if not isinstance(gy, np.ndarray):
+            return mul(neg(div(gy, float(self.count))), self.chosen(self.shape[1], gy.dtype))
         return classes.nll_slope(gy, self.labels, number_of(self.count, gy.dtype.char), self.shape)
 
     def vjp(self, g: Any, _: Any, gy: Any) -> Any:

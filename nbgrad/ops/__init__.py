@@ -66,11 +66,12 @@ _install()
 def kernel_catalogue() -> list[tuple[str, Any]]:
     """List the float32 and float64 kernels of values and first derivatives, each with a call that compiles it."""
     from ..kernels import reductions, scans
-    from ..kernels.cpu import classes, indexing, norms, other_factors, pool, scan
+    from ..kernels.cpu import channels, classes, indexing, norms, other_factors, pool, scan, windows
     from ..kernels.cpu import reduction_loops as cpu
     from ..kernels.cpu.reduction import reduce_elements
     from ..kernels.cpu.small import copies, products, views
     from ..kernels.cpu.small import reductions as small
+    from ..kernels.windows import Frame
 
     jobs: list[tuple[str, Any]] = [("the thread pool", pool.compiled)]
     works: list[Any] = [views.getitem, views.reshape, views.permute, views.broadcast, views.spread, products.product]
@@ -120,4 +121,10 @@ def kernel_catalogue() -> list[tuple[str, Any]]:
         moments = np.ones((1, 2))
         jobs.append((f"layer_norm_vjp {dtype}", partial(norms.layer_norm_slope, table, table, row, moments)))
         jobs.append((f"layer_norm_columns {dtype}", partial(norms.layer_norm_columns, table, table, moments)))
+        channel, frame = np.ones((1, 1, 1), dtype), Frame((1,), (1,), (1,), (0,), (1,), (0,))
+        jobs.append((f"channel_norm {dtype}", partial(channels.channel_norm, channel, row, row, one)))
+        jobs.append((f"channel_norm_vjp {dtype}", partial(channels.channel_norm_slope, channel, channel, row, moments)))
+        jobs.append((f"columns {dtype}", partial(windows.columns, channel, frame)))
+        jobs.append((f"overlapped {dtype}", partial(windows.overlapped, channel[None], frame)))
+        jobs.append((f"highest {dtype}", partial(windows.highest, channel, frame)))
     return jobs

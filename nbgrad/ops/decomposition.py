@@ -176,6 +176,8 @@ class Pseudoinverse(Operation):
 class Several(Function):
     """A Function of the library with several results."""
 
+    batches = True
+
     def applied(self, x: Any) -> Any:
         """Apply to a Variable, giving Variables, or to an array, giving arrays."""
         if isinstance(x, Variable):

@@ -160,7 +160,7 @@ def normal(
             f"normal: a standard deviation is {dispatch.in_numpy(deviation).min()}: it must not be negative"
         )
     shape = np.broadcast_shapes(mean.shape, deviation.shape) if size is None else whole_numbers("normal", (size,))
-    arrays = [a for a in numbers if a.ndim or not isinstance(a, np.ndarray)]
+    arrays = [a for a, given in zip(numbers, (input, std), strict=True) if not isinstance(given, int | float)]
     kind = np.dtype(dtype) if dtype is not None else np.result_type(*arrays) if arrays else get_default_dtype()
     if kind.char not in "fd":
         raise TypeError(f"normal: draws float32 or float64, not {kind}")

@@ -290,10 +290,9 @@ class GetItem(_Indexed):
         index = self.looked_at()
         if not index.advanced:
             return index.of(x)
-        if not isinstance(x, np.ndarray) and is_stand_in(x):
-            return x[index.plain()]
-        if index.stand_in is not None:
-            return index.stand_in.pick_from(x, index.plain())
+        stand_in = dispatch.foremost((x, *index.foreign)) if index.foreign or not isinstance(x, np.ndarray) else None
+        if stand_in is not None:
+            return stand_in.pick_from(x, index.plain())
         if isinstance(x, np.ndarray) and not index.foreign and (x.dtype.char not in "fd" or not x.ndim):
             return index.of(x)  # by NumPy, for what there is no kernel for
         rows, table, shape = index.located(x.shape, x)
@@ -326,8 +325,10 @@ class Scatter(_Indexed):
 
     def forward(self, g: Array) -> Array:
         index = self.looked_at()
-        if not isinstance(g, np.ndarray) and is_stand_in(g):
-            return g.scatter(index.plain(), self.shape)
+        foreign = index.foreign if index.advanced else ()
+        stand_in = dispatch.foremost((g, *foreign)) if foreign or not isinstance(g, np.ndarray) else None
+        if stand_in is not None:
+            return stand_in.outside(g).scatter(index.plain(), self.shape)
         # no element is met twice
         if not index.advanced or (isinstance(g, np.ndarray) and (index.masks_only or not self.shape)):
             y = dispatch.zeros(self.shape, g.dtype, g)

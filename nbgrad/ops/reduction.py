@@ -203,7 +203,7 @@ class Prod(Reduce):
     reduction = reductions.prod
 
     def vjp(self, gy: Any, y: Any, x: Any) -> Any:
-        if isinstance(x, np.ndarray):
+        if isinstance(x, np.ndarray) and isinstance(gy, np.ndarray):
             return products_of_others(x, gy.reshape(_without(x.shape, self.axes)), self.axes)
         kept = tuple(axis for axis in range(x.ndim) if axis not in self.axes)
         order = kept + self.axes

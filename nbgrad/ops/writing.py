@@ -31,7 +31,7 @@ def traced_part(index: Index) -> Any:
 
 def put(x: Any, index: Index, values: Any) -> Any:
     """Give an array with values in place of the elements at an index."""
-    given = next(filter(is_stand_in, (x, values, traced_part(index))), None)
+    given = dispatch.foremost((x, values, *(index.foreign if index.advanced else ())))
     if given is not None:
         return given.put_into(x, index.plain(), values)
     y = x.copy()

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ..arrays import Array, is_array, of_numpys_own
+from ..arrays import Array, is_array, is_stand_in, of_numpys_own
 from ..grad_mode import is_grad_enabled
 from ..kernels import dispatch
 from ..kernels.target import Compiler
@@ -18,7 +18,6 @@ from ..variable import Variable, data_replaced, default_dtype_changed, get_defau
 from .explain import explain
 from .lifting import State, found
 from .replay import Replay, in_order
-from .symbol import Symbol
 from .trace import NoGradient, Static, Trace, keys_of
 
 
@@ -69,7 +68,6 @@ class Jitted:
         self.function, self.static, self.donate = function, tuple(static_argnums), tuple(donate_argnums)
         self._traces: dict[Any, Trace] = {}
         self._method: Jitted | None = None
-        self._state: State | None = None  # of the last call that was not recognised
         #: How the last call's like is run at once, and some earlier ones'.
         self._last: _Route = (_nothing, None, None)
         self._earlier: tuple[_Route, ...] = ()
@@ -138,10 +136,10 @@ class Jitted:
         keys = tuple(map(Static, keys_of(structure)))  # equal ones of other types are others to the function
         key: Any = structure, keys, tuple(kinds), get_default_dtype(), compiler
         modules, optimisers = found([self.function, *(leaf.value for leaf in leaves if type(leaf) is Static), *leaves])
-        self._state = State(modules, optimisers) if modules or optimisers else None
-        if self._state is not None:
-            key = *key[:-1], self._state.key, compiler
-        return key, structure, kinds, ordered, given, leaves if known else None
+        state = State(modules, optimisers) if modules or optimisers else None
+        if state is not None:
+            key = *key[:-1], state.key, compiler
+        return key, structure, kinds, ordered, given, leaves if known else None, state
 
     def _brought_together(self, arrays: list[Any]) -> tuple[list[Any], Compiler]:
         """Return arguments with scalars where the arrays are, and what compiles for these."""
@@ -157,9 +155,9 @@ class Jitted:
         return together, compiler
 
     def _trace(self, arguments: tuple[Any, ...], options: dict[str, Any]) -> tuple[Trace, list[Any], list[Any], Any]:
-        key, structure, kinds, arrays, given, leaves = self._signature(arguments, options)
+        key, structure, kinds, arrays, given, leaves, state = self._signature(arguments, options)
         trace = self._traces.pop(key, None)
-        trace = trace or Trace(self.function, structure, kinds, self.donate, key[-1], self._state)
+        trace = trace or Trace(self.function, structure, kinds, self.donate, key[-1], state)
         self._traces[key] = trace  # last in order, the longest unused first
         while len(self._traces) > MOST_TRACES:
             self._traces.pop(next(iter(self._traces)), None)
@@ -182,8 +180,8 @@ class Jitted:
                 return self._run(trace, *found)
         leaves: list[Any] = []
         flatten((arguments, options), leaves)
-        if any(isinstance(leaf.data if isinstance(leaf, Variable) else leaf, Symbol) for leaf in leaves):
-            return self.function(*arguments, **options)  # inside another trace
+        if any(is_stand_in(leaf.data if isinstance(leaf, Variable) else leaf) for leaf in leaves):
+            return self.function(*arguments, **options)  # inside another trace, or for many examples at once
         trace, arrays, given, leaves = self._trace(arguments, options)
         if leaves is not None:
             self._remember(trace, leaves, arrays, bool(options))

@@ -46,7 +46,9 @@ def numpys_ufunc(self: Symbol, ufunc: np.ufunc, method: str, inputs: tuple[Any, 
 
 def array_function(self: Symbol, function: Any, types: Any, arguments: Any, options: Any) -> Any:
     """Stand in for another NumPy function that met a traced array (NEP 18)."""
-    if any(issubclass(kind, Variable) for kind in types):
+    if any(kind is not Symbol and hasattr(kind, "__nbgrad_array__") for kind in types) or any(
+        issubclass(kind, Variable) for kind in types
+    ):
         return NotImplemented
     return apply(function, arguments, options)
 

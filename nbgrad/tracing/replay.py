@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ..arrays import Array, of_numpys_own
+from ..arrays import Array, is_stand_in, of_numpys_own, one_by_one
 from ..engine import constant, gradients
 from ..function import Function
 from ..generator import traced_draw
@@ -100,6 +100,9 @@ class Replay(Function):
         self.traced = traced
 
     def __call__(self, *inputs: Variable) -> list[Variable]:
+        if any([is_stand_in(x._array) for x in inputs]):
+            found = one_by_one.call(self, inputs)
+            return found if isinstance(found, list) else [found]
         return self.record(inputs, self._in_order(inputs))
 
     def record(self, inputs: Sequence[Variable], arrays: Sequence[Array]) -> list[Variable]:
@@ -142,6 +145,8 @@ class Replay(Function):
         assert self.inputs is not None
         traced = self.traced
         given = self._complete(gy) if self.multiple else (gy,)
+        if any(map(is_stand_in, given)):  # of many examples at once
+            return one_by_one.rule(self, lambda *row: self.pull(row if self.multiple else row[0]), given)
         # cotangents fit the results as they are now, whose data somebody may have replaced as well
         kinds = [kind for kind, gives in zip(traced.shapes, traced.giving, strict=True) if gives]
         gys = [g for g, gives in zip(given, traced.giving, strict=True) if gives]

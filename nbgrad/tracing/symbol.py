@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from ..arrays import is_array
+from ..arrays import is_array, is_stand_in
 from ..kernels.cpu import elementwise as cpu
 from ..kernels.formula import NUMBER, Expression
 from ..kernels.shapes import numbered_axes, order_of_axes
@@ -35,6 +35,8 @@ class Symbol(WithoutElements, np.lib.mixins.NDArrayOperatorsMixin):
 
     __nbgrad_array__ = True
     base = None
+    rank = 0
+    within = None
 
     #: Set by `numpy_rules`: ufuncs of NumPy's, its other functions, and what else arrays have.
     numpys_ufunc: ClassVar[Callable[..., Any]]
@@ -214,8 +216,8 @@ class Symbol(WithoutElements, np.lib.mixins.NDArrayOperatorsMixin):
             raise changed_in_place(f"{what}, which is an argument", "write into x.clone()")
 
     def outside(self, array: Any) -> Symbol:
-        """Give an array from outside as a traced one, which is read in every run."""
-        return self._with(self.program.constant(array))
+        """Give an array from outside as a traced one, which is read in every run; a traced one as it is."""
+        return self.operand(array)
 
     def made_again(self, make: Callable[[], Any], like: Any) -> Symbol:
         """Give what a function of arrays from outside gives: an array like one, made in every run."""
@@ -228,8 +230,8 @@ class Symbol(WithoutElements, np.lib.mixins.NDArrayOperatorsMixin):
     # ---- what is computed -------------------------------------------------------------------------------------------
 
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **options: Any) -> Any:
-        if any(isinstance(x, Variable) for x in inputs):
-            return NotImplemented  # theirs to record
+        if any([isinstance(x, Variable) or _stands_above(x) for x in inputs]):
+            return NotImplemented  # theirs to record, or to look into
         known = cpu.formulas.get(ufunc)
         if known is None:
             return self.numpys_ufunc(ufunc, method, inputs, options)
@@ -268,6 +270,11 @@ class Symbol(WithoutElements, np.lib.mixins.NDArrayOperatorsMixin):
         if isinstance(x, int | float) and not isinstance(x, np.generic):
             return Symbol(self.program, lowering.number(self.program, x), type(x))
         return self._with(self.program.constant(x))
+
+
+def _stands_above(x: Any) -> bool:
+    """Tell whether a value holds arrays that may be traced ones."""
+    return is_stand_in(x) and x.rank > 0
 
 
 def _gives_a_view(part: Any) -> bool:

@@ -17,7 +17,7 @@ from ..function import Function
 from ..generator import Generator, traced_draw
 from ..grad_mode import set_grad_enabled
 from ..kernels.target import Compiler
-from ..nests import flatten, unflatten
+from ..nests import Kind, count, flatten, unflatten
 from ..variable import Variable
 from . import lowering
 from . import numpy_rules as numpy_rules  # which Symbols have theirs from
@@ -224,13 +224,13 @@ class Trace:
         arguments = {number % len(positional) for number in donated if -len(positional) <= number < len(positional)}
         leaf = 0
         for number, part in enumerate(positional):
-            count = _count(part)
-            for kind, _, _ in self.kinds[begin : begin + count]:
+            end = begin + count(part)
+            for kind, _, _ in self.kinds[begin:end]:
                 if kind is not Static:
                     if number in arguments:
                         found.append(leaf)
                     leaf += 1
-            begin += count
+            begin = end
         return found
 
     def quick(self, arrays: Sequence[Array]) -> Callable[..., Any] | None:
@@ -298,7 +298,11 @@ class Trace:
                 names.append(name)
                 return
             kind, items = structure
-            if name not in ("arguments", "options"):
+            if type(kind) is Kind:
+                namespace[f"kind_{name}"] = kind
+                lines.append(f"    {name} = kind_{name}.apart({name})")
+                lines.append(f"    if {name} is None: return None")
+            elif name not in ("arguments", "options"):
                 namespace[f"kind_{name}"] = kind
                 lines.append(f"    if type({name}) is not kind_{name}: return None")
             lines.append(f"    if len({name}) != {len(items)}: return None")
@@ -371,14 +375,6 @@ def _written(lines: Sequence[str], namespace: dict[str, Any]) -> Callable[..., A
     exec("\n".join(["def function(*arguments, **options):", *lines]) + "\n", namespace)
     function: Callable[..., Any] = namespace["function"]
     return function
-
-
-def _count(structure: Any) -> int:
-    """Count the leaves of a structure."""
-    if structure is None:
-        return 1
-    kind, items = structure
-    return sum(_count(item[1] if kind is dict else item) for item in items)
 
 
 def keys_of(structure: Any) -> Iterator[Any]:

@@ -13,6 +13,8 @@ class StandIn:
     """Stands for an array, and tells what it was asked."""
 
     __nbgrad_array__ = True
+    rank = 0
+    within = None
 
     def __init__(self, shape):
         self.shape, self.ndim = shape, len(shape)

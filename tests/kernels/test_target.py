@@ -156,6 +156,11 @@ def test_what_users_write_and_look_at_is_there(recording):
     np.testing.assert_allclose(tangent.data.held, 1 - np.tanh(A) ** 2)
     found = nbgrad.autograd.functional.jacobian(lambda v: v * v, Variable(recording.bring(ROW)))
     np.testing.assert_allclose(found.data.held, np.diag(2 * ROW))
+    weights = recording.bring(np.ones((A.shape[1], 2)))
+    for_each = nbgrad.vmap(nbgrad.grad(lambda v: nbgrad.tanh(nbgrad.matmul(v, weights)).sum()))
+    expected = (1 - np.tanh(A.sum(1)) ** 2)[:, None] * np.full(A.shape, 2.0)
+    np.testing.assert_allclose(for_each(recording.bring(A)).held, expected)
+    np.testing.assert_allclose(nbgrad.hessian(lambda v: (v * v * v).sum())(recording.bring(ROW)).held, np.diag(6 * ROW))
     assert type(nbgrad.grad(lambda a: (a * a).sum())(recording.bring(A))) is RecordingArray
     assert nbgrad.autograd.gradcheck(lambda x: x * x, [Variable(recording.bring(A))])
     large = Variable(recording.bring(np.ones(5000)))  # of which the graph keeps no elements

@@ -121,6 +121,24 @@ def added_and_read(x):
     return y
 
 
+def all_indices(x):
+    y = np.empty(x.shape, dtype=x.dtype)
+    for i in np.ndindex(y.shape):
+        y[i] = x[i] * x[i]
+    for i, j in np.ndindex(2, 3):
+        y[i, j] *= x[j, i]
+    return y
+
+
+def bound_in_one_branch(x, n):
+    if n > 1:
+        w = x * x
+    s = x[0]
+    if n > 1:
+        s += (w * x).sum()
+    return s
+
+
 def slices(x):
     t = x[1:] * x[:-1]
     y = np.where(t > 0, t, -2 * t) + np.exp(x[0])
@@ -256,7 +274,10 @@ CONSTRUCTS = [
     (branches, -1.5, 1), (branches, -1.5, 0), (leaving, X, 0.5), (leaving, X, 100.0),
     (leaving, np.array([1.0, 2.0, 101.0, 5.0]), 100.0), (whiles, 1.2), (nested_while, 1.5, 4), (ranges, X, 6),
     (iterating, X[:4], M), (reading_and_writing, X),
-    (added_and_read, X), (slices, X), (matrices, M[:, :3], M[:3, 1:], X[:3]), (shapes, M),
+    (added_and_read, X),
+    (all_indices, M),
+    (bound_in_one_branch, X, 2),
+    (bound_in_one_branch, X, 1), (slices, X), (matrices, M[:, :3], M[:3, 1:], X[:3]), (shapes, M),
     (tuples, 1.2, 0.8), (carried_arrays, X, 3), (calls, X), (surroundings, X), (gathered, X, np.array([3, 1, 1])),
     (several_names, X), (written_in_a_branch, X, 1.0), (bounds_of_data, X, np.array([2, 0, 4])), (reductions, X),
     (no_dependence, 1.5, 2),

@@ -5,7 +5,7 @@ import warnings
 import cases
 import numpy as np
 import pytest
-from cases import ANY, DTYPES, POSITIVE
+from cases import ANY, POSITIVE
 from nn_calls import call, hold_against_differences, hold_against_torch, hold_compiled_against_eager, torch_function
 from peers import peer
 
@@ -82,7 +82,7 @@ UNLIKE = [each for each in CALLS if each.options.get("scale_grad_by_freq")]
 
 
 @pytest.mark.parametrize("each", CALLS, ids=repr)
-@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("dtype", ["float64", pytest.param("float32", marks=pytest.mark.slow)])
 def test_values_and_gradients_are_torchs(each, dtype):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # torch's about its own defaults
@@ -136,8 +136,9 @@ def test_dropout_keeps_a_share_and_the_mean(name):
     np.testing.assert_array_equal(getattr(functional, name)(x, 1.0, training=True).data, 0 * y.data)
     with pytest.raises(ValueError, match=f"{name}: p is 1.5: a probability"):
         getattr(functional, name)(x, 1.5)
-    with pytest.raises(TypeError, match="drew random numbers"):
-        nbgrad.jit(lambda x: getattr(functional, name)(x, 0.5, training=True))(x.data)
+    compiled = nbgrad.jit(lambda x: getattr(functional, name)(x, 0.5, training=True))
+    first, second = compiled(x.data), compiled(x.data)
+    assert (first != second).any()  # drawn anew in every run
 
 
 def test_choices_by_noise_are_one_hot_and_have_the_softmaxs_gradient():

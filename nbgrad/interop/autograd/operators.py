@@ -9,102 +9,14 @@ from typing import Any
 
 import numpy as np
 
-from ...arrays import as_array, is_array
-from ...autograd import transforms
-from ...engine import gradients
-from ...forward import push
+from ...arrays import is_array
+from ...autograd.linearised import Linearised
 from ...function import Function
-from ...grad_mode import differentiating, enable_grad, no_grad
-from ...kernels import dispatch
+from ...grad_mode import no_grad
 from ...nests import flatten, unflatten
 from ...variable import Variable, data_of
 
 Argnum = int | Sequence[int]
-
-
-class Linearised:
-    """A function at some arguments: its value, and the graph between that and the arguments asked for."""
-
-    def __init__(self, function: Callable[..., Any], argnum: Argnum, arguments: Any, options: dict[str, Any]) -> None:
-        wanted, self.single = transforms._numbers_of_arguments(argnum, None)
-        positions = [transforms._position(function, arguments, number) for number in wanted]
-        given: list[Any] = []
-        self.nests = [flatten(arguments[position], given) for position in positions]
-        #: Whether the derivatives are to be differentiable themselves.
-        self.recorded = differentiating.get() or any(isinstance(x, Variable) for x in given)
-        self.inputs = [transforms._leaf(function, wanted, x) for x in given]
-        replaced, leaves = list(arguments), iter(self.inputs)
-        for position, nest in zip(positions, self.nests, strict=True):
-            replaced[position] = unflatten(nest, leaves)
-        token = differentiating.set(True)
-        try:
-            with enable_grad():
-                value = function(*replaced, **options)
-        finally:
-            differentiating.reset(token)
-        found: list[Any] = []
-        self.structure = flatten(value, found)
-        self.outputs = [x if isinstance(x, Variable) else Variable(as_array(x), requires_grad=False) for x in found]
-
-    @property
-    def value(self) -> Any:
-        """What the function gave: arrays, unless derivatives are recorded."""
-        return unflatten(self.structure, iter([self._given(y) for y in self.outputs]))
-
-    def _given(self, x: Variable) -> Any:
-        return x if self.recorded else x.data
-
-    def back(self, cotangent: Any) -> Any:
-        """Give the cotangents of the arguments."""
-        seeds: list[Any] = []
-        flatten(cotangent, seeds)
-        if len(seeds) != len(self.outputs):
-            raise ValueError(f"vjp: {len(seeds)} cotangents of {len(self.outputs)} results: give one for each")
-        recorded = self.recorded or any(isinstance(seed, Variable) for seed in seeds)
-        pairs = [(y, _like(y, seed)) for y, seed in zip(self.outputs, seeds, strict=True) if y.requires_grad]
-        found: list[Any] = [None] * len(self.inputs)
-        if pairs:
-            ys, starts = zip(*pairs, strict=True)
-            found = gradients(list(ys), self.inputs, list(starts), True, create_graph=recorded)
-        made = [_zeros(x) if g is None else g for g, x in zip(found, self.inputs, strict=True)]
-        leaves = iter(made if recorded else [g.data for g in made])
-        nests = tuple(unflatten(nest, leaves) for nest in self.nests)
-        return nests[0] if self.single else nests
-
-    def forth(self, tangent: Any) -> Any:
-        """Give the tangent of the value."""
-        tangents: list[Any] = []
-        flatten(tangent if self.single else list(tangent), tangents)
-        if len(tangents) != len(self.inputs):
-            raise ValueError(f"jvp: {len(tangents)} tangents of {len(self.inputs)} arguments: give one for each")
-        recorded = self.recorded or any(isinstance(t, Variable) for t in tangents)
-        given = [_like(x, t) for x, t in zip(self.inputs, tangents, strict=True)]
-        with enable_grad():
-            found = push(self.outputs, self.inputs, given, create_graph=recorded)
-        made = [_zeros(y) if t is None else t for t, y in zip(found, self.outputs, strict=True)]
-        return unflatten(self.structure, iter(made if recorded else [t.data for t in made]))
-
-    def one(self, what: str) -> Variable:
-        """Give the value of a function that has one element."""
-        if len(self.outputs) != 1 or self.outputs[0].size != 1:
-            shapes = [y.shape for y in self.outputs]
-            raise TypeError(f"{what}: the function gave shapes {shapes}, not one element: jacobian takes any")
-        return self.outputs[0]
-
-
-def _like(x: Variable, value: Any) -> Variable:
-    """Give a seed as a Variable of the dtype and the shape of what it belongs to."""
-    made = value if isinstance(value, Variable) else Variable(as_array(value), requires_grad=False)
-    made = made if made.dtype == x.dtype else made.astype(x.dtype)
-    if made.shape != x.shape:
-        if made.size != x.size:
-            raise ValueError(f"a cotangent or tangent of shape {made.shape} for shape {x.shape}: give the same shape")
-        made = made.reshape(x.shape)
-    return made
-
-
-def _zeros(x: Variable) -> Variable:
-    return Variable(dispatch.zeros(x.shape, x.dtype, x.data), requires_grad=False)
 
 
 def _operator(transform: Callable[..., Any]) -> Callable[..., Any]:
@@ -114,7 +26,7 @@ def _operator(transform: Callable[..., Any]) -> Callable[..., Any]:
     def operator(fun: Callable[..., Any], argnum: Argnum = 0, *more: Any, **named: Any) -> Callable[..., Any]:
         @functools.wraps(fun)
         def transformed(*arguments: Any, **options: Any) -> Any:
-            return transform(Linearised(fun, argnum, arguments, options), *more, **named)
+            return transform(Linearised(transform.__name__, fun, argnum, arguments, options), *more, **named)
 
         return transformed
 
@@ -169,11 +81,9 @@ def jacobian(at: Linearised) -> Any:
     """Give the Jacobian of an array by an array: of shape (*shape of the value, *shape of the argument)."""
     if len(at.outputs) != 1 or len(at.inputs) != 1 or at.nests[0] is not None or at.structure is not None:
         raise TypeError("jacobian: takes a function from one array to another; use make_vjp for nests of them")
-    (y,), (x,) = at.outputs, at.inputs
-    if not y.size:
-        return np.zeros((*y.shape, *x.shape), x.dtype)
-    rows = [at.back(row.reshape(y.shape)) for row in np.eye(y.size, dtype=y.dtype)]
-    return np.reshape(np.stack(rows), (*y.shape, *x.shape))
+    from ...func.jacobians import blocks
+
+    return blocks(at, False, None)[0][0]
 
 
 def hessian(fun: Callable[..., Any], argnum: int = 0) -> Callable[..., Any]:
@@ -217,7 +127,7 @@ def make_jvp_reversemode(fun: Callable[..., Any], argnum: int = 0) -> Callable[.
     """Give a function from tangents of the argument to those of the value."""
 
     def made(*arguments: Any, **options: Any) -> Any:
-        at = Linearised(fun, argnum, arguments, options)
+        at = Linearised("make_jvp_reversemode", fun, argnum, arguments, options)
         return at.forth
 
     return made
@@ -233,7 +143,7 @@ def make_ggnvp(
     """Give a function from vectors to their products with the generalised Gauss-Newton matrix of g(f(x))."""
 
     def made(*arguments: Any, **options: Any) -> Callable[[Any], Any]:
-        at = Linearised(f, f_argnum, arguments, options)
+        at = Linearised("make_ggnvp", f, f_argnum, arguments, options)
         product, _ = make_hvp(g)(at.value)
         return lambda vector: at.back(product(at.forth(vector)))
 
@@ -298,7 +208,7 @@ class Checkpoint(Function):
         return tuple(map(data_of, found)) if isinstance(found, tuple | list) else data_of(found)
 
     def vjp(self, gy: Any, y: Any, *xs: Any) -> Any:
-        at = Linearised(self.function, tuple(range(len(xs))), xs, {})
+        at = Linearised("checkpoint", self.function, tuple(range(len(xs))), xs)
         return at.back(list(gy) if self.multiple else gy)
 
 

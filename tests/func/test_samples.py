@@ -1,0 +1,96 @@
+"""PyTorch's own samples (see `torch_samples`) for many examples at once, forth and back."""
+
+import numpy as np
+import pytest
+import torch_samples
+from peers import peer
+
+import nbgrad
+from nbgrad import Variable
+from nbgrad.func import jacfwd, jacrev, jvp, vjp, vmap
+
+#: The work is dealt out to so many.
+SHARES = 4
+
+#: Operations that ask for elements, or whose shapes depend on them, which is an error that says so.
+REFUSED = {
+    "index_reduce", "linalg.lstsq", "linalg.lu", "linalg.lu_factor", "linalg.lu_factor_ex", "linalg.matrix_exp", "lu",
+    "matrix_exp", "median", "nanmedian", "nonzero_static", "scatter", "scatter_reduce",
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module", autouse=True)
+def default_dtype():
+    torch = peer("torch")
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float64)
+    yield
+    torch.set_default_dtype(before)
+
+
+def results(value):
+    """Give all Variables in nests of them."""
+    if isinstance(value, list | tuple):
+        return tuple(part for item in value for part in results(item))
+    return (value,) if isinstance(value, Variable) else (nbgrad.as_tensor(value),)
+
+
+def samples(entry, function, most):
+    """Give functions of one Variable, and what to try them on."""
+    torch = peer("torch")
+    for _, sample in zip(range(most), entry.sample_inputs("cpu", torch.float64, requires_grad=False), strict=False):
+        x, rest = torch_samples.converted(sample.input), torch_samples.converted(list(sample.args))
+        options = torch_samples.converted(sample.kwargs)
+        if isinstance(x, Variable) and x.dtype == np.float64 and x.size:
+
+            def of_one(v, rest=rest, options=options):
+                return results(function(v, *rest, **options))
+
+            try:
+                of_one(x.detach())
+            except Exception:
+                continue  # which the samples' own test looks at
+            yield of_one, x.data
+
+
+def check(f, x):
+    """Hold a function for two examples against itself one by one, and its tangents against its cotangents."""
+    two = np.stack([x, x * 0.9 + 0.01])
+    expected = [f(nbgrad.tensor(one)) for one in two]
+    found = vmap(f, randomness="different")(nbgrad.tensor(two))
+    for mine, *wanted in zip(found, *expected, strict=True):
+        np.testing.assert_allclose(mine.data, np.stack([w.data for w in wanted]), rtol=1e-7, atol=1e-9)
+    if x.size > 60 or not all(y.requires_grad for y in f(nbgrad.Variable(x.copy()))):
+        return
+    random = np.random.default_rng(0)
+    value, tangents = jvp(f, (x,), (np.ones_like(x),))
+    cotangents = tuple(random.normal(size=y.shape) for y in value)
+    (back,) = vjp(f, x)[1](cotangents)
+    forth = sum((u * t).sum() for u, t in zip(cotangents, tangents, strict=True))
+    if not np.isfinite(forth):  # a slope that is no number gets to other elements by zero times it, as everywhere
+        return
+    np.testing.assert_allclose(forth, back.sum(), rtol=1e-6, atol=1e-8)
+    if sum(y.size for y in value) < 40:
+        for mine, other in zip(jacfwd(f)(x), jacrev(f)(x), strict=True):
+            np.testing.assert_allclose(mine, other, rtol=1e-6, atol=1e-8)
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("share", range(SHARES))
+def test_samples_for_many(share):
+    count, wrong = 0, []
+    for entry, function in list(torch_samples.existing())[share::SHARES]:
+        if entry.name in torch_samples.UNDETERMINED or "dropout" in entry.name:
+            continue
+        for f, x in samples(entry, function, 3):
+            count += 1
+            try:
+                check(f, x)
+            except TypeError as error:
+                if entry.name not in REFUSED:
+                    wrong.append(f"{entry.name}: {error}"[:300])
+            except Exception as error:
+                wrong.append(f"{entry.name}: {type(error).__name__} {error}"[:300])
+    assert count > 100
+    assert not wrong, "\n".join(wrong)
