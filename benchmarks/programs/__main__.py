@@ -154,7 +154,8 @@ def main(arguments: list[str] | None = None) -> None:
     (docs / "programs.md").write_text(document(results))
     draw(results, docs / "programs.png")
     if options.readme:
-        section = f"{summary(results)}\n\n![time of each library relative to JAX](docs/programs.png)"
+        begin = "Programs as people write them, all of them in [docs/programs.md](docs/programs.md):"
+        section = f"{begin}\n\n{summary(results)}\n\n![time of each library relative to JAX](docs/programs.png)"
         text = replace_section(README.read_text(), section, "<!-- programs:begin -->", "<!-- programs:end -->")
         README.write_text(text)
     print(summary(results))

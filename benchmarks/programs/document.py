@@ -8,6 +8,7 @@ from typing import Any
 
 from .. import measure
 from ..jit import MARKERS, THREADS
+from ..report import BUSY
 from ..small_tables import geometric_mean
 from ..tables import _table, duration, ratio
 from .declaration import LARGE, SMALL
@@ -131,6 +132,10 @@ def left_out(results: Results) -> str:
     return "\n".join(f"- {LABELS[library]}, in {', '.join(names)}: {why}" for (library, why), names in reasons.items())
 
 
+LOADED = """\
+**Other processes ran at the same time**: what is shared among threads waits for them, JAX's and torch's most of all,
+and ratios are better or worse for it. Measure again on a machine that does nothing else."""
+
 INTRODUCTION = """\
 # Programs as people write them
 
@@ -158,6 +163,7 @@ def document(results: Results) -> str:
         METHOD.format(threads=THREADS, rounds=results["rounds"], sample=measure.SAMPLE * 1e3),
         f"Measured on {results['date']}: {where['cpu']}, {where['cores']} cores, {where['memory_gb']:.0f} GB, "
         f"{where['system']}, load {where['load']:.2f} before the run; {packages}.",
+        *([LOADED] if where["load"] > BUSY else []),
         summary(results),
         "![time of each library relative to JAX](programs.png)",
     ]

@@ -1,0 +1,68 @@
+"""The corpus' command runs, its libraries agree, and its document says what it found."""
+
+import importlib
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+
+@pytest.fixture(autouse=True)
+def peers() -> None:
+    for package in ("autograd", "jax", "matplotlib", "torch"):
+        if os.environ.get("NBGRAD_REQUIRE_PEERS"):
+            importlib.import_module(package)
+        else:
+            pytest.importorskip(package)
+
+
+def test_measurement_and_document(tmp_path: Path) -> None:
+    from benchmarks.programs.__main__ import main
+
+    quick = ["--quick", "--sizes", "small", "--without", "torch.compile", "--directory", str(tmp_path)]
+    main(["--only", "ridge", *quick])
+    main(["--only", "smoothing", *quick])  # the other stays
+    results = json.loads((tmp_path / "programs.json").read_text())
+    assert results["rows"].keys() == {"ridge", "smoothing"}
+    row = results["rows"]["ridge"]["small"]
+    assert row["seconds"].keys() == {"nbgrad", "jax", "torch", "autograd"}
+    assert row["skipped"] == {"torch.compile": "left out"}
+    assert row["memory"]["nbgrad"] > 8 * 50 and 0 < row["floor"] < 1
+    document = (tmp_path / "programs.md").read_text()
+    assert document.count("| ridge regression") == 2 and "torch.compile, in" in document
+    assert (tmp_path / "programs.png").stat().st_size > 10_000
+
+
+def test_what_is_ahead_is_named() -> None:
+    from benchmarks.programs.document import behind
+
+    row = {"title": "one", "nbgrad_over": {"jax": {"median": 1.5}, "torch.compile": {"median": 0.5}}}
+    other = {"title": "other", "nbgrad_over": {"jax": {"median": 0.5}}}
+    text = behind({"rows": {"one": {"small": row}, "other": {"large": other}}})
+    assert text.count("\n") == 0 and "**one**" in text and "1.50 times the time of JAX jit" in text
+
+
+def test_every_program_has_two_sizes_and_its_dtype() -> None:
+    from benchmarks.programs import LARGE, PROGRAMS, SMALL
+
+    assert len(PROGRAMS) >= 33
+    for program in PROGRAMS.values():
+        small = program.make(SMALL)
+        assert program.sizes[SMALL] != program.sizes[LARGE] and program.titled(LARGE)
+        assert all(x.dtype == program.dtype or x.dtype.kind == "i" for x in small)
+        assert all(np.isfinite(x).all() for x in small)
+
+
+def test_a_wrong_gradient_is_found() -> None:
+    from benchmarks.programs import PROGRAMS
+    from benchmarks.programs.libraries import LIBRARIES, compared, reference
+
+    program = PROGRAMS["ridge"]
+    arrays = program.make("small")
+    expected = reference(program, arrays)
+    step = LIBRARIES["torch"](program, arrays)
+    compared(program, "torch", step, arrays, expected)
+    with pytest.raises(AssertionError, match="gradient 1"):
+        compared(program, "torch", step, arrays, [expected[0], expected[1] * 1.01])
