@@ -11,6 +11,7 @@ import numpy as np
 
 from .. import codegen, ndarray
 from ..ndarray import DATA, DTYPE, FLAGS, NDIM, PAYLOAD, SHAPE, STRIDES, TYPE
+from ..ufunc import keep_forever
 
 #: Arrays of more elements are NumPy's, and the graph's other way's: what a call costs besides no longer shows.
 SMALL = 2048
@@ -63,11 +64,13 @@ AT = {name: 8 * place for place, name in enumerate((*_CPYTHON, *_OBJECTS, *_NUMP
 
 @once
 def _table() -> Any:
-    """Make the table that `AT` describes; it lives as long as the process."""
+    """Make the table that `AT` describes, which lives as long as the process, as does one that two threads make."""
     words = ndarray.addresses_of(*(getattr(ctypes.pythonapi, name) for name in _CPYTHON))
     words += [id(value) for value in _OBJECTS.values()]
     words += [ndarray.numpys_function(place) for place in _NUMPYS.values()]
-    return (ctypes.c_int64 * len(words))(*words)
+    table = (ctypes.c_int64 * len(words))(*words)
+    keep_forever(table)
+    return table
 
 
 #: What a compiled call gives for arguments that it does not know, where it has nobody to hand them on to.
