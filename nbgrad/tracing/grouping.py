@@ -8,7 +8,7 @@ from typing import Any
 from ..kernels.loop_nest import ELEMENT, NEST, ROW
 from ..kernels.strides import dense
 from .layout import breaks, padded, places_in
-from .program import Access, Call, Fold, Join, Literal, Map, Node, Pad, Program, memory_of, stretched
+from .program import Access, Call, Fold, Join, Literal, Map, Node, Pad, Program, memory_of, root_of, stretched
 
 #: Values that one loop folds, at most; and where one would write too many, the operations of each.
 _MOST_FOLDS, _FEWER_STEPS = 100, 400
@@ -53,8 +53,10 @@ class Grouping:
         self.most_steps = most_steps
         #: Where joins want the values of loops, besides the arrays that these have themselves.
         self.joined: dict[Node, list[Access]] = {}
+        read = {memory_of(x) for node in self.used if not isinstance(node.operation, Join) for x in node.inputs}
+        read |= {root_of(node) for node in self.outputs}
         for node in self.used:
-            if isinstance(node.operation, Join):
+            if isinstance(node.operation, Join) and node in read:  # not what is only a part of other joins
                 for part, place in places_in(node):
                     assert place is not None, "what loops cannot write in place is copied by one"
                     self.joined.setdefault(part, []).append(place)

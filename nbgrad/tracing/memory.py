@@ -78,7 +78,8 @@ class Memory:
         self._scratch: list[int] = []
         self._last: dict[Node, int] = {}  # the step that reads a value last
         for number, step in enumerate(grouping.steps):
-            for root in read_by(step):
+            written = [place.root for x in made_in(step) for place in grouping.joined.get(x, [])]
+            for root in (*read_by(step), *written):
                 self._last[root] = number
         for node in program.outputs:
             self._last[root_of(node)] = len(grouping.steps)
@@ -207,6 +208,11 @@ class Memory:
         return make
 
 
+def made_in(step: Group | Node) -> list[Node]:
+    """Give what a step computes."""
+    return step.nodes if isinstance(step, Group) else [step]
+
+
 def read_by(step: Group | Node) -> set[Node]:
     """Give what a step reads, or views of which it reads."""
-    return {memory_of(x) for node in (step.nodes if isinstance(step, Group) else [step]) for x in node.inputs}
+    return {memory_of(x) for node in made_in(step) for x in node.inputs}

@@ -165,3 +165,23 @@ def test_dtypes_are_promoted():
     np.testing.assert_allclose(found, wanted, 1e-15)
     truths = nbgrad.jit(lambda u: np.concatenate([u > 0, u < 1]))(U)
     np.testing.assert_array_equal(truths, np.concatenate([U > 0, U < 1]))
+
+
+def test_joins_of_joins_and_a_part_that_is_a_result():
+    """What only a join is made of is never an array itself; the parts' own memory is nobody else's while it is read."""
+
+    def function(a, b, c, d):
+        first = np.sin(c) * 3
+        part = np.reshape(np.sin(d) * 2, ())
+        return np.concatenate([np.stack([b, first, part], 0), a], 0), part[None]
+
+    def with_a_reader(a, b, c, d):
+        first = np.sin(c) * 3
+        part = np.reshape(np.sin(d) * 2, ())
+        inner = np.stack([b, first, part], 0)
+        return np.concatenate([inner, a], 0), part[None], np.cumsum(inner) * inner
+
+    arguments = np.array([0.1, 0.2, 0.3]), np.array(0.5), np.array(0.7), np.array([0.9])
+    for each in (function, with_a_reader):
+        for ours, expected in zip(nbgrad.jit(each)(*arguments), each(*arguments), strict=True):
+            np.testing.assert_allclose(ours, expected, rtol=1e-14)
