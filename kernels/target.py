@@ -12,6 +12,7 @@ Formulas, reductions and scans come by the names and objects that all targets sh
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -109,6 +110,9 @@ class Target(Protocol):
 
     def wait(self) -> None:
         """Wait until all that was asked for is done, if methods return before it is."""
+
+    def current(self) -> AbstractContextManager[Any]:
+        """Return a context in which it is this target that computes, where there are several of a kind."""
 
     # ---- kernels ----------------------------------------------------------------------------------------------------
 

@@ -11,7 +11,7 @@ import pytest
 import nbgrad
 from nbgrad.kernels.cpu.failures import checked
 from nbgrad.kernels.cpu.indexing import gather, scatter_add
-from nbgrad.nn import functional
+from nbgrad.nn import classes, functional
 
 POSIX = pytest.mark.skipif(os.name != "posix", reason="guards are made by mmap and mprotect")
 
@@ -70,14 +70,14 @@ def test_loops_look_at_positions_themselves(position, width):
 
 def test_labels_that_another_thread_changes_after_they_were_looked_at(monkeypatch):
     labels = np.array([0, 1, 2])
-    look = functional._checked
+    look = classes._checked
 
-    def look_and_change(seen, classes):
-        wait = look(seen, classes)
+    def look_and_change(seen, count):
+        wait = look(seen, count)
         labels[1] = 10**9
         return wait
 
-    monkeypatch.setattr(functional, "_checked", look_and_change)
+    monkeypatch.setattr(classes, "_checked", look_and_change)
     x = nbgrad.Variable(np.arange(12.0).reshape(3, 4))
     loss = functional.nll_loss(x, labels, weight=np.ones(4))
     assert labels[1] == 10**9 and loss.item() == -(0 + 5 + 10) / 3  # of the labels as they were

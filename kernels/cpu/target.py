@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -56,6 +57,10 @@ class Cpu:
 
     def wait(self) -> None:
         """Wait for nothing: methods return when all is done."""
+
+    def current(self) -> AbstractContextManager[None]:
+        """Return a context that does nothing: there is one CPU."""
+        return nullcontext()
 
     # ---- kernels ----------------------------------------------------------------------------------------------------
 

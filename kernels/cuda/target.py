@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from functools import cache as once
 from typing import TYPE_CHECKING, Any
 
@@ -26,9 +27,13 @@ class Cuda:
 
     def _made(self, function: str, *arguments: Any) -> Any:
         """Call a function of CuPy's on this GPU."""
-        module = cupy()
-        with module.cuda.Device(self.number):
-            return getattr(module, function)(*arguments)
+        with self.current():
+            return getattr(cupy(), function)(*arguments)
+
+    def current(self) -> AbstractContextManager[Any]:
+        """Return a context in which it is this GPU that computes."""
+        context: AbstractContextManager[Any] = cupy().cuda.Device(self.number)
+        return context
 
     def here(self, what: str) -> None:
         """Raise RuntimeError where another GPU is CuPy's current device, which would compute."""
@@ -83,7 +88,8 @@ class Cuda:
         """Return an array of random numbers of a stream, the same as on a CPU but for the rounding of normal ones."""
         from ..drawing import drawn
 
-        return drawn(self.compiler, kind, dtype, shape, self.bring(state))
+        with self.current():
+            return drawn(self.compiler, kind, dtype, shape, self.bring(state))
 
     def wait(self) -> None:
         """Wait for the current stream."""

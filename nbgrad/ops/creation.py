@@ -364,7 +364,7 @@ def randint(
     if not 0 < high - low <= 2**53:
         trouble = "low >= high" if low >= high else "more than 2**53 numbers"
         raise ValueError(f"randint: {trouble}, from {low} up to {high}")
-        raise ValueError(f"randint: there are {high - low} numbers from {low} up to {high}: it takes 1 to 2**53")
     share = drawn("randint", "uniform", shape, np.float64, device, generator)
-    whole = mul(Variable(share, requires_grad=False), float(high - low)).astype(np.int64)  # rounds down
-    return _made(add(whole, low).astype(kind)._array, requires_grad)
+    with (dispatch.elsewhere(share) or dispatch.CPU).current():
+        whole = mul(Variable(share, requires_grad=False), float(high - low)).astype(np.int64)  # rounds down
+        return _made(add(whole, low).astype(kind)._array, requires_grad)

@@ -70,6 +70,8 @@ def test_views_step_aside_while_functions_are_traced(monkeypatch):
 
 
 def test_views_leave_to_be_noted_what_shares_memory(monkeypatch):
+    sharing.fresh.clear()
+    monkeypatch.setattr(sharing, "active", False)
     x = Variable(np.ones(3))
     GetItem.apply(x, 0)
     assert not sharing.fresh
