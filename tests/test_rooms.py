@@ -148,6 +148,7 @@ ASKS = re.compile(r"cuda|cupy|gpu|^(elsewhere|away|parted|target_of|name_of)$", 
 #: What users say.
 SAID = {
     "nbgrad/__init__.py": {"cuda"},
+    "nbgrad/nn/modules/module.py": {"cuda"},
     "nbgrad/ops/transfer.py": {"cuda"},
     "nbgrad/variable.py": {"is_cuda", "__cuda_array_interface__"},
 }
