@@ -37,7 +37,7 @@ EXAMPLE = DIRECTORY.parent / "examples" / "loops.py"
 HEAD = """# Derivatives of loops: how long they take
 
 `python -m benchmarks.njit` on {processor}, {date}, in one thread. Each time is the least of {rounds}
-rounds, in which what is compared takes turns; the machine was loaded by others, {load:.1f} before the run. How it is
+rounds, in which what is compared takes turns; the load was {load:.1f} before the run. How it is
 done: [njit.md](njit.md).
 
 """
