@@ -207,9 +207,9 @@ def walk_all(
                         gx = gx.whole()
                         if total is None and (source is None or not source.multiple):
                             owned = {*owned, owner}
-                    gx = _fit(gx, data)
+                    gx = fit(gx, data)
                 elif moves and type(gx) is not type(data):
-                    gx = _fit(gx, data)
+                    gx = fit(gx, data)
             key: Any = x.creator
             table: Any
             if key is None:
@@ -302,7 +302,7 @@ def _put(gys: list[Any], index: int, gy: Any) -> list[Any]:
     return gys
 
 
-def _fit(gx: Any, data: Any) -> Any:
+def fit(gx: Any, data: Any) -> Any:
     """Undo broadcasting and promotion: give the cotangent the shape, dtype and device of its Variable."""
     if arrays.levels:
         from .batching.moving import fitted
