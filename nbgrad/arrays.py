@@ -15,7 +15,7 @@ from typing import Any, Protocol, TypeGuard
 import numpy as np
 import numpy.typing as npt
 
-from .kernels.dispatch import has_target
+from .kernels.placement import has_target
 
 Array = npt.NDArray[Any]
 

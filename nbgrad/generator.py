@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from .arrays import Array
-from .kernels import dispatch, philox
+from .kernels import philox, placement
 from .kernels.forks import hold_over_fork
 from .variable import Variable
 
@@ -45,7 +45,7 @@ class Generator:
     __slots__ = ("__weakref__", "_place", "_seed", "device")
 
     def __init__(self, device: Any = "cpu") -> None:
-        self.device = dispatch.named(device).name
+        self.device = placement.named(device).name
         self._seed, self._place = 67280421310721, 0
 
     def manual_seed(self, seed: int) -> Generator:
@@ -89,7 +89,7 @@ class Generator:
             place, self._place = self._place, (self._place + blocks) % 2**64
         return np.array([self._seed, place], np.uint64)
 
-    def draw(self, kind: str, shape: tuple[int, ...], dtype: Any, target: Any = dispatch.CPU) -> Any:
+    def draw(self, kind: str, shape: tuple[int, ...], dtype: Any, target: Any = placement.CPU) -> Any:
         """Draw an array: "uniform" in [0, 1), "normal", both of float32 or float64, or "bits" of uint64.
 
         Inside a function that is traced it is what stands for one, which every run draws anew.

@@ -16,7 +16,7 @@ from . import sharing
 from .arrays import Array, as_array, as_data, instead_of_an_array, is_array, numpys_method
 from .grad_mode import differentiating, is_grad_enabled
 from .hooks import Handle, hook_keys, look_at_leaves, watch
-from .kernels import dispatch
+from .kernels import dispatch, placement
 from .kernels.operators import Operators
 from .registry import late_method
 
@@ -224,7 +224,7 @@ class Variable(Methods):
     @property
     def device(self) -> str:
         """Where the array is: "cpu", or "cuda:0"."""
-        return dispatch.name_of(self._array)
+        return placement.name_of(self._array)
 
     @property
     def is_cuda(self) -> bool:

@@ -16,7 +16,7 @@ ROOMS = [
     ["kernels/"],
     ["kernels/cpu/"],
     ["kernels/cuda/"],
-    ["kernels/dispatch.py"],
+    ["kernels/dispatch.py", "kernels/placement.py"],
     ["nbgrad/"],
     ["nbgrad/ops/"],
     ["nbgrad/interop/"],

@@ -11,8 +11,8 @@ import numpy.typing as npt
 from ..arrays import Array, as_array, is_array, is_stand_in, of_numpys_own
 from ..generator import Generator, default_generator
 from ..grad_mode import differentiating, is_grad_enabled
-from ..kernels import dispatch
-from ..kernels.dispatch import named
+from ..kernels import dispatch, placement
+from ..kernels.placement import named
 from ..variable import Variable, as_variable, data_of, get_default_dtype
 from .arguments import whole_numbers
 from .arithmetic import add
@@ -325,7 +325,7 @@ def uniform_like(what: str, x: Any, low: float = 0.0, high: float = 1.0, shape: 
     data = data_of(x)
     size = tuple(data.shape) if shape is None else shape
     kind = np.dtype(data.dtype)
-    target = dispatch.CPU if is_stand_in(data) else named(None, data)
+    target = placement.CPU if is_stand_in(data) else named(None, data)
     found = default_generator.draw("uniform", size, kind if kind.char in "fd" else np.dtype(np.float32), target)
     found = found.astype(kind)
     if (low, high) != (0.0, 1.0):
@@ -365,6 +365,6 @@ def randint(
         trouble = "low >= high" if low >= high else "more than 2**53 numbers"
         raise ValueError(f"randint: {trouble}, from {low} up to {high}")
     share = drawn("randint", "uniform", shape, np.float64, device, generator)
-    with (dispatch.elsewhere(share) or dispatch.CPU).current():
+    with (placement.elsewhere(share) or placement.CPU).current():
         whole = mul(Variable(share, requires_grad=False), float(high - low)).astype(np.int64)  # rounds down
         return _made(add(whole, low).astype(kind)._array, requires_grad)

@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from ..arrays import as_array, is_array, is_stand_in
 from ..generator import Generator, default_generator
-from ..kernels import dispatch
+from ..kernels import dispatch, placement
 from ..registry import operation
 from ..variable import Variable, data_of, get_default_dtype
 from .arguments import whole_numbers
@@ -124,7 +124,7 @@ def randint_like(
 
 
 def _on(array: Any, device: Any) -> Any:
-    return array if device is None else dispatch.moved(array, dispatch.named(device))
+    return array if device is None else dispatch.moved(array, placement.named(device))
 
 
 @operation(method=False)

@@ -10,7 +10,7 @@ import numpy as np
 
 from ..arrays import Array, as_array, is_array, is_stand_in
 from ..function import LARGE, Operation
-from ..kernels import dispatch
+from ..kernels import dispatch, placement
 from ..kernels.cpu import small
 from ..kernels.dispatch import reduce_array
 from ..kernels.lazy import lazy
@@ -109,7 +109,7 @@ class Index:
             if len(self.key) == 1 and not self.masks_only:  # of others, to find them again is cheaper than to keep them
                 self.placed = shape, found
             return found
-        dispatch.together("indexing", (like, *self.foreign))
+        placement.together("indexing", (like, *self.foreign))
         rows, table, result = self._located(shape)
         # they may be used on other streams
         self.placed = shape, (dispatch.beside(rows, like, wait=True), table, result)

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from ..kernels import dispatch
+from ..kernels import placement
 from ..registry import operation
 from ..variable import Variable, data_of, get_default_dtype
 from .arguments import whole_numbers
@@ -20,7 +20,7 @@ def _made(
 ) -> Variable:
     shape = whole_numbers(what, size)
     kind = np.dtype(like.dtype if dtype is None else dtype)
-    target = dispatch.named(device, data_of(like))
+    target = placement.named(device, data_of(like))
     made = target.empty(shape, kind) if value is None else target.full(shape, value, kind)
     return Variable(made, requires_grad=requires_grad)
 
@@ -57,7 +57,7 @@ def new_full(
     """Make a Variable of a number in a size, with the dtype of input unless given."""
     x = operand(input)
     kind = np.dtype(x.dtype if dtype is None else dtype)
-    return full(size, fill_value, kind, requires_grad, dispatch.named(device, data_of(x)).name)
+    return full(size, fill_value, kind, requires_grad, placement.named(device, data_of(x)).name)
 
 
 @operation(public=False)

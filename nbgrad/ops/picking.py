@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..arrays import as_array, is_array, is_stand_in
-from ..kernels import dispatch
+from ..kernels import dispatch, placement
 from ..registry import operation
 from ..variable import Variable, data_of
 from .arguments import axis_of
@@ -293,7 +293,7 @@ def _triangle(name: str, function: Any) -> Any:
     def indices(row: int, col: int, offset: int = 0, *, dtype: Any = np.int64, device: Any = None) -> Variable:
         if row < 0 or col < 0:
             raise ValueError(f"{name}: {row} rows and {col} columns: give numbers of at least 0")
-        return Variable(dispatch.moved(np.stack(function(row, offset, col)).astype(dtype), dispatch.named(device)))
+        return Variable(dispatch.moved(np.stack(function(row, offset, col)).astype(dtype), placement.named(device)))
 
     indices.__name__ = indices.__qualname__ = name
     indices.__doc__ = (
