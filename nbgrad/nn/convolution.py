@@ -8,7 +8,7 @@ the other two, to any order.
 from __future__ import annotations
 
 import math
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -80,9 +80,11 @@ _OTHERS = {"output": ("input", "weight"), "input": ("weight", "output"), "weight
 class _Blocks:
     """The samples, in blocks whose columns stay in the caches, and the three arrays as matrices of a block."""
 
+    __slots__ = ("form", "frame", "groups", "inner", "is_whole", "places", "samples")
+
     def __init__(self, form: Form) -> None:
         frame, self.groups = form.frame, form.groups
-        self.frame, self.form = frame, form
+        self.frame, self.form, self.is_whole = frame, form, frame.is_whole
         self.places = math.prod(frame.places)
         self.inner = form.channels[0] // form.groups * math.prod(frame.kernel)
         each = form.groups * self.inner * self.places
@@ -97,7 +99,7 @@ class _Blocks:
         """Give what windows see of the input."""
         count = samples.stop - samples.start
         x = x[samples]
-        if self.frame.is_whole and count == 1:
+        if self.is_whole and count == 1:
             seen = x
         else:
             seen = dispatch.columns(x, self.frame)
@@ -125,12 +127,15 @@ class _Blocks:
         return product.reshape((self.form.channels[1], count, *self.frame.places)).transpose(order)
 
 
+_blocks = lru_cache(256)(_Blocks)
+
+
 def _transposed(x: Any) -> Any:
     return x.transpose((*range(x.ndim - 2), x.ndim - 1, x.ndim - 2))
 
 
 def _output(form: Form, x: Any, weight: Any) -> Any:
-    blocks = _Blocks(form)
+    blocks = _blocks(form)
     shape = (form.samples, form.channels[1], *form.frame.places)
     y = dispatch.empty(shape, np.result_type(x.dtype, weight.dtype), x)
     matrix = blocks.weight(weight)
@@ -140,7 +145,7 @@ def _output(form: Form, x: Any, weight: Any) -> Any:
 
 
 def _input(form: Form, weight: Any, y: Any) -> Any:
-    blocks = _Blocks(form)
+    blocks = _blocks(form)
     x = dispatch.empty((form.samples, form.channels[0], *form.frame.size), y.dtype, y)
     matrix = _transposed(blocks.weight(weight))
     for samples in blocks.samples:
@@ -149,7 +154,7 @@ def _input(form: Form, weight: Any, y: Any) -> Any:
 
 
 def _weight(form: Form, x: Any, y: Any) -> Any:
-    blocks = _Blocks(form)
+    blocks = _blocks(form)
     total: Any = None
     for samples in blocks.samples:
         part = dispatch.matmul(blocks.of_output(y, samples), _transposed(blocks.columns(x, samples)))

@@ -2,11 +2,29 @@
 
 from __future__ import annotations
 
+import math
 from functools import cache as once
 
-from ..ndarray import ALIGNED, CONTIGUOUS, DATA
+import numpy as np
+
+from ..ndarray import ALIGNED, CONTIGUOUS, DATA, IN_FORTRANS_ORDER
 from .calls import AT, BEGIN, HAND_ON, SMALL, Call, as_small_array, new_array
 from .views import indented, key_walked, sizes, whole_number
+
+#: Of dtypes to convert to: the numbers that there is nothing to warn of, and the smallest of them besides 0.
+_RANGES = {
+    "f": (-3.4e38, 3.4e38, 1.2e-38),
+    "d": (-math.inf, math.inf, 0.0),
+    "e": (-65504.0, 65504.0, 6.2e-5),
+    "?": (-math.inf, math.inf, 0.0),
+    **{
+        code: (float(-(2**bits)), 2.0**bits * (1 - 2.0**-20) - 1, 0.0)
+        for code, bits in zip("bhil", (7, 15, 31, 63), strict=True)
+    },
+    **{code: (0.0, 2.0**bits * (1 - 2.0**-20) - 1, 0.0) for code, bits in zip("BHIL", (8, 16, 32, 64), strict=True)},
+}
+#: Dtypes of whole numbers and truth values, which any dtype takes.
+_WHOLE = "?bhilBHIL"
 
 #: Write: how many bytes an element has, or the call does not fit.
 _ITEMSIZE = f"""
@@ -227,7 +245,7 @@ _PUT = f"""{BEGIN}
 """
 
 _ROWS = f"""{BEGIN}
-    fits = count == 2
+    fits = count == 2 or count == 3
     if not fits:
 {HAND_ON}
     x = word_at(args)
@@ -239,7 +257,7 @@ _ROWS = f"""{BEGIN}
     if fits:
         for i in range(x_n):
             position = word_at(x_data + 8 * i)
-            if position < -rows or position >= rows:
+            if position < (-rows if count == 2 else 0) or position >= rows:
                 fits = False
     if not fits or x_ndim == 0:
 {HAND_ON}
@@ -251,24 +269,31 @@ _ROWS = f"""{BEGIN}
 """
 
 
-# positions of rows, in an array of any shape: all elements of a row have one
-_OF_ROWS = """
+# positions along an axis, in an array of any shape, whose axes come in its place: all lines have the same
+_OF_ROWS = f"""
+    given = word_at(args + 16)
+{whole_number("along", "given")}
     outer = 1
     size = 0
     inner = 1
     lines = positions_n
     beside = 0
     picked_ndim = positions_ndim + table_ndim - 1
-    if table_ndim == 0 or picked_ndim > 32:
+    if along < 0 or along >= table_ndim or picked_ndim > 32:
         fits = False
     else:
-        size = word_at(table)
+        size = word_at(table + 8 * along)
         for i in range(positions_ndim):
-            picked[i] = word_at(positions_shape + 8 * i)
-        for i in range(1, table_ndim):
-            picked[positions_ndim + i - 1] = word_at(table + 8 * i)
-            inner *= word_at(table + 8 * i)
+            picked[along + i] = word_at(positions_shape + 8 * i)
+        for i in range(table_ndim):
+            if i < along:
+                picked[i] = word_at(table + 8 * i)
+                outer *= picked[i]
+            elif i > along:
+                picked[positions_ndim + i - 1] = word_at(table + 8 * i)
+                inner *= word_at(table + 8 * i)
     each = 1
+    span = max(lines, 1)
 """
 
 # positions along an axis, which they lack if there is one for each line: each element has its own
@@ -299,6 +324,7 @@ _ALONG = f"""
             if i != along and picked[i - (lacking if i > along else 0)] != length:
                 fits = False
     each = inner
+    span = outer * lines
 """
 
 
@@ -335,7 +361,7 @@ def _picking(count: int, form: str, puts: bool) -> str:
     walk = """
     for i in range(outer * lines):
         for j in range(inner):
-            position = word_at(positions_data + 8 * (i * each + j * beside))
+            position = word_at(positions_data + 8 * ((i % span) * each + j * beside))
             there = ((i // lines * size + position) * inner + j) * itemsize
 """
     if not puts:
@@ -388,7 +414,55 @@ def _picking(count: int, form: str, puts: bool) -> str:
 """
 
 
-_GATHER, _SCATTER = _picking(2, _OF_ROWS, False), _picking(3, _OF_ROWS, True)
+# own words: 0 how many dtypes there are to convert to; for each of these, from 8 on, the dtype, the least and the
+# largest number of it and the smallest one besides 0 that converting says nothing about; then dtypes of whole numbers
+_CAST = f"""{BEGIN}
+    fits = count == 2
+    if not fits:
+{HAND_ON}
+    x = word_at(args)
+    dtype = word_at(args + 8)
+{as_small_array("x")}
+    known = word_at(own)
+    entry = own + 8
+    last_entry = entry + 32 * (known - 1)
+    while entry < last_entry and dtype != word_at(entry):
+        entry += 32
+    if dtype != word_at(entry):
+        fits = False
+    if x_flags & {ALIGNED} == 0 or x_flags & {CONTIGUOUS | IN_FORTRANS_ORDER} == 0:
+        fits = False
+    if fits:
+        if x_dtype == word_at(api + {AT["float64"]}) or x_dtype == word_at(api + {AT["float32"]}):
+            low = float64_place(entry + 8)[0]
+            high = float64_place(entry + 16)[0]
+            least = float64_place(entry + 24)[0]
+            for i in range(x_n):
+                value = 0.0
+                if x_dtype == word_at(api + {AT["float64"]}):
+                    value = float64_place(x_data + 8 * i)[0]
+                else:
+                    value = float64(float32_place(x_data + 4 * i)[0])
+                size = abs(value)
+                if not (value >= low) or not (value <= high) or (size < least and size > 0.0):
+                    fits = False
+        else:
+            place = last_entry + 32
+            end = place + {8 * len(_WHOLE)}
+            while place < end and x_dtype != word_at(place):
+                place += 8
+            if place == end:
+                fits = False
+    if not fits:
+{HAND_ON}
+    invoke_1(word_at(api + {AT["Py_IncRef"]}), (dtype,))
+    fortran = 0
+    if x_flags & {CONTIGUOUS} == 0:
+        fortran = 1
+    return invoke_3(word_at(api + {AT["PyArray_CastToType"]}), (x, dtype, fortran))
+"""
+
+_GATHER, _SCATTER = _picking(3, _OF_ROWS, False), _picking(4, _OF_ROWS, True)
 _TAKE, _ADD = _picking(3, _ALONG, False), _picking(4, _ALONG, True)
 
 
@@ -405,6 +479,16 @@ def stack() -> Call:
 
 
 @once
+def cast() -> Call:
+    """Give ``(x, dtype)``: the elements in another dtype, where NumPy would have nothing to warn of."""
+    words = [len(_RANGES)]
+    dtypes = [np.dtype(code) for code in (*_RANGES, *_WHOLE)]
+    for dtype, numbers in zip(dtypes, _RANGES.values(), strict=False):
+        words += [id(dtype), *np.array(numbers, np.float64).view(np.int64).tolist()]
+    return Call("cast", _CAST, [*words, *map(id, dtypes[len(_RANGES) :])], dtypes)
+
+
+@once
 def put() -> Call:
     """Give ``(x, key, shape)``: zeros with x in place of what an index that picks a view picks."""
     return Call("put", _PUT)
@@ -412,19 +496,22 @@ def put() -> Call:
 
 @once
 def rows() -> Call:
-    """Give ``(positions, count)``: a copy of positions that are among so many, counted from the front."""
+    """Give ``(positions, count)``: a copy of positions that are among so many, counted from the front.
+
+    With a third argument none of them may be negative.
+    """
     return Call("rows", _ROWS)
 
 
 @once
 def gather() -> Call:
-    """Give ``(x, rows)``: the rows of x at positions, as `rows` gives them."""
+    """Give ``(x, rows, axis)``: what x has along an axis at positions, as `rows` gives them."""
     return Call("gather", _GATHER)
 
 
 @once
 def scatter() -> Call:
-    """Give ``(x, rows, shape)``: zeros with the rows of x added at positions, as `rows` gives them."""
+    """Give ``(x, rows, axis, shape)``: zeros with what x has added along an axis at positions, as `rows` gives them."""
     return Call("scatter", _SCATTER)
 
 
