@@ -57,8 +57,6 @@ def get_default_dtype() -> np.dtype[Any]:
 #: written to one another, but nothing that is written before or behind the cut.
 _cuts = itertools.count(-2, -1)
 
-_new = object.__new__
-
 
 class _Count(int):
     """A number of elements, NumPy's ``x.size``, which may be called as PyTorch's: ``x.size()``, ``x.size(0)``."""
@@ -470,7 +468,7 @@ class Variable(Methods):
 
     def detach(self) -> Variable:
         """Give a Variable on the same memory that records nothing."""
-        y = _new(Variable)
+        y: Variable = object.__new__(Variable)
         y._array, y.creator, y._generation = self._current()._array, None, next(_cuts)
         if sharing.active or sharing.stand_ins:
             sharing.note_view(y, self)

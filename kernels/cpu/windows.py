@@ -29,7 +29,7 @@ def columns(x: Array, frame: Frame) -> Array:
 
     Outside of the array there are zeros.
     """
-    y = np.empty((x.shape[1], *frame.kernel, x.shape[0], *places_of(frame)), x.dtype)
+    y = np.empty((x.shape[1], *frame.kernel, x.shape[0], *frame.places), x.dtype)
     if y.size:
         _by_planes(x, y, frame, _see)
     return y
@@ -50,15 +50,12 @@ def highest(x: Array, frame: Frame) -> tuple[Array, Array]:
     Of equal ones it is the first, of several NaN the last. Every window sees an element.
     """
     dims = len(frame.kernel)
-    shape = (*x.shape[:2], *places_of(frame))
+    shape = (*x.shape[:2], *frame.places)
     y, where = np.empty(shape, x.dtype), np.empty(shape, np.int64)
     if y.size:
         new = (slice(None), slice(None), *(None,) * (3 - dims))
         checked(_highest(), x[new], _numbers(frame, 3), out=(y[new], where[new]))
     return y, where
-
-
-places_of = lru_cache(256)(Frame.places.fget)  # type: ignore[attr-defined]
 
 
 @lru_cache(256)

@@ -127,8 +127,8 @@ def check_places(what: str, shape: tuple[int, ...], dim: int, index: Any, source
 def take(input: Any, index: Any) -> Any:
     """Give the elements at positions, counted through all of input; raises IndexError for positions outside."""
     x, index = operand(input), positions_of("take", index)
-    if is_small(data_of(x)):
-        own = own_positions(index, x.size) if type(index) is np.ndarray else None
+    if is_small(data := data_of(x)) and type(index) is np.ndarray:
+        own = own_positions(index, data.size)
         if own is not None:
             return elements_at(x, own)
     return reshape(getitem(reshape(x, (x.size,)), index.reshape(-1)), index.shape)

@@ -139,7 +139,7 @@ class AsType(Operation):
     linear = even = True
     reads_all = False
     kept = ("dtype",)
-    work = staticmethod(lambda: small.copies.cast())
+    work = staticmethod(lambda: small.conversion.cast())
 
     def __init__(self, dtype: np.dtype[Any]) -> None:
         self.dtype = dtype
