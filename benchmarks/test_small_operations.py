@@ -39,6 +39,26 @@ def test_every_operation_is_called_or_it_is_said_why_not() -> None:
     assert len(titles) == len(set(titles))
 
 
+def test_every_miss_has_its_reason() -> None:
+    from benchmarks.small_cases import small
+    from benchmarks.small_misses import REASONS, reason_of
+
+    rows = small()
+    assert [row.title for row in rows if not reason_of(row.name, row.title, row.family)] == []
+    assert REASONS.keys() <= {text for row in rows for text in (row.name, row.title, row.family)}
+
+
+def test_frames_and_calls_are_counted() -> None:
+    from benchmarks.small_misses import costs, counted
+
+    def inner() -> int:
+        return len("ab")
+
+    assert counted(lambda: inner() + inner()) == (3, 2)
+    known = costs()
+    assert 0 < known["call"] and 0 < known["frame"] < 1e-4
+
+
 def test_measurement_and_document(tmp_path: Path) -> None:
     from benchmarks.small_operations import main
 

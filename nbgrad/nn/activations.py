@@ -42,6 +42,8 @@ def _operation(name: str) -> Elementwise:
 
 def _applied(name: str, input: Any, *numbers: Any, inplace: bool = False) -> Any:
     """Give what a formula gives of an input and of numbers, which take its dtype; or write it into the input."""
+    if type(input) is Variable and not inplace and input._array.dtype.char in "fd":
+        return _operation(name).function(input, *numbers)
     x = plain(input)
     if x.dtype.kind != "f":
         raise TypeError(f"{name}: dtype {x.dtype}: convert to a floating dtype first")
