@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from . import sharing
-from .arrays import Array, as_array, as_data, instead_of_an_array, is_array, numpys_method
+from .arrays import Array, as_array, as_data, instead_of_an_array, is_array, numpys_method, of_numpys_own
 from .grad_mode import differentiating, is_grad_enabled
 from .hooks import Handle, hook_keys, look_at_leaves, watch
 from .kernels import dispatch, placement
@@ -486,8 +486,8 @@ Given = TypeVar("Given", Variable, Array)
 
 
 def data_of(value: Any) -> Any:
-    """Return a Variable's array, and anything else as it is."""
-    return value.data if isinstance(value, Variable) else value
+    """Return a Variable's array, of a subclass of NumPy's arrays one of NumPy's own, and anything else as it is."""
+    return value.data if isinstance(value, Variable) else of_numpys_own(value)
 
 
 def as_variable(value: Any) -> Variable:
