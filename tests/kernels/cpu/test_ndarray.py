@@ -11,7 +11,6 @@ import pytest
 
 from nbgrad.kernels.cpu import codegen, ndarray
 
-
 pytestmark = pytest.mark.skipif(os.environ.get("NBGRAD_TEST_LAYOUT") == "unknown", reason="nothing reads arrays so")
 
 
