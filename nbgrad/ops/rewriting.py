@@ -181,7 +181,7 @@ def _kernel_in_place(operation: Elementwise, array: Array, others: tuple[Any, ..
                 return None
             v = np.asarray(v, array.dtype)
         v = data_of(v)
-        if type(v) is not np.ndarray or v.dtype != array.dtype or not _stretches(v.shape, array.shape):
+        if type(v) is not np.ndarray or v.dtype != array.dtype or not stretches(v.shape, array.shape):
             return None
         arrays.append(v)
     if operation.domain == COMPARISON or (not operation.differentiable and array.dtype.kind != "f"):
@@ -190,7 +190,8 @@ def _kernel_in_place(operation: Elementwise, array: Array, others: tuple[Any, ..
     return lambda: operation.call(array, *arrays, array)
 
 
-def _stretches(shape: tuple[int, ...], target: tuple[int, ...]) -> bool:
+def stretches(shape: tuple[int, ...], target: tuple[int, ...]) -> bool:
+    """Tell whether an array of a shape broadcasts to another one."""
     return len(shape) <= len(target) and all(
         [size in (1, whole) for size, whole in zip(shape[::-1], target[::-1], strict=False)]
     )
