@@ -55,7 +55,7 @@ def get_default_dtype() -> np.dtype[Any]:
 
 #: The generations of Variables that are cut off the graph on purpose, each its own: views share it, and follow what is
 #: written to one another, but nothing that is written before or behind the cut.
-_cuts = itertools.count(-2, -1)
+cuts = itertools.count(-2, -1)
 
 
 class _Count(int):
@@ -469,7 +469,7 @@ class Variable(Methods):
     def detach(self) -> Variable:
         """Give a Variable on the same memory that records nothing."""
         y = Variable(self._current()._array, requires_grad=False)
-        y._generation = next(_cuts)
+        y._generation = next(cuts)
         if sharing.active or sharing.stand_ins:
             sharing.note_view(y, self)
         return y

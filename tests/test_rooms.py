@@ -217,7 +217,6 @@ ELSEWHERE = {
     "nbgrad/cuda.py": "cuda/test_device.py",
     "nbgrad/elements.py": "tracing/test_symbol.py",
     "nbgrad/func/walking.py": "func/test_jacobians.py",
-    "nbgrad/ops/rewriting.py": "kernels/cpu/small/test_writer.py",
     "nbgrad/ops/writing.py": "ops/test_inplace.py",
     "nbgrad/recording.py": "kernels/cpu/small/test_recorder.py",
     "nbgrad/ops/assembling.py": "ops/test_arranging.py",

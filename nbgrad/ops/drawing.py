@@ -266,6 +266,23 @@ def normal_(input: Variable, mean: float = 0.0, std: float = 1.0, *, generator: 
 
 
 @operation(public=False)
+def random_(input: Variable, *bounds: int, generator: Any = None) -> Variable:
+    """Fill with whole numbers: ``random_()``, ``random_(to)`` below `to`, or ``random_(lowest, to)``.
+
+    Without bounds they are all that the dtype has, up to 2**53. Raises ValueError where there is none in between.
+    """
+    kind = input.dtype
+    if kind.kind not in "fiu" or len(bounds) > 2:
+        raise TypeError(f"random_: dtype {kind}, bounds {bounds}: fills real dtypes, from at most two bounds")
+    most = 2 ** (np.finfo(kind).nmant + 1) if kind.kind == "f" else min(int(np.iinfo(kind).max), 2**53)
+    low, high = (0, most) if not bounds else (0, bounds[0]) if len(bounds) == 1 else bounds
+    if low >= high:
+        raise ValueError(f"random_: no numbers from {low} to before {high}")
+    drawn = _drawn("random_", generator, data_of(input), "integers", low, high, tuple(input.shape))
+    return _write(input, "random_", drawn)
+
+
+@operation(public=False)
 def exponential_(input: Variable, lambd: float = 1.0, *, generator: Any = None) -> Variable:
     """Fill with numbers of an exponential distribution of a rate, and give the Variable.
 

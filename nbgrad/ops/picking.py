@@ -114,9 +114,14 @@ def check_places(what: str, shape: tuple[int, ...], dim: int, index: Any, source
 
 
 @operation
-def take(input: Any, index: Any) -> Any:
-    """Give the elements at positions, counted through all of input; raises IndexError for positions outside."""
+def take(input: Any, index: Any, axis: int | None = None) -> Any:
+    """Give the elements at positions, counted through all of input; NumPy's `axis` counts along that.
+
+    Raises IndexError for positions outside.
+    """
     x, index = operand(input), positions_of("take", index)
+    if axis is not None:
+        return getitem(x, (*(slice(None),) * axis_of("take", axis, x.ndim), index))
     return reshape(getitem(reshape(x, (x.size,)), index.reshape(-1)), index.shape)
 
 
