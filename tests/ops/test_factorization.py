@@ -44,7 +44,7 @@ MEMBERS = [
     Member("householder_product", linalg.householder_product,
            lambda t, x, tau: t.linalg.householder_product(x, tau), (ANY, ANY), ((4, 3), (2,))),
     Member("ormqr", lambda x, tau, y: nbgrad.ormqr(x, tau, y, True, True),
-           lambda t, x, tau, y: t.ormqr(x, tau, y, True, True), (ANY,) * 3, ((4, 3), (2,), (4, 2))),
+           lambda t, x, tau, y: t.ormqr(x, tau, y, True, True), (ANY,) * 3, ((4, 3), (3,), (4, 2))),
     Member("logdet", lambda x: nbgrad.logdet(x @ x.T + 1), lambda t, x: t.logdet(x @ x.T + 1), (ANY,), (2, 3)),
 ]  # fmt: skip
 QUICK = {"lu's U, wide", "lu's L, tall", "lu_solve", "householder_product"}
