@@ -141,7 +141,7 @@ LATER = {
 }  # fmt: skip
 
 #: Modules of nbgrad that are imported when first asked for.
-MODULES = ("fft", "func", "masked", "math", "optim", "signal", "special", "utils")
+MODULES = ("distributions", "fft", "func", "masked", "math", "optim", "signal", "special", "utils")
 
 #: What is no operation, by the modules of nbgrad that are imported when one is first asked for.
 FUNCTIONS = {

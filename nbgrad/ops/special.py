@@ -136,7 +136,7 @@ def i0(input: Given) -> Given:
 def gammainc(input: Any, other: Any) -> Any:
     """Give the share of the gamma distribution with shape input below other, elementwise; SciPy computes it.
 
-    The gradient is that of `other`; of the shape there is no formula, and to ask for its gradient a TypeError.
+    The derivative by the shape, which PyTorch has none of, is an integral (`quantiles`).
     """
     return applied("gammainc", *_floating("gammainc", input, other))
 

@@ -74,6 +74,16 @@ def test_factors_multiply_to_the_matrix(shape):
     np.testing.assert_allclose(q @ np.triu(packed[..., :k, :]), x, atol=1e-13)
 
 
+def test_triangles_are_solved_for_matrices_that_could_be_stacks_of_vectors():
+    torch = peer("torch")
+    lower = np.tril(np.random.default_rng(5).uniform(0.5, 1, (2, 2, 2)))
+    b = np.array([[1.0, 2.0], [3.0, 4.0]])
+    found = linalg.solve_triangular(lower, b, upper=False)
+    np.testing.assert_allclose(found, torch.linalg.solve_triangular(*map(torch.tensor, (lower, b)), upper=False))
+    found = nbgrad.cholesky_solve(b, lower)
+    np.testing.assert_allclose(found, torch.cholesky_solve(*map(torch.tensor, (b, lower))))
+
+
 @pytest.mark.parametrize("adjoint", [False, True])
 @pytest.mark.parametrize("left", [False, True])
 def test_equations_are_solved_by_factors(left, adjoint):
