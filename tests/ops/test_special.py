@@ -19,7 +19,7 @@ every_case = pytest.mark.parametrize("case", SELDOM, ids=repr)
 
 
 def test_all_formulas_have_cases():
-    assert {case.name for case in SELDOM} == NAMES
+    assert {case.name for case in SELDOM} == NAMES - {"ceil", "floor", "rint", "trunc"}  # which are steps
 
 
 @pytest.mark.parametrize(
