@@ -25,6 +25,7 @@ ROOMS = [
     ["nbgrad/accumulate.py", "nbgrad/forward.py"],
     [
         "nbgrad/autograd/",
+        "nbgrad/distributions/",
         "nbgrad/fft.py",
         "nbgrad/func/",
         "nbgrad/linalg.py",
@@ -215,6 +216,7 @@ ELSEWHERE = {
     "nbgrad/autograd/linearised.py": "func/test_products.py",
     "nbgrad/batching/": "func/test_vectorize.py",
     "nbgrad/cuda.py": "cuda/test_device.py",
+    "nbgrad/distributions/": "distributions/test_densities.py",
     "nbgrad/elements.py": "tracing/test_symbol.py",
     "nbgrad/func/walking.py": "func/test_jacobians.py",
     "nbgrad/ops/writing.py": "ops/test_inplace.py",
