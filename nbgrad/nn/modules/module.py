@@ -11,6 +11,7 @@ from typing import Any, NamedTuple, TypeVar
 import numpy as np
 
 from ...arrays import is_array
+from ...ops.creation import zeros_like
 from ...variable import Variable
 from ..parameter import Buffer, Parameter, is_passing
 from .hooks import Removable, hooked
@@ -304,7 +305,7 @@ class Module:
         """Forget the gradients of all parameters, or make them zero."""
         for parameter in self.parameters():
             if parameter.grad is not None:
-                parameter.grad = None if set_to_none else parameter.grad.detach() * 0
+                parameter.grad = None if set_to_none else zeros_like(parameter.grad)
 
     def apply(self: Self, fn: Callable[[Module], Any]) -> Self:
         """Call a function of all modules in this one, and of this one last."""
