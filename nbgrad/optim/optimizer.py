@@ -16,7 +16,7 @@ from ..kernels import dispatch, formula
 from ..kernels.cpu import updates
 from ..kernels.cpu.launch import signature
 from ..kernels.formula import FLOATING, NUMBER, Expression
-from ..nn.modules.module import changed, changes
+from ..nn.modules.hooks import changed, changes
 from ..ops.creation import zeros_like
 from ..variable import Variable
 

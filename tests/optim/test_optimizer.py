@@ -247,6 +247,61 @@ def test_running_figures_and_counts_are_kept(kernels):
     assert compiled.count.item() == 4 and type(compiled.mean) is nbgrad.Variable
 
 
+def test_compiled_modules_follow_what_they_read_of_themselves(kernels):
+    class Scaled(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.weight = nn.Parameter(nbgrad.ones(2))
+            self.scale, self.shift, self.act, self.calls, self.unread = 1.0, (0, 0.0), None, 0, 0
+
+        def forward(self, x):
+            self.calls += 1  # only once a trace: no setting
+            y = x * self.weight * self.scale + self.shift[1]
+            return y if self.act is None else self.act(y)
+
+    net = Scaled()
+    compiled, x = nbgrad.jit(net), nbgrad.tensor([1.0, 2.0])
+    assert compiled(x).tolist() == [1, 2]
+    for name, value, expected in (
+        ("scale", 2.0, [2, 4]),
+        ("shift", (0, -3.0), [-1, 1]),
+        ("act", F.relu, [0, 1]),
+        ("scale", 2, [0, 1]),
+        ("act", None, [-1, 1]),
+    ):
+        setattr(net, name, value)
+        assert compiled(x).tolist() == expected, name
+    traces, calls = len(compiled._traces), net.calls
+    for k in range(3):
+        net.unread, net.calls = k + 1, net.calls
+        assert compiled(x).tolist() == [-1, 1]
+    assert len(compiled._traces) == traces and net.calls == calls
+    assert "__getattribute__" not in vars(nn.Module)  # watched while a function is traced only
+
+
+def test_compiled_modules_follow_their_hooks():
+    net = nn.Linear(2, 1, bias=False, dtype=np.float64)
+    net.weight.data[...] = 1
+    compiled, x = nbgrad.jit(net), nbgrad.tensor([[1.0, 2.0]])
+    assert compiled(x).item() == 3
+    after = net.register_forward_hook(lambda module, inputs, y: y * 2)
+    assert compiled(x).item() == 6
+    with net.register_forward_pre_hook(lambda module, inputs: (inputs[0] + 1,)):
+        assert compiled(x).item() == 10
+    after.remove()
+    assert compiled(x).item() == 3
+
+
+def test_the_mean_of_all_batches_is_compiled(kernels):
+    eager, compiled = (nn.BatchNorm1d(2, momentum=None, dtype=np.float64) for _ in range(2))
+    run = nbgrad.jit(lambda x: compiled(x))
+    for k in range(3):
+        x = nbgrad.tensor([[1.0, k], [3.0, -k]])
+        np.testing.assert_allclose(run(x).data, eager(x).data)
+    np.testing.assert_allclose(compiled.running_mean.data, eager.running_mean.data)
+    np.testing.assert_allclose(eager.running_mean.data, [2.0, 0.0], atol=1e-15)
+
+
 def test_gradients_that_nobody_takes_are_refused():
     net = model()
     with pytest.raises(TypeError, match="it filled grad of a parameter of shape"):
