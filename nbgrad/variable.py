@@ -30,6 +30,8 @@ else:
 _default_dtype: np.dtype[Any] = np.dtype(np.float64)
 #: Called with the array that a Variable had before another one was put in its place.
 data_replaced: list[Callable[[Array], None]] = []
+#: Gives what makes an empty Variable marked as another one is, with its arguments; None where that is not marked.
+marked_again: list[Callable[[Variable], tuple[Callable[..., Variable], tuple[Any, ...]] | None]] = []
 #: Called when the default dtype has changed.
 default_dtype_changed: list[Callable[[], None]] = []
 
@@ -364,23 +366,23 @@ class Variable(Methods):
         """Tell what a copy and a pickle are made of: a leaf, without gradient and hooks, as PyTorch has it."""
         reduced: Any = super().__reduce_ex__(2)
         make, arguments, (attributes, slots), *_ = reduced
-        past = ("_hooks", "_index", "_retains", "_story", "grad")
-        slots = {name: value for name, value in slots.items() if name not in past}
+        slots = {k: value for k, value in slots.items() if k not in ("_hooks", "_index", "_retains", "_story", "grad")}
         slots |= {"creator": None, "_generation": min(self._generation, 0)}
+        make, arguments = next(filter(None, [again(self) for again in marked_again]), (make, arguments))
         return make, arguments, (attributes, slots)
 
     def __deepcopy__(self, memory: dict[int, Any]) -> Variable:
-        """Copy a leaf with its array and its gradient.
+        """Copy a leaf with its array and, but for parameters, its gradient, as PyTorch does.
 
         Raises RuntimeError for a Variable that was computed, as PyTorch does.
         """
         if self.creator is not None:
             raise RuntimeError("a deep copy of a computed Variable would be cut off its past: use x.detach().clone()")
-        reduced: Any = self.__reduce_ex__(2)
-        make, arguments, (attributes, slots) = reduced
+        make, arguments, (attributes, slots) = self.__reduce_ex__(2)
         duplicate: Variable = make(*arguments)
         memory[id(self)] = duplicate
-        for name, value in ((attributes or {}) | slots | {"grad": self.grad}).items():
+        slots |= {"grad": self.grad} if type(self) in arguments else {}
+        for name, value in ((attributes or {}) | slots).items():
             setattr(duplicate, name, copy.deepcopy(value, memory))
         return duplicate
 
@@ -409,9 +411,7 @@ class Variable(Methods):
                 return
             raise RuntimeError("requires_grad can be taken from leaves only: use x.detach() for a computed Variable")
         if wanted and self._array.dtype.char not in "fd":
-            raise TypeError(
-                f"requires_grad: dtype {self._array.dtype} has no gradients; convert to float32 or float64 first"
-            )
+            raise TypeError(f"requires_grad: dtype {self._array.dtype} has no gradients; convert to float32 or float64")
         if self._story is not None:
             self._story.change_requires_grad(self, wanted)
             return
