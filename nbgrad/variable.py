@@ -468,8 +468,8 @@ class Variable(Methods):
 
     def detach(self) -> Variable:
         """Give a Variable on the same memory that records nothing."""
-        y = Variable(self._current()._array, requires_grad=False)
-        y._generation = next(cuts)
+        y: Variable = object.__new__(Variable)
+        y._array, y.creator, y._generation = self._current()._array, None, next(cuts)
         if sharing.active or sharing.stand_ins:
             sharing.note_view(y, self)
         return y
