@@ -120,7 +120,8 @@ def _transposed(
     function: Function, tangents: Sequence[Variable | None], outputs: Sequence[Variable | None]
 ) -> Sequence[Variable | None]:
     """Give what `tangents_of` gives, by differentiating the rule back by its cotangents."""
-    cotangents: list[Any] = [None if y is None else _zeros(y) for y in outputs]
+    # of the same examples as their outputs: else what comes back to them would be added up over these
+    cotangents: list[Any] = [None if y is None else constant(dispatch.filled(y._array, 0.0)) for y in outputs]
     wanted = [u for u in cotangents if u is not None]
     for u in wanted:
         u.requires_grad = True

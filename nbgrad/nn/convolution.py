@@ -159,7 +159,8 @@ def _weight(form: Form, x: Any, y: Any) -> Any:
     for samples in blocks.samples:
         part = dispatch.matmul(blocks.of_output(y, samples), _transposed(blocks.columns(x, samples)))
         total = part if total is None else add(total, part)
-    return total.reshape((form.channels[1], form.channels[0] // form.groups, *form.frame.kernel))
+    shape = (form.channels[1], form.channels[0] // form.groups, *form.frame.kernel)
+    return dispatch.zeros(shape, y.dtype, y) if total is None else total.reshape(shape)
 
 
 # ---- the functions --------------------------------------------------------------------------------------------------

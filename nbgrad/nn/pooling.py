@@ -80,7 +80,16 @@ def _frame_of(
             if (count - 1) * s >= n + p:
                 count -= 1
             behind[axis] = builtins.max(p, (count - 1) * s + wide - n - p)
-    return framed(what, size, kernels, strides, paddings, dilations, tuple(behind))
+    frame = framed(what, size, kernels, strides, paddings, dilations, tuple(behind))
+    for axis, (n, k, s, p, d) in enumerate(zip(size, kernels, strides, paddings, dilations, strict=True)):
+        starts = np.arange(frame.places[axis]) * s - p if d > 1 else np.zeros(0, np.int64)
+        firsts = np.where(starts < 0, starts % d, starts)  # the first element that is no padding
+        if (firsts >= np.minimum(starts + k * d, n)).any():
+            raise ValueError(
+                f"{what}: a window of {kernels} with dilation {dilations} sees nothing but padding on images of {size} "
+                f"elements with padding {paddings}"
+            )
+    return frame
 
 
 def named(function: Any, what: str, sentences: str) -> Any:
@@ -151,7 +160,7 @@ def _flat(places: Array, shape: tuple[int, ...]) -> Array:
     """Give places in images as places in all of (samples, channels, *size)."""
     images, size = math.prod(shape[:2]), math.prod(shape[2:])
     starts = dispatch.beside(np.arange(0, images * size, size or 1), places)
-    return add(places.reshape(images, -1), starts.reshape(images, 1)).reshape(-1)
+    return add(places.reshape(images, math.prod(places.shape[2:])), starts.reshape(images, 1)).reshape(-1)
 
 
 def _max_pool(dims: int, indices_too: bool) -> Any:

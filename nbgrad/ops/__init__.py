@@ -45,12 +45,30 @@ def _matrix_transposed(x: Variable) -> Variable:
     return transpose(x)
 
 
+def _divmod(x: Variable, y: Any) -> tuple[Any, Any]:
+    return x // y, x % y
+
+
+def _rdivmod(x: Variable, y: Any) -> tuple[Any, Any]:
+    return y // x, y % x
+
+
+def _round(x: Variable, digits: int = 0) -> Variable:
+    rounded: Variable = registry.load("round").function(x, decimals=digits)
+    return rounded
+
+
+def _contains(x: Variable, value: object) -> bool:
+    return bool((x == value).any())
+
+
 def _install() -> None:
     install_operators(Variable, TABLE.__getitem__)
     methods: dict[str, Any] = registry.methods()
     methods["__matmul__"] = giving_way("__matmul__", matmul, lambda: calls.product)
     methods["__rmatmul__"] = lambda self, other: matmul(other, self)
     methods["__getitem__"] = giving_way("__getitem__", getitem, lambda: recorded_by(GetItem, getitem))
+    methods |= {"__divmod__": _divmod, "__rdivmod__": _rdivmod, "__round__": _round, "__contains__": _contains}
     inplace.install(methods)
     methods["T"] = property(transpose, doc="The Variable with its dimensions reversed.")
     methods["mT"] = methods["mH"] = property(_matrices_transposed, doc="The last two dimensions in reverse order.")

@@ -138,7 +138,7 @@ def _places(which: str, x: Any, dim: Any, keepdim: Any, axis: Any, keepdims: Any
     dim = either(what, "dim", dim, "axis", axis)
     keep = bool(either(what, "keepdim", keepdim or None, "keepdims", keepdims, False))
     given = isinstance(x, Variable)
-    data = data_of(x) if given else as_array(x)
+    data = as_array(data_of(x))
     shape = data.shape
     if dim is None:
         data, along, kept = data.reshape(-1), 0, (1,) * len(shape)

@@ -124,9 +124,14 @@ def check_places(what: str, shape: tuple[int, ...], dim: int, index: Any, source
 
 
 @operation
-def take(input: Any, index: Any) -> Any:
-    """Give the elements at positions, counted through all of input; raises IndexError for positions outside."""
+def take(input: Any, index: Any, axis: int | None = None) -> Any:
+    """Give the elements at positions, counted through all of input; NumPy's `axis` counts along that.
+
+    Raises IndexError for positions outside.
+    """
     x, index = operand(input), positions_of("take", index)
+    if axis is not None:
+        return getitem(x, (*(slice(None),) * axis_of("take", axis, x.ndim), index))
     if is_small(data := data_of(x)) and type(index) is np.ndarray:
         own = own_positions(index, data.size)
         if own is not None:

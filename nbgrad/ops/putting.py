@@ -258,7 +258,7 @@ def _reduced(what: str, x: Any, axis: int, places: Any, source: Any, kind: str, 
             return total
         counts = counts + 1 if include else where(met, counts, 1).astype(data.dtype)
         return div(total, counts) if data.dtype.kind == "f" else total // counts.astype(data.dtype)
-    return _by_order(kept, key, source, kind)
+    return by_order(kept, key, source, kind)
 
 
 #: What changes nothing in a product or an extremum.
@@ -269,7 +269,7 @@ _NEUTRAL: dict[str, Any] = {
 }
 
 
-def _by_order(x: Any, key: tuple[Any, ...], source: Any, kind: str) -> Any:
+def by_order(x: Any, key: tuple[Any, ...], source: Any, kind: str) -> Any:
     """Multiply, or take the extremum of, what goes to each place: as a table with a row a place, filled up."""
     shape, data = tuple(x.shape), data_of(x)
     if any([is_stand_in(part) for part in (*key, data)]):

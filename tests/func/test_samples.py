@@ -7,7 +7,7 @@ from peers import peer
 
 import nbgrad
 from nbgrad import Variable
-from nbgrad.func import jacfwd, jacrev, jvp, vjp, vmap
+from nbgrad.func import grad, hvp, jacfwd, jacrev, jvp, vjp, vmap
 
 #: The work is dealt out to so many.
 SHARES = 4
@@ -90,6 +90,38 @@ def check(f, x):
     if sum(y.size for y in value) < 40:
         for mine, other in zip(jacfwd(f)(x), jacrev(f)(x), strict=True):
             np.testing.assert_allclose(mine, other, rtol=1e-6, atol=1e-8)
+    check_to_second_order(f, two, cotangents)
+
+
+def check_to_second_order(f, two, weights):
+    """Hold the Hessian of a weighted sum times a vector, for two examples, against itself one by one, every way."""
+
+    def total(x):
+        return sum((y * w).sum() for y, w in zip(f(nbgrad.as_tensor(x)), weights, strict=True))
+
+    v = np.random.default_rng(1).normal(size=two.shape)
+    try:
+        expected = np.stack([hvp(total, x, d) for x, d in zip(two, v, strict=True)])
+    except RuntimeError as error:
+        assert "second" in str(error) or "backward works on arrays" in str(error), error
+        return
+    if not np.isfinite(expected).all():
+        return
+    scale = np.abs(expected).max(initial=1)
+
+    def close(found, what):
+        np.testing.assert_allclose(found, expected, rtol=1e-6, atol=1e-8 * scale, err_msg=what)
+
+    close(np.stack([grad(lambda u, d=d: (grad(total)(u) * d).sum())(x) for x, d in zip(two, v, strict=True)]), "back")
+    twice = [jvp(lambda u, d=d: grad(total)(u), (x,), (d,))[1] for x, d in zip(two, v, strict=True)]
+    close(np.stack(twice), "forth over back")
+    last = [grad(lambda u, d=d: jvp(total, (u,), (d,))[1])(x) for x, d in zip(two, v, strict=True)]
+    close(np.stack(last), "back over forth")
+    close(vmap(lambda x, d: hvp(total, x, d), randomness="different")(two, v), "vmap(hvp)")
+    close(hvp(lambda xs: vmap(total, randomness="different")(xs).sum(), two, v), "hvp(vmap)")
+    curved = [(d * e).sum() for d, e in zip(v, expected, strict=True)]
+    forth = [jvp(lambda u, d=d: jvp(total, (u,), (d,))[1], (x,), (d,))[1] for x, d in zip(two, v, strict=True)]
+    np.testing.assert_allclose(forth, curved, rtol=1e-6, atol=1e-8 * scale, err_msg="forth over forth")
 
 
 @pytest.mark.slow
