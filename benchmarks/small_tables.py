@@ -207,7 +207,7 @@ INTRODUCTION = """\
 # Every operation on small arrays
 
 How long a call takes where Python and the graph are all there is to it: scalars, 10 elements, 4 x 5 and 2 x 3 x 4, in
-float64. Made by `python -m benchmarks.small_operations`; do not edit."""
+float64. Made by `python -m benchmarks.small_operations --everything --readme`; do not edit."""
 
 METHOD = """\
 Each public operation, forward with a graph, forward under `no_grad`, and forward, sum and backward, in nbgrad and torch
@@ -222,7 +222,7 @@ values `z`. Where nbgrad's ratio is above its limit (to torch {forward:g} forwar
 
 MISSES = """\
 Calls above their limits, the worst first. Before its loop a call goes through Python frames and calls of compiled
-functions, which were counted, the two of the measurement among them. If they did nothing, a frame took {frame:.0f} ns
+functions, which were counted, with the one of the row itself. If they did nothing, a frame took {frame:.0f} ns
 and a call {call:.0f} ns here: what they come to is a floor of what is written in Python. torch's binding is C++."""
 
 

@@ -32,7 +32,8 @@ def test_every_operation_is_called_or_it_is_said_why_not() -> None:
         there = importlib.import_module(f"nbgrad.{module}")
         names = there.HOMES if module == "linalg" else there.__all__
         every |= {(f"{module}.{name}",) for name in names}
-    without = {names for names in every if not listed().intersection(names)}
+    rows = listed()
+    without = {names for names in every if not rows.intersection(names) and not names[0].endswith("_")}
     assert without == {names for names in every if set(names) & LEFT_OUT.keys()}
     assert len(without) == len(LEFT_OUT), "a reason for what has a row, or does not exist"
     titles = [row.title for row in small()]
@@ -54,7 +55,7 @@ def test_frames_and_calls_are_counted() -> None:
     def inner() -> int:
         return len("ab")
 
-    assert counted(lambda: inner() + inner()) == (3, 2)
+    assert counted(lambda: inner() + inner()) == (2, 2)
     known = costs()
     assert 0 < known["call"] and 0 < known["frame"] < 1e-4
 
