@@ -67,6 +67,8 @@ NAMES: dict[str, Shape] = {
 }
 #: What makes cubes of matrices, of 4 GB where these are 1000 x 1000.
 CUBES = {"cdist", "diag_embed", "pdist"}
+#: What gives a gradient to any of several equal elements, of which float32 has some among many.
+TIES = {"mode"}
 #: Calls that only the table of large arrays has.
 LARGE_ONLY = [
     Written("softmax", "reductions", "t.softmax(m, 1) * m", None),
@@ -265,7 +267,7 @@ def large(size: int) -> list[Row]:
     for call in [*_reductions("m"), *written(), *LARGE_ONLY]:
         letters = letters_of(call.ours)
         fits = letters and LARGE_LETTERS.issuperset(letters) and not {"5", "20"} & set(_DIGITS.findall(call.ours))
-        if fits and call.name not in (CUBES if size > 100 else ()):
+        if fits and call.name not in (CUBES | TIES if size > 100 else ()):
             rows.append(_of_expression(call, shapes, "float32"))
     return [*_elementwise(forms, "float32"), *rows]
 
