@@ -74,7 +74,7 @@ UNDETERMINED = {
 DRAWING: dict[str, Callable[[Any], bool]] = {
     "nn.functional.rrelu": lambda sample: sample.kwargs.get("training", False),
     "nn.functional.scaled_dot_product_attention": lambda sample: sample.kwargs.get("dropout_p", 0) > 0,
-    "nn.functional.multi_head_attention_forward": lambda sample: sample.kwargs["training"] and sample.args[8] > 0,
+    "nn.functional.multi_head_attention_forward": lambda sample: sample.kwargs["training"] and sample.args[9] > 0,
     **{
         f"nn.functional.{name}": lambda sample: (
             sample.kwargs.get("training", True) and 0 < sample.kwargs.get("p", 0.5) < 1

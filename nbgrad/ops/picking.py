@@ -13,7 +13,7 @@ from ..registry import operation
 from ..variable import Variable, data_of
 from .arguments import axis_of
 from .indexing import bounds, getitem
-from .joining import take_along_dim
+from .joining import TakeAlong, positions_along, take_along_dim
 from .shape import broadcast_to, reshape
 
 
@@ -84,6 +84,11 @@ def gather(input: Any, dim: int, index: Any, *, sparse_grad: bool = False) -> An
               [4.]])
     """
     x, index = operand(input), positions_of("gather", index)
+    if type(data_of(x)) is np.ndarray and x.ndim:
+        along = axis_of("gather", dim, x.ndim)
+        own = positions_along(index, along, x.shape, negative=False) if index.ndim == x.ndim else None
+        if own is not None:
+            return TakeAlong.apply(x, own, along)
     axis = check_places("gather", x.shape, dim, index)
     if not x.ndim or not index.ndim or not index.size:
         return reshape(getitem(reshape(x, (x.size,)), index.reshape(-1)), index.shape)

@@ -15,7 +15,7 @@ from .arguments import axis_of
 from .elementwise import add, div, mul, where
 from .indexing import Index, Scatter, getitem
 from .inplace import last_ones
-from .joining import cat
+from .joining import AddAlong, cat, positions_along
 from .picking import check_places, mask_of, operand, positions_of, refuse_negative
 from .reduction import amax, amin, prod
 from .shape import astype, broadcast_to, reshape
@@ -199,6 +199,13 @@ def scatter(input: Any, dim: int, index: Any, src: Any = None, *, value: Any = N
 def scatter_add(input: Any, dim: int, index: Any, src: Any) -> Any:
     """Add elements of src at positions along a dimension; several for one place add up. See `scatter`."""
     x = operand(input)
+    places, given = positions_of("scatter_add", index), operand(src)
+    if x.ndim and type(data_of(given)) is np.ndarray and given.shape == places.shape and given.dtype == x.dtype:
+        along = axis_of("scatter_add", dim, x.ndim)
+        own = positions_along(places, along, tuple(x.shape), negative=False) if places.ndim == x.ndim else None
+        if own is not None:
+            x, given = _both(x, given)
+            return add(x, AddAlong.apply(given, own, along, tuple(x.shape)))
     axis, places, s = _source("scatter_add", x, dim, index, src)
     return _reduced("scatter_add", x, axis, places, s, "sum", True)
 
@@ -223,10 +230,10 @@ def _reduced(what: str, x: Any, axis: int, places: Any, source: Any, kind: str, 
             what, reshape(x, (x.size,)), 0, places.reshape(-1), reshape(source, (places.size,)), kind, include
         )
         return reshape(line, x.shape)
+    shape = tuple(x.shape)
     key = _key(places, axis)
     if kind == "sum" and include:
         return add_at(x, key, source)
-    shape = tuple(x.shape)
     data = data_of(x)
     ones = dispatch.full(places.shape, 1, data.dtype, data)
     counts = Scatter(Index(key), shape).forward(ones) if places.size else dispatch.zeros(shape, data.dtype, data)
