@@ -38,8 +38,8 @@ from nbgrad.kernels.cpu import (
     ufunc,
 )
 from nbgrad.kernels.cpu.sizes import CHUNK, LANES, OUTPUTS, SIDE
-from nbgrad.kernels.dispatch import CPU
 from nbgrad.kernels.philox import GROUP
+from nbgrad.kernels.placement import CPU
 
 # ---- memory ---------------------------------------------------------------------------------------------------------
 

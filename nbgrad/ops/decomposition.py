@@ -16,7 +16,7 @@ import numpy as np
 from ..arrays import Array, as_array, is_array
 from ..function import Function, Operation
 from ..grad_mode import is_grad_enabled
-from ..kernels import dispatch
+from ..kernels import placement
 from ..kernels.shapes import broadcast_shapes
 from ..registry import operation
 from ..variable import Variable, data_of
@@ -42,7 +42,7 @@ def _operand(what: str, x: Any, square: bool = True) -> Any:
 
 def _lapack(name: str, *arrays: Any, **options: Any) -> Any:
     """Call NumPy's function; whole numbers become float64 there."""
-    dispatch.only_on_cpu(name, "LAPACK", arrays)
+    placement.only_on_cpu(name, "LAPACK", arrays)
     return getattr(np.linalg, name)(*arrays, **options)
 
 

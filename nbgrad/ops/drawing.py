@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from ..arrays import as_array, is_array, is_stand_in
 from ..generator import Generator, default_generator
-from ..kernels import dispatch
+from ..kernels import dispatch, placement
 from ..registry import operation
 from ..variable import Variable, data_of, get_default_dtype
 from .arguments import whole_numbers
@@ -124,7 +124,7 @@ def randint_like(
 
 
 def _on(array: Any, device: Any) -> Any:
-    return array if device is None else dispatch.moved(array, dispatch.named(device))
+    return array if device is None else dispatch.moved(array, placement.named(device))
 
 
 @operation(method=False)
@@ -263,6 +263,23 @@ def normal_(input: Variable, mean: float = 0.0, std: float = 1.0, *, generator: 
     if std < 0:
         raise ValueError(f"normal_: the standard deviation is {std}: it must not be negative")
     return _write(input, "normal_", _filled(input, "normal_", generator, "normal", mean, std))
+
+
+@operation(public=False)
+def random_(input: Variable, *bounds: int, generator: Any = None) -> Variable:
+    """Fill with whole numbers: ``random_()``, ``random_(to)`` below `to`, or ``random_(lowest, to)``.
+
+    Without bounds they are all that the dtype has, up to 2**53. Raises ValueError where there is none in between.
+    """
+    kind = input.dtype
+    if kind.kind not in "fiu" or len(bounds) > 2:
+        raise TypeError(f"random_: dtype {kind}, bounds {bounds}: fills real dtypes, from at most two bounds")
+    most = 2 ** (np.finfo(kind).nmant + 1) if kind.kind == "f" else min(int(np.iinfo(kind).max), 2**53)
+    low, high = (0, most) if not bounds else (0, bounds[0]) if len(bounds) == 1 else bounds
+    if low >= high:
+        raise ValueError(f"random_: no numbers from {low} to before {high}")
+    drawn = _drawn("random_", generator, data_of(input), "integers", low, high, tuple(input.shape))
+    return _write(input, "random_", drawn)
 
 
 @operation(public=False)

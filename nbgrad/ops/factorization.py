@@ -12,7 +12,7 @@ import numpy as np
 
 from ..arrays import Array, as_array
 from ..function import Operation
-from ..kernels import dispatch
+from ..kernels import placement
 from ..kernels.shapes import broadcast_shapes
 from ..registry import operation
 from ..variable import Variable, data_of
@@ -51,7 +51,7 @@ class FactorsAndInfo(NamedTuple):
 
 def _getrf(x: Array) -> tuple[Array, Array, Array]:
     """Give LAPACK's factors of stacks of matrices, rows exchanged in turn, counted from 0, and where a pivot is 0."""
-    dispatch.only_on_cpu("lu", "SciPy", (x,))
+    placement.only_on_cpu("lu", "SciPy", (x,))
     try:
         from scipy.linalg import lapack
     except ImportError:
@@ -311,6 +311,6 @@ def geqrf(input: Any) -> tuple[Any, Any]:
     """Give LAPACK's packed form of `qr`: r and reflections in one matrix, and the reflections' factors; no gradient."""
     x = _operand("geqrf", input, square=False)
     data = data_of(x)
-    dispatch.only_on_cpu("geqrf", "LAPACK", (data,))
+    placement.only_on_cpu("geqrf", "LAPACK", (data,))
     packed, tau = np.linalg.qr(data, mode="raw")
     return _like(x, np.swapaxes(packed, -1, -2)), _like(x, tau)

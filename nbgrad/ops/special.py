@@ -14,7 +14,7 @@ import numpy as np
 
 from ..arrays import Array, as_array, is_array, is_stand_in
 from ..function import Operation
-from ..kernels import dispatch, special
+from ..kernels import placement, special
 from ..registry import ENTRIES, operation
 from ..variable import Given, Variable, data_of
 from .derivatives import DERIVATIVES, functions, scipy_special
@@ -71,7 +71,7 @@ class Special(Operation):
         self.name, self.place = name, place
 
     def forward(self, *xs: Array) -> Array:
-        dispatch.only_on_cpu(self.name, "SciPy", xs)
+        placement.only_on_cpu(self.name, "SciPy", xs)
         found = getattr(scipy_special(self.name), self.name)(*xs)
         self.output = as_array(found if self.place is None else found[self.place])
         return self.output
