@@ -3,9 +3,10 @@
 python -m benchmarks.networks                            measure, and write docs/networks.md
 python -m benchmarks.networks --only conv2d,attention    some of them; nothing is written
 
-Libraries take turns, call by call; times are the least of all turns, which whatever else runs can only lengthen. The floor of
-what multiplies matrices are its products at the measured peak, forward once and backward twice; of anything else its
-arrays at the speed of a copy: the input read and the result written, and backward as much again with the cotangent.
+Libraries take turns, call by call; times are the least of all turns, which whatever else runs can only lengthen. The
+floor of what multiplies matrices are its products at the measured peak, forward once and backward twice; of anything
+else its arrays at the speed of a copy: the input read and the result written, and backward as much again with the
+cotangent.
 """
 
 from __future__ import annotations

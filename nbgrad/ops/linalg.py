@@ -13,7 +13,7 @@ from ..compiled_calls import RecordedCall
 from ..function import Operation
 from ..kernels import dispatch
 from ..kernels.cpu import small
-from ..registry import operation
+from ..registry import load, operation
 from ..variable import Variable
 from .elementwise import add, mul
 from .shape import Permute, Reshape, SumTo, unsqueeze
@@ -137,11 +137,9 @@ if TYPE_CHECKING:
 
 def _dot_of_any(x: Any, y: Any) -> Any:
     """Sum products over the last dimension and the last but one, as NumPy's ``x.dot(y)`` does."""
-    from .products import tensordot
-
     if not x.ndim or not y.ndim:
         return mul(x, y)
-    return tensordot(x, y, ((x.ndim - 1,), (max(y.ndim - 2, 0),)))
+    return load("tensordot").function(x, y, ((x.ndim - 1,), (max(y.ndim - 2, 0),)))
 
 
 def _of_rank(name: str, sentence: str, first: int, second: int) -> Product:
