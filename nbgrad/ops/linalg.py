@@ -13,7 +13,7 @@ from ..compiled_calls import RecordedCall
 from ..function import Operation
 from ..kernels import dispatch
 from ..kernels.cpu import small
-from ..registry import load, operation
+from ..registry import operation
 from ..variable import Variable
 from .elementwise import add, mul
 from .shape import Permute, Reshape, SumTo, unsqueeze
@@ -139,7 +139,12 @@ def _dot_of_any(x: Any, y: Any) -> Any:
     """Sum products over the last dimension and the last but one, as NumPy's ``x.dot(y)`` does."""
     if not x.ndim or not y.ndim:
         return mul(x, y)
-    return load("tensordot").function(x, y, ((x.ndim - 1,), (max(y.ndim - 2, 0),)))
+    if y.ndim <= 2:
+        return matmul(x, y)
+    *stack, rows, columns = y.shape
+    y = Permute.apply(y, (y.ndim - 2, *range(y.ndim - 2), y.ndim - 1))
+    products = matmul(x, Reshape.apply(y, (rows, math.prod(stack) * columns)))
+    return Reshape.apply(products, (*x.shape[:-1], *stack, columns))
 
 
 def _of_rank(name: str, sentence: str, first: int, second: int) -> Product:
