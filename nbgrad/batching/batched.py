@@ -251,7 +251,7 @@ class Batched(WithoutElements, np.lib.mixins.NDArrayOperatorsMixin):
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **options: Any) -> Any:
         if any(isinstance(x, Variable) for x in inputs):
             return NotImplemented  # theirs to record
-        target = next(iter(options.pop("out", None) or (...,)), ...)
+        target: Any = next(iter(options.pop("out", None) or (...,)), ...)
         level = top(inputs)
         if method != "__call__" or ufunc.signature is not None:
             if ufunc is np.matmul and method == "__call__":

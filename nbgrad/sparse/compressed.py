@@ -69,7 +69,7 @@ class Plan:
             values = found.reshape(-1).take(self.places)  # not in a compiled function, which would call it dearly
         else:
             values = dispatch.gather(found.reshape(-1, 1), self.places).reshape(-1)
-        kind = type(self.pattern)
+        kind: Any = type(self.pattern)
         made = kind.__new__(kind)  # without what the constructor looks at
         made.__dict__.update(self.pattern.__dict__)
         made.data, made.indices, made.indptr = values, self.pattern.indices.copy(), self.pattern.indptr.copy()

@@ -114,6 +114,21 @@ def test_variables_in_variables_out():
     assert isinstance(hvp(lambda v: (v**3).sum(), x, np.ones(3)), Variable)
 
 
+def test_nests_are_matched_by_their_structure():
+    """Tangents of a dict go by its keys, whatever their order, and named tuples are nests and no arguments."""
+
+    class Pair(NamedTuple):
+        a: object
+        b: object
+
+    f = lambda p: p["a"] ** 2 * p["b"]  # noqa: E731
+    given, turned = {"a": 2.0, "b": 3.0}, {"b": 1.0, "a": 10.0}
+    assert jvp(f, (given,), (turned,)) == (12, 124)
+    assert vjp(lambda p: {"x": p["a"], "y": p["b"] * 2}, given)[1]({"y": 10.0, "x": 1.0}) == ({"a": 1, "b": 20},)
+    found = hvp(lambda p: p.a**2 * p.b, Pair(2.0, 3.0), Pair(1.0, 10.0))
+    assert found == Pair(46, 4)
+
+
 def test_constants_and_what_does_not_depend():
     given = {"x": np.array(2.0), "n": 3, "name": "cube", "none": None, "places": np.array([0])}
 
@@ -162,6 +177,15 @@ def test_tangents_at_once_fuse_under_jit():
             ValueError,
             r"jvp: tangent 0 has shape \(3,\) for shape",
         ),
+        (lambda: jvp(lambda p: p["a"], ({"a": 1.0},), ({"b": 1.0},)), ValueError, "the tangents are a nest of another"),
+        (lambda: hvp(lambda p: p["a"], {"a": 1.0}, [1.0]), ValueError, "hvp: the tangents are a nest of another"),
+        (lambda: vjp(lambda x: {"a": x}, 1.0)[1]([1.0]), ValueError, "vjp: the cotangents are a nest of another"),
+        (
+            lambda: jacrev(lambda x: x, (0, 0))(1.0),
+            ValueError,
+            r"jacrev: argnums \(0, 0\) names an argument of .* twice",
+        ),
+        (lambda: jacrev(lambda x: x, 3)(1.0), TypeError, "jacrev: .* was called without a positional argument 3"),
         (lambda: jvp(nbgrad.sin, (np.ones(2),), ()), ValueError, "jvp: 0 tangents of 1 arguments"),
         (lambda: jvp(nbgrad.sin, (), ()), TypeError, "jvp: no arguments"),
         (lambda: jvp(nbgrad.sin, (3,), (1,)), TypeError, "argument 0 of sin holds no float32 or float64"),

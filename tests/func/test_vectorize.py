@@ -1,5 +1,7 @@
 """vmap: what it does besides the operations, which test_operations has."""
 
+from dataclasses import dataclass
+
 import cases
 import numpy as np
 import pytest
@@ -193,6 +195,23 @@ def test_variables_in_variables_out():
     assert type(vmap(lambda v: v @ v)(X)) is np.ndarray
     mixed = vmap(lambda v, w: (v * 2, w * 2))(x, X)
     assert isinstance(mixed[0], Variable) and type(mixed[1]) is np.ndarray
+
+
+def test_dimensions_of_dataclasses():
+    @dataclass
+    class Layer:
+        w: object
+        b: object
+
+    found = vmap(lambda p, x: p.w * x + p.b, (Layer(1, None), 0))(Layer(X.T, X[0]), X)
+    np.testing.assert_array_equal(found, X * X + X[0])
+
+
+def test_chunks_that_differ_are_refused():
+    for results in ([lambda x: x[:1], lambda x: x[:2]], [lambda x: x, lambda x: (x,)]):
+        left = iter(results)
+        with pytest.raises(ValueError, match="gave another structure, or other shapes, for examples 2 to 3"):
+            vmap(lambda x: next(left)(x), chunk_size=2)(X)  # noqa: B023
 
 
 @pytest.mark.parametrize("chunk_size", [1, 3, 4, 100])
