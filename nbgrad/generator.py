@@ -19,6 +19,9 @@ from .kernels import philox, placement
 from .kernels.forks import hold_over_fork
 from .variable import Variable
 
+#: The names of dtypes by their letters, which NumPy would look for at length.
+_NAMES = {"f": "float32", "d": "float64", "L": "uint64", "Q": "uint64"}
+
 #: Held while a generator's place is read and moved on.
 _moving = threading.Lock()
 hold_over_fork(_moving)
@@ -96,13 +99,14 @@ class Generator:
         Raises TypeError for other dtypes.
         """
         wanted = np.dtype(dtype)
-        if wanted.name not in philox.KINDS[kind]:
+        name = _NAMES.get(wanted.char, "")
+        if name not in philox.KINDS[kind]:
             raise TypeError(f"random numbers: {kind} ones are drawn as {' or '.join(philox.KINDS[kind])}, not {wanted}")
         traced = traced_draw.get()
         if traced is not None:
             return traced(self, kind, shape, wanted)
-        state = self.reserve(philox.blocks_of(_count(shape), wanted.name))
-        return target.drawn(kind, wanted.name, shape, state)
+        state = self.reserve(philox.blocks_of(_count(shape), name))
+        return target.drawn(kind, name, shape, state)
 
     def __reduce__(self) -> Any:
         return _again, (self.device, self._seed, self._place)

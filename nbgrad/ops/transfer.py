@@ -12,7 +12,7 @@ from ..kernels import dispatch, placement
 from ..registry import operation
 from ..variable import Given, Variable, data_of
 from .elementwise import positive
-from .shape import astype
+from .shape import astype, usual_dtype
 
 if TYPE_CHECKING:
     from ..kernels.target import Target
@@ -86,6 +86,12 @@ def to(
     PyTorch's `non_blocking` and `memory_format` are hints, which change no result and are not needed here.
     Raises TypeError for anything else.
     """
+    if len(target) == 1 and type(input) is Variable and device is dtype is None and not (copy or non_blocking):
+        (wanted,) = target
+        if type(wanted) is str and wanted == "cpu":
+            return cpu(input)
+        if type(wanted) is not Variable and usual_dtype(wanted) is not None:
+            return astype(input, wanted)
     flags = [value for value in target if isinstance(value, bool | np.bool_)]
     if flags:  # PyTorch's to(device, dtype, non_blocking, copy)
         if len(flags) > 2 or any(value is not flag for value, flag in zip(target[-len(flags) :], flags, strict=True)):

@@ -134,9 +134,10 @@ class Replay(Function):
         arrays = [in_order(x) for x in arrays]
         target = self.traced.program.target
         for array, (shape, dtype) in zip(arrays, kinds, strict=True):
-            if array.shape != shape or array.dtype != dtype or placement.target_of(array) is not target:
+            here = placement.target_of(array)
+            if array.shape != shape or array.dtype != dtype or here is not target:
                 raise ValueError(
-                    f"jit: {what} has shape {array.shape} and dtype {array.dtype} on {placement.name_of(array)} where "
+                    f"jit: {what} has shape {array.shape} and dtype {array.dtype} on {here.name} where "
                     f"{dtype} of shape {shape} was traced: put new data of another kind into a new Variable"
                 )
         return arrays
