@@ -115,11 +115,12 @@ class Linearised:
     def _like(self, structure: Any, given: Any, what: str, whose: str) -> list[Any]:
         """Take a nest apart that is to be like another one."""
         leaves: list[Any] = []
-        flatten(given, leaves)
-        if len(leaves) != count(structure):
-            raise ValueError(f"{self.what}: {len(leaves)} {what} of {whose}: give one for each")
-        leaves = []
-        if not like_structure(structure, given, leaves):
+        alike = like_structure(structure, given, leaves)
+        if not alike or any([isinstance(leaf, list | tuple | dict) for leaf in leaves]):
+            found: list[Any] = []
+            flatten(given, found)
+            if len(found) != count(structure):
+                raise ValueError(f"{self.what}: {len(found)} {what} of {whose}: give one for each")
             raise ValueError(f"{self.what}: the {what} are a nest of another structure than the {whose}")
         return leaves
 
@@ -193,6 +194,9 @@ def like(what: str, x: Variable, value: Any) -> Variable:
 
     Raises ValueError for another shape, but that numbers and arrays of one element are taken for one another.
     """
+    own = x._array
+    if type(value) is type(own) is np.ndarray and value.dtype == own.dtype and value.shape == own.shape:
+        return Variable(value, requires_grad=False)
     made = value if isinstance(value, Variable) else Variable(as_array(value), requires_grad=False)
     if made.dtype.kind not in "fiub":
         raise TypeError(f"{what} has dtype {made.dtype} for dtype {x.dtype}: convert it first")
