@@ -19,7 +19,7 @@ from ..arrays import Array, is_stand_in
 from ..kernels import dispatch, formula, scalars
 from ..kernels.cpu import elementwise as cpu
 from ..kernels.shapes import broadcast_shapes
-from ..ops.elementwise import add, where
+from ..ops.elementwise import add, mul, neg, where
 from ..ops.indexing import GetItem, Index, Scatter
 from .levels import Level
 
@@ -151,7 +151,7 @@ def elementwise(level: Level, given: Sequence[Hots], apply: Callable[..., Any], 
     terms: list[Hot] = []
     for number, hots in enumerate(given):
         for hot in hots:
-            values = hot.values if number == 0 or sign > 0 else -hot.values
+            values = hot.values if number == 0 or sign > 0 else neg(hot.values)
             values = values if values.shape == shape else dispatch.broadcast_to(values, shape)
             _put(terms, _as_wide(hot.owner, values))
     return tuple(terms) if len(terms) <= TERMS and len(terms) * EXAMPLES <= level.size else None
@@ -243,6 +243,6 @@ def rows(level: Level, hots: Hots, matrix: Any) -> Any:
         if level.size != len(owner) or (of_examples != np.arange(level.size)).any():
             pick = GetItem(Index(of_examples)).forward
             values, picked = pick(values), pick(matrix)
-        part = picked * values[:, None]
+        part = mul(picked, values[:, None])
         total = part if total is None else add(total, part)
     return total
