@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 import cases
 import numpy as np
 import pytest
+from interpreter import interpret_loops
 from peers import peer
 
 import nbgrad
@@ -204,3 +205,35 @@ def test_tangents_at_once_fuse_under_jit():
 def test_bad_input(call, error, message):
     with pytest.raises(error, match=message):
         call()
+
+
+def test_training_by_gradients_of_gradients_compiled(monkeypatch):
+    """MAML, for several tasks at once, and matching of forces: under jit as without it."""
+    interpret_loops(monkeypatch)
+    p, tasks = {"w": W, "b": W[0]}, np.stack([X, X[::-1] * 2])
+
+    def loss(p, x):
+        return ((nbgrad.tanh(x @ p["w"] + p["b"]) - x[:, :2]) ** 2).mean()
+
+    def adapted(p, x):
+        for _ in range(2):
+            slopes = grad(loss)(p, x)
+            p = {name: p[name] - 0.1 * slopes[name] for name in p}
+        return loss(p, x[::-1])
+
+    def energy(p, x):
+        apart = x[:, None] - x[None]
+        return (p["b"][0] * nbgrad.exp(-(apart * apart).sum(-1) * p["b"][1])).sum()
+
+    def forces(p):
+        return ((grad(lambda x: energy(p, x))(X) - X[::-1]) ** 2).mean()
+
+    each = [grad(adapted)(p, x) for x in tasks]
+    of_all = grad(lambda p: vmap(lambda x: adapted(p, x))(tasks).mean())
+    for name in p:
+        np.testing.assert_allclose(of_all(p)[name], (each[0][name] + each[1][name]) / 2, rtol=1e-10)
+        np.testing.assert_allclose(nbgrad.jit(of_all)(p)[name], of_all(p)[name], rtol=1e-10)
+    found, step = grad(forces)(p)["b"], 1e-6
+    np.testing.assert_allclose(nbgrad.jit(grad(forces))(p)["b"], found, rtol=1e-10)
+    ends = [forces({"b": p["b"] + sign * step * np.array([0.0, 1.0])}) for sign in (1, -1)]
+    np.testing.assert_allclose(found[1], (ends[0] - ends[1]) / (2 * step), rtol=1e-7)
