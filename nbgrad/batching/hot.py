@@ -1,9 +1,9 @@
-"""Arrays of many examples that are zero but for a few places of each, as unit vectors are, and most of what walks make
-of these.
+"""Arrays of many examples that are zero but for a few places of each, as unit vectors are and what walks make of these.
 
 A place of a `Hot` belongs to at most one example, so one array of an example's shape has the numbers of all, and what
 is linear and elementwise costs as much as for one example. A Jacobian's rows and columns begin like that. Sums of a few
 Hots are kept apart, which is how bands and diagonals stay what they are; all else gets the arrays of all examples.
+Places that are nobody's stay zero, whatever they are multiplied by, infinities too.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from ..ops.indexing import GetItem, Index, Scatter
 from .levels import Level
 
 #: Fewer examples have their arrays at once.
-LEAST = 8
+LEAST = 2
 #: What an array may be a sum of, at most, and how many examples there are for each of these, at least.
 TERMS, EXAMPLES = 8, 4
 #: Elements of all examples' arrays, beyond which traced programs do not get to know whose each is.

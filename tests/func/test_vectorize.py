@@ -136,6 +136,12 @@ def test_unit_vectors_stay_vectors():
         np.testing.assert_allclose(vmap(jacfwd(f))(two)[0], expected, rtol=1e-12, atol=1e-14)
 
 
+@pytest.mark.parametrize("transform", [jacfwd, jacrev])
+def test_what_is_nobodys_stays_zero(transform):
+    found = transform(nbgrad.sqrt)(np.array([0.0, 4.0]))
+    np.testing.assert_array_equal(found, [[np.inf, 0], [0, 0.25]])
+
+
 def test_a_function_of_ones_own_is_not_taken_for_the_product():
     other = nbgrad.elementwise(lambda x, y: x * y * 2.0, name="mul")
     f = lambda x: other(x[:, None], x[None, :])  # noqa: E731
