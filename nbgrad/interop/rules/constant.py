@@ -35,7 +35,7 @@ REMEDIES: dict[Any, str] = {
     **{
         getattr(np.fft, name): _COMPLEX.format(name=name)
         for name in (
-            "fft", "fft2", "fftn", "ifft", "ifft2", "ifftn", "rfft", "rfft2", "rfftn", "irfft2", "irfftn", "ihfft",
+            "fft", "fft2", "fftn", "ifft", "ifft2", "ifftn", "rfft", "rfft2", "rfftn", "ihfft",
         )
     },
     **dict.fromkeys(
