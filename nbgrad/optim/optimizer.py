@@ -9,6 +9,7 @@ from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
+from .. import history
 from ..arrays import is_stand_in
 from ..elementwise import Elementwise
 from ..grad_mode import enable_grad
@@ -238,6 +239,7 @@ class Optimizer:
             [g._array for g in grads],
             *([s[k]._array for s in kept] for k in range(len(names))),
         ]
+        history.overwritten(chosen, kind.__name__)
         plans = self._planned(number, rule, arrays)
         if plans is None:
             self._each(rule, values, chosen, grads, kept)
