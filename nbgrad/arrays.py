@@ -15,7 +15,7 @@ from typing import Any, Protocol, TypeGuard
 import numpy as np
 import numpy.typing as npt
 
-from .kernels.dispatch import has_target
+from .kernels.placement import has_target
 
 Array = npt.NDArray[Any]
 
@@ -144,8 +144,8 @@ def as_array(value: Any) -> Array:
     return value if is_array(value) else np.asarray(value)
 
 
-def of_numpys_own(array: Array) -> Array:
-    """Give an array of a subclass of NumPy's as one of its own, any other as it is.
+def of_numpys_own(array: Any) -> Any:
+    """Give an array of a subclass of NumPy's as one of its own, anything else as it is.
 
     Raises TypeError for masked arrays.
     """

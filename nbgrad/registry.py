@@ -163,7 +163,7 @@ IN_PLACE = {
 LATER.update(dict.fromkeys(IN_PLACE, "rewriting"))
 
 #: Modules of nbgrad that are imported when first asked for.
-MODULES = ("fft", "func", "masked", "math", "optim", "signal", "special", "utils")
+MODULES = ("distributions", "fft", "func", "masked", "math", "optim", "signal", "special", "utils")
 
 #: What is no operation, by the modules of nbgrad that are imported when one is first asked for.
 FUNCTIONS = {

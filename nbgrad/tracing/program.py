@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from ..arrays import is_array, of_numpys_own
-from ..kernels import dispatch
+from ..kernels import placement
 from ..kernels.formula import Expression, ScalarFunction
 from ..sharing import owner_of
 
@@ -167,7 +167,7 @@ def _readonly(value: Any) -> Any:
 class Program:
     """Nodes in the order in which they came about, for a target."""
 
-    def __init__(self, target: Target = dispatch.CPU) -> None:
+    def __init__(self, target: Target = placement.CPU) -> None:
         self.target = target
         self.nodes: list[Node] = []
         #: What is wanted of it, once that is known.
@@ -237,7 +237,7 @@ class Program:
         array = np.asarray(of_numpys_own(array))
         if array.dtype.kind not in "fiub":
             raise TypeError(f"jit: an array of dtype {array.dtype} takes part in a traced function: convert it first")
-        if self.target is not dispatch.CPU and not array.flags.c_contiguous:
+        if self.target is not placement.CPU and not array.flags.c_contiguous:
             array = np.ascontiguousarray(array)  # it is copied to the GPU
         frozen = is_frozen(array)
         if not frozen and not _is_ordinary(array):

@@ -98,7 +98,8 @@ class Trace:
             symbols = self._lifted(state.variables)
             with state.standing_for(symbols):
                 self.inputs += state.variables
-                result = self._traced(function, positional, named)
+                with state.settings.watching():
+                    result = self._traced(function, positional, named)
                 self._note_updates(state.variables, symbols, given)
             state.watch(compiler)
         leaves: list[Any] = []
