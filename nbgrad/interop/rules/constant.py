@@ -42,7 +42,6 @@ REMEDIES: dict[Any, str] = {
         (np.linalg.eig, np.linalg.eigvals, np.roots),
         "its results may be complex, and nbgrad's dtypes are real: of symmetric matrices use np.linalg.eigh",
     ),
-    **dict.fromkeys((np.unique_all, np.unique_counts, np.unique_inverse), _UNIQUE),
     **dict.fromkeys((np.intersect1d, np.setdiff1d, np.setxor1d), _UNIQUE),
     **dict.fromkeys(
         (np.histogram, np.histogram2d, np.histogramdd, np.histogram_bin_edges),
