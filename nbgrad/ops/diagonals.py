@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..function import constant
+from ..kernels import dispatch
 from ..registry import operation
 from ..variable import Given, Variable, data_of
 from .arguments import axis_of, either
@@ -147,9 +148,12 @@ def _triangle(what: str, x: Any, diagonal: int, lower: bool) -> Any:
     if x.ndim < 2:
         raise ValueError(f"{what}: shape {x.shape}: takes matrices")
     rows, columns = x.shape[-2:]
-    if type(x) is Variable and x._array.dtype.char in "fd" and is_small(x._array) and type(diagonal) is int:
+    on_cpu = isinstance(data_of(x), np.ndarray)
+    if on_cpu and type(x) is Variable and x.dtype.char in "fd" and is_small(x._array) and type(diagonal) is int:
         return where(_few_inside(rows, columns, diagonal, lower), x, 0.0)
     inside = np.tri(rows, columns, diagonal, bool) if lower else ~np.tri(rows, columns, diagonal - 1, bool)
+    if not on_cpu:
+        inside = dispatch.beside(inside, data_of(x))
     return where(inside, x, np.zeros((), x.dtype))
 
 
