@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..function import constant
+from ..kernels import dispatch
 from ..registry import operation
 from ..variable import Given, Variable, data_of
 from .arguments import axis_of, either
@@ -151,10 +152,13 @@ def _triangle(what: str, x: Any, diagonal: int, lower: bool) -> Any:
     if x.ndim < 2:
         raise ValueError(f"{what}: shape {x.shape}: takes matrices")
     rows, columns = x.shape[-2:]
-    if type(x) is Variable and x._array.dtype.char in "fd" and type(diagonal) is int:
+    on_cpu = isinstance(data_of(x), np.ndarray)
+    if on_cpu and type(x) is Variable and x.dtype.char in "fd" and type(diagonal) is int:
         kept = _few_inside if rows * columns <= 1 << 16 else _inside
         return where(kept(rows, columns, diagonal, lower), x, 0.0)
     inside = _inside(rows, columns, diagonal, lower)._array
+    if not on_cpu:
+        inside = dispatch.beside(inside, data_of(x))
     return where(inside, x, np.zeros((), x.dtype))
 
 

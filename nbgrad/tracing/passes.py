@@ -352,11 +352,27 @@ def writes_at_once(program: Program) -> Program:
     return rewritten(program, joined)
 
 
+def writes_as_joins(program: Program) -> Program:
+    """Have writes to stretches of an axis join what was written and what is left, which loops write in place."""
+    if not any([picking.puts_of(node) for node in program.nodes]):
+        return program
+
+    def joined(node: Node, places: dict[Node, Node]) -> Node | None:
+        puts = picking.puts_of(node)
+        if puts is None:
+            return None
+        x, *values = [places[before] for before in node.inputs]
+        return picking.joined(program, x, puts.keys, values)
+
+    return rewritten(program, joined)
+
+
 #: In the order in which they are applied.
 PASSES: tuple[Pass, ...] = (
     needed,
     reads_past_writes,
     writes_at_once,
+    writes_as_joins,
     sums_of_parts_joined,
     products_of_all_steps,
     sums_of_products,

@@ -228,6 +228,48 @@ def put_at(program: Program, x: Node, keys: Sequence[tuple[Any, ...]], values: S
     return program.add(Call(Puts(keys), identity, "put", False), (x, *values), x.shape, x.dtype)
 
 
+#: So many writes become a join at most: each is a loop.
+_MOST_JOINED = 32
+
+
+def joined(program: Program, x: Node, keys: Sequence[tuple[Any, ...]], values: Sequence[Node]) -> Node | None:
+    """Give what writes to stretches of one axis are as a join of these and what is left; None for any other writes."""
+    if not compiles(x.dtype) or len(keys) > _MOST_JOINED or not x.size:
+        return None
+    if any([part is None for key in keys for part in key]) or any([value.dtype != x.dtype for value in values]):
+        return None
+    places = [_ranges(key, x.shape) for key in keys]
+    whole = [range(size) for size in x.shape]
+    axes = {axis for place in places for axis in range(len(whole)) if place[axis] != whole[axis]} or {0}
+    if len(axes) > 1 or not x.shape:
+        return None
+    (axis,) = axes
+    stretches = [place[axis] for place in places]
+    if any([stretch.step != 1 or not stretch for stretch in stretches]):
+        return None
+    parts, end = [], 0
+    for k in sorted(range(len(keys)), key=lambda k: stretches[k].start):
+        start, stop = stretches[k].start, stretches[k].stop
+        if start < end:
+            return None
+        parts.append(lowering.index(program, x, (*(slice(None),) * axis, slice(end, start))))
+        shape = (*x.shape[:axis], stop - start, *x.shape[axis + 1 :])
+        parts.append(_in_place(program, values[k], _parts(keys[k], len(x.shape)), shape))
+        end = stop
+    parts.append(lowering.index(program, x, (*(slice(None),) * axis, slice(end, None))))
+    return lowering.join(program, parts, axis)
+
+
+def _in_place(program: Program, value: Node, parts: list[Any], shape: tuple[int, ...]) -> Node:
+    """Give a value in the shape of what it is written to, which has the axes that whole numbers drop."""
+    kept = [axis for axis, part in enumerate(parts) if isinstance(part, slice)]
+    sizes = value.shape[max(len(value.shape) - len(kept), 0) :]
+    filled = [1] * len(shape)
+    for axis, size in zip(reversed(kept), reversed(sizes), strict=False):
+        filled[axis] = size
+    return lowering.broadcast(program, lowering.reshape(program, value, tuple(filled)), shape)
+
+
 def puts_of(node: Node) -> Puts | None:
     """Give the writes that a node is, if it is such writes."""
     if isinstance(node.operation, Call) and isinstance(node.operation.function, Puts):
@@ -243,14 +285,18 @@ def are_apart(one: tuple[Any, ...], other: tuple[Any, ...], shape: tuple[int, ..
     )
 
 
-def _ranges(key: tuple[Any, ...], shape: tuple[int, ...]) -> list[range]:
-    """Give what an index of slices and whole numbers picks along each axis."""
+def _parts(key: tuple[Any, ...], ndim: int) -> list[Any]:
+    """Give the slices and whole numbers of an index, one for each axis."""
     parts = [part for part in key if part is not None]
     if Ellipsis in parts:
         place = parts.index(Ellipsis)
-        parts[place : place + 1] = [slice(None)] * (len(shape) - len(parts) + 1)
-    parts += [slice(None)] * (len(shape) - len(parts))
+        parts[place : place + 1] = [slice(None)] * (ndim - len(parts) + 1)
+    return parts + [slice(None)] * (ndim - len(parts))
+
+
+def _ranges(key: tuple[Any, ...], shape: tuple[int, ...]) -> list[range]:
+    """Give what an index of slices and whole numbers picks along each axis."""
     return [
         range(size)[part] if isinstance(part, slice) else range(size)[part : part + 1 or size]
-        for part, size in zip(parts, shape, strict=True)
+        for part, size in zip(_parts(key, len(shape)), shape, strict=True)
     ]

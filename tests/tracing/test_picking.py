@@ -152,3 +152,61 @@ def test_functions_that_pick_by_arrays_from_outside(of, pick, given, changed):
     else:
         with pytest.raises(TypeError, match="where the trace had"):
             compiled(X)
+
+
+KEYS_TO_JOIN = {
+    "a stretch": [(slice(1, 3),)],
+    "rows": [(0,), (2,)],
+    "a column": [(slice(None), 1)],
+    "the last column": [(Ellipsis, -1)],
+    "columns": [(slice(None), slice(2, None)), (slice(None), 0)],
+    "everything": [(Ellipsis,)],
+    "an axis of one element": [(slice(1, 3), slice(None), 0)],
+}
+KEYS_THAT_STAY = {
+    "two axes": [(slice(1, 3), slice(0, 2))],
+    "steps": [(slice(None, None, 2),)],
+    "one over another": [(slice(0, 2),), (slice(1, 3),)],
+    "nothing": [(slice(2, 2),)],
+}
+
+
+@pytest.mark.parametrize("name", [*KEYS_TO_JOIN, *KEYS_THAT_STAY])
+@pytest.mark.parametrize("scalar", [False, True])
+def test_writes_to_stretches_of_an_axis_are_joins(name, scalar):
+    keys = (KEYS_TO_JOIN | KEYS_THAT_STAY)[name]
+    shape = (3, 4, 1) if name == "an axis of one element" else (3, 4)
+
+    def function(x, v):
+        y = x * 2.0
+        for k, key in enumerate(keys):
+            part = y[key]
+            y[key] = v[0, 0] * (k + 1.0) if scalar else (part + 1.0) * (v.reshape(-1)[0] + k)
+        return nbgrad.sin(y).sum() + (y * y).sum()
+
+    x, v = np.arange(12.0).reshape(shape) / 10, np.linspace(1.0, 2.0, 12).reshape(3, 4)
+    compiled, eager = nbgrad.jit(nbgrad.value_and_grad(function, (0, 1))), nbgrad.value_and_grad(function, (0, 1))
+    found, wanted = compiled(x, v), eager(x, v)
+    np.testing.assert_allclose(found[0], wanted[0], rtol=1e-12)
+    for mine, other in zip(found[1], wanted[1], strict=True):
+        np.testing.assert_allclose(mine, other, rtol=1e-12, atol=1e-14)
+    steps = str(nbgrad.jit(function).explain(nbgrad.tensor(x), nbgrad.tensor(v)))
+    # what is read in between makes joins of both
+    assert ("put" in steps) == (name in KEYS_THAT_STAY and (scalar or name != "one over another"))
+
+
+def test_values_of_rows_broadcast_into_what_they_are_written_to():
+    def function(x, v):
+        x = x * 1.0
+        x[1:3] = v
+        x[:, 0] = v[0]
+        x[0] = v[None]
+        return (x * x).sum()
+
+    x, v = np.ones((3, 4)), np.array([1.0, 2.0, 3.0, 4.0])
+    for mine, other in zip(
+        nbgrad.jit(nbgrad.value_and_grad(function, (0, 1)))(x, v)[1],
+        nbgrad.value_and_grad(function, (0, 1))(x, v)[1],
+        strict=True,
+    ):
+        np.testing.assert_allclose(mine, other, rtol=1e-12)
