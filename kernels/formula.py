@@ -467,7 +467,20 @@ def source(
     since ``1 - y`` on float32 would be computed in float64. Gives the assignments of the nodes used more than
     once or too deep to inline, whose names begin with `prefix`, and the expressions of the roots.
     """
-    names = {} if names is None else names
+    if len(roots) == 1:  # asked for again and again, with other names
+        facts = roots[0].facts
+        found = facts.get(number)
+        if found is None:
+            found = facts[number] = _templates(roots, number)
+    else:
+        found = _templates(roots, number)
+    lines, values, used = found
+    given = {i: f"x{i}" for i in used} if names is None else {i: names.get(i, f"x{i}") for i in used}
+    return [line.format(x=given, t=prefix) for line in lines], [value.format(x=given, t=prefix) for value in values]
+
+
+def _templates(roots: Sequence[Expression], number: str) -> tuple[list[str], list[str], list[int]]:
+    """Write what `source` gives, with {x[0]} for the first input and {t} for the prefix; and list the inputs."""
     roots = [expand(root) for root in roots]
     order = topological(roots)
     uses: dict[Expression, int] = {}
@@ -483,11 +496,11 @@ def source(
             template = node.function.signed_template if number.startswith("int") else node.function.template
             written = template.format(*(text[argument] for argument in node.arguments), number=number)
             if uses[node] > 1 or len(written) > 60:
-                name = f"{prefix}{len(lines)}"
+                name = f"{{t}}{len(lines)}"
                 lines.append(f"{name} = {written}")
                 written = name
         elif _is_input(node):
-            written = names.get(node.payload, f"x{node.payload}")
+            written = f"{{x[{node.payload}]}}"
         elif node.kind == TRUTH:
             written = node.payload
         else:
@@ -495,4 +508,4 @@ def source(
             literal = node.payload if node.payload not in ("inf", "-inf", "nan") else f"float('{node.payload}')"
             written = f"{number}({literal})"
         text[node] = written
-    return lines, [text[root] for root in roots]
+    return lines, [text[root] for root in roots], [node.payload for node in order if _is_input(node)]

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from . import formula, scalars
 from .formula import Expression, ScalarFunction
@@ -19,8 +20,7 @@ from .formula import Expression, ScalarFunction
 ELEMENT, ROW, NEST = "element", "row", "nest"
 
 
-@dataclass(frozen=True)
-class Operand:
+class Operand(NamedTuple):
     """An array that a nest reads or writes: its dtype, its level, and the step between neighbours of a row."""
 
     name: str
@@ -40,8 +40,7 @@ class Operand:
         return "uint64" if self.drawn else self.dtype
 
 
-@dataclass(frozen=True)
-class Assign:
+class Assign(NamedTuple):
     """``name = expression`` of named values; `number` is the dtype that is computed in, `dtype` that of the result."""
 
     name: str
@@ -54,8 +53,7 @@ class Assign:
     stage: int
 
 
-@dataclass(frozen=True)
-class Fold:
+class Fold(NamedTuple):
     """``name`` = the values of a row, of a column over all rows, or of everything, combined."""
 
     name: str

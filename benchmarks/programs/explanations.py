@@ -2,4 +2,5 @@
 
 from __future__ import annotations
 
-EXPLANATIONS: dict[str, str] = {}
+#: By the program's name and size.
+EXPLANATIONS: dict[tuple[str, str], str] = {}

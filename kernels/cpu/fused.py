@@ -52,7 +52,8 @@ class _Loop:
                 # short rows use the first lanes only
                 put(f"used = {LANES}", "while used > 1 and used // 2 >= width:", "    used //= 2")
             for fold in in_lanes:
-                put(f"{fold.name}_lanes = {fold.wide}_lanes()", f"{fold.name}_values = {fold.dtype}_chunk()")
+                room = f"{fold.dtype}_room({parts.spaced(CHUNK, fold.dtype)})"
+                put(f"{fold.name}_lanes = {fold.wide}_lanes()", f"{fold.name}_values = {room}")
             for operand in nest.loads:
                 if operand.drawn:
                     put(f"{operand.name}_values = {operand.dtype}_room({CHUNK + 2 * GROUP[operand.dtype]})")
@@ -213,7 +214,7 @@ class _Loop:
         self.parts = functions
         lanes = [fold for fold in folds if fold.over != "column"]
         for dtype, count in writer.rooms.items():
-            put(f"wait_{dtype} = {dtype}_room({count * writer.chunk})")
+            put(f"wait_{dtype} = {dtype}_room({count * parts.spaced(writer.chunk, dtype)})")
         for fold in lanes:
             if fold.over == "row":
                 identity = identity_text(fold.identity, fold.wide)

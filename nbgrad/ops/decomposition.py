@@ -148,8 +148,8 @@ class Cholesky(Operation):
 
     def vjp(self, gy: Any, y: Any, x: Any) -> Any:
         inner = _lower(matmul(transposed(y), gy), half=True)
-        upper = transposed(y)
-        return _symmetric(transposed(Solve()(upper, transposed(Solve()(upper, inner)))))
+        inverse = Inverse()(transposed(y))  # of a triangle: nothing is eliminated
+        return _symmetric(matmul(inverse, matmul(inner, transposed(inverse))))
 
 
 class Pseudoinverse(Operation):

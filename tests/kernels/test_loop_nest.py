@@ -1,7 +1,5 @@
 """Loop nests: what each stage computes, what it costs, and which values are worth keeping."""
 
-from dataclasses import replace
-
 from nbgrad.kernels import scalars
 from nbgrad.kernels.formula import variable
 from nbgrad.kernels.loop_nest import (
@@ -78,7 +76,7 @@ def test_steps_cost_their_formulas_and_folds():
 
 def test_conversions_cost_as_additions():
     assert cost_of([assign("n0", None, "v_p0")]) == 1
-    assert cost_of([replace(assign("n0", scalars.mul, "v_p0", "v_p1"), casts=(True, False))]) == 2
+    assert cost_of([assign("n0", scalars.mul, "v_p0", "v_p1")._replace(casts=(True, False))]) == 2
 
 
 def test_sizes_are_named_for_what_has_any():
