@@ -9,7 +9,7 @@ from ..kernels import scalars
 from ..kernels.strides import dense
 from . import lowering
 from .layout import places_in
-from .program import Access, Draw, Fold, Join, Map, Node, Pad, Program, View, name_of, root_of, stretched
+from .program import Access, Draw, Fold, Join, Map, Node, Pad, Program, View, root_of, stretched
 from .rewriting import is_sum, readers_of, rewritten, terms_of
 
 
@@ -56,7 +56,7 @@ def joined_in_place(program: Program) -> Program:
                 ((made, place),) = _placed(node, part)
                 written = is_written(made, place, part, node)
             parts.append(
-                found if written else program.add(Map(None, name_of(found.dtype)), (found,), found.shape, found.dtype)
+                found if written else program.add(Map(None, found.dtype.name), (found,), found.shape, found.dtype)
             )
         return program.add(node.operation, parts, node.shape, node.dtype)
 

@@ -26,9 +26,9 @@ from .program import (
     Program,
     View,
     apply_views,
+    dtype_name,
     literal_value,
     memory_of,
-    name_of,
     reshaped,
     root_of,
 )
@@ -100,13 +100,13 @@ class Memory:
             if isinstance(node.operation, Call) and not node.operation.into:
                 continue
             if node in self.returned:
-                made_by = f"empty({self.returned[node]}, dtype_{name_of(node.dtype)})"
+                made_by = f"empty({self.returned[node]}, dtype_{dtype_name(node.dtype)})"
                 given = self._donation(node, step, number)
                 if given is not None:
                     others = "".join(f"{place}, " for place in self.given() if place != given)
                     made_by = f"{given} if apart and is_free({given}) or is_free({given}, {others}) else {made_by}"
                 self.fresh[name] = made_by
-                self.namespace[f"dtype_{name_of(node.dtype)}"] = node.dtype
+                self.namespace[f"dtype_{dtype_name(node.dtype)}"] = node.dtype
                 continue
             self._held[node] = self._buffer(node.size * node.dtype.itemsize)
             self._ending.setdefault(max(self._last.get(node, -1), number), []).append(node)

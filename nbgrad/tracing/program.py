@@ -279,7 +279,7 @@ def literal_value(node: Node) -> Any:
 
 
 @functools.cache
-def name_of(dtype: np.dtype[Any]) -> str:
+def dtype_name(dtype: np.dtype[Any]) -> str:
     """Give a dtype's name, which NumPy makes anew whenever it is asked."""
     return dtype.name
 

@@ -14,7 +14,7 @@ import math
 from ..kernels import formula, scalars
 from . import lowering
 from .layout import access
-from .program import Draw, Fold, Join, Literal, Map, Node, Pad, Program, View, name_of, root_of, stretched
+from .program import Draw, Fold, Join, Literal, Map, Node, Pad, Program, View, dtype_name, root_of, stretched
 from .rewriting import readers_of, rewritten
 
 #: Elements of a row that is unrolled at most, the rows that it takes, and formulas that come of them.
@@ -296,6 +296,6 @@ class _Unrolled:
             if base not in self.copies:
                 last = len(base.shape) - 1
                 beside = lowering.transpose(program, found, (last, *range(last)))
-                self.copies[base] = program.add(Map(None, name_of(base.dtype)), (beside,), beside.shape, base.dtype)
+                self.copies[base] = program.add(Map(None, dtype_name(base.dtype)), (beside,), beside.shape, base.dtype)
             return [lowering.index(program, self.copies[base], (k,)) for k in range(base.shape[-1])]
         return [lowering.index(program, found, (Ellipsis, k)) for k in range(base.shape[-1])]
