@@ -44,7 +44,7 @@ def loop(args, dims, steps, data):
                 return
             row = x0 + position * (steps[3] // {size})
             to = y0 + i * (steps[6] // {size})
-            if steps[4] == {size} and steps[7] == {size} and width > 8:  # a call that copies, which few are not worth
+            if steps[4] == {size} and steps[7] == {size}:
                 for j in range(width):
                     y[to + j] = x[row + j]
             else:

@@ -17,8 +17,9 @@ from .layout import access
 from .program import Draw, Fold, Join, Literal, Map, Node, Pad, Program, View, dtype_name, root_of, stretched
 from .rewriting import readers_of, rewritten
 
-#: Elements of a row that is unrolled at most, the rows that it takes, and formulas that come of them.
-_LONGEST, _LEAST_ROWS, _MOST_FORMULAS = 16, 32, 1500
+#: Elements of a row that is unrolled at most, the rows that it takes, and formulas that come of them; and where rows
+#: are taken from memory in another order first.
+_LONGEST, _LEAST_ROWS, _MOST_FORMULAS, _MOST_REARRANGED = 16, 32, 1500, 320
 #: Elements of a row whose elements are read from memory, where they lie beside each other, at most; and where each is
 #: the beginning of many that do.
 _LONGEST_READ, _LONGEST_APART = 4, 64
@@ -130,7 +131,7 @@ class _Unrolled:
                 dear.setdefault(rows.shape, []).append(fold)
         for shape, folds in dear.items():
             maps = {node for node in program.nodes if node.shape == shape and self._is_formula(node)}
-            if any(map(_is_dear, maps)) and len(maps | self.inside) * shape[-1] <= _MOST_FORMULAS:
+            if any(map(_is_dear, maps)) and len(maps | self.inside) * shape[-1] <= _MOST_REARRANGED:
                 self.inside |= maps
                 self.rearranged |= {x for node in maps for x in map(stretched, node.inputs) if x not in maps}
                 self.seeds |= {fold: seeds[fold] for fold in folds if seeds[fold][0] in maps}
