@@ -16,7 +16,7 @@ import numpy as np
 from ..arrays import Array, as_array, is_array
 from ..function import Function, Operation
 from ..grad_mode import is_grad_enabled
-from ..kernels import placement
+from ..kernels import dispatch, placement
 from ..kernels.shapes import broadcast_shapes
 from ..registry import operation
 from ..variable import Variable, data_of
@@ -93,7 +93,7 @@ class LowerInverse(Operation):
     reads_all = False
 
     def forward(self, x: Array) -> Array:
-        dispatch.only_on_cpu("inv", "LAPACK", (x,))
+        placement.only_on_cpu("inv", "LAPACK", (x,))
         self.output = as_array(dispatch.called("triangular inverse", _inverse_of_lower, x))
         return self.output
 

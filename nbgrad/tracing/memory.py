@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from ..kernels import placement
+from ..kernels import dispatch, placement
 from ..kernels.target import Compiler
 from .grouping import Group, Grouping
 from .program import (

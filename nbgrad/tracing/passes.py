@@ -277,7 +277,7 @@ def _shape_before(node: Node, inputs: Sequence[Node], rows: set[Node]) -> Shape 
     if len(sources) != 1 or node.size <= 1 or _is_dear(node.operation.expression):
         return None
     (shape,) = sources
-    if not shape or _are_short(shape):
+    if not shape or math.prod(shape) != node.size or _are_short(shape):
         return None
     for x in inputs:
         if x.size == 1:

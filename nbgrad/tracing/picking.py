@@ -14,8 +14,8 @@ from ..arrays import is_array
 from ..kernels import formula
 from ..kernels.cpu import indexing
 from ..kernels.cpu.failures import checked
-from ..kernels.dispatch import CPU
 from ..kernels.formula import NUMBER, Expression
+from ..kernels.placement import CPU
 from ..kernels.scalars import maximum, minimum, where
 from ..ops.indexing import GetItem, Index, Scatter, begin_within, part_of_index
 from . import lowering

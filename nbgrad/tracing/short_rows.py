@@ -92,7 +92,7 @@ def _element_of(view: Node) -> int | None:
     parts, ndim = list(view.operation.argument), len(view.inputs[0].shape)
     place = next((i for i, part in enumerate(parts) if part is Ellipsis), len(parts))
     parts[place : place + 1] = [slice(None)] * (ndim - len(parts) + 1)
-    if len(parts) != ndim or type(parts[-1]) is not int:
+    if not ndim or len(parts) != ndim or type(parts[-1]) is not int:
         return None
     whole = all([isinstance(part, slice) and part == slice(None) for part in parts[:-1]])
     return parts[-1] % view.inputs[0].shape[-1] if whole else None
@@ -225,7 +225,8 @@ class _Unrolled:
         rows, order = self.seeds[node]
         fold = node.operation
         assert isinstance(fold, Fold)
-        elements = self._elements(rows, places)
+        # what is repeated is folded as often as it is there
+        elements = [lowering.broadcast(program, x, rows.shape[:-1]) for x in self._elements(rows, places)]
         axes = tuple(sorted(order[axis] for axis in fold.axes))
         if len(rows.shape) - 1 in axes:
             total = elements[0]

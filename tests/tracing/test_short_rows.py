@@ -133,6 +133,20 @@ def test_rows_that_are_put_together_of_columns_are_never_there():
     assert text.count("loop over (60, 4)") <= 2 < text.count("loop over (60,)")
 
 
+def test_rows_that_are_repeated_are_folded_as_often():
+    """What the seeds of random programs found, where they were let unroll few rows as well."""
+    columns = RANDOM.normal(size=(2, 40))
+
+    def repeated(x):
+        rows = np.broadcast_to(x.T[:1], (40, 2))
+        return (rows.sum(-1) ** 2).sum() + rows.sum(0).prod() + (x[0, 0] * x[1] > 0)[None].sum()
+
+    for one, other in zip(
+        nbgrad.jit(value_and_grad(repeated))(columns), value_and_grad(repeated)(columns), strict=True
+    ):
+        np.testing.assert_allclose(one, other, 1e-12, 1e-12)
+
+
 def test_few_rows_and_long_ones_stay(monkeypatch):
     few, long = X[:4], RANDOM.normal(size=(20, 40))
     for x in (few, long):
