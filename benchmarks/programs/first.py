@@ -54,8 +54,9 @@ def first_calls(name: str, size: str, library: str, patience: float) -> First | 
     variable, others = _CACHES[library]
     with tempfile.TemporaryDirectory() as cache:
         environment = os.environ | others | {variable: cache}
-        found = [_in_a_process(name, size, library, patience, environment) for _ in First._fields]
-    return None if None in found else First(*found)  # type: ignore[arg-type]
+        cold = _in_a_process(name, size, library, patience, environment)
+        warm = None if cold is None else _in_a_process(name, size, library, patience, environment)
+    return None if cold is None or warm is None else First(cold, warm)
 
 
 def _in_a_process(name: str, size: str, library: str, patience: float, environment: dict[str, str]) -> float | None:
