@@ -33,7 +33,10 @@ def _places(rows: int, columns: int, offset: int) -> tuple[Any, Any]:
     """Give the rows and columns of a diagonal."""
     length = max(min(rows, columns - offset) if offset >= 0 else min(rows + offset, columns), 0)
     along = np.arange(length)
-    return along + max(-offset, 0), along + max(offset, 0)
+    places = along + max(-offset, 0), along + max(offset, 0)
+    for place in places:
+        place.flags.writeable = False  # nobody needs to look whether they have changed
+    return places
 
 
 @lru_cache(256)

@@ -43,14 +43,14 @@ def _moves(node: Node) -> bool:
 
 def _in_loops(node: Node) -> bool:
     """Tell whether a value comes out of a loop, directly or seen through views."""
-    return isinstance(root_of(node).operation, Map | Fold | Join | Pad)
+    return isinstance(root_of(node).operation, (Map, Fold, Join, Pad))
 
 
 def _moves_between_loops(program: Program) -> bool:
     """Tell whether there is anything to do: what a loop computes is seen in another shape or order."""
     computed: set[Node] = set()
     for node in program.nodes:
-        if isinstance(node.operation, Map | Fold) or (isinstance(node.operation, View) and node.inputs[0] in computed):
+        if isinstance(node.operation, (Map, Fold)) or (isinstance(node.operation, View) and node.inputs[0] in computed):
             computed.add(node)
             if _moves(node):
                 return True
@@ -157,7 +157,7 @@ def _movable(program: Program) -> _Chosen:
     for view in program.nodes:
         if not _moves(view) or any(_moves(reader) for reader in readers[view]):
             continue
-        if view not in results and not any(isinstance(r.operation, Map | Fold) for r in readers[view]):
+        if view not in results and not any(isinstance(r.operation, (Map, Fold)) for r in readers[view]):
             continue  # what calls take, they take seen through views
         views: list[View] = []
         node = view
@@ -277,7 +277,7 @@ def _shape_before(node: Node, inputs: Sequence[Node], rows: set[Node]) -> Shape 
     if len(sources) != 1 or node.size <= 1 or _is_dear(node.operation.expression):
         return None
     (shape,) = sources
-    if not shape or _are_short(shape):
+    if not shape or math.prod(shape) != node.size or _are_short(shape):
         return None
     for x in inputs:
         if x.size == 1:

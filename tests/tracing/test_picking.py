@@ -56,6 +56,56 @@ def test_positions_out_of_range_are_refused_in_the_run_that_has_them():
     np.testing.assert_array_equal(compiled(X), gradient_of(lambda x: x[rows])(X))
 
 
+CUBE = np.arange(24.0).reshape(2, 4, 3)
+
+
+@pytest.mark.parametrize("axis", [0, 1, 2, -1])
+@pytest.mark.parametrize(
+    "rows", [np.array([1, 0, -1]), np.array([[0, 1], [-2, 0]], np.int32), np.array([1], np.uint8)], ids=str
+)
+def test_positions_along_one_axis(axis, rows):
+    key = (*[slice(None)] * axis, rows) if axis >= 0 else (..., rows)
+    weights = np.cos(np.arange(CUBE[key].size)).reshape(CUBE[key].shape)
+    slope = np.zeros_like(CUBE)
+    np.add.at(slope, key, weights)
+
+    def traced(x, rows):
+        return x[(*key[:-1], rows)] * 1.0
+
+    for dtype in ("float64", "float32"):
+        x = CUBE.astype(dtype)
+        for pick in (lambda x, rows: traced(x, key[-1]), traced):  # from outside, and as an argument
+            jitted = nbgrad.jit(pick)
+            np.testing.assert_array_equal(jitted(x, rows), x[key])
+            gradient = nbgrad.jit(nbgrad.grad(lambda x, rows, pick=pick: (pick(x, rows) * weights).sum()))
+            np.testing.assert_allclose(gradient(x, rows), slope, 1e-6)
+        with pytest.raises(IndexError, match="positions from"):
+            nbgrad.jit(traced)(x, np.full_like(rows, 9))
+
+
+@pytest.mark.parametrize("offset", [-2, 0, 1])
+@pytest.mark.parametrize("shape", [(4, 4), (3, 5), (5, 3)])
+def test_a_diagonal_is_a_view(shape, offset):
+    x = np.arange(float(np.prod(shape))).reshape(shape)
+    function = nbgrad.value_and_grad(lambda x: (np.diagonal(x, offset) ** 3).sum() + nbgrad.trace(x @ x.T))
+    jitted = nbgrad.jit(function)
+    for found, wanted in zip(jitted(x), function(x), strict=True):
+        np.testing.assert_allclose(found, wanted, 1e-14)
+    assert "gather" not in jitted.explain(x) and "scatter" not in jitted.explain(x)
+
+
+def test_positions_that_are_no_range_are_looked_at():
+    for rows in ([0, 1, 3], [2, 1, 0], [3, 3], [0, 5]):
+        jitted = nbgrad.jit(lambda x, rows=rows: x[rows, rows[::-1]] * 1.0)
+        try:
+            expected = CUBE[0][rows, rows[::-1]]
+        except IndexError:
+            with pytest.raises(IndexError):
+                jitted(CUBE[0])
+        else:
+            np.testing.assert_array_equal(jitted(CUBE[0]), expected)
+
+
 def test_an_empty_list_picks_nothing():
     assert nbgrad.jit(lambda x: x[[]] * 2)(X).shape == (0, 3)
     assert nbgrad.jit(lambda x, i: x[i, []] * 2)(X, np.zeros((2, 0), int)).shape == (2, 0)
