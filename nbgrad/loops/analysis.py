@@ -113,7 +113,10 @@ class Analysis:
                         if not self.stable(statement, array) and not self._written_later(statement, array):
                             family = self.family(array)
                             reads[family] = reads.get(family, 0) + 10.0 ** len(statement.block.loops())
+        left_out = {family for replay in self.program.replays.values() for family in replay.outputs}
         for family, weight in reads.items():
+            if family in left_out:
+                continue
             stores = self.stores.get(family, ())
             lasting = not family.carried and all(not home.block.loops() for home in self.homes.get(family, ()))
             if lasting and family not in merged and weight > sum(10.0 ** len(s.block.loops()) for s in stores):

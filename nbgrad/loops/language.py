@@ -72,10 +72,16 @@ class Block:
     statements: list[Statement] = field(default_factory=list)
 
     def loops(self) -> list[Loop]:
-        """Give the loops that the block is in, the innermost first."""
+        """Give the loops that the block is in, the innermost first.
+
+        A turn that is run again just before the way back through it is like the whole of a function: what it computed
+        is at hand there, so the loops around it do not count.
+        """
         found, block = [], self
         while block.parent is not None:
             if isinstance(block.owner, Loop):
+                if block.owner.replayed:
+                    break
                 found.append(block.owner)
             block = block.parent
         return found
@@ -93,6 +99,14 @@ class Block:
             yield statement
             for block in statement.blocks():
                 yield from block.walk()
+
+    def once(self) -> Iterator[Statement]:
+        """Give all statements in it but those that are run again within loops."""
+        for statement in self.statements:
+            yield statement
+            if not (isinstance(statement, Loop) and statement.replayed):
+                for block in statement.blocks():
+                    yield from block.once()
 
 
 @dataclass(eq=False, kw_only=True)
@@ -249,7 +263,9 @@ class Loop(Statement):
     stop: ast.expr | None = None
     turns: Value | None = None  # how many there were, where that is not known before
     parallel: bool = False
-    checkpointed: bool = False
+    number: int | None = None  # its place among the loops of the program as it was read
+    #: Whether each turn is run again on the way back, just before the way back through it.
+    replayed: bool = False
 
     def blocks(self) -> list[Block]:
         """Give the body."""
@@ -312,6 +328,8 @@ class Program:
     values: dict[str, Value]
     constants: dict[str, Any]  # arrays and functions of the surrounding that are named in it
     written: list[Value] = field(default_factory=list)  # parameters whose elements are written to
+    #: What it takes to run turns of loops again, where that is done.
+    replays: dict[Loop, Any] = field(default_factory=dict)
 
     def outputs(self) -> list[ast.expr]:
         """Give the results; of a function that only writes to its arguments, these."""

@@ -97,8 +97,17 @@ class Lowering:
 #: Names that derivatives use themselves.
 RESERVED = {
     "np", "math", "float64", "float32", "int64", "bool_", "cotangent", "grown", "common", "spread", "prange", "tangent",
-    "apart", "range", "len", "int", "float", "abs", "min", "max", "gather",
+    "apart", "range", "len", "int", "float", "abs", "min", "max", "gather", "pieces", "folded", "rows", "rooted",
 }  # fmt: skip
+
+
+def free_name(program: Any, wish: str) -> str:
+    """Give a name that a program does not have."""
+    known, count = wish, 0
+    while known in program.values or known in program.constants or known in RESERVED or hasattr(builtins, known):
+        count += 1
+        known = f"{wish}_{count}"
+    return known
 
 
 class Scope:
