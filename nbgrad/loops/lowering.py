@@ -17,7 +17,7 @@ from .language import Block, Carried, Loop, Plain, Program, Store, Value, name, 
 from .meanings import Group, Known, Local, Meaning, Scalar, joined
 from .numbers import number_of
 from .state import Dead, Lowering, Scope, Widened, size_of
-from .turns import iterate
+from .turns import comprehension, iterate
 
 
 def lower(function: Any, signature: Sequence[tuple[str, int | None]], by_loops: bool = False) -> Program:
@@ -31,6 +31,8 @@ def lower(function: Any, signature: Sequence[tuple[str, int | None]], by_loops: 
     lowering = Lowering(node.name)
     lowering.by_loops = by_loops
     lowering.expression = lambda node: expressions.lower(lowering, node)
+    lowering.put_in = lambda function, *given, **named: expressions.put_in(lowering, function, *given, **named)
+    lowering.comprehension = lambda node: comprehension(lowering, node)
     lowering.run = lambda scope, node: run(lowering, scope, node)
     scope = Scope(lowering, node.name, expressions.outside(lowering, function))
     lowering.scopes.append(scope)
@@ -113,7 +115,7 @@ def _statement(lowering: Lowering, statement: ast.stmt, live: set[str]) -> None:
             _branch(lowering, test, first, second, live)
         case ast.For() | ast.While():
             _loop(lowering, statement, live)
-        case ast.Pass():
+        case ast.Pass() | ast.Delete():
             pass
         case ast.Expr(value=ast.Constant()):
             pass  # a docstring

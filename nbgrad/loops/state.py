@@ -37,6 +37,8 @@ class Lowering:
         #: What lowers expressions, and what lowers the statements of a function that is called.
         self.expression: Callable[[ast.expr], Meaning]
         self.run: Callable[[Scope, ast.FunctionDef], Meaning]
+        self.comprehension: Callable[[ast.ListComp], Meaning]
+        self.put_in: Callable[..., Meaning]  # puts a function in the place of its call
         self.wish = ""  # what the user calls what is computed
         self.by_loops = False  # whether products of matrices are to be loops
 
