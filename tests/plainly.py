@@ -6,7 +6,7 @@ import numpy as np
 from interpreter import elementary as numpys
 
 from nbgrad.loops import support
-from nbgrad.loops.compiled import written
+from nbgrad.loops.compiled import floating, written
 
 
 class Names(dict):
@@ -23,6 +23,10 @@ class Names(dict):
 def kinds_of(arguments):
     found = []
     for x in arguments:
+        if isinstance(x, tuple):
+            fields = getattr(x, "_fields", ())
+            found.append(("tuple" + (":" + ",".join(fields) if fields else ""), tuple(kinds_of(x))))
+            continue
         dtype = "bool" if isinstance(x, bool) else "int64" if isinstance(x, int) else str(np.asarray(x).dtype)
         found.append((dtype, x.ndim if isinstance(x, np.ndarray) else None))
     return found
@@ -31,8 +35,8 @@ def kinds_of(arguments):
 def source(function, kind, arguments, wanted=None, **how):
     """Give the source of a derivative, and what it names."""
     kinds = kinds_of(arguments)
-    floating = [dtype.startswith("float") for dtype, _ in kinds] if wanted is None else wanted
-    return written(function, "derivative", kind, kinds, floating, **how)
+    floats = [floating(kind) for kind in kinds] if wanted is None else wanted
+    return written(function, "derivative", kind, kinds, floats, **how)
 
 
 def derivative(function, kind, arguments, wanted=None, **how):

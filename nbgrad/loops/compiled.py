@@ -25,14 +25,21 @@ from ..kernels.cache import CompiledKernel
 from ..kernels.cpu import codegen
 from . import support
 from .forward import Tangent
-from .language import Loop, Program
+from .language import FLOATING, Loop, Program
 from .lowering import lower
 from .pieces import Again
 from .reverse import Reverse
 from .segments import Replay, outermost, replay_of, split
 
-#: What an argument is for a derivative: its dtype and number of axes, None for numbers.
-Kind = tuple[str, int | None]
+#: What an argument is for a derivative: its dtype and number of axes, None for numbers; for tuples "tuple", with the
+#: names of the items if they have some, and the kinds of the items.
+Kind = tuple[str, Any]
+
+
+def floating(kind: Kind) -> bool:
+    """Tell whether there are derivatives by an argument, or by an item of it."""
+    dtype, inside = kind
+    return any(map(floating, inside)) if dtype.startswith("tuple") else dtype in FLOATING
 
 
 def kind_of(numba_type: Any, position: str) -> Kind:
@@ -52,9 +59,12 @@ def kind_of(numba_type: Any, position: str) -> Kind:
         return ("bool" if isinstance(kind, types.Boolean) else str(kind)), None
     if isinstance(kind, types.NoneType):
         return "none", None
+    if isinstance(kind, types.BaseTuple):
+        fields = ":" + ",".join(kind.fields) if isinstance(kind, types.BaseNamedTuple) else ""
+        return "tuple" + fields, tuple(kind_of(item, position) for item in kind.types)  # type: ignore[attr-defined]
     raise TypeError(
-        f"njit: argument {position} is {numba_type}, of which derivatives are not made: give arrays and numbers, a "
-        "tuple's items one by one"
+        f"njit: argument {position} is {numba_type}, of which derivatives are not made: give arrays, numbers, and "
+        "tuples of them"
     )
 
 
@@ -289,16 +299,16 @@ class Derivative:
 
     def wanted(self, kinds: Sequence[Kind]) -> tuple[bool, ...]:
         """Tell which arguments are differentiated by."""
-        floating = [dtype in ("float32", "float64") for dtype, _ in kinds]
+        floats = tuple(map(floating, kinds))
         if self.chosen is None:
-            return tuple(floating)
+            return floats
         for position in self.chosen:
-            if not floating[position]:
+            if not floats[position]:
                 raise TypeError(
                     f"njit: argument {self.parameters[position]!r} of {self.of.__name__} is {kinds[position][0]}, "
                     "which has no gradients: convert it to float32 or float64"
                 )
-        return tuple(floats and place in self.chosen for place, floats in enumerate(floating))
+        return tuple(has and place in self.chosen for place, has in enumerate(floats))
 
     def python(self, kinds: tuple[Kind, ...], wanted: tuple[bool, ...]) -> tuple[Any, str]:
         """Give the derivative as a Python function, and its source."""

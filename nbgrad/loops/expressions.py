@@ -218,6 +218,8 @@ def _attribute(lowering: Lowering, base: Meaning, attribute: str) -> Meaning:
         if isinstance(base.value, ModuleType | type):
             return convert(lowering, attribute, getattr(base.value, attribute))
         raise lowering.refuse(f"the attribute {attribute!r} of an object", "pass numbers and arrays")
+    if isinstance(base, Group) and attribute in base.fields:
+        return base.items[base.fields.index(attribute)]
     if isinstance(base, Value | Elements):
         return functions.attribute(lowering, base, attribute)
     raise lowering.refuse(f"the attribute {attribute!r}", "use numbers and arrays")

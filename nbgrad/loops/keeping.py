@@ -20,8 +20,8 @@ class Keeping:
     """The names of a derivative, what it needs in each block, and what it keeps for that."""
 
     def __init__(self, program: Program, wanted: Sequence[bool]) -> None:
-        self.program, self.wanted = program, wanted
-        self.known = Analysis(program, wanted)
+        self.program, self.wanted = program, program.by_parameter(wanted)
+        self.known = Analysis(program, self.wanted)
         self.values = program.values
         self.bars: dict[str, str] = {}
         self.taken: set[str] = set()

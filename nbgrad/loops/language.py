@@ -9,7 +9,7 @@ both, is said where they begin and end. Expressions are Python's syntax trees ov
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -328,6 +328,8 @@ class Program:
     values: dict[str, Value]
     constants: dict[str, Any]  # arrays and functions of the surrounding that are named in it
     written: list[Value] = field(default_factory=list)  # parameters whose elements are written to
+    #: The arguments: a parameter's name, or a tuple's, and the names of its items.
+    arguments: list[tuple[str, Any]] = field(default_factory=list)
     #: What it takes to run turns of loops again, where that is done.
     replays: dict[Loop, Any] = field(default_factory=dict)
 
@@ -336,10 +338,35 @@ class Program:
         none = [isinstance(result, ast.Constant) and result.value is None for result in self.results]
         return [name(parameter) for parameter in self.written] if all(none) else self.results
 
+    def by_parameter(self, wanted: Iterable[bool]) -> list[bool]:
+        """Tell of each parameter what is told of the argument that it is, or is an item of."""
+        return [
+            wants for (_, form), wants in zip(self.arguments, wanted, strict=True) for _ in range(len(leaves(form)))
+        ]
+
+    def unpacked(self) -> list[str]:
+        """Write what gives the items of tuples that are arguments their names."""
+        return [
+            f"{written_form(form, str)} = {argument}" for argument, form in self.arguments if isinstance(form, tuple)
+        ]
+
     def number(self) -> None:
         """Tell each statement its place."""
         for place, statement in enumerate(self.body.walk()):
             statement.order = place
+
+
+def leaves(form: Any) -> list[str]:
+    """Give the names in a form: a name, or a tuple of forms."""
+    return [leaf for item in form for leaf in leaves(item)] if isinstance(form, tuple) else [form]
+
+
+def written_form(form: Any, write: Callable[[str], str]) -> str:
+    """Write a form, whose names are written by a function."""
+    if not isinstance(form, tuple):
+        return write(form)
+    items = [written_form(item, write) for item in form]
+    return f"({', '.join(items)}{',' if len(items) == 1 else ''})"
 
 
 def name(value: Value | str) -> ast.Name:

@@ -28,8 +28,10 @@ from .language import (
     Store,
     Value,
     View,
+    leaves,
     names_in,
     text,
+    written_form,
 )
 from .partials import Formula, written
 from .pieces import Again, Pieces
@@ -80,7 +82,7 @@ class Reverse(Pieces):
     def source(self, name: str) -> str:
         """Write the function: arguments and a cotangent for each result in, values and cotangents of arguments out."""
         program, body = self.program, self.program.body
-        head = copies(program)
+        head = [*program.unpacked(), *copies(program)]
         results = program.outputs()
         cotangents = {
             place: self.name("cotangent" if len(results) == 1 else f"cotangent_{place}")
@@ -126,24 +128,28 @@ class Reverse(Pieces):
             elif text(r) in carried and (self.values[text(r)].ndim is None or self.program.replays):
                 shown[-1] = self.name("value")
                 forward.append(f"{shown[-1]} = {text(r)}")
-        gradients = []
+        found: dict[str, str] = {}
         for parameter, wants in zip(program.parameters, self.wanted, strict=True):
             if not wants or not parameter.floating:
-                gradients.append("None")
+                found[parameter.name] = "None"
             elif parameter.ndim is not None:
                 there = self.known.active(parameter.name)
-                gradients.append(
+                found[parameter.name] = (
                     self.bar(parameter) if there else f"np.zeros({parameter}.shape, {dtype_of(parameter)})"
                 )
             elif parameter.name in self.started:
-                gradients.append(f"{parameter.dtype}({self.bar(parameter)})")
+                found[parameter.name] = f"{parameter.dtype}({self.bar(parameter)})"
             else:
-                gradients.append(f"{parameter.dtype}(0.0)")
+                found[parameter.name] = f"{parameter.dtype}(0.0)"
+        gradients = [
+            "None" if all(found[leaf] == "None" for leaf in leaves(form)) else written_form(form, found.__getitem__)
+            for _, form in program.arguments
+        ]
         lines = [
             *head, *self.tapes(body), *forward, "# the way back", *before, *arrays, *start, *back,
             f"return {nested(program, shown)}, ({', '.join(gradients)},)",
         ]  # fmt: skip
-        arguments = ", ".join([*map(str, program.parameters), *cotangents.values()])
+        arguments = ", ".join([*(argument for argument, _ in program.arguments), *cotangents.values()])
         return "\n".join([f"def {name}({arguments}):", *indented(lines)]) + "\n"
 
     def _is_differentiable(self, result: ast.expr) -> bool:
