@@ -401,9 +401,9 @@ def masked(a, mask):
         return y
     rows = np.empty((count, *a.shape[1:]), a.dtype)
     k = 0
-    for i in range(mask.size):
-        if mask[i]:
-            rows[k] = a[i]
+    for row in range(mask.size):
+        if mask[row]:
+            rows[k] = a[row]
             k += 1
     return rows
 
