@@ -42,7 +42,8 @@ def lower(function: Any, signature: Sequence[tuple[str, Any]], by_loops: bool = 
     forms = []
     for argument, kind in zip(arguments, signature, strict=True):
         scope.names[argument], form = _parameter(lowering, argument, kind, made)
-        forms.append((argument, form))
+        known = lowering.value(argument, "tuple").name if isinstance(form, tuple) else form
+        forms.append((known, form))
     result = run(lowering, scope, node)
     results: list[ast.expr] = []
 

@@ -15,9 +15,10 @@ from dataclasses import dataclass, field
 
 from ..kernels.text import indented
 from .independence import independent, is_sum
-from .language import Block, Loop, Plain, Program, Value, text
+from .language import Block, Loop, Plain, Program, Value, text, whole
 from .replaying import Replaying
 from .segments import Replay, replay_of
+from .sums import summed
 from .writing import head_of, less, range_of
 
 #: An item of an index that differs from turn to turn: the axis, and how it is written.
@@ -223,7 +224,7 @@ class Pieces(Replaying):
 
     def turns_back(self, loop: Loop, body: list[str]) -> list[str]:
         """Write the way back through a loop's turns, of which the bodies are given."""
-        serial = [self._head(loop), *indented(self._counted(loop) + body)]
+        serial = self._in_order(loop, body)
         if not self.shareable(loop) or not all(
             c.target.ndim is None and is_sum(loop, c.target.name, c.after)
             for c in loop.carried
@@ -258,6 +259,23 @@ class Pieces(Replaying):
             return serial
         sums = {bar: bars[bar].dtype for bar in numbers}
         return self._in_pieces(loop, indented(body), sums, sorted(gathered), "_part")
+
+    def _in_order(self, loop: Loop, body: list[str]) -> list[str]:
+        """Write the way back through one turn after the other, with sums for elements that are only added to."""
+        body = self._counted(loop) + body
+        arrays = {
+            self.bars[key]: (value.dtype, value.family.root())
+            for key, value in self.values.items()
+            if key in self.bars and value.family is not None
+        }
+        before, body, behind = summed(body, str(loop.counter), arrays, self.name)
+        known = loop.simple and all(isinstance(bound, ast.Constant) for bound in loop.bounds)
+        if known and not len(range(*[whole(bound) for bound in loop.bounds])):  # type: ignore[arg-type]
+            behind = []
+        elif behind and not known:
+            turns = f"len({range_of(loop)})" if loop.simple else str(loop.turns)
+            behind = [f"if {turns} > 0:", *indented(behind)]  # where there is no turn there may be no element
+        return [*before, self._head(loop), *indented(body), *behind]
 
     def _two_names(self, key: str, values: dict[str, Value], reader: _Reader) -> bool:
         """Tell whether turns change memory that they have two names for, one of them a view's."""
