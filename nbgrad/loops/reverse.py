@@ -324,6 +324,8 @@ class Reverse(Pieces):
                 if isinstance(given, ast.Name):
                     head += self._hand(statement, block, given.id, self.bar(merged.target))
             ways.append(self.inner(block, [], head))
+        if not any(ways):
+            return []
         self.need(statement.block, statement.condition)
         return branching(text(statement.condition), *ways)
 
