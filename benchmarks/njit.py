@@ -180,16 +180,20 @@ def quasiseparable(p: Any, q: Any, a: Any, d: Any) -> Any:
 
 def differences(x: Any) -> Any:
     """What jax#37465 is about: squares of differences of neighbours, along each axis."""
+    n, m, o = x.shape
     total = 0.0
-    for i in range(x.shape[0]):
-        for j in range(x.shape[1]):
-            for k in range(x.shape[2]):
-                if i > 0:
-                    total += (x[i, j, k] - x[i - 1, j, k]) ** 2
-                if j > 0:
-                    total += (x[i, j, k] - x[i, j - 1, k]) ** 2
-                if k > 0:
-                    total += (x[i, j, k] - x[i, j, k - 1]) ** 2
+    for i in range(1, n):
+        for j in range(m):
+            for k in range(o):
+                total += (x[i, j, k] - x[i - 1, j, k]) ** 2
+    for i in range(n):
+        for j in range(1, m):
+            for k in range(o):
+                total += (x[i, j, k] - x[i, j - 1, k]) ** 2
+    for i in range(n):
+        for j in range(m):
+            for k in range(1, o):
+                total += (x[i, j, k] - x[i, j, k - 1]) ** 2
     return total
 
 
@@ -454,9 +458,9 @@ def tables(results: dict[str, Any]) -> str:
     lines += ["", "| value and gradient of a scan | nbgrad | JAX jit | ratio | at most | |",
               "| --- | ---: | ---: | ---: | ---: | ---: |"]  # fmt: skip
     for row in results["scans"]:
+        promised = f"0.05 | {verdict(row['ratio'], 0.05)}" if "jax#" in row["name"] else "|"
         lines.append(
-            f"| {row['name']} | {micro(row['nbgrad'])} | {micro(row['jax'])} | {row['ratio']:.3f} | 0.05 | "
-            f"{verdict(row['ratio'], 0.05)} |"
+            f"| {row['name']} | {micro(row['nbgrad'])} | {micro(row['jax'])} | {row['ratio']:.3f} | {promised} |"
         )
     if results["gradbench"]:
         lines += ["", "| GradBench: value and gradients | nbgrad | C++ by hand | ratio | at most | |",

@@ -263,6 +263,7 @@ class Loop(Statement):
     stop: ast.expr | None = None
     turns: Value | None = None  # how many there were, where that is not known before
     parallel: bool = False
+    lowest: int | None = None  # what its counter is never below, where that is known
     number: int | None = None  # its place among the loops of the program as it was read
     #: Whether each turn is run again on the way back, just before the way back through it.
     replayed: bool = False

@@ -34,6 +34,7 @@ from .language import (
     text,
     whole,
 )
+from .settling import Settling, lowest_of
 from .state import free_name
 
 #: Turns of a segment where it is not known before how many there are in all.
@@ -68,6 +69,11 @@ def replay_of(program: Program, loop: Loop) -> Replay | str:
         if reads:
             read.setdefault(family, set()).add(value.name)
 
+    settling = Settling(program.body.walk())
+    for statement in body:
+        if isinstance(statement, Store):
+            assert statement.array.family is not None
+            stored.setdefault(statement.array.family.root(), []).append(statement)
     for statement in body:
         if isinstance(statement, Plain):
             found.skipped.add(statement)
@@ -81,11 +87,12 @@ def replay_of(program: Program, loop: Loop) -> Replay | str:
                         continue
                     value = program.values.get(inner.value.id)
                     if value is not None and value.ndim is not None:
-                        mention(value, True)
+                        assert value.family is not None
+                        writes = stored.get(value.family.root(), [])
+                        done = all(settling.settled(statement, value, inner.slice, store) for store in writes)
+                        mention(value, not (writes and done))
         if isinstance(statement, Store):
             mention(statement.array, False)
-            assert statement.array.family is not None
-            stored.setdefault(statement.array.family.root(), []).append(statement)
         elif isinstance(statement, View):
             # what a view of an array is taken for shows where its own name is mentioned
             mention(statement.base, False)
@@ -220,6 +227,8 @@ def split(program: Program, loop: Loop, length: int | None) -> Loop | str:
     if loop.turns is not None:
         outer.turns = made.value("segments", loop.block)
         loop.turns.block = outer.body
+    if loop.counter is not None:
+        loop.lowest = lowest_of(loop)
     loop.bounds = bounds
     place = loop.block.statements.index(loop)
     loop.block.statements[place : place + 1] = [*made.before, outer]
