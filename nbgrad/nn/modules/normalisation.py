@@ -9,6 +9,7 @@ import numpy as np
 
 from ...grad_mode import no_grad
 from ...ops.creation import ones, tensor, zeros
+from ...variable import data_of
 from .. import functional
 from ..parameter import Parameter
 from .module import Module
@@ -176,7 +177,7 @@ class _BatchNorm(_Tracking):
             with no_grad():
                 self.num_batches_tracked.add_(1)
             if self.momentum is None:  # the mean of all batches
-                momentum = 1.0 / float(self.num_batches_tracked)
+                momentum = 1.0 / data_of(self.num_batches_tracked).astype(input.dtype)
         by_batch = self.training or self.running_mean is None
         tracked = not self.training or self.track_running_stats
         return functional.batch_norm(
