@@ -60,7 +60,7 @@ def kind_of(numba_type: Any, position: str) -> Kind:
     if isinstance(kind, types.NoneType):
         return "none", None
     if isinstance(kind, types.BaseTuple):
-        fields = ":" + ",".join(kind.fields) if isinstance(kind, types.BaseNamedTuple) else ""
+        fields = ":" + ",".join(kind.fields) if isinstance(kind, types.BaseNamedTuple) else ""  # type: ignore[attr-defined]
         return "tuple" + fields, tuple(kind_of(item, position) for item in kind.types)  # type: ignore[attr-defined]
     raise TypeError(
         f"njit: argument {position} is {numba_type}, of which derivatives are not made: give arrays, numbers, and "

@@ -125,15 +125,13 @@ def comprehension(lowering: Lowering, node: ast.ListComp) -> Meaning:
         return Group(items)
     size = lowering.atom(Scalar(_from_zero(lowering, turns)[1], "int64"), "size").node
 
-    def item(counter: Scalar) -> Scalar:
+    def one(counter: Scalar) -> Scalar:
         turns.bind(_counted(lowering, turns, counter), generator.target)
         found = number_of(lowering, lower(lowering, node.elt))
         scope.names = dict(before)
         return found
 
-    return compute(
-        lowering, Elements([size], tried(lowering, item), lambda index: item(Scalar(index[0], "int64"))), "t"
-    )
+    return compute(lowering, Elements([size], tried(lowering, one), lambda index: one(Scalar(index[0], "int64"))), "t")
 
 
 def _all_indices(lowering: Lowering, given: list[Meaning], over: Value | None = None, bare: bool = False) -> Turns:

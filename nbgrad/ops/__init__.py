@@ -95,7 +95,13 @@ def kernel_catalogue() -> list[tuple[str, Any]]:
     jobs: list[tuple[str, Any]] = [("the thread pool", pool.compiled)]
     works: list[Any] = [views.getitem, views.reshape, views.permute, views.broadcast, views.spread, products.product]
     works += [copies.cat, copies.stack, copies.put, copies.rows, copies.gather, copies.scatter, copies.take, copies.add]
-    works += [conversion.cast, products.linear, writer.references, small.places, lambda: small_scans.scan(scans.TABLE["cumsum"])]
+    works += [
+        conversion.cast,
+        products.linear,
+        writer.references,
+        small.places,
+        lambda: small_scans.scan(scans.TABLE["cumsum"]),
+    ]
     works += [small.sum_to, lambda: small.reduce(reductions.sum), lambda: small.spread(reductions.softmax)]
     jobs += [(f"small {work().name}", work().address) for work in works]
     jobs.append(("recorded", lambda: GetItem.apply))
