@@ -59,6 +59,7 @@ class _Reader(ast.NodeVisitor):
         self.local: set[str] = set()
         self.added: set[str] = set()
         self.read: set[str] = set()
+        self.assigned: set[str] = set()  # anywhere in a turn
 
     def root(self, node: ast.expr) -> tuple[str, Own] | None:
         """Give the array from outside that an expression is, or a view of, and what of it is the turn's own."""
@@ -85,9 +86,17 @@ class _Reader(ast.NodeVisitor):
         return {(axis, text(item)) for axis, item in enumerate(items) if self._moves(item)}
 
     def _moves(self, item: ast.expr) -> bool:
+        """Tell whether an item of an index is the counter, and what is the same in all turns added to it."""
         if isinstance(item, ast.BinOp) and isinstance(item.op, ast.Add | ast.Sub):
-            return self._moves(item.left) and isinstance(item.right, ast.Constant)
+            if self._moves(item.left):
+                return self._same(item.right)
+            return isinstance(item.op, ast.Add) and self._moves(item.right) and self._same(item.left)
         return isinstance(item, ast.Name) and item.id == self.counter
+
+    def _same(self, item: ast.expr) -> bool:
+        return isinstance(item, ast.Constant) or (
+            isinstance(item, ast.Name) and item.id != self.counter and item.id not in self.assigned
+        )
 
     def access(self, node: ast.expr, kind: str) -> bool:
         found = self.root(node)
@@ -217,7 +226,9 @@ class Pieces(Replaying):
 
     def _read(self, loop: Loop, body: list[str], outside: dict[str, int]) -> _Reader:
         reader = _Reader(str(loop.counter), outside)
-        reader.visit(ast.parse(textwrap.dedent("\n".join(body))))
+        tree = ast.parse(textwrap.dedent("\n".join(body)))
+        reader.assigned = {n.id for n in ast.walk(tree) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)}
+        reader.visit(tree)
         return reader
 
     # ---- the way back ------------------------------------------------------------------------------------------------

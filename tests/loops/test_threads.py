@@ -6,7 +6,7 @@ import numba
 import numpy as np
 import pytest
 from numba import prange
-from plainly import check, source
+from plainly import check, leaves, source
 
 import nbgrad
 
@@ -80,6 +80,18 @@ def gathered(x, places):
     return total
 
 
+def settling(x, w, n):
+    """In each turn of the outer loop a function's values are kept, beside those of other turns."""
+    total = 0.0
+    for _ in range(n):
+        y = np.zeros_like(x)
+        for i in prange(1, x.size):
+            y[i] = math.exp(-w * x[i])
+        total += y.sum() * w
+        x = y
+    return total
+
+
 def product(x):
     p = 1.0
     for i in prange(x.size):
@@ -101,7 +113,8 @@ X = RNG.normal(size=(5, 4))
 CASES = [
     # the number of loops over pieces, on both ways
     (2, monte_carlo, 1.1, 0.3, X[0]), (2, paths, 1.1, 0.3, X), (2, bodies, X[:, :3], X[:, 3]), (0, stencil, X, 0.2, 3),
-    (2, rows_of, X, X[0]), (2, gathered, X[:, 0], np.array([4, 1, 1, 0])), (0, product, X[0]), (0, shifted, X[:, 1]),
+    (2, rows_of, X, X[0]), (2, gathered, X[:, 0], np.array([4, 1, 1, 0])), (2, settling, X[0], 0.3, 2),
+    (0, product, X[0]), (0, shifted, X[:, 1]),
     (2, paths, 1.1, 0.3, np.zeros((0, 2))),
 ]  # fmt: skip
 
@@ -112,6 +125,19 @@ def test_threads_share_turns(case):
     check(function, *given, parallel=True)
     assert source(function, "vjp", given, parallel=True)[0].count("prange(") == loops
     assert "prange(" not in source(function, "vjp", given)[0]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case[1].__name__)
+def test_compiled_they_give_the_same(case):
+    _, function, *given = case
+    shared, serial = nbgrad.njit(function, parallel=True), nbgrad.njit(function)
+    results = leaves(serial.dispatcher.py_func(*given))
+    cotangents = [np.ones_like(y) if np.ndim(y) else 1.0 for y in results if np.asarray(y).dtype.kind == "f"]
+    for one, other in zip(
+        leaves(shared.vjp(*given, *cotangents)), leaves(serial.vjp(*given, *cotangents)), strict=True
+    ):
+        assert one is other is None or np.testing.assert_allclose(one, other, rtol=1e-12, atol=1e-13) is None
 
 
 def test_what_several_turns_read_is_gathered_in_parts():
