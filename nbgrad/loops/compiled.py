@@ -209,8 +209,11 @@ def reversed_program(
         program.number()
         for loop in (s for s in program.body.walk() if isinstance(s, Loop) and s.replayed):
             found = replay_of(program, loop)
-            assert isinstance(found, Replay), found
-            program.replays[loop] = found
+            if isinstance(found, Replay):
+                program.replays[loop] = found
+            else:
+                assert loop.number is not None, found  # what was split can be run again
+                loop.replayed = False
         made = Reverse(program, wanted, parallel)
         try:
             source = made.source(name)
