@@ -204,6 +204,8 @@ def call(lowering: Lowering, function: Any, given: list[Meaning], named: dict[st
         drawn_from = [lowering.atom(number_of(lowering, item)).node for item in given]
         written = ast.Attribute(ast.Attribute(name("np"), "random"), function.__name__)
         return lowering.assign("drawn", Scalar(ast.Call(written, drawn_from, []), "float64"))
+    if function is np.result_type:
+        return Known(np.dtype(joined(*(item.dtype for item in given))))  # type: ignore[union-attr]
     if function in _TRUTHS:
         return elementwise(lowering, _TRUTHS[function], *given)
     if function is np.expand_dims:

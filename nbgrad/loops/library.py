@@ -44,7 +44,7 @@ def _concatenate(arrays, axis=0):
         size = 0
         for part in arrays:
             size += part.size
-        y = np.empty(size, arrays[0].dtype)
+        y = np.empty(size, np.result_type(*arrays))
         place = 0
         for part in arrays:
             for i in range(part.size):
@@ -54,7 +54,8 @@ def _concatenate(arrays, axis=0):
     size = 0
     for part in arrays:
         size += part.shape[axis]
-    y = np.empty((size, arrays[0].shape[1]) if axis == 0 else (arrays[0].shape[0], size), arrays[0].dtype)
+    shape = (size, arrays[0].shape[1]) if axis == 0 else (arrays[0].shape[0], size)
+    y = np.empty(shape, np.result_type(*arrays))
     place = 0
     for part in arrays:
         for i in range(part.shape[0]):
@@ -68,7 +69,7 @@ def _concatenate(arrays, axis=0):
 
 
 def _stack(arrays):
-    y = np.empty((len(arrays), *arrays[0].shape), arrays[0].dtype)
+    y = np.empty((len(arrays), *arrays[0].shape), np.result_type(*arrays))
     place = 0
     for part in arrays:
         y[place] = part
@@ -179,7 +180,7 @@ def _diag(v):
 
 def _kron(a, b):
     n, m = b.shape
-    y = np.empty((a.shape[0] * n, a.shape[1] * m), a.dtype)
+    y = np.empty((a.shape[0] * n, a.shape[1] * m), np.result_type(a, b))
     for i in range(a.shape[0]):
         for j in range(a.shape[1]):
             for k in range(n):
@@ -189,7 +190,7 @@ def _kron(a, b):
 
 
 def _cross(a, b):
-    y = np.empty(3, a.dtype)
+    y = np.empty(3, np.result_type(a, b))
     y[0] = a[1] * b[2] - a[2] * b[1]
     y[1] = a[2] * b[0] - a[0] * b[2]
     y[2] = a[0] * b[1] - a[1] * b[0]
@@ -387,6 +388,8 @@ def _cholesky(a):
 
 def masked(a, mask):
     """Give the elements, or rows, where a mask is true."""
+    if mask.size != (a.size if a.ndim == mask.ndim else a.shape[0]):
+        raise IndexError("a mask of another size than the array")
     count = 0
     for i in np.ndindex(mask.shape):
         if mask[i]:
@@ -410,6 +413,8 @@ def masked(a, mask):
 
 def put_one(a, mask, value):
     """Write a number where a mask is true."""
+    if mask.size != (a.size if a.ndim == mask.ndim else a.shape[0]):
+        raise IndexError("a mask of another size than the array")
     for i in np.ndindex(mask.shape):
         if mask[i]:
             a[i] = value
@@ -417,6 +422,10 @@ def put_one(a, mask, value):
 
 def put_several(a, mask, values):
     """Write one number after the other where a mask is true, or rows."""
+    if mask.size != (a.size if a.ndim == mask.ndim else a.shape[0]):
+        raise IndexError("a mask of another size than the array")
+    if _count_nonzero(mask) != values.shape[0]:
+        raise ValueError("not as many values as a mask picks elements")
     k = 0
     for i in np.ndindex(mask.shape):
         if mask[i]:
@@ -432,6 +441,8 @@ def put_at(a, places, value):
 
 def put_at_each(a, places, values):
     """Write one number, or row, after the other to places."""
+    if values.shape[0] != places.size:
+        raise ValueError("not as many values as places")
     for k in range(places.size):
         a[places[k]] = values[k]
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from plainly import check
+from plainly import check, derivative
 
 import nbgrad
 
@@ -272,6 +272,29 @@ CASES = [
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case[0].__name__)
 def test_functions(case):
     check(*case)
+
+
+def mixed(x, places):
+    return np.concatenate((places, x)), np.stack((places, x[:2])), np.kron(np.eye(2), x.reshape((1, -1)))
+
+
+def test_dtypes_are_joined():
+    check(mixed, X, np.array([3, 1]))
+
+
+def picked(x, mask, values):
+    y = x * x
+    y[mask] = values
+    return y[mask].sum() + y.sum()
+
+
+def test_masks_and_values_that_do_not_fit_are_refused():
+    run = derivative(picked, "vjp", (X, X > 0, X))
+    check(picked, X, X > 0, X[X > 0])
+    with pytest.raises(IndexError, match="mask of another size"):
+        run(X, np.ones(6, bool), X, 1.0)
+    with pytest.raises(ValueError, match="as many values"):
+        run(X, X > 0, X[:1], 1.0)
 
 
 def test_singular_matrices_are_refused():
