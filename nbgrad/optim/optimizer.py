@@ -40,6 +40,8 @@ class Group(dict[str, Any]):
         for place, number in enumerate(found):
             key = f"{name}{place}" if isinstance(value, tuple | list) else name
             if isinstance(number, bool) or not isinstance(number, int | float | np.generic | np.ndarray | Variable):
+                if key in self.numbers:
+                    raise TypeError(f"the option {name!r} is a number, got {number!r}")
                 changed[0] = next(changes)
                 continue
             held = self.numbers.get(key)
@@ -50,8 +52,8 @@ class Group(dict[str, Any]):
             held[...] = float(number)
 
     def __setitem__(self, name: str, value: Any) -> None:
-        super().__setitem__(name, value)
         self._note(name, value)
+        super().__setitem__(name, value)
 
     def update(self, *arguments: Any, **options: Any) -> None:
         """Set several options."""
@@ -102,6 +104,8 @@ class Optimizer:
 
     #: How many numbers the formula takes.
     count_of_numbers: ClassVar[int] = 0
+    #: What is kept that is one number for all elements of a parameter.
+    uniform: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, params: Any, defaults: dict[str, Any]) -> None:
         name = type(self).__name__
@@ -225,20 +229,21 @@ class Optimizer:
         names = type(self).states(flags)
         chosen = [params[k] for k in active]
         kept = [self._kept(x, group, names) for x in chosen]
-        grads = [x.grad for x in chosen]
+        grads: list[Any] = [x.grad for x in chosen]
         if any([is_stand_in(x._array) or is_stand_in(g._array) for x, g in zip(chosen, grads, strict=True)]):
+            self._check(chosen, grads, kept)
             self._traced(group, rule, active, chosen, grads, kept)
             return
         steps = group.steps.data
-        steps[list(active)] += 1
-        t = steps[list(active)]
-        values = self.numbers(lambda name: float(group.numbers[name]), t)
         arrays = [
             [x._array for x in chosen],
             [g._array for g in grads],
             *([s[k]._array for s in kept] for k in range(len(names))),
         ]
-        plans = self._planned(number, rule, arrays)
+        plans = self._planned(number, rule, arrays, (chosen, grads, kept))
+        steps[list(active)] += 1
+        t = steps[list(active)]
+        values = self.numbers(lambda name: float(group.numbers[name]), t)
         if plans is None:
             self._each(rule, values, chosen, grads, kept)
             return
@@ -246,11 +251,20 @@ class Optimizer:
         for begin, end, run in plans:
             run(table[begin:end], *itertools.chain.from_iterable([part[begin:end] for part in arrays]))
 
-    def _planned(self, number: int, rule: Rule, arrays: list[list[Any]]) -> Any:
+    def _check(self, chosen: list[Variable], grads: list[Any], kept: list[list[Variable]]) -> None:
+        """Raise ValueError for gradients and states that are not of their parameters' shapes."""
+        for x, g, states in zip(chosen, grads, kept, strict=True):
+            for what, value in [("a gradient", g), *[("what is kept", state) for state in states]]:
+                if value.shape != x.shape:
+                    name = type(self).__name__
+                    raise ValueError(f"{name}: a parameter of shape {x.shape} has {what} of shape {value.shape}")
+
+    def _planned(self, number: int, rule: Rule, arrays: list[list[Any]], variables: Any) -> Any:
         """Give the launches for arrays, None where they are not such as one kernel takes."""
         plans, fits = self._plans.get((number, rule), (None, None))
         if fits is not None and all([f(*part) for f, part in zip(fits, arrays, strict=True)]):
             return plans
+        self._check(*variables)
         chars = {x.dtype.char if isinstance(x, np.ndarray) else "" for part in arrays for x in part}
         if len(chars) > 1 or not chars <= {"f", "d"}:
             return None
@@ -326,14 +340,21 @@ class Optimizer:
                 if x in self.state:
                     count = float(group.steps.data[k])  # type: ignore[attr-defined]
                     state[number] = {"step": Variable(np.array(count, np.float32), requires_grad=False)}
-                    state[number] |= {name: value.detach() for name, value in self.state[x].items()}
+                    state[number] |= {name: self._shown(name, x, value) for name, value in self.state[x].items()}
             packed = {name: value for name, value in group.items() if name != "params"}
             groups.append({**packed, "params": [numbers[id(x)] for x in group["params"]]})
         return {"state": state, "param_groups": groups}
 
+    def _shown(self, name: str, x: Variable, value: Variable) -> Variable:
+        """Give what is kept for a parameter as PyTorch has it: one number where it is the same for all elements."""
+        return value.detach().reshape(-1)[0] if name in self.uniform and value.size else value.detach()
+
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Take over a state, by copies; raises ValueError for one of other groups or shapes."""
+        """Take over a state, by copies; raises ValueError for one of other groups or shapes, or for no state at all."""
         name = type(self).__name__
+        if not isinstance(state_dict, dict) or not {"state", "param_groups"} <= state_dict.keys():
+            has = sorted(map(str, state_dict)) if isinstance(state_dict, dict) else type(state_dict).__name__
+            raise ValueError(f"{name}: a state is a dict with 'state' and 'param_groups', got {has}")
         given = state_dict["param_groups"]
         sizes = [len(g["params"]) for g in given], [len(g["params"]) for g in self.param_groups]
         if sizes[0] != sizes[1]:
@@ -345,6 +366,8 @@ class Optimizer:
                     array = np.asarray(value.detach().cpu() if hasattr(value, "detach") else value)
                     if key == "step":
                         planned.append((mine, k, x, key, float(array)))
+                    elif key in self.uniform and array.ndim == 0:
+                        planned.append((mine, k, x, key, np.full(x.shape, array)))
                     elif array.shape != x.shape:
                         raise ValueError(f"{name}: {key} has shape {array.shape}, its parameter {x.shape}")
                     else:
@@ -384,7 +407,10 @@ class Pure(NamedTuple):
 
 
 def pure(kind: Any, options: dict[str, Any]) -> Pure:
-    """Give the two functions of an optimiser: `update` gives new parameters and a new state, and changes nothing."""
+    """Give the two functions of an optimiser: `update` gives new parameters and a new state, and changes nothing.
+
+    Arrays give arrays; Variables give Variables, through which gradients go.
+    """
     from ..nests import flatten, unflatten
 
     one = kind([Variable(np.zeros(1))], **options)
@@ -419,10 +445,13 @@ def pure(kind: Any, options: dict[str, Any]) -> Pure:
         values = one.numbers(lambda name: float(group.numbers[name]), t)
         results = []
         for k, (x, g) in enumerate(zip(xs, gs, strict=True)):
-            operands = [data(x), data(g), *(data(s[k]) for s in kept)]
+            operands = [x, g, *(s[k] for s in kept)]
+            recorded = any(isinstance(operand, Variable) for operand in operands)
+            operands = operands if recorded else [data(operand) for operand in operands]
             kind = operands[0].dtype
             numbers = [(v if hasattr(v, "dtype") else np.asarray(v)).astype(kind) for v in values]
-            results.append([operation.call(*operands, *numbers) for operation in rule.operations()])
+            functions = [operation.function if recorded else operation.call for operation in rule.operations()]
+            results.append([function(*operands, *numbers) for function in functions])
         new = [unflatten(structure, iter([r[place] for r in results])) for place in range(1 + len(names))]
         return new[0], {"step": t, **dict(zip(names, new[1:], strict=True))}
 

@@ -7,8 +7,10 @@ from typing import Any
 
 import numpy as np
 
+from ...arrays import is_stand_in
 from ...grad_mode import no_grad
 from ...ops.creation import ones, tensor, zeros
+from ...variable import data_of
 from .. import functional
 from ..parameter import Parameter
 from .module import Module
@@ -51,7 +53,7 @@ class LayerNorm(Module):
     def extra_repr(self) -> str:
         """Show the options."""
         shown = f"{self.normalized_shape}, eps={self.eps}, elementwise_affine={self.elementwise_affine}"
-        return f"{shown}, bias={self.bias is not None}" if self.elementwise_affine else shown
+        return f"{shown}, bias={self.bias is not None}"
 
 
 class RMSNorm(Module):
@@ -108,7 +110,7 @@ class GroupNorm(Module):
     def extra_repr(self) -> str:
         """Show the options."""
         shown = f"{self.num_groups}, {self.num_channels}, eps={self.eps}, affine={self.affine}"
-        return f"{shown}, bias={self.bias is not None}" if self.affine else shown
+        return f"{shown}, bias={self.bias is not None}"
 
 
 class _Tracking(Module):
@@ -163,7 +165,7 @@ class _Tracking(Module):
     def extra_repr(self) -> str:
         """Show the options."""
         shown = f"{self.num_features}, eps={self.eps}, momentum={self.momentum}, affine={self.affine}"
-        shown += f", bias={self.bias is not None}" if self.affine else ""
+        shown += f", bias={self.bias is not None}"
         return f"{shown}, track_running_stats={self.track_running_stats}"
 
 
@@ -171,12 +173,13 @@ class _BatchNorm(_Tracking):
     def forward(self, input: Any) -> Any:
         """Normalise by the batch's figures in training, which the running ones then follow, else by these."""
         self._check(input)
-        momentum = self.momentum or 0.0
+        momentum: Any = self.momentum or 0.0
         if self.training and self.track_running_stats:
             with no_grad():
                 self.num_batches_tracked.add_(1)
             if self.momentum is None:  # the mean of all batches
-                momentum = 1.0 / float(self.num_batches_tracked)
+                count = data_of(self.num_batches_tracked)
+                momentum = 1.0 / (count.astype(self.running_mean.dtype) if is_stand_in(count) else float(count))
         by_batch = self.training or self.running_mean is None
         tracked = not self.training or self.track_running_stats
         return functional.batch_norm(
