@@ -178,7 +178,7 @@ class _BatchNorm(_Tracking):
             with no_grad():
                 self.num_batches_tracked.add_(1)
             if self.momentum is None:  # the mean of all batches
-                count = data_of(self.num_batches_tracked)
+                count: Any = data_of(self.num_batches_tracked)
                 momentum = 1.0 / (count.astype(self.running_mean.dtype) if is_stand_in(count) else float(count))
         by_batch = self.training or self.running_mean is None
         tracked = not self.training or self.track_running_stats
