@@ -29,6 +29,10 @@ traced_draw: ContextVar[Callable[[Generator, str, tuple[int, ...], np.dtype[Any]
 )
 
 
+#: The dtypes that are drawn: NumPy takes a microsecond to tell the name of one.
+_NAMES = {np.dtype(name).char: name for name in ("float32", "float64", "uint64")}
+
+
 class Generator:
     """A stream of random numbers and a place in it, for ``generator=`` arguments.
 
@@ -96,13 +100,14 @@ class Generator:
         Raises TypeError for other dtypes.
         """
         wanted = np.dtype(dtype)
-        if wanted.name not in philox.KINDS[kind]:
+        name = _NAMES.get(wanted.char)
+        if name not in philox.KINDS[kind]:
             raise TypeError(f"random numbers: {kind} ones are drawn as {' or '.join(philox.KINDS[kind])}, not {wanted}")
         traced = traced_draw.get()
         if traced is not None:
             return traced(self, kind, shape, wanted)
-        state = self.reserve(philox.blocks_of(_count(shape), wanted.name))
-        return target.drawn(kind, wanted.name, shape, state)
+        state = self.reserve(philox.blocks_of(_count(shape), name))
+        return target.drawn(kind, name, shape, state)
 
     def __reduce__(self) -> Any:
         return _again, (self.device, self._seed, self._place)

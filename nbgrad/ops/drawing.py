@@ -36,10 +36,7 @@ def _of_streams(source: Generator, method: str, *arguments: Any) -> Any:
     if method == "permutation":
         return np.argsort(uniform((arguments[0],)), kind="stable")
     if method == "poisson":  # which takes as many numbers as it takes
-        seed = source.draw("bits", (2,), np.uint64)
-        if is_stand_in(seed):
-            raise TypeError("jit: poisson draws as many numbers as its rates ask for: draw outside of the function")
-        return np.random.default_rng(seed).poisson(*arguments)
+        return dispatch.called("poisson", _poisson, source.draw("bits", (2,), np.uint64), as_array(arguments[0]))
     *numbers, shape = arguments
     if method == "integers":
         low, high = numbers
@@ -54,6 +51,14 @@ def _of_streams(source: Generator, method: str, *arguments: Any) -> Any:
     if method == "geometric":
         return np.maximum(np.ceil(waited(shape) / -np.log1p(-numbers[0])), 1.0)
     return waited(shape) * (numbers[0] if method == "exponential" else 1.0)
+
+
+def _poisson(seed: Any, rates: Any) -> Any:
+    """Draw by rates, from a seed that a stream gave; in a compiled function this is called in every run."""
+    rates = dispatch.in_numpy(rates)
+    if rates.size and not rates.min() >= 0:
+        raise ValueError(f"poisson: a rate is {rates.min()}: it must not be negative")
+    return np.random.default_rng(dispatch.in_numpy(seed)).poisson(rates)
 
 
 def draw_from(what: str, generator: Any, method: str, *arguments: Any) -> Any:
@@ -191,7 +196,7 @@ def poisson(input: Any, generator: Any = None) -> Any:
     """Draw from Poisson distributions of rates each, of the dtype of input; raises ValueError for negative rates."""
     x = operand(input)
     rates = dispatch.in_numpy(data_of(x))
-    if rates.size and rates.min() < 0:
+    if not is_stand_in(rates) and rates.size and not rates.min() >= 0:
         raise ValueError(f"poisson: a rate is {rates.min()}: it must not be negative")
     found = _drawn("poisson", generator, data_of(x), "poisson", rates).astype(x.dtype)
     return Variable(found, requires_grad=False) if isinstance(x, Variable) else found
