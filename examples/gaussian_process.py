@@ -23,7 +23,7 @@ NAMES = ("age", "sex", "bmi", "pressure", "s1", "s2", "s3", "s4", "s5", "s6")
 
 
 def covariance(p: dict, a: nbgrad.Variable, b: nbgrad.Variable) -> nbgrad.Variable:
-    """Give how alike rows of a and of b are: exp(-|difference / scales|**2 / 2), times a variance, and a linear part."""
+    """Give how alike rows of a and of b are: exp(-|difference / scales|**2 / 2) times a variance, and a linear part."""
     scale = nbgrad.exp(p["scales"])
     x, y = a / scale, b / scale
     distance = (x * x).sum(1)[:, None] + (y * y).sum(1)[None] - 2 * x @ y.T
@@ -36,7 +36,7 @@ def with_noise(p: dict, x: nbgrad.Variable) -> nbgrad.Variable:
 
 
 def surprise(p: dict, x: nbgrad.Variable, y: nbgrad.Variable) -> nbgrad.Variable:
-    """Give minus the logarithm of the likelihood of all measurements, a patient (Rasmussen and Williams, 2006, 2.30)."""
+    """Give minus the logarithm of the likelihood, a patient (Rasmussen and Williams, 2006, equation 2.30)."""
     root = nbgrad.linalg.cholesky(with_noise(p, x))
     z = nbgrad.linalg.solve_triangular(root, y[:, None], upper=False)
     whole = (z * z).sum() / 2 + nbgrad.log(root.diagonal()).sum() + len(y) / 2 * math.log(2 * math.pi)

@@ -13,10 +13,10 @@ import numpy as np
 import numpy.typing as npt
 
 from . import sharing
-from .arrays import Array, as_array, as_data, instead_of_an_array, is_array, numpys_method
+from .arrays import Array, as_array, as_data, instead_of_an_array, is_array, numpys_method, of_numpys_own
 from .grad_mode import differentiating, is_grad_enabled
 from .hooks import Handle, hook_keys, look_at_leaves, watch
-from .kernels import dispatch
+from .kernels import dispatch, placement
 from .kernels.operators import Operators
 from .registry import late_method
 
@@ -30,6 +30,8 @@ else:
 _default_dtype: np.dtype[Any] = np.dtype(np.float64)
 #: Called with the array that a Variable had before another one was put in its place.
 data_replaced: list[Callable[[Array], None]] = []
+#: Gives what makes an empty Variable marked as another one is, with its arguments; None where that is not marked.
+marked_again: list[Callable[[Variable], tuple[Callable[..., Variable], tuple[Any, ...]] | None]] = []
 #: Called when the default dtype has changed.
 default_dtype_changed: list[Callable[[], None]] = []
 
@@ -55,7 +57,7 @@ def get_default_dtype() -> np.dtype[Any]:
 
 #: The generations of Variables that are cut off the graph on purpose, each its own: views share it, and follow what is
 #: written to one another, but nothing that is written before or behind the cut.
-_cuts = itertools.count(-2, -1)
+cuts = itertools.count(-2, -1)
 
 
 class _Count(int):
@@ -224,7 +226,7 @@ class Variable(Methods):
     @property
     def device(self) -> str:
         """Where the array is: "cpu", or "cuda:0"."""
-        return dispatch.name_of(self._array)
+        return placement.name_of(self._array)
 
     @property
     def is_cuda(self) -> bool:
@@ -364,23 +366,23 @@ class Variable(Methods):
         """Tell what a copy and a pickle are made of: a leaf, without gradient and hooks, as PyTorch has it."""
         reduced: Any = super().__reduce_ex__(2)
         make, arguments, (attributes, slots), *_ = reduced
-        past = ("_hooks", "_index", "_retains", "_story", "grad")
-        slots = {name: value for name, value in slots.items() if name not in past}
+        slots = {k: value for k, value in slots.items() if k not in ("_hooks", "_index", "_retains", "_story", "grad")}
         slots |= {"creator": None, "_generation": min(self._generation, 0)}
+        make, arguments = next(filter(None, [again(self) for again in marked_again]), (make, arguments))
         return make, arguments, (attributes, slots)
 
     def __deepcopy__(self, memory: dict[int, Any]) -> Variable:
-        """Copy a leaf with its array and its gradient.
+        """Copy a leaf with its array and, but for parameters, its gradient, as PyTorch does.
 
         Raises RuntimeError for a Variable that was computed, as PyTorch does.
         """
         if self.creator is not None:
             raise RuntimeError("a deep copy of a computed Variable would be cut off its past: use x.detach().clone()")
-        reduced: Any = self.__reduce_ex__(2)
-        make, arguments, (attributes, slots) = reduced
+        make, arguments, (attributes, slots) = self.__reduce_ex__(2)
         duplicate: Variable = make(*arguments)
         memory[id(self)] = duplicate
-        for name, value in ((attributes or {}) | slots | {"grad": self.grad}).items():
+        slots |= {"grad": self.grad} if type(self) in arguments else {}
+        for name, value in ((attributes or {}) | slots).items():
             setattr(duplicate, name, copy.deepcopy(value, memory))
         return duplicate
 
@@ -409,9 +411,7 @@ class Variable(Methods):
                 return
             raise RuntimeError("requires_grad can be taken from leaves only: use x.detach() for a computed Variable")
         if wanted and self._array.dtype.char not in "fd":
-            raise TypeError(
-                f"requires_grad: dtype {self._array.dtype} has no gradients; convert to float32 or float64 first"
-            )
+            raise TypeError(f"requires_grad: dtype {self._array.dtype} has no gradients; convert to float32 or float64")
         if self._story is not None:
             self._story.change_requires_grad(self, wanted)
             return
@@ -468,8 +468,8 @@ class Variable(Methods):
 
     def detach(self) -> Variable:
         """Give a Variable on the same memory that records nothing."""
-        y = Variable(self._current()._array, requires_grad=False)
-        y._generation = next(_cuts)
+        y: Variable = object.__new__(Variable)
+        y._array, y.creator, y._generation = self._current()._array, None, next(cuts)
         if sharing.active or sharing.stand_ins:
             sharing.note_view(y, self)
         return y
@@ -486,8 +486,8 @@ Given = TypeVar("Given", Variable, Array)
 
 
 def data_of(value: Any) -> Any:
-    """Return a Variable's array, and anything else as it is."""
-    return value.data if isinstance(value, Variable) else value
+    """Return a Variable's array, of a subclass of NumPy's arrays one of NumPy's own, and anything else as it is."""
+    return value.data if isinstance(value, Variable) else of_numpys_own(value)
 
 
 def as_variable(value: Any) -> Variable:

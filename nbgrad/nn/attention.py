@@ -56,7 +56,7 @@ def scaled_dot_product_attention(
         raise ValueError(f"{what}: give a mask or is_causal, not both")
     if enable_gqa:
         k, v = (_repeated(what, x, q) for x in (k, v))
-    factor = 1 / math.sqrt(q.shape[-1]) if scale is None else scale
+    factor = 1 / math.sqrt(q.shape[-1] or 1) if scale is None else scale
     scores = matmul(mul(q, factor), swapaxes(k, -1, -2))
     if is_causal:
         attn_mask = dispatch.beside(np.tri(q.shape[-2], k.shape[-2], dtype=np.bool_), data_of(q))

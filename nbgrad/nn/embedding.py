@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 
 from ..arrays import as_array, is_stand_in
+from ..function import constant
 from ..grad_mode import no_grad
 from ..kernels import dispatch
 from ..ops.elementwise import eq, mul, ne, where
 from ..ops.extrema import max
-from ..ops.indexing import bounds, getitem
+from ..ops.indexing import bounds, getitem, own_places
 from ..ops.norms import vector_norm
 from ..ops.reduction import sum
 from ..ops.shape import reshape, unsqueeze
@@ -19,6 +21,11 @@ from ..variable import Variable, data_of
 from .windows import operand
 
 __all__ = ["embedding", "embedding_bag", "one_hot"]
+
+
+@lru_cache(64)
+def _numbers_up_to(count: int) -> Any:
+    return np.arange(count)
 
 
 def one_hot(tensor: Any, num_classes: int = -1) -> Any:
@@ -33,6 +40,13 @@ def one_hot(tensor: Any, num_classes: int = -1) -> Any:
               [1, 0, 0]])
     """
     given = data_of(tensor) if isinstance(tensor, Variable) else as_array(tensor)
+    if type(given) is np.ndarray and type(num_classes) is int:
+        own = own_places(given, num_classes)
+        if own is not None:
+            chosen = np.zeros((own.size, num_classes), np.int64)
+            chosen[_numbers_up_to(own.size), own.reshape(-1)] = 1
+            chosen = chosen.reshape(*own.shape, num_classes)
+            return constant(chosen) if isinstance(tensor, Variable) else chosen
     if given.dtype.kind not in "iu":
         raise TypeError(f"one_hot: numbers have dtype {given.dtype}: they must be whole")
     if is_stand_in(given):

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 from weakref import ref
 
 from ..ops.creation import empty
-from ..variable import Variable
+from ..variable import Variable, marked_again
 
 
 class _Marks:
@@ -71,3 +72,20 @@ class Buffer(metaclass=_Marked):
 def is_passing(x: Variable) -> bool:
     """Tell whether a buffer is to be left out of the state of its module."""
     return x in _passing
+
+
+def _marked(*kinds: bool) -> Variable:
+    """Make a Variable without an array, which copies and pickles put there, and mark it."""
+    x = Variable.__new__(Variable)
+    for marks, wanted in zip((_parameters, _buffers, _passing), kinds, strict=True):
+        if wanted:
+            marks.add(x)
+    return x
+
+
+def _again(x: Variable) -> tuple[Callable[..., Variable], tuple[Any, ...]] | None:
+    kinds = tuple([x in marks for marks in (_parameters, _buffers, _passing)])
+    return (_marked, kinds) if any(kinds) else None
+
+
+marked_again.append(_again)

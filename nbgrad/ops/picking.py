@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 
 from ..arrays import as_array, is_array, is_stand_in
-from ..kernels import dispatch
+from ..kernels import dispatch, placement
 from ..registry import operation
 from ..variable import Variable, data_of
 from .arguments import axis_of
-from .indexing import bounds, getitem
-from .joining import take_along_dim
+from .indexing import GetRows, bounds, elements_at, getitem, own_places, own_positions
+from .joining import TakeAlong, is_small, take_along_dim
 from .shape import broadcast_to, reshape
 
 
@@ -61,6 +61,10 @@ def index_select(input: Any, dim: int, index: Any) -> Any:
               [4.]])
     """
     x, index = operand(input), positions_of("index_select", index)
+    if type(dim) is int and 0 <= dim < x.ndim and index.ndim == 1 and is_small(data_of(x)):
+        own = own_places(index, x.shape[dim])
+        if own is not None:
+            return GetRows.apply(x, own, dim)
     if index.ndim > 1:
         raise ValueError(f"index_select: positions have shape {index.shape}: they have one dimension")
     axis = axis_of("index_select", dim, x.ndim or 1)
@@ -84,6 +88,12 @@ def gather(input: Any, dim: int, index: Any, *, sparse_grad: bool = False) -> An
               [4.]])
     """
     x, index = operand(input), positions_of("gather", index)
+    if type(dim) is int and 0 <= dim < x.ndim == index.ndim and is_small(data_of(x)):
+        mine, theirs = x.shape, index.shape
+        if mine[:dim] == theirs[:dim] and mine[dim + 1 :] == theirs[dim + 1 :]:
+            own = own_places(index, mine[dim])
+            if own is not None:
+                return TakeAlong.apply(x, own, dim)
     axis = check_places("gather", x.shape, dim, index)
     if not x.ndim or not index.ndim or not index.size:
         return reshape(getitem(reshape(x, (x.size,)), index.reshape(-1)), index.shape)
@@ -114,9 +124,18 @@ def check_places(what: str, shape: tuple[int, ...], dim: int, index: Any, source
 
 
 @operation
-def take(input: Any, index: Any) -> Any:
-    """Give the elements at positions, counted through all of input; raises IndexError for positions outside."""
+def take(input: Any, index: Any, axis: int | None = None) -> Any:
+    """Give the elements at positions, counted through all of input; NumPy's `axis` counts along that.
+
+    Raises IndexError for positions outside.
+    """
     x, index = operand(input), positions_of("take", index)
+    if axis is not None:
+        return getitem(x, (*(slice(None),) * axis_of("take", axis, x.ndim), index))
+    if is_small(data := data_of(x)) and type(index) is np.ndarray:
+        own = own_positions(index, data.size)
+        if own is not None:
+            return elements_at(x, own)
     return reshape(getitem(reshape(x, (x.size,)), index.reshape(-1)), index.shape)
 
 
@@ -293,7 +312,7 @@ def _triangle(name: str, function: Any) -> Any:
     def indices(row: int, col: int, offset: int = 0, *, dtype: Any = np.int64, device: Any = None) -> Variable:
         if row < 0 or col < 0:
             raise ValueError(f"{name}: {row} rows and {col} columns: give numbers of at least 0")
-        return Variable(dispatch.moved(np.stack(function(row, offset, col)).astype(dtype), dispatch.named(device)))
+        return Variable(dispatch.moved(np.stack(function(row, offset, col)).astype(dtype), placement.named(device)))
 
     indices.__name__ = indices.__qualname__ = name
     indices.__doc__ = (

@@ -12,11 +12,12 @@ import numpy as np
 from ..arrays import is_stand_in
 from ..elementwise import Elementwise
 from ..grad_mode import enable_grad
-from ..kernels import dispatch, formula
+from ..kernels import formula, placement
 from ..kernels.cpu import updates
 from ..kernels.cpu.launch import signature
 from ..kernels.formula import FLOATING, NUMBER, Expression
-from ..nn.modules.module import changed, changes
+from ..nn.modules.hooks import changed, changes
+from ..ops.creation import zeros_like
 from ..variable import Variable
 
 #: Stands for options that must be given.
@@ -30,6 +31,9 @@ class Group(dict[str, Any]):
         super().__init__(values)
         #: The numbers among the options, where compiled steps find them.
         self.numbers: dict[str, Any] = {}
+        #: How many steps each parameter has taken, and the identities of those that are counted.
+        self.steps = Variable(np.zeros(len(self["params"])), requires_grad=False)
+        self.counted = [*map(id, self["params"])]
         for name, value in values.items():
             self._note(name, value)
 
@@ -60,8 +64,30 @@ class Group(dict[str, Any]):
         for name, value in dict(*arguments, **options).items():
             self[name] = value
 
+    def __ior__(self, options: Any) -> Any:  # type: ignore[misc]
+        self.update(options)
+        return self
+
+    def setdefault(self, name: str, default: Any = None) -> Any:
+        """Give an option, which is set if there is none of that name."""
+        if name not in self:
+            self[name] = default
+        return self[name]
+
+    def settle(self) -> None:
+        """See whether the list of parameters is still the one that steps are counted for, and count for the new one."""
+        now = [*map(id, self["params"])]
+        if now != self.counted:
+            known = dict(zip(self.counted, self.steps.data, strict=True))
+            self.steps = Variable(np.array([known.get(x, 0.0) for x in now]), requires_grad=False)
+            self.counted = now
+            changed[0] = next(changes)
+
     def __reduce__(self) -> Any:
-        return Group, (dict(self),)
+        return Group, (dict(self),), {"steps": self.steps}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.steps = state["steps"]
 
 
 class Rule(NamedTuple):
@@ -175,7 +201,6 @@ class Optimizer:
         group = Group({"params": params, **options, **rest})
         self.check(group)
         self.param_groups.append(group)
-        group.steps = Variable(np.zeros(len(params)), requires_grad=False)  # type: ignore[attr-defined]
         changed[0] = next(changes)
 
     def check(self, group: Group) -> None:
@@ -192,7 +217,7 @@ class Optimizer:
         for group in self.param_groups:
             for x in group["params"]:
                 if x.grad is not None:
-                    x.grad = None if set_to_none else x.grad.detach() * 0
+                    x.grad = None if set_to_none else zeros_like(x.grad)
 
     # ---- the step ---------------------------------------------------------------------------------------------------
 
@@ -213,12 +238,13 @@ class Optimizer:
             state = self.state[x] = {}
         for name in names:
             if name not in state:
-                target = dispatch.named(x.device)
+                target = placement.named(x.device)
                 start = self.begin(group, name)
                 state[name] = Variable(target.full(x.shape, start, x.dtype), requires_grad=False)
         return [state[name] for name in names]
 
     def _update(self, number: int, group: Any) -> None:
+        group.settle()
         params = group["params"]
         active = tuple([k for k, x in enumerate(params) if x.grad is not None])
         if not active:
@@ -229,18 +255,22 @@ class Optimizer:
         names = type(self).states(flags)
         chosen = [params[k] for k in active]
         kept = [self._kept(x, group, names) for x in chosen]
-        grads: list[Any] = [x.grad for x in chosen]
-        if any([is_stand_in(x._array) or is_stand_in(g._array) for x, g in zip(chosen, grads, strict=True)]):
-            self._check(chosen, grads, kept)
-            self._traced(group, rule, active, chosen, grads, kept)
-            return
-        steps = group.steps.data
+        grads = [x.grad for x in chosen]
+        if any([not isinstance(g, Variable) for g in grads]):
+            raise TypeError(
+                f"{kind.__name__}.step: grad of a parameter was set to what is no Variable: nbgrad.tensor makes one"
+            )
         arrays = [
             [x._array for x in chosen],
             [g._array for g in grads],
             *([s[k]._array for s in kept] for k in range(len(names))),
         ]
-        plans = self._planned(number, rule, arrays, (chosen, grads, kept))
+        if any([is_stand_in(x) or is_stand_in(g) for x, g in zip(*arrays[:2], strict=True)]):
+            self._check_shapes(names, arrays)
+            self._traced(group, rule, active, chosen, grads, kept)
+            return
+        plans = self._planned(number, rule, arrays, names)
+        steps = group.steps.data
         steps[list(active)] += 1
         t = steps[list(active)]
         values = self.numbers(lambda name: float(group.numbers[name]), t)
@@ -251,20 +281,22 @@ class Optimizer:
         for begin, end, run in plans:
             run(table[begin:end], *itertools.chain.from_iterable([part[begin:end] for part in arrays]))
 
-    def _check(self, chosen: list[Variable], grads: list[Any], kept: list[list[Variable]]) -> None:
-        """Raise ValueError for gradients and states that are not of their parameters' shapes."""
-        for x, g, states in zip(chosen, grads, kept, strict=True):
-            for what, value in [("a gradient", g), *[("what is kept", state) for state in states]]:
-                if value.shape != x.shape:
-                    name = type(self).__name__
-                    raise ValueError(f"{name}: a parameter of shape {x.shape} has {what} of shape {value.shape}")
+    def _check_shapes(self, names: list[str], arrays: list[list[Any]]) -> None:
+        """Raise ValueError where what belongs to a parameter has another shape than it."""
+        for name, part in zip(["grad", *names], arrays[1:], strict=True):
+            for x, y in zip(arrays[0], part, strict=True):
+                if x.shape != y.shape:
+                    raise ValueError(
+                        f"{type(self).__name__}.step: {name} has shape {y.shape}, its parameter {x.shape}: whoever "
+                        "puts an array of another shape into a parameter clears its gradient and makes a new optimizer"
+                    )
 
-    def _planned(self, number: int, rule: Rule, arrays: list[list[Any]], variables: Any) -> Any:
+    def _planned(self, number: int, rule: Rule, arrays: list[list[Any]], names: list[str]) -> Any:
         """Give the launches for arrays, None where they are not such as one kernel takes."""
         plans, fits = self._plans.get((number, rule), (None, None))
         if fits is not None and all([f(*part) for f, part in zip(fits, arrays, strict=True)]):
             return plans
-        self._check(*variables)
+        self._check_shapes(names, arrays)
         chars = {x.dtype.char if isinstance(x, np.ndarray) else "" for part in arrays for x in part}
         if len(chars) > 1 or not chars <= {"f", "d"}:
             return None
@@ -284,7 +316,7 @@ class Optimizer:
         """Take the step parameter by parameter, wherever they are."""
         for row, (x, g, states) in enumerate(zip(chosen, grads, kept, strict=True)):
             numbers = [np.asarray(np.broadcast_to(v, len(chosen))[row], x.dtype) for v in values]
-            target = dispatch.named(x.device)
+            target = placement.named(x.device)
             operands = [x._array, g._array, *(s._array for s in states), *map(target.bring, numbers)]
             results = [operation.call(*operands) for operation in rule.operations()]
             for old, new in zip([x, *states], results, strict=True):
@@ -318,8 +350,9 @@ class Optimizer:
         """Give all that a step changes: parameters, and what is kept for them, which begins here."""
         found: list[Variable] = []
         for group in self.param_groups:
+            group.settle()
             names = type(self).states(self.flags(group))
-            found.append(group.steps)  # type: ignore[attr-defined]
+            found.append(group.steps)
             for x in group["params"]:
                 found += [x, *self._kept(x, group, names)]
         return found
@@ -335,10 +368,11 @@ class Optimizer:
         numbers: dict[int, int] = {}
         groups, state = [], {}
         for group in self.param_groups:
+            group.settle()
             for k, x in enumerate(group["params"]):
                 number = numbers[id(x)] = len(numbers)
                 if x in self.state:
-                    count = float(group.steps.data[k])  # type: ignore[attr-defined]
+                    count = float(group.steps.data[k])
                     state[number] = {"step": Variable(np.array(count, np.float32), requires_grad=False)}
                     state[number] |= {name: self._shown(name, x, value) for name, value in self.state[x].items()}
             packed = {name: value for name, value in group.items() if name != "params"}
@@ -361,6 +395,7 @@ class Optimizer:
             raise ValueError(f"{name}: the state has groups of {sizes[0]} parameters, the optimiser of {sizes[1]}")
         planned: list[Any] = []
         for mine, theirs in zip(self.param_groups, given, strict=True):
+            mine.settle()
             for k, (x, number) in enumerate(zip(mine["params"], theirs["params"], strict=True)):
                 for key, value in state_dict["state"].get(number, {}).items():
                     array = np.asarray(value.detach().cpu() if hasattr(value, "detach") else value)
@@ -374,18 +409,25 @@ class Optimizer:
                         planned.append((mine, k, x, key, array))
         for mine, theirs in zip(self.param_groups, given, strict=True):
             mine.update({key: value for key, value in theirs.items() if key != "params"})
-            mine.steps.data[...] = 0  # type: ignore[attr-defined]
+            mine.steps.data[...] = 0
         self.state.clear()
         for mine, k, x, key, value in planned:
             state = self.state.setdefault(x, {})
             if key == "step":
                 mine.steps.data[k] = value
             else:
-                target = dispatch.named(x.device)
+                target = placement.named(x.device)
                 state[key] = Variable(target.bring(np.array(value, x.dtype)), requires_grad=False)
                 if not mine.steps.data[k]:
                     mine.steps.data[k] = 1
         self._plans.clear()
+        changed[0] = next(changes)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ | {"_plans": {}}  # launches know arrays by their addresses
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
         changed[0] = next(changes)
 
     def __repr__(self) -> str:

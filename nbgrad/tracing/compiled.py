@@ -16,7 +16,7 @@ from ..kernels.target import Compiler
 from ..nests import flatten
 from ..variable import Variable, data_replaced, default_dtype_changed, get_default_dtype
 from .explain import explain
-from .lifting import State, found
+from .lifting import Settings, State, found
 from .replay import Replay, in_order
 from .trace import NoGradient, Static, Trace, keys_of
 
@@ -68,6 +68,7 @@ class Jitted:
         self.function, self.static, self.donate = function, tuple(static_argnums), tuple(donate_argnums)
         self._traces: dict[Any, Trace] = {}
         self._method: Jitted | None = None
+        self._settings = Settings()
         #: How the last call's like is run at once, and some earlier ones'.
         self._last: _Route = (_nothing, None, None)
         self._earlier: tuple[_Route, ...] = ()
@@ -136,7 +137,7 @@ class Jitted:
         keys = tuple(map(Static, keys_of(structure)))  # equal ones of other types are others to the function
         key: Any = structure, keys, tuple(kinds), get_default_dtype(), compiler
         modules, optimisers = found([self.function, *(leaf.value for leaf in leaves if type(leaf) is Static), *leaves])
-        state = State(modules, optimisers) if modules or optimisers else None
+        state = State(modules, optimisers, self._settings) if modules or optimisers else None
         if state is not None:
             key = *key[:-1], state.key, compiler
         return key, structure, kinds, ordered, given, leaves if known else None, state
@@ -157,7 +158,10 @@ class Jitted:
     def _trace(self, arguments: tuple[Any, ...], options: dict[str, Any]) -> tuple[Trace, list[Any], list[Any], Any]:
         key, structure, kinds, arrays, given, leaves, state = self._signature(arguments, options)
         trace = self._traces.pop(key, None)
-        trace = trace or Trace(self.function, structure, kinds, self.donate, key[-1], state)
+        if trace is None:
+            trace = Trace(self.function, structure, kinds, self.donate, key[-1], state)
+            if state is not None:  # it may depend on more than was known
+                key = *key[:-2], state.key, key[-1]
         self._traces[key] = trace  # last in order, the longest unused first
         while len(self._traces) > MOST_TRACES:
             self._traces.pop(next(iter(self._traces)), None)

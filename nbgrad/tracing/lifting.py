@@ -7,6 +7,7 @@ for arguments while it is traced, are given at every run as they are then, and t
 from __future__ import annotations
 
 import sys
+import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -30,12 +31,66 @@ def found(roots: Iterable[Any]) -> tuple[list[Any], list[Any]]:
     return own, [value for value in values if not isinstance(value, modules.Module)]
 
 
+class Settings:
+    """What a function read of modules, besides arrays, while it was traced: numbers, names, functions.
+
+    What it changes itself is left out, since no run changes it again.
+    """
+
+    def __init__(self) -> None:
+        #: By modules' identities, the names of what was read, and of what was changed.
+        self.read: dict[int, set[str]] = {}
+        self._own: dict[int, set[str]] = {}
+
+    def of(self, module: Any) -> tuple[Any, ...]:
+        """Give what a module has for that."""
+        values = vars(module)
+        names = sorted(self.read.get(id(module), ()))
+        return tuple([(name, type(values.get(name)), values.get(name)) for name in names])
+
+    @contextmanager
+    def watching(self) -> Iterator[None]:
+        """Take note of what is read of modules."""
+        found: list[tuple[Any, str, Any]] = []
+        with _watching:
+            _notes.append(found)
+            sys.modules["nbgrad.nn.modules.module"].Module.__getattribute__ = _noting
+        try:
+            yield
+        finally:
+            with _watching:
+                _notes.remove(found)
+                if not _notes:
+                    del sys.modules["nbgrad.nn.modules.module"].Module.__getattribute__
+            for module, name, value in found:
+                if vars(module).get(name, self) is not value:
+                    self._own.setdefault(id(module), set()).add(name)
+            for module, name, _ in found:
+                if name not in self._own.get(id(module), ()):
+                    self.read.setdefault(id(module), set()).add(name)
+
+
+_watching = threading.Lock()
+#: Where to note what is read of modules, for each function that is being traced.
+_notes: list[list[tuple[Any, str, Any]]] = []
+
+
+def _noting(module: Any, name: str) -> Any:
+    value = object.__getattribute__(module, name)
+    if name in object.__getattribute__(module, "__dict__") and sys.modules["nbgrad.nn.modules.module"].is_setting(
+        value
+    ):
+        for found in _notes:
+            found.append((module, name, value))
+    return value
+
+
 class State:
     """The modules and optimisers that a traced function mentions, as they were when it was traced."""
 
-    def __init__(self, modules: list[Any], optimisers: list[Any]) -> None:
-        self.modules, self.optimisers = modules, optimisers
-        self._changed = sys.modules["nbgrad.nn.modules.module"].changed
+    def __init__(self, modules: list[Any], optimisers: list[Any], settings: Settings) -> None:
+        self.modules, self.optimisers, self.settings = modules, optimisers, settings
+        self._changed = sys.modules["nbgrad.nn.modules.hooks"].changed
         self._seen = self._changed[0]
         listed = [x for part in optimisers for x in part.lifted()]
         for module in modules:
@@ -46,7 +101,11 @@ class State:
 
     def _key(self) -> Any:
         """Give what tells this state from another one, for which the function has to be traced anew."""
-        parts = [(id(part), part.training) for module in self.modules for part in module.modules()]
+        parts = [
+            (id(part), part.training, tuple(part._pre_hooks), tuple(part._hooks), self.settings.of(part))
+            for module in self.modules
+            for part in module.modules()
+        ]
         optimisers = tuple([part.layout() for part in self.optimisers])
         each = [(id(x), x._generation >= 0, x.shape, x.dtype.char) for x in self._listed()]
         return tuple(parts), optimisers, tuple(each)
@@ -59,7 +118,8 @@ class State:
             yield from part.lifted()
 
     def watch(self, compiler: Compiler) -> None:
-        """Find a quick test of the arrays."""
+        """Find a quick test of the arrays, and take note of what was read besides them."""
+        self.key = self._key()
         self._fits = compiler.fits([x._array for x in self.variables])
 
     def holds(self) -> bool:

@@ -96,3 +96,16 @@ def test_refusals(name):
     work, kind, message = REFUSALS[name]
     with pytest.raises(kind, match=message):
         work()
+
+
+@pytest.mark.parametrize("name", ["conv1d", "conv2d", "conv_transpose2d"])
+def test_no_samples_have_a_weight_with_a_gradient_of_zeros(name):
+    dims = int(name[-2])
+    x = Variable(np.zeros((0, 3, *(5,) * dims)))
+    weight, bias = Variable(np.ones((3, 3, *(2,) * dims))), Variable(np.ones(3))
+    for compiled in (lambda f: f, nbgrad.jit):
+        y, (gx, gw, gb) = compiled(
+            nbgrad.value_and_grad(lambda *a: getattr(functional, name)(*a).sum(), argnums=(0, 1, 2))
+        )(x, weight, bias)
+        assert y.item() == 0 and gx.shape == x.shape and gw.shape == weight.shape
+        assert not gw.data.any() and not gb.data.any()

@@ -111,3 +111,21 @@ def test_refusals(name):
     work, message = REFUSALS[name]
     with pytest.raises(ValueError, match=message):
         work()
+
+
+def test_no_samples_are_pooled():
+    for dims in (1, 2):
+        x = Variable(np.zeros((0, 3, *(4,) * dims)))
+        y = getattr(functional, f"max_pool{dims}d")(x, 2)
+        y.sum().backward()
+        assert y.shape == (0, 3, *(2,) * dims) and x.grad.shape == x.shape
+
+
+def test_windows_that_would_see_nothing_but_padding_are_refused():
+    x = nbgrad.tensor([[[1.0, 2.0]]])
+    with pytest.raises(ValueError, match="sees nothing but padding"):
+        functional.max_pool1d(x, 2, padding=1, dilation=3, stride=1)  # elements -1 and 2 of two
+    with pytest.raises(ValueError, match="sees nothing but padding"):
+        functional.max_pool2d(x[None], (1, 2), padding=(0, 1), dilation=(1, 3))
+    y = functional.max_pool1d(nbgrad.tensor([[[1.0, 2.0, 0.0]]]), 2, padding=1, dilation=3, stride=1)
+    assert y.tolist() == [[[0.0, 1.0]]]

@@ -1,6 +1,7 @@
 """Optimisers against PyTorch's over 100 steps, compiled and not, and what they refuse."""
 
 import copy
+import pickle
 
 import numpy as np
 import pytest
@@ -169,13 +170,13 @@ def test_gradients_of_another_shape_are_refused_and_nothing_changes():
         optimizer = optim.SGD([other, x], lr=0.1, **options)
         other.grad, x.grad = nbgrad.ones(3), nbgrad.ones(1)
         for _ in range(2):
-            with pytest.raises(ValueError, match=r"a parameter of shape \(1000,\) has a gradient of shape \(1,\)"):
+            with pytest.raises(ValueError, match=r"grad has shape \(1,\), its parameter \(1000,\)"):
                 optimizer.step()
         assert (x.data == 1).all() and (other.data == 1).all() and not optimizer.param_groups[0].steps.data.any()
         x.grad = nbgrad.ones(1000)
         optimizer.step()
         x.grad = nbgrad.ones(2)  # what was found out about the arrays before does not count for these
-        with pytest.raises(ValueError, match=r"has a gradient of shape \(2,\)"):
+        with pytest.raises(ValueError, match=r"grad has shape \(2,\)"):
             optimizer.step()
         np.testing.assert_allclose(x.data, 0.9)
 
@@ -290,6 +291,61 @@ def test_running_figures_and_counts_are_kept(kernels):
     assert compiled.count.item() == 4 and type(compiled.mean) is nbgrad.Variable
 
 
+def test_compiled_modules_follow_what_they_read_of_themselves(kernels):
+    class Scaled(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.weight = nn.Parameter(nbgrad.ones(2))
+            self.scale, self.shift, self.act, self.calls, self.unread = 1.0, (0, 0.0), None, 0, 0
+
+        def forward(self, x):
+            self.calls += 1  # only once a trace: no setting
+            y = x * self.weight * self.scale + self.shift[1]
+            return y if self.act is None else self.act(y)
+
+    net = Scaled()
+    compiled, x = nbgrad.jit(net), nbgrad.tensor([1.0, 2.0])
+    assert compiled(x).tolist() == [1, 2]
+    for name, value, expected in (
+        ("scale", 2.0, [2, 4]),
+        ("shift", (0, -3.0), [-1, 1]),
+        ("act", F.relu, [0, 1]),
+        ("scale", 2, [0, 1]),
+        ("act", None, [-1, 1]),
+    ):
+        setattr(net, name, value)
+        assert compiled(x).tolist() == expected, name
+    traces, calls = len(compiled._traces), net.calls
+    for k in range(3):
+        net.unread, net.calls = k + 1, net.calls
+        assert compiled(x).tolist() == [-1, 1]
+    assert len(compiled._traces) == traces and net.calls == calls
+    assert "__getattribute__" not in vars(nn.Module)  # watched while a function is traced only
+
+
+def test_compiled_modules_follow_their_hooks():
+    net = nn.Linear(2, 1, bias=False, dtype=np.float64)
+    net.weight.data[...] = 1
+    compiled, x = nbgrad.jit(net), nbgrad.tensor([[1.0, 2.0]])
+    assert compiled(x).item() == 3
+    after = net.register_forward_hook(lambda module, inputs, y: y * 2)
+    assert compiled(x).item() == 6
+    with net.register_forward_pre_hook(lambda module, inputs: (inputs[0] + 1,)):
+        assert compiled(x).item() == 10
+    after.remove()
+    assert compiled(x).item() == 3
+
+
+def test_the_mean_of_all_batches_is_compiled(kernels):
+    eager, compiled = (nn.BatchNorm1d(2, momentum=None, dtype=np.float64) for _ in range(2))
+    run = nbgrad.jit(lambda x: compiled(x))
+    for k in range(3):
+        x = nbgrad.tensor([[1.0, k], [3.0, -k]])
+        np.testing.assert_allclose(run(x).data, eager(x).data)
+    np.testing.assert_allclose(compiled.running_mean.data, eager.running_mean.data)
+    np.testing.assert_allclose(eager.running_mean.data, [2.0, 0.0], atol=1e-15)
+
+
 def test_gradients_that_nobody_takes_are_refused():
     net = model()
     with pytest.raises(TypeError, match="it filled grad of a parameter of shape"):
@@ -333,3 +389,74 @@ def test_batch_norm_over_all_batches_is_compiled(kernels):
         np.testing.assert_allclose(run(x).data, first(x).data, rtol=1e-9)
     for key, value in first.state_dict().items():
         np.testing.assert_allclose(second.state_dict()[key].data, value.data, rtol=1e-9, err_msg=key)
+
+
+def given_a_gradient(array, dtype=np.float64):
+    x = nn.Parameter(np.ones(3, dtype))
+    x.grad = nbgrad.Variable(array, requires_grad=False)
+    return x
+
+
+@pytest.mark.parametrize("name", ["SGD", "Adam"])
+def test_arrays_of_other_shapes_are_refused_ahead_of_everything(name):
+    x = given_a_gradient(np.ones(2))
+    optimizer = getattr(optim, name)([x])
+    with pytest.raises(ValueError, match=r"grad has shape \(2,\), its parameter \(3,\)"):
+        optimizer.step()
+    x.grad = nbgrad.ones(3)
+    optimizer.step()
+    after = x.data.copy()
+    assert optimizer.state_dict()["state"][0]["step"].item() == 1
+    x.data = np.ones(50)  # the kernel was made for three elements
+    with pytest.raises(ValueError, match=r"grad has shape \(3,\), its parameter \(50,\)"):
+        optimizer.step()
+    if name == "Adam":
+        x.grad = nbgrad.ones(50)
+        with pytest.raises(ValueError, match=r"exp_avg has shape \(3,\), its parameter \(50,\)"):
+            optimizer.step()
+    x.data, x.grad = after, np.ones(3)
+    with pytest.raises(TypeError, match="no Variable"):
+        optimizer.step()
+
+
+def test_cleared_gradients_are_zero_whatever_they_were():
+    wild = np.array([np.nan, np.inf, 1.0])
+    net = nn.Linear(3, 1, dtype=np.float64)
+    for clear in (optim.SGD(net.parameters(), lr=1.0), net):
+        net.weight.grad = nbgrad.Variable(wild[None], requires_grad=False)
+        clear.zero_grad(set_to_none=False)
+        assert not net.weight.grad.data.any()
+
+
+@pytest.mark.parametrize("how", [copy.deepcopy, lambda x: pickle.loads(pickle.dumps(x))])
+def test_copies_go_on_as_what_they_are_copies_of(how):
+    x = given_a_gradient(np.array([1.0, 2.0, 3.0]))
+    optimizer = optim.Adam([x], lr=0.1)
+    optimizer.step()
+    other = how(optimizer)
+    (y,) = other.param_groups[0]["params"]
+    assert y is not x and isinstance(y, nn.Parameter) and y.grad is None
+    for z, one in ((x, optimizer), (y, other)):
+        z.grad = nbgrad.ones(3)
+        one.step()
+    np.testing.assert_array_equal(x.data, y.data)
+
+
+def test_steps_are_counted_for_the_parameters_that_a_group_has():
+    x, y = given_a_gradient(np.ones(3)), given_a_gradient(np.ones(3))
+    optimizer = optim.Adam([x], lr=0.1)
+    optimizer.step(), optimizer.step()
+    optimizer.param_groups[0]["params"].append(y)
+    optimizer.step()
+    np.testing.assert_allclose(y.data, 0.9)  # its first step
+    optimizer.param_groups[0]["params"] = [y, x]
+    assert [optimizer.state_dict()["state"][k]["step"].item() for k in (0, 1)] == [1, 3]
+
+
+def test_options_may_be_set_in_any_way():
+    x = given_a_gradient(np.ones(3))
+    optimizer = optim.SGD([x], lr=0.1)
+    optimizer.param_groups[0] |= {"lr": 0.5}
+    assert optimizer.param_groups[0].setdefault("lr", 7.0) == 0.5
+    optimizer.step()
+    np.testing.assert_allclose(x.data, 0.5)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import itertools
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple, TypeVar
@@ -11,15 +10,22 @@ from typing import Any, NamedTuple, TypeVar
 import numpy as np
 
 from ...arrays import is_array
+from ...ops.creation import zeros_like
 from ...variable import Variable
 from ..parameter import Buffer, Parameter, is_passing
-from .hooks import Removable, hooked
+from .hooks import Removable, changed, changes, hooked
 
 Self = TypeVar("Self", bound="Module")
 
-#: How often a module has got another parameter, buffer, part or mode: what was compiled looks here.
-changes = itertools.count(1)
-changed = [0]
+#: What attributes may be that compiled functions take for settings, besides tuples of these and functions.
+_PLAIN = frozenset({bool, int, float, complex, str, type(None)})
+
+
+def is_setting(value: Any) -> bool:
+    """Tell whether a value is one that nobody changes but by assigning another: a number, a name, a function."""
+    if type(value) is tuple:
+        return all(map(is_setting, value))
+    return type(value) in _PLAIN or (callable(value) and not isinstance(value, Module))
 
 
 class IncompatibleKeys(NamedTuple):
@@ -69,7 +75,7 @@ class Module:
         """Run the hooks and `forward`."""
         if not self._pre_hooks and not self._hooks:
             return self.forward(*inputs, **options)
-        for hook, named, _ in list(self._pre_hooks.values()):
+        for hook, named in list(self._pre_hooks.values()):
             given = hook(self, inputs, options) if named else hook(self, inputs)
             if given is not None:
                 if named:
@@ -77,7 +83,7 @@ class Module:
                 else:
                     inputs = given if isinstance(given, tuple) else (given,)
         result = self.forward(*inputs, **options)
-        for hook, named, _ in list(self._hooks.values()):
+        for hook, named in list(self._hooks.values()):
             given = hook(self, inputs, options, result) if named else hook(self, inputs, result)
             result = result if given is None else given
         return result
@@ -123,7 +129,7 @@ class Module:
                 self._buffers[name] = value
                 changed[0] = next(changes)
         else:
-            if name == "training":
+            if is_setting(value) and own.get(name, own) is not value:
                 changed[0] = next(changes)
             object.__setattr__(self, name, value)
 
@@ -304,7 +310,7 @@ class Module:
         """Forget the gradients of all parameters, or make them zero."""
         for parameter in self.parameters():
             if parameter.grad is not None:
-                parameter.grad = None if set_to_none else parameter.grad.detach() * 0
+                parameter.grad = None if set_to_none else zeros_like(parameter.grad)
 
     def apply(self: Self, fn: Callable[[Module], Any]) -> Self:
         """Call a function of all modules in this one, and of this one last."""

@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 
-from ...arrays import is_stand_in
 from ...grad_mode import no_grad
 from ...ops.creation import ones, tensor, zeros
 from ...variable import data_of
@@ -178,8 +177,7 @@ class _BatchNorm(_Tracking):
             with no_grad():
                 self.num_batches_tracked.add_(1)
             if self.momentum is None:  # the mean of all batches
-                count: Any = data_of(self.num_batches_tracked)
-                momentum = 1.0 / (count.astype(self.running_mean.dtype) if is_stand_in(count) else float(count))
+                momentum = 1.0 / data_of(self.num_batches_tracked).astype(input.dtype)
         by_batch = self.training or self.running_mean is None
         tracked = not self.training or self.track_running_stats
         return functional.batch_norm(
