@@ -20,13 +20,13 @@ import nbgrad
 from nbgrad import nn, optim
 from nbgrad.nn import functional as F
 
-CONTEXT, BATCH, STEPS = 64, 32, 60
+CONTEXT, BATCH, STEPS = 64, 16, 60
 
 
 class Reader(nn.Module):
     """Characters and places as vectors, layers of causal attention, and a distribution of the next character."""
 
-    def __init__(self, characters: int, width: int = 96, layers: int = 2) -> None:
+    def __init__(self, characters: int, width: int = 64, layers: int = 2) -> None:
         super().__init__()
         self.character, self.place = nn.Embedding(characters, width), nn.Embedding(CONTEXT, width)
         layer = nn.TransformerEncoderLayer(width, 4, 4 * width, 0.1, "gelu", batch_first=True, norm_first=True)
@@ -62,7 +62,8 @@ def written(model: Reader, alphabet: list[str], begin: str, count: int, rng: np.
             scores = model(nbgrad.tensor(padded, device=device))[0, len(recent) - 1]
             weights = F.softmax(scores / 0.7, 0).cpu().numpy().astype(float)
             codes.append(rng.choice(len(alphabet), p=weights / weights.sum()))
-    return "".join(alphabet[code] for code in codes)
+    text = "".join(alphabet[code] for code in codes)
+    return "\n".join(line[k : k + 72] for line in text.split("\n") for k in range(0, max(len(line), 1), 72))
 
 
 def picture(bits: list[float], text: str, path: str) -> None:
@@ -72,12 +73,11 @@ def picture(bits: list[float], text: str, path: str) -> None:
     mpl.use("Agg")
     import matplotlib.pyplot as plt
 
-    _, (left, right) = plt.subplots(1, 2, figsize=(10, 3.6))
+    _, (left, right) = plt.subplots(1, 2, figsize=(10, 3.6), layout="constrained")
     left.plot(range(len(bits)), bits, "o-")
     left.set(xlabel="epochs", ylabel="bits a character, topics not seen", ylim=(0, None))
-    right.text(0, 1, text, va="top", family="monospace", fontsize=7)
+    right.text(0, 1, text, va="top", family="monospace", fontsize=7).set_in_layout(False)
     right.axis("off")
-    plt.tight_layout()
     plt.savefig(path, dpi=90)
 
 
@@ -94,8 +94,8 @@ def main() -> None:
     rng = np.random.default_rng(options.seed)
     seen, held, alphabet = texts()
     model = Reader(len(alphabet)).to(options.device)
-    optimizer = optim.AdamW(model.parameters(), lr=2e-3)
-    schedule = optim.lr_scheduler.OneCycleLR(optimizer, 4e-3, epochs=options.epochs, steps_per_epoch=STEPS)
+    optimizer = optim.AdamW(model.parameters(), lr=1e-3)
+    schedule = optim.lr_scheduler.OneCycleLR(optimizer, 5e-3, epochs=options.epochs, steps_per_epoch=STEPS)
 
     def loss_of(codes: nbgrad.Variable) -> nbgrad.Variable:
         return F.cross_entropy(model(codes[:, :-1]).reshape(-1, len(alphabet)), codes[:, 1:].reshape(-1))
@@ -114,7 +114,7 @@ def main() -> None:
     def bits_of_the_held() -> float:
         model.eval()
         with nbgrad.no_grad():
-            places = np.linspace(0, len(held) - CONTEXT - 2, 8 * BATCH).astype(int).reshape(-1, BATCH)
+            places = np.linspace(0, len(held) - CONTEXT - 2, 16 * BATCH).astype(int).reshape(-1, BATCH)
             windows = held[places[..., None] + np.arange(CONTEXT + 1)]
             losses = [loss_of(nbgrad.tensor(w, device=options.device)).item() for w in windows]
         model.train()

@@ -33,7 +33,7 @@ def _forward() -> np.ufunc:
     first, forget, proposed, last = sigmoid(sums[0]), sigmoid(sums[1]), tanh(sums[2]), sigmoid(sums[3])
     memory = forget * x[8] + first * proposed
     results = [first, forget, proposed, last, memory, last * tanh(memory)]
-    return recurrent.forward([formula.constant(result) for result in results])
+    return recurrent.forward(results)
 
 
 @once
@@ -49,7 +49,7 @@ def _backward() -> np.ufunc:
         along * curved * (last * (1 - last)),
         c * forget,
     ]
-    return recurrent.backward([formula.constant(result) for result in results])
+    return recurrent.backward(results)
 
 
 def _shapes(given: Any, h: Any) -> list[tuple[int, ...]]:

@@ -57,11 +57,11 @@ def _of_streams(source: Generator, method: str, *arguments: Any) -> Any:
 
 def _by_numpy(method: str, seed: Any, *numbers: Any) -> Any:
     """Draw from a seed that a stream gave, which a compiled function does anew in every run."""
-    seed, *numbers = [dispatch.in_numpy(x) for x in (seed, *numbers)]
-    rates = numbers[-1]
+    seed, *given = [dispatch.in_numpy(x) for x in (seed, *numbers)]
+    rates = given[-1]
     if rates.size and not rates.min() >= 0:
         raise ValueError(f"{method}: a rate is {rates.min()}: it must not be negative")
-    return getattr(np.random.default_rng(seed), method)(*numbers)
+    return getattr(np.random.default_rng(seed), method)(*given)
 
 
 def draw_from(what: str, generator: Any, method: str, *arguments: Any) -> Any:
