@@ -44,7 +44,7 @@ def _of_new(data: Array, requires_grad: bool, device: Any = None) -> Variable:
 
 
 def _target(device: Any) -> Target:
-    return dispatch.CPU if device is None else named(device)
+    return placement.CPU if device is None else named(device)
 
 
 def _floating(dtype: Dtype) -> np.dtype[Any]:
@@ -300,7 +300,7 @@ def _like(x: Any) -> Array:
 
 
 def _beside(device: Any, like: Array) -> Target:
-    return dispatch.CPU if device is None and type(like) is np.ndarray else named(device, like)
+    return placement.CPU if device is None and type(like) is np.ndarray else named(device, like)
 
 
 def _kind(dtype: Dtype, like: Array) -> np.dtype[Any]:

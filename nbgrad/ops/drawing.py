@@ -286,8 +286,8 @@ def random_(input: Variable, *bounds: int, generator: Any = None) -> Variable:
     low, high = (0, most) if not bounds else (0, bounds[0]) if len(bounds) == 1 else bounds
     if low >= high:
         raise ValueError(f"random_: no numbers from {low} to before {high}")
-    drawn = drawn_beside("random_", generator, data_of(input), "integers", low, high, tuple(input.shape))
-    return _write(input, "random_", drawn)
+    found = drawn_beside("random_", generator, data_of(input), "integers", low, high, tuple(input.shape))
+    return _write(input, "random_", found)
 
 
 @operation(public=False)

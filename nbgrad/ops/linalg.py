@@ -137,11 +137,14 @@ if TYPE_CHECKING:
 
 def _dot_of_any(x: Any, y: Any) -> Any:
     """Sum products over the last dimension and the last but one, as NumPy's ``x.dot(y)`` does."""
-    from .products import tensordot
-
     if not x.ndim or not y.ndim:
         return mul(x, y)
-    return tensordot(x, y, ((x.ndim - 1,), (max(y.ndim - 2, 0),)))
+    if y.ndim <= 2:
+        return matmul(x, y)
+    *stack, rows, columns = y.shape
+    y = Permute.apply(y, (y.ndim - 2, *range(y.ndim - 2), y.ndim - 1))
+    products = matmul(x, Reshape.apply(y, (rows, math.prod(stack) * columns)))
+    return Reshape.apply(products, (*x.shape[:-1], *stack, columns))
 
 
 def _of_rank(name: str, sentence: str, first: int, second: int) -> Product:
