@@ -1,6 +1,6 @@
 """Runs the programs that train models, one after the other, and writes docs/gallery.md with what they found.
 
-    python examples/gallery.py
+python examples/gallery.py
 """
 
 import argparse
@@ -43,7 +43,7 @@ def main() -> None:
     known = {part.split(".py]")[0]: ["## [" + part.strip()] for part in rest}
     parts = [
         "# Gallery",
-        "Whole programs on real data, which comes with Python or a package that `pip install 'nbgrad[examples]'` brings. "
+        "Whole programs on real data, which comes with Python or with what `pip install 'nbgrad[examples]'` brings. "
         "`python examples/gallery.py` ran each with `--jit`, and wrote this page; what is said in italics is each "
         "program's last line, about data that it was not trained on.",
     ]
