@@ -1,8 +1,8 @@
 """A graph network learns scikit-learn's handwritten digits from five labels of each, by which digits are alike.
 
 Each digit is joined with the eight that are nearest to it, and layers take the mean over those (Kipf and Welling,
-2017). Of 1747 digits without a label it knows @@FIGURE@@; the same layers without the graph know
-@@PLAIN@@.
+2017). Of the 1747 digits without a label it knows 92.2 %; `--neighbours 0` shows what the same layers know without the
+graph.
 
     python examples/graph.py --jit
 """

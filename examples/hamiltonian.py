@@ -1,8 +1,8 @@
 """Logistic regression as Bayes would have it, by Hamiltonian Monte Carlo, on scikit-learn's breast cancer patients.
 
 Weights are drawn from all that the data leave possible: momenta are thrown, and weights roll along the slope of the
-log-density for some leapfrog steps (Neal, 2011). 800 draws, averaged, know @@FIGURE@@ of the 169 patients held out, at
-@@SURPRISE@@ nats a patient.
+log-density for some leapfrog steps (Neal, 2011). 800 draws, averaged, know 98.2 % of the 169 patients held out, at
+0.066 nats a patient.
 
     python examples/hamiltonian.py --jit
 """
