@@ -98,7 +98,8 @@ def _padded(x: Array, frame: Frame) -> Array:
     if not any(before or behind for before, _, behind in sides):
         return np.ascontiguousarray(x).reshape(*x.shape[:2], -1)
     y = np.zeros((*x.shape[:2], *map(sum, sides)), x.dtype)
-    y[(..., *(slice(before, before + size) for before, size, _ in sides))] = x
+    rows, columns = [slice(before, before + size) for before, size, _ in sides]
+    y[..., rows, columns] = x
     return y.reshape(*x.shape[:2], -1)
 
 
