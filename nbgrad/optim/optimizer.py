@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from functools import cache as once
 from typing import Any, ClassVar, NamedTuple
 
@@ -498,8 +498,3 @@ def pure(kind: Any, options: dict[str, Any]) -> Pure:
         return new[0], {"step": t, **dict(zip(names, new[1:], strict=True))}
 
     return Pure(init, update)
-
-
-def of_all(params: Iterable[Any]) -> list[Any]:
-    """Give parameters as a list, whatever they came in."""
-    return [params] if isinstance(params, Variable) else list(params)
