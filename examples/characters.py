@@ -1,8 +1,7 @@
 """A transformer that reads Python's documentation character by character, and says which comes next.
 
-The text is that of ``help()``, which every Python has with it (`pydoc_data`): 80 % of the topics to learn from. After
-8 epochs a character of the topics that it never saw takes @@FIGURE@@ bits, where telling how often each
-character comes takes 4.6.
+The text is that of ``help()``, which every Python has with it (`pydoc_data`): 80 % of the topics to learn from, the
+others to tell how many bits a character of them takes.
 
     python examples/characters.py --jit
 """

@@ -45,7 +45,7 @@ def main() -> None:
         "# Gallery",
         "Whole programs on real data, which comes with Python or with what `pip install 'nbgrad[examples]'` brings. "
         "`python examples/gallery.py` ran each with `--jit`, and wrote this page; what is said in italics is each "
-        "program's last line, about data that it was not trained on.",
+        "program's last line, about data that it was not trained on. Seconds are of a machine with other work besides.",
     ]
     for name in PROGRAMS:
         parts += entry(name) if name in chosen else known.get(name, [])
