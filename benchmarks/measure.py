@@ -37,6 +37,15 @@ def progress(items: Iterable[T], title: str) -> Iterator[T]:
         yield from tqdm(items, desc=title)
 
 
+def fresh_environment(**further: str) -> dict[str, str]:
+    """Give the environment of a process to be timed: this one's, and variables besides.
+
+    The interpreter keeps the bytecode of modules, as it does where nobody turned that off: packages come with theirs.
+    """
+    kept = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    return kept | further
+
+
 def time_of(step: Callable[[], Any], calls: int) -> float:
     """Give the seconds that one call takes, as the mean of `calls` in a row."""
     repeat = itertools.repeat(None, calls)

@@ -248,7 +248,7 @@ print(time.perf_counter() - begin)
 def first() -> dict[str, float]:
     """Give the seconds to the first gradient, Numba's import with it: with an empty cache, and in the next process."""
     with tempfile.TemporaryDirectory() as directory:
-        environment = os.environ | {"NBGRAD_CACHE_DIR": directory, "NBGRAD_QUIET": "1"}
+        environment = measure.fresh_environment(NBGRAD_CACHE_DIR=directory, NBGRAD_QUIET="1")
         command = [sys.executable, "-c", FIRST.format(example=str(EXAMPLE))]
         times = [
             float(subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout)

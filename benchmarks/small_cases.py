@@ -1,9 +1,9 @@
 """What `benchmarks.small_operations` measures: a call for each public operation, in every library that has it.
 
-The operations are those of `nbgrad.registry`. Elementwise ones, reductions and scans are called as `tests/cases.py`
-lists them; what takes other arguments has expressions here, in which letters stand for arrays. Expressions are written
-twice: in PyTorch's names, for nbgrad and torch, and in NumPy's, for NumPy, JAX and autograd. An operation that nobody
-wrote an expression for is an error.
+The operations are those of `nbgrad.registry`, of `nn.functional`, and of the modules with PyTorch's names. Elementwise
+ones, reductions and scans are called as `tests/cases.py` lists them; what takes other arguments is written down in
+`small_calls.py`, in which letters and names stand for arrays. An operation that nobody wrote a call for, nor why there
+is none, fails a test.
 """
 
 from __future__ import annotations
@@ -19,6 +19,8 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 import cases
+
+from .small_calls import Written, written
 
 LIBRARIES = ("nbgrad", "torch", "jax", "autograd", "numpy")
 Shape = tuple[int, ...]
@@ -42,90 +44,29 @@ LETTERS: dict[str, Shape] = {
 #: The same letters for the table of large arrays: square matrices, and rows of them.
 LARGE_LETTERS = frozenset("mkpqrgliaz")
 #: Letters of whole numbers: labels, and indices of rows; of truth values; of places in each row.
-WHOLE = {"l": (4,), "i": (3,), "a": (4, 2)}
+WHOLE = {"l": (4,), "i": (3,), "a": (4, 2), "u": (4, 5), "o": (4, 5), "tokens": (2, 2), "signs": (4, 5)}
 MASK = "z"
 
-#: Calls of what `tests/cases.py` does not list, by name: in PyTorch's names, and in NumPy's where they differ.
-EXPRESSIONS: dict[str, list[tuple[str, str | None]]] = {
-    "polygamma": [("t.polygamma(1, x)", "sp.polygamma(1, x)")],
-    "reshape": [("t.reshape(x, (2, 5))", "n.reshape(x, (2, 5))"), ("m.reshape(-1)", "m.reshape(-1)")],
-    "view": [("m.view(-1)", None)],
-    "flatten": [("t.flatten(b)", "n.ravel(b)")],
-    "squeeze": [("t.squeeze(m, 1)", None)],
-    "unsqueeze": [("t.unsqueeze(m, 1)", "n.expand_dims(m, 1)")],
-    "permute": [("t.permute(b, (2, 0, 1))", "n.transpose(b, (2, 0, 1))")],
-    "transpose": [("t.transpose(m, 0, 1)", "n.swapaxes(m, 0, 1)")],
-    "swapaxes": [("t.swapaxes(m, 0, 1)", "n.swapaxes(m, 0, 1)")],
-    "t": [("m.t()", "m.T")],
-    "broadcast_to": [("t.broadcast_to(r, (4, 5))", "n.broadcast_to(r, (4, 5))")],
-    "expand": [("r.expand(4, 5)", None)],
-    "expand_as": [("r.expand_as(m)", None)],
-    "sum_to": [("t.sum_to(m, (1, 5))", None)],
-    "astype": [("m.to(t.float32)", "m.astype('float32')")],
-    "cat": [("t.cat([x, y])", "n.concatenate([x, y])"), ("t.cat([m, k], 1)", "n.concatenate([m, k], 1)")],
-    "stack": [("t.stack([x, y])", "n.stack([x, y])"), ("t.stack([m, k], 1)", "n.stack([m, k], 1)")],
-    "take_along_dim": [("t.take_along_dim(m, a, 1)", "n.take_along_axis(m, a, 1)")],
-    "max": [("t.max(m)", "n.max(m)"), ("t.max(m, 1)", None)],
-    "min": [("t.min(m)", "n.min(m)"), ("t.min(m, 1)", None)],
-    "softmax": [
-        ("t.softmax(x, 0)", "nn.softmax(x, 0)"),
-        ("t.softmax(m, 0)", "nn.softmax(m, 0)"),
-        ("t.softmax(m, 1)", "nn.softmax(m, 1)"),
-        ("t.softmax(b, -1)", "nn.softmax(b, -1)"),
-    ],
-    "log_softmax": [("t.log_softmax(x, 0)", "nn.log_softmax(x, 0)"), ("t.log_softmax(m, 1)", "nn.log_softmax(m, 1)")],
-    "split": [("t.split(x, 5)", "n.split(x, 2)")],
-    "chunk": [("t.chunk(m, 2)", "n.split(m, 2)")],
-    "tensor_split": [("t.tensor_split(m, 3)", "n.array_split(m, 3)")],
-    "flip": [("t.flip(m, (0,))", "n.flip(m, 0)")],
-    "flipud": [("t.flipud(m)", "n.flipud(m)")],
-    "fliplr": [("t.fliplr(m)", "n.fliplr(m)")],
-    "diff": [("t.diff(x)", "n.diff(x)"), ("t.diff(m, dim=0)", "n.diff(m, axis=0)")],
-    "var_mean": [("t.var_mean(m, 1)", None)],
-    "std_mean": [("t.std_mean(m, 1)", None)],
-    "count_nonzero": [("t.count_nonzero(m)", "n.count_nonzero(m)")],
-    "norm": [("t.norm(x)", "n.linalg.norm(x)"), ("t.norm(m, dim=1)", "n.linalg.norm(m, axis=1)")],
-    "nansum": [("t.nansum(x)", "n.nansum(x)"), ("t.nansum(m, 1)", "n.nansum(m, 1)")],
-    "nanmean": [("t.nanmean(x)", "n.nanmean(x)"), ("t.nanmean(m, 1)", "n.nanmean(m, 1)")],
-    "any": [("t.any(z)", "n.any(z)"), ("t.any(z, 1)", "n.any(z, 1)")],
-    "all": [("t.all(z)", "n.all(z)"), ("t.all(z, 1)", "n.all(z, 1)")],
-    "matmul": [("x @ y", "x @ y"), ("m @ k.t()", "m @ k.T"), ("m @ r", "m @ r"), ("b @ c", "b @ c")],
-    "mm": [("t.mm(m, w.t())", "n.matmul(m, w.T)")],
-    "bmm": [("t.bmm(b, c)", "n.matmul(b, c)")],
-    "mv": [("t.mv(m, r)", "n.matmul(m, r)")],
-    "dot": [("t.dot(x, y)", "n.dot(x, y)")],
-    "outer": [("t.outer(x, y)", "n.outer(x, y)")],
-    "clone": [("x.clone()", "n.copy(x)"), ("m.clone()", "n.copy(m)")],
-    "cpu": [("m.cpu()", None)],
-    "to": [("m.to('cpu')", None)],
-}
-#: What has no name, or is spelt in other ways than by its name.
-UNNAMED: dict[str, list[tuple[str, str | None]]] = {
-    "operators": [(e, e) for e in ("x * y", "x + 1.5", "2 * x", "1 / x", "-x", "x**2", "x**0.5", "s * s", "b + b")]
-    + [(e, e) for e in ("m * k", "m + r", "m * m[0]", "m > 1", "m / m.sum()")],
-    "writes": [(e, None) for e in ("(m * 1).mul_(k)", "(x * 1).exp_()", "(m * 1).zero_()")],
-    "getitem": [
-        (e, e) for e in ("x[3]", "x[2:5]", "x[i]", "m[1]", "m[:, 1]", "m[1, 2]", "m[i]", "m[:, ::2]", "b[..., 0]")
-    ]
-    + [(e, e) for e in ("m[1:] - m[:-1]", "m[z]", "x[None]")],
-}
-#: Losses and maps of `nn.functional`; where other libraries have them, they are composed of other functions.
-FUNCTIONAL: dict[str, list[tuple[str, str | None]]] = {
-    "cross_entropy": [("F.cross_entropy(m, l)", None)],
-    "nll_loss": [("F.nll_loss(m, l)", None)],
-    "mse_loss": [("F.mse_loss(m, k)", "n.mean((m - k) ** 2)")],
-    "binary_cross_entropy_with_logits": [("F.binary_cross_entropy_with_logits(m, p)", None)],
-    "binary_cross_entropy": [("F.binary_cross_entropy(p, q)", None)],
-    "l1_loss": [("F.l1_loss(m, k)", "n.mean(n.abs(m - k))")],
-    "smooth_l1_loss": [("F.smooth_l1_loss(m, k)", None)],
-    "huber_loss": [("F.huber_loss(m, k)", None)],
-    "layer_norm": [("F.layer_norm(m, m.shape[1:])", None), ("F.layer_norm(m, m.shape[1:], r, g)", None)],
-    "linear": [("F.linear(m, w)", "m @ w.T"), ("F.linear(m, w, v)", "m @ w.T + v")],
+#: Arrays that calls of some operations take, by their names; what these have to be is in `drawn`.
+NAMES: dict[str, Shape] = {
+    "A": (3, 3),
+    "B": (3, 2),
+    "cubes": (3, 5, 5),
+    "frames": (5, 2, 5),
+    "grid": (2, 4, 4, 2),
+    "images": (2, 3, 6, 6),
+    "kernels1": (4, 3, 3),
+    "kernels2": (4, 3, 3, 3),
+    "kernels3": (4, 3, 2, 2, 2),
+    "sequences": (2, 3, 8),
+    "sorted": (6,),
+    "volumes": (1, 3, 4, 4, 4),
 }
 #: Calls that only the table of large arrays has.
-LARGE_ONLY = [("softmax", "t.softmax(m, 1) * m", None), ("sum", "(m * m).sum(0)", None)]
-#: What needs a GPU.
-ELSEWHERE = {"cuda"}
+LARGE_ONLY = [
+    Written("softmax", "reductions", "t.softmax(m, 1) * m", None),
+    Written("sum", "reductions", "(m * m).sum(0)", None),
+]
 
 
 class Row(NamedTuple):
@@ -151,7 +92,7 @@ def namespace(library: str) -> dict[str, Any]:
         import nbgrad
 
         names = SimpleNamespace(**{name: getattr(nbgrad, name) for name in dir(nbgrad) if not name.startswith("_")})
-        names.float32 = np.float32
+        names.float32, names.float64 = np.float32, np.float64
         return {"t": names, "F": nbgrad.nn.functional}
     if library == "torch":
         import torch
@@ -195,21 +136,32 @@ def _counterpart(library: str, case: cases.Case) -> Callable[..., Any]:
 
 def letters_of(expression: str) -> list[str]:
     """Give the letters of an expression, in order of their first use."""
-    known = {*LETTERS, *WHOLE, MASK}
+    known = {*LETTERS, *NAMES, *WHOLE, MASK}
     return [name for name in compile(expression, "<call>", "eval").co_names if name in known]
 
 
 def drawn(letter: str, shapes: dict[str, Shape], dtype: str, random: np.random.Generator) -> Any:
-    """Draw what a letter stands for."""
+    """Draw what a letter or a name stands for."""
+    if letter == "signs":
+        return random.integers(0, 2, WHOLE[letter]) * 2 - 1
+    if letter == "tokens":  # 0 is what separates them
+        return random.integers(1, shapes["frames"][2], WHOLE[letter])
+    if letter in "ia":  # each once, so that what is written there is determined
+        shape = shapes.get(letter, WHOLE[letter])
+        return random.random((*shape[:-1], shapes["m"][len(shape) - 1])).argsort(-1)[..., : shape[-1]]
     if letter in WHOLE:
-        return random.integers(0, shapes["m"][0 if letter == "i" else 1], shapes.get(letter, WHOLE[letter]))
+        return random.integers(0, shapes["m"][1], shapes.get(letter, WHOLE[letter]))
     if letter == MASK:
         return random.random(shapes["m"]) < 0.5
     low, high = (0.05, 0.95) if letter in "pq" else (0.3, 2) if dtype == "float64" else (0.9, 1.1)  # for products
-    return np.asarray(random.uniform(low, high, shapes[letter])).astype(dtype)
+    values = np.asarray(random.uniform(low, high, shapes[letter])).astype(dtype)
+    if letter == "A":  # positive definite, and its eigenvalues apart
+        return (values @ values.T + np.diag([1.0, 2, 4])).astype(dtype)
+    return np.sort(values) if letter == "sorted" else values
 
 
-def _of_expression(name: str, family: str, ours: str, theirs: str | None, shapes: dict[str, Shape], dtype: str) -> Row:
+def _of_expression(call: Written, shapes: dict[str, Shape], dtype: str) -> Row:
+    name, family, ours, theirs = call
     letters = letters_of(ours)
     arguments = ", ".join(letters)
 
@@ -261,9 +213,9 @@ def _elementwise(forms: dict[str, list[Shape]], dtype: str) -> Iterator[Row]:
             yield Row(case.name, title, family if len(shapes) == 1 else "broadcasting", find, arrays)
 
 
-def _reductions(letters: str) -> list[tuple[str, str, str, str | None]]:
-    """Give the calls of reductions and scans: (name, family, in PyTorch's names, in NumPy's)."""
-    rows: list[tuple[str, str, str, str | None]] = []
+def _reductions(letters: str) -> list[Written]:
+    """Give the calls of reductions and scans."""
+    rows: list[Written] = []
     dims = {"x": [None], "m": [None, 0, 1], "b": [1], "s": [None]}
     for reduction in cases.REDUCTIONS + cases.STATISTICS:
         name = reduction.name
@@ -275,48 +227,25 @@ def _reductions(letters: str) -> list[tuple[str, str, str, str | None]]:
             for dim in dims[letter]:
                 whole = repr(tuple(range(len(LETTERS[letter])))) if name == "logsumexp" else None
                 inside = ", ".join(str(part) for part in (letter, whole if dim is None else dim) if part is not None)
-                rows.append((name, "reductions", f"t.{name}({inside})", f"{numpys}({letter}, {dim}{more})"))
+                rows.append(Written(name, "reductions", f"t.{name}({inside})", f"{numpys}({letter}, {dim}{more})"))
     for scan in cases.SCANS:
         name = scan.name
         numpys = {"cumsum": "n.cumsum({}, {})", "cumprod": "n.cumprod({}, {})"}.get(name)
         for letter, dim in (("x", 0), ("m", 0), ("m", 1)):
             if letter in letters:
                 theirs = numpys.format(letter, dim) if numpys else None
-                rows.append((name, "scans", f"t.{name}({letter}, {dim})", theirs))
+                rows.append(Written(name, "scans", f"t.{name}({letter}, {dim})", theirs))
     return rows
-
-
-#: The family of each operation that has expressions.
-FAMILIES = {
-    **dict.fromkeys(
-        ("cat", "stack", "take_along_dim", "split", "chunk", "tensor_split", "getitem"), "parts and joints"
-    ),
-    **dict.fromkeys(("flip", "flipud", "fliplr", "diff"), "parts and joints"),
-    **dict.fromkeys(("matmul", "mm", "bmm", "mv", "dot", "outer"), "matrix products"),
-    **dict.fromkeys(("max", "min", "softmax", "log_softmax", "var_mean", "std_mean", "any", "all"), "reductions"),
-    **dict.fromkeys(("count_nonzero",), "reductions"),
-    **dict.fromkeys(("operators", "polygamma"), "operators"),
-    **dict.fromkeys(("clone", "cpu", "to", "astype"), "copies"),
-}
-
-
-def _expressions(letters: str) -> list[tuple[str, str, str, str | None]]:
-    every = _reductions(letters)
-    for name, calls in (EXPRESSIONS | UNNAMED).items():
-        every += [(name, FAMILIES.get(name, "shapes"), ours, theirs) for ours, theirs in calls]
-    for name, calls in FUNCTIONAL.items():
-        every += [(name, "losses and linear maps", ours, theirs) for ours, theirs in calls]
-    return every
 
 
 def small() -> list[Row]:
     """Give the calls on small arrays, float64."""
     forms: dict[str, list[Shape]] = {_shape(shape): [shape] for shape in ((), (10,), (4, 5), (2, 3, 4))}
     forms["4 x 5, 5"] = [(4, 5), (5,)]
-    shapes = LETTERS
+    calls = [*_reductions("sxmb"), *written()]
     return [
         *_elementwise(forms, "float64"),
-        *(_of_expression(*what, shapes, "float64") for what in _expressions("sxmb")),
+        *(_of_expression(call, LETTERS | NAMES, "float64") for call in calls),
         *programs(),
     ]
 
@@ -327,17 +256,17 @@ def large(size: int) -> list[Row]:
     shapes |= {"a": (size, 2)}
     forms: dict[str, list[Shape]] = {_shape((size, size)): [(size, size)]}
     forms[f"{_shape((size, size))}, {size}"] = [(size, size), (size,)]
-    calls = _expressions("m") + [(name, FAMILIES.get(name, "reductions"), a, b) for name, a, b in LARGE_ONLY]
     rows = []
-    for name, family, ours, theirs in calls:
-        if LARGE_LETTERS.issuperset(letters_of(ours)) and "5)" not in ours:
-            rows.append(_of_expression(name, family, ours, theirs, shapes, "float32"))
+    for call in [*_reductions("m"), *written(), *LARGE_ONLY]:
+        letters = letters_of(call.ours)
+        if letters and LARGE_LETTERS.issuperset(letters) and "5" not in call.ours:
+            rows.append(_of_expression(call, shapes, "float32"))
     return [*_elementwise(forms, "float32"), *rows]
 
 
 def listed() -> set[str]:
     """Give the names of all operations that have calls."""
-    names = {case.name for case in cases.ELEMENTWISE} | {*EXPRESSIONS} | ELSEWHERE
+    names = {case.name for case in (*cases.ELEMENTWISE, *cases.SELDOM)} | {call.name for call in written()}
     return names | {case.name for case in (*cases.REDUCTIONS, *cases.STATISTICS, *cases.SCANS)}
 
 

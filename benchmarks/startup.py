@@ -14,7 +14,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from .measure import progress, quartiles, summary
+from .measure import fresh_environment, progress, quartiles, summary
 
 _HEAD = """
 import numpy as np
@@ -53,7 +53,7 @@ def run(program: str, cache: str | None = None) -> tuple[float, list[float]]:
 
     Raises RuntimeError with what the program wrote if it fails.
     """
-    environment = dict(os.environ, **({"NBGRAD_CACHE_DIR": cache} if cache else {}))
+    environment = fresh_environment(**({"NBGRAD_CACHE_DIR": cache} if cache else {}))
     start = time.perf_counter()
     process = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, env=environment)
     seconds = time.perf_counter() - start
@@ -77,7 +77,7 @@ def digits_first_step() -> float | None:
         return None
     with tempfile.TemporaryDirectory() as directory:
         command = [sys.executable, "-u", str(DIGITS), "--epochs", "1", "--plot", os.path.join(directory, "digits.png")]
-        environment = dict(os.environ, NBGRAD_CACHE_DIR=directory)
+        environment = fresh_environment(NBGRAD_CACHE_DIR=directory)
         start = time.perf_counter()
         with subprocess.Popen(
             command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment

@@ -1,4 +1,4 @@
-"""Which target an array is on, and calls on arrays of any: NumPy's go to the CPU's kernels, others to their target's.
+"""Calls on arrays of any target: NumPy's go to the CPU's kernels, others to their target's.
 
 What stands in for an array answers itself. Operations say here what they want, and never ask where an array is.
 """
@@ -22,125 +22,15 @@ from .cpu.reduction import reduce_array as _reduce_on_cpu
 from .cpu.reduction import spread_array as _spread_on_cpu
 from .cpu.scan import recur as _recur_on_cpu
 from .cpu.scan import scan_array as _scan_on_cpu
-from .cpu.target import CPU as CPU
 from .formula import FLOATING, SIGNED
+from .placement import CPU, away, cuda, elsewhere, target_of, together
 from .shapes import broadcast_shapes
 from .stand_ins import foremost as foremost
-from .stand_ins import holder, innermost, stands_in
+from .stand_ins import holder, stands_in
 
 if TYPE_CHECKING:
     from .target import Target
     from .windows import Frame
-
-# ---- targets --------------------------------------------------------------------------------------------------------
-
-#: The classes of arrays of targets besides the CPU, with what tells an array's target; replaced, and never changed.
-#: Empty until there is such an array: where speed counts, nothing else is looked at before.
-away: dict[type, Callable[[Any], Target]] = {}
-
-
-def _cuda(where: Any) -> Target:
-    """Return the GPU of a name or of an array of CuPy's, which is a target's from now on."""
-    from .cuda.target import target
-
-    found = target(where)
-    register("cuda", sys.modules["cupy"].ndarray, target)
-    return found
-
-
-#: What finds targets by their names, by what these begin with.
-_named: dict[str, Callable[[Any], Target]] = {"cuda": _cuda}
-
-
-def register(name: str, arrays: type, target: Callable[[Any], Target]) -> None:
-    """Make targets known: `target` gives the one that an array of a class is on, or that "name" or "name:1" means."""
-    global away
-    _named[name] = target
-    if arrays not in away:
-        away = {**away, arrays: target}
-
-
-def elsewhere(x: Any) -> Target | None:
-    """Return the target of an array that is not in the CPU's memory, None for any other value."""
-    for kind, target in away.items():
-        if isinstance(x, kind):
-            return target(x)
-    # an array of CuPy's can only be where somebody has imported it, which no import of ours does
-    cupy = sys.modules.get("cupy")
-    return None if cupy is None or not isinstance(x, getattr(cupy, "ndarray", ())) else _cuda(x)
-
-
-def target_of(x: Any) -> Target:
-    """Return the target of an array; the CPU for what is in no other memory: numbers, and what stands in for arrays."""
-    return CPU if isinstance(x, ndarray) else elsewhere(innermost(x)) or CPU
-
-
-def named(device: Any = None, like: Any = None) -> Target:
-    """Return the target that "cpu", "cuda", "cuda:1" or 1 names, or any object that prints so; unnamed, that of `like`.
-
-    Raises ValueError for a name that is not known.
-    """
-    if device is None:
-        return CPU if like is None else target_of(like)
-    text = f"cuda:{device}" if isinstance(device, int) and not isinstance(device, bool) else str(device)
-    if text in ("cpu", "cpu:0"):
-        return CPU
-    family, colon, number = text.partition(":")
-    find = _named.get(family)
-    if find is None or (colon and not number.isdecimal()):
-        others = "".join(f"{name!r}, " for name in _named if name != "cuda")
-        raise ValueError(f"device {device!r} is not known: give {others}'cpu', 'cuda' or 'cuda:0'")
-    return find(text)
-
-
-def is_name(value: Any) -> bool:
-    """Tell whether a value names a device, rather than a dtype."""
-    return str(value).partition(":")[0] in ("cpu", *_named) or (isinstance(value, int) and not isinstance(value, bool))
-
-
-def name_of(x: Any) -> str:
-    """Return the name of the target that an array is on."""
-    return target_of(x).name
-
-
-def has_target(x: Any) -> bool:
-    """Tell whether a value is an array of any target."""
-    return isinstance(x, ndarray) or elsewhere(x) is not None
-
-
-def parted(x: Any, y: Any) -> tuple[str, str] | None:
-    """Return the names of the targets that two arrays are on, None if it is one."""
-    if not away or target_of(x) is target_of(y):
-        return None
-    return name_of(x), name_of(y)
-
-
-def together(what: str, arrays: Sequence[Any]) -> Target:
-    """Return the target of a computation: all arrays are on it, but for NumPy's scalars, which any target takes.
-
-    Raises TypeError that names the targets otherwise. Where something stands in for an array, that answers itself.
-    """
-    if not away or any(map(stands_in, arrays)):
-        return CPU
-    found = [target for target in map(elsewhere, arrays) if target is not None]
-    if not found:
-        return CPU
-    if any([target is not found[0] for target in found]) or any([isinstance(x, ndarray) and x.ndim for x in arrays]):
-        raise _mixed(what, arrays)
-    return found[0]
-
-
-def only_on_cpu(what: str, library: str, arrays: Sequence[Any]) -> None:
-    """Raise TypeError for arrays of another target: a library computes this, and there is no kernel."""
-    if away and any(elsewhere(x) for x in arrays):
-        raise TypeError(f"{what}: {library} computes it, on the CPU: move the operands there with x.cpu()")
-
-
-def _mixed(what: str, arrays: Sequence[Any]) -> TypeError:
-    return TypeError(
-        f"{what}: operands on {' and '.join(map(name_of, arrays))}: bring them together with x.cuda() or x.cpu(), or "
-        "x.to(device); only numbers and scalars without dimensions may stay behind"
-    )
 
 
 def brought_together(what: str, arrays: Sequence[Any]) -> tuple[list[Any], Target]:
@@ -489,12 +379,12 @@ def adopted(value: Any) -> Any:
         return None
     if elsewhere(value) is not None:
         return value
-    return _cuda("cuda").bring(value) if hasattr(value, "__cuda_array_interface__") else None
+    return cuda("cuda").bring(value) if hasattr(value, "__cuda_array_interface__") else None
 
 
 def from_dlpack(value: Any, kind: int) -> Any:
     """Return the array on the memory of another library's, of DLPack's kind, by its protocol."""
     if kind in _CUDA_MEMORY:
-        _cuda("cuda")
+        cuda("cuda")
         return sys.modules["cupy"].from_dlpack(value)
     return np.from_dlpack(value)

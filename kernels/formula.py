@@ -108,8 +108,8 @@ NUMPY_NAMES = {
 
 #: The scalar functions in `special`.
 SELDOM = frozenset({
-    "copysign", "cosm1", "entr", "exp10", "fmod", "heaviside", "kl_div", "log_expit", "logaddexp2", "logit", "ndtr",
-    "rel_entr", "sinc", "xlog1py", "xlogy",
+    "ceil", "copysign", "cosm1", "entr", "exp10", "floor", "fmod", "heaviside", "kl_div", "log_expit", "logaddexp2",
+    "logit", "ndtr", "rel_entr", "rint", "sinc", "trunc", "xlog1py", "xlogy",
 })  # fmt: skip
 
 

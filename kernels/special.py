@@ -132,6 +132,11 @@ heaviside = _declare(
     lambda y, x, h: where(x == 0, 1, 0),
 )
 
+# ---- whole numbers --------------------------------------------------------------------------------------------------
+
+for _name, _behind in (("ceil", "ceil"), ("floor", "floor"), ("rint", "nearest"), ("trunc", "trunc")):
+    _declare(_name, f"{_behind}_{{number}}({{0}})", None, cost=4)
+
 # ---- sin(pi x) / (pi x) ---------------------------------------------------------------------------------------------
 
 

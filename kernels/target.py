@@ -1,8 +1,8 @@
 """What a target is: the CPU, a GPU, or whatever else has memory for arrays and computes on them.
 
-To add one, write a class of arrays (`TargetArray`) and a class that fulfils `Target`, and have `dispatch.register` know
-the two; `tests/recording_target.py` is one, and `kernels.cpu.target` and `kernels.cuda.target` are those that there
-are. Operations, their rules and the walk back then run on such arrays as they do on NumPy's. `Compiler` is what
+To add one, write a class of arrays (`TargetArray`) and a class that fulfils `Target`, and have `placement.register`
+know the two; `tests/recording_target.py` is one, and `kernels.cpu.target` and `kernels.cuda.target` are those that
+there are. Operations, their rules and the walk back then run on such arrays as they do on NumPy's. `Compiler` is what
 `nbgrad.jit` asks besides: a target may do without.
 
 Formulas, reductions and scans come by the names and objects that all targets share: a ufunc's formula is in

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 
@@ -22,12 +23,7 @@ class Frame(NamedTuple):
     @property
     def places(self) -> tuple[int, ...]:
         """How many places there are along each dimension; none where the window does not fit."""
-        return tuple(
-            [
-                max(0, (size + before + behind - dilation * (kernel - 1) - 1) // stride + 1)
-                for size, kernel, stride, before, dilation, behind in zip(*self, strict=True)
-            ]
-        )
+        return _places(self)
 
     @property
     def is_whole(self) -> bool:
@@ -43,6 +39,16 @@ class Frame(NamedTuple):
             return slice(0, 0), slice(0, 0)
         start = first + begin * step
         return slice(begin, end), slice(start, start + (end - begin - 1) * step + 1, step)
+
+
+@lru_cache(256)
+def _places(frame: Frame) -> tuple[int, ...]:
+    return tuple(
+        [
+            max(0, (size + before + behind - dilation * (kernel - 1) - 1) // stride + 1)
+            for size, kernel, stride, before, dilation, behind in zip(*frame, strict=True)
+        ]
+    )
 
 
 def one_more(frame: Frame) -> Frame:

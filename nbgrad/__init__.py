@@ -189,6 +189,7 @@ from .tracing import jit as jit
 from .version import __version__ as __version__
 
 if TYPE_CHECKING:
+    from . import distributions as distributions
     from . import fft as fft
     from . import func as func
     from . import masked as masked

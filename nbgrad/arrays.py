@@ -15,7 +15,7 @@ from typing import Any, Protocol, TypeGuard
 import numpy as np
 import numpy.typing as npt
 
-from .kernels.dispatch import has_target
+from .kernels.placement import has_target
 
 Array = npt.NDArray[Any]
 
@@ -144,8 +144,8 @@ def as_array(value: Any) -> Array:
     return value if is_array(value) else np.asarray(value)
 
 
-def of_numpys_own(array: Array) -> Array:
-    """Give an array of a subclass of NumPy's as one of its own, any other as it is.
+def of_numpys_own(array: Any) -> Any:
+    """Give an array of a subclass of NumPy's as one of its own, anything else as it is.
 
     Raises TypeError for masked arrays.
     """
@@ -170,15 +170,62 @@ def instead_of_an_array() -> str:
         frame = frame.f_back
     if frame is not None and str(frame.f_globals.get("__name__")).startswith("scipy."):
         return "nbgrad.interop.scipy has logsumexp, stats.norm and other functions of SciPy's that are no ufuncs"
-    return "nbgrad.stack joins several"
+    return "nbgrad.stack joins several, and what nbgrad.zeros makes can be written to"
 
 
 #: Methods that arrays have and PyTorch's tensors have not, or the same: NumPy's functions of these names.
-_METHODS = frozenset({"argmax", "argmin", "conj", "diagonal", "ravel", "round", "take", "trace"})
+_METHODS = frozenset({
+    "argmax", "argmin", "argpartition", "choose", "conj", "conjugate", "copy", "diagonal", "ravel", "round",
+    "searchsorted", "take", "trace",
+})  # fmt: skip
+
+#: What else arrays have, and can be told of a Variable.
+_ATTRIBUTES: dict[str, Callable[[Any], Any]] = {
+    "compress": lambda x: lambda condition, axis=None: np.compress(condition, x, axis),
+    "fill": lambda x: lambda value: _nothing(x.fill_(value)),
+    "flat": lambda x: Flat(x),
+    "imag": np.imag,
+    "itemsize": lambda x: x._array.itemsize,
+    "real": np.real,
+    "strides": lambda x: x._array.strides,
+    "tobytes": lambda x: x.numpy().tobytes,
+}
+#: And what is about the memory, which Variables share.
+_OF_MEMORY = frozenset({
+    "base", "byteswap", "ctypes", "dump", "dumps", "flags", "getfield", "partition", "setfield", "setflags",
+    "tofile",
+})  # fmt: skip
 
 
-def numpys_method(x: Any, name: str) -> Callable[..., Any]:
-    """Give a method of arrays as NumPy's function of its name; raises AttributeError for any other name."""
-    if name not in _METHODS:
-        raise AttributeError(f"{type(x).__name__!r} object has no attribute {name!r}")
-    return partial(getattr(np, name), x)
+def _nothing(_: object) -> None:
+    return None
+
+
+class Flat:
+    """The elements in C order, NumPy's ``x.flat``: to be gone through, picked, and written to."""
+
+    def __init__(self, x: Any) -> None:
+        self._x = x
+
+    def __len__(self) -> int:
+        return int(self._x._array.size)
+
+    def __iter__(self) -> Any:
+        return iter(self._x.reshape(-1))
+
+    def __getitem__(self, key: Any) -> Any:
+        return self._x.reshape(-1)[key]
+
+    def __setitem__(self, key: Any, value: Any) -> None:
+        places = np.arange(len(self))[key]
+        self._x[np.unravel_index(places, self._x.shape) if self._x.ndim else ...] = value
+
+
+def numpys_method(x: Any, name: str) -> Any:
+    """Give a method of arrays as NumPy's function of its name, or an attribute; raises AttributeError for others."""
+    if name in _METHODS:
+        return partial(getattr(np, name), x)
+    if name in _ATTRIBUTES:
+        return _ATTRIBUTES[name](x)
+    known = f": x.data, an array, has {name}" if name in _OF_MEMORY else ""
+    raise AttributeError(f"{type(x).__name__!r} object has no attribute {name!r}{known}")

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from .kernels import dispatch
+from .kernels import placement
 
 __all__ = [  # without Event and Stream, which import CuPy
     "current_device",
@@ -61,7 +61,7 @@ def device_count() -> int:
 
 
 def _number(function: str, device: Any) -> int:
-    number: int | None = getattr(dispatch.named(device), "number", None)
+    number: int | None = getattr(placement.named(device), "number", None)
     if number is None:
         raise ValueError(f"{function}: {device!r} is no GPU")
     return number

@@ -19,7 +19,7 @@ from .arrays import Array, as_array, is_array, is_stand_in
 from .compiled_calls import recorded_elementwise
 from .function import LARGE, Function, as_plain, without_elements
 from .grad_mode import is_grad_enabled
-from .kernels import dispatch, formula, scalars
+from .kernels import dispatch, formula, placement, scalars
 from .kernels.cpu import elementwise as cpu
 from .kernels.cpu.ndarray import as_method
 from .kernels.formula import COMPARISON, FLOATING, LOGICAL, NUMBER, SIGNED, TRUTH, Expression, ScalarFunction
@@ -476,7 +476,7 @@ def refusal(operation: Elementwise, error: Exception, arguments: tuple[Any, ...]
     """Give the exception for operands that the kernel refused, naming the operation and what it got."""
     arrays = [as_array(data_of(a)) for a in arguments]
     try:
-        dispatch.together(operation.name, arrays)
+        placement.together(operation.name, arrays)
     except TypeError as apart:
         return apart
     shapes = " and ".join(str(a.shape) for a in arrays)

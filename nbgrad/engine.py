@@ -19,7 +19,7 @@ from .arrays import Array, as_array
 from .function import DIFFERENTIABLE, Function, constant
 from .grad_mode import set_grad_enabled
 from .hooks import through_hooks
-from .kernels import dispatch
+from .kernels import dispatch, placement
 from .ops.indexing import Part
 from .pruning import Gate, freed, place
 from .variable import Variable
@@ -98,7 +98,7 @@ def start_of(what: str, output: Variable, gradient: Any, create_graph: bool) -> 
         raise ValueError(f"{what}: gradient has shape {start.shape}, the output {y.shape}: they must be the same")
     if isinstance(gradient, int | float) and not isinstance(gradient, bool):
         start = dispatch.filled(y, gradient)
-    places = dispatch.parted(start, y)
+    places = placement.parted(start, y)
     if places is not None:
         here, there = places
         raise TypeError(f"{what}: gradient is on {here}, the output on {there}: move it with .to({there!r})")
@@ -178,7 +178,7 @@ def walk_all(
     even = False
     # NumPy's scalars take part on any target, where their cotangents then are; and what is the same for all examples
     # in what differs from one to the next
-    moves = bool(dispatch.away or arrays.levels)
+    moves = bool(placement.away or arrays.levels)
     watch = anomaly.Watch() if anomaly.enabled else None
     usual = not (recorded or moves or watch or history.writes)
     limited = gate is not None and gate.targets is not None
@@ -207,9 +207,9 @@ def walk_all(
                         gx = gx.whole()
                         if total is None and (source is None or not source.multiple):
                             owned = {*owned, owner}
-                    gx = _fit(gx, data)
+                    gx = fit(gx, data)
                 elif moves and type(gx) is not type(data):
-                    gx = _fit(gx, data)
+                    gx = fit(gx, data)
             key: Any = x.creator
             table: Any
             if key is None:
@@ -302,7 +302,7 @@ def _put(gys: list[Any], index: int, gy: Any) -> list[Any]:
     return gys
 
 
-def _fit(gx: Any, data: Any) -> Any:
+def fit(gx: Any, data: Any) -> Any:
     """Undo broadcasting and promotion: give the cotangent the shape, dtype and device of its Variable."""
     if arrays.levels:
         from .batching.moving import fitted

@@ -14,7 +14,7 @@ from typing import Any
 
 from . import history, ops
 from .elementwise import Elementwise
-from .engine import gradients
+from .engine import fit, gradients
 from .function import Function, constant
 from .grad_mode import is_grad_enabled, set_grad_enabled
 from .kernels import dispatch
@@ -120,15 +120,18 @@ def _transposed(
     function: Function, tangents: Sequence[Variable | None], outputs: Sequence[Variable | None]
 ) -> Sequence[Variable | None]:
     """Give what `tangents_of` gives, by differentiating the rule back by its cotangents."""
-    cotangents: list[Any] = [None if y is None else _zeros(y) for y in outputs]
+    # of the same examples as their outputs: else what comes back to them would be added up over these
+    cotangents: list[Any] = [None if y is None else constant(dispatch.filled(y._array, 0.0)) for y in outputs]
     wanted = [u for u in cotangents if u is not None]
     for u in wanted:
         u.requires_grad = True
     assert function.inputs is not None
     with set_grad_enabled(True):
         back = function.pull_graph(cotangents if function.multiple else cotangents[0])
-    pairs = [(gx, t) for gx, t in zip(back, tangents, strict=True) if gx is not None and t is not None]
-    pairs = [(gx, t) for gx, t in pairs if gx.requires_grad]
+        given = zip(back, tangents, function.inputs, strict=True)
+        taken = [(gx, t, x) for gx, t, x in given if gx is not None and t is not None and gx.requires_grad]
+        # a rule leaves it to the walk to sum over what was broadcast
+        pairs = [(fit(gx, x._array), t) for gx, t, x in taken]
     if not pairs:
         return [None] * len(outputs)
     found = iter(gradients([gx for gx, _ in pairs], wanted, [t for _, t in pairs], True, is_grad_enabled()))

@@ -357,7 +357,7 @@ class Operation(Function):
         for x in inputs:
             if type(x) is not Variable:
                 if not any(isinstance(x, Variable) for x in inputs):
-                    return self.forward(*[as_array(x) for x in inputs])
+                    return self.forward(*[x if type(x) is np.ndarray else as_data(as_array(x)) for x in inputs])
                 inputs = tuple(as_variable(x) for x in inputs)
                 break
         y = Variable.__new__(Variable)

@@ -15,9 +15,12 @@ from typing import Any
 import numpy as np
 
 from .arrays import Array
-from .kernels import dispatch, philox
+from .kernels import philox, placement
 from .kernels.forks import hold_over_fork
 from .variable import Variable
+
+#: The names of dtypes by their letters, which NumPy would look for at length.
+_NAMES = {"f": "float32", "d": "float64", "L": "uint64", "Q": "uint64"}
 
 #: Held while a generator's place is read and moved on.
 _moving = threading.Lock()
@@ -45,7 +48,7 @@ class Generator:
     __slots__ = ("__weakref__", "_place", "_seed", "device")
 
     def __init__(self, device: Any = "cpu") -> None:
-        self.device = dispatch.named(device).name
+        self.device = placement.named(device).name
         self._seed, self._place = 67280421310721, 0
 
     def manual_seed(self, seed: int) -> Generator:
@@ -89,20 +92,21 @@ class Generator:
             place, self._place = self._place, (self._place + blocks) % 2**64
         return np.array([self._seed, place], np.uint64)
 
-    def draw(self, kind: str, shape: tuple[int, ...], dtype: Any, target: Any = dispatch.CPU) -> Any:
+    def draw(self, kind: str, shape: tuple[int, ...], dtype: Any, target: Any = placement.CPU) -> Any:
         """Draw an array: "uniform" in [0, 1), "normal", both of float32 or float64, or "bits" of uint64.
 
         Inside a function that is traced it is what stands for one, which every run draws anew.
         Raises TypeError for other dtypes.
         """
         wanted = np.dtype(dtype)
-        if wanted.name not in philox.KINDS[kind]:
+        name = _NAMES.get(wanted.char, "")
+        if name not in philox.KINDS[kind]:
             raise TypeError(f"random numbers: {kind} ones are drawn as {' or '.join(philox.KINDS[kind])}, not {wanted}")
         traced = traced_draw.get()
         if traced is not None:
             return traced(self, kind, shape, wanted)
-        state = self.reserve(philox.blocks_of(_count(shape), wanted.name))
-        return target.drawn(kind, wanted.name, shape, state)
+        state = self.reserve(philox.blocks_of(_count(shape), name))
+        return target.drawn(kind, name, shape, state)
 
     def __reduce__(self) -> Any:
         return _again, (self.device, self._seed, self._place)

@@ -12,8 +12,11 @@ from __future__ import annotations
 
 import math
 import weakref
+from collections.abc import Callable
 from contextvars import ContextVar
 from typing import Any
+
+import numpy as np
 
 from . import sharing
 from .arrays import Array, is_stand_in
@@ -229,12 +232,40 @@ def keep_past(x: Variable, elements: Any) -> None:
     if before is None:
         story.first = x._generation
     elif before.creator is x.creator and (before._generation < 0) is (x._generation < 0):
-        before._array = elements  # the same place in the graph, and as lost
+        if before._array.shape == elements.shape:
+            before._array = elements  # the same place in the graph, and as lost
+        elif isinstance(elements, Lost) and not isinstance(before._array, Lost):  # it has got another shape since
+            lost: Any = Lost(before._array, elements.what)
+            before._array = lost
         return
     past = past_of(x, elements)
     if before is not None:
         story_of(past).past = before
     story.past = past
+
+
+def leave(x: Variable) -> int:
+    """Keep what a Variable was, on the same memory, for the nodes that have it; gives the generation that it gets.
+
+    For what changes no elements. What it was is one more view from here on, which whoever writes to the memory finds.
+    """
+    generation = tick()
+    keep_past(x, x._array)
+    past = story_of(x).past
+    assert past is not None
+    family = family_of(x)
+    if family != -1 and past._generation >= 0:
+        story_of(past).family = family
+    if sharing.active and not is_stand_in(past._array):
+        sharing.note(past)
+    return generation
+
+
+def note_anew(x: Variable) -> None:
+    """Take note of a Variable that has got another view of its memory."""
+    if sharing.active and not is_stand_in(x._array):
+        sharing.forget(x)
+        sharing.note(x)
 
 
 def rewritten(x: Variable, generation: int) -> None:
@@ -252,11 +283,10 @@ def lose(x: Variable, what: str) -> None:
     if snapshots:
         taken = snapshots.pop(id(x), None)
         if taken is not None:
-            gone: Any = Lost(x._array, what)
             for reference in taken[1]:
                 y = reference()
                 if y is not None:
-                    y._array = gone
+                    y._array = Lost(y._array, what)  # type: ignore[assignment]
 
 
 def _lose_outputs(x: Variable, what: str) -> None:
@@ -314,9 +344,12 @@ def _at(x: Variable, generation: int) -> Variable:
         if type(x) is not Rewritten:
             return x
     past = x._story.past  # type: ignore[union-attr]
-    while past._generation > generation:  # type: ignore[union-attr]
-        past = past._story.past  # type: ignore[union-attr]
     assert past is not None
+    # of constants only the first one is held as the Variable itself, all others by snapshots
+    while past._story is not None and past._story.past is not None and not 0 <= past._generation <= generation:
+        past = past._story.past
+    if type(past) is Stale or type(past) is Rewritten:  # its memory was written to since
+        return _at(past, generation)
     if past.creator is not None or past._generation < 0:
         return past
     leaf = new(Past)
@@ -377,13 +410,25 @@ def in_order(members: list[Variable]) -> list[Variable]:
 
 
 Written = tuple[weakref.ref[Variable], Any]
-#: Variables that were written to while a function is traced, with what they had before.
-writes_of_trace: ContextVar[list[Written] | None] = ContextVar("writes_of_trace", default=None)
+
+
+class WritesOfTrace(list[Written]):
+    """The Variables that were written to while a function is traced, with what they had before."""
+
+    def __init__(self, change: Callable[[Any], None]) -> None:
+        super().__init__()
+        #: Called with an array that is about to be written to.
+        self.change = change
+
+
+writes_of_trace: ContextVar[WritesOfTrace | None] = ContextVar("writes_of_trace", default=None)
 
 
 def note_write(x: Variable) -> None:
     """Remember a Variable that is about to be written to in a traced function, which must have been made there."""
     noted = writes_of_trace.get()
+    if noted is not None and isinstance(x._array, np.ndarray):
+        noted.change(x._array)
     if noted is not None and not any([reference() is x for reference, _ in noted]):
         array = x._array
         noted.append((weakref.ref(x), (array, None if is_stand_in(array) else array.copy(), x.creator, x._generation)))

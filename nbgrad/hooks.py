@@ -10,7 +10,7 @@ import weakref
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from .kernels import dispatch
+from .kernels import placement
 
 if TYPE_CHECKING:
     from .function import Function
@@ -105,7 +105,7 @@ def through_hooks(hooks: Hooks | None, gx: Any, kind: type[Variable], create_gra
                     f"dtype {gx.dtype}"
                 )
             held = gx.data if isinstance(gx, kind) else gx
-            places = dispatch.parted(replaced.data, held)
+            places = placement.parted(replaced.data, held)
             if places is not None:
                 here, there = places
                 raise TypeError(

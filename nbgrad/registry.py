@@ -83,7 +83,7 @@ LATER = {
     **dict.fromkeys(
         (
             "bernoulli", "bernoulli_", "cauchy_", "exponential_", "geometric_", "log_normal_", "multinomial", "normal",
-            "normal_", "poisson", "rand_like", "randint_like", "randn_like", "randperm", "uniform_",
+            "normal_", "poisson", "rand_like", "randint_like", "randn_like", "random_", "randperm", "uniform_",
         ),
         "drawing",
     ),
@@ -140,8 +140,30 @@ LATER = {
     ),
 }  # fmt: skip
 
+#: What has a method that writes in place besides, made when first asked for: those of operations by their names, and
+#: by others that PyTorch has for them.
+IN_PLACE = {
+    **{
+        f"{name}_": name
+        for name in (
+            "addbmm", "addcdiv", "addcmul", "addmm", "addmv", "addr", "baddbmm", "bitwise_and", "bitwise_left_shift",
+            "bitwise_not", "bitwise_or", "bitwise_right_shift", "bitwise_xor", "ceil", "conj_physical", "copysign",
+            "deg2rad", "eq", "fix", "float_power", "floor", "fmod", "frac", "gcd", "ge", "gt", "heaviside", "i0",
+            "igamma", "igammac", "index_put", "index_reduce", "lcm", "ldexp", "le", "lerp", "logical_and",
+            "logical_not", "logical_or", "logical_xor", "logit", "lt", "masked_scatter", "mvlgamma", "nan_to_num",
+            "ne", "nextafter", "put", "rad2deg", "renorm", "round", "scatter", "scatter_add", "scatter_reduce", "sgn",
+            "sinc", "squeeze", "swapaxes", "swapdims", "t", "transpose", "tril", "triu", "trunc", "unsqueeze", "xlogy",
+        )
+    },
+    "absolute_": "abs", "arccos_": "acos", "arccosh_": "acosh", "arcsin_": "asin", "arcsinh_": "asinh",
+    "arctan_": "atan", "arctan2_": "atan2", "arctanh_": "atanh", "clip_": "clamp", "divide_": "div",
+    "greater_": "gt", "greater_equal_": "ge", "less_": "lt", "less_equal_": "le", "multiply_": "mul",
+    "negative_": "neg", "not_equal_": "ne", "subtract_": "sub", "true_divide_": "div",
+}  # fmt: skip
+LATER.update(dict.fromkeys(IN_PLACE, "rewriting"))
+
 #: Modules of nbgrad that are imported when first asked for.
-MODULES = ("fft", "func", "masked", "math", "optim", "signal", "special", "utils")
+MODULES = ("distributions", "fft", "func", "masked", "math", "optim", "signal", "special", "utils")
 
 #: What is no operation, by the modules of nbgrad that are imported when one is first asked for.
 FUNCTIONS = {
@@ -151,12 +173,20 @@ FUNCTIONS = {
     **dict.fromkeys(("hessian", "hvp", "jacfwd", "jacobian", "jacrev", "jvp", "linearize", "vjp", "vmap"), "func"),
 }
 
+#: Makes the method of a name that writes in place what a function gives, which is known by another name.
+make_in_place: Callable[[str, str, Entry], Callable[..., Any]]
+
 #: Makes a function a method of Variable; set when those that are registered by then have been made methods.
 install_method: Callable[[str, Callable[..., Any]], None] | None = None
 
 
 def load(name: str) -> Entry:
     """Register an operation that is registered when first asked for."""
+    if name in IN_PLACE and name not in ENTRIES:
+        base = IN_PLACE[name]
+        method = make_in_place(name, base, ENTRIES.get(base) or load(base))  # noqa: F821
+        ENTRIES[name] = Entry(method, (name,), True, False, None)
+        _install(ENTRIES[name])
     import_module(f".ops.{LATER[name]}", __package__)
     return next(entry for entry in ENTRIES.values() if name in entry.names)
 

@@ -13,10 +13,10 @@ import numpy as np
 import numpy.typing as npt
 
 from . import sharing
-from .arrays import Array, as_array, as_data, instead_of_an_array, is_array, numpys_method
+from .arrays import Array, as_array, as_data, instead_of_an_array, is_array, numpys_method, of_numpys_own
 from .grad_mode import differentiating, is_grad_enabled
 from .hooks import Handle, hook_keys, look_at_leaves, watch
-from .kernels import dispatch
+from .kernels import dispatch, placement
 from .kernels.operators import Operators
 from .registry import late_method
 
@@ -57,7 +57,7 @@ def get_default_dtype() -> np.dtype[Any]:
 
 #: The generations of Variables that are cut off the graph on purpose, each its own: views share it, and follow what is
 #: written to one another, but nothing that is written before or behind the cut.
-_cuts = itertools.count(-2, -1)
+cuts = itertools.count(-2, -1)
 
 
 class _Count(int):
@@ -226,7 +226,7 @@ class Variable(Methods):
     @property
     def device(self) -> str:
         """Where the array is: "cpu", or "cuda:0"."""
-        return dispatch.name_of(self._array)
+        return placement.name_of(self._array)
 
     @property
     def is_cuda(self) -> bool:
@@ -468,8 +468,8 @@ class Variable(Methods):
 
     def detach(self) -> Variable:
         """Give a Variable on the same memory that records nothing."""
-        y = Variable(self._current()._array, requires_grad=False)
-        y._generation = next(_cuts)
+        y: Variable = object.__new__(Variable)
+        y._array, y.creator, y._generation = self._current()._array, None, next(cuts)
         if sharing.active or sharing.stand_ins:
             sharing.note_view(y, self)
         return y
@@ -486,8 +486,8 @@ Given = TypeVar("Given", Variable, Array)
 
 
 def data_of(value: Any) -> Any:
-    """Return a Variable's array, and anything else as it is."""
-    return value.data if isinstance(value, Variable) else value
+    """Return a Variable's array, of a subclass of NumPy's arrays one of NumPy's own, and anything else as it is."""
+    return value.data if isinstance(value, Variable) else of_numpys_own(value)
 
 
 def as_variable(value: Any) -> Variable:

@@ -28,7 +28,9 @@ _ALLOCATE = f"""
         return 0
     place = base + {2 * _PAGE}
     invoke_4(word_at(first + 16), (base, {_PAGE}, {mmap.PROT_READ | mmap.PROT_WRITE}, 0))
-    invoke_4(word_at(first + 16), (place, length, {mmap.PROT_READ | mmap.PROT_WRITE}, 0))
+    if invoke_4(word_at(first + 16), (place, length, {mmap.PROT_READ | mmap.PROT_WRITE}, 0)) != 0:
+        invoke_2(word_at(first + 24), (base, length + {3 * _PAGE}))  # there is not that much memory
+        return 0
     words_at(base)[0] = size
     words_at(first)[0] += 1
     if words_at(first)[0] % 3 != 0:

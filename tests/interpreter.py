@@ -38,8 +38,8 @@ from nbgrad.kernels.cpu import (
     ufunc,
 )
 from nbgrad.kernels.cpu.sizes import CHUNK, LANES, OUTPUTS, SIDE
-from nbgrad.kernels.dispatch import CPU
 from nbgrad.kernels.philox import GROUP
+from nbgrad.kernels.placement import CPU
 
 # ---- memory ---------------------------------------------------------------------------------------------------------
 
@@ -252,6 +252,8 @@ def numbers() -> dict[str, Any]:
         if isinstance(function, formula.ScalarFunction) and "_{number}(" in function.template:
             for number in ("float32", "float64"):
                 names[f"{function.name}_{number}"] = _rounded(np.dtype(number).type, elementary(function.name))
+    for name, function in (("ceil", np.ceil), ("floor", np.floor), ("nearest", np.rint), ("trunc", np.trunc)):
+        names |= {f"{name}_{number}": function for number in ("float32", "float64")}
     return names
 
 

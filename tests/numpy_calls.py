@@ -160,4 +160,6 @@ WITHOUT_GRADIENTS = {
     "busday_count", "busday_offset", "is_busday", "datetime_as_string", "packbits", "unpackbits", "ravel_multi_index",
     "unravel_index",
 }  # fmt: skip
-NAMES = [name for name in DISPATCHED if name.rpartition(".")[2] not in WITHOUT_GRADIENTS]
+#: Those that write into an array, which is their first argument.
+WRITING = {"copyto", "fill_diagonal", "place", "put", "put_along_axis", "putmask"}
+NAMES = [name for name in DISPATCHED if name.rpartition(".")[2] not in WITHOUT_GRADIENTS | WRITING]

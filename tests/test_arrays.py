@@ -198,9 +198,12 @@ def test_other_operations_take_what_stands_in_for_arrays(name, monkeypatch):
 
 
 def test_the_stand_in_of_these_tests_has_no_more_than_is_written_down():
+    class Empty:
+        """What any class has."""
+
     members = {name for name in vars(StandIn) if not name.startswith("_")}
     protocols = {"__array_ufunc__", "__array_function__", "__len__", "__getitem__", "__getattr__", "__init__"}
-    assert set(vars(Held)) - {"__module__", "__doc__", "__dict__", "__weakref__"} - protocols <= members | {
+    assert set(vars(Held)) - set(vars(Empty)) - protocols <= members | {
         "__nbgrad_array__", "weak",
     }  # fmt: skip
     assert members <= set(vars(Held)) | ARRAYS

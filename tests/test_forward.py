@@ -118,6 +118,14 @@ class WithTangent(OnArrays):
         return tangents[0] * 3 * x * x
 
 
+def test_what_broadcasts_and_has_a_rule_for_cotangents_alone():
+    x, degrees = Variable(np.array([[0.25], [-0.5]])), np.array([0, 1, 2, 3])
+    y = nbgrad.special.chebyshev_polynomial_t(x, degrees)
+    (found,) = push([y], [x], [constant([1.0], [10.0])])
+    slopes = [np.polynomial.Chebyshev.basis(n).deriv()(x.data[:, 0]) for n in degrees]
+    np.testing.assert_allclose(found.data, np.transpose(slopes) * [[1.0], [10.0]], rtol=1e-14)
+
+
 @pytest.mark.parametrize("function", [Cube, WithTangent])
 def test_functions_of_users(function):
     x = Variable(np.array([1.0, 2.0]))

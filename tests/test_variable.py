@@ -452,6 +452,27 @@ def test_a_computed_variable_keeps_its_shape_and_dtype():
 
 
 @pytest.mark.filterwarnings("ignore:the matrix subclass")
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda x: nbgrad.sum(x, 0),
+        lambda x: nbgrad.reshape(x, (-1,)),
+        lambda x: nbgrad.take_along_dim(x, np.zeros((2, 3), int), -1),
+        lambda x: nbgrad.median(x, 1).values,
+        lambda x: nbgrad.argmax(x, 1),
+        lambda x: nbgrad.unique_consecutive(x, dim=1),
+    ],
+)
+def test_functions_of_arrays_take_those_of_a_subclass_for_arrays(function):
+    x = np.array([[1.0, 2.0, 2.0], [4.0, 3.0, 3.0]])
+    found, expected = function(np.matrix(x)), function(x)
+    assert type(found) is np.ndarray
+    np.testing.assert_array_equal(found, expected)
+    with pytest.raises(TypeError, match=r"a masked array has elements that do not count: give array\.filled"):
+        function(np.ma.masked_array(x))
+
+
+@pytest.mark.filterwarnings("ignore:the matrix subclass")
 def test_subclasses_of_numpys_array(tmp_path):
     matrix = np.matrix([[1.0, 2.0], [3.0, 4.0]])
     x = Variable(matrix)

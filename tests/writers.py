@@ -13,8 +13,9 @@ KEYS = [
 class Program:
     """Steps drawn from random numbers, taken alike in each library: they depend on shapes alone."""
 
-    def __init__(self, seed, steps):
-        self.seed, self.steps = seed, steps
+    def __init__(self, seed, steps, more=False):
+        #: `more`: also methods that change shapes, cut off the past, or write what needs no formula.
+        self.seed, self.steps, self.more = seed, steps, more
 
     def run(self, library, w, record=None):
         """Take the steps on a library's leaf of SHAPE; return the sum of all that there is in the end."""
@@ -29,7 +30,10 @@ class Program:
 
         for _ in range(self.steps):
             x = pick()
-            kind = random.integers(12)
+            kind = random.integers(16 if self.more else 12)
+            if kind >= 12:
+                self._more(library, random, pool, record, x, pick(tuple(x.shape)))
+                continue
             if kind >= 10:  # a new one, written to while a single name holds it
                 y = library.sin(x) if random.integers(2) else x * 1.0
                 choice = random.integers(4)
@@ -97,6 +101,31 @@ class Program:
                     x *= 0.5
         total = sum([(x * x * 0.1 + x).sum() for x in pool[::2]], pool[0].sum() * 0)
         return total
+
+    def _more(self, library, random, pool, record, x, other):
+        other = other.clone()  # what overlaps, PyTorch may read when it is written already
+        choice = random.integers(10)
+        record.append(f"{index_of(pool, x)} otherwise {choice} with {index_of(pool, other)}")
+        if choice <= 1 and x.ndim == 2:
+            x.t_()
+        elif choice == 2:
+            x.unsqueeze_(0)
+        elif choice == 3:
+            x.squeeze_()
+        elif choice == 4:  # with views PyTorch would have them lose their past as well
+            y = x * 1.0
+            pool.append(y * 2)
+            pool.append(y.detach_())
+        elif choice == 5:
+            x.lerp_(other, 0.3)
+        elif choice == 6 and x.ndim == 2:
+            x.tril_()
+        elif choice == 7 and x.ndim:
+            x.index_add_(0, library.tensor(np.zeros(x.shape[0], np.int64)), other)
+        elif choice == 8 and x.ndim == 2:
+            x.scatter_(1, library.tensor(np.zeros((x.shape[0], 1), np.int64)), other[:, :1])
+        elif choice == 9:
+            x.masked_scatter_(library.tensor(np.arange(x.numel()).reshape(tuple(x.shape)) % 3 == 0), other)
 
 
 def index_of(pool, x):

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..lazy import lazy
 from . import indexing
 from .failures import checked
 from .reduction import reduce_array, spread_array
@@ -29,9 +30,16 @@ class Cpu:
 
     empty: Callable[..., Any] = staticmethod(np.empty)
     zeros: Callable[..., Any] = staticmethod(np.zeros)
-    full: Callable[..., Any] = staticmethod(np.full)
     concatenate: Callable[..., Any] = staticmethod(np.concatenate)
     broadcast_to: Callable[..., Any] = staticmethod(np.broadcast_to)
+
+    def full(self, shape: tuple[int, ...], value: Any, dtype: np.dtype[Any]) -> Array:
+        """Return an array of one value, or of what broadcasts to its shape."""
+        if type(value) is float or type(value) is int:  # as `np.full` does, of which Python is most
+            made: Array = np.empty(shape, dtype)
+            made.fill(value)
+            return made
+        return np.full(shape, value, dtype)
 
     def arange(self, count: int, step: int) -> Array:
         """Return the numbers 0, step, 2 * step, ..."""
@@ -51,9 +59,13 @@ class Cpu:
 
     def drawn(self, kind: str, dtype: str, shape: tuple[int, ...], state: Array) -> Any:
         """Return an array of random numbers of a stream."""
+        return self._drawn(self.compiler, kind, dtype, shape, state)
+
+    @lazy
+    def _drawn(self) -> Callable[..., Any]:
         from ..drawing import drawn
 
-        return drawn(self.compiler, kind, dtype, shape, state)
+        return drawn
 
     def wait(self) -> None:
         """Wait for nothing: methods return when all is done."""
@@ -135,7 +147,7 @@ class Cpu:
 
     # ---- programs ---------------------------------------------------------------------------------------------------
 
-    @property
+    @lazy
     def compiler(self) -> Compiler:
         """What compiles for `nbgrad.jit`."""
         from .compiler import compiler

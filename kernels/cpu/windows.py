@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache as once
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -52,29 +53,32 @@ def highest(x: Array, frame: Frame) -> tuple[Array, Array]:
     shape = (*x.shape[:2], *frame.places)
     y, where = np.empty(shape, x.dtype), np.empty(shape, np.int64)
     if y.size:
-        new = tuple(range(2, 5 - dims))
-        for _ in new:
-            frame = one_more(frame)
-        numbers = np.array([frame.kernel, *frame[2:5]], np.int64).reshape(-1)
-        out = np.expand_dims(y, new), np.expand_dims(where, new)
-        checked(_highest(), np.expand_dims(x, new), numbers, out=out)
+        new = (slice(None), slice(None), *(None,) * (3 - dims))
+        checked(_highest(), x[new], _numbers(frame, 3), out=(y[new], where[new]))
     return y, where
+
+
+@lru_cache(256)
+def _numbers(frame: Frame, dims: int) -> Array:
+    """Give kernel, stride, padding before and dilation of a frame as so many dimensions have them, or its last ones."""
+    while len(frame.kernel) < dims:
+        frame = one_more(frame)
+    return np.array([f[-dims:] for f in (frame.kernel, *frame[2:5])], np.int64).reshape(-1)
 
 
 def _by_planes(x: Array, y: Array, frame: Frame, work: Callable[[Array, Array, Array], None]) -> None:
     """Work on images and on what windows see of them, two dimensions at a time, of one dimension, two or three."""
     dims = len(frame.kernel)
+    numbers = _numbers(frame, 2)[2:]
     if dims == 1:
-        frame = one_more(frame)
-        x, y = np.expand_dims(x, 2), np.expand_dims(y, (1, 4))
-    numbers = np.array([f[-2:] for f in frame[2:5]], np.int64).reshape(-1)
-    x = np.swapaxes(x, 0, 1)
+        x, y = x[:, :, None], y[:, None, :, :, None]
+    x = x.swapaxes(0, 1)
     if dims < 3:
-        work(x, np.moveaxis(y, (1, 2), (-4, -3)), numbers)
+        work(x, y.transpose(0, 3, 1, 2, 4, 5), numbers)
         return
     for offset in range(frame.kernel[0]):
         there, here = frame.seen(0, offset)
-        seen = np.moveaxis(y[:, offset], (1, 2), (-4, -3))
+        seen = y[:, offset].transpose(0, 3, 4, 1, 2, 5, 6)
         if work is _see:
             seen[:, :, : there.start], seen[:, :, there.stop :] = 0, 0
         if there.stop:

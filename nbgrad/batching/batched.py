@@ -8,9 +8,9 @@ operation knows of it; what it holds may be an array of any target, a traced one
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable, Iterator, Sequence
-from functools import cache as once
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -214,7 +214,8 @@ class Batched(WithoutElements, np.lib.mixins.NDArrayOperatorsMixin):
 
     def called(self, name: str, function: Callable[..., Any], arrays: tuple[Any, ...]) -> Any:
         """Give what a function gives of arrays, of which this is one, example by example."""
-        return Batched.looped(function, name, arrays, {})
+        again = functools.partial(dispatch.called, name, function)  # one example's may be one of an outer level's
+        return Batched.looped(again, name, arrays, {})
 
     def checked(self, begin: Callable[[Any], Callable[[], object]], label: str, identity: Any) -> Batched:
         """Have the elements looked at."""
@@ -283,7 +284,7 @@ def later(level: Level, first: Any, second: Any) -> Batched:
     return Batched(level, None, (aligned(first, ndim), aligned(second, ndim)))
 
 
-@once
+@functools.cache
 def _multiplies(ufunc: np.ufunc) -> bool:
     """Tell whether a ufunc, NumPy's or of ours, is the product of two numbers."""
     (expression,), _ = cpu.formulas.get(ufunc, ((None,), ()))

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import inspect
 import math
+import sys
 from collections.abc import Sequence
 from functools import cache
 from typing import Any
@@ -27,7 +28,11 @@ from .rules import (
     RULES,
     SCANS,
     UFUNCS,
+    at,
     function_for,
+    write_out,
+    write_several,
+    write_where,
 )  # fmt: skip
 from .rules.operands import operand
 
@@ -39,16 +44,39 @@ def array_ufunc(self: Variable, ufunc: np.ufunc, method: str, *inputs: Any, **op
     function = UFUNCS.get(ufunc) or function_for(ufunc)
     if function is not None and method == "__call__" and not options:
         return function(*inputs)
+    if method == "at":
+        if isinstance(inputs[0], Variable) and function is not None:
+            return at(ufunc, function, *inputs)
+    elif any(isinstance(target, Variable) for target in options.get("out", ())):
+        return _into(ufunc, function, method, inputs, dict(options))
     result = _by_method(ufunc, function, method, inputs, options)
     if result is not NotImplemented:
         return result
     arrays, recorded = _arrays((inputs, options))
     if recorded and not (ufunc in CONSTANT and method == "__call__" and "out" not in options):
         raise _lost(ufunc, "" if method == "__call__" else f".{method}", options, function)
-    if any(isinstance(target, Variable) for target in options.get("out", ())):
-        raise TypeError(f"np.{ufunc.__name__} with out= of a Variable: write into x.data, which is an array")
     inputs, options = arrays
     return getattr(ufunc, method)(*inputs, **options)
+
+
+def _into(ufunc: np.ufunc, function: Any, method: str, inputs: tuple[Any, ...], options: dict[str, Any]) -> Any:
+    """Write what a ufunc gives into Variables."""
+    targets = options.pop("out")
+    what = f"np.{ufunc.__name__}" if method == "__call__" else f"np.{ufunc.__name__}.{method}"
+    where = options.get("where", True)
+    if method == "__call__" and where is not True:
+        del options["where"]
+        usual = [name for name, value in options.items() if value != _USUAL.get(name)]
+        result = NotImplemented
+        if function is not None and len(targets) == 1 and not usual:
+            result = write_where(what, function, inputs, where, targets[0])
+        if result is NotImplemented:
+            raise TypeError(f"{what} with {sorted([*options, 'out', 'where'])}: choose with np.where, and write that")
+        return result
+    call = getattr(ufunc, method)
+    if len(targets) == 1:
+        return write_out(what, call, inputs, options, targets[0])
+    return write_several(what, call(*inputs, **options), targets)
 
 
 def _by_method(ufunc: np.ufunc, function: Any, method: str, inputs: tuple[Any, ...], options: dict[str, Any]) -> Any:
@@ -77,6 +105,13 @@ _USUAL = {"where": True, "order": "K", "subok": True, "casting": "same_kind", "d
 def array_function(self: Variable, function: Any, types: Any, arguments: Any, options: Any) -> Any:
     """Stand in for another NumPy function that met a Variable (NEP 18)."""
     rule = RULES.get(function)
+    if (len(arguments) > 1 or "out" in options) and (place := _place_of_out(function)) is not None:
+        target = options.get("out") if len(arguments) <= place else arguments[place]
+        if isinstance(target, Variable):
+            options = {name: value for name, value in options.items() if name != "out"}
+            if len(arguments) > place:
+                arguments = (*arguments[:place], None, *arguments[place + 1 :])
+            return write_out(f"np.{function.__name__}", function, arguments, options, target)
     if rule is not None:
         if options:
             options = {name: value for name, value in options.items() if value is not np._NoValue}
@@ -118,6 +153,17 @@ def by_rule(rule: Any, arguments: Sequence[Any], options: dict[str, Any]) -> Any
 
 
 @cache
+def _place_of_out(function: Any) -> int | None:
+    """Give the position of a function's parameter `out`, beyond all others if it is given by name; None without one."""
+    try:
+        found = inspect.signature(function).parameters
+    except ValueError:
+        return None
+    by_name = "out" in found and found["out"].kind is inspect.Parameter.KEYWORD_ONLY
+    return sys.maxsize if by_name else list(found).index("out") if "out" in found else None
+
+
+@cache
 def _parameters(rule: Any) -> tuple[float, dict[str, None], bool]:
     """Give how many arguments a rule takes by position, the names of its parameters, and whether it takes others."""
     found = inspect.signature(rule).parameters
@@ -142,14 +188,16 @@ def _lost(function: Any, method: str, options: dict[str, Any], rule: Any) -> Typ
         remedy = f"use {SCANS[function]}"
     elif known and method == ".at":
         remedy = IN_PLACE
+    elif function in REMEDIES:
+        remedy = REMEDIES[function]
     elif known and method:
         remedy = f"use nbgrad.{ours} and what follows from it"
     elif known and isinstance(function, np.ufunc):
-        remedy = f"use nbgrad.{ours} without them"
+        remedy = f"use nbgrad.{ours} without them; out= takes a Variable (nbgrad.zeros)"
     elif known:
-        remedy = f"there it takes ({', '.join(_parameters(rule)[1])}), where out has to be None"
+        remedy = f"there it takes ({', '.join(_parameters(rule)[1])}), where out is a Variable or None"
     else:
-        remedy = REMEDIES.get(function, "nbgrad has no function for it")
+        remedy = "nbgrad has no function for it"
     given = f" with {sorted(options)}" if options else " with these arguments" if known else ""
     return TypeError(
         f"{name}{given} does not work on Variables that require a gradient: {remedy}; where no gradient is needed use "

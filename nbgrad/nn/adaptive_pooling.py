@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import builtins
 import math
-from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,7 @@ from ..ops.extrema import max
 from ..ops.indexing import getitem
 from ..ops.joining import take_along_dim
 from ..ops.linalg import matmul
+from ..ops.reduction import mean
 from ..ops.shape import reshape, swapaxes
 from ..variable import data_of
 from .pooling import SIZES, as_places, named
@@ -54,17 +55,26 @@ def _bounds(size: int, count: int) -> list[tuple[int, int]]:
     return [(i * size // count, -(-(i + 1) * size // count)) for i in range(count)]
 
 
+@lru_cache(64)
+def _shares(old: int, new: int, dtype: str) -> Any:
+    """Give the shares that elements have in the means of windows, a column each."""
+    shares = np.zeros((old, new), dtype)
+    for place, (begin, end) in enumerate(_bounds(old, new)):
+        shares[begin:end, place] = 1 / (end - begin)
+    return shares
+
+
 def _adaptive_avg_pool(dims: int) -> Any:
     what = f"adaptive_avg_pool{dims}d"
 
     def pool(input: Any, output_size: Any) -> Any:
         x, added = batched(what, input, dims)
         size = _adaptive_size(what, x, output_size, dims)
+        if size == (1,) * dims:
+            return unbatched(mean(x, tuple(range(2, 2 + dims)), True), added)
         for axis, (old, new) in enumerate(zip(x.shape[2:], size, strict=True), 2):
             if old != new:  # a product with the shares that elements have in means
-                shares = np.zeros((old, new), x.dtype)
-                for place, (begin, end) in enumerate(_bounds(old, new)):
-                    shares[begin:end, place] = 1 / (end - begin)
+                shares = _shares(old, new, np.dtype(x.dtype).char)
                 beside = dispatch.beside(shares, data_of(x))
                 x = swapaxes(matmul(swapaxes(x, axis, -1), beside), axis, -1)
         return unbatched(x, added)
@@ -83,22 +93,35 @@ def _adaptive_avg_pool(dims: int) -> Any:
 adaptive_avg_pool1d, adaptive_avg_pool2d, adaptive_avg_pool3d = (_adaptive_avg_pool(dims) for dims in (1, 2, 3))
 
 
-def _largest_at(x: Any, along: Sequence[Any]) -> tuple[Any, Any]:
-    """Give the largest of the elements at places, for each dimension (windows, elements of a window), and its place."""
-    dims = len(along)
+@lru_cache(64)
+def _seen(size: tuple[int, ...], counts: tuple[int, ...]) -> Any:
+    """Give where windows that cut an image evenly see its elements, (*windows, elements), some of them twice."""
+    dims = len(size)
+    along = []
+    for old, new in zip(size, counts, strict=True):
+        bounds = _bounds(old, new)
+        wide = builtins.max([end - begin for begin, end in bounds], default=1)
+        rows = [[min(begin + i, end - 1) for i in range(wide)] for begin, end in bounds]
+        along.append(np.array(rows, np.int64).reshape(new, wide))
     shapes = [
         [places.shape[0] if i == axis else places.shape[1] if i == axis + dims else 1 for i in range(2 * dims)]
         for axis, places in enumerate(along)
     ]
     key = [places.reshape(shape) for places, shape in zip(along, shapes, strict=True)]
     flat: Any = 0
-    for places, size in zip(key, x.shape[2:], strict=True):
-        flat = flat * size + places
-    windows = tuple([places.shape[0] for places in along])
-    flat = flat.reshape(*windows, -1)
+    for places, old in zip(key, size, strict=True):
+        flat = flat * old + places
+    return flat.reshape(*counts, -1)
+
+
+def _largest(x: Any, size: tuple[int, ...], places_too: bool) -> tuple[Any, Any]:
+    """Give the largest element in each window, and, if they are asked for, their places."""
+    flat = _seen(tuple(x.shape[2:]), size)
     images = reshape(x, *x.shape[:2], math.prod(x.shape[2:]))
     seen = getitem(images, (slice(None), slice(None), flat))
-    values, chosen = max(seen, -1)
+    values, chosen = max(seen, seen.ndim - 1)
+    if not places_too:
+        return values, None
     table = np.broadcast_to(flat, seen.shape)
     places = take_along_dim(dispatch.beside(table, data_of(x)), reshape(data_of(chosen), *chosen.shape, 1), -1)
     return values, as_places(places.reshape(chosen.shape), x)
@@ -110,15 +133,9 @@ def _adaptive_max_pool(dims: int, indices_too: bool) -> Any:
     def pool(input: Any, output_size: Any, return_indices: bool = indices_too) -> Any:
         x, added = batched(what, input, dims)
         size = _adaptive_size(what, x, output_size, dims)
-        along = []
-        for old, new in zip(x.shape[2:], size, strict=True):
-            bounds = _bounds(old, new)
-            wide = builtins.max([end - begin for begin, end in bounds], default=1)
-            rows = [[min(begin + i, end - 1) for i in range(wide)] for begin, end in bounds]
-            along.append(np.array(rows, np.int64).reshape(new, wide))
-        values, places = _largest_at(x, along)
-        values, places = unbatched(values, added), unbatched(places, added)
-        return (values, places) if return_indices or indices_too else values
+        values, places = _largest(x, size, return_indices or indices_too)
+        values = unbatched(values, added)
+        return values if places is None else (values, unbatched(places, added))
 
     return named(
         pool,

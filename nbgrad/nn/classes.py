@@ -13,7 +13,7 @@ import numpy as np
 
 from ..arrays import Array, as_array, is_stand_in
 from ..function import Operation
-from ..kernels import dispatch
+from ..kernels import dispatch, placement
 from ..kernels.cpu import classes
 from ..ops.elementwise import add, div, eq, mul, ne, neg, sub, where
 from ..ops.indexing import GetItem, Index, bounds, getitem
@@ -191,7 +191,7 @@ def _picked(logs: Any, labels: Array) -> Any:
     """Give the log-probability of each label, of the labels' shape; the classes come last."""
     classes = logs.shape[-1]
     data = data_of(logs)
-    dispatch.together("nll_loss", (data, labels))
+    placement.together("nll_loss", (data, labels))
     if is_stand_in(labels):  # a choice, which can be computed together with whatever is around it
         labels = labels.checked(lambda array: _checked(array, classes), "class check", ("classes", classes))
         return sum(where(_choice(labels, classes), logs, 0.0), -1)

@@ -8,7 +8,7 @@ the other two, to any order.
 from __future__ import annotations
 
 import math
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -80,9 +80,11 @@ _OTHERS = {"output": ("input", "weight"), "input": ("weight", "output"), "weight
 class _Blocks:
     """The samples, in blocks whose columns stay in the caches, and the three arrays as matrices of a block."""
 
+    __slots__ = ("form", "frame", "groups", "inner", "is_whole", "places", "samples")
+
     def __init__(self, form: Form) -> None:
         frame, self.groups = form.frame, form.groups
-        self.frame, self.form = frame, form
+        self.frame, self.form, self.is_whole = frame, form, frame.is_whole
         self.places = math.prod(frame.places)
         self.inner = form.channels[0] // form.groups * math.prod(frame.kernel)
         each = form.groups * self.inner * self.places
@@ -97,7 +99,7 @@ class _Blocks:
         """Give what windows see of the input."""
         count = samples.stop - samples.start
         x = x[samples]
-        if self.frame.is_whole and count == 1:
+        if self.is_whole and count == 1:
             seen = x
         else:
             seen = dispatch.columns(x, self.frame)
@@ -125,12 +127,15 @@ class _Blocks:
         return product.reshape((self.form.channels[1], count, *self.frame.places)).transpose(order)
 
 
+_blocks = lru_cache(256)(_Blocks)
+
+
 def _transposed(x: Any) -> Any:
     return x.transpose((*range(x.ndim - 2), x.ndim - 1, x.ndim - 2))
 
 
 def _output(form: Form, x: Any, weight: Any) -> Any:
-    blocks = _Blocks(form)
+    blocks = _blocks(form)
     shape = (form.samples, form.channels[1], *form.frame.places)
     y = dispatch.empty(shape, np.result_type(x.dtype, weight.dtype), x)
     matrix = blocks.weight(weight)
@@ -140,7 +145,7 @@ def _output(form: Form, x: Any, weight: Any) -> Any:
 
 
 def _input(form: Form, weight: Any, y: Any) -> Any:
-    blocks = _Blocks(form)
+    blocks = _blocks(form)
     x = dispatch.empty((form.samples, form.channels[0], *form.frame.size), y.dtype, y)
     matrix = _transposed(blocks.weight(weight))
     for samples in blocks.samples:
@@ -149,7 +154,7 @@ def _input(form: Form, weight: Any, y: Any) -> Any:
 
 
 def _weight(form: Form, x: Any, y: Any) -> Any:
-    blocks = _Blocks(form)
+    blocks = _blocks(form)
     total: Any = None
     for samples in blocks.samples:
         part = dispatch.matmul(blocks.of_output(y, samples), _transposed(blocks.columns(x, samples)))
@@ -168,32 +173,51 @@ def _convolved(
     weight = operand(what, weight)
     strides = numbers_of(what, "stride", stride, dims, 1)
     dilations = numbers_of(what, "dilation", dilation, dims, 1)
-    _check_weight(what, dims, weight, groups, x.shape[1], 1, weight.shape[0] if weight.ndim else 0, bias)
-    kernel = weight.shape[2:]
-    if isinstance(padding, str):
-        before, behind = _padding_by_name(what, padding, kernel, strides, dilations)
-    else:
-        before = behind = numbers_of(what, "padding", padding, dims)
-    frame = framed(what, x.shape[2:], kernel, strides, before, dilations, behind)
-    form = Form(frame, groups, x.shape[0], (x.shape[1], weight.shape[0]))
+    paddings = padding if isinstance(padding, str) else numbers_of(what, "padding", padding, dims)
+    if bias is not None:
+        _check_bias(what, bias, weight.shape[0] if weight.ndim else 0)
+    form = _form_of(what, dims, tuple(x.shape), tuple(weight.shape), strides, paddings, dilations, groups)
     return _biased(Correlation("output", form)(x, weight), bias, dims, added)
 
 
-def _check_weight(
-    what: str, dims: int, weight: Any, groups: int, channels: int, axis: int, outputs: int, bias: Any
-) -> None:
-    """Look whether weight, input and bias belong together; `axis` is where the weight has a group's channels."""
+@lru_cache(256, typed=True)
+def _form_of(
+    what: str,
+    dims: int,
+    shape: tuple[int, ...],
+    weight: tuple[int, ...],
+    stride: tuple[int, ...],
+    padding: str | tuple[int, ...],
+    dilation: tuple[int, ...],
+    groups: int,
+) -> Form:
+    """Give what the arrays of a convolution have in common, by the shapes of input and weight."""
+    _check_weight(what, dims, weight, groups, shape[1], 1)
+    kernel = weight[2:]
+    if isinstance(padding, str):
+        before, behind = _padding_by_name(what, padding, kernel, stride, dilation)
+    else:
+        before = behind = padding
+    frame = framed(what, shape[2:], kernel, stride, before, dilation, behind)
+    return Form(frame, groups, shape[0], (shape[1], weight[0]))
+
+
+def _check_weight(what: str, dims: int, weight: tuple[int, ...], groups: int, channels: int, axis: int) -> None:
+    """Look whether input and a weight of a shape belong together; `axis` is where it has a group's channels."""
     if not isinstance(groups, int) or groups < 1:
         raise ValueError(f"{what}: groups is {groups!r}: give a whole number of at least 1")
-    if weight.ndim != dims + 2 or 0 in weight.shape:
-        raise ValueError(f"{what}: weight has shape {weight.shape}: it has {dims + 2} dimensions, none of them empty")
-    inputs = weight.shape[1] * groups if axis == 1 else weight.shape[0]
-    if inputs != channels or weight.shape[0] % groups:
+    if len(weight) != dims + 2 or 0 in weight:
+        raise ValueError(f"{what}: weight has shape {weight}: it has {dims + 2} dimensions, none of them empty")
+    inputs = weight[1] * groups if axis == 1 else weight[0]
+    if inputs != channels or weight[0] % groups:
         raise ValueError(
-            f"{what}: input of {channels} channels, weight of shape {weight.shape} and {groups} groups do not match: "
-            f"weight is for {inputs} channels" + (f", and {groups} divides none" if weight.shape[0] % groups else "")
+            f"{what}: input of {channels} channels, weight of shape {weight} and {groups} groups do not match: "
+            f"weight is for {inputs} channels" + (f", and {groups} divides none" if weight[0] % groups else "")
         )
-    if bias is not None and operand(what, bias).shape != (outputs,):
+
+
+def _check_bias(what: str, bias: Any, outputs: int) -> None:
+    if operand(what, bias).shape != (outputs,):
         raise ValueError(f"{what}: bias has shape {bias.shape}: it must be ({outputs},)")
 
 
@@ -269,7 +293,9 @@ def _spread(
     dilations = numbers_of(what, "dilation", dilation, dims, 1)
     further = numbers_of(what, "output_padding", output_padding, dims)
     outputs = weight.shape[1] * groups if weight.ndim > 1 else 0
-    _check_weight(what, dims, weight, groups, y.shape[1], 0, outputs, bias)
+    _check_weight(what, dims, tuple(weight.shape), groups, y.shape[1], 0)
+    if bias is not None:
+        _check_bias(what, bias, outputs)
     if any([f >= max(s, d) for f, s, d in zip(further, strides, dilations, strict=True)]):
         raise ValueError(
             f"{what}: output_padding is {output_padding}: it must be smaller than the stride {strides} or the dilation "

@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from ..kernels import scalars
 from ..ops.creation import uniform_like
-from ..ops.elementwise import add, ge, mul
+from ..ops.elementwise import add, elementwise, ge, mul
 from ..ops.rewriting import in_place
 from ..variable import Variable, data_of
 from .activations import selu
@@ -31,13 +32,18 @@ def _kept(what: str, x: Any, p: float, features: bool) -> Any:
     return Variable(kept, requires_grad=False) if isinstance(x, Variable) else kept
 
 
+_kept_times = elementwise(lambda drawn, p, scale: scalars.where(drawn < p, 0, scale), name="kept_times")
+
+
 def _dropped(what: str, input: Any, p: float, training: bool, inplace: bool, features: bool = False) -> Any:
     x = operand(what, input)
     _probability(what, p)
     if not training or not p:
         return x
-    mask = _kept(what, x, p, features)
-    scaled = mul(mask, 1 / (1 - p) if p < 1 else 0.0)
+    if type(x) is Variable and not features:
+        scaled = _kept_times(uniform_like(what, x), float(p), 1 / (1 - p) if p < 1 else 0.0)
+    else:
+        scaled = mul(_kept(what, x, p, features), 1 / (1 - p) if p < 1 else 0.0)
     return in_place(what, mul)(x, scaled) if inplace else mul(x, scaled)
 
 

@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 
 from ..generator import Generator, default_generator
-from ..kernels import dispatch
+from ..kernels import dispatch, placement
 from ..variable import Variable
 
 
 def _drawn(tensor: Variable, kind: str, generator: Generator | None) -> Any:
     """Draw numbers for a Variable's elements, where it is."""
-    target = dispatch.named(tensor.device)
+    target = placement.named(tensor.device)
     dtype = tensor.dtype if tensor.dtype.char in "fd" else np.dtype(np.float32)
     return (generator or default_generator).draw(kind, tensor.shape, dtype, target)
 
@@ -69,7 +69,7 @@ def zeros_(tensor: Variable) -> Variable:
 
 def _numpys(tensor: Variable, values: Any) -> Variable:
     """Write NumPy's values into a Variable's array, wherever it is."""
-    return _filled(tensor, dispatch.named(tensor.device).bring(np.asarray(values, tensor.dtype)))
+    return _filled(tensor, placement.named(tensor.device).bring(np.asarray(values, tensor.dtype)))
 
 
 def eye_(tensor: Variable) -> Variable:

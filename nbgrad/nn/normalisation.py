@@ -89,6 +89,11 @@ def _filled(shape: tuple[int, ...], char: str, value: float) -> Array:
     return array
 
 
+@lru_cache(64)
+def _constant(shape: tuple[int, ...], char: str, value: float) -> Variable:
+    return Variable(_filled(shape, char, value), requires_grad=False)
+
+
 def as_one_node(x: Any, shape: tuple[int, ...], weight: Any, bias: Any, eps: float) -> Any:
     """Give the norm over the last dimensions, of a shape, as one node; None where it takes other ways."""
     array = x._array if isinstance(x, Variable) else x
@@ -97,7 +102,7 @@ def as_one_node(x: Any, shape: tuple[int, ...], weight: Any, bias: Any, eps: flo
     operands = [x]
     for parameter, value in ((weight, 1.0), (bias, 0.0)):
         if parameter is None:
-            parameter = _filled(shape, array.dtype.char, value)
+            parameter = (_constant if array is not x else _filled)(shape, array.dtype.char, value)
         given = parameter._array if isinstance(parameter, Variable) else parameter
         if type(given) is not np.ndarray or given.dtype != array.dtype:
             return None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import builtins
 import math
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any
 
 import numpy as np
@@ -12,10 +12,13 @@ import numpy as np
 from ..arrays import Array
 from ..function import Operation
 from ..kernels import dispatch
+from ..kernels.cpu.small.calls import SMALL
 from ..kernels.windows import Frame
 from ..ops.elementwise import abs, add, div, mul, pow, relu, sign
-from ..ops.indexing import GetItem, Index, Scatter
+from ..ops.indexing import GetItem, Index, Scatter, elements_at
 from ..ops.inplace import last_ones
+from ..ops.joining import is_small
+from ..ops.reduction import mean as average
 from ..ops.reduction import sum
 from ..ops.shape import permute, reshape
 from ..ops.writing import Put
@@ -56,7 +59,19 @@ def _frame(
             raise ValueError(
                 f"{what}: padding {paddings} is more than half of the window {kernels}, which would see nothing else"
             )
-    size = x.shape[2:]
+    return _frame_of(what, tuple(x.shape[2:]), kernels, strides, paddings, dilations, ceil_mode)
+
+
+@lru_cache(256)
+def _frame_of(
+    what: str,
+    size: tuple[int, ...],
+    kernels: tuple[int, ...],
+    strides: tuple[int, ...],
+    paddings: tuple[int, ...],
+    dilations: tuple[int, ...],
+    ceil_mode: bool,
+) -> Frame:
     behind = list(paddings)
     if ceil_mode:
         for axis, (n, k, s, p, d) in enumerate(zip(size, kernels, strides, paddings, dilations, strict=True)):
@@ -250,6 +265,18 @@ def _sums(x: Any, frame: Frame) -> Any:
     return permute(seen, 1, 0, *range(2, 2 + dims))
 
 
+@lru_cache(64)
+def _seen_in(shape: tuple[int, ...], frame: Frame) -> Array:
+    """Give where windows see the elements of few (samples, channels, *size), a row each; there is no padding."""
+    every = np.arange(float(math.prod(shape))).reshape(shape)
+    dims = len(frame.kernel)
+    seen = dispatch.columns(every, frame)  # (channels, *kernel, samples, *places)
+    order = (1 + dims, 0, *range(2 + dims, 2 + 2 * dims), *range(1, 1 + dims))
+    seen = seen.transpose(order)
+    return np.ascontiguousarray(seen, np.int64).reshape(*seen.shape[: 2 + dims], math.prod(frame.kernel))
+
+
+@lru_cache(64)
 def _counts(frame: Frame, padding: tuple[int, ...], padded: bool) -> Any:
     """Give how many elements windows see, with those of the padding or without."""
     along = []
@@ -274,6 +301,9 @@ def _avg_pool(dims: int) -> Any:
         if divisor is not None and not divisor:
             raise ValueError(f"{what}: divisor_override is {divisor}: it must not be 0")
         count: Any = divisor
+        if divisor is None and not any(frame.before) and not any(frame.behind) and is_small(data_of(x)):
+            if math.prod(frame.kernel) * math.prod(frame.places) * math.prod(x.shape[:2]) <= SMALL:
+                return unbatched(average(elements_at(x, _seen_in(tuple(x.shape), frame)), -1), added)
         if divisor is None:
             counts = _counts(frame, frame.before, padded)
             count = float(counts.flat[0]) if (counts == counts.flat[0]).all() else counts.astype(x.dtype)

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 
 from ..arrays import Array
+from ..function import constant
 from ..kernels import dispatch
+from ..kernels.cpu.small.calls import SMALL
 from ..ops import elementwise as plain
 from ..ops.elementwise import add, elementwise, mul, sub
-from ..ops.indexing import getitem
-from ..ops.joining import take_along_dim
+from ..ops.indexing import elements_at, getitem
+from ..ops.joining import is_small, take_along_dim
 from ..ops.linalg import matmul
 from ..ops.shape import reshape, swapaxes, unsqueeze
-from ..variable import data_of
+from ..variable import Variable, data_of
 from .adaptive_pooling import adaptive_avg_pool1d, adaptive_avg_pool2d, adaptive_avg_pool3d
 from .windows import operand
 
@@ -74,17 +77,34 @@ def interpolate(
         raise ValueError(f"interpolate: from shape {x.shape} to {sizes}: only samples may be none")
     if mode == "area":
         return (adaptive_avg_pool1d, adaptive_avg_pool2d, adaptive_avg_pool3d)[dims - 1](x, sizes)
+    if mode.startswith("nearest") and is_small(data_of(x)) and math.prod(sizes) * math.prod(x.shape[:2]) <= SMALL:
+        return elements_at(x, _nearest_in(tuple(x.shape), tuple(sizes), tuple(factors), mode))
     for axis in range(dims):
         old, new, factor = x.shape[2 + axis], sizes[axis], factors[axis]
         if mode.startswith("nearest"):
-            step = old / new if factor is None else 1 / factor
-            places = np.floor((np.arange(new) + (0.5 if mode == "nearest-exact" else 0.0)) * np.float32(step))
-            x = _picked(x, 2 + axis, np.minimum(places.astype(np.int64), old - 1))
+            x = _picked(x, 2 + axis, _nearest(old, new, factor, mode))
         elif antialias:
             x = _filtered(x, 2 + axis, new, factor, mode, bool(align_corners))
         else:
             x = _weighed(x, 2 + axis, *_taps(old, new, factor, mode == "bicubic", bool(align_corners), x.dtype))
     return x
+
+
+@lru_cache(64)
+def _nearest(old: int, new: int, factor: float | None, mode: str) -> Array:
+    """Give the pixel along a dimension that each new one is."""
+    step = old / new if factor is None else 1 / factor
+    places = np.floor((np.arange(new) + (0.5 if mode == "nearest-exact" else 0.0)) * np.float32(step))
+    return np.minimum(places.astype(np.int64), old - 1)
+
+
+@lru_cache(64)
+def _nearest_in(shape: tuple[int, ...], sizes: tuple[int, ...], factors: tuple[float | None, ...], mode: str) -> Array:
+    """Give where the pixels of new images are among all elements of few."""
+    every = np.arange(math.prod(shape)).reshape(shape)
+    for axis, (new, factor) in enumerate(zip(sizes, factors, strict=True)):
+        every = every.take(_nearest(shape[2 + axis], new, factor, mode), 2 + axis)
+    return np.ascontiguousarray(every)
 
 
 def _sizes(x: Any, size: Any, factor: Any, dims: int, again: bool, mode: str) -> tuple[list[int], list[float | None]]:
@@ -114,7 +134,10 @@ def _weighed(x: Any, axis: int, places: Array, weights: Array) -> Any:
     ends = (1,) * (x.ndim - axis - 1)
     total: Any = None
     for where_, weight in zip(places, weights, strict=True):
-        part = mul(_picked(x, axis, where_), dispatch.beside(weight.reshape(-1, *ends), data_of(x)))
+        factor = dispatch.beside(weight.reshape(-1, *ends), data_of(x))
+        if type(x) is Variable:
+            factor = constant(factor)
+        part = mul(_picked(x, axis, where_), factor)
         total = part if total is None else add(total, part)
     return total
 
@@ -125,6 +148,7 @@ def _step(old: int, new: int, factor: float | None, corners: bool) -> float:
     return 1 / factor if factor else old / new
 
 
+@lru_cache(64)
 def _taps(
     old: int, new: int, factor: float | None, cubic: bool, corners: bool, dtype: np.dtype[Any]
 ) -> tuple[Array, Array]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,8 @@ from ..kernels.windows import Frame
 from ..ops.arguments import whole_numbers
 from ..ops.shape import reshape
 from ..variable import Variable
+
+_FLOAT32, _FLOAT64 = np.dtype(np.float32), np.dtype(np.float64)
 
 
 class Windows(Operation):
@@ -56,6 +58,8 @@ def numbers_of(what: str, name: str, value: Any, dims: int, least: int = 0) -> t
 
     Raises TypeError for what is no whole number, ValueError for another count of them and for those below `least`.
     """
+    if type(value) is int and value >= least:
+        return (value,) * dims
     numbers = whole_numbers(f"{what}: {name}", tuple(value) if isinstance(value, tuple | list) else (value,))
     if len(numbers) == 1:
         numbers *= dims
@@ -74,7 +78,8 @@ def any_operand(what: str, x: Any) -> Any:
 def operand(what: str, x: Any) -> Any:
     """Give what a function takes as an array of floating numbers; raises TypeError for other dtypes."""
     x = any_operand(what, x)
-    if x.dtype not in (np.float32, np.float64):
+    dtype = x.dtype
+    if dtype is not _FLOAT64 and dtype is not _FLOAT32 and dtype not in (_FLOAT32, _FLOAT64):
         raise TypeError(f"{what}: takes float32 and float64, got dtype {x.dtype}: convert with astype")
     return x
 
@@ -110,7 +115,12 @@ def framed(
 
     Raises ValueError where the window does not fit.
     """
-    frame = Frame(tuple(size), kernel, stride, padding, dilation, padding if further is None else further)
+    return _framed(what, Frame(tuple(size), kernel, stride, padding, dilation, padding if further is None else further))
+
+
+@lru_cache(256)
+def _framed(what: str, frame: Frame) -> Frame:
+    size, kernel, _, padding, dilation, _ = frame
     if 0 in frame.places:
         padded = tuple([n + p + q for n, p, q in zip(size, padding, frame.behind, strict=True)])
         wide = tuple([d * (k - 1) + 1 for d, k in zip(dilation, kernel, strict=True)])

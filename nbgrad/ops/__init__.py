@@ -45,12 +45,30 @@ def _matrix_transposed(x: Variable) -> Variable:
     return transpose(x)
 
 
+def _divmod(x: Variable, y: Any) -> tuple[Any, Any]:
+    return x // y, x % y
+
+
+def _rdivmod(x: Variable, y: Any) -> tuple[Any, Any]:
+    return y // x, y % x
+
+
+def _round(x: Variable, digits: int = 0) -> Variable:
+    rounded: Variable = registry.load("round").function(x, decimals=digits)
+    return rounded
+
+
+def _contains(x: Variable, value: object) -> bool:
+    return bool((x == value).any())
+
+
 def _install() -> None:
     install_operators(Variable, TABLE.__getitem__)
     methods: dict[str, Any] = registry.methods()
     methods["__matmul__"] = giving_way("__matmul__", matmul, lambda: calls.product)
     methods["__rmatmul__"] = lambda self, other: matmul(other, self)
     methods["__getitem__"] = giving_way("__getitem__", getitem, lambda: recorded_by(GetItem, getitem))
+    methods |= {"__divmod__": _divmod, "__rdivmod__": _rdivmod, "__round__": _round, "__contains__": _contains}
     inplace.install(methods)
     methods["T"] = property(transpose, doc="The Variable with its dimensions reversed.")
     methods["mT"] = methods["mH"] = property(_matrices_transposed, doc="The last two dimensions in reverse order.")
@@ -69,7 +87,7 @@ def kernel_catalogue() -> list[tuple[str, Any]]:
     from ..kernels.cpu import channels, classes, indexing, norms, other_factors, pool, scan, windows
     from ..kernels.cpu import reduction_loops as cpu
     from ..kernels.cpu.reduction import reduce_elements
-    from ..kernels.cpu.small import copies, products, views, writer
+    from ..kernels.cpu.small import conversion, copies, products, views, writer
     from ..kernels.cpu.small import reductions as small
     from ..kernels.cpu.small import scans as small_scans
     from ..kernels.windows import Frame
@@ -77,7 +95,13 @@ def kernel_catalogue() -> list[tuple[str, Any]]:
     jobs: list[tuple[str, Any]] = [("the thread pool", pool.compiled)]
     works: list[Any] = [views.getitem, views.reshape, views.permute, views.broadcast, views.spread, products.product]
     works += [copies.cat, copies.stack, copies.put, copies.rows, copies.gather, copies.scatter, copies.take, copies.add]
-    works += [products.linear, writer.references, small.places, lambda: small_scans.scan(scans.TABLE["cumsum"])]
+    works += [
+        conversion.cast,
+        products.linear,
+        writer.references,
+        small.places,
+        lambda: small_scans.scan(scans.TABLE["cumsum"]),
+    ]
     works += [small.sum_to, lambda: small.reduce(reductions.sum), lambda: small.spread(reductions.softmax)]
     jobs += [(f"small {work().name}", work().address) for work in works]
     jobs.append(("recorded", lambda: GetItem.apply))

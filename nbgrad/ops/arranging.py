@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -13,9 +14,9 @@ from ..kernels import dispatch
 from ..registry import operation
 from ..variable import Variable, data_of
 from .arguments import axis_of, either, whole_numbers
-from .indexing import getitem
-from .joining import cat
-from .shape import broadcast_to, expand, permute, reshape, squeeze, sum_to, t, transpose, unsqueeze
+from .indexing import GetItem, elements_at, getitem
+from .joining import cat, is_small
+from .shape import Permute, broadcast_to, expand, permute, reshape, squeeze, sum_to, t, transpose, unsqueeze
 from .slicing import chunk, split, tensor_split
 from .transfer import clone
 
@@ -38,6 +39,10 @@ def movedim(input: Any, source: Any, destination: Any) -> Any:
     (3, 4, 2)
     """
     x = _operand(input)
+    if type(source) is int is type(destination):
+        ndim = x.ndim
+        if 0 <= source < ndim and 0 <= destination < ndim:
+            return Permute.apply(x, _moved(ndim, source, destination))
     pairs = []
     for given in (source, destination):
         dims = tuple(given) if isinstance(given, tuple | list) else (given,)
@@ -52,6 +57,13 @@ def movedim(input: Any, source: Any, destination: Any) -> Any:
 
 
 moveaxis = movedim
+
+
+@lru_cache(256)
+def _moved(ndim: int, source: int, destination: int) -> tuple[int, ...]:
+    order = [axis for axis in range(ndim) if axis != source]
+    order.insert(destination, source)
+    return tuple(order)
 
 
 @operation
@@ -117,7 +129,7 @@ def _rolled(x: Any, shift: int, axis: int) -> Any:
         return clone(x) if isinstance(x, Variable) else x
     before = (slice(None),) * axis
     cut = size - shift % size
-    return cat([getitem(x, (*before, slice(cut, None))), getitem(x, (*before, slice(None, cut)))], axis)
+    return cat([GetItem.apply(x, (*before, slice(cut, None))), GetItem.apply(x, (*before, slice(None, cut)))], axis)
 
 
 @operation
@@ -134,7 +146,7 @@ def rot90(input: Any, k: int = 1, dims: Sequence[int] = (0, 1)) -> Any:
         raise ValueError(f"rot90: dims {tuple(dims)} are one dimension: two make a plane")
 
     def flipped(x: Any, axis: int) -> Any:
-        return getitem(x, (*(slice(None),) * axis, slice(None, None, -1)))
+        return GetItem.apply(x, (*(slice(None),) * axis, slice(None, None, -1)))
 
     turns = k % 4
     if turns == 0:
@@ -222,7 +234,7 @@ def unbind(input: Any, dim: int | None = None, *, axis: int | None = None) -> tu
     x = _operand(input)
     place = axis_of("unbind", either("unbind", "dim", dim, "axis", axis, 0), x.ndim)
     before = (slice(None),) * place
-    return tuple([getitem(x, (*before, i)) for i in range(x.shape[place])])
+    return tuple([GetItem.apply(x, (*before, i)) for i in range(x.shape[place])])
 
 
 @operation
@@ -231,6 +243,10 @@ def narrow(input: Any, dim: int, start: Any, length: int) -> Any:
 
     Raises IndexError for a place outside, ValueError for more elements than there are.
     """
+    if type(input) is Variable and type(dim) is int is type(start) is type(length):
+        sizes = input._array.shape
+        if 0 <= dim < len(sizes) and 0 <= start <= start + length <= sizes[dim]:
+            return GetItem.apply(input, (*(slice(None),) * dim, slice(start, start + length)))
     x = _operand(input)
     axis = axis_of("narrow", dim, x.ndim)
     size = x.shape[axis]
@@ -240,18 +256,22 @@ def narrow(input: Any, dim: int, start: Any, length: int) -> Any:
     begin = begin + size if begin < 0 else begin
     if count < 0 or begin + count > size:
         raise ValueError(f"narrow: {count} elements from {begin} on, and there are {size}")
-    return getitem(x, (*(slice(None),) * axis, slice(begin, begin + count)))
+    return GetItem.apply(x, (*(slice(None),) * axis, slice(begin, begin + count)))
 
 
 @operation
 def select(input: Any, dim: int, index: int) -> Any:
     """Give the slice at a place along a dimension, without it; raises IndexError for a place outside."""
+    if type(input) is Variable and type(dim) is int is type(index):
+        sizes = input._array.shape
+        if 0 <= dim < len(sizes) and -sizes[dim] <= index < sizes[dim]:
+            return GetItem.apply(input, (*(slice(None),) * dim, index))
     x = _operand(input)
     axis = axis_of("select", dim, x.ndim)
     (place,) = whole_numbers("select", (index,))
     if not -x.shape[axis] <= place < x.shape[axis]:
         raise IndexError(f"select: {place} is out of range for {x.shape[axis]} elements, dimension {axis} of {x.shape}")
-    return getitem(x, (*(slice(None),) * axis, place))
+    return GetItem.apply(x, (*(slice(None),) * axis, place))
 
 
 @operation(public=False)
@@ -266,10 +286,21 @@ def unfold(input: Any, dimension: int, size: int, step: int) -> Any:
     (width, apart) = whole_numbers("unfold", (size, step))
     if not 0 <= width <= x.shape[axis] or apart < 1:
         raise ValueError(f"unfold: pieces of {width} elements, {apart} apart, of {x.shape[axis]}")
+    if is_small(data_of(x)):
+        y = elements_at(x, _unfolded_places(tuple(x.shape), axis, width, apart))
+        return y if input.ndim else reshape(y, y.shape[1:])
     places = np.arange(0, x.shape[axis] - width + 1, apart)[:, None] + np.arange(width)
     seen = getitem(x, (*(slice(None),) * axis, dispatch.beside(places, data_of(x))))
     y = movedim(seen, axis + 1, -1)
     return y if input.ndim else reshape(y, y.shape[1:])
+
+
+@lru_cache(256)
+def _unfolded_places(shape: tuple[int, ...], axis: int, width: int, apart: int) -> Any:
+    """Give where the elements of pieces are, counted through all of a small array in C order."""
+    every = np.arange(math.prod(shape)).reshape(shape)
+    windows = np.lib.stride_tricks.sliding_window_view(every, width, axis)
+    return np.ascontiguousarray(windows[(*(slice(None),) * axis, slice(None, None, apart))])
 
 
 @operation
@@ -282,16 +313,21 @@ def as_strided(input: Any, size: Any, stride: Any, storage_offset: int | None = 
     shape, steps = whole_numbers("as_strided", (size,)), whole_numbers("as_strided", (stride,))
     if len(shape) != len(steps) or min(shape, default=0) < 0 or min(steps, default=0) < 0:
         raise ValueError(f"as_strided: size {shape} and stride {steps}: give as many, of at least 0")
-    return getitem(ravel(x), dispatch.beside(_strided_places(shape, steps, storage_offset or 0, x), data_of(x)))
+    if is_small(data_of(x)):
+        return elements_at(x, _few_strided_places(shape, steps, storage_offset or 0, x.size))
+    return getitem(ravel(x), dispatch.beside(_strided_places(shape, steps, storage_offset or 0, x.size), data_of(x)))
 
 
-def _strided_places(shape: tuple[int, ...], steps: tuple[int, ...], offset: int, x: Any) -> Any:
+def _strided_places(shape: tuple[int, ...], steps: tuple[int, ...], offset: int, count: int) -> Any:
     places = np.full((), offset, np.int64)
     for size, step in zip(shape, steps, strict=True):
         places = places[..., None] + np.arange(size) * step
-    if places.size and not 0 <= offset <= places.max() < x.size:
-        raise ValueError(f"as_strided: places from {offset} to {places.max()} of {x.size} elements")
+    if places.size and not 0 <= offset <= places.max() < count:
+        raise ValueError(f"as_strided: places from {offset} to {places.max()} of {count} elements")
     return places
+
+
+_few_strided_places = lru_cache(256)(_strided_places)
 
 
 @operation
@@ -303,7 +339,7 @@ def as_strided_scatter(input: Any, src: Any, size: Any, stride: Any, storage_off
     shape, steps = whole_numbers("as_strided_scatter", (size,)), whole_numbers("as_strided_scatter", (stride,))
     if tuple(src.shape) != shape:
         raise ValueError(f"as_strided_scatter: src has shape {src.shape}: it must be {shape}")
-    places = dispatch.beside(_strided_places(shape, steps, storage_offset or 0, x), data_of(x))
+    places = dispatch.beside(_strided_places(shape, steps, storage_offset or 0, x.size), data_of(x))
     return reshape(put_at(ravel(x), places, src), x.shape)
 
 

@@ -160,7 +160,7 @@ def nan_to_num(
     return x
 
 
-@operation
+@operation(method=False)  # NumPy's method of that name writes in place
 def fill(input: Given, value: Any) -> Given:
     """Give the shape and dtype of input with one number everywhere; the gradient of `value` is the sum of all.
 
@@ -211,16 +211,16 @@ def _angle(x: Any) -> Any:
     return np.where(x != x, x, np.where(x < 0, math.pi, 0.0)).astype(x.dtype)
 
 
-def _itself(name: str, sentence: str) -> Any:
+def _itself(name: str, sentence: str, method: bool = True) -> Any:
     def itself(input: Any) -> Any:
         return plain(input)
 
     itself.__name__ = itself.__qualname__ = name
     itself.__doc__ = f"{sentence}: of real numbers, which all are here, input itself."
-    return operation(itself)
+    return operation(method=method)(itself)
 
 
-real = _itself("real", "Give the real part")
+real = _itself("real", "Give the real part", method=False)  # which Variables have as an attribute
 conj = _itself("conj", "Give the complex conjugate")
 conj_physical = _itself("conj_physical", "Give the complex conjugate, computed at once")
 resolve_conj = _itself("resolve_conj", "Compute a complex conjugate that is put off")

@@ -10,7 +10,7 @@ import numpy as np
 
 from ..arrays import Array, as_array, is_array
 from ..function import Operation
-from ..kernels import dispatch
+from ..kernels import placement
 from ..registry import operation
 from ..variable import Variable
 from .elementwise import mul
@@ -196,7 +196,7 @@ class Convolve(Operation):
     reads_all = True
 
     def forward(self, x: Array, w: Array) -> Array:
-        dispatch.only_on_cpu("convolve", "NumPy", (x, w))
+        placement.only_on_cpu("convolve", "NumPy", (x, w))
         return as_array(np.convolve(x, w))
 
     def vjp(self, gy: Any, y: Any, x: Any, w: Any) -> Any:

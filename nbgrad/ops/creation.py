@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from ..arrays import Array, as_array, is_array, is_stand_in, of_numpys_own
+from ..function import constant
 from ..generator import Generator, default_generator
 from ..grad_mode import differentiating, is_grad_enabled
-from ..kernels import dispatch
-from ..kernels.dispatch import named
+from ..kernels import dispatch, placement
+from ..kernels.placement import named
 from ..variable import Variable, as_variable, data_of, get_default_dtype
 from .arguments import whole_numbers
 from .arithmetic import add
@@ -21,13 +22,29 @@ from .joining import stack
 from .shape import broadcast_to
 from .transfer import clone
 
+if TYPE_CHECKING:
+    from ..kernels.target import Target
+
 Dtype = npt.DTypeLike | None
+
+_NUMBERS = frozenset({int, float})
 
 
 def _made(data: Array, requires_grad: bool, device: Any = None) -> Variable:
     if device is not None:
         data = dispatch.moved(data, named(device))
     return Variable(data, requires_grad=requires_grad)
+
+
+def _of_new(data: Array, requires_grad: bool, device: Any = None) -> Variable:
+    """Do as `_made` does, of memory that is nobody else's."""
+    if device is None and requires_grad is False and type(data) is np.ndarray:
+        return constant(data)
+    return _made(data, requires_grad, device)
+
+
+def _target(device: Any) -> Target:
+    return placement.CPU if device is None else named(device)
 
 
 def _floating(dtype: Dtype) -> np.dtype[Any]:
@@ -49,6 +66,14 @@ def tensor(data: Any, dtype: Dtype = None, requires_grad: bool = False, device: 
     >>> nbgrad.tensor([1, 2.5], requires_grad=True)
     Variable([1. , 2.5])
     """
+    if type(data) is list and dtype is None and data and _NUMBERS.issuperset(map(type, data)):
+        numbers = np.array(data)
+        if numbers.dtype.char in "dl":  # or there are numbers out of range
+            return _of_new(
+                numbers.astype(get_default_dtype(), copy=False) if numbers.dtype.char == "d" else numbers,
+                requires_grad,
+                device,
+            )
     if not isinstance(data, np.ndarray | int | float) and _records("tensor", data, requires_grad):
         return _finished(_joined(data), dtype, requires_grad, device)
     if isinstance(data, Variable):
@@ -161,19 +186,19 @@ def _plain(data: Any) -> Any:
 def zeros(*size: Any, dtype: Dtype = None, requires_grad: bool = False, device: Any = None) -> Variable:
     """Make a Variable of zeros; sizes as arguments or as one sequence."""
     shape, kind = whole_numbers("zeros", size), _floating(dtype)
-    return _made(named(device).zeros(shape, kind), requires_grad)
+    return _of_new(_target(device).zeros(shape, kind), requires_grad)
 
 
 def ones(*size: Any, dtype: Dtype = None, requires_grad: bool = False, device: Any = None) -> Variable:
     """Make a Variable of ones; sizes as arguments or as one sequence."""
     shape, kind = whole_numbers("ones", size), _floating(dtype)
-    return _made(named(device).full(shape, 1, kind), requires_grad)
+    return _of_new(_target(device).full(shape, 1, kind), requires_grad)
 
 
 def empty(*size: Any, dtype: Dtype = None, requires_grad: bool = False, device: Any = None) -> Variable:
     """Make a Variable whose elements are whatever the memory held."""
     shape, kind = whole_numbers("empty", size), _floating(dtype)
-    return _made(named(device).empty(shape, kind), requires_grad)
+    return _of_new(_target(device).empty(shape, kind), requires_grad)
 
 
 def full(size: Any, fill_value: Any, dtype: Dtype = None, requires_grad: bool = False, device: Any = None) -> Variable:
@@ -182,6 +207,9 @@ def full(size: Any, fill_value: Any, dtype: Dtype = None, requires_grad: bool = 
     The gradient of a Variable that requires one is the sum of those of the elements.
     Raises TypeError for what is no number, and for whole numbers out of the range of 64 bits.
     """
+    if type(fill_value) is float and dtype is None:
+        shape = whole_numbers("full", tuple(size) if isinstance(size, tuple | list) else (size,))
+        return _of_new(_target(device).full(shape, fill_value, get_default_dtype()), requires_grad)
     if _records("full", fill_value, requires_grad):
         shape = whole_numbers("full", (size,) if not isinstance(size, tuple | list) else tuple(size))
         return _finished(clone(broadcast_to(as_variable(fill_value), shape)), dtype, requires_grad, device)
@@ -191,7 +219,7 @@ def full(size: Any, fill_value: Any, dtype: Dtype = None, requires_grad: bool = 
         value = _numeric("full", as_array(fill_value))
         dtype = get_default_dtype() if isinstance(fill_value, float) else value.dtype
     shape = whole_numbers("full", (size,) if not isinstance(size, tuple | list) else tuple(size))
-    return _made(named(device).full(shape, fill_value, np.dtype(dtype)), requires_grad)
+    return _of_new(_target(device).full(shape, fill_value, np.dtype(dtype)), requires_grad)
 
 
 def eye(n: int, m: int | None = None, dtype: Dtype = None, requires_grad: bool = False, device: Any = None) -> Variable:
@@ -219,6 +247,8 @@ def arange(
     device: Any = None,
 ) -> Variable:
     """Make a Variable of start, start + step, ... before end: ``arange(end)``, ``arange(start, end, step)``."""
+    if len(bounds) == 1 and type(bounds[0]) is int and bounds[0] >= 0 and start is end is step is None:
+        return _of_new(np.arange(bounds[0], dtype=dtype), requires_grad, device)
     if start is not None or end is not None or step is not None:
         bounds = _bounds_by_name(bounds, start=start, end=end, step=step)
     if not 1 <= len(bounds) <= 3:
@@ -250,23 +280,43 @@ def linspace(
     if _records("linspace", [start, end], requires_grad):
         share = np.linspace(0, 1, steps)
         return _finished(start * (1 - share) + end * share, _floating(dtype), requires_grad, device)
+    if type(steps) is int and steps > 1 and dtype is device is None and _is_number(start) and _is_number(end):
+        values = np.arange(steps, dtype=np.float64)  # what np.linspace does, of which Python is most
+        step = (end - start) / (steps - 1)
+        if step:
+            values *= step
+            values += float(start)
+            values[-1] = end
+            return _of_new(values.astype(get_default_dtype(), copy=False), requires_grad)
     return _made(np.linspace(_number(start), _number(end), steps, dtype=_floating(dtype)), requires_grad, device)
+
+
+def _is_number(value: Any) -> bool:
+    return type(value) is float or (type(value) is int and abs(value) < 2**53)
 
 
 def _like(x: Any) -> Array:
     return x.data if isinstance(x, Variable) else as_array(x)
 
 
+def _beside(device: Any, like: Array) -> Target:
+    return placement.CPU if device is None and type(like) is np.ndarray else named(device, like)
+
+
+def _kind(dtype: Dtype, like: Array) -> np.dtype[Any]:
+    return like.dtype if dtype is None else np.dtype(dtype)
+
+
 def zeros_like(x: Any, dtype: Dtype = None, requires_grad: bool = False, device: Any = None) -> Variable:
     """Make a Variable of zeros with the shape and dtype of x."""
     like = _like(x)
-    return _made(named(device, like).zeros(like.shape, np.dtype(dtype or like.dtype)), requires_grad)
+    return _of_new(_beside(device, like).zeros(like.shape, _kind(dtype, like)), requires_grad)
 
 
 def ones_like(x: Any, dtype: Dtype = None, requires_grad: bool = False, device: Any = None) -> Variable:
     """Make a Variable of ones with the shape and dtype of x."""
     like = _like(x)
-    return _made(named(device, like).full(like.shape, 1, np.dtype(dtype or like.dtype)), requires_grad)
+    return _of_new(_beside(device, like).full(like.shape, 1, _kind(dtype, like)), requires_grad)
 
 
 def full_like(
@@ -274,10 +324,10 @@ def full_like(
 ) -> Variable:
     """Make a Variable with every element `fill_value` and the shape and dtype of x."""
     like = _like(x)
-    target, kind = named(device, like), np.dtype(dtype or like.dtype)
+    target, kind = _beside(device, like), _kind(dtype, like)
     if isinstance(fill_value, Variable) or _records("full_like", fill_value):
         return full(like.shape, fill_value, kind, requires_grad, target.name)
-    return _made(target.full(like.shape, fill_value, kind), requires_grad)
+    return _of_new(target.full(like.shape, fill_value, kind), requires_grad)
 
 
 # ---- random numbers -------------------------------------------------------------------------------------------------
@@ -291,7 +341,7 @@ def drawn(what: str, kind: str, size: tuple[Any, ...], dtype: Dtype, device: Any
     wanted = _floating(dtype)
     if wanted.char not in "fd":
         raise TypeError(f"{what}: draws float32 or float64, not {wanted}")
-    target = named(generator.device if device is None and generator is not default_generator else device)
+    target = _target(generator.device if device is None and generator is not default_generator else device)
     return generator.draw(kind, whole_numbers(what, size), wanted, target)
 
 
@@ -303,7 +353,7 @@ def rand(
     generator: Generator | None = None,
 ) -> Variable:
     """Make a Variable of numbers uniform in [0, 1), float32 or float64."""
-    return _made(drawn("rand", "uniform", size, dtype, device, generator), requires_grad)
+    return _of_new(drawn("rand", "uniform", size, dtype, device, generator), requires_grad)
 
 
 def randn(
@@ -314,7 +364,7 @@ def randn(
     generator: Generator | None = None,
 ) -> Variable:
     """Make a Variable of numbers from the standard normal distribution, float32 or float64."""
-    return _made(drawn("randn", "normal", size, dtype, device, generator), requires_grad)
+    return _of_new(drawn("randn", "normal", size, dtype, device, generator), requires_grad)
 
 
 def uniform_like(what: str, x: Any, low: float = 0.0, high: float = 1.0, shape: Any = None) -> Any:
@@ -325,7 +375,7 @@ def uniform_like(what: str, x: Any, low: float = 0.0, high: float = 1.0, shape: 
     data = data_of(x)
     size = tuple(data.shape) if shape is None else shape
     kind = np.dtype(data.dtype)
-    target = dispatch.CPU if is_stand_in(data) else named(None, data)
+    target = placement.CPU if is_stand_in(data) else named(None, data)
     found = default_generator.draw("uniform", size, kind if kind.char in "fd" else np.dtype(np.float32), target)
     found = found.astype(kind)
     if (low, high) != (0.0, 1.0):
@@ -365,6 +415,6 @@ def randint(
         trouble = "low >= high" if low >= high else "more than 2**53 numbers"
         raise ValueError(f"randint: {trouble}, from {low} up to {high}")
     share = drawn("randint", "uniform", shape, np.float64, device, generator)
-    with (dispatch.elsewhere(share) or dispatch.CPU).current():
+    with (placement.elsewhere(share) or placement.CPU).current():
         whole = mul(Variable(share, requires_grad=False), float(high - low)).astype(np.int64)  # rounds down
         return _made(add(whole, low).astype(kind)._array, requires_grad)

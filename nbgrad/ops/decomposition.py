@@ -16,7 +16,7 @@ import numpy as np
 from ..arrays import Array, as_array, is_array
 from ..function import Function, Operation
 from ..grad_mode import is_grad_enabled
-from ..kernels import dispatch
+from ..kernels import placement
 from ..kernels.shapes import broadcast_shapes
 from ..registry import operation
 from ..variable import Variable, data_of
@@ -42,7 +42,7 @@ def _operand(what: str, x: Any, square: bool = True) -> Any:
 
 def _lapack(name: str, *arrays: Any, **options: Any) -> Any:
     """Call NumPy's function; whole numbers become float64 there."""
-    dispatch.only_on_cpu(name, "LAPACK", arrays)
+    placement.only_on_cpu(name, "LAPACK", arrays)
     return getattr(np.linalg, name)(*arrays, **options)
 
 
@@ -315,12 +315,15 @@ def solve(input: Any, other: Any, *, left: bool = True) -> Any:
         return getitem(solve(input, unsqueeze(other, -1)), (..., 0))
     if not left:
         return transposed(solve(transposed(input), transposed(other)))
-    if other.shape[-2] != input.shape[-1]:
-        raise ValueError(
-            f"solve: shapes {input.shape} and {other.shape}: {input.shape[-1]} equations, other sides differ"
-        )
-    stack = broadcast_shapes(input.shape[:-2], other.shape[:-2])
-    return Solve()(*[broadcast_to(x, (*stack, *x.shape[-2:])) for x in (input, other)])
+    return solve_columns("solve", input, other)
+
+
+def solve_columns(what: str, a: Any, b: Any) -> Any:
+    """Give the x with a @ x = b of matrices (..., n, k), never stacks of vectors."""
+    if b.ndim < 2 or b.shape[-2] != a.shape[-1]:
+        raise ValueError(f"{what}: shapes {a.shape} and {b.shape}: {a.shape[-1]} equations, other sides differ")
+    stack = broadcast_shapes(a.shape[:-2], b.shape[:-2])
+    return Solve()(*[broadcast_to(x, (*stack, *x.shape[-2:])) for x in (a, b)])
 
 
 @operation(method=False, public=False)

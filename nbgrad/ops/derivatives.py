@@ -32,6 +32,7 @@ from .elementwise import (
     sub,
     where,
 )  # fmt: skip
+from .quantiles import gamma_slope
 
 
 def scipy_special(name: str) -> Any:
@@ -166,10 +167,10 @@ DERIVATIVES: dict[str, Any] = {
         lambda y, x, m: mul(y, sub(_f.digamma(add(x, m)), _f.digamma(x))),
         lambda y, x, m: mul(y, _f.digamma(add(x, m))),
     ),
-    "gammainc": (None, lambda y, a, x: _power_exp(a, x)),
-    "gammaincc": (None, lambda y, a, x: neg(_power_exp(a, x))),
-    "gammaincinv": (None, lambda y, a, p: reciprocal(_power_exp(a, y))),
-    "gammainccinv": (None, lambda y, a, p: neg(reciprocal(_power_exp(a, y)))),
+    "gammainc": (lambda y, a, x: neg(mul(_power_exp(a, x), gamma_slope(a, x))), lambda y, a, x: _power_exp(a, x)),
+    "gammaincc": (lambda y, a, x: mul(_power_exp(a, x), gamma_slope(a, x)), lambda y, a, x: neg(_power_exp(a, x))),
+    "gammaincinv": (lambda y, a, p: gamma_slope(a, y), lambda y, a, p: reciprocal(_power_exp(a, y))),
+    "gammainccinv": (lambda y, a, p: gamma_slope(a, y), lambda y, a, p: neg(reciprocal(_power_exp(a, y)))),
     "betainc": (None, None, lambda y, a, b, x: _beta_density(a, b, x)),
     "betaincc": (None, None, lambda y, a, b, x: neg(_beta_density(a, b, x))),
     "betaincinv": (None, None, lambda y, a, b, p: reciprocal(_beta_density(a, b, y))),

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 
+from ..function import constant
 from ..registry import operation
-from ..variable import Given
+from ..variable import Given, Variable, data_of
 from .arguments import axis_of, either
 from .elementwise import where
-from .indexing import Index, Scatter, getitem
+from .indexing import AddRows, Index, Scatter, elements_at, getitem
+from .joining import is_small
 from .reduction import sum
-from .shape import permute, reshape
+from .shape import Reshape, permute, reshape
 from .steps import plain
 
 
@@ -30,6 +33,17 @@ def _places(rows: int, columns: int, offset: int) -> tuple[Any, Any]:
     length = max(min(rows, columns - offset) if offset >= 0 else min(rows + offset, columns), 0)
     along = np.arange(length)
     return along + max(-offset, 0), along + max(offset, 0)
+
+
+@lru_cache(256)
+def _few_places(shape: tuple[int, int], offset: int) -> Any:
+    """Give where the diagonal of a small matrix is, counted through its elements."""
+    rows, columns = _places(*shape, offset)
+    return rows * shape[1] + columns
+
+
+#: Matrices of more rows than this are not small.
+_FEW = 45
 
 
 @operation
@@ -51,6 +65,8 @@ def diagonal(
     Variable([2.])
     """
     x: Any = plain(input)
+    if x.ndim == 2 and dim1 is dim2 is axis1 is axis2 is None and is_small(data_of(x)) and type(offset) is int:
+        return elements_at(x, _few_places(tuple(x.shape), offset))
     first, second = _two(
         "diagonal", either("diagonal", "dim1", dim1, "axis1", axis1, 0),
         either("diagonal", "dim2", dim2, "axis2", axis2, 1), x.ndim,
@@ -73,6 +89,11 @@ def diag_embed(input: Given, offset: int = 0, dim1: int = -2, dim2: int = -1) ->
     if not x.ndim:
         raise IndexError("diag_embed: a scalar has no dimension to be a diagonal")
     first, second = _two("diag_embed", dim1, dim2, x.ndim + 1)
+    if x.ndim == 1 and (first, second) == (0, 1) and type(offset) is int and x.shape[0] + abs(offset) <= _FEW:
+        if is_small(data_of(x)):
+            wide = x.shape[0] + abs(offset)
+            made = AddRows.apply(x, _few_places((wide, wide), offset), 0, (wide * wide,))
+            return Reshape.apply(made, (wide, wide))
     size = x.shape[-1] + abs(offset)
     if first > second:  # the diagonal below one is that above the other
         first, second, offset = second, first, -offset
@@ -126,8 +147,16 @@ def _triangle(what: str, x: Any, diagonal: int, lower: bool) -> Any:
     if x.ndim < 2:
         raise ValueError(f"{what}: shape {x.shape}: takes matrices")
     rows, columns = x.shape[-2:]
+    if type(x) is Variable and x._array.dtype.char in "fd" and is_small(x._array) and type(diagonal) is int:
+        return where(_few_inside(rows, columns, diagonal, lower), x, 0.0)
     inside = np.tri(rows, columns, diagonal, bool) if lower else ~np.tri(rows, columns, diagonal - 1, bool)
     return where(inside, x, np.zeros((), x.dtype))
+
+
+@lru_cache(256)
+def _few_inside(rows: int, columns: int, diagonal: int, lower: bool) -> Variable:
+    """Give where a triangle of a small matrix is."""
+    return constant(np.tri(rows, columns, diagonal, bool) if lower else ~np.tri(rows, columns, diagonal - 1, bool))
 
 
 @operation

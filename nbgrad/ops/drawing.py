@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from ..arrays import as_array, is_array, is_stand_in
 from ..generator import Generator, default_generator
-from ..kernels import dispatch
+from ..kernels import dispatch, placement
 from ..registry import operation
 from ..variable import Variable, data_of, get_default_dtype
 from .arguments import whole_numbers
@@ -35,11 +35,11 @@ def _of_streams(source: Generator, method: str, *arguments: Any) -> Any:
         return (uniform if method == "random" else normal)(*arguments)
     if method == "permutation":
         return np.argsort(uniform((arguments[0],)), kind="stable")
-    if method == "poisson":  # which takes as many numbers as it takes
+    if method in ("binomial", "poisson"):  # which take as many numbers as they take
         seed = source.draw("bits", (2,), np.uint64)
         if is_stand_in(seed):
-            raise TypeError("jit: poisson draws as many numbers as its rates ask for: draw outside of the function")
-        return np.random.default_rng(seed).poisson(*arguments)
+            raise TypeError(f"{method}: draws as many numbers as it takes: draw outside of the function")
+        return getattr(np.random.default_rng(seed), method)(*arguments)
     *numbers, shape = arguments
     if method == "integers":
         low, high = numbers
@@ -65,7 +65,7 @@ def draw_from(what: str, generator: Any, method: str, *arguments: Any) -> Any:
     return _of_streams(generator or default_generator, method, *arguments)
 
 
-def _drawn(what: str, generator: Any, like: Any, method: str, *arguments: Any) -> Any:
+def drawn_beside(what: str, generator: Any, like: Any, method: str, *arguments: Any) -> Any:
     """Draw an array, where another array is."""
     found = as_array(draw_from(what, generator, method, *arguments))
     return found if is_stand_in(found) else dispatch.beside(found, like)
@@ -84,7 +84,7 @@ def rand_like(
 ) -> Variable:
     """Make a Variable of numbers uniform in [0, 1), of the shape and dtype of input."""
     like = data_of(operand(input))
-    drawn = _drawn("rand_like", generator, like, "random", tuple(like.shape), _kind("rand_like", dtype, like))
+    drawn = drawn_beside("rand_like", generator, like, "random", tuple(like.shape), _kind("rand_like", dtype, like))
     return Variable(_on(drawn, device), requires_grad=requires_grad)
 
 
@@ -95,7 +95,7 @@ def randn_like(
     """Make a Variable of numbers from the standard normal distribution, of the shape and dtype of input."""
     like = data_of(operand(input))
     kind = _kind("randn_like", dtype, like)
-    drawn = _drawn("randn_like", generator, like, "standard_normal", tuple(like.shape), kind)
+    drawn = drawn_beside("randn_like", generator, like, "standard_normal", tuple(like.shape), kind)
     return Variable(_on(drawn, device), requires_grad=requires_grad)
 
 
@@ -119,12 +119,12 @@ def randint_like(
     lowest, highest = (0, numbers[0]) if len(numbers) == 1 else numbers
     if lowest >= highest:
         raise ValueError(f"randint_like: no numbers from {lowest} to before {highest}")
-    drawn = _drawn("randint_like", generator, like, "integers", lowest, highest, tuple(like.shape))
+    drawn = drawn_beside("randint_like", generator, like, "integers", lowest, highest, tuple(like.shape))
     return Variable(_on(drawn.astype(like.dtype if dtype is None else dtype), device), requires_grad=requires_grad)
 
 
 def _on(array: Any, device: Any) -> Any:
-    return array if device is None else dispatch.moved(array, dispatch.named(device))
+    return array if device is None else dispatch.moved(array, placement.named(device))
 
 
 @operation(method=False)
@@ -165,7 +165,7 @@ def normal(
     if kind.char not in "fd":
         raise TypeError(f"normal: draws float32 or float64, not {kind}")
     like = arrays[0] if arrays else mean
-    drawn = _drawn("normal", generator, like, "standard_normal", shape, kind)
+    drawn = drawn_beside("normal", generator, like, "standard_normal", shape, kind)
     return Variable(_on(as_array(drawn * deviation + mean).astype(kind), device), requires_grad=requires_grad)
 
 
@@ -181,7 +181,7 @@ def bernoulli(input: Any, p: Any = None, *, generator: Any = None) -> Any:
     host = dispatch.in_numpy(chances)
     if not is_stand_in(host) and host.size and not (host.min() >= 0 and host.max() <= 1):
         raise ValueError(f"bernoulli: probabilities from {host.min()} to {host.max()}: they are from 0 to 1")
-    drawn = _drawn("bernoulli", generator, like, "random", tuple(like.shape))
+    drawn = drawn_beside("bernoulli", generator, like, "random", tuple(like.shape))
     found = as_array(drawn < chances).astype(like.dtype)
     return Variable(found, requires_grad=False) if isinstance(x, Variable) else found
 
@@ -193,7 +193,7 @@ def poisson(input: Any, generator: Any = None) -> Any:
     rates = dispatch.in_numpy(data_of(x))
     if rates.size and rates.min() < 0:
         raise ValueError(f"poisson: a rate is {rates.min()}: it must not be negative")
-    found = _drawn("poisson", generator, data_of(x), "poisson", rates).astype(x.dtype)
+    found = drawn_beside("poisson", generator, data_of(x), "poisson", rates).astype(x.dtype)
     return Variable(found, requires_grad=False) if isinstance(x, Variable) else found
 
 
@@ -218,14 +218,14 @@ def multinomial(input: Any, num_samples: int, replacement: bool = False, *, gene
     if replacement:
         sums = np.cumsum(rows, 1)
         drawn = np.asarray(
-            dispatch.in_numpy(_drawn("multinomial", generator, like, "random", (len(rows), num_samples)))
+            dispatch.in_numpy(drawn_beside("multinomial", generator, like, "random", (len(rows), num_samples)))
         )
         found = np.stack([np.searchsorted(s, d * s[-1], "right") for s, d in zip(sums, drawn, strict=True)])
         found = np.minimum(found, rows.shape[1] - 1)
     else:
         # the largest of weights over exponential variables (Efraimidis and Spirakis, 2006)
         times = np.asarray(
-            dispatch.in_numpy(_drawn("multinomial", generator, like, "standard_exponential", rows.shape))
+            dispatch.in_numpy(drawn_beside("multinomial", generator, like, "standard_exponential", rows.shape))
         )
         with np.errstate(divide="ignore"):
             found = np.argsort(times / rows, 1, kind="stable")[:, :num_samples]
@@ -241,7 +241,7 @@ def _filled(x: Any, what: str, generator: Any, method: str, *arguments: Any) -> 
     like = data_of(x)
     if like.dtype.char not in "fd":
         raise TypeError(f"{what}: dtype {like.dtype}: fills Variables of float32 or float64")
-    return _drawn(what, generator, like, method, *arguments, tuple(like.shape))
+    return drawn_beside(what, generator, like, method, *arguments, tuple(like.shape))
 
 
 def _write(x: Variable, what: str, values: Any) -> Variable:
@@ -263,6 +263,23 @@ def normal_(input: Variable, mean: float = 0.0, std: float = 1.0, *, generator: 
     if std < 0:
         raise ValueError(f"normal_: the standard deviation is {std}: it must not be negative")
     return _write(input, "normal_", _filled(input, "normal_", generator, "normal", mean, std))
+
+
+@operation(public=False)
+def random_(input: Variable, *bounds: int, generator: Any = None) -> Variable:
+    """Fill with whole numbers: ``random_()``, ``random_(to)`` below `to`, or ``random_(lowest, to)``.
+
+    Without bounds they are all that the dtype has, up to 2**53. Raises ValueError where there is none in between.
+    """
+    kind = input.dtype
+    if kind.kind not in "fiu" or len(bounds) > 2:
+        raise TypeError(f"random_: dtype {kind}, bounds {bounds}: fills real dtypes, from at most two bounds")
+    most = 2 ** (np.finfo(kind).nmant + 1) if kind.kind == "f" else min(int(np.iinfo(kind).max), 2**53)
+    low, high = (0, most) if not bounds else (0, bounds[0]) if len(bounds) == 1 else bounds
+    if low >= high:
+        raise ValueError(f"random_: no numbers from {low} to before {high}")
+    found = drawn_beside("random_", generator, data_of(input), "integers", low, high, tuple(input.shape))
+    return _write(input, "random_", found)
 
 
 @operation(public=False)
@@ -311,5 +328,5 @@ def bernoulli_(input: Variable, p: Any = 0.5, *, generator: Any = None) -> Varia
     host = dispatch.in_numpy(chances)
     if host.size and not (host.min() >= 0 and host.max() <= 1):
         raise ValueError(f"bernoulli_: probabilities from {host.min()} to {host.max()}: they are from 0 to 1")
-    drawn = _drawn("bernoulli_", generator, data_of(input), "random", tuple(input.shape))
+    drawn = drawn_beside("bernoulli_", generator, data_of(input), "random", tuple(input.shape))
     return _write(input, "bernoulli_", drawn < chances)

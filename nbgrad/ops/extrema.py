@@ -131,11 +131,14 @@ class MinimaAndMaxima(NamedTuple):
 
 
 def _places(which: str, x: Any, dim: Any, keepdim: Any, axis: Any, keepdims: Any) -> Any:
+    if type(dim) is int and type(x) is Variable and axis is keepdims is None and type(keepdim) is bool:
+        if is_small(x._array) and 0 <= dim < x._array.ndim and x._array.size:
+            return constant(_calls.places(x._array, dim, keepdim, which == "max"))
     what = f"arg{which}"
     dim = either(what, "dim", dim, "axis", axis)
     keep = bool(either(what, "keepdim", keepdim or None, "keepdims", keepdims, False))
     given = isinstance(x, Variable)
-    data = data_of(x) if given else as_array(x)
+    data = as_array(data_of(x))
     shape = data.shape
     if dim is None:
         data, along, kept = data.reshape(-1), 0, (1,) * len(shape)

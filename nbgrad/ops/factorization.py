@@ -12,11 +12,11 @@ import numpy as np
 
 from ..arrays import Array, as_array
 from ..function import Operation
-from ..kernels import dispatch
+from ..kernels import placement
 from ..kernels.shapes import broadcast_shapes
 from ..registry import operation
 from ..variable import Variable, data_of
-from .decomposition import Solve, _operand, slogdet, solve, transposed
+from .decomposition import Solve, _operand, slogdet, solve_columns, transposed
 from .diagonals import tril, triu
 from .elementwise import add, mul, sub
 from .indexing import getitem
@@ -51,7 +51,7 @@ class FactorsAndInfo(NamedTuple):
 
 def _getrf(x: Array) -> tuple[Array, Array, Array]:
     """Give LAPACK's factors of stacks of matrices, rows exchanged in turn, counted from 0, and where a pivot is 0."""
-    dispatch.only_on_cpu("lu", "SciPy", (x,))
+    placement.only_on_cpu("lu", "SciPy", (x,))
     try:
         from scipy.linalg import lapack
     except ImportError:
@@ -218,15 +218,13 @@ def solve_triangular(A: Any, B: Any, *, upper: bool, left: bool = True, unitrian
         x = solve_triangular(transposed(plain(A)), transposed(plain(B)), upper=not upper, unitriangular=unitriangular)
         return transposed(x)
     a, b = _operand("solve_triangular", A), plain(B)
-    if b.ndim < 2 or b.shape[-2] != a.shape[-1]:
-        raise ValueError(f"solve_triangular: shapes {a.shape} and {b.shape} do not match")
     if a.dtype != b.dtype:
         raise TypeError(f"solve_triangular: dtypes {a.dtype} and {b.dtype}: convert one of them first")
     offset = int(unitriangular)
     a = triu(a, offset) if upper else tril(a, -offset)
     if unitriangular:
         a = add(a, np.eye(a.shape[-1], dtype=a.dtype))
-    return solve(a, b)
+    return solve_columns("solve_triangular", a, b)
 
 
 @operation(method=False)
@@ -244,7 +242,7 @@ def cholesky_solve(input: Any, L: Any, upper: bool = False) -> Any:
     b, factor = plain(input), _operand("cholesky_solve", L)
     lower = triu(factor) if upper else tril(factor)
     lower = transposed(lower) if upper else lower
-    return solve(transposed(lower), solve(lower, b))
+    return solve_columns("cholesky_solve", transposed(lower), solve_columns("cholesky_solve", lower, b))
 
 
 @operation
@@ -313,6 +311,6 @@ def geqrf(input: Any) -> tuple[Any, Any]:
     """Give LAPACK's packed form of `qr`: r and reflections in one matrix, and the reflections' factors; no gradient."""
     x = _operand("geqrf", input, square=False)
     data = data_of(x)
-    dispatch.only_on_cpu("geqrf", "LAPACK", (data,))
+    placement.only_on_cpu("geqrf", "LAPACK", (data,))
     packed, tau = np.linalg.qr(data, mode="raw")
     return _like(x, np.swapaxes(packed, -1, -2)), _like(x, tau)

@@ -14,7 +14,7 @@ import numpy as np
 
 from ..arrays import Array, as_array
 from ..function import Operation
-from ..kernels import dispatch
+from ..kernels import placement
 from ..registry import operation
 from ..variable import Variable, data_of
 from .arguments import axes_of, axis_of
@@ -47,7 +47,7 @@ class Transform(Operation):
         self.axes, self.sign = axes, sign
 
     def forward(self, x: Array) -> Array:
-        dispatch.only_on_cpu("fft", "NumPy", (x,))
+        placement.only_on_cpu("fft", "NumPy", (x,))
         function: Any = np.fft.fftn if self.sign < 0 else np.fft.ifftn
         norm = "backward" if self.sign < 0 else "forward"
         return _parts(function(x[0] + 1j * x[1], axes=self.axes, norm=norm)).astype(x.dtype)
@@ -67,7 +67,7 @@ class OfReal(Operation):
         self.axis = axis
 
     def forward(self, x: Array) -> Array:
-        dispatch.only_on_cpu("rfft", "NumPy", (x,))
+        placement.only_on_cpu("rfft", "NumPy", (x,))
         return _parts(np.fft.rfft(x, axis=self.axis)).astype(x.dtype)
 
     def vjp(self, gy: Any, y: Any, x: Any) -> Any:
@@ -86,7 +86,7 @@ class ToReal(Operation):
         self.axis, self.size = axis, size
 
     def forward(self, x: Array) -> Array:
-        dispatch.only_on_cpu("irfft", "NumPy", (x,))
+        placement.only_on_cpu("irfft", "NumPy", (x,))
         found = np.fft.irfft(x[0] + 1j * x[1], self.size, axis=self.axis, norm="forward")
         return as_array(found.astype(x.dtype))
 

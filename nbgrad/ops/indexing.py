@@ -10,7 +10,7 @@ import numpy as np
 
 from ..arrays import Array, as_array, is_array, is_stand_in
 from ..function import LARGE, Operation
-from ..kernels import dispatch
+from ..kernels import dispatch, placement
 from ..kernels.cpu import small
 from ..kernels.dispatch import reduce_array
 from ..kernels.lazy import lazy
@@ -18,6 +18,11 @@ from ..kernels.strides import dense
 from ..variable import Variable, data_of
 from .elementwise import add, lt, mul, where
 from .shape import Reshape
+
+_EVERY = slice(None)
+
+#: Of so many elements a compiled call picks along an axis; NumPy is as quick with more.
+_FEW = small.calls.SMALL
 
 #: The types of parts that pick no elements by arrays.
 _BASIC = frozenset({int, slice, type(None), type(Ellipsis)})
@@ -109,7 +114,7 @@ class Index:
             if len(self.key) == 1 and not self.masks_only:  # of others, to find them again is cheaper than to keep them
                 self.placed = shape, found
             return found
-        dispatch.together("indexing", (like, *self.foreign))
+        placement.together("indexing", (like, *self.foreign))
         rows, table, result = self._located(shape)
         # they may be used on other streams
         self.placed = shape, (dispatch.beside(rows, like, wait=True), table, result)
@@ -199,6 +204,29 @@ def begin_within(what: str, index: Array, count: int) -> Callable[[], bool]:
         return negative
 
     return wait
+
+
+def from_zero(index: Any, count: int, refusal: Callable[[int, int], Exception], what: str) -> Any:
+    """Give whole numbers that are to be from 0 to before `count`; what stands in for them is looked at in every run.
+
+    Raises what `refusal` makes of the lowest and the highest, for what else it says no more than `what`.
+    """
+
+    def begin(array: Array) -> Callable[[], None]:
+        found = dispatch.look(array, 0, count - 1)
+
+        def wait() -> None:
+            if found()[0]:
+                raise refusal(*bounds(array))
+
+        return wait
+
+    if is_stand_in(index):
+        return index.checked(begin, "position check", ("from zero", what, count))
+    lowest, highest = bounds(index)
+    if index.size and (lowest < 0 or highest >= count):
+        raise refusal(lowest, highest)
+    return index
 
 
 def bounds(index: Array) -> tuple[int, int]:
@@ -343,41 +371,50 @@ class Scatter(_Indexed):
 
 
 class GetRows(Operation):
-    """The rows at positions that are known to be whole, 64 bits wide and within the array."""
+    """What is along an axis at positions that are known to be whole, 64 bits wide and within the array."""
 
-    __slots__ = ("rows",)
+    __slots__ = ("axis", "rows")
     linear = even = True
     reads_all = False
-    kept = ("rows",)
+    kept = ("rows", "axis")
     work = staticmethod(lambda: small.copies.gather())
 
-    def __init__(self, rows: Array) -> None:
-        self.rows = rows
+    def __init__(self, rows: Array, axis: int) -> None:
+        self.rows, self.axis = rows, axis
 
     def forward(self, x: Array) -> Array:
-        return GetItem(Index.of_rows(self.rows)).forward(x)
+        return GetItem(_along(self.axis, self.rows)).forward(x)
 
     def vjp(self, gy: Any, y: Any, x: Any) -> Any:
-        return AddRows.apply(gy, self.rows, tuple(x.shape))
+        return AddRows.apply(gy, self.rows, self.axis, tuple(x.shape))
 
 
 class AddRows(Operation):
-    """Zeros of a shape, with rows added at positions; the adjoint of `GetRows`."""
+    """Zeros of a shape, with what is along an axis added at positions; the adjoint of `GetRows`."""
 
-    __slots__ = ("rows", "shape")
+    __slots__ = ("axis", "rows", "shape")
     linear = even = True
     reads_all = False
-    kept = ("rows", "shape")
+    kept = ("rows", "axis", "shape")
     work = staticmethod(lambda: small.copies.scatter())
 
-    def __init__(self, rows: Array, shape: tuple[int, ...]) -> None:
-        self.rows, self.shape = rows, shape
+    def __init__(self, rows: Array, axis: int, shape: tuple[int, ...]) -> None:
+        self.rows, self.axis, self.shape = rows, axis, shape
 
     def forward(self, g: Array) -> Array:
-        return Scatter(Index.of_rows(self.rows), self.shape).forward(g)
+        return Scatter(_along(self.axis, self.rows), self.shape).forward(g)
 
     def vjp(self, gy: Any, y: Any, g: Any) -> Any:
-        return GetRows.apply(gy, self.rows)
+        return GetRows.apply(gy, self.rows, self.axis)
+
+
+def _along(axis: int, rows: Array) -> Index:
+    return Index((*(_EVERY,) * axis, rows)) if axis else Index.of_rows(rows)
+
+
+def elements_at(x: Any, places: Array) -> Any:
+    """Give the elements at places counted through all of a small x in C order, which are known to be within it."""
+    return GetRows.apply(Reshape.apply(x, (-1,)), places, 0)
 
 
 class _Rows:
@@ -398,12 +435,23 @@ def own_positions(positions: Array, count: int) -> Array | None:
     return _rows.own(positions, count)
 
 
-def _own_rows(positions: Any, count: int) -> Array | None:
+def own_places(positions: Any, count: int) -> Array | None:
+    """Do as `own_positions`, and give None of those that count from the end as well."""
+    return _rows.own(positions, count, True) if type(positions) is np.ndarray else None  # type: ignore[call-arg]
+
+
+def _own_rows(positions: Any, count: int, from_front: bool = False) -> Array | None:
+    if from_front and positions.size and positions.min() < 0:
+        return None
     if positions.dtype != np.int64 or not positions.ndim or positions.size > small.calls.SMALL:
         return None
     if not ((positions >= -count) & (positions < count)).all():
         return None
     return np.where(positions < 0, positions + count, positions)
+
+
+def _is_every(part: Any) -> bool:
+    return type(part) is slice and part == _EVERY
 
 
 def getitem(input: Any, key: Any) -> Any:
@@ -418,9 +466,15 @@ def getitem(input: Any, key: Any) -> Any:
             if positions.dtype.char == "?":
                 if 0 < positions.size <= small.calls.SMALL and positions.shape == shape[:ndim]:
                     table = input if ndim == 1 else Reshape.apply(input, (positions.size, *shape[ndim:]))
-                    return GetRows.apply(table, np.flatnonzero(positions))
+                    return GetRows.apply(table, np.flatnonzero(positions), 0)
             else:
                 rows = _rows.own(positions, shape[0])
                 if rows is not None:
-                    return GetRows.apply(input, rows)
+                    return GetRows.apply(input, rows, 0)
+        elif type(key) is tuple and key and type(positions := data_of(key[-1])) is np.ndarray:
+            axis, shape = len(key) - 1, input._array.shape
+            if axis < len(shape) and positions.dtype.char == "l" and all([_is_every(p) for p in key[:axis]]):
+                rows = _rows.own(positions, shape[axis])
+                if rows is not None and input._array.size * rows.size <= _FEW * shape[axis]:
+                    return GetRows.apply(input, rows, axis)
     return GetItem(Index(key))(input)

@@ -9,16 +9,16 @@ from typing import Any
 
 import numpy as np
 
-from .. import hooks, sharing
+from .. import history, hooks, sharing
 from ..arrays import Array, as_array, is_stand_in
 from ..function import constant
 from ..grad_mode import is_grad_enabled
 from ..history import Lost
 from ..kernels.operators import OPERATORS
 from ..registry import ENTRIES
-from ..variable import Variable, as_variable, data_of
+from ..variable import Variable, as_variable, cuts, data_of
 from .arguments import axis_of
-from .elementwise import TABLE, add
+from .elementwise import TABLE, add, polygamma
 from .indexing import Index, Scatter
 from .rewriting import IN_METHOD, IN_SETITEM, check_holds, in_place, in_place_operator, written_by
 from .shape import Reshape
@@ -225,6 +225,40 @@ def index_copy_(self: Variable, dim: int, index: Any, source: Any) -> tuple[Any,
     return _along(self, "index_copy_", dim, index), source
 
 
+@writing_elements
+def fill_diagonal_(self: Variable, fill_value: Any, wrap: bool = False) -> tuple[Any, Any]:
+    """Set the elements whose positions are the same in all dimensions to one value, and give the Variable.
+
+    In tall matrices the diagonal begins again behind its end if `wrap`. Raises ValueError for fewer than two
+    dimensions, and for more of different sizes.
+    """
+    if np.ndim(data_of(fill_value)):
+        raise ValueError(f"fill_diagonal_: the value has shape {np.shape(data_of(fill_value))}: give one number")
+    mask = np.zeros(self.shape, np.bool_)
+    np.fill_diagonal(mask, True, wrap)
+    return mask, fill_value
+
+
+def detach_(self: Variable) -> Variable:
+    """Cut the Variable off from what it was computed of, and give it: it records nothing from here on."""
+    x = self._current()
+    if x._generation >= 0:
+        if is_stand_in(x._array):
+            x._array.refuse_if_given("detach_")
+        if is_stand_in(x._array) or sharing.stand_ins:
+            history.note_write(x)
+        history.leave(x)
+        x.creator, x._generation = None, next(cuts)
+        x.__class__ = history.Rewritten
+    return x
+
+
+def polygamma_(self: Variable, n: int) -> Variable:
+    """Write what `polygamma` gives, of an order, into this Variable, and give it."""
+    unseen = getrefcount(self) <= IN_METHOD
+    return written_by("polygamma_", lambda x: polygamma(n, x), None, self, (), {}, unseen)
+
+
 def index_add_(self: Variable, dim: int, index: Any, source: Any, *, alpha: float = 1) -> Variable:
     """Add the slices of `source`, times `alpha`, at positions along a dimension, and give the Variable.
 
@@ -257,5 +291,7 @@ def install(methods: dict[str, Any]) -> None:
         methods[own] = in_place_operator(sign, own, TABLE[name], ENTRIES[name].operation)
     for name in NAMES:
         methods[f"{name}_"] = in_place(name, ENTRIES[name].function, ENTRIES[name].operation)
-    for method in (zero_, fill_, copy_, masked_fill_, index_fill_, index_copy_, index_add_):
+    for method in (zero_, fill_, copy_, masked_fill_, index_fill_, index_copy_, index_add_, detach_):
+        methods[method.__name__] = method
+    for method in (fill_diagonal_, polygamma_):
         methods[method.__name__] = method

@@ -135,10 +135,24 @@ if TYPE_CHECKING:
         def __call__(self, input: Array, other: Array) -> Array: ...
 
 
+def _dot_of_any(x: Any, y: Any) -> Any:
+    """Sum products over the last dimension and the last but one, as NumPy's ``x.dot(y)`` does."""
+    if not x.ndim or not y.ndim:
+        return mul(x, y)
+    if y.ndim <= 2:
+        return matmul(x, y)
+    *stack, rows, columns = y.shape
+    y = Permute.apply(y, (y.ndim - 2, *range(y.ndim - 2), y.ndim - 1))
+    products = matmul(x, Reshape.apply(y, (rows, math.prod(stack) * columns)))
+    return Reshape.apply(products, (*x.shape[:-1], *stack, columns))
+
+
 def _of_rank(name: str, sentence: str, first: int, second: int) -> Product:
     def product(input: Any, other: Any) -> Any:
         _check_operands(name, input, other)
         if input.ndim != first or other.ndim != second:
+            if name == "dot":
+                return _dot_of_any(input, other)
             raise ValueError(
                 f"{name}: takes operands of {first} and {second} dimensions, got shapes {input.shape} and {other.shape}"
             )
@@ -155,7 +169,7 @@ def _of_rank(name: str, sentence: str, first: int, second: int) -> Product:
 mm = _of_rank("mm", "Multiply two matrices.", 2, 2)
 bmm = _of_rank("bmm", "Multiply two stacks of matrices, one by one.", 3, 3)
 mv = _of_rank("mv", "Multiply a matrix and a vector.", 2, 1)
-dot = _of_rank("dot", "Give the inner product of two vectors.", 1, 1)
+dot = _of_rank("dot", "Give the inner product of two vectors; of other dimensions what NumPy's dot gives.", 1, 1)
 
 
 @overload

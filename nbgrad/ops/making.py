@@ -6,11 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from ..kernels import dispatch
+from ..kernels import placement
 from ..registry import operation
 from ..variable import Variable, data_of, get_default_dtype
 from .arguments import whole_numbers
-from .creation import Dtype, full, linspace, tensor
+from .creation import Dtype, _beside, _kind, _of_new, full, linspace, tensor
 from .elementwise import pow
 from .picking import operand
 
@@ -19,10 +19,11 @@ def _made(
     what: str, like: Any, size: Any, dtype: Dtype, device: Any, requires_grad: bool, value: Any = None
 ) -> Variable:
     shape = whole_numbers(what, size)
-    kind = np.dtype(like.dtype if dtype is None else dtype)
-    target = dispatch.named(device, data_of(like))
+    data = data_of(like)
+    kind = _kind(dtype, data)
+    target = _beside(device, data)
     made = target.empty(shape, kind) if value is None else target.full(shape, value, kind)
-    return Variable(made, requires_grad=requires_grad)
+    return _of_new(made, requires_grad)
 
 
 @operation(method=False)
@@ -57,7 +58,7 @@ def new_full(
     """Make a Variable of a number in a size, with the dtype of input unless given."""
     x = operand(input)
     kind = np.dtype(x.dtype if dtype is None else dtype)
-    return full(size, fill_value, kind, requires_grad, dispatch.named(device, data_of(x)).name)
+    return full(size, fill_value, kind, requires_grad, placement.named(device, data_of(x)).name)
 
 
 @operation(public=False)

@@ -9,7 +9,7 @@ import numpy as np
 
 from ..arrays import Array, as_array
 from ..function import Operation
-from ..kernels import dispatch
+from ..kernels import placement
 from ..registry import operation
 from ..variable import Variable, data_of
 from .arguments import axes_of, axis_of, either
@@ -175,7 +175,7 @@ class Exponential(Operation):
     __slots__ = ()
 
     def forward(self, x: Array) -> Array:
-        dispatch.only_on_cpu("matrix_exp", "NumPy", (x,))
+        placement.only_on_cpu("matrix_exp", "NumPy", (x,))
         return as_array(_exponential(x.astype(np.float64)).astype(x.dtype))
 
     def vjp(self, gy: Any, y: Any, x: Any) -> Any:

@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 
 from ..arrays import as_array, is_array, is_stand_in
-from ..kernels import dispatch
+from ..kernels import dispatch, placement
 from ..registry import operation
 from ..variable import Variable, data_of
 from .arguments import axis_of
-from .indexing import bounds, getitem
-from .joining import take_along_dim
+from .indexing import GetRows, bounds, elements_at, from_zero, getitem, own_places, own_positions
+from .joining import TakeAlong, is_small, take_along_dim
 from .shape import broadcast_to, reshape
 
 
@@ -40,13 +40,11 @@ def mask_of(what: str, mask: Any) -> Any:
     return found
 
 
-def refuse_negative(what: str, index: Any, count: int) -> None:
-    """Raise IndexError for positions outside, and for negative ones, which elsewhere count from the end."""
-    if is_stand_in(index) or not index.size:
-        return
-    lowest, highest = bounds(index)
-    if lowest < 0 or highest >= count:
-        raise IndexError(f"{what}: positions from {lowest} to {highest} of {count} elements")
+def among(what: str, index: Any, count: int) -> Any:
+    """Give positions; raises IndexError for those outside, and for negative ones, which elsewhere count backwards."""
+    return from_zero(
+        index, count, lambda low, high: IndexError(f"{what}: positions from {low} to {high} of {count} elements"), what
+    )
 
 
 @operation
@@ -61,11 +59,14 @@ def index_select(input: Any, dim: int, index: Any) -> Any:
               [4.]])
     """
     x, index = operand(input), positions_of("index_select", index)
+    if type(dim) is int and 0 <= dim < x.ndim and index.ndim == 1 and is_small(data_of(x)):
+        own = own_places(index, x.shape[dim])
+        if own is not None:
+            return GetRows.apply(x, own, dim)
     if index.ndim > 1:
         raise ValueError(f"index_select: positions have shape {index.shape}: they have one dimension")
     axis = axis_of("index_select", dim, x.ndim or 1)
-    refuse_negative("index_select", index, x.shape[axis] if x.ndim else 1)
-    index = index.reshape(-1)
+    index = among("index_select", index, x.shape[axis] if x.ndim else 1).reshape(-1)
     if not x.ndim:
         return reshape(getitem(reshape(x, (1,)), index), ())
     return getitem(x, (*(slice(None),) * axis, index))
@@ -84,18 +85,24 @@ def gather(input: Any, dim: int, index: Any, *, sparse_grad: bool = False) -> An
               [4.]])
     """
     x, index = operand(input), positions_of("gather", index)
-    axis = check_places("gather", x.shape, dim, index)
+    if type(dim) is int and 0 <= dim < x.ndim == index.ndim and is_small(data_of(x)):
+        mine, theirs = x.shape, index.shape
+        if mine[:dim] == theirs[:dim] and mine[dim + 1 :] == theirs[dim + 1 :]:
+            own = own_places(index, mine[dim])
+            if own is not None:
+                return TakeAlong.apply(x, own, dim)
+    axis, index = check_places("gather", x.shape, dim, index)
     if not x.ndim or not index.ndim or not index.size:
         return reshape(getitem(reshape(x, (x.size,)), index.reshape(-1)), index.shape)
     x = getitem(x, tuple([slice(None) if i == axis else slice(0, n) for i, n in enumerate(index.shape)]))
     return take_along_dim(x, index, axis)
 
 
-def check_places(what: str, shape: tuple[int, ...], dim: int, index: Any, source: Any = None) -> int:
-    """Look whether positions, and perhaps what goes there, belong to a shape; gives the dimension."""
+def check_places(what: str, shape: tuple[int, ...], dim: int, index: Any, source: Any = None) -> tuple[int, Any]:
+    """Look whether positions, and perhaps what goes there, belong to a shape; gives the dimension and the positions."""
     axis = axis_of(what, dim, max(len(shape), 1))
     if not index.size and source is None:
-        return axis
+        return axis, index
     if max(len(shape), 1) != max(index.ndim, 1):
         raise ValueError(f"{what}: positions have shape {index.shape}, input {shape}: they have as many dimensions")
     if (
@@ -109,14 +116,22 @@ def check_places(what: str, shape: tuple[int, ...], dim: int, index: Any, source
             [n > m for n, m in zip(index.shape, source.shape, strict=False)]
         ):
             raise ValueError(f"{what}: positions of shape {index.shape} are more than the elements of {source.shape}")
-    refuse_negative(what, index, shape[axis] if shape else 1)
-    return axis
+    return axis, among(what, index, shape[axis] if shape else 1)
 
 
 @operation
-def take(input: Any, index: Any) -> Any:
-    """Give the elements at positions, counted through all of input; raises IndexError for positions outside."""
+def take(input: Any, index: Any, axis: int | None = None) -> Any:
+    """Give the elements at positions, counted through all of input; NumPy's `axis` counts along that.
+
+    Raises IndexError for positions outside.
+    """
     x, index = operand(input), positions_of("take", index)
+    if axis is not None:
+        return getitem(x, (*(slice(None),) * axis_of("take", axis, x.ndim), index))
+    if is_small(data := data_of(x)) and type(index) is np.ndarray:
+        own = own_positions(index, data.size)
+        if own is not None:
+            return elements_at(x, own)
     return reshape(getitem(reshape(x, (x.size,)), index.reshape(-1)), index.shape)
 
 
@@ -293,7 +308,7 @@ def _triangle(name: str, function: Any) -> Any:
     def indices(row: int, col: int, offset: int = 0, *, dtype: Any = np.int64, device: Any = None) -> Variable:
         if row < 0 or col < 0:
             raise ValueError(f"{name}: {row} rows and {col} columns: give numbers of at least 0")
-        return Variable(dispatch.moved(np.stack(function(row, offset, col)).astype(dtype), dispatch.named(device)))
+        return Variable(dispatch.moved(np.stack(function(row, offset, col)).astype(dtype), placement.named(device)))
 
     indices.__name__ = indices.__qualname__ = name
     indices.__doc__ = (

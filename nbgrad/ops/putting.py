@@ -7,16 +7,17 @@ from typing import Any
 import numpy as np
 
 from ..arrays import is_array, is_stand_in
+from ..function import constant
 from ..kernels import dispatch
 from ..kernels.strides import dense
 from ..registry import operation
 from ..variable import Variable, as_variable, data_of
 from .arguments import axis_of
 from .elementwise import add, div, mul, where
-from .indexing import Index, Scatter, getitem
+from .indexing import AddRows, Index, Scatter, getitem, own_places
 from .inplace import last_ones
-from .joining import cat
-from .picking import check_places, mask_of, operand, positions_of, refuse_negative
+from .joining import AddAlong, cat, is_small
+from .picking import among, check_places, mask_of, operand, positions_of
 from .reduction import amax, amin, prod
 from .shape import astype, broadcast_to, reshape
 from .writing import Put
@@ -46,6 +47,17 @@ def add_at(x: Any, key: Any, values: Any) -> Any:
     return add(x, Scatter(Index(key), tuple(x.shape))(values))
 
 
+def _alike(x: Any, source: Any) -> bool:
+    """Tell whether both are small, and Variables of one dtype."""
+    if type(x) is not Variable or type(source) is not Variable or x._array.dtype != source._array.dtype:
+        return False
+    return is_small(x._array) and is_small(source._array)
+
+
+def _beside(shape: tuple[int, ...], axis: int) -> tuple[int, ...]:
+    return (*shape[:axis], *shape[axis + 1 :])
+
+
 def _slices(dim: int, index: Any) -> tuple[Any, ...]:
     return (*(slice(None),) * dim, index)
 
@@ -59,7 +71,7 @@ def _along(what: str, x: Any, dim: int, index: Any, source: Any) -> tuple[int, A
     axis = axis_of(what, dim, max(x.ndim, 1))
     if places.ndim > 1:
         raise ValueError(f"{what}: positions have shape {places.shape}: they have one dimension")
-    refuse_negative(what, places, x.shape[axis] if x.ndim else 1)
+    places = among(what, places, x.shape[axis] if x.ndim else 1)
     if source is not None:
         shape = (*x.shape[:axis], places.size, *x.shape[axis + 1 :]) if x.ndim else (places.size,)
         given = tuple(source.shape) or (1,)
@@ -85,6 +97,10 @@ def index_add(input: Any, dim: int, index: Any, source: Any, *, alpha: float = 1
     Raises IndexError for positions outside, ValueError for a source of another shape.
     """
     x, s = operand(input), operand(source)
+    if alpha == 1 and type(dim) is int and 0 <= dim < x.ndim == s.ndim and _alike(x, s):
+        own = own_places(positions_of("index_add", index), x.shape[dim])
+        if own is not None and own.ndim == 1 and s.shape == (*x.shape[:dim], own.size, *x.shape[dim + 1 :]):
+            return add(x, AddRows.apply(s, own, dim, tuple(x.shape)))
     axis, places = _along("index_add", x, dim, index, s)
     s = s if alpha == 1 else mul(s, alpha)
     s = s if s.ndim or x.ndim == 0 else reshape(s, (1,))
@@ -160,7 +176,7 @@ def _source(what: str, x: Any, dim: int, index: Any, src: Any) -> tuple[int, Any
     """Give the dimension, positions and what goes there, cut to the positions' shape."""
     places = positions_of(what, index)
     given = None if isinstance(src, int | float) else operand(src)
-    axis = check_places(what, tuple(x.shape), dim, places, given)
+    axis, places = check_places(what, tuple(x.shape), dim, places, given)
     if given is None:
         return axis, places, np.broadcast_to(np.asarray(src, x.dtype), places.shape)
     if given.dtype != x.dtype:
@@ -199,6 +215,10 @@ def scatter(input: Any, dim: int, index: Any, src: Any = None, *, value: Any = N
 def scatter_add(input: Any, dim: int, index: Any, src: Any) -> Any:
     """Add elements of src at positions along a dimension; several for one place add up. See `scatter`."""
     x = operand(input)
+    if type(dim) is int and 0 <= dim < x.ndim and isinstance(src, Variable) and _alike(x, src):
+        own = own_places(positions_of("scatter_add", index), x.shape[dim])
+        if own is not None and own.shape == src.shape and _beside(own.shape, dim) == _beside(x.shape, dim):
+            return add(x, AddAlong.apply(src, own, dim, tuple(x.shape)))
     axis, places, s = _source("scatter_add", x, dim, index, src)
     return _reduced("scatter_add", x, axis, places, s, "sum", True)
 
@@ -238,7 +258,7 @@ def _reduced(what: str, x: Any, axis: int, places: Any, source: Any, kind: str, 
             return total
         counts = counts + 1 if include else where(met, counts, 1).astype(data.dtype)
         return div(total, counts) if data.dtype.kind == "f" else total // counts.astype(data.dtype)
-    return _by_order(kept, key, source, kind)
+    return by_order(kept, key, source, kind)
 
 
 #: What changes nothing in a product or an extremum.
@@ -249,7 +269,7 @@ _NEUTRAL: dict[str, Any] = {
 }
 
 
-def _by_order(x: Any, key: tuple[Any, ...], source: Any, kind: str) -> Any:
+def by_order(x: Any, key: tuple[Any, ...], source: Any, kind: str) -> Any:
     """Multiply, or take the extremum of, what goes to each place: as a table with a row a place, filled up."""
     shape, data = tuple(x.shape), data_of(x)
     if any([is_stand_in(part) for part in (*key, data)]):
@@ -298,6 +318,10 @@ def masked_fill(input: Any, mask: Any, value: Any) -> Any:
     >>> nbgrad.tensor([1.0, 2.0]).masked_fill(nbgrad.tensor([True, False]), 0.0)
     Variable([0., 2.])
     """
+    if type(input) is Variable and (type(value) is float or type(value) is int) and input._array.dtype.char in "fd":
+        given = mask if type(mask) is Variable else constant(mask) if type(mask) is np.ndarray else None
+        if given is not None and given._array.dtype.char == "?":
+            return where(given, value, input)
     x, where_ = operand(input), mask_of("masked_fill", mask)
     if np.ndim(data_of(value)):
         raise ValueError(f"masked_fill: the value has shape {np.shape(data_of(value))}: give one number")

@@ -9,23 +9,23 @@ from typing import Any
 
 import numpy as np
 
-from .. import history, hooks, sharing
+from .. import history, hooks, registry, sharing
 from ..arrays import Array, is_stand_in
 from ..compiled_calls import nodes_of
 from ..elementwise import Elementwise, number_like
 from ..function import LARGE, without_elements
-from ..grad_mode import is_grad_enabled
+from ..grad_mode import enable_grad, is_grad_enabled
 from ..history import Lost
 from ..kernels import dispatch
 from ..kernels.cpu import caller, small
 from ..kernels.cpu.ndarray import as_method
 from ..kernels.formula import COMPARISON
 from ..recording import written
-from ..registry import ENTRIES
+from ..registry import ENTRIES, Entry
 from ..variable import Variable, as_variable, data_of
 from .indexing import Index
 from .shape import astype
-from .writing import Put, Writing, has_memory_alone
+from .writing import Put, Writing, become, has_memory_alone
 
 new = object.__new__
 
@@ -181,7 +181,7 @@ def _kernel_in_place(operation: Elementwise, array: Array, others: tuple[Any, ..
                 return None
             v = np.asarray(v, array.dtype)
         v = data_of(v)
-        if type(v) is not np.ndarray or v.dtype != array.dtype or not _stretches(v.shape, array.shape):
+        if type(v) is not np.ndarray or v.dtype != array.dtype or not stretches(v.shape, array.shape):
             return None
         arrays.append(v)
     if operation.domain == COMPARISON or (not operation.differentiable and array.dtype.kind != "f"):
@@ -190,7 +190,8 @@ def _kernel_in_place(operation: Elementwise, array: Array, others: tuple[Any, ..
     return lambda: operation.call(array, *arrays, array)
 
 
-def _stretches(shape: tuple[int, ...], target: tuple[int, ...]) -> bool:
+def stretches(shape: tuple[int, ...], target: tuple[int, ...]) -> bool:
+    """Tell whether an array of a shape broadcasts to another one."""
     return len(shape) <= len(target) and all(
         [size in (1, whole) for size, whole in zip(shape[::-1], target[::-1], strict=False)]
     )
@@ -276,7 +277,7 @@ def _write_over(operation: Elementwise, x: Variable, other: Any) -> bool:
 
 def in_place(name: str, function: Callable[..., Any], operation: Elementwise | None = None) -> Callable[..., Variable]:
     """Make the method ``x.name_(...)`` that writes what ``function(x, ...)`` gives into x."""
-    what = f"{name}_"
+    what = name if name.endswith("_") else f"{name}_"
     writer = _Writer(what, function, operation, True)
     call: Callable[..., Variable] | None = None
 
@@ -292,8 +293,58 @@ def in_place(name: str, function: Callable[..., Any], operation: Elementwise | N
 
     method.__name__ = method.__qualname__ = what
     method.__wrapped__ = function  # type: ignore[attr-defined]  # whose parameters it has
-    method.__doc__ = f"Write what `{name}` gives into this Variable, and give it."
+    method.__doc__ = f"Write what `{name.removesuffix('_')}` gives into this Variable, and give it."
     return method
+
+
+def rearranging(what: str, function: Callable[..., Any]) -> Callable[..., Variable]:
+    """Make the method ``x.t_()`` or its like: a Variable becomes the view of its memory that a function gives."""
+
+    def method(self: Variable, *arguments: Any, **options: Any) -> Variable:
+        x = self._current()
+        if x.creator is None and x._generation >= 0:
+            raise RuntimeError(
+                f"{what}: a leaf that requires a gradient keeps its shape: make a new Variable of it "
+                f"(x = x.{what.removesuffix('_')}(...))"
+            )
+        array = x._array
+        if is_stand_in(array):
+            array.refuse_if_given(what)
+        if is_stand_in(array) or sharing.stand_ins:
+            history.note_write(x)
+        past = history.past_of(x, array)
+        with enable_grad():
+            result = function(past, *arguments, **options)
+        if result is not past and result._array is not array:
+            generation = history.leave(x)
+            x._array = result._array
+            node = result.creator
+            if node is None:
+                history.rewritten(x, generation)
+            else:
+                node.generation = max(generation, past._generation)
+                become(x, node)
+            history.note_anew(x)
+        return x
+
+    method.__name__ = method.__qualname__ = what
+    method.__wrapped__ = function  # type: ignore[attr-defined]
+    method.__doc__ = f"Make this Variable the view of its elements that `{what.removesuffix('_')}` gives, and give it."
+    return method
+
+
+#: What changes no elements, but where they are.
+_VIEWS = frozenset({"squeeze", "swapaxes", "swapdims", "t", "transpose", "unsqueeze"})
+
+
+def _made_in_place(name: str, base: str, entry: Entry) -> Callable[..., Variable]:
+    """Make the method of a name that writes in place, when it is first asked for."""
+    if base in _VIEWS:
+        return rearranging(name, entry.function)
+    return in_place(name, entry.function, entry.operation)
+
+
+registry.make_in_place = _made_in_place
 
 
 def in_place_operator(

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..arrays import Array
-from ..function import Operation
+from ..function import Operation, constant
 from ..kernels import dispatch
 from ..kernels.cpu import small
 from ..kernels.dispatch import sum_to_shape
@@ -139,6 +139,7 @@ class AsType(Operation):
     linear = even = True
     reads_all = False
     kept = ("dtype",)
+    work = staticmethod(lambda: small.conversion.cast())
 
     def __init__(self, dtype: np.dtype[Any]) -> None:
         self.dtype = dtype
@@ -320,6 +321,22 @@ def sum_to(input: Given, shape: Any) -> Given:
     return SumTo.apply(input, target)
 
 
+#: Dtypes by what names them most often: those that need no questions.
+_USUAL: dict[Any, np.dtype[Any]] = {
+    name: np.dtype(code)
+    for code in "?bhilBHILfd"
+    for name in (np.dtype(code), np.dtype(code).type, np.dtype(code).name)
+} | {bool: np.dtype(bool), int: np.dtype(int), float: np.dtype(float)}
+
+
+def usual_dtype(name: Any) -> np.dtype[Any] | None:
+    """Give the dtype of a name, if it is one of the usual ones; None for anything else."""
+    try:
+        return _USUAL.get(name)
+    except TypeError:  # not hashable
+        return None
+
+
 @operation
 def astype(input: Given, dtype: npt.DTypeLike) -> Given:
     """Convert to a dtype, of native byte order for Variables; the gradient is converted back.
@@ -327,6 +344,12 @@ def astype(input: Given, dtype: npt.DTypeLike) -> Given:
     Raises TypeError for dtypes that are not numeric, and for floating ones that have no gradients, as float16, where
     one would be lost unseen.
     """
+    if type(input) is Variable and type(input._array) is np.ndarray:
+        found = usual_dtype(dtype)
+        if found is input._array.dtype:
+            return input
+        if found is not None:
+            return AsType.apply(input, found) if found.char in "fd" else constant(AsType.apply(input._array, found))
     target = np.dtype(dtype)
     if target.kind not in "fiub":
         raise TypeError(f"astype: {target} is not a numeric dtype")

@@ -15,7 +15,7 @@ from ..variable import Given, Variable, data_of
 from .arguments import axis_of, either, whole_numbers
 from .elementwise import add, div, mul, sub, where
 from .extrema import ValuesAndIndices
-from .indexing import getitem
+from .indexing import GetItem, getitem
 from .joining import take_along_dim
 from .reduction import sum
 from .shape import Reshape, permute, reshape
@@ -33,6 +33,7 @@ def _picked(x: Any, places: Array, along: int, keepdim: bool = True) -> ValuesAn
         places = as_array(places).reshape(())
         values = x
     else:
+        places = np.ascontiguousarray(places) if type(places) is np.ndarray else places
         values = take_along_dim(x, places, along)
         if not keepdim:
             shape = (*x.shape[:along], *x.shape[along + 1 :])
@@ -46,8 +47,9 @@ def _order(x: Array, along: int, descending: bool = False) -> Array:
         return np.zeros((), np.int64)
     if not descending:
         return np.argsort(x, along, kind="stable")
-    backwards = np.argsort(np.flip(x, along), along, kind="stable")
-    return np.flip(x.shape[along] - 1 - backwards, along)
+    turned = (*(slice(None),) * along, slice(None, None, -1))
+    backwards = np.argsort(x[turned], along, kind="stable")
+    return (x.shape[along] - 1 - backwards)[turned]
 
 
 @operation
@@ -177,6 +179,12 @@ def _evenly(x: Any, skips_nan: bool) -> Any:
         return add(sum(x), Variable(found) if isinstance(x, Variable) else found) if x.dtype.kind == "f" else sum(x)
     flat = reshape(x, (x.size,))
     data = data_of(flat)
+    if type(data) is np.ndarray and data.dtype.char in "fd":
+        order = data.argsort(kind="stable")
+        place = (data.size - 1) // 2
+        least, value, next_, last = data[order[[max(place - 1, 0), place, min(place + 1, data.size - 1), -1]]].tolist()
+        if last == last and (least < value or not place) and (value < next_ or place == data.size - 1):
+            return GetItem.apply(flat, int(order[place]))  # without NaN, and it is the only one
     value = np.take(data, _middle(data, 0, skips_nan)[0])
     if x.dtype.kind != "f":
         return Variable(as_array(value), requires_grad=False) if isinstance(x, Variable) else as_array(value)

@@ -14,7 +14,7 @@ import numpy as np
 
 from ..arrays import Array, as_array, is_array, is_stand_in
 from ..function import Operation
-from ..kernels import dispatch, special
+from ..kernels import placement, special
 from ..registry import ENTRIES, operation
 from ..variable import Given, Variable, data_of
 from .derivatives import DERIVATIVES, functions, scipy_special
@@ -42,8 +42,9 @@ _SENTENCES = {
     "xlog1py": "input * log(1 + other), 0 where input is",
     "xlogy": "input * log(other), 0 where input is",
 }
-for _name, _scalar in special.TABLE.items():
-    _expose(_scalar, _SENTENCES[_name], ("input", "other")[: _scalar.arity], _name in _PUBLIC, _name in _PUBLIC)
+for _name, _sentence in _SENTENCES.items():
+    _scalar = special.TABLE[_name]
+    _expose(_scalar, _sentence, ("input", "other")[: _scalar.arity], _name in _PUBLIC, _name in _PUBLIC)
 
 copysign, fmod, heaviside, logaddexp2, _logit, sinc, xlogy = (ENTRIES[_name].function for _name in _PUBLIC)
 
@@ -70,7 +71,7 @@ class Special(Operation):
         self.name, self.place = name, place
 
     def forward(self, *xs: Array) -> Array:
-        dispatch.only_on_cpu(self.name, "SciPy", xs)
+        placement.only_on_cpu(self.name, "SciPy", xs)
         found = getattr(scipy_special(self.name), self.name)(*xs)
         self.output = as_array(found if self.place is None else found[self.place])
         return self.output
@@ -136,7 +137,7 @@ def i0(input: Given) -> Given:
 def gammainc(input: Any, other: Any) -> Any:
     """Give the share of the gamma distribution with shape input below other, elementwise; SciPy computes it.
 
-    The gradient is that of `other`; of the shape there is no formula, and to ask for its gradient a TypeError.
+    The derivative by the shape, which PyTorch has none of, is an integral (`quantiles`).
     """
     return applied("gammainc", *_floating("gammainc", input, other))
 

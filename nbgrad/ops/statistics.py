@@ -28,8 +28,13 @@ def _spread_of(
     axis: Any,
     keepdims: Any,
     unbiased: bool | None,
+    ddof: float | None,
 ) -> Any:
     """Apply one of the two over dimensions."""
+    if ddof is not None:
+        if correction is not None or unbiased is not None:
+            raise TypeError(f"{reduction.name}: ddof is NumPy's name for correction: give one of them")
+        correction = ddof
     if unbiased is None is correction and type(dim) is not bool:
         return reduce(kind_of(reduction), x, dim, keepdim, axis, keepdims, None, _USUAL)
     name = reduction.name
@@ -56,18 +61,19 @@ def var(
     axis: Any = None,
     keepdims: bool | None = None,
     unbiased: bool | None = None,
+    ddof: float | None = None,
 ) -> Given:
     """Give the variance over the dimensions `dim` (all if None): sum((x - mean(x))**2) / (n - correction).
 
-    The correction is 1 unless given, as PyTorch's; NumPy's ``np.var`` has 0. Whole numbers give float64, fewer elements
-    than the correction infinity, as many NaN. Raises IndexError for a dimension that does not exist.
+    The correction, or NumPy's `ddof`, is 1 unless given, as PyTorch's; ``np.var`` has 0. Whole numbers give float64,
+    fewer elements than the correction infinity, as many NaN. Raises IndexError for a dimension that does not exist.
 
     >>> import nbgrad
     >>> x = nbgrad.tensor([1.0, 2.0, 3.0, 4.0])
     >>> nbgrad.var(x), nbgrad.var(x, correction=0)
     (Variable(1.66666667), Variable(1.25))
     """
-    return _spread_of(reductions.var, input, dim, correction, keepdim, axis, keepdims, unbiased)
+    return _spread_of(reductions.var, input, dim, correction, keepdim, axis, keepdims, unbiased, ddof)
 
 
 @operation
@@ -80,6 +86,7 @@ def std(
     axis: Any = None,
     keepdims: bool | None = None,
     unbiased: bool | None = None,
+    ddof: float | None = None,
 ) -> Given:
     """Give the standard deviation over the dimensions `dim` (all if None), the square root of `var`.
 
@@ -89,7 +96,7 @@ def std(
     >>> nbgrad.std(nbgrad.tensor([[1.0, 3.0], [5.0, 5.0]]), 1, correction=0)
     Variable([1., 0.])
     """
-    return _spread_of(reductions.std, input, dim, correction, keepdim, axis, keepdims, unbiased)
+    return _spread_of(reductions.std, input, dim, correction, keepdim, axis, keepdims, unbiased, ddof)
 
 
 def _with_mean(function: Any, x: Any, dim: Any, options: dict[str, Any]) -> tuple[Any, Any]:

@@ -6,6 +6,7 @@ NumPy computes them, and what stands in for its arrays answers them; the gradien
 from __future__ import annotations
 
 import builtins
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -13,6 +14,7 @@ import numpy as np
 
 from ..arrays import Array, as_array, is_array
 from ..function import Operation
+from ..function import constant as constant_of
 from ..kernels import dispatch
 from ..kernels.shapes import broadcast_shapes
 from ..registry import operation
@@ -45,6 +47,8 @@ def plain(x: Any) -> Any:
 
 def constant(what: str, function: Callable[..., Any], *xs: Any) -> Any:
     """Apply a function of NumPy's, whose result has no gradient: to Variables (at least one), or arrays."""
+    if len(xs) == 1 and type(xs[0]) is Variable:
+        return constant_of(as_array(function(xs[0].data)))
     arrays = [data_of(x) for x in xs]
     found = as_array(function(*arrays))
     return Variable(found, requires_grad=False) if any(isinstance(x, Variable) for x in xs) else found
@@ -155,8 +159,7 @@ def frexp(input: Any) -> tuple[Any, Any]:
 
 def _truth(name: str, function: Callable[[Any], Any], sentence: str) -> Any:
     def truth(input: Any) -> Any:
-        x = plain(input)
-        return function(x.detach() if isinstance(x, Variable) else x)
+        return function(input if type(input) is Variable else plain(input))
 
     truth.__name__ = truth.__qualname__ = name
     truth.__doc__ = f"Tell where input is {sentence}, elementwise."
@@ -165,14 +168,16 @@ def _truth(name: str, function: Callable[[Any], Any], sentence: str) -> Any:
 
 def _largest(x: Any) -> Any:
     """Give magnitudes; whole numbers as such, of which none is infinite."""
+    if type(x) is Variable and x._generation >= 0:
+        x = constant_of(x._array)
     return abs(x) if x.dtype.kind == "f" else mul(x, 0) if x.dtype.kind in "iu" else x
 
 
 isnan = _truth("isnan", lambda x: ne(x, x), "NaN")
-isinf = _truth("isinf", lambda x: eq(_largest(x), np.inf), "infinite")
-isfinite = _truth("isfinite", lambda x: lt(_largest(x), np.inf), "neither infinite nor NaN")
-isposinf = _truth("isposinf", lambda x: eq(x, np.inf), "infinity")
-isneginf = _truth("isneginf", lambda x: eq(x, -np.inf), "-infinity")
+isinf = _truth("isinf", lambda x: eq(_largest(x), math.inf), "infinite")
+isfinite = _truth("isfinite", lambda x: lt(_largest(x), math.inf), "neither infinite nor NaN")
+isposinf = _truth("isposinf", lambda x: eq(x, math.inf), "infinity")
+isneginf = _truth("isneginf", lambda x: eq(x, -math.inf), "-infinity")
 isreal = _truth("isreal", lambda x: constant("isreal", np.isreal, x), "real, which all numbers here are")
 signbit = _truth("signbit", lambda x: constant("signbit", _signbit, x), "negative, or -0.0")
 
@@ -242,6 +247,10 @@ def _of_whole(name: str, function: Any, sentence: str, truth: bool, arity: int =
     kinds = "iub" if truth else "iu"
 
     def checked(*xs: Any) -> Any:
+        if all([type(x) is Variable for x in xs]):
+            arrays = [x._array for x in xs]
+            if all([type(array) is np.ndarray and array.dtype.kind in kinds for array in arrays]):
+                return constant_of(as_array(function(*arrays)))
         arrays = [x if isinstance(x, int) else plain(x) for x in xs]
         dtypes = [x.dtype for x in arrays if not isinstance(x, int)]
         if any(dtype.kind not in kinds for dtype in dtypes):

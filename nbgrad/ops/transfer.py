@@ -8,11 +8,11 @@ import numpy as np
 
 from ..arrays import Array, is_array
 from ..function import Operation
-from ..kernels import dispatch
+from ..kernels import dispatch, placement
 from ..registry import operation
 from ..variable import Given, Variable, data_of
 from .elementwise import positive
-from .shape import astype
+from .shape import astype, usual_dtype
 
 if TYPE_CHECKING:
     from ..kernels.target import Target
@@ -36,12 +36,12 @@ class Transfer(Operation):
 
 
 def _moved(x: Any, target: Target) -> Any:
-    return x if dispatch.target_of(data_of(x)) is target else Transfer(target)(x)
+    return x if placement.target_of(data_of(x)) is target else Transfer(target)(x)
 
 
 def beside(x: Any, like: Array) -> Any:
     """Move to the target of an array; x itself if it is there. The gradient moves back."""
-    return _moved(x, dispatch.named(like=like))
+    return _moved(x, placement.named(like=like))
 
 
 @operation
@@ -58,8 +58,8 @@ def cuda(input: Given, device: Any = None) -> Given:
 
     Raises ImportError where nbgrad[cuda13] is not installed, RuntimeError without a GPU or a driver for it.
     """
-    here = dispatch.name_of(data_of(input))
-    return _moved(input, dispatch.named(device if device is not None else here if here[:4] == "cuda" else "cuda"))
+    here = placement.name_of(data_of(input))
+    return _moved(input, placement.named(device if device is not None else here if here[:4] == "cuda" else "cuda"))
 
 
 @operation(public=False)
@@ -67,7 +67,7 @@ def cpu(input: Given) -> Given:
     """Move to the memory of the CPU; input itself if it is there. The gradient moves back."""
     if type(input) is Variable and type(input._array) is np.ndarray:
         return input
-    return _moved(input, dispatch.named("cpu"))
+    return _moved(input, placement.named("cpu"))
 
 
 @operation(public=False)
@@ -86,6 +86,12 @@ def to(
     PyTorch's `non_blocking` and `memory_format` are hints, which change no result and are not needed here.
     Raises TypeError for anything else.
     """
+    if len(target) == 1 and type(input) is Variable and device is dtype is None and not (copy or non_blocking):
+        (wanted,) = target
+        if type(wanted) is str and wanted == "cpu":
+            return cpu(input)
+        if type(wanted) is not Variable and usual_dtype(wanted) is not None:
+            return astype(input, wanted)
     flags = [value for value in target if isinstance(value, bool | np.bool_)]
     if flags:  # PyTorch's to(device, dtype, non_blocking, copy)
         if len(flags) > 2 or any(value is not flag for value, flag in zip(target[-len(flags) :], flags, strict=True)):
@@ -96,7 +102,7 @@ def to(
         if isinstance(value, Variable):
             found = {"device": value.device, "dtype": value.dtype}
         else:
-            found = {"device" if dispatch.is_name(value) else "dtype": value}
+            found = {"device" if placement.is_name(value) else "dtype": value}
         for name, given in found.items():
             if (device if name == "device" else dtype) is not None:
                 raise TypeError(f"to: two {name}s: {given!r} comes second")
@@ -109,5 +115,5 @@ def to(
         except TypeError:
             raise TypeError(f"to: {dtype!r} is no device and no dtype: give 'cpu', 'cuda' or a dtype") from None
     result = input if dtype is None else astype(input, dtype)
-    result = result if device is None else _moved(result, dispatch.named(device))
+    result = result if device is None else _moved(result, placement.named(device))
     return clone(input) if copy and result is input else result

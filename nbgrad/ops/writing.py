@@ -281,6 +281,8 @@ class Writing:
         else:
             generation = history.tick()
             self._leave(x)
+            # what it was in another shape was found as one more view, and may be lost with it
+            others, views = ([y for y in found if not isinstance(y._array, Lost)] for found in (others, views))
         if self.recorded:
             node.generation = max([generation, *[before._generation for before in node.inputs]])
             if sharing.active and family != -1:

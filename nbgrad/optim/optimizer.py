@@ -12,7 +12,7 @@ import numpy as np
 from ..arrays import is_stand_in
 from ..elementwise import Elementwise
 from ..grad_mode import enable_grad
-from ..kernels import dispatch, formula
+from ..kernels import formula, placement
 from ..kernels.cpu import updates
 from ..kernels.cpu.launch import signature
 from ..kernels.formula import FLOATING, NUMBER, Expression
@@ -234,7 +234,7 @@ class Optimizer:
             state = self.state[x] = {}
         for name in names:
             if name not in state:
-                target = dispatch.named(x.device)
+                target = placement.named(x.device)
                 start = self.begin(group, name)
                 state[name] = Variable(target.full(x.shape, start, x.dtype), requires_grad=False)
         return [state[name] for name in names]
@@ -312,7 +312,7 @@ class Optimizer:
         """Take the step parameter by parameter, wherever they are."""
         for row, (x, g, states) in enumerate(zip(chosen, grads, kept, strict=True)):
             numbers = [np.asarray(np.broadcast_to(v, len(chosen))[row], x.dtype) for v in values]
-            target = dispatch.named(x.device)
+            target = placement.named(x.device)
             operands = [x._array, g._array, *(s._array for s in states), *map(target.bring, numbers)]
             results = [operation.call(*operands) for operation in rule.operations()]
             for old, new in zip([x, *states], results, strict=True):
@@ -403,7 +403,7 @@ class Optimizer:
             if key == "step":
                 mine.steps.data[k] = value
             else:
-                target = dispatch.named(x.device)
+                target = placement.named(x.device)
                 state[key] = Variable(target.bring(np.array(value, x.dtype)), requires_grad=False)
                 if not mine.steps.data[k]:
                     mine.steps.data[k] = 1

@@ -46,8 +46,9 @@ def joined_in_place(program: Program) -> Program:
         for part in node.inputs:
             found = places[part]
             if isinstance(part.operation, Join):
-                # what it is made of has been seen to, unless it is known late: that goes to one place
-                written = not any(is_late(made) for made, _ in places_in(found))
+                # what it is made of has been seen to, unless it is known late, which goes to one place, or has no
+                # place in the larger whole
+                written = all(place is not None and not is_late(made) for made, place in _placed(node, found))
             else:
                 ((made, place),) = _placed(node, part)
                 written = is_written(made, place, part, node)

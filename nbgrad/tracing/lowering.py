@@ -15,8 +15,8 @@ import numpy as np
 from ..kernels import formula, philox, reductions
 from ..kernels import scalars as scalar
 from ..kernels.cpu import elementwise as cpu
-from ..kernels.dispatch import CPU
 from ..kernels.formula import NUMBER, TRUTH, Expression
+from ..kernels.placement import CPU
 from ..kernels.shapes import broadcast_shapes
 from .calls import call, frozen
 from .layout import can_reshape

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from ..kernels import dispatch
+from ..kernels import placement
 from ..kernels.target import Compiler
 from .grouping import Group, Grouping
 from .program import (
@@ -52,7 +52,7 @@ class Memory:
                 value = (
                     node.array if isinstance(node.operation, Constant) else np.array(literal_value(node), node.dtype)
                 )
-                here = dispatch.elsewhere(value)
+                here = placement.elsewhere(value)
                 if here is not None and here is not compiler.target:
                     raise TypeError(
                         f"jit: an array from outside is on {here.name} and the arguments are on "

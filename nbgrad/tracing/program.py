@@ -6,6 +6,7 @@ import copy
 import functools
 import itertools
 import math
+import sys
 import weakref
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -13,8 +14,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from ..arrays import is_array, of_numpys_own
-from ..kernels import dispatch
+from ..kernels import placement
 from ..kernels.formula import Expression, ScalarFunction
+from ..sharing import owner_of
 
 if TYPE_CHECKING:
     from ..kernels.target import Target
@@ -165,7 +167,7 @@ def _readonly(value: Any) -> Any:
 class Program:
     """Nodes in the order in which they came about, for a target."""
 
-    def __init__(self, target: Target = dispatch.CPU) -> None:
+    def __init__(self, target: Target = placement.CPU) -> None:
         self.target = target
         self.nodes: list[Node] = []
         #: What is wanted of it, once that is known.
@@ -186,6 +188,7 @@ class Program:
         #: The ids of arrays from outside, and of what they are views of.
         self.outside: set[int] = set()
         self._met: dict[Node, bytes] = {}  # what arrays that can be written to held when they were first used
+        self._changed: list[Any] = []  # the memory of such as were written to after that
 
     def add(self, operation: Operation, inputs: Sequence[Node], shape: Shape, dtype: Any) -> Node:
         """Give the node for an operation, the one that is there already if it is."""
@@ -234,7 +237,7 @@ class Program:
         array = np.asarray(of_numpys_own(array))
         if array.dtype.kind not in "fiub":
             raise TypeError(f"jit: an array of dtype {array.dtype} takes part in a traced function: convert it first")
-        if self.target is not dispatch.CPU and not array.flags.c_contiguous:
+        if self.target is not placement.CPU and not array.flags.c_contiguous:
             array = np.ascontiguousarray(array)  # it is copied to the GPU
         frozen = is_frozen(array)
         if not frozen and not _is_ordinary(array):
@@ -265,14 +268,40 @@ class Program:
             self.outside.add(id(array))
             array = array.base
 
+    def change(self, array: Any) -> None:
+        """Keep, for what was computed of it, what an array holds that is about to be written to in the function."""
+        shared = [node for node in self._met if np.may_share_memory(node.array, array)]
+        if shared:
+            owner = owner_of(array)
+            if not any([owner is known for known in self._changed]):
+                self._changed.append(owner)
+            self._keep(shared)
+
+    def _keep(self, nodes: Sequence[Node]) -> None:
+        """Give constants arrays of their own, which nobody writes to; the arrays that they had make others."""
+        for node in nodes:
+            del self._met[node]
+            del self._known[Constant, node.operation, (), node.shape, node.dtype.char]
+            node.array = _readonly(node.array)
+            node.operation = Constant(id(node.array))
+
     def refuse_changed_constants(self) -> None:
-        """Raise for an array from outside that the traced function changed after it had used it."""
-        for node, before in self._met.items():
-            if node.array.tobytes() != before:
-                raise TypeError(
-                    f"jit: an array of shape {node.shape} was changed in place after the traced function had used it, "
-                    "and every run would read what it became: change a copy, or make a new array"
-                )
+        """Raise for an array from outside that the traced function changed after it had used it.
+
+        Those that nobody else holds by now were its own: there each run has what they held when they were used.
+        """
+        changed = [node for node, before in self._met.items() if node.array.tobytes() != before]
+        owners, self._changed = [np.empty(0), *self._changed], []
+        rest = [node for node in self._met if node not in changed]
+        self._keep([node for node in rest if any([np.may_share_memory(node.array, owner) for owner in owners])])
+        counts = [sys.getrefcount(owner) for owner in owners]
+        held = [owner for owner, count in zip(owners, counts, strict=True) if count > counts[0]]
+        array = next(iter([*changed, *held]), None)
+        if array is not None:
+            raise TypeError(
+                f"jit: an array of shape {array.shape} was changed in place after the traced function had used it, "
+                "and every run would read what it became: change a copy, or make a new array"
+            )
         self._met.clear()
 
 

@@ -14,7 +14,7 @@ from ..engine import gradients
 from ..function import Function, constant
 from ..generator import traced_draw
 from ..grad_mode import is_grad_enabled, set_grad_enabled
-from ..kernels import dispatch
+from ..kernels import placement
 from ..kernels.forks import hold_over_fork
 from ..variable import Variable
 from .plan import Plan
@@ -134,9 +134,10 @@ class Replay(Function):
         arrays = [in_order(x) for x in arrays]
         target = self.traced.program.target
         for array, (shape, dtype) in zip(arrays, kinds, strict=True):
-            if array.shape != shape or array.dtype != dtype or dispatch.target_of(array) is not target:
+            here = placement.target_of(array)
+            if array.shape != shape or array.dtype != dtype or here is not target:
                 raise ValueError(
-                    f"jit: {what} has shape {array.shape} and dtype {array.dtype} on {dispatch.name_of(array)} where "
+                    f"jit: {what} has shape {array.shape} and dtype {array.dtype} on {here.name} where "
                     f"{dtype} of shape {shape} was traced: put new data of another kind into a new Variable"
                 )
         return arrays

@@ -152,7 +152,7 @@ class Trace:
         """Run the function on traced arrays."""
         sources = Sources(function)
         drawing = traced_draw.set(self._draw)
-        noted = history.writes_of_trace.set([])
+        noted = history.writes_of_trace.set(history.WritesOfTrace(self.program.change))
         sharing.stand_ins += 1
         try:
             with set_grad_enabled(True):
@@ -433,11 +433,10 @@ def _refuse_written_outside(written: Sequence[tuple[Any, Any]], known: Sequence[
 def _held_by_others(x: Variable) -> bool:
     """Tell whether anything but nodes of the graph holds a Variable."""
     with sharing.thawed():
-        holders = gc.get_referrers(x)
-    for holder in holders:
-        if isinstance(holder, tuple):
-            if not any([isinstance(node, Function) for node in gc.get_referrers(holder)]):
+        for holder in gc.get_referrers(x):
+            if isinstance(holder, tuple):
+                if not any([isinstance(node, Function) for node in gc.get_referrers(holder)]):
+                    return True
+            elif not isinstance(holder, list | FrameType | history.Story):
                 return True
-        elif not isinstance(holder, list | FrameType | history.Story):
-            return True
     return False

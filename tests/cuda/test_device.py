@@ -10,7 +10,7 @@ import pytest
 
 import nbgrad
 from nbgrad import Function, Variable
-from nbgrad.kernels import dispatch
+from nbgrad.kernels import dispatch, placement
 from nbgrad.kernels.cuda import launch
 
 # ---- there and back -------------------------------------------------------------------------------------------------
@@ -29,8 +29,9 @@ def test_there_and_back():
 
 
 def test_the_first_array_on_a_device_is_noticed(monkeypatch):
-    monkeypatch.setattr(dispatch, "away", {})
-    monkeypatch.setitem(dispatch._named, "cuda", dispatch._cuda)
+    for kind in tuple(placement.away):
+        monkeypatch.delitem(placement.away, kind)
+    monkeypatch.setitem(placement._named, "cuda", placement.cuda)
     x = nbgrad.tensor([1.0, 2.0]).cuda()
     assert (x * x).tolist() == [1, 4]
 

@@ -13,7 +13,7 @@ LIMITS = {"float32": {"rtol": 1e-5, "atol": 2e-6}, "float64": {"rtol": 1e-13, "a
 def test_a_gpu_draws_the_stream(kind, dtype):
     generator = nbgrad.Generator("cuda").manual_seed(2**40 + 3)
     generator.set_state(np.array([2**40 + 3, 2**32 - 20], np.uint64))
-    target = nbgrad.kernels.dispatch.named("cuda")
+    target = nbgrad.kernels.placement.named("cuda")
     drawn = target.to_numpy(generator.draw(kind, (7, 50), dtype, target))
     expected = stream.elements(kind, dtype, [2**40 + 3, 2**32 - 20], np.arange(350).reshape(7, 50))
     np.testing.assert_allclose(

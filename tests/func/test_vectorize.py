@@ -7,7 +7,8 @@ from peers import peer
 
 import nbgrad
 from nbgrad import Variable
-from nbgrad.func import grad, jacrev, jvp, vmap
+from nbgrad.func import grad, jacfwd, jacrev, jvp, vmap
+from nbgrad.nn import functional as F
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")
 
@@ -122,6 +123,22 @@ def test_second_derivatives_through_it():
     np.testing.assert_allclose(grad(lambda w: (grad(f)(w) * v).sum())(W), expected, rtol=1e-10)
     np.testing.assert_allclose(jvp(grad(f), (W,), (v,))[1], expected, rtol=1e-10)
     np.testing.assert_allclose(jacrev(grad(f))(W), jacrev(grad(plain))(W), rtol=1e-10, atol=1e-12)
+
+
+@pytest.mark.parametrize("each", [lambda x: nbgrad.softmax(x, -1) * W[:, 0], lambda x: nbgrad.cumprod(x, -1)])
+def test_tangents_after_the_examples_have_their_own(each):
+    """Tangents that follow from a rule back are no sums over the examples, whose run is over by then."""
+    _, found = jvp(grad(lambda x: vmap(each)(x).sum()), (X,), (X[::-1],))
+    _, expected = jvp(grad(lambda x: each(x).sum()), (X,), (X[::-1],))
+    np.testing.assert_allclose(found, expected, rtol=1e-12, atol=1e-14)
+    total = lambda x: (each(x) * x).sum()  # noqa: E731
+    np.testing.assert_allclose(jacfwd(jacfwd(total))(X[0]), jacfwd(grad(total))(X[0]), rtol=1e-12, atol=1e-14)
+
+
+def test_convolutions_of_many_examples_of_many():
+    x, w = cases.draw(cases.ANY, (2, 3, 1, 1, 5)), nbgrad.ones(2, 1, 3)
+    f = lambda x: F.conv1d(nbgrad.as_tensor(x), w)  # noqa: E731
+    np.testing.assert_allclose(vmap(vmap(f))(x).data, np.stack([[f(b).data for b in a] for a in x]), rtol=1e-12)
 
 
 def test_nested():

@@ -368,20 +368,19 @@ REFUSED = {
         r"np.sum with \['dtype'\] .* there it takes \(a, axis, dtype, ",
     ),
     "out": (lambda x: np.sum(x, 0, None, np.zeros(4)), "np.sum with these arguments does not work"),
-    "fill_diagonal": (lambda x: np.fill_diagonal(x, 1), r"np.fill_diagonal .*: write x\[places\] = values"),
-    "copyto": (lambda x: np.copyto(np.zeros((3, 4)), x), r"np.copyto .*: write x\[places\] = values"),
+    "copyto": (lambda x: np.copyto(np.zeros((3, 4)), x), r"np.copyto .* is written to be a Variable \(nbgrad.zeros\)"),
     "reduce": (
         lambda x: np.add.reduce(x, out=np.zeros(4)),
         r"np.add.reduce with \['out'\] does not work .* use np.sum",
     ),
-    "ufunc's out": (lambda x: np.add(x, 1, out=np.zeros((3, 4))), r"np.add with \['out'\] .* use nbgrad.add without"),
+    "ufunc's out": (lambda x: np.add(x, 1, out=np.zeros((3, 4))), r"np.add with \['out'\] .* out= takes a Variable"),
     "accumulate": (lambda x: np.add.accumulate(x, axis=None), r"np.add.accumulate with \[.axis.\] .* use np.cumsum"),
     "cumsum's out": (
         lambda x: np.cumsum(x, 0, out=np.zeros((3, 4))),
-        r"np.cumsum with \['out'\] .* out has to be None",
+        r"np.cumsum with \['out'\] .* out is a Variable or None",
     ),
     "reduceat": (lambda x: np.multiply.reduceat(x, [0]), r"np.multiply.reduceat .* use nbgrad.mul and what follows"),
-    "at": (lambda x: np.add.at(np.zeros(3), [0], x), r"np.add.at .* write x\[places\] = values"),
+    "at": (lambda x: np.add.at(np.zeros(3), [0], x), r"np.add.at .* is written to be a Variable \(nbgrad.zeros\)"),
     "spacing": (np.spacing, "np.spacing does not work .* nbgrad has no function for it"),
     "floor's out": (lambda x: np.floor(x, out=np.zeros((3, 4))), r"np.floor with \['out'\] does not work"),
 }
@@ -404,8 +403,111 @@ def test_arrays_are_changed_by_variables_that_record_nothing():
     np.testing.assert_array_equal(w.data, MATRIX / 2)
     with pytest.raises(TypeError, match=r"np.subtract with \['out'\] does not work on Variables that require"):
         w.data -= w * 1.0
-    with pytest.raises(TypeError, match=r"np.exp with out= of a Variable: write into x.data"):
-        np.exp(x, out=x)
+    assert np.exp(x, out=x) is x
+    np.testing.assert_allclose(x.data, np.exp(MATRIX), rtol=1e-14)
+
+
+# ---- writing --------------------------------------------------------------------------------------------------------
+
+SOME = MATRIX > 0
+WRITERS = {
+    "put": lambda y, x: np.put(y, [0, 5, 5, -1], x[0] * 3),
+    "put a number, positions that wrap around": lambda y, x: np.put(y, [0, 17], 7.0, mode="wrap"),
+    "place": lambda y, x: np.place(y, SOME, x[0]),
+    "putmask": lambda y, x: np.putmask(y, SOME, x * x),
+    "put_along_axis": lambda y, x: np.put_along_axis(y, np.array([[1], [2], [0]]), x[:, :1] * 3, 1),
+    "fill_diagonal": lambda y, x: np.fill_diagonal(y, x[0, :3]),
+    "copyto": lambda y, x: np.copyto(y, x[0]),
+    "copyto where": lambda y, x: np.copyto(y, x * x, where=SOME),
+    "add.at": lambda y, x: np.add.at(y, ([0, 0, 1], [1, 1, 2]), x[0, :3]),
+    "add.at of rows": lambda y, x: np.add.at(y, [0, 0, 1], x[0]),
+    "subtract.at": lambda y, x: np.subtract.at(y, [0, 0, 1], 2.0),
+    "multiply.at": lambda y, x: np.multiply.at(y, [0, 0, 1], x),
+    "divide.at": lambda y, x: np.divide.at(y, [0, 0, 1], x),
+    "maximum.at": lambda y, x: np.maximum.at(y, [0, 0, 1], x),
+    "power.at": lambda y, x: np.power.at(y, [0, 1], 2.0),
+    "exp.at": lambda y, x: np.exp.at(y, (slice(None), [1])),
+    "out": lambda y, x: np.add(x, x * x, out=y),
+    "out, which is an operand": lambda y, x: np.multiply(y, x, y),
+    "out, which overlaps an operand": lambda y, x: np.multiply(y[1:], y[:-1], out=y[:-1]),
+    "out, which is larger": lambda y, x: np.exp(x[0], out=y),
+    "where": lambda y, x: np.log(x, out=y, where=SOME),
+    "where, of numbers": lambda y, x: np.divide(1.0, x, out=y, where=SOME),
+    "out of clip": lambda y, x: np.clip(y, -1, 1, out=y),
+    "out of cumsum": lambda y, x: np.cumsum(x, 1, None, y),
+    "out of modf": lambda y, x: np.modf(x * 3, out=(y, np.zeros_like(x))),
+    "zeros_like": lambda y, x: np.log(x, out=np.zeros_like(x), where=SOME),
+    "out of sum": lambda y, x: np.sum(x * x, axis=0, out=np.empty_like(x[0])),
+    "out of dot": lambda y, x: np.dot(x, x.T, out=np.ones_like(x, shape=(3, 3))),
+    "out of concatenate": lambda y, x: np.concatenate([x, x * x], out=np.full_like(x, 2.0, shape=(6, 4))),
+    "out of reduce": lambda y, x: np.add.reduce(x * x, 0, out=np.empty_like(x[0])),
+    "out of accumulate": lambda y, x: np.add.accumulate(x * x, 0, out=y),
+    "elements of zeros_like": lambda y, x: [
+        y.__setitem__((i, j), x[i, j] * x[j, i]) for i in range(3) for j in range(3)
+    ],
+    "flat": lambda y, x: [y.T.flat.__setitem__(slice(3, 5), x[0, :2] * 3), y.flat.__setitem__(0, 7.0)],
+    "fill": lambda y, x: y.fill(x[0, 0]),
+}
+
+
+@pytest.mark.parametrize("name", WRITERS)
+@pytest.mark.filterwarnings("ignore")
+def test_numpys_functions_write_into_variables(name):
+    def function(x):
+        y = x * 2.0
+        result = WRITERS[name](y, x)
+        return y if result is None or isinstance(result, list | tuple) else y + np.sum(result * result)
+
+    np.testing.assert_allclose(function(Variable(MATRIX.copy())).data, function(MATRIX), rtol=1e-12)
+    cases.check_gradients(lambda x: function(x) * np.cos(np.arange(12.0)).reshape(3, 4), [MATRIX], 1)
+
+
+@pytest.mark.parametrize(
+    "name", ["put", "putmask", "copyto where", "add.at", "out", "out of clip", "out of modf", "fill"]
+)
+def test_numpys_functions_write_in_compiled_functions(name):
+    def function(x):
+        y = x * 2.0
+        WRITERS[name](y, x)
+        return (y * y).sum()
+
+    ours, expected = (f(MATRIX) for f in (nbgrad.jit(nbgrad.value_and_grad(function)), nbgrad.value_and_grad(function)))
+    for mine, other in zip(ours, expected, strict=True):
+        np.testing.assert_allclose(mine, other, rtol=1e-12)
+
+
+WRITERS_REFUSED = {
+    "a leaf": (lambda x: np.put(x, [0], 1.0), RuntimeError, "np.put: a leaf that requires a gradient .*no_grad"),
+    "several": (lambda x: np.power.at(x * 1, [0, 0], 2.0), TypeError, "np.power.at: several values for one place"),
+    "shape": (
+        lambda x: np.sum(x, 0, out=nbgrad.zeros(3)),
+        ValueError,
+        r"np.sum with out=: the result has shape \(4,\)",
+    ),
+    "dtype": (lambda x: np.add(x, 1, out=nbgrad.arange(4)), TypeError, "np.add with out=: a Variable of dtype int64"),
+    "where": (lambda x: np.log(x, where=SOME), TypeError, r"np.log with \['where'\] .* out= takes a Variable"),
+    "casting": (lambda x: np.copyto(nbgrad.zeros(4, dtype=np.float32), x[0], "safe"), TypeError, "no 'safe' cast"),
+    "memory": (lambda x: x.flags, AttributeError, r"no attribute 'flags': x.data, an array, has flags"),
+}
+
+
+@pytest.mark.parametrize("name", WRITERS_REFUSED)
+def test_writes_that_cannot_be_are_refused(name):
+    call, kind, message = WRITERS_REFUSED[name]
+    with pytest.raises(kind, match=message):
+        call(Variable(MATRIX.copy()))
+
+
+@pytest.mark.parametrize(
+    "name",
+    """x.dot(x.T)  x.dot(x[0])  x.std(0,ddof=0)  x.var(axis=1,ddof=1)  x.take([1,0],axis=1)  x.take([1,5])  x.copy()
+    x.compress([True,False,True],axis=0)  x[0].searchsorted(0.1)  x.argpartition(2)  x.itemsize  x.strides  x.flat[3]
+    x.imag  x.real  divmod(x,0.3)  divmod(0.3,x)  round(x[0,0],1)  x[1,1]in(x)  (0.123)in(x)  x.conjugate()
+    len(x.flat)  list(x[0].flat)""".split(),
+)
+def test_variables_have_the_methods_of_arrays(name):
+    expected, x = eval(name, {"x": MATRIX}), Variable(MATRIX.copy())
+    same(eval(name, {"x": x}), expected)
 
 
 def test_an_array_of_variables_is_refused_naming_stack():

@@ -10,20 +10,9 @@ from recording_target import Recording, RecordingArray
 import nbgrad
 from nbgrad import Variable
 from nbgrad.forward import push
-from nbgrad.kernels import dispatch, target
+from nbgrad.kernels import target
 from nbgrad.kernels.cpu.target import CPU
 from nbgrad.nn import functional as F
-
-
-@pytest.fixture
-def recording(monkeypatch):
-    """Give a target that dispatch knows of for the test, registered as anybody would."""
-    monkeypatch.setattr(dispatch, "away", dispatch.away)
-    monkeypatch.setattr(dispatch, "_named", dict(dispatch._named))
-    found = Recording()
-    dispatch.register("recording", RecordingArray, lambda where: found)
-    return found
-
 
 A = np.array([[0.5, -1.25, 2.0], [1.5, 0.25, -0.75]])
 B = np.array([[1.0, 2.0, 0.5], [-0.5, 1.5, 3.0]])

@@ -20,7 +20,9 @@ def member(name, *arguments, domains=(ANY,), **options):
 
 
 MEMBERS = [
-    *map(member, ("gelu", "silu", "mish", "selu", "elu", "celu", "leaky_relu", "hardsigmoid", "hardswish", "hardtanh")),
+    *map(member, ("gelu", "silu", "mish", "selu", "elu", "celu", "leaky_relu", "hardswish", "hardtanh")),
+    # torch's own slope of float64 is the sixth of float32, 2 ** -25 too much
+    Member("hardsigmoid", F.hardsigmoid, lambda t, x: t.nn.functional.relu6(x + 3) / 6),
     *map(member, ("relu6", "hardshrink", "softshrink", "tanhshrink", "softsign", "logsigmoid", "glu")),
     member("gelu", approximate="tanh"),
     member("elu", 0.7),

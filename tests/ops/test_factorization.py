@@ -44,7 +44,7 @@ MEMBERS = [
     Member("householder_product", linalg.householder_product,
            lambda t, x, tau: t.linalg.householder_product(x, tau), (ANY, ANY), ((4, 3), (2,))),
     Member("ormqr", lambda x, tau, y: nbgrad.ormqr(x, tau, y, True, True),
-           lambda t, x, tau, y: t.ormqr(x, tau, y, True, True), (ANY,) * 3, ((4, 3), (2,), (4, 2))),
+           lambda t, x, tau, y: t.ormqr(x, tau, y, True, True), (ANY,) * 3, ((4, 3), (3,), (4, 2))),
     Member("logdet", lambda x: nbgrad.logdet(x @ x.T + 1), lambda t, x: t.logdet(x @ x.T + 1), (ANY,), (2, 3)),
 ]  # fmt: skip
 QUICK = {"lu's U, wide", "lu's L, tall", "lu_solve", "householder_product"}
@@ -72,6 +72,16 @@ def test_factors_multiply_to_the_matrix(shape):
     k = min(shape[-2:])
     q = linalg.householder_product(packed[..., :k], tau)
     np.testing.assert_allclose(q @ np.triu(packed[..., :k, :]), x, atol=1e-13)
+
+
+def test_triangles_are_solved_for_matrices_that_could_be_stacks_of_vectors():
+    torch = peer("torch")
+    lower = np.tril(np.random.default_rng(5).uniform(0.5, 1, (2, 2, 2)))
+    b = np.array([[1.0, 2.0], [3.0, 4.0]])
+    found = linalg.solve_triangular(lower, b, upper=False)
+    np.testing.assert_allclose(found, torch.linalg.solve_triangular(*map(torch.tensor, (lower, b)), upper=False))
+    found = nbgrad.cholesky_solve(b, lower)
+    np.testing.assert_allclose(found, torch.cholesky_solve(*map(torch.tensor, (b, lower))))
 
 
 @pytest.mark.parametrize("adjoint", [False, True])

@@ -453,11 +453,12 @@ def _run(library, program, start, requires_grad=True):
     return None, float(y.detach().numpy()), np.zeros_like(start) if w.grad is None else w.grad.detach().numpy()
 
 
+@pytest.mark.parametrize("more", [False, True], ids=["", "more"])
 @pytest.mark.parametrize("first", range(0, 300, 30))
-def test_random_writers_agree_with_torch(first):
+def test_random_writers_agree_with_torch(first, more):
     torch = peer("torch")
     for seed in range(first, first + 30):
-        program = writers.Program(seed, 4 + seed % 12)
+        program = writers.Program(seed, 4 + seed % 12, more)
         refused, value, gradient = _run(nbgrad, program, START)
         elsewhere, expected, theirs = _run(torch, program, START)
         if elsewhere is None:  # what torch computes is computed here, too

@@ -192,7 +192,7 @@ def test_shapes_that_do_not_match_are_refused(name):
         nbgrad.matmul(Variable(np.ones(first)), Variable(np.ones(second)))
 
 
-@pytest.mark.parametrize("name", RANKED)
+@pytest.mark.parametrize("name", sorted(RANKED.keys() - {"dot"}))  # which takes them as NumPy's does
 def test_other_ranks_are_refused_by_name(name):
     first, second = (len(shape) for shape in RANKED[name])
     message = rf"{name}: takes operands of {first} and {second} dimensions, got shapes \(2, 3, 1, 1\) and \(3,\)"

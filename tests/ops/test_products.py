@@ -27,12 +27,14 @@ MEMBERS = [
     member("addbmm", (3, 2), (2, 3, 4), (2, 4, 2)),
     member("inner", (2, 3), (4, 3)),
     member("vdot", (3,), (3,)),
-    member("cross", (2, 3), (2, 3)),
+    # torch warns of its cross without dim, and of its chain_matmul
+    Member("cross", nbgrad.cross, lambda t, x, y: t.linalg.cross(x, y, dim=0), (ANY, ANY), (3, 2, 3)),
     member("cross", (1, 3), (2, 3), namespace="linalg"),
     member("vecdot", (2, 3), (2, 3), namespace="linalg", dim=0),
     member("kron", (2, 3), (3, 1, 2)),
     member("tensordot", (2, 3, 4), (4, 3, 2), dims=([1, 2], [1, 0])),
-    member("chain_matmul", (2, 5), (5, 1), (1, 3), (3, 4)),
+    Member("chain_matmul", nbgrad.chain_matmul, lambda t, *xs: t.linalg.multi_dot(xs), (ANY,) * 4,
+           ((2, 5), (5, 1), (1, 3), (3, 4))),
     member("vander", (4,), namespace="linalg", N=3),
     Member(
         "multi_dot",
@@ -41,7 +43,7 @@ MEMBERS = [
         (ANY,) * 3,
         ((3,), (3, 4), (4,)),
     ),
-]
+]  # fmt: skip
 QUICK = {"addmm", "baddbmm", "tensordot", "kron", "multi_dot"}
 every_member = pytest.mark.parametrize("member", parameters(MEMBERS, QUICK))
 

@@ -19,7 +19,7 @@ every_case = pytest.mark.parametrize("case", SELDOM, ids=repr)
 
 
 def test_all_formulas_have_cases():
-    assert {case.name for case in SELDOM} == NAMES
+    assert {case.name for case in SELDOM} == NAMES - {"ceil", "floor", "rint", "trunc"}  # which are steps
 
 
 @pytest.mark.parametrize(
@@ -158,10 +158,10 @@ def test_second_derivatives_of_what_scipy_computes(name):
 def test_what_has_no_formula_is_refused_and_names_the_argument():
     special = peer("scipy.special")
     a, x = Variable(np.array([1.5])), Variable(np.array([0.5]))
-    special.gammainc(a.detach(), x).backward()
+    special.betainc(a.detach(), 2.0, x).backward()
     assert x.grad is not None
-    with pytest.raises(TypeError, match="gammainc: there is no formula for its derivative by argument 0"):
-        special.gammainc(a, x).backward()
+    with pytest.raises(TypeError, match="betainc: there is no formula for its derivative by argument 0"):
+        special.betainc(a, 2.0, x).backward()
 
 
 def test_what_scipy_computes_is_compiled_as_a_call(kernels):

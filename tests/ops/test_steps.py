@@ -104,3 +104,18 @@ def test_divisors_and_multiples():
     assert nbgrad.gcd(nbgrad.tensor([12, 18]), 8).tolist() == [4, 2]
     assert nbgrad.lcm(nbgrad.tensor([4, 6]), nbgrad.tensor([6, 9])).tolist() == [12, 18]
     assert nbgrad.bitwise_not(nbgrad.tensor([True, False])).tolist() == [False, True]
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_compiled_rounding_is_part_of_the_loop_around_it(dtype, kernels):
+    @nbgrad.jit
+    def rounded(x):
+        return np.floor(x) * 1.0, np.ceil(x) * 1.0, np.trunc(x) * 1.0, np.rint(x) * 1.0
+
+    halves = [0.5, 1.5, 2.5, 0.3, 0.7, 0.49999999999999994, 4503599627370497.5, 1e30, 0.0, np.inf]
+    x = np.array([*halves, *(-h for h in halves), np.nan], dtype)
+    for found, wanted in zip(rounded(x), (np.floor(x), np.ceil(x), np.trunc(x), np.rint(x)), strict=True):
+        np.testing.assert_array_equal(found, wanted)
+        np.testing.assert_array_equal(np.signbit(found)[:-1], np.signbit(wanted)[:-1])
+        assert found.dtype == wanted.dtype
+    assert rounded.explain(x).count("loop over") == 1

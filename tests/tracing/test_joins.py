@@ -38,6 +38,11 @@ def one_in_two_joins(m):
     return (np.concatenate([part, m[:, 4:]], 1) ** 2 * np.concatenate([m[:, :2], part, part[:, :2]], 1)).sum()
 
 
+def doubled(x):
+    pairs = np.stack([x.reshape(3, 5)] * 2, 2)
+    return np.concatenate([pairs, pairs], 1)
+
+
 def of_a_product(m):
     return (np.concatenate([m @ m.T, m], 1) ** 2).sum()
 
@@ -82,6 +87,7 @@ SMALLEST = {
     "a broadcast joined": lambda t: (np.concatenate([np.broadcast_to(M[:3, :5], (4, 3, 5)) * t[0], t], 2) ** 2).sum(0),
     "one element among others": lambda t: np.broadcast_to(t[:1, :, :2], (2, 2, 3, 2))[::-1, None, 0, 2, :] ** 2,
     "one value thrice": lambda t: (np.stack([t[0].T] * 3, 0) * 2).sum(0),
+    "a reshaping with a place in a join, and none in that one's": lambda t: doubled(np.sin(t[0].T)),
 }
 
 

@@ -1,4 +1,4 @@
-"""Constants that every function may name, and sums and products with their rounding errors.
+"""Constants that every function may name, sums and products with their rounding errors, and whole numbers.
 
 Methods: T. J. Dekker, "A floating-point technique for extending the available precision" (1971); D. E. Knuth, "The Art
 of Computer Programming", volume 2, section 4.2.2 (two_sum).
@@ -45,3 +45,27 @@ def two_product(a: Any, b: Any) -> tuple[Any, Any]:
     """a * b as the rounded product and what rounding took."""
     p = a * b
     return p, fma(a, b, -p)
+
+
+def nearest(x: Any) -> Any:
+    """The nearest whole number, of two the even one."""
+    return rint(x)
+
+
+def floor(x: Any) -> Any:
+    """The largest whole number that is not above x, with the sign of x where it is 0."""
+    y = rint(x)
+    return copysign(y - ONE if y > x else y, x)
+
+
+def ceil(x: Any) -> Any:
+    """The smallest whole number that is not below x, with the sign of x where it is 0."""
+    y = rint(x)
+    return copysign(y + ONE if y < x else y, x)
+
+
+def trunc(x: Any) -> Any:
+    """The whole number towards 0, with the sign of x."""
+    size = absolute(x)
+    y = rint(size)
+    return copysign(y - ONE if y > size else y, x)

@@ -56,7 +56,7 @@ _OBJECTS: dict[str, Any] = {
     "0": 0,
     "-1": -1,
 }
-_NUMPYS = {"PyArray_NewFromDescr": 94, "PyArray_SetBaseObject": 282}
+_NUMPYS = {"PyArray_CastToType": 49, "PyArray_NewFromDescr": 94, "PyArray_SetBaseObject": 282}
 
 #: Where sources find what they call and compare with, in bytes from the beginning of the table.
 AT = {name: 8 * place for place, name in enumerate((*_CPYTHON, *_OBJECTS, *_NUMPYS))}

@@ -227,7 +227,7 @@ _PUT = f"""{BEGIN}
 """
 
 _ROWS = f"""{BEGIN}
-    fits = count == 2
+    fits = count == 2 or count == 3
     if not fits:
 {HAND_ON}
     x = word_at(args)
@@ -239,7 +239,7 @@ _ROWS = f"""{BEGIN}
     if fits:
         for i in range(x_n):
             position = word_at(x_data + 8 * i)
-            if position < -rows or position >= rows:
+            if position < (-rows if count == 2 else 0) or position >= rows:
                 fits = False
     if not fits or x_ndim == 0:
 {HAND_ON}
@@ -251,24 +251,31 @@ _ROWS = f"""{BEGIN}
 """
 
 
-# positions of rows, in an array of any shape: all elements of a row have one
-_OF_ROWS = """
+# positions along an axis, in an array of any shape, whose axes come in its place: all lines have the same
+_OF_ROWS = f"""
+    given = word_at(args + 16)
+{whole_number("along", "given")}
     outer = 1
     size = 0
     inner = 1
     lines = positions_n
     beside = 0
     picked_ndim = positions_ndim + table_ndim - 1
-    if table_ndim == 0 or picked_ndim > 32:
+    if along < 0 or along >= table_ndim or picked_ndim > 32:
         fits = False
     else:
-        size = word_at(table)
+        size = word_at(table + 8 * along)
         for i in range(positions_ndim):
-            picked[i] = word_at(positions_shape + 8 * i)
-        for i in range(1, table_ndim):
-            picked[positions_ndim + i - 1] = word_at(table + 8 * i)
-            inner *= word_at(table + 8 * i)
+            picked[along + i] = word_at(positions_shape + 8 * i)
+        for i in range(table_ndim):
+            if i < along:
+                picked[i] = word_at(table + 8 * i)
+                outer *= picked[i]
+            elif i > along:
+                picked[positions_ndim + i - 1] = word_at(table + 8 * i)
+                inner *= word_at(table + 8 * i)
     each = 1
+    span = max(lines, 1)
 """
 
 # positions along an axis, which they lack if there is one for each line: each element has its own
@@ -299,6 +306,7 @@ _ALONG = f"""
             if i != along and picked[i - (lacking if i > along else 0)] != length:
                 fits = False
     each = inner
+    span = outer * lines
 """
 
 
@@ -335,7 +343,7 @@ def _picking(count: int, form: str, puts: bool) -> str:
     walk = """
     for i in range(outer * lines):
         for j in range(inner):
-            position = word_at(positions_data + 8 * (i * each + j * beside))
+            position = word_at(positions_data + 8 * ((i % span) * each + j * beside))
             there = ((i // lines * size + position) * inner + j) * itemsize
 """
     if not puts:
@@ -388,7 +396,7 @@ def _picking(count: int, form: str, puts: bool) -> str:
 """
 
 
-_GATHER, _SCATTER = _picking(2, _OF_ROWS, False), _picking(3, _OF_ROWS, True)
+_GATHER, _SCATTER = _picking(3, _OF_ROWS, False), _picking(4, _OF_ROWS, True)
 _TAKE, _ADD = _picking(3, _ALONG, False), _picking(4, _ALONG, True)
 
 
@@ -412,19 +420,22 @@ def put() -> Call:
 
 @once
 def rows() -> Call:
-    """Give ``(positions, count)``: a copy of positions that are among so many, counted from the front."""
+    """Give ``(positions, count)``: a copy of positions that are among so many, counted from the front.
+
+    With a third argument none of them may be negative.
+    """
     return Call("rows", _ROWS)
 
 
 @once
 def gather() -> Call:
-    """Give ``(x, rows)``: the rows of x at positions, as `rows` gives them."""
+    """Give ``(x, rows, axis)``: what x has along an axis at positions, as `rows` gives them."""
     return Call("gather", _GATHER)
 
 
 @once
 def scatter() -> Call:
-    """Give ``(x, rows, shape)``: zeros with the rows of x added at positions, as `rows` gives them."""
+    """Give ``(x, rows, axis, shape)``: zeros with what x has added along an axis at positions, as `rows` gives them."""
     return Call("scatter", _SCATTER)
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from . import calculus, choosing, folding, fourier, linear, moving, ordering, products
+from . import calculus, choosing, folding, fourier, linear, moving, ordering, products, writing
 from .constant import CONSTANT as CONSTANT
 from .constant import IN_PLACE as IN_PLACE
 from .constant import REMEDIES as REMEDIES
@@ -20,6 +20,10 @@ from .folding import REDUCTIONS as REDUCTIONS
 from .folding import SCANS as SCANS
 from .ufuncs import UFUNCS as UFUNCS
 from .ufuncs import function_for as function_for
+from .writing import at as at
+from .writing import write_out as write_out
+from .writing import write_several as write_several
+from .writing import write_where as write_where
 
 #: The rules, by NumPy's functions.
 RULES: dict[Any, Callable[..., Any]] = {
@@ -31,4 +35,5 @@ RULES: dict[Any, Callable[..., Any]] = {
     **calculus.RULES,
     **linear.RULES,
     **fourier.RULES,
+    **writing.RULES,
 }

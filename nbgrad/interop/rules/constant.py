@@ -25,15 +25,15 @@ CONSTANT: frozenset[Any] = frozenset({
     np.array2string, np.array_repr, np.array_str, np.save, np.savez, np.savez_compressed, np.savetxt,
 })  # fmt: skip
 
-IN_PLACE = "write x[places] = values, or choose with nbgrad.where"
-_COMPLEX = "its result is complex, and nbgrad's dtypes are real: multiply by matrices of cosines and sines"
+IN_PLACE = "let what is written to be a Variable (nbgrad.zeros), or choose with nbgrad.where"
+_COMPLEX = "its result is complex, and nbgrad's dtypes are real: nbgrad.fft.{name} gives the pair (real, imag)"
 _UNIQUE = "find the places with arrays, np.unique(x.data, return_index=True), and pick with them, x[places]"
 
 #: What to write instead of functions that have no rule.
 REMEDIES: dict[Any, str] = {
     **dict.fromkeys((np.copyto, np.put, np.place, np.putmask, np.put_along_axis, np.fill_diagonal), IN_PLACE),
     **{
-        getattr(np.fft, name): _COMPLEX
+        getattr(np.fft, name): _COMPLEX.format(name=name)
         for name in (
             "fft", "fft2", "fftn", "ifft", "ifft2", "ifftn", "rfft", "rfft2", "rfftn", "irfft2", "irfftn", "ihfft",
         )

@@ -8,9 +8,11 @@ from typing import Any
 import numpy as np
 
 from ...arrays import is_stand_in
+from ...kernels import dispatch
 from ...kernels.shapes import broadcast_shapes, numbered_axes, order_of_axes
 from ...ops import elementwise as plain
 from ...ops import slicing
+from ...ops.arguments import whole_numbers
 from ...ops.joining import cat, stack, take_along_dim
 from ...ops.shape import broadcast_to
 from ...ops.transfer import clone
@@ -264,21 +266,33 @@ def _block(arrays: Any) -> Any:
 def _full_like(
     a: Any, fill_value: Any, dtype: Any = None, order: str = "K", subok: bool = True, shape: Any = None, **device: Any
 ) -> Any:
-    if not ours(fill_value) or device.get("device") is not None:
+    if device.get("device") is not None:
         return NotImplemented
+    if not ours(fill_value):
+        return _of_number(a, fill_value, dtype, shape) if isinstance(a, Variable) else NotImplemented
     like = operand(a)
     return broadcast_to(
         fill_value.astype(like.dtype if dtype is None else dtype), like.shape if shape is None else shape
     )
 
 
+def _of_number(a: Any, number: Any, dtype: Any, shape: Any) -> Any:
+    """Give an array of a number where another one is; a Variable, into which Variables can be written, for one."""
+    shape, data = a.shape if shape is None else shape, data_of(a)
+    if is_stand_in(data) or isinstance(data, np.ndarray):
+        made = np.full(shape, number, dtype or a.dtype)
+    else:
+        made = dispatch.full(whole_numbers("np.full_like", (shape,)), number, np.dtype(dtype or a.dtype), data)
+    return Variable(made, requires_grad=False) if isinstance(a, Variable) else made
+
+
 def _filled_like(number: int) -> Any:
     """Make the rule of np.zeros_like and the like; what stands in for arrays meets arrays as well."""
 
-    def rule(a: Any, dtype: Any = None, *, shape: Any = None) -> Any:
-        if not is_stand_in(a):
-            return NotImplemented
-        return np.full(a.shape if shape is None else shape, number, dtype or a.dtype)
+    def rule(
+        a: Any, dtype: Any = None, order: str = "K", subok: bool = True, shape: Any = None, *, device: None = None
+    ) -> Any:
+        return NotImplemented if device is not None or not ours(a) else _of_number(a, number, dtype, shape)
 
     return rule
 

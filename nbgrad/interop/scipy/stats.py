@@ -114,7 +114,7 @@ class gamma:
 
     @staticmethod
     def cdf(x: Any, a: Any, loc: Any = 0.0, scale: Any = 1.0) -> Any:
-        """Give the share below x; there is no formula for its derivative by a."""
+        """Give the share below x."""
         return applied("gammainc", floating(a), _standard(x, loc, scale)[0])
 
 
@@ -155,7 +155,7 @@ class chi2:
 
     @staticmethod
     def cdf(x: Any, df: Any, loc: Any = 0.0, scale: Any = 1.0) -> Any:
-        """Give the share below x; there is no formula for its derivative by df."""
+        """Give the share below x."""
         return gamma.cdf(x, 0.5 * floating(df), loc, 2.0 * floating(scale))
 
 

@@ -7,7 +7,7 @@ from peers import peer
 
 import nbgrad
 from nbgrad.kernels import philox
-from nbgrad.kernels.dispatch import CPU
+from nbgrad.kernels.placement import CPU
 
 EACH = [(kind, dtype) for kind, dtypes in philox.KINDS.items() for dtype in dtypes]
 STATE = np.array([2**40 + 7, 2**32 - 20], np.uint64)  # a counter that runs into its second word

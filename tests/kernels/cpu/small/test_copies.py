@@ -80,28 +80,39 @@ def test_positions_are_copied_and_counted_from_the_front(given_positions, count,
     assert call(copies.rows())(x.astype(np.int32), count) is HANDED_ON
 
 
-@given(st.sampled_from([(4,), (4, 5), (4, 2, 3), (4, 0)]), positions, layouts, st.sampled_from("fd"))
-@settings(max_examples=200, deadline=None)
-def test_rows_are_picked_and_added(shape, rows, layout, dtype):
+@given(
+    st.sampled_from([(4,), (4, 5), (4, 2, 3), (4, 0), (2, 4), (2, 4, 3), (2, 3, 4), (0, 4)]),
+    positions,
+    layouts,
+    st.sampled_from("fd"),
+    st.booleans(),
+)
+@settings(max_examples=300, deadline=None)
+def test_lines_are_picked_and_added(shape, rows, layout, dtype, several):
+    axis = shape.index(4)
+    before = (slice(None),) * axis
     rows = np.array(rows, np.int64)
+    if several and rows.size % 2 == 0:
+        rows = rows.reshape(2, -1)
     inside = bool(((rows >= 0) & (rows < 4)).all())
     x = array(shape, layout, dtype)
-    found = call(copies.gather())(x, rows)
+    found = call(copies.gather())(x, rows, axis)
     if found is not HANDED_ON:
         assert inside or layout == "large"
-        assert_same(found, x[rows])
+        assert_same(found, np.ascontiguousarray(x[(*before, rows)]))
     else:
         assert not inside or layout != "contiguous"
-    g = array((len(rows), *shape[1:]), layout, dtype)
-    found = call(copies.scatter())(g, rows, shape)
+    g = array((*shape[:axis], *rows.shape, *shape[axis + 1 :]), layout, dtype)
+    found = call(copies.scatter())(g, rows, axis, shape)
     if found is not HANDED_ON:
         assert inside
         expected = np.zeros(shape, dtype)
-        np.add.at(expected, rows, g)
+        np.add.at(expected, (*before, rows), g)
         assert_same(found, expected)
     else:
         assert not inside or layout not in ("contiguous", "one number")
-    assert call(copies.scatter())(g, rows, (5000, *shape[1:])) is HANDED_ON
+    assert call(copies.scatter())(g, rows, axis, (*shape[:axis], 5000, *shape[axis + 1 :])) is HANDED_ON
+    assert call(copies.gather())(x, rows, x.ndim) is HANDED_ON
 
 
 SIZES = [(4,), (4, 5), (4, 2, 3), (4, 0), (1, 3)]
@@ -149,4 +160,4 @@ def test_positions_that_are_none_are_handed_on(wrong):
     assert call(copies.add())(np.ones(4), wrong, 0, shape) is HANDED_ON
     assert call(copies.add())(np.ones(4), good, 0, wrong) is HANDED_ON
     assert call(copies.add())(np.ones(3), good, 0, shape) is HANDED_ON
-    assert call(copies.gather())(x, wrong) is HANDED_ON or wrong.shape == (2, 2)
+    assert call(copies.gather())(x, wrong, 0) is HANDED_ON or wrong.shape == (2, 2)

@@ -1,0 +1,36 @@
+"""Probability distributions, by the names and with the arguments of `torch.distributions`.
+
+>>> import nbgrad
+>>> from nbgrad.distributions import Normal, kl_divergence
+>>> loc = nbgrad.tensor([0.0, 1.0], requires_grad=True)
+>>> Normal(loc, 2.0).log_prob(1.0).sum().backward()
+>>> loc.grad
+Variable([0.25, 0.  ])
+>>> kl_divergence(Normal(0.0, 1.0), Normal(1.0, 1.0))
+Variable(0.5)
+"""
+
+from . import constraints as constraints
+from .composed import Independent as Independent
+from .composed import MixtureSameFamily as MixtureSameFamily
+from .continuous import Beta as Beta
+from .continuous import Cauchy as Cauchy
+from .continuous import Exponential as Exponential
+from .continuous import Gamma as Gamma
+from .continuous import HalfNormal as HalfNormal
+from .continuous import Laplace as Laplace
+from .continuous import LogNormal as LogNormal
+from .continuous import Normal as Normal
+from .continuous import StudentT as StudentT
+from .continuous import Uniform as Uniform
+from .discrete import Bernoulli as Bernoulli
+from .discrete import Binomial as Binomial
+from .discrete import Categorical as Categorical
+from .discrete import Multinomial as Multinomial
+from .discrete import NegativeBinomial as NegativeBinomial
+from .discrete import Poisson as Poisson
+from .distribution import Distribution as Distribution
+from .kl import kl_divergence as kl_divergence
+from .kl import register_kl as register_kl
+from .vectors import Dirichlet as Dirichlet
+from .vectors import MultivariateNormal as MultivariateNormal
