@@ -23,6 +23,8 @@ from .variable import Variable
 
 #: Where the description of the nest stands among a file's metadata, and among the arrays of an npz.
 _NEST, _SUM = "nbgrad.nest", "nbgrad.sha256"
+#: Names that arrays cannot have: these, and what else np.savez takes by name.
+_TAKEN = (_NEST, _SUM, "file", "allow_pickle")
 
 
 def save(obj: Any, f: Any) -> None:
@@ -41,7 +43,11 @@ def save(obj: Any, f: Any) -> None:
         np.savez(buffer, **arrays, **described)
         content = buffer.getvalue()
     else:
-        content = _library("save").save(arrays, {"format": "np", _NEST: nest, _SUM: _sum_of(arrays, nest)})
+        library = _library("save")
+        try:
+            content = library.save(arrays, {"format": "np", _NEST: nest, _SUM: _sum_of(arrays, nest)})
+        except Exception as error:  # a dtype that the format has not
+            raise TypeError(f"save: {error}: a name with .npz takes it") from None
     _write(path, content)
 
 
@@ -117,9 +123,9 @@ def _described(value: Any, arrays: dict[str, Any], path: str) -> Any:
         if array.dtype.kind not in "fiubc":
             raise TypeError(f"save: {path or 'the value'} has dtype {array.dtype}, which is no number")
         name = path or "value"
-        while name in arrays:
+        while name in arrays or name in _TAKEN:
             name += "_"
-        arrays[name] = np.array(array, order="C")
+        arrays[name] = np.array(array, array.dtype.newbyteorder("="), order="C")
         return ["variable", name, value.requires_grad] if isinstance(value, Variable) else ["array", name]
     if value is None or isinstance(value, bool | int | float | str):
         return ["plain", repr(value) if isinstance(value, float) else value, type(value).__name__]
@@ -170,7 +176,8 @@ def _moved(value: Any, device: Any) -> Any:
 
 
 def _write(path: Path, content: bytes) -> None:
-    """Write a file that is there whole or not at all."""
+    """Write a file that is there whole or not at all; of a link, the file that it leads to."""
+    path = path.resolve()
     handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
     try:
         with os.fdopen(handle, "wb") as file:

@@ -101,3 +101,28 @@ def test_a_failed_save_leaves_the_old_file(tmp_path, monkeypatch):
     with pytest.raises(OSError, match="no space left"):
         nbgrad.save({"x": 1}, path)
     assert path.read_bytes() == before and os.listdir(tmp_path) == ["file.npz"]
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_any_names_and_byte_orders_come_back(tmp_path, name):
+    keys = ["file", "allow_pickle", "nbgrad.nest", "nbgrad.sha256", "", "a/b", "é", "a.b"]
+    nest = {key: np.arange(3, dtype=">f4") + i for i, key in enumerate(keys)} | {"a": {"b": np.array(7, ">i2")}}
+    found = nbgrad.load(written(tmp_path, name, nest))
+    assert list(found) == [*keys, "a"] and found["a"]["b"] == 7
+    for key in keys:
+        np.testing.assert_array_equal(found[key], nest[key])
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_a_link_goes_on_leading_to_the_file(tmp_path, name):
+    (tmp_path / "real").mkdir()
+    path = written(tmp_path / "real", name, 1.0)
+    os.symlink(path, tmp_path / name)
+    nbgrad.save(2.0, tmp_path / name)
+    assert os.path.islink(tmp_path / name) and nbgrad.load(path) == 2.0
+
+
+def test_dtypes_that_a_format_has_not_are_named(tmp_path):
+    peer("safetensors")
+    with pytest.raises(TypeError, match=r"save: .*complex128.*\.npz takes it"):
+        nbgrad.save(np.ones(2, complex), tmp_path / "file.safetensors")

@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from .. import sharing
+from .. import history, sharing
 from ..arrays import as_array, is_array
-from ..batching.batched import leave
+from ..batching.batched import Batched, leave
 from ..batching.levels import Level
 from ..batching.moving import Enter, Leave
 from ..elements import users_line
@@ -19,6 +19,7 @@ from ..generator import traced_draw
 from ..kernels import dispatch
 from ..nests import Kind, count, flatten, parts_of, unflatten
 from ..ops.indexing import getitem
+from ..ops.inplace import put_back, written_outside
 from ..ops.joining import cat
 from ..variable import Variable, data_of
 
@@ -135,8 +136,35 @@ class Vectorized:
             given = [_entered(level, x, dim) for x, dim in zip(leaves, dims, strict=True)]
             positional, named = unflatten(structure, iter(given))
             results: list[Any] = []
-            found = flatten(self.function(*positional, **named), results)
+            around = history.writes_of_trace.get()
+            written = history.WritesOfTrace((lambda array: None) if around is None else around.change)
+            before = history.writes_of_trace.set(written)
+            try:
+                found = flatten(self.function(*positional, **named), results)
+            finally:
+                history.writes_of_trace.reset(before)
+            self._refuse_written_outside(level, written, [*given, *results])
         return found, [_left(level, self.name, y) for y in results]
+
+    def _refuse_written_outside(self, level: Level, written: list[Any], known: list[Any]) -> None:
+        """Raise for a Variable from outside that examples were written to; all have what they had again."""
+
+        def of_level(array: Any) -> bool:
+            return type(array) is Batched and array.level is level
+
+        entered = [each for each in written if (x := each[0]()) is not None and of_level(x._array)]
+        outside = written_outside([each for each in entered if not of_level(each[1][0])], known)
+        if outside:
+            for x, kept in written_outside(written, known):
+                put_back(x, kept)
+            raise TypeError(
+                f"vmap: {self.name} writes what differs from example to example to a Variable of shape "
+                f"{outside[0][0].shape} from outside, which has room for one: return it, or write to one made inside "
+                "(running figures of batch norm: track_running_stats=False, or eval())"
+            )
+        around = history.writes_of_trace.get()
+        if around is not None:
+            around += [each for each in written if not any(each[0]() is other[0]() for other in around)]
 
 
 @contextmanager

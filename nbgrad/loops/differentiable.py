@@ -10,7 +10,9 @@ from typing import Any
 import numba
 import numpy as np
 from numba.core.dispatcher import Dispatcher
+from numba.core.errors import TypingError
 
+from ..arrays import is_stand_in
 from ..variable import Variable
 from . import compiled
 from .compiled import Derivative, Entry, KernelCache, described, ordered
@@ -102,6 +104,9 @@ class Differentiable:
     def __repr__(self) -> str:
         return f"<nbgrad.njit {self.__qualname__}>"
 
+    def __reduce__(self) -> str:
+        return self.__qualname__  # as functions are: by the name of the module's variable
+
     @property
     def _numba_type_(self) -> Any:
         return self._type
@@ -113,7 +118,14 @@ class Differentiable:
         for argument in named.values():
             if isinstance(argument, Variable):
                 return self._in_graph(arguments, named)
-        return self.dispatcher(*arguments, **named)
+        try:
+            return self.dispatcher(*arguments, **named)
+        except TypingError:
+            if not any(map(is_stand_in, (*arguments, *named.values()))):
+                raise
+        from . import graph
+
+        return graph.call_on_stand_ins(self, self.bound(arguments, named))
 
     def _in_graph(self, arguments: tuple[Any, ...], named: dict[str, Any]) -> Any:
         from . import graph
@@ -206,7 +218,7 @@ class Differentiable:
                 if len(arguments) == count and not named:
                     value, gradients = entry(*arguments)
                     return value, gradients[places[0]] if single else tuple([gradients[place] for place in places])
-            if named or any(isinstance(x, Variable) for x in arguments):
+            if named or any(isinstance(x, Variable) or is_stand_in(x) for x in arguments):
                 return otherwise(*arguments, **named)
             arguments = self.bound(arguments, named)
             if any(type(arguments[place]) is int for place in places):

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from ..arrays import of_examples, of_numpys_own
+from ..arrays import is_stand_in, of_examples, of_numpys_own
 from ..batching.rules import by_loop
 from ..function import DIFFERENTIABLE, Function
 from ..tracing.calls import call_several
@@ -27,6 +27,8 @@ def call(function: Any, arguments: tuple[Any, ...]) -> Any:
 
     Raises TypeError where it writes to the array of a Variable, or gives nothing.
     """
+    standing: Any = is_stand_in
+    arguments = tuple([Variable(x, requires_grad=False) if standing(x) else x for x in arguments])
     places = tuple(place for place, argument in enumerate(arguments) if isinstance(argument, Variable))
     variables = [arguments[place] for place in places]
     call = Call(function, arguments, places)
@@ -35,6 +37,12 @@ def call(function: Any, arguments: tuple[Any, ...]) -> Any:
     results = _through(function.__name__, call.value, [x.data for x in variables])
     found = [y if y is None else Variable(y, requires_grad=False) for y in results]
     return tuple(found) if call.several else found[0]
+
+
+def call_on_stand_ins(function: Any, arguments: tuple[Any, ...]) -> Any:
+    """Call a function on arrays of which some stand in for those of a trace, or of many examples; gives arrays."""
+    found = call(function, arguments)
+    return tuple([y.data for y in found]) if isinstance(found, tuple) else found.data
 
 
 class Call:
@@ -95,7 +103,7 @@ class Call:
 def _through(name: str, compute: Callable[[Sequence[Any]], list[Any]], arrays: Sequence[Any]) -> list[Any]:
     """Compute results from arrays; where these are traced, at every run."""
     if of_examples(arrays):
-        return list(by_loop(lambda *xs: tuple(compute(xs)), f"njit {name}", arrays, {}))
+        return list(by_loop(lambda *xs: tuple(_through(name, compute, xs)), f"njit {name}", arrays, {}))
     program = next((x.program for x in arrays if isinstance(x, Symbol)), None)
     if program is None:
         return compute(arrays)

@@ -13,7 +13,7 @@ from ..grad_mode import no_grad
 from ..kernels import dispatch
 from ..ops.elementwise import eq, mul, ne, where
 from ..ops.extrema import max
-from ..ops.indexing import bounds, getitem, own_places
+from ..ops.indexing import bounds, from_zero, getitem, own_places
 from ..ops.norms import vector_norm
 from ..ops.reduction import sum
 from ..ops.shape import reshape, unsqueeze
@@ -52,14 +52,19 @@ def one_hot(tensor: Any, num_classes: int = -1) -> Any:
     if is_stand_in(given):
         if num_classes < 1:
             raise ValueError("one_hot: give num_classes: their number must not depend on elements of a traced array")
-    else:
-        lowest, highest = bounds(given)
-        if num_classes == -1:
-            if not given.size:
-                raise ValueError("one_hot: give num_classes: no numbers tell how many there are")
-            num_classes = int(highest) + 1
-        if num_classes < 1 or lowest < 0 or highest >= num_classes:
-            raise ValueError(f"one_hot: numbers from {lowest} to {highest} in {num_classes} classes")
+    elif num_classes == -1:
+        if not given.size:
+            raise ValueError("one_hot: give num_classes: no numbers tell how many there are")
+        highest = int(bounds(given)[1])
+        num_classes = highest + 1 if highest >= 0 else 1
+    if num_classes < 1:
+        raise ValueError(f"one_hot: {num_classes} classes: give a whole number of at least 1")
+    given = from_zero(
+        given,
+        num_classes,
+        lambda low, high: ValueError(f"one_hot: numbers from {low} to {high} in {num_classes} classes"),
+        "one_hot",
+    )
     classes = dispatch.beside(np.arange(num_classes), given)
     chosen = eq(reshape(given, *given.shape, 1), classes).astype(np.int64)
     return Variable(chosen) if isinstance(tensor, Variable) else chosen
@@ -123,7 +128,7 @@ def embedding(
     """
     w, positions = _weight("embedding", weight), _positions("embedding", input)
     padding = _padding("embedding", padding_idx, w.shape[0])
-    _look_at("embedding", positions, w.shape[0])
+    positions = _among("embedding", positions, w.shape[0])
     if max_norm is not None:
         _shorten(w, positions, max_norm, norm_type)
     rows = getitem(w, positions)
@@ -140,13 +145,13 @@ def embedding(
     return rows
 
 
-def _look_at(what: str, positions: Any, count: int) -> None:
-    """Refuse negative positions, which elsewhere count from the end."""
-    if is_stand_in(positions):
-        return
-    lowest, highest = bounds(positions)
-    if lowest < 0 or highest >= count:
-        raise IndexError(f"{what}: positions from {lowest} to {highest}, and weight has {count} rows")
+def _among(what: str, positions: Any, count: int) -> Any:
+    """Give positions; raises IndexError for those outside, and for negative ones, which elsewhere count backwards."""
+
+    def refusal(lowest: int, highest: int) -> Exception:
+        return IndexError(f"{what}: positions from {lowest} to {highest}, and weight has {count} rows")
+
+    return from_zero(positions, count, refusal, what)
 
 
 def embedding_bag(
@@ -198,7 +203,7 @@ def embedding_bag(
             weights = getitem(per_sample_weights, dispatch.beside(places, data_of(per_sample_weights)))
     else:
         raise ValueError(f"{what}: positions have shape {positions.shape}: they have one dimension or two")
-    _look_at(what, positions, w.shape[0])
+    table = _among(what, table, w.shape[0])
     if max_norm is not None:
         _shorten(w, positions, max_norm, norm_type)
     return _of_bags(w, table, there, weights, padding, mode, scale_grad_by_freq)

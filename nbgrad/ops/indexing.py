@@ -206,6 +206,29 @@ def begin_within(what: str, index: Array, count: int) -> Callable[[], bool]:
     return wait
 
 
+def from_zero(index: Any, count: int, refusal: Callable[[int, int], Exception], what: str) -> Any:
+    """Give whole numbers that are to be from 0 to before `count`; what stands in for them is looked at in every run.
+
+    Raises what `refusal` makes of the lowest and the highest, for what else it says no more than `what`.
+    """
+
+    def begin(array: Array) -> Callable[[], None]:
+        found = dispatch.look(array, 0, count - 1)
+
+        def wait() -> None:
+            if found()[0]:
+                raise refusal(*bounds(array))
+
+        return wait
+
+    if is_stand_in(index):
+        return index.checked(begin, "position check", ("from zero", what, count))
+    lowest, highest = bounds(index)
+    if index.size and (lowest < 0 or highest >= count):
+        raise refusal(lowest, highest)
+    return index
+
+
 def bounds(index: Array) -> tuple[int, int]:
     """Return the lowest and the highest of whole numbers; (0, -1) where there are none."""
     if not index.size:

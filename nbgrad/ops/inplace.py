@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import gc
+from collections.abc import Callable, Sequence
 from functools import wraps
 from sys import getrefcount
+from types import FrameType
 from typing import Any
 
 import numpy as np
 
 from .. import history, hooks, sharing
 from ..arrays import Array, as_array, is_stand_in
-from ..function import constant
+from ..function import Function, constant
 from ..grad_mode import is_grad_enabled
 from ..history import Lost
 from ..kernels.operators import OPERATORS
+from ..nests import flatten
 from ..registry import ENTRIES
 from ..variable import Variable, as_variable, cuts, data_of
 from .arguments import axis_of
@@ -295,3 +298,45 @@ def install(methods: dict[str, Any]) -> None:
         methods[method.__name__] = method
     for method in (fill_diagonal_, polygamma_):
         methods[method.__name__] = method
+
+
+# ---- what a function wrote to that was run on stand-ins -----------------------------------------------------------
+
+
+def written_outside(written: Sequence[Any], known: Sequence[Any]) -> list[tuple[Variable, Any]]:
+    """Give Variables that were written to (`history.writes_of_trace`) and outlive a function, with what they had.
+
+    Those that it gives, or was given, are `known`.
+    """
+    leaves: list[Any] = []
+    flatten(list(known), leaves)
+    returned = {id(leaf) for leaf in leaves}
+    outside = []
+    for each in written:
+        x = each[0]()  # nothing but this frame may hold it while others are looked for
+        if x is not None and id(x) not in returned and _held_by_others(x):
+            outside.append(each)
+        del x
+    return [(reference(), kept) for reference, kept in outside]
+
+
+def put_back(x: Variable, kept: Any) -> None:
+    """Give a Variable what it had before it was written to."""
+    array, copy, creator, generation = kept
+    if copy is not None:
+        array[...] = copy
+    x.__class__ = Variable
+    x._array, x.creator, x._generation = array, creator, generation
+
+
+def _held_by_others(x: Variable) -> bool:
+    """Tell whether anything but nodes of the graph holds a Variable."""
+    with sharing.thawed():
+        holders = gc.get_referrers(x)
+    for holder in holders:
+        if isinstance(holder, tuple):
+            if not any([isinstance(node, Function) for node in gc.get_referrers(holder)]):
+                return True
+        elif not isinstance(holder, list | FrameType | history.Story):
+            return True
+    return False

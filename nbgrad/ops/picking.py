@@ -12,7 +12,7 @@ from ..kernels import dispatch, placement
 from ..registry import operation
 from ..variable import Variable, data_of
 from .arguments import axis_of
-from .indexing import GetRows, bounds, elements_at, getitem, own_places, own_positions
+from .indexing import GetRows, bounds, elements_at, from_zero, getitem, own_places, own_positions
 from .joining import TakeAlong, is_small, positions_along, take_along_dim
 from .shape import broadcast_to, reshape
 
@@ -40,13 +40,11 @@ def mask_of(what: str, mask: Any) -> Any:
     return found
 
 
-def refuse_negative(what: str, index: Any, count: int) -> None:
-    """Raise IndexError for positions outside, and for negative ones, which elsewhere count from the end."""
-    if is_stand_in(index) or not index.size:
-        return
-    lowest, highest = bounds(index)
-    if lowest < 0 or highest >= count:
-        raise IndexError(f"{what}: positions from {lowest} to {highest} of {count} elements")
+def among(what: str, index: Any, count: int) -> Any:
+    """Give positions; raises IndexError for those outside, and for negative ones, which elsewhere count backwards."""
+    return from_zero(
+        index, count, lambda low, high: IndexError(f"{what}: positions from {low} to {high} of {count} elements"), what
+    )
 
 
 @operation
@@ -68,8 +66,7 @@ def index_select(input: Any, dim: int, index: Any) -> Any:
     if index.ndim > 1:
         raise ValueError(f"index_select: positions have shape {index.shape}: they have one dimension")
     axis = axis_of("index_select", dim, x.ndim or 1)
-    refuse_negative("index_select", index, x.shape[axis] if x.ndim else 1)
-    index = index.reshape(-1)
+    index = among("index_select", index, x.shape[axis] if x.ndim else 1).reshape(-1)
     if not x.ndim:
         return reshape(getitem(reshape(x, (1,)), index), ())
     return getitem(x, (*(slice(None),) * axis, index))
@@ -99,18 +96,18 @@ def gather(input: Any, dim: int, index: Any, *, sparse_grad: bool = False) -> An
         own = positions_along(index, along, x.shape, negative=False) if index.ndim == x.ndim else None
         if own is not None:
             return TakeAlong.apply(x, own, along)
-    axis = check_places("gather", x.shape, dim, index)
+    axis, index = check_places("gather", x.shape, dim, index)
     if not x.ndim or not index.ndim or not index.size:
         return reshape(getitem(reshape(x, (x.size,)), index.reshape(-1)), index.shape)
     x = getitem(x, tuple([slice(None) if i == axis else slice(0, n) for i, n in enumerate(index.shape)]))
     return take_along_dim(x, index, axis)
 
 
-def check_places(what: str, shape: tuple[int, ...], dim: int, index: Any, source: Any = None) -> int:
-    """Look whether positions, and perhaps what goes there, belong to a shape; gives the dimension."""
+def check_places(what: str, shape: tuple[int, ...], dim: int, index: Any, source: Any = None) -> tuple[int, Any]:
+    """Look whether positions, and perhaps what goes there, belong to a shape; gives the dimension and the positions."""
     axis = axis_of(what, dim, max(len(shape), 1))
     if not index.size and source is None:
-        return axis
+        return axis, index
     if max(len(shape), 1) != max(index.ndim, 1):
         raise ValueError(f"{what}: positions have shape {index.shape}, input {shape}: they have as many dimensions")
     if (
@@ -124,8 +121,7 @@ def check_places(what: str, shape: tuple[int, ...], dim: int, index: Any, source
             [n > m for n, m in zip(index.shape, source.shape, strict=False)]
         ):
             raise ValueError(f"{what}: positions of shape {index.shape} are more than the elements of {source.shape}")
-    refuse_negative(what, index, shape[axis] if shape else 1)
-    return axis
+    return axis, among(what, index, shape[axis] if shape else 1)
 
 
 @operation

@@ -17,7 +17,7 @@ from .elementwise import add, div, mul, where
 from .indexing import AddRows, Index, Scatter, getitem, own_places
 from .inplace import last_ones
 from .joining import AddAlong, cat, is_small, positions_along
-from .picking import check_places, mask_of, operand, positions_of, refuse_negative
+from .picking import among, check_places, mask_of, operand, positions_of
 from .reduction import amax, amin, prod
 from .shape import astype, broadcast_to, reshape
 from .writing import Put
@@ -71,7 +71,7 @@ def _along(what: str, x: Any, dim: int, index: Any, source: Any) -> tuple[int, A
     axis = axis_of(what, dim, max(x.ndim, 1))
     if places.ndim > 1:
         raise ValueError(f"{what}: positions have shape {places.shape}: they have one dimension")
-    refuse_negative(what, places, x.shape[axis] if x.ndim else 1)
+    places = among(what, places, x.shape[axis] if x.ndim else 1)
     if source is not None:
         shape = (*x.shape[:axis], places.size, *x.shape[axis + 1 :]) if x.ndim else (places.size,)
         given = tuple(source.shape) or (1,)
@@ -176,7 +176,7 @@ def _source(what: str, x: Any, dim: int, index: Any, src: Any) -> tuple[int, Any
     """Give the dimension, positions and what goes there, cut to the positions' shape."""
     places = positions_of(what, index)
     given = None if isinstance(src, int | float) else operand(src)
-    axis = check_places(what, tuple(x.shape), dim, places, given)
+    axis, places = check_places(what, tuple(x.shape), dim, places, given)
     if given is None:
         return axis, places, np.broadcast_to(np.asarray(src, x.dtype), places.shape)
     if given.dtype != x.dtype:

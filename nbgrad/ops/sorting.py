@@ -15,7 +15,7 @@ from ..variable import Given, Variable, data_of
 from .arguments import axis_of, either, whole_numbers
 from .elementwise import add, div, mul, sub, where
 from .extrema import ValuesAndIndices
-from .indexing import GetItem
+from .indexing import GetItem, getitem
 from .joining import take_along_dim
 from .reduction import sum
 from .shape import Reshape, permute, reshape
@@ -351,10 +351,15 @@ def nanquantile(
 # ---- different elements ---------------------------------------------------------------------------------------------
 
 
+def _firsts(x: Any, places: Array, along: int | None) -> Any:
+    """Give the elements of a Variable at places, of all or along a dimension."""
+    return getitem(Reshape((-1,))(x), places) if along is None else getitem(x, (*(slice(None),) * along, places))
+
+
 def _results(x: Any, found: tuple[Any, ...]) -> Any:
-    """Give arrays as they are, of Variables as constants; one alone, several as a tuple."""
+    """Give what was found: of Variables as such, arrays among it as constants; one alone, several as a tuple."""
     if isinstance(x, Variable):
-        found = tuple(Variable(as_array(v), requires_grad=False) for v in found)
+        found = tuple(v if isinstance(v, Variable) else Variable(as_array(v), requires_grad=False) for v in found)
     return found[0] if len(found) == 1 else found
 
 
@@ -368,7 +373,7 @@ def unique(
     *,
     axis: int | None = None,
 ) -> Any:
-    """Give the different elements in order, or the different slices along a dimension; there is no gradient.
+    """Give the different elements in order, or the different slices along a dimension; gradients go to the first ones.
 
     With them, where asked for, each element's place among them, and how often each comes. NaN differ from each other.
     """
@@ -376,10 +381,11 @@ def unique(
     dim = either("unique", "dim", dim, "axis", axis)
     along = None if dim is None else axis_of("unique", dim, max(x.ndim, 1))
     data = data_of(x)
-    values, inverse, counts = np.unique(
-        data, return_inverse=True, return_counts=True, axis=along if x.ndim else None, equal_nan=False
-    )
-    inverse = inverse.reshape(data.shape if along is None else -1)
+    if not x.ndim:
+        along = None
+    values, firsts, inverse, counts = np.unique(data, True, True, True, axis=along, equal_nan=False)
+    inverse = inverse.reshape(data.shape if dim is None else -1)
+    values = values if not isinstance(x, Variable) else _firsts(x, firsts, along)
     return _results(x, (values, *[inverse] * return_inverse, *[counts] * return_counts))
 
 
@@ -392,14 +398,15 @@ def unique_consecutive(
     *,
     axis: int | None = None,
 ) -> Any:
-    """Leave of equal elements, or slices along a dimension, that follow each other only the first; no gradient.
+    """Leave of equal elements, or slices along a dimension, that follow each other only the first, with its gradient.
 
     With them, where asked for, each element's place among them, and how often each comes.
     """
     x = plain(input)
     dim = either("unique_consecutive", "dim", dim, "axis", axis)
     data = data_of(x)
-    rows = data.reshape(-1) if dim is None else np.moveaxis(data, axis_of("unique_consecutive", dim, x.ndim), 0)
+    along = None if dim is None else axis_of("unique_consecutive", dim, x.ndim)
+    rows = data.reshape(-1) if along is None else np.moveaxis(data, along, 0)
     changes = (
         (rows[1:] != rows[:-1]).reshape(len(rows) - 1, -1).any(-1) if len(rows) > 1 and rows.size else rows[:0] != 0
     )
@@ -411,4 +418,6 @@ def unique_consecutive(
         inverse = inverse.reshape(data.shape)
     else:
         values = np.moveaxis(values, 0, dim)
+    if isinstance(x, Variable) and (rows.size or dim is None):
+        values = _firsts(x, np.flatnonzero(begins), along)
     return _results(x, (values, *[inverse] * return_inverse, *[counts] * return_counts))

@@ -18,7 +18,7 @@ from ..kernels import placement, special
 from ..registry import ENTRIES, operation
 from ..variable import Given, Variable, data_of
 from .derivatives import DERIVATIVES, functions, scipy_special
-from .elementwise import _expose, add, clamp, lgamma, mul, sub
+from .elementwise import _expose, add, clamp, lgamma, logical_and, lt, mul, ne, remainder, sub, where
 from .shape import astype
 
 # ---- formulas -------------------------------------------------------------------------------------------------------
@@ -46,7 +46,19 @@ for _name, _sentence in _SENTENCES.items():
     _scalar = special.TABLE[_name]
     _expose(_scalar, _sentence, ("input", "other")[: _scalar.arity], _name in _PUBLIC, _name in _PUBLIC)
 
-copysign, fmod, heaviside, logaddexp2, _logit, sinc, xlogy = (ENTRIES[_name].function for _name in _PUBLIC)
+copysign, _fmod, heaviside, logaddexp2, _logit, sinc, xlogy = (ENTRIES[_name].function for _name in _PUBLIC)
+
+
+@operation
+def fmod(input: Any, other: Any) -> Any:
+    """Give what whole multiples of other leave of input, with the sign of input, elementwise; of whole numbers, whole.
+
+    Where other is 0 that is NaN, and 0 of whole numbers.
+    """
+    if np.result_type(*[data_of(x) if isinstance(x, Variable) else x for x in (input, other)]).kind not in "iu":
+        return _fmod(input, other)
+    rest = remainder(input, other)  # which has the sign of other
+    return where(logical_and(ne(rest, 0), ne(lt(rest, 0), lt(input, 0))), sub(rest, other), rest)
 
 
 @operation

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import gc
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import fields, is_dataclass
-from types import FrameType
 from typing import Any
 
 import numpy as np
 
 from .. import history, sharing
 from ..arrays import Array, is_array
-from ..function import Function, constant
+from ..function import constant
 from ..generator import Generator, traced_draw
 from ..grad_mode import set_grad_enabled
 from ..kernels.target import Compiler
 from ..nests import Kind, count, flatten, unflatten
+from ..ops.inplace import put_back, written_outside
 from ..variable import Variable
 from . import lowering
 from . import numpy_rules as numpy_rules  # which Symbols have theirs from
@@ -405,38 +404,16 @@ def _refuse_foreign_leaves(inputs: Sequence[Any], results: Sequence[Any]) -> Non
             )
 
 
-def _refuse_written_outside(written: Sequence[tuple[Any, Any]], known: Sequence[Any]) -> None:
+def _refuse_written_outside(written: Sequence[Any], known: Sequence[Any]) -> None:
     """Raise for a Variable that was written to and outlives the traced function, which no run would write to again.
 
     It gets back what it had.
     """
-    leaves: list[Any] = []
-    flatten(list(known), leaves)
-    returned = {id(leaf) for leaf in leaves}
-    outside = []
-    for reference, (array, copy, creator, generation) in written:
-        x = reference()
-        if x is None or id(x) in returned or not _held_by_others(x):
-            continue
-        if copy is not None:
-            array[...] = copy
-        x.__class__ = Variable
-        x._array, x.creator, x._generation = array, creator, generation
-        outside.append(x)
+    outside = written_outside(written, known)
+    for x, kept in outside:
+        put_back(x, kept)
     if outside:
         raise TypeError(
-            f"jit: a Variable of shape {outside[0].shape} from outside of the traced function was written to in it, "
+            f"jit: a Variable of shape {outside[0][0].shape} from outside of the traced function was written to in it, "
             "which no run would do again: return what is to be written, or make the Variable in the function"
         )
-
-
-def _held_by_others(x: Variable) -> bool:
-    """Tell whether anything but nodes of the graph holds a Variable."""
-    with sharing.thawed():
-        for holder in gc.get_referrers(x):
-            if isinstance(holder, tuple):
-                if not any([isinstance(node, Function) for node in gc.get_referrers(holder)]):
-                    return True
-            elif not isinstance(holder, list | FrameType | history.Story):
-                return True
-    return False

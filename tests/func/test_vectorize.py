@@ -362,3 +362,36 @@ def test_ones_own_loops_go_one_by_one():
     np.testing.assert_allclose(vmap(grad(lambda x: cubes(x)))(X), 3 * X**2)
     np.testing.assert_allclose(nbgrad.hessian(lambda x: cubes(x))(X[0]), np.diag(6 * X[0]))
     assert "njit cubes" in vmap(lambda x: cubes(x)).explain(nbgrad.tensor(X))
+
+
+def test_writes_of_examples_to_what_is_outside_are_refused_and_taken_back():
+    total, count = nbgrad.zeros(3), nbgrad.zeros(())
+    rows = np.arange(6.0).reshape(2, 3)
+
+    def adds(x):
+        count.add_(1)
+        total.add_(x)
+        return x
+
+    def puts(x):
+        total[0] = x.sum()
+        return x
+
+    for function in (adds, puts, lambda x: nbgrad.vmap(adds)(nbgrad.stack([x, x]))):
+        with pytest.raises(TypeError, match=r"vmap: .* writes what differs .* shape \(3,\) from outside"):
+            nbgrad.vmap(function)(nbgrad.tensor(rows))
+        assert total.tolist() == [0, 0, 0] and count.item() == 0
+
+    norm = nbgrad.nn.BatchNorm1d(3, dtype=np.float64)
+    with pytest.raises(TypeError, match="track_running_stats=False"):
+        nbgrad.vmap(norm)(nbgrad.tensor(np.stack([rows, rows])))
+    assert norm.running_mean.tolist() == [0, 0, 0] and norm.num_batches_tracked.item() == 0
+
+    def within(x):  # is no Variable from outside, and what is the same for all may be written
+        made = nbgrad.zeros(3)
+        made[1] = x[0]
+        count.add_(1)
+        return made
+
+    assert nbgrad.vmap(within)(nbgrad.tensor(rows)).tolist() == [[0, 0, 0], [0, 3, 0]]
+    assert count.item() == 1

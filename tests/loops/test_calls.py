@@ -1,6 +1,8 @@
 """Compiled derivatives: called from Python, from other compiled functions, in the graph, and found in the cache."""
 
+import copy
 import math
+import pickle
 
 import numba
 import numpy as np
@@ -89,6 +91,27 @@ def test_a_step_of_a_jitted_function():
         value, gradient = step(x)
         np.testing.assert_allclose(value, 6 * (x * x).sum() * x.sum())
         np.testing.assert_allclose(gradient, 12 * x * x.sum() + 6 * (x * x).sum())
+
+
+def test_arrays_of_traces_and_of_many_examples():
+    expected, slope = 6 * (X * X).sum(), 12 * X
+    np.testing.assert_allclose(nbgrad.jit(weighted)(X, 2.0, 3), expected)
+    np.testing.assert_allclose(nbgrad.jit(lambda x: weighted(x, n=3, w=2.0) + 1)(X), expected + 1)
+    rows = np.stack([X, -X, 2 * X])
+    np.testing.assert_allclose(nbgrad.vmap(lambda x: weighted(x, 2.0, 3))(rows), expected * np.array([1, 1, 4]))
+    gradient = nbgrad.grad(weighted)
+    whole = nbgrad.value_and_grad(weighted)
+    for found in (nbgrad.jit(gradient)(X, 2.0, 3), nbgrad.jit(whole)(X, 2.0, 3)[1]):
+        np.testing.assert_allclose(found, slope)
+    by_row = nbgrad.vmap(lambda x: gradient(x, 2.0, 3))
+    for found in (by_row(rows), nbgrad.jit(by_row)(rows)):
+        np.testing.assert_allclose(found, 12 * rows)
+    hessian = nbgrad.jit(nbgrad.hessian(lambda x: weighted(x, 2.0, 3)))
+    np.testing.assert_allclose(hessian(X), 12 * np.eye(3))
+
+
+def test_pickles_and_copies_are_the_function_of_that_name():
+    assert pickle.loads(pickle.dumps(weighted)) is weighted and copy.deepcopy(weighted) is weighted
 
 
 def test_source():

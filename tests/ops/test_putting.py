@@ -150,3 +150,29 @@ def test_refusals(name):
     work, kind, message = REFUSALS[name]
     with pytest.raises(kind, match=message):
         work()
+
+
+@pytest.mark.parametrize("place", [-1, 4])
+def test_positions_outside_are_refused_whatever_stands_for_them(place):
+    """Compiled and for many examples they are not known beforehand; negative ones would count from the end."""
+    x, index = np.arange(12.0).reshape(4, 3), np.array([0, place])
+    calls = [
+        lambda x, i: nbgrad.gather(x, 0, i[:, None]),
+        lambda x, i: nbgrad.index_select(x, 0, i),
+        lambda x, i: nbgrad.scatter(x, 0, i[:, None], 1.0),
+        lambda x, i: nbgrad.scatter_add(x, 0, i[:, None], x),
+        lambda x, i: nbgrad.index_add(x, 0, i, x[:2]),
+        lambda x, i: nbgrad.index_fill(x, 0, i, 7.0),
+        lambda x, i: nbgrad.nn.functional.embedding(i, x),
+        lambda x, i: nbgrad.nn.functional.one_hot(i, 4),
+    ]
+    for number, call in enumerate(calls):
+        compiled = nbgrad.jit(call)
+        compiled(x, np.array([0, 3]))
+        # computed inside, so that no array from outside can be looked at
+        inner = nbgrad.jit(lambda x, i, call=call: call(x, i * 1))
+        many = nbgrad.vmap(call, (None, 0))
+        for run, given in ((call, index), (compiled, index), (inner, index), (many, index[None])):
+            with pytest.raises((IndexError, ValueError), match=r"from|out of bounds"):
+                run(x, given)
+                pytest.fail(f"call {number} took {place}")

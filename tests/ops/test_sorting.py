@@ -118,6 +118,12 @@ def test_different_elements_are_torchs(name, dim):
     for mine, theirs in zip(found, wanted, strict=True):
         np.testing.assert_array_equal(mine.data, theirs)
     assert not found[0].requires_grad
+    leaf = nbgrad.tensor(x, requires_grad=True)
+    values = getattr(nbgrad, name)(leaf, dim=dim)
+    np.testing.assert_array_equal(values.data, found[0].data)
+    (values * values).sum().backward()  # to the first of equal ones
+    np.testing.assert_allclose(leaf.grad.sum().item(), 2 * values.sum().item())
+    assert not leaf.grad.data[leaf.grad.data != 0].size > values.size
 
 
 @pytest.mark.parametrize(

@@ -238,3 +238,14 @@ def test_all_names_of_torchs_namespace_are_there():
     torch = peer("torch")
     names = {n for n in dir(torch.special) if not n.startswith("_") and callable(getattr(torch.special, n))}
     assert {name for name in names if name[0].islower()} - set(dir(nbgrad.special)) <= {"common_args", "multi_arg"}
+
+
+@pytest.mark.parametrize("dtype", ["int64", "int8", "uint8"])
+def test_whole_numbers_leave_whole_ones(dtype):
+    x = np.array([2**60 + 1, -(2**60) - 1, 5, -5, 0, -(2**63), 7]).astype(dtype)  # too large for floating ones
+    y = np.array([7, 7, 0, 3, 3, -1, -4]).astype(dtype)
+    with np.errstate(divide="ignore"):
+        expected = np.fmod(x, y)
+    for found in (nbgrad.fmod(x, y), np.fmod(nbgrad.tensor(x), y).data, nbgrad.jit(nbgrad.fmod)(x, y)):
+        assert found.dtype == expected.dtype
+        np.testing.assert_array_equal(found, expected)

@@ -28,6 +28,12 @@ def _in_double(function: Any, kept: str) -> Any:
     return in_double
 
 
+def _fmod(x: Any, y: Any) -> Any:
+    from ...ops.special import fmod
+
+    return fmod(x, y)
+
+
 def special(name: str) -> Any:
     """Give a function of `ops.special`, which is imported when it is called."""
 
@@ -128,7 +134,8 @@ UFUNCS: dict[np.ufunc, Any] = {
     np.ldexp: _ldexp,
     np.divmod: _divmod,
     np.nextafter: _nextafter,
-    **{getattr(np, name): special(name) for name in ("copysign", "fmod", "heaviside", "logaddexp2")},
+    **{getattr(np, name): special(name) for name in ("copysign", "heaviside", "logaddexp2")},
+    np.fmod: _fmod,
 }
 
 
