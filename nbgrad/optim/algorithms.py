@@ -8,7 +8,8 @@ import numpy as np
 
 from ..kernels.scalars import abs as absolute
 from ..kernels.scalars import maximum, sqrt
-from .optimizer import Group, Optimizer, Pure, pure
+from .optimizer import Group, Optimizer
+from .pure import Pure, pure
 
 
 class _Declared(Optimizer):
