@@ -1,22 +1,28 @@
 """What networks are made of, forward and backward, beside torch eager at as many threads.
 
-python -m benchmarks.networks [--threads 1] [--only conv2d,attention]
+python -m benchmarks.networks                            measure, and write docs/networks.md
+python -m benchmarks.networks --only conv2d,attention    some of them; nothing is written
 
-Libraries take turns, call by call; times are medians, and ratios the medians of the ratios within a turn. The floor of
-what multiplies matrices are its products at the measured peak, forward once and backward twice; of anything else its
-arrays at the speed of a copy: the input read and the result written, and backward as much again with the cotangent.
+Libraries take turns, call by call; times are medians, and ratios the medians of the ratios within a turn. In one thread
+they are that thread's time on the processor, which others at work do not lengthen as much. The floor of what multiplies
+matrices are its products at the measured peak, forward once and backward twice; of anything else its arrays at the
+speed of a copy: the input read and the result written, and backward as much again with the cotangent.
 """
 
 from __future__ import annotations
 
 import argparse
+import datetime
 import os
 import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+
+from .report import BUSY, processor
 
 
 class Case(NamedTuple):
@@ -127,22 +133,22 @@ def steps(case: Case) -> tuple[Callable[[], Any], Callable[[], Any]]:
     return here, there
 
 
-def measured(case: Case, seconds: float) -> tuple[float, float, float]:
+def measured(case: Case, seconds: float, clock: Callable[[], float]) -> tuple[float, float, float]:
     """Give the medians of both times, and of the ratios."""
     here, there = steps(case)
     times: list[tuple[float, float]] = []
     end = time.perf_counter() + seconds
     while time.perf_counter() < end or len(times) < 7:
-        begin = time.perf_counter()
+        begin = clock()
         here()
-        middle = time.perf_counter()
+        middle = clock()
         there()
-        times.append((middle - begin, time.perf_counter() - middle))
+        times.append((middle - begin, clock() - middle))
     table = np.array(times[2:])
     return float(np.median(table[:, 0])), float(np.median(table[:, 1])), float(np.median(table[:, 0] / table[:, 1]))
 
 
-def speeds() -> tuple[float, float]:
+def speeds(clock: Callable[[], float]) -> tuple[float, float]:
     """Give the peak of float32 products in multiplications a second, and the speed of a copy in bytes a second."""
     a = np.ones((1024, 1024), "float32")
     memory, there = np.ones(1 << 24, "float32"), np.ones(1 << 24, "float32")
@@ -150,9 +156,9 @@ def speeds() -> tuple[float, float]:
     def best(work: Callable[[], Any]) -> float:
         found = []
         for _ in range(7):
-            begin = time.perf_counter()
+            begin = clock()
             work()
-            found.append(time.perf_counter() - begin)
+            found.append(clock() - begin)
         return min(found)
 
     return 1024**3 / best(lambda: a @ a), 2 * memory.nbytes / best(lambda: np.copyto(there, memory))
@@ -165,12 +171,36 @@ def floor(case: Case, peak: float, speed: float) -> float:
     return 4.5 * 4 * float(np.prod(case.shapes[0])) / speed
 
 
+DOCS = Path(__file__).parent.parent / "docs" / "networks.md"
+
+HEAD = """# What networks are made of: how long it takes
+
+Forward and backward of float32, nbgrad and PyTorch {torch} eagerly in {threads} thread{s} each, call by call in turns:
+medians{clock}. The floor of what multiplies matrices are its products at the measured peak,
+{peak:.0f} GFLOP/s, forward once and backward twice; of anything else what it reads and writes at the measured speed of
+a copy, {speed:.1f} GB/s. At most 1.0 of PyTorch is promised of large arrays, 0.5 of small ones; what misses is in bold.
+
+`python -m benchmarks.networks` on {processor}, {date}; the load was {load:.1f} before the run{busy}.
+
+"""
+
+
+def row(case: Case, seconds: float, peak: float, speed: float, clock: Callable[[], float]) -> str:
+    """Measure a case, and give its line of the table."""
+    ours, theirs, ratio = measured(case, seconds, clock)
+    least, limit = floor(case, peak, speed), 1.0 if case.large else 0.5
+    mark = "" if ratio <= limit else "**"
+    micro = [f"{1e6 * t:,.0f} µs" for t in (ours, theirs, least)]
+    cells = [case.title, *micro[:2], f"{mark}{ratio:.2f}{mark}", str(limit), micro[2], f"{least / ours:.0%}"]
+    return f"| {' | '.join(cells)} |"
+
+
 def main() -> None:
-    """Measure, and print a table."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    """Measure, and print and write a table."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.networks", description=__doc__)
     parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--seconds", type=float, default=2.0)
-    parser.add_argument("--only", default="")
+    parser.add_argument("--seconds", type=float, default=2.0, help="how long to measure each")
+    parser.add_argument("--only", default="", help="parts of titles, with commas between")
     options = parser.parse_args()
     for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "NBGRAD_NUM_THREADS"):
         if os.environ.get(name) != str(options.threads):
@@ -179,21 +209,33 @@ def main() -> None:
                 os.execv(sys.executable, [sys.executable, "-m", "benchmarks.networks", *sys.argv[1:]])
     import torch
 
+    load = os.getloadavg()[0]
     torch.set_num_threads(options.threads)
-    peak, speed = speeds()
-    rates = f"peak {2 * peak / 1e9:.0f} GFLOP/s, copies {speed / 1e9:.1f} GB/s"
-    print(f"threads {options.threads}, load {os.getloadavg()[0]:.1f}, {rates}")
-    print("| forward and backward, float32 | nbgrad | torch | ratio | promised | floor | share of the floor |")
-    print("| --- | ---: | ---: | ---: | ---: | ---: | ---: |")
+    clock = time.thread_time if options.threads == 1 else time.perf_counter
+    peak, speed = speeds(clock)
+    about = HEAD.format(
+        torch=torch.__version__.split("+")[0],
+        threads=options.threads,
+        s="s" * (options.threads > 1),
+        clock=" of the thread's time on the processor" if options.threads == 1 else "",
+        peak=2 * peak / 1e9,
+        speed=speed / 1e9,
+        processor=processor(),
+        date=datetime.date.today().isoformat(),
+        load=load,
+        busy=", others being at work" if load > BUSY else "",
+    )
+    lines = [
+        "| forward and backward, float32 | nbgrad | torch | ratio | promised | floor | share of the floor |",
+        "| --- | ---: | ---: | ---: | ---: | ---: | ---: |",
+    ]
+    print(about, *lines, sep="\n")
     for case in CASES:
-        if not any(part in case.title for part in options.only.split(",")):
-            continue
-        ours, theirs, ratio = measured(case, options.seconds)
-        least, limit = floor(case, peak, speed), 1.0 if case.large else 0.5
-        mark = "" if ratio <= limit else "**"
-        micro = [f"{1e6 * t:,.0f} µs" for t in (ours, theirs, least)]
-        cells = [case.title, *micro[:2], f"{mark}{ratio:.2f}{mark}", str(limit), micro[2], f"{least / ours:.0%}"]
-        print(f"| {' | '.join(cells)} |", flush=True)
+        if any(part in case.title for part in options.only.split(",")):
+            lines.append(row(case, options.seconds, peak, speed, clock))
+            print(lines[-1], flush=True)
+    if not options.only:
+        DOCS.write_text(about + "\n".join(lines) + "\n")
 
 
 if __name__ == "__main__":

@@ -544,6 +544,7 @@ exponential_: m.detach().exponential_()
 cauchy_: m.detach().cauchy_()
 log_normal_: m.detach().log_normal_()
 geometric_: m.detach().geometric_(0.5)
+random_: m.detach().random_(5)
 F.dropout(m, 0.5)
 F.dropout1d(sequences, 0.5)
 F.dropout2d(images, 0.5)
@@ -682,7 +683,8 @@ F.scaled_dot_product_attention(b, b, b)
 """,
 }
 
-#: What has no row, and why.
+#: What has no row, and why. What else is written in place, as `mul_`, has none either: it is an operation that has one,
+#: and a write, of which there are some.
 LEFT_OUT = {
     "cuda": "needs a GPU",
     "multi_head_attention_forward": "nn.MultiheadAttention's inside: products and softmax, which have rows",

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from .small_cases import LIBRARIES
+from .small_misses import reason_of
 from .tables import _table, duration
 
 Results = dict[str, Any]
@@ -155,6 +156,23 @@ def table(rows: list[Results]) -> str:
     return _table(head, lines)
 
 
+def misses(rows: list[Results], costs: dict[str, float]) -> str:
+    """Give the table of calls above their limits: what Python alone costs them, and why."""
+    lines = []
+    for row in sorted(rows, key=lambda row: max(over(row, FORWARD) or 0, over(row, BACKWARD) or 0), reverse=True):
+        values = [over(row, mode) for mode in (FORWARD, BACKWARD)]
+        if all(value is None or value <= LIMITS[mode][0] for value, mode in zip(values, LIMITS, strict=True)):
+            continue
+        frames, calls = row.get("python", (0, 0))
+        least = duration(frames * costs["frame"] + calls * costs["call"]) if frames and costs else ""
+        texts = ["" if x is None else _verdict(x, LIMITS[m][0]) for x, m in zip(values, LIMITS, strict=True)]
+        counts = [f"{frames} + {calls}", least] if frames else ["", ""]
+        why = reason_of(row["name"], row["title"], row["family"])
+        lines.append([f"`{row['title']}`", *texts, duration(row["seconds"][FORWARD]["nbgrad"]), *counts, why])
+    head = ["operation", "forward / torch", "backward / torch", "forward", "frames + calls", "these alone"]
+    return _table([*head, "why, and what was tried"], lines)
+
+
 def families(rows: list[Results]) -> str:
     """Give the geometric means of families of operations."""
     lines = []
@@ -189,7 +207,7 @@ INTRODUCTION = """\
 # Every operation on small arrays
 
 How long a call takes where Python and the graph are all there is to it: scalars, 10 elements, 4 x 5 and 2 x 3 x 4, in
-float64. Made by `python -m benchmarks.small_operations`; do not edit."""
+float64. Made by `python -m benchmarks.small_operations --everything --readme`; do not edit."""
 
 METHOD = """\
 Each public operation, forward with a graph, forward under `no_grad`, and forward, sum and backward, in nbgrad and torch
@@ -200,6 +218,12 @@ those of lower quartiles. Letters are arrays: `x`, `y` of 10
 elements, `m`, `k` of 4 x 5, `r` of 5, `b` and `c` of 2 x 3 x 4 and its like; whole numbers are `i` and `l`, truth
 values `z`. Where nbgrad's ratio is above its limit (to torch {forward:g} forward and {backward:g} backward, to NumPy
 {numpy:g}) it is bold."""
+
+
+MISSES = """\
+Calls above their limits, the worst first. Before its loop a call goes through Python frames and calls of compiled
+functions, which were counted, with the one of the row itself. If they did nothing, a frame took {frame:.0f} ns
+and a call {call:.0f} ns here: what they come to is a floor of what is written in Python. torch's binding is C++."""
 
 
 def left_out(rows: list[Results]) -> str:
@@ -216,7 +240,7 @@ def document(results: Results) -> str:
         INTRODUCTION,
         METHOD.format(forward=LIMITS[FORWARD][0], backward=LIMITS[BACKWARD][0], numpy=NUMPY_LIMIT),
     ]
-    rows = results.get("small", [])
+    rows, known = results.get("small", []), where.get("python", {})
     if rows:
         parts += [
             f"Measured on {where['date']}: {where['cpu']}, {where['cores']} cores, load {where['load']:.2f} before the "
@@ -225,6 +249,9 @@ def document(results: Results) -> str:
             "![time of nbgrad relative to torch, by operation](small_operations.png)",
             "## Families",
             families(rows),
+            "## Misses",
+            MISSES.format(**{name: 1e9 * seconds for name, seconds in known.items()}) if known else "",
+            misses(rows, known),
             "## Every row",
             table(rows),
             left_out(rows),

@@ -35,6 +35,35 @@ def test_measurement_and_document(tmp_path: Path) -> None:
     assert (tmp_path / "programs.png").stat().st_size > 10_000
 
 
+def test_first_calls() -> None:
+    from benchmarks.programs.first import first_calls
+
+    found = first_calls("smoothing", "small", "nbgrad", 60)
+    assert found is not None and found.cold > 0 < found.warm
+    assert first_calls("smoothing", "small", "nbgrad", 0.01) is None
+    with pytest.raises(RuntimeError, match="KeyError"):
+        first_calls("smoothing", "tiny", "nbgrad", 60)
+
+
+def test_what_jax_has_not_compiled_has_no_ratio() -> None:
+    from benchmarks.programs.document import first_calls, summary, table
+
+    quartiles = {"median": 0.5, "low": 0.4, "high": 0.6}
+    both = {"nbgrad": quartiles, "jax": quartiles}
+    row = {
+        "title": "one", "limit": None, "seconds": both, "nbgrad_over": {"jax": quartiles}, "floor": 0.1,
+        "memory": {"nbgrad": 1, "jax": 2}, "cold": {"nbgrad": 3.0, "jax": 1.0}, "warm": {"nbgrad": 0.1, "jax": 1.0},
+    }  # fmt: skip
+    other = {
+        "title": "other", "limit": None, "seconds": {"nbgrad": quartiles}, "nbgrad_over": {}, "floor": 0.1,
+        "memory": {"nbgrad": 1}, "cold": {"nbgrad": 3.0}, "warm": {"nbgrad": 0.1},
+    }  # fmt: skip
+    results = {"rows": {"one": {"small": row}, "other": {"small": other}}}
+    assert "| 2 programs, small sizes |" in summary(results)
+    assert "**3.00**, one" in first_calls(results) and "0.10, one" in first_calls(results)
+    assert "| other |" in table(results, "small")
+
+
 def test_what_is_ahead_is_named() -> None:
     from benchmarks.programs.document import behind
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import sys
 import threading
 import weakref
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
@@ -467,15 +468,16 @@ def source(
     since ``1 - y`` on float32 would be computed in float64. Gives the assignments of the nodes used more than
     once or too deep to inline, whose names begin with `prefix`, and the expressions of the roots.
     """
-    names = {} if names is None else names
-    roots = [expand(root) for root in roots]
-    order = topological(roots)
-    uses: dict[Expression, int] = {}
-    for node in order:
-        for argument in node.arguments:
-            uses[argument] = uses.get(argument, 0) + 1
-    for root in roots:
-        uses[root] = uses.get(root, 0) + 1
+    facts = roots[0].facts if len(roots) == 1 else {}  # asked for again and again, with other names
+    lines, values, used = facts.get(number) or facts.setdefault(number, _templates(roots, number))
+    given = {i: f"x{i}" for i in used} | dict(names or {})
+    return [line.format(x=given, t=prefix) for line in lines], [value.format(x=given, t=prefix) for value in values]
+
+
+def _templates(roots: Sequence[Expression], number: str) -> tuple[list[str], list[str], list[int]]:
+    """Write what `source` gives, with {x[0]} for the first input and {t} for the prefix; and list the inputs."""
+    order = topological(roots := [expand(root) for root in roots])
+    uses = Counter([*(argument for node in order for argument in node.arguments), *roots])
     text: dict[Expression, str] = {}
     lines: list[str] = []
     for node in order:
@@ -483,11 +485,11 @@ def source(
             template = node.function.signed_template if number.startswith("int") else node.function.template
             written = template.format(*(text[argument] for argument in node.arguments), number=number)
             if uses[node] > 1 or len(written) > 60:
-                name = f"{prefix}{len(lines)}"
+                name = f"{{t}}{len(lines)}"
                 lines.append(f"{name} = {written}")
                 written = name
         elif _is_input(node):
-            written = names.get(node.payload, f"x{node.payload}")
+            written = f"{{x[{node.payload}]}}"
         elif node.kind == TRUTH:
             written = node.payload
         else:
@@ -495,4 +497,4 @@ def source(
             literal = node.payload if node.payload not in ("inf", "-inf", "nan") else f"float('{node.payload}')"
             written = f"{number}({literal})"
         text[node] = written
-    return lines, [text[root] for root in roots]
+    return lines, [text[root] for root in roots], [node.payload for node in order if _is_input(node)]

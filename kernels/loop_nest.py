@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from . import formula, scalars
 from .formula import Expression, ScalarFunction
@@ -18,9 +19,11 @@ from .formula import Expression, ScalarFunction
 #: The levels of a value.
 ELEMENT, ROW, NEST = "element", "row", "nest"
 
+#: Additions and the like from which it is more to compute a value again than to read it.
+_MUCH = 24
 
-@dataclass(frozen=True)
-class Operand:
+
+class Operand(NamedTuple):
     """An array that a nest reads or writes: its dtype, its level, and the step between neighbours of a row."""
 
     name: str
@@ -40,8 +43,7 @@ class Operand:
         return "uint64" if self.drawn else self.dtype
 
 
-@dataclass(frozen=True)
-class Assign:
+class Assign(NamedTuple):
     """``name = expression`` of named values; `number` is the dtype that is computed in, `dtype` that of the result."""
 
     name: str
@@ -54,8 +56,7 @@ class Assign:
     stage: int
 
 
-@dataclass(frozen=True)
-class Fold:
+class Fold(NamedTuple):
     """``name`` = the values of a row, of a column over all rows, or of everything, combined."""
 
     name: str
@@ -200,10 +201,15 @@ def _window(operand: Operand, flat: bool) -> list[str]:
 
 
 def keep_what_is_dear(nest: Nest) -> list[str]:
-    """Name the values that are worth keeping: what later stages would compute again by a division or a function."""
+    """Name the values that are worth keeping: what later stages would compute again by a division or a function.
+
+    So are those that a row folds, if they take as much of simpler operations.
+    """
     assigns = {s.name: s for s in nest.steps if isinstance(s, Assign) and s.level == ELEMENT}
     least = scalars.div.cost
     dear = {n for n, s in assigns.items() if s.expression is not None and formula.dearest(s.expression) >= least}
+    folded = [s.argument for s in nest.steps if isinstance(s, Fold) and s.over == "row" and s.level == ELEMENT]
+    dear |= {name for name in folded if name in assigns and _work(assigns, name, dear) > _MUCH}
     found: list[str] = []
     for step in nest.steps:
         if isinstance(step, Fold) and step.level == ELEMENT:
@@ -213,6 +219,18 @@ def keep_what_is_dear(nest: Nest) -> list[str]:
         if operand.level == ELEMENT:
             found += _needed(assigns, value, stage, dear)
     return list(dict.fromkeys(found))
+
+
+def _work(assigns: dict[str, Assign], name: str, dear: set[str]) -> int:
+    """Estimate what a value takes of what is no dear one, in additions."""
+    steps: dict[str, Assign] = {}
+    stack = [name]
+    while stack:
+        name = stack.pop()
+        if name in assigns and name not in steps and name not in dear:
+            steps[name] = assigns[name]
+            stack.extend(assigns[name].arguments)
+    return cost_of(steps.values())
 
 
 def _needed(assigns: dict[str, Assign], name: str, stage: int, dear: set[str]) -> list[str]:

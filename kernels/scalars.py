@@ -199,9 +199,9 @@ pow: ScalarFunction = _elementary(
 )
 # The smallest whole number has no negative; LLVM leaves open what dividing it by -1 gives.
 floor_divide = _numeric(
-    "floor_divide", "({0} // {1})", signed="({number}(0) - {0} if {1} == {number}(-1) else {0} // {1})", cost=400
+    "floor_divide", "({0} // {1})", signed="({number}(0) - {0} if {1} == {number}(-1) else {0} // {1})", cost=30
 )
-remainder = _numeric("remainder", "({0} % {1})", _one, lambda y, a, b: -floor_divide(a, b), cost=400)
+remainder = _numeric("remainder", "({0} % {1})", _one, lambda y, a, b: -floor_divide(a, b), cost=30)
 abs = _closed("abs", "abs({0})", lambda y, x: sign(x))
 
 

@@ -22,7 +22,10 @@ def broadcast_shapes(*shapes: tuple[int, ...]) -> tuple[int, ...]:
 
     Raises ValueError for shapes that do not broadcast.
     """
-    most = max(map(len, shapes), default=0)
+    whole = [shape for shape in shapes if shape]
+    if not whole or whole.count(whole[0]) == len(whole):
+        return tuple(whole[0]) if whole else ()
+    most = max(map(len, shapes))
     together = []
     for sizes in zip(*[(1,) * (most - len(shape)) + tuple(shape) for shape in shapes], strict=True):
         others = {size for size in sizes if size != 1}

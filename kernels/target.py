@@ -216,6 +216,15 @@ class Compiler(Protocol):
     def product(self, function: Callable[..., Any]) -> Callable[..., Any]:
         """Return what multiplies matrices into a third argument, as NumPy's `function` does."""
 
+    def small_product(
+        self, dtype: str, sizes: Sequence[int], steps: Sequence[int], offsets: Sequence[int]
+    ) -> tuple[Loops, str] | None:
+        """Return what multiplies small matrices as a loop of three operands, and its text; None where a call does.
+
+        `sizes` are those of stacks of (m, k) by (k, n); `steps` in bytes, over the stack of each operand, and then over
+        the rows and columns of each.
+        """
+
     def fits(self, arrays: Sequence[Any]) -> Callable[..., bool] | None:
         """Return a quick test whether arrays are like these, None if they cannot be looked at quickly."""
 

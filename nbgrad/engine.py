@@ -180,7 +180,9 @@ def walk_all(
     # in what differs from one to the next
     moves = bool(placement.away or arrays.levels)
     watch = anomaly.Watch() if anomaly.enabled else None
-    usual = not (recorded or moves or watch or history.writes)
+    usual = not (recorded or moves or watch)
+    latest = history.writes * history.CLOCK  # nodes of that generation, and of later ones, came after all writes
+    quick = usual and not latest
     limited = gate is not None and gate.targets is not None
     first = outputs[0].creator
     if len(outputs) == 1 and first is not None and not first.multiple and gate is None:
@@ -263,7 +265,7 @@ def walk_all(
             function = heappop(heap)[2]
             gy = pending.pop(function)
         else:
-            return leaves if usual else history.leaves_now(leaves, ops.add if recorded else add)
+            return leaves if quick else history.leaves_now(leaves, ops.add if recorded else add)
         if gate is not None and (limited or id(function) in _WATCHED):
             gy, goes_on = gate.passes(function, gy)
             if not goes_on:
@@ -274,7 +276,7 @@ def walk_all(
             raise freed(function)
         try:
             gx = gxs = None  # a rule may write into a cotangent that nobody else has
-            if usual:
+            if quick or (usual and function.generation >= latest):
                 gxs = function.pull(gy)
             else:
                 inputs, gxs = _pull(function, gy, recorded, watch)

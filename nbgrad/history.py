@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextvars import ContextVar
 from typing import Any
 
@@ -35,12 +35,14 @@ new = object.__new__
 class Lost:
     """Stands where elements were that have been overwritten: it has their shape and dtype, and gives none of them."""
 
-    __slots__ = ("dtype", "like", "shape", "what")
+    __slots__ = ("dtype", "like", "shape", "views", "what")
     __nbgrad_array__ = True
     weak = None
 
-    def __init__(self, array: Any, what: str) -> None:
+    def __init__(self, array: Any, what: str, views: bool = False) -> None:
         self.shape, self.dtype, self.what = array.shape, array.dtype, what
+        #: Whether there may be views of them, that nobody looked for when they were overwritten.
+        self.views = views
         #: An array where they were, if arrays are anywhere but in the CPU's memory.
         self.like = dispatch.sample(array)
 
@@ -49,30 +51,34 @@ class Lost:
     itemsize = property(lambda self: self.dtype.itemsize)
     nbytes = property(lambda self: math.prod(self.shape) * self.dtype.itemsize)
 
-    def _refuse(self) -> RuntimeError:
+    def refuse(self) -> RuntimeError:
+        """Give the exception for a rule that reads the elements."""
+        remedy = "write into x.clone(), or make a new Variable (nbgrad.where, x = x + y) in place of writing"
+        if self.views:
+            remedy = "go back before it, or compute again after it"
         return RuntimeError(
             f"a gradient needs elements of shape {self.shape} and dtype {self.dtype} that were overwritten by "
-            f"{self.what}: write into x.clone(), or make a new Variable (nbgrad.where, x = x + y) in place of writing"
+            f"{self.what}: {remedy}"
         )
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):
             raise AttributeError(name)
-        raise self._refuse()
+        raise self.refuse()
 
     def __array__(self, *_: Any, **__: Any) -> Any:
-        raise self._refuse()
+        raise self.refuse()
 
     __array_ufunc__ = __array_function__ = __array__
 
     def __getitem__(self, key: Any) -> Any:
-        raise self._refuse()
+        raise self.refuse()
 
     __add__ = __radd__ = __sub__ = __rsub__ = __mul__ = __rmul__ = __truediv__ = __rtruediv__ = __getitem__
     __matmul__ = __rmatmul__ = __pow__ = __rpow__ = __lt__ = __le__ = __gt__ = __ge__ = __getitem__
 
     def __neg__(self) -> Any:
-        raise self._refuse()
+        raise self.refuse()
 
     __len__ = __iter__ = __bool__ = __float__ = __int__ = __abs__ = __neg__
 
@@ -276,6 +282,21 @@ def rewritten(x: Variable, generation: int) -> None:
         x.__class__ = Rewritten
 
 
+def overwritten(xs: Iterable[Variable], what: str) -> None:
+    """Take note that an optimiser's step wrote to leaves, so that nodes that came before tell if they need them.
+
+    Views are not looked for, which would take longer than a step of an optimiser: those that come before are refused.
+    """
+    generation = tick()
+    for x in xs:
+        story = x._story
+        if story is None or story.past is None or not isinstance(story.past._array, Lost) or x._generation < 0:
+            keep_past(x, Lost(x._array, f"{what}.step()", views=True))
+            rewritten(x, generation)
+        else:
+            x._generation = generation
+
+
 def lose(x: Variable, what: str) -> None:
     """Take from nodes what they hold of a Variable's memory besides the Variable itself."""
     if x.creator is not None:
@@ -318,6 +339,11 @@ def as_recorded(function: Any) -> tuple[Variable, ...]:
     for x in inputs:
         if x._generation > generation or type(x) is not Variable:
             function.inputs = inputs = tuple([_at(x, generation) for x in inputs])
+            if function.aliases:
+                for before in inputs:
+                    lost: Any = before._array
+                    if type(lost) is Lost and lost.views:
+                        raise lost.refuse()
             break
     return inputs
 

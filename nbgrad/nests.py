@@ -118,6 +118,33 @@ def flatten(value: Any, leaves: list[Any]) -> Any:
     return None
 
 
+def like_structure(structure: Any, value: Any, leaves: list[Any]) -> bool:
+    """Take a nest apart as another one was, whatever order its dicts have; tell whether it is like that one.
+
+    What stands in the place of a leaf is one, and lists and tuples may take each other's place.
+    """
+    if structure is None:
+        leaves.append(value)
+        return True
+    kind, items = structure
+    if kind is dict:
+        if not isinstance(value, dict) or len(value) != len(items) or any([key not in value for key, _ in items]):
+            return False
+        return all([like_structure(item, value[key], leaves) for key, item in items])
+    if isinstance(kind, Kind):
+        parts = parts_of(kind, value)
+    else:
+        parts = tuple(value) if isinstance(value, list | tuple) else None
+    if parts is None or len(parts) != len(items):
+        return False
+    return all([like_structure(item, part, leaves) for item, part in zip(items, parts, strict=True)])
+
+
+def parts_of(kind: Kind, value: Any) -> tuple[Any, ...] | None:
+    """Give the parts of what is of a kind of nests, whatever these are; None of anything else."""
+    return tuple(_registered[kind.kind][0](value)[0]) if type(value) is kind.kind else None
+
+
 def unflatten(structure: Any, leaves: Iterator[Any]) -> Any:
     """Put a nest together again, of other leaves."""
     if structure is None:

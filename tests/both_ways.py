@@ -55,7 +55,7 @@ def draw(pick):
     unary = [n.exp, n.tanh, n.relu, n.neg, n.sqrt, lambda x: x**2, lambda x: x**3, lambda x: -x, n.positive]
     reduce = [n.sum, n.mean, n.amax, n.amin, n.logsumexp, n.prod, n.std, n.var, n.any, n.all, n.count_nonzero]
     number = pick.choice([0.0, -0.0, 1, 2.5, -3, float("nan"), 1e300, True, None, "x"])
-    kind = pick.randrange(21)
+    kind = pick.randrange(25)
     if kind == 0:
         return operands(pick, 2), pick.choice(binary)
     if kind == 1:
@@ -126,6 +126,51 @@ def draw(pick):
             return x if holder is None else holder[0]
 
         return operands(pick, 2), written
+    if kind == 20:
+        first, second, third = (pick.randrange(-3, 4) for _ in range(3))
+        calls = [lambda x: n.diagonal(x, first), n.trace, n.diag, lambda x: n.diag_embed(x, first)]
+        calls += [lambda x: n.tril(x, first), lambda x: n.triu(x, first), lambda x: n.movedim(x, first, second)]
+        calls += [lambda x: n.roll(x, first, second), lambda x: n.unbind(x, first), lambda x: n.flip(x, (first,))]
+        calls += [lambda x: n.select(x, first, second), lambda x: n.narrow(x, first, second, third)]
+        calls += [lambda x: x.unfold(first, second, third), lambda x: n.as_strided(x, (2, 2), (second, third), first)]
+        return operands(pick), pick.choice(calls)
+    if kind == 21:
+        dim, seed, rows = pick.randrange(-1, 3), pick.randrange(1000), pick.choice([(), (3,), (2, 2), (0,), (1,)])
+        places = np.random.default_rng(seed).integers(pick.choice([0, 0, 0, -2]), pick.choice([1, 3, 4]), rows)
+        wrong = pick.choice([places] * 8 + [places.astype("i4"), places * 1.0, places[..., None][..., 0], 1])
+        every = (slice(None),) * max(dim, 0)
+
+        def shaped(x):
+            form = [places.size if i == dim else size for i, size in enumerate(x.shape)]
+            return np.random.default_rng(seed).integers(0, 3, form)
+
+        calls = [lambda x: n.index_select(x, dim, wrong), lambda x: n.take(x, wrong), lambda x: x[(*every, wrong)]]
+        calls += [lambda x: n.gather(x, dim, shaped(x)), lambda x: n.index_add(x, dim, wrong, x)]
+        calls += [lambda x: n.scatter_add(x, dim, shaped(x), x), lambda x: n.argmax(x, dim), lambda x: n.argmin(x, dim)]
+        calls += [lambda x: n.masked_fill(x, x > 0, number), lambda x: n.nn.functional.one_hot(wrong, 4)]
+        return operands(pick), pick.choice(calls)
+    if kind == 22:
+        target = pick.choice([*"?bhilBHILefd", np.float32, np.float64, "int8", bool, int, float, "cpu", "x", None, [1]])
+        large = pick.choice([1, 1, 100, 1e5, 1e10, 1e300, 1e-300, float("nan")])
+        call = pick.choice(
+            [lambda x: x.to(target), lambda x: n.astype(x, target), lambda x: x.int(), lambda x: x.bool()]
+        )
+        return operands(pick), lambda x: call(x * large)
+    if kind == 23:
+        dim, count = axis(pick), pick.randrange(-1, 4)
+        calls = [n.isnan, n.isinf, n.isfinite, n.isposinf, n.signbit, n.floor, n.median, lambda x: n.median(x, dim)]
+        calls += [
+            lambda x: n.sort(x, dim, count > 1),
+            lambda x: n.topk(x, count, dim),
+            lambda x: n.remainder(x, number),
+        ]
+        calls += [
+            lambda x: n.pow(2, x),
+            lambda x: n.zeros_like(x),
+            lambda x: n.full_like(x, number),
+            lambda x: x.detach(),
+        ]
+        return operands(pick), pick.choice(calls)
     call, dim, count = pick.choice([n.cat, n.stack]), axis(pick), pick.randrange(1, 4)
     together = pick.choice([list, tuple])
     return operands(pick, count), lambda *xs: call(together(xs), dim)

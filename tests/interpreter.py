@@ -34,6 +34,7 @@ from nbgrad.kernels.cpu import (
     indexing,
     launch,
     ndarray,
+    products,
     threads,
     ufunc,
 )
@@ -423,6 +424,11 @@ class Interpreted(compiler.Compiler):
     def fits(self, arrays: Sequence[Any]) -> None:
         """Give no quick test: it would be compiled."""
 
+    def source(self, nest: Any) -> str:
+        """Write a nest's loop, for as many lanes as there are now."""
+        self._texts.clear()
+        return super().source(nest)
+
     def loops(
         self, label: str, nest: Any, sizes: Sequence[int], blocks: int, offsets: Sequence[int], elements: int
     ) -> Any:
@@ -441,6 +447,20 @@ class Interpreted(compiler.Compiler):
 
         counts = [blocks, 0] if nest.partials and blocks > 1 else [blocks]
         return [(launched(count), None) for count in counts]
+
+    def small_product(self, dtype: str, sizes: Sequence[int], steps: Sequence[int], offsets: Sequence[int]) -> Any:
+        """Give the loop of a small product, as a function of its operands' arrays."""
+        if not products.is_small(*sizes):
+            return None
+        text = products.launched(dtype)
+        loop = interpreted(text)
+
+        def run(*arrays: Any) -> None:
+            given = [Memory.of(name, x, offset) for name, x, offset in zip("xwy", arrays, offsets, strict=True)]
+            assert all(x.dtype == dtype for x in arrays)
+            loop([0, [*sizes, *steps], *given], [1])
+
+        return [(run, None)], text
 
 
 def interpret_loops(monkeypatch: Any, kind: type[Interpreted] = Interpreted) -> None:

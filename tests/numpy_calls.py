@@ -67,6 +67,7 @@ CALLS = {
     "np.full_like": lambda f, x: f(x, 2.5),
     "np.geomspace": lambda f, x: f(abs(x[0, 0]), 3.0, 4),
     "np.gradient": lambda f, x: f(x, axis=1),
+    "np.histogram": lambda f, x: (*f(x, 3), f(MATRIX, 3, weights=x)[0], f(x, [-1.0, 0, 1])[0]),
     "np.histogram2d": lambda f, x: f(x[0], x[1]),
     "np.hsplit": lambda f, x: f(x, [1, 3]),
     "np.hstack": lambda f, x: f([x[0], x[1], VECTOR]),

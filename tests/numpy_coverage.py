@@ -248,8 +248,9 @@ PREFACE = """# NumPy's and SciPy's functions on Variables
 Written by `python -m tests.numpy_coverage`, which calls every public function with arrays and with Variables. One works
 if its values are NumPy's and its gradient is that of central differences, to 1e-4; one is constant if its result does
 not change with small steps: truth, places, shapes, steps. SciPy's ufuncs are called for each argument, and count as one
-that works if they do by one: there are no formulas for the others, and to ask for one is an error. Functions that
-change arrays in place, and those of dates, text and files, are left out.
+that works if they do by one: there are no formulas for the others, and to ask for one is an error. What writes in place
+(`np.put`, `np.place`, `np.putmask`, `np.put_along_axis`, `np.fill_diagonal`, `np.copyto`, `ufunc.at`) works on
+Variables, and is left out, as are functions of dates, text and files.
 """
 
 

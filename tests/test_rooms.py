@@ -265,7 +265,6 @@ ELSEWHERE = {
     "nbgrad/tracing/calls.py": "tracing/test_symbol.py",
     "nbgrad/tracing/explain.py": "tracing/test_compiled.py",
     "nbgrad/tracing/lowering.py": "tracing/test_layers.py",
-    "nbgrad/tracing/memory.py": "tracing/test_compiled.py",
     "nbgrad/tracing/numpy_rules.py": "interop/test_numpy.py",
     "nbgrad/tracing/plan.py": "tracing/test_compiled.py",
     "nbgrad/tracing/refusals.py": "tracing/test_symbol.py",

@@ -74,7 +74,7 @@ UNDETERMINED = {
 DRAWING: dict[str, Callable[[Any], bool]] = {
     "nn.functional.rrelu": lambda sample: sample.kwargs.get("training", False),
     "nn.functional.scaled_dot_product_attention": lambda sample: sample.kwargs.get("dropout_p", 0) > 0,
-    "nn.functional.multi_head_attention_forward": lambda sample: sample.kwargs["training"] and sample.args[8] > 0,
+    "nn.functional.multi_head_attention_forward": lambda sample: sample.kwargs["training"] and sample.args[9] > 0,
     **{
         f"nn.functional.{name}": lambda sample: (
             sample.kwargs.get("training", True) and 0 < sample.kwargs.get("p", 0.5) < 1
@@ -183,6 +183,8 @@ ABSENT: dict[str, str] = {
     **dict.fromkeys(("to_sparse", "sparse.mm", "sparse.sampled_addmm"), _SPARSE),
     **dict.fromkeys(("linalg.ldl_factor", "linalg.ldl_factor_ex", "linalg.ldl_solve"), _PACKED),
     "bfloat16": _DTYPE,
+    "__rdiv__": "Python 2 called it, Python 3 calls __rtruediv__",
+    **dict.fromkeys(("resize_", "resize_as_"), "what is written in place keeps its shape"),
     **dict.fromkeys(
         (
             "jiterator_2inputs_2outputs", "jiterator_4inputs_with_extra_args", "jiterator_binary",
@@ -203,7 +205,7 @@ ABSENT: dict[str, str] = {
 }  # fmt: skip
 
 #: Entries that are not there yet.
-TO_COME = set("__rdiv__ histogramdd pca_lowrank resize_ resize_as_ svd_lowrank".split())
+TO_COME = {"histogramdd", "pca_lowrank", "svd_lowrank"}
 
 # ---- what disagrees, and why ----------------------------------------------------------------------------------------
 

@@ -2,6 +2,7 @@
 
 python -m benchmarks.programs                      measure; writes docs/programs.md and .png, results.json beside this
 python -m benchmarks.programs --only lstm,heat     only these, the others stay as they were measured
+python -m benchmarks.programs --sizes large        only these sizes; --without torch.compile saves most of the time
 python -m benchmarks.programs --redraw             measure nothing: write everything again from results.json
 python -m benchmarks.programs --readme             also replace the section about programs in README.md
 """
@@ -24,6 +25,7 @@ from ..report import README
 from ..tables import replace_section
 from . import LARGE, PROGRAMS, SMALL, Program
 from .document import document, draw, summary
+from .first import COMPILERS, First, first_calls
 from .libraries import LIBRARIES, compared, jitted_by_jax, jitted_by_nbgrad, reference
 
 Results = dict[str, Any]
@@ -33,24 +35,28 @@ DOCS = README.parent / "docs"
 
 
 def checked_steps(
-    program: Program, arrays: tuple[Any, ...], without: set[str]
-) -> tuple[dict[str, Callable[[], Any]], dict[str, float], dict[str, str]]:
+    program: Program, size: str, arrays: tuple[Any, ...], without: set[str], patience: float
+) -> tuple[dict[str, Callable[[], Any]], dict[str, First], dict[str, str]]:
     """Give the steps of all libraries, their results compared, the seconds of first calls, and why one has no step.
 
-    Raises AssertionError where nbgrad's results, or JAX's, differ.
+    What takes longer to compile than there is patience for is left out. Raises AssertionError where nbgrad's results,
+    or JAX's, differ.
     """
     expected = reference(program, arrays)
     steps: dict[str, Callable[[], Any]] = {}
-    first: dict[str, float] = {}
+    first: dict[str, First] = {}
     skipped: dict[str, str] = {}
     for library, make in LIBRARIES.items():
         reason = "left out" if library in without else why_not_compiled() if library == "torch.compile" else None
         if reason is None:
             try:
-                start = time.perf_counter()
+                if library in COMPILERS and patience:
+                    found = first_calls(program.name, size, library, patience)
+                    if found is None:
+                        skipped[library] = f"not compiled within {patience:g} s"
+                        continue
+                    first[library] = found
                 step = make(program, arrays)
-                step()
-                first[library] = time.perf_counter() - start
                 compared(program, library, step, arrays, expected)
                 steps[library] = step
             except Exception as error:  # whatever a peer has to say
@@ -63,11 +69,13 @@ def checked_steps(
     return steps, first, skipped
 
 
-def memory(program: Program, arrays: tuple[Any, ...], explained: str) -> dict[str, int]:
+def memory(program: Program, arrays: tuple[Any, ...], explained: str, with_jax: bool) -> dict[str, int]:
     """Give the bytes of results and of what lies between the steps, as the two compilers plan them."""
     results = arrays[0].itemsize + sum(x.nbytes for x in arrays[: program.parameters])
     found = re.search(r"(\d+) bytes of workspace", explained)
     assert found is not None
+    if not with_jax:
+        return {"nbgrad": int(found[1]) + results}
     import jax
 
     planned = jitted_by_jax(program).lower(*map(jax.numpy.asarray, arrays)).compile().memory_analysis()
@@ -83,10 +91,12 @@ def work(program: Program, arrays: tuple[Any, ...]) -> dict[str, float]:
     return {"bytes": moved, "flops": max(float(counted.get("flops", 0.0)), 0.0)}
 
 
-def speed(program: Program, size: str, rounds: int, without: set[str], peaks: dict[str, float]) -> Results:
+def speed(
+    program: Program, size: str, rounds: int, without: set[str], peaks: dict[str, float], patience: float
+) -> Results:
     """Give times, ratios, first calls, memory, and the floor."""
     arrays = program.make(size)
-    steps, first, skipped = checked_steps(program, arrays, without)
+    steps, first, skipped = checked_steps(program, size, arrays, without, patience)
     samples = measure.interleaved(steps, rounds)
     explained = jitted_by_nbgrad(program).explain(*arrays)
     counted = work(program, arrays)
@@ -97,10 +107,11 @@ def speed(program: Program, size: str, rounds: int, without: set[str], peaks: di
         "limit": program.limit if size == SMALL else None,
         "seconds": {name: measure.quartiles(times) for name, times in samples.items()},
         "nbgrad_over": {name: measure.ratios(samples, "nbgrad", name) for name in steps if name != "nbgrad"},
-        "over_jax": {name: measure.ratios(samples, name, "jax") for name in steps},
-        "first": first,
+        "over_jax": {name: measure.ratios(samples, name, "jax") for name in steps if "jax" in steps},
+        "cold": {name: found.cold for name, found in first.items()},
+        "warm": {name: found.warm for name, found in first.items()},
         "skipped": skipped,
-        "memory": memory(program, arrays, explained),
+        "memory": memory(program, arrays, explained, "jax" in steps),
         "floor": max(busy),
         "explain": explained,
     }
@@ -113,7 +124,10 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--sizes", default=f"{SMALL},{LARGE}", help="which sizes (default: small,large)")
     parser.add_argument("--without", default="", metavar="LIBRARIES", help="libraries to leave out, by commas")
     parser.add_argument("--rounds", type=int, default=11, help="turns of each library (default: 11)")
-    parser.add_argument("--quick", action="store_true", help="two rounds, to see that it works")
+    parser.add_argument(
+        "--patience", type=float, default=120, metavar="SECONDS", help="for a compiler's first call (default: 120)"
+    )
+    parser.add_argument("--quick", action="store_true", help="two rounds and no first calls, to see that it works")
     parser.add_argument("--redraw", action="store_true", help="measure nothing, read results.json")
     parser.add_argument("--readme", action="store_true", help="also replace the section about programs in README.md")
     parser.add_argument("--directory", type=Path, help="where all results go, instead of docs/ and beside this file")
@@ -129,12 +143,12 @@ def main(arguments: list[str] | None = None) -> None:
             parser.error(f"no such {what}: {', '.join(sorted(absent))}; there are {', '.join(known[what])}")
     data = options.directory / "programs.json" if options.directory else DATA
     docs = options.directory or DOCS
-    rounds = 2 if options.quick else options.rounds
+    rounds, patience = (2, 0) if options.quick else (options.rounds, options.patience)
     results: Results = {"rows": {}}
     if data.exists() and (names or options.redraw or len(sizes) == 1):
         results = json.loads(data.read_text())
     if not options.redraw:
-        results |= circumstances(rounds)
+        results |= circumstances(rounds) | {"patience": patience}
         with two_threads():
             peaks = {dtype: measure.matmul_peak(dtype) for dtype in ("float32", "float64")}
             results["peaks"] = peaks
@@ -142,7 +156,7 @@ def main(arguments: list[str] | None = None) -> None:
             chosen = [(p, size) for p in PROGRAMS.values() for size in sizes if not names or p.name in names]
             for program, size in measure.progress(chosen, "programs"):
                 try:
-                    found = speed(program, size, rounds, set(without), peaks)
+                    found = speed(program, size, rounds, set(without), peaks, patience)
                 except Exception as error:  # the others are measured all the same
                     failed.append(f"{program.name} ({size}): {type(error).__name__}: {error}")
                     continue

@@ -231,6 +231,14 @@ LIBRARIES: dict[str, Callable[[Program, tuple[Array, ...]], Step]] = {
     "torch.compile": partial(_torch, compiled=True),
     "autograd": _autograd,
 }
+#: What imports each library, and gives its names.
+NAMES: dict[str, Callable[[], _Names]] = {
+    "nbgrad": nbgrad_names,
+    "jax": jax_names,
+    "torch": torch_names,
+    "torch.compile": torch_names,
+    "autograd": autograd_names,
+}
 LABELS = {
     "nbgrad": "nbgrad.jit",
     "jax": "JAX jit",

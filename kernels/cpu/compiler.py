@@ -9,12 +9,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..loop_nest import Nest, size_names
-from . import codegen, fused
+from . import codegen, fused, products
 from .launch import Launch, launcher, replayer, signature
 from .threads import SHARE_ABOVE
 
 if TYPE_CHECKING:
     from .. import target as protocol
+
+#: Texts of nests that are remembered, at most.
+_MOST_TEXTS = 10_000
 
 
 class Compiler:
@@ -37,6 +40,8 @@ class Compiler:
 
     def __init__(self, target: protocol.Target) -> None:
         self.target = target
+        #: The texts of nests and what these cost: where Python has unrolled a loop, most nests are equal.
+        self._texts: dict[Any, tuple[str, int]] = {}
 
     def contiguous_array(self, x: Any) -> Any:
         """Return an array whose elements follow one another: itself, if they do."""
@@ -54,6 +59,17 @@ class Compiler:
         """Return NumPy's function itself."""
         return function
 
+    def small_product(
+        self, dtype: str, sizes: Sequence[int], steps: Sequence[int], offsets: Sequence[int]
+    ) -> tuple[protocol.Loops, str] | None:
+        """Return the loop that takes less time than a call of BLAS, where it does."""
+        stack, m, k, n = sizes
+        if not products.is_small(stack, m, k, n):
+            return None
+        text = products.launched(dtype)
+        launch = Launch(codegen.address(f"product_{dtype}", text), (*sizes, *steps), 1, offsets, False)
+        return [(launcher(launch), launch)], text
+
     def ready(self, what: str) -> None:
         """Raise nothing: loops can be launched."""
 
@@ -69,7 +85,8 @@ class Compiler:
 
     def blocks(self, nest: Nest, rows: int, elements: int) -> int:
         """Return the number of blocks that a loop is cut into."""
-        return max(1, min(self._most_blocks, elements * fused.cost(nest) // self._block, rows))
+        self.source(nest)
+        return max(1, min(self._most_blocks, elements * nest.cost // self._block, rows))
 
     def kept(self, nest: Nest, sizes: Sequence[int], blocks: int) -> int:
         """Return the elements of memory that a value takes which a loop keeps for its later stages."""
@@ -78,7 +95,13 @@ class Compiler:
     def source(self, nest: Nest) -> str:
         """Write a nest's loop."""
         if not nest.text:
-            nest.text = fused.source(nest)
+            lists: list[list[Any]] = [nest.loads, nest.steps, nest.stores, nest.kept, nest.partials]
+            known = nest.outer, nest.flat, *[tuple(each) for each in lists]
+            if known not in self._texts:
+                if len(self._texts) > _MOST_TEXTS:
+                    self._texts.clear()
+                self._texts[known] = fused.source(nest), fused.cost(nest)
+            nest.text, nest.cost = self._texts[known]
         return nest.text
 
     def loops(
@@ -86,7 +109,7 @@ class Compiler:
     ) -> protocol.Loops:
         """Compile a nest; returns the launches it takes, in order."""
         address = codegen.address(f"fused_{label}", self.source(nest))
-        shared = blocks > 1 and elements * fused.cost(nest) > SHARE_ABOVE
+        shared = blocks > 1 and elements * nest.cost > SHARE_ABOVE
         launches = [Launch(address, sizes, blocks, offsets, shared)]
         if nest.partials and blocks > 1:
             launches.append(Launch(address, sizes, 0, offsets, False))

@@ -52,7 +52,8 @@ class _Loop:
                 # short rows use the first lanes only
                 put(f"used = {LANES}", "while used > 1 and used // 2 >= width:", "    used //= 2")
             for fold in in_lanes:
-                put(f"{fold.name}_lanes = {fold.wide}_lanes()", f"{fold.name}_values = {fold.dtype}_chunk()")
+                room = f"{fold.dtype}_room({parts.spaced(CHUNK, fold.dtype)})"
+                put(f"{fold.name}_lanes = {fold.wide}_lanes()", f"{fold.name}_values = {room}")
             for operand in nest.loads:
                 if operand.drawn:
                     put(f"{operand.name}_values = {operand.dtype}_room({CHUNK + 2 * GROUP[operand.dtype]})")
@@ -168,20 +169,22 @@ class _Loop:
         if not lanes and not drawn:
             put("for j in range(np.uintp(n)):", *indented(body))
             return
-        for fold in lanes:
-            if fold.over == "row":
-                identity = identity_text(fold.identity, fold.wide)
-                put("for lane in range(used):", f"    {fold.name}_lanes[lane] = {identity}")
+        rows = [fold for fold in lanes if fold.over == "row"]
+        for fold in rows:
+            identity = identity_text(fold.identity, fold.wide)
+            put(f"if n > {LANES}:", "    for lane in range(used):", f"        {fold.name}_lanes[lane] = {identity}")
         # values wait in memory for a loop that adds them up: in one loop, the wider sums would make all vectors narrow
         waiting = [f"{fold.name}_values[place] = {fold.argument}" for fold in lanes]
         with self.text.block(f"for start in range(np.uintp(0), np.uintp(n), np.uintp({CHUNK})):"):
             put(f"count = min(np.uintp(n) - start, np.uintp({CHUNK}))")
             put(*(_draw(operand, f"{operand.name}_row + start", "count") for operand in drawn))
             put("for place in range(count):", *indented(["j = start + place", *body, *waiting]))
-            put(*(f"{_gather(fold)}({fold.name}_lanes, {fold.name}_values, count)" for fold in lanes))
-        for fold in lanes:
-            if fold.over == "row":
-                put(f"{fold.name} = {fold.dtype}({_fold(fold)}({fold.name}_lanes, used))")
+            for fold in lanes:
+                gathered = f"{_gather(fold)}({fold.name}_lanes, {fold.name}_values, count)"
+                put(*([f"if n > {LANES}:", f"    {gathered}"] if fold in rows else [gathered]))
+        for fold in rows:
+            put("left = used", f"if n <= {LANES}:", "    left = used // 2", *indented(_paired(fold)))
+            put(f"{fold.name} = {fold.dtype}({_fold(fold)}({fold.name}_lanes, left))")
 
     def _in_parts(
         self,
@@ -213,7 +216,7 @@ class _Loop:
         self.parts = functions
         lanes = [fold for fold in folds if fold.over != "column"]
         for dtype, count in writer.rooms.items():
-            put(f"wait_{dtype} = {dtype}_room({count * writer.chunk})")
+            put(f"wait_{dtype} = {dtype}_room({count * parts.spaced(writer.chunk, dtype)})")
         for fold in lanes:
             if fold.over == "row":
                 identity = identity_text(fold.identity, fold.wide)
@@ -242,6 +245,20 @@ def _gather(fold: Fold) -> str:
 
 def _fold(fold: Fold) -> str:
     return f"fold_{fold.combine.name}_{fold.wide}"
+
+
+def _paired(fold: Fold) -> list[str]:
+    """Write: the values of a short row are combined in pairs, into half as many lanes as it would take."""
+    values, lanes = f"{fold.name}_values", f"{fold.name}_lanes"
+    steps, (value,) = formula.source([fold.combine.expression], fold.wide, {0: "old", 1: "new"}, "c")
+    old, new = (f"{fold.wide}(load({values}, {place}))" for place in ("lane", "lane + np.uintp(left)"))
+    return [
+        "for lane in range(np.uintp(n), np.uintp(used)):",
+        f"    {values}[lane] = {identity_text(fold.identity, fold.dtype)}",
+        f"{lanes}[0] = {fold.wide}(load({values}, np.uintp(0)))",
+        "for lane in range(np.uintp(left)):",
+        *indented([f"old = {old}", f"new = {new}", *steps, f"{lanes}[lane] = {fold.wide}({value})"]),
+    ]
 
 
 def _functions(folds: list[Fold]) -> list[str]:

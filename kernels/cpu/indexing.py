@@ -1,4 +1,4 @@
-"""Gather and scatter: rows of a table by whole numbers, each the other's adjoint.
+"""Gather and scatter by whole numbers, each the other's adjoint: of a table's rows, and along an axis.
 
 Both look at every position where they use it: whoever checked positions before cannot know that another thread has not
 changed them since, nor that the table is still as large.
@@ -6,11 +6,13 @@ changed them since, nor that the table is still as large.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cache as once
 
 import numpy as np
 
-from . import codegen, failures, threads, ufunc
+from ..text import Text
+from . import codegen, failures, gufuncs, threads, ufunc
 
 _INDEX = np.dtype(np.int64).char
 
@@ -101,3 +103,55 @@ def gather() -> np.ufunc:
 def scatter_add() -> np.ufunc:
     """Give the ufunc ``y[index[i], :] += g[i, :]``, to be called with ``out=y``; repeated positions accumulate."""
     return _kernel("scatter_add", _SCATTER_ADD, [f"{_INDEX}ff", f"{_INDEX}dd"], "(n),(n,w)->(r,w)")
+
+
+# ---- along an axis --------------------------------------------------------------------------------------------------
+
+#: What an element costs, in additions: its place is anywhere.
+_SHARED = threads.share_above(8 * threads.ACCESS)
+
+
+@once
+def take_along() -> np.ufunc:
+    """Give the ufunc ``y[i, j] = x[p[i, j], j]``; where a position is outside there is 0."""
+    return gufuncs.make("take_along", _take_along_source, "xix", "(k,w),(n,w)->(n,w)", 1, _SHARED)
+
+
+@once
+def add_along() -> np.ufunc:
+    """Give the ufunc ``y[p[i, j], j] += g[i, j]``, to be called with ``out=y``; nothing is added outside."""
+    return gufuncs.make("add_along", _add_along_source, "ixx", "(n,w),(n,w)->(k,w)", 1, _SHARED)
+
+
+def _along_source(operands: dict[str, tuple[str, str]], sizes: list[str], body: Callable[[Text, str], None]) -> str:
+    """Write a loop over lines, rows and what is in a row, with one of its own for rows of one element."""
+    with gufuncs.loop(operands, sizes, ["n", "w"]) as text:
+        with text.block("for b in range(outer):"):
+            with text.block("if w == 1:", "for i in range(n):"):
+                body(text, "")
+            with text.block("else:", "for i in range(n):", "for j in range(w):"):
+                body(text, " + j * @w")
+    return str(text)
+
+
+def _take_along_source(number: str) -> str:
+    def body(text: Text, within: str) -> None:
+        at = [within.replace("@", name) for name in "pxy"]
+        text.put(f"row = p[b * pb + i * pn{at[0]}]", f"value = {number}(0.0)")
+        with text.block("if np.uintp(row) < np.uintp(k):  # a negative one is not, either"):
+            text.put(f"value = x[b * xb + row * xk{at[1]}]")
+        text.put(f"y[b * yb + i * yn{at[2]}] = value")
+
+    operands = {"x": (number, "kw"), "p": ("int64", "nw"), "y": (number, "nw")}
+    return _along_source(operands, ["k", "w", "n"], body)
+
+
+def _add_along_source(number: str) -> str:
+    def body(text: Text, within: str) -> None:
+        at = [within.replace("@", name) for name in "pgy"]
+        text.put(f"row = p[b * pb + i * pn{at[0]}]")
+        with text.block("if np.uintp(row) < np.uintp(k):"):
+            text.put(f"y[b * yb + row * yk{at[2]}] += g[b * gb + i * gn{at[1]}]")
+
+    operands = {"p": ("int64", "nw"), "g": (number, "nw"), "y": (number, "kw")}
+    return _along_source(operands, ["n", "w", "k"], body)

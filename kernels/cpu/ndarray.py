@@ -129,9 +129,14 @@ def record(words: Sequence[int], *kept: Any) -> bytes:
 
 def builtin_of(method: Any, record: bytes) -> Callable[..., Any]:
     """Make a builtin function of a method and its record."""
-    make = ctypes.PYFUNCTYPE(ctypes.py_object, ctypes.c_void_p, ctypes.py_object, ctypes.c_void_p)
-    function: Callable[..., Any] = make(("PyCFunction_NewEx", ctypes.pythonapi))(ctypes.addressof(method), record, None)
+    function: Callable[..., Any] = _builtin_maker()(ctypes.addressof(method), record, None)
     return function
+
+
+@once
+def _builtin_maker() -> Any:
+    make = ctypes.PYFUNCTYPE(ctypes.py_object, ctypes.c_void_p, ctypes.py_object, ctypes.c_void_p)
+    return make(("PyCFunction_NewEx", ctypes.pythonapi))
 
 
 def builtin(method: Any, words: Sequence[int], *kept: Any) -> Callable[..., Any]:

@@ -9,7 +9,6 @@ parts have equal texts, and equal ones are one function.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from hashlib import sha256
 
 from .. import formula
@@ -24,6 +23,19 @@ SHORT, LONG = (40, 120), (150, 450)
 #: Bytes of values that wait between parts, at most, unless the chunks become shorter than this many elements.
 _MEMORY, _SHORTEST = 1 << 18, 32
 _SIZES = {"bool": 1, "8": 1, "16": 2, "32": 4, "64": 8}
+_LINE = 64
+
+
+def _size(dtype: str) -> int:
+    return _SIZES[next(end for end in _SIZES if dtype.endswith(end))]
+
+
+def spaced(chunk: int, dtype: str) -> int:
+    """Give the elements from the beginning of one chunk to that of the next: a cache line more than a chunk.
+
+    What lies powers of two apart goes to the same few places of a cache, where a dozen of arrays displace one another.
+    """
+    return chunk + _LINE // _size(dtype)
 
 
 def _weight(step: Assign) -> int:
@@ -105,7 +117,7 @@ class Parts:
         self.again: list[list[Assign]] = [[] for _ in parts]
         self._find_cheap()
         self._find_slots()
-        size = sum(count * _SIZES[next(k for k in _SIZES if dtype.endswith(k))] for dtype, count in self.rooms.items())
+        size = sum(count * _size(dtype) for dtype, count in self.rooms.items())
         self.chunk = chunk
         while self.chunk > _SHORTEST and self.chunk * size > _MEMORY:
             self.chunk //= 2
@@ -162,7 +174,7 @@ class Parts:
 
     def _slot(self, name: str) -> str:
         dtype, slot = self.slots[name]
-        return f"offset(wait_{dtype}, {slot * self.chunk})"
+        return f"offset(wait_{dtype}, {slot * spaced(self.chunk, dtype)})"
 
     def _part(self, number: int, combined: Callable[..., list[str]]) -> tuple[str, list[str]]:
         """Write a part, with names that are the same in equal parts, and what it is given besides a count."""
@@ -215,7 +227,7 @@ class Parts:
         for step in (*self.again[number], *self.parts[number]):
             arguments = tuple(named(argument) for argument in step.arguments)
             names[step.name] = f"n{len(names)}"
-            body += assigned(replace(step, name=names[step.name], arguments=arguments))
+            body += assigned(step._replace(name=names[step.name], arguments=arguments))
         for step in self.parts[number]:
             if step.name in self.kept:
                 output(parameter(self.address(self.kept[step.name])), "j", names[step.name])
@@ -233,7 +245,7 @@ class Parts:
             pointer = parameter(f"{fold.name}_column")
             outputs += 1
             old, put_back = f"load_back_{which}({pointer}, j)", f"store_{which}({pointer}, j, {{}})"
-            body += combined(replace(fold, argument=value), old, put_back=put_back)
+            body += combined(fold._replace(argument=value), old, put_back=put_back)
         head = f"({', '.join(['count', *given.values()])}):"
         return "\n".join([head, "    for j in range(count):", *indented(body, 2)]), list(given)
 

@@ -21,18 +21,25 @@ MOST, LONGEST = 2048, 64
 _COLUMNS, _ROWS = 8, 4
 
 
-def _source(number: str, size: int) -> str:
-    """Write the loop for one dtype. Each result is the sum over k in order, whatever the layout."""
+def _source(number: str, size: int, launched: bool = False) -> str:
+    """Write the loop for one dtype. Each result is the sum over k in order, whatever the layout.
+
+    `launched`: as `nbgrad.jit` launches loops, with all sizes and steps in one array, before the operands.
+    """
     text = Text()
     put = text.put
     with text.block("def loop(args, dims, steps, data):"):
-        put("align_stack()", "outer = dims[0]", "m = dims[1]", "k = dims[2]", "n = dims[3]")
+        put("align_stack()")
+        if launched:
+            put("sizes = int64_pointer(args[1])")
+        dims, steps, first = ("sizes[{}]", "sizes[4 + {}]", 2) if launched else ("dims[{}]", "steps[{}]", 0)
+        put(*(f"{name} = {dims.format(place)}" for place, name in enumerate(("outer", "m", "k", "n"))))
         for place, names in enumerate((("x", "xi", "xj"), ("w", "wj", "wl"), ("y", "yi", "yl"))):
-            put(f"{names[0]} = {number}_pointer(args[{place}])")
-            put(*(f"{name} = steps[{3 + 2 * place + core}] // {size}" for core, name in enumerate(names[1:])))
+            put(f"{names[0]} = {number}_pointer(args[{first + place}])")
+            put(*(f"{name} = {steps.format(3 + 2 * place + core)} // {size}" for core, name in enumerate(names[1:])))
         put(f"whole = n // {_COLUMNS} * {_COLUMNS}", f"even = m // {_ROWS} * {_ROWS}")
         with text.block("for b in range(outer):"):
-            put(*(f"{name}0 = b * (steps[{place}] // {size})" for place, name in enumerate("xwy")))
+            put(*(f"{name}0 = b * ({steps.format(place)} // {size})" for place, name in enumerate("xwy")))
             # neighbouring columns, which LLVM makes vectors of
             with text.block("for i in range(m):", f"for first in range(0, whole, {_COLUMNS}):"):
                 lanes = range(_COLUMNS)
@@ -67,6 +74,17 @@ def kernel() -> np.ufunc:
     return ufunc.make("matmul", ["fff", "ddd"], 1, compile_loop, "(m,k),(k,n)->(m,n)")
 
 
+def is_small(stack: int, m: int, k: int, n: int) -> bool:
+    """Tell whether a product is for the loop: stacks of (m, k) by (k, n)."""
+    return stack * m * k * n <= MOST and stack * m * n <= MOST and k <= LONGEST
+
+
+@once
+def launched(number: str) -> str:
+    """Write the loop as `nbgrad.jit` launches it, for a dtype."""
+    return _source(number, np.dtype(number).itemsize, launched=True)
+
+
 def multiply(x: Array, w: Array) -> Array | None:
     """Multiply matrices and vectors, or as many matrices each, by the loop, if it is for them: one dtype, and small."""
     if x.dtype != w.dtype or x.dtype.char not in "fd":
@@ -80,7 +98,7 @@ def multiply(x: Array, w: Array) -> Array | None:
     else:
         return None
     (m, k), n = rows.shape[-2:], columns.shape[-1]
-    if columns.shape[-2] != k or stack * m * k * n > MOST or stack * m * n > MOST or k > LONGEST:
+    if columns.shape[-2] != k or not is_small(stack, m, k, n):
         return None
     y: Array = checked(kernel(), rows, columns)
     return y if y.ndim == 3 else y.reshape((*x.shape[:-1], *w.shape[1:]))

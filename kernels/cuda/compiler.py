@@ -54,6 +54,9 @@ class Compiler:
         """Return what multiplies by calls that a graph can hold."""
         return blas.product
 
+    def small_product(self, dtype: str, sizes: Sequence[int], steps: Sequence[int], offsets: Sequence[int]) -> None:
+        """Return nothing: cuBLAS multiplies."""
+
     def fits(self, arrays: Sequence[Any]) -> Callable[..., bool] | None:
         """Return the test whether arrays are like these."""
         kind, expected = type(arrays[0]) if arrays else None, [(x.shape, x.dtype) for x in arrays]

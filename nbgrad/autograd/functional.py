@@ -27,9 +27,9 @@ def jacobian(
 
     For one input and one output it is a Variable of shape (*output shape, *input shape); for tuples of them a tuple
     of these, outputs outside, inputs inside. With `create_graph` it can be differentiated. `strict` refuses outputs
-    that do not depend on an input. All rows are found in one walk, whether `vectorize` says so or not, but the
-    `strategy` "forward-mode" is only there with it. Where all inputs are arrays, `func` gets Variables, and arrays come
-    out, unless `create_graph`.
+    that do not depend on an input, and with `create_graph` a Jacobian that does not depend on any. All rows are found
+    in one walk, whether `vectorize` says so or not, but the `strategy` "forward-mode" is only there with it. Where all
+    inputs are arrays, `func` gets Variables, and arrays come out, unless `create_graph`.
 
     Raises TypeError for inputs and outputs that are no floating Variables, RuntimeError in strict mode, ValueError for
     another strategy.
@@ -47,6 +47,8 @@ def jacobian(
         rows = [[gx.data if isinstance(gx, Variable) else gx for gx in row] for row in rows]
     else:
         rows = [[gx if isinstance(gx, Variable) else Variable(gx, requires_grad=False) for gx in row] for row in rows]
+    for row in rows:
+        at.check_differentiable(row, strict)
     picked = [row[0] if at.single_input else tuple(row) for row in rows]
     return picked[0] if at.single_output else tuple(picked)
 
@@ -91,6 +93,7 @@ def vjp(
     at = _Run("vjp", func, inputs, create_graph)
     starts = _vectors("vjp", v, at.outputs, "output", create_graph)
     found = at.pulled(starts, strict)
+    at.check_differentiable(found, strict)
     return at.value(), at.like_inputs(found)
 
 
@@ -100,7 +103,8 @@ def jvp(
     """Give (outputs, products of the Jacobian with tangents) of a function, with PyTorch's signature.
 
     `v` has the structure and the shapes of the inputs, and may be None for one input of one element; the products those
-    of the outputs. Tangents go forth along the graph. `strict` refuses outputs that do not depend on the inputs.
+    of the outputs. Tangents go forth along the graph. `strict` refuses outputs that do not depend on the inputs, and
+    inputs that none depends on.
 
     >>> import nbgrad
     >>> jvp(lambda x: x * x, nbgrad.tensor([1.0, 2.0]), nbgrad.tensor([1.0, 10.0]))
@@ -108,7 +112,11 @@ def jvp(
     """
     at = _Run("jvp", func, inputs, create_graph)
     tangents = _vectors("jvp", v, at.inputs, "input", create_graph)
-    return at.value(), at.like_outputs(at.pushed(at.outputs, tangents, strict, "output"))
+    found = at.pushed(at.outputs, tangents, strict, "output")
+    if strict:
+        at.pulled([_zeros(y) for y in at.outputs], strict)  # which tells an input that nothing depends on
+        at.check_differentiable(found, strict)
+    return at.value(), at.like_outputs(found)
 
 
 def vhp(
@@ -127,7 +135,9 @@ def vhp(
     slopes = _slopes(_of_one_element("vhp", at.given_outputs), at.inputs)
     value = at.value()
     at.outputs = list(slopes)
-    return value, at.like_inputs(at.pulled(vectors, strict))
+    found = at.pulled(vectors, strict)
+    at.check_differentiable(found, strict)
+    return value, at.like_inputs(found)
 
 
 def hvp(
@@ -144,7 +154,9 @@ def hvp(
     at = _Run("hvp", func, inputs, create_graph)
     vectors = _vectors("hvp", v, at.inputs, "input", create_graph)
     slopes = _slopes(_of_one_element("hvp", at.given_outputs), at.inputs)
-    return at.value(), at.like_inputs(at.pushed(slopes, vectors, strict, "slope"))
+    found = at.pushed(slopes, vectors, strict, "slope")
+    at.check_differentiable(found, strict)
+    return at.value(), at.like_inputs(found)
 
 
 def _check_strategy(what: str, strategy: str, vectorize: bool) -> None:
@@ -310,6 +322,15 @@ class _Run:
         for position in range(len(self.outputs)):
             self._check_strict(strict, position, [reached[position] for reached in used])
         return [list(row) for row in zip(*columns, strict=True)]
+
+    def check_differentiable(self, found: Sequence[Any], strict: bool) -> None:
+        """Refuse derivatives that are to be differentiated and depend on no input, if strict."""
+        for number, one in enumerate(found):
+            if strict and self.create_graph and not (isinstance(one, Variable) and one.requires_grad):
+                raise RuntimeError(
+                    f"{self.what}: derivative {number} does not depend on the inputs, which strict forbids with "
+                    "create_graph"
+                )
 
     def _check_strict(self, strict: bool, position: int, used: Sequence[bool]) -> None:
         for number, one in enumerate(used):

@@ -13,7 +13,7 @@ from ..forward import push
 from ..function import DIFFERENTIABLE
 from ..grad_mode import differentiating, enable_grad
 from ..kernels import dispatch
-from ..nests import flatten, unflatten
+from ..nests import count, flatten, like_structure, unflatten
 from ..variable import Variable
 from . import transforms
 
@@ -37,7 +37,7 @@ class Linearised:
     ) -> None:
         self.what, self.function = what, function
         wanted, self.single = transforms._numbers_of_arguments(argnums, None)
-        positions = [transforms._position(function, arguments, number) for number in wanted]
+        positions = transforms._positions(what, function, arguments, wanted)
         given: list[Any] = []
         self.nests = [flatten(arguments[position], given) for position in positions]
         #: Whether the derivatives are to be differentiable themselves.
@@ -90,8 +90,8 @@ class Linearised:
     def like_value(self, parts: Sequence[Any]) -> Any:
         """Give a nest like the function's value."""
         rest = iter(parts)
-        count = range(len(parts) + len(self.others))
-        return unflatten(self.structure, iter([self.others[i] if i in self.others else next(rest) for i in count]))
+        places = range(len(parts) + len(self.others))
+        return unflatten(self.structure, iter([self.others[i] if i in self.others else next(rest) for i in places]))
 
     def like_arguments(self, parts: Sequence[Any]) -> Any:
         """Give nests like the arguments that are differentiated by, None for their constants."""
@@ -102,20 +102,27 @@ class Linearised:
 
     def leaves_like_value(self, cotangent: Any) -> list[Any]:
         """Take a nest like the function's value apart."""
-        leaves: list[Any] = []
-        flatten(cotangent, leaves)
-        count = len(self.outputs) + len(self.others)
-        if len(leaves) != count:
-            raise ValueError(f"{self.what}: {len(leaves)} cotangents of {count} results: give one for each")
+        results = len(self.outputs) + len(self.others)
+        leaves = self._like(self.structure, cotangent, "cotangents", f"{results} results")
         return [leaf for i, leaf in enumerate(leaves) if i not in self.others]
 
     def leaves_like_arguments(self, tangent: Any) -> list[Any]:
         """Take nests like the arguments apart."""
-        leaves: list[Any] = []
-        flatten(tangent if self.single else list(tangent), leaves)
-        if len(leaves) != len(self.takes):
-            raise ValueError(f"{self.what}: {len(leaves)} tangents of {len(self.takes)} arguments: give one for each")
+        structure = self.nests[0] if self.single else (tuple, tuple(self.nests))
+        leaves = self._like(structure, tangent, "tangents", f"{len(self.takes)} arguments")
         return [leaf for leaf, takes in zip(leaves, self.takes, strict=True) if takes]
+
+    def _like(self, structure: Any, given: Any, what: str, whose: str) -> list[Any]:
+        """Take a nest apart that is to be like another one."""
+        leaves: list[Any] = []
+        alike = like_structure(structure, given, leaves)
+        if not alike or any([isinstance(leaf, list | tuple | dict) for leaf in leaves]):
+            found: list[Any] = []
+            flatten(given, found)
+            if len(found) != count(structure):
+                raise ValueError(f"{self.what}: {len(found)} {what} of {whose}: give one for each")
+            raise ValueError(f"{self.what}: the {what} are a nest of another structure than the {whose}")
+        return leaves
 
     def back(self, cotangent: Any) -> Any:
         """Give the cotangents of the arguments."""
@@ -187,6 +194,9 @@ def like(what: str, x: Variable, value: Any) -> Variable:
 
     Raises ValueError for another shape, but that numbers and arrays of one element are taken for one another.
     """
+    own = x._array
+    if type(value) is type(own) is np.ndarray and value.dtype == own.dtype and value.shape == own.shape:
+        return Variable(value, requires_grad=False)
     made = value if isinstance(value, Variable) else Variable(as_array(value), requires_grad=False)
     if made.dtype.kind not in "fiub":
         raise TypeError(f"{what} has dtype {made.dtype} for dtype {x.dtype}: convert it first")

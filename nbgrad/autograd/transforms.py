@@ -49,9 +49,7 @@ def value_and_grad(
 
     @functools.wraps(function)
     def wrapper(*arguments: Any, **options: Any) -> Any:
-        positions = [_position(function, arguments, number) for number in wanted]
-        if len(set(positions)) != len(positions):
-            raise ValueError(f"grad: argnums {wanted} names an argument of {_name(function)} twice")
+        positions = _positions("grad", function, arguments, wanted)
         # Inside another transformed function the result may depend on that one's arguments, by whatever way.
         given: list[Any] = []
         nests = [flatten(arguments[position], given) for position in positions]
@@ -191,10 +189,15 @@ class _Argument(Operation):
         return gy
 
 
-def _position(function: Callable[..., Any], arguments: tuple[Any, ...], number: int) -> int:
-    if not -len(arguments) <= number < len(arguments):
-        raise TypeError(f"grad: {_name(function)} was called without a positional argument {number}")
-    return number % len(arguments)
+def _positions(what: str, function: Callable[..., Any], arguments: Any, wanted: Sequence[int]) -> list[int]:
+    """Give the places of arguments, each of which is there once."""
+    for number in wanted:
+        if not -len(arguments) <= number < len(arguments):
+            raise TypeError(f"{what}: {_name(function)} was called without a positional argument {number}")
+    positions = [number % len(arguments) for number in wanted]
+    if len(set(positions)) != len(positions):
+        raise ValueError(f"{what}: argnums {tuple(wanted)} names an argument of {_name(function)} twice")
+    return positions
 
 
 def _leaf(function: Callable[..., Any], wanted: Sequence[int], x: Any) -> Variable:

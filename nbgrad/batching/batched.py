@@ -21,6 +21,7 @@ from ..kernels import dispatch, formula, reductions, scalars
 from ..kernels.cpu import elementwise as cpu
 from ..kernels.shapes import broadcast_shapes, numbered_axes, order_of_axes
 from ..variable import Variable
+from . import hot
 from .levels import Level
 
 if TYPE_CHECKING:
@@ -52,25 +53,32 @@ class Batched(WithoutElements, np.lib.mixins.NDArrayOperatorsMixin):
     scattered: ClassVar[Callable[[Any, Any, tuple[int, ...]], Any]]
     written: ClassVar[Callable[[Any, Any, Any], Any]]
 
-    def __init__(self, level: Level, value: Any, factors: tuple[Any, Any] | None = None) -> None:
+    def __init__(
+        self, level: Level, value: Any, factors: tuple[Any, Any] | None = None, hots: hot.Hots | None = None
+    ) -> None:
         self.level, self._value = level, value
         #: Of a product of matrices that is not computed yet: of what. Added up over the examples it is one product.
         self.factors = factors
+        #: Of what is zero but for a few places of each example: what these are, instead of the arrays of all.
+        self.hots = hots
 
     @property
     def value(self) -> Any:
         """The arrays of all examples."""
         if self._value is None:
-            self._value, self.factors = Batched.multiplied(*self.factors), None  # type: ignore[misc]
+            if self.hots is not None:
+                self._value = hot.spread(self.level, self.hots)
+            else:
+                self._value, self.factors = Batched.multiplied(*self.factors), None  # type: ignore[misc]
         return self._value
 
     # ---- what arrays have -------------------------------------------------------------------------------------------
 
     shape = fixed("shape", lambda self: _shape_of(self), "x.reshape(shape)")
-    dtype = fixed("dtype", lambda self: (self.factors[0] if self.factors else self.value).dtype, "x.view(dtype)")
+    dtype = fixed("dtype", lambda self: _dtype_of(self), "x.view(dtype)")
     ndim = property(lambda self: len(self.shape))
     rank = property(lambda self: 1 + self.level.number)
-    within = property(lambda self: self.value)
+    within = property(lambda self: _parts_of(self)[0])
     size = property(lambda self: math.prod(self.shape))
     itemsize = property(lambda self: self.dtype.itemsize)
     T = property(lambda self: self.transpose())
@@ -91,7 +99,11 @@ class Batched(WithoutElements, np.lib.mixins.NDArrayOperatorsMixin):
 
     def copy(self, order: str = "C") -> Batched:
         """Give the same elements, which nobody writes to: what is written goes into a new array."""
-        return Batched(self.level, self._value, self.factors)
+        return Batched(self.level, self._value, self.factors, self.hots)
+
+    def _moved(self, move: Callable[[Any], Any]) -> Batched:
+        """Move the places of each example alike."""
+        return Batched(self.level, None, None, hot.moved(self.hots, move))  # type: ignore[arg-type]
 
     def __copy__(self) -> Batched:
         return self.copy()
@@ -110,6 +122,8 @@ class Batched(WithoutElements, np.lib.mixins.NDArrayOperatorsMixin):
             return self.transpose().reshape(tuple(wanted)[::-1]).transpose()
         if -1 in tuple(wanted):
             wanted = np.broadcast_to(np.zeros((), np.int8), self.shape).reshape(wanted).shape
+        if self.hots is not None:
+            return self._moved(lambda x: x.reshape(tuple(wanted)))
         return self._with(self.value.reshape((self.value.shape[0], *wanted)))
 
     def ravel(self, order: Any = "C") -> Batched:
@@ -121,10 +135,15 @@ class Batched(WithoutElements, np.lib.mixins.NDArrayOperatorsMixin):
     def transpose(self, *axes: Any) -> Batched:
         """Give the elements with the axes in another order."""
         order = order_of_axes(numbered_axes(self.ndim).transpose(*axes))
+        if self.hots is not None:
+            return self._moved(lambda x: x.transpose(order))
         return self._with(self.value.transpose((0, *[axis + 1 for axis in order])))
 
     def astype(self, dtype: Any, **options: Any) -> Batched:
         """Convert the elements."""
+        if self.hots is not None:
+            hots = tuple([hot.Hot(h.owner, h.values.astype(dtype, **options)) for h in self.hots])
+            return Batched(self.level, None, None, hots)
         return self._with(self.value.astype(dtype, **options))
 
     def conj(self) -> Batched:
@@ -141,6 +160,8 @@ class Batched(WithoutElements, np.lib.mixins.NDArrayOperatorsMixin):
     def folded(self, name: str, axes: tuple[int, ...], *others: Any) -> Batched:
         """Apply one of `kernels.reductions` over axes."""
         level = self.level
+        if self.hots is not None and name == "sum" and (hots := hot.folded(self.hots, axes)) is not None:
+            return Batched(level, None, None, hots)
         if not reductions.TABLE[name].spreads:
             return self._with(dispatch.reduce_array(name, self.value, tuple([a + 1 for a in axes]), others))
         values = together(level, [self, *others])
@@ -162,7 +183,8 @@ class Batched(WithoutElements, np.lib.mixins.NDArrayOperatorsMixin):
 
     def filled(self, value: float) -> Batched:
         """Give an array of the same shape and dtype, all of whose elements are a number."""
-        return self._with(dispatch.filled(self.value[:1], value))
+        like = self.value[:1] if self.hots is None else self.hots[0].values[None]
+        return self._with(dispatch.filled(like, value))
 
     def pick_from(self, x: Any, key: tuple[Any, ...]) -> Any:
         """Pick from an array by an index; either has this array."""
@@ -229,13 +251,19 @@ class Batched(WithoutElements, np.lib.mixins.NDArrayOperatorsMixin):
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **options: Any) -> Any:
         if any(isinstance(x, Variable) for x in inputs):
             return NotImplemented  # theirs to record
-        target = next(iter(options.pop("out", None) or (...,)), ...)
+        target: Any = next(iter(options.pop("out", None) or (...,)), ...)
         level = top(inputs)
         if method != "__call__" or ufunc.signature is not None:
             if ufunc is np.matmul and method == "__call__":
                 return self.product(*inputs)
             call = ufunc if method == "__call__" else getattr(ufunc, method)
             return self.__array_function__(_named(call, ufunc, method), (), inputs, options)
+        in_place = type(target) is Batched
+        if not options and (target is ... or in_place) and (hots := _hots_of(level, ufunc, inputs)) is not None:
+            if not in_place:
+                return Batched(level, None, None, hots)
+            target.level, target._value, target.factors, target.hots = level, None, None, hots
+            return target
         if target is ... and not options and _multiplies(ufunc) and _is_outer(level, *inputs):
             return later(level, *[x.value for x in inputs])
         ndim = max([np.ndim(x) for x in inputs])
@@ -244,8 +272,8 @@ class Batched(WithoutElements, np.lib.mixins.NDArrayOperatorsMixin):
         if ufunc.nout > 1:
             return tuple(Batched(level, v) for v in found)
         result = Batched(level, found)
-        if type(target) is Batched:  # accumulation in place, by the walk back: the name goes over to the sum
-            target.level, target._value, target.factors = level, found, None
+        if in_place:  # accumulation, by the walk back: the name goes over to the sum
+            target.level, target._value, target.factors, target.hots = level, found, None, None
             return target
         if target is not ...:
             raise self._unchanged(f"np.{ufunc.__name__} with out=, or by an operator", "write x = x + y")
@@ -271,11 +299,34 @@ class Batched(WithoutElements, np.lib.mixins.NDArrayOperatorsMixin):
 
 
 def _shape_of(x: Batched) -> tuple[int, ...]:
+    if x.hots is not None:
+        shape_of_one: tuple[int, ...] = x.hots[0].values.shape
+        return shape_of_one
     if x.factors is None:
         shape: tuple[int, ...] = x._value.shape[1:]
         return shape
     first, second = x.factors
     return (*broadcast_shapes(first.shape[1:-2], second.shape[1:-2]), first.shape[-2], second.shape[-1])
+
+
+def _dtype_of(x: Batched) -> np.dtype[Any]:
+    held_by = x.hots[0].values if x.hots is not None else x.factors[0] if x.factors else x.value
+    dtype: np.dtype[Any] = held_by.dtype
+    return dtype
+
+
+def _hots_of(level: Level, ufunc: np.ufunc, xs: Sequence[Any]) -> hot.Hots | None:
+    """Give what a ufunc makes of arrays that are zero but for a few places; None where that is no such array."""
+    given = [x.hots if type(x) is Batched and x.level is level else None for x in xs]
+    if all([hots is None for hots in given]):
+        return None
+    others = [
+        x.value if type(x) is Batched and x.level is level and not h else None for x, h in zip(xs, given, strict=True)
+    ]
+    if any([v is not None and v.shape[0] != 1 for v in others]):
+        return None
+    xs = [x if v is None else v[0] for x, v in zip(xs, others, strict=True)]
+    return hot.elementwise(level, [h or () for h in given], _caller(ufunc), ufunc, xs)
 
 
 def later(level: Level, first: Any, second: Any) -> Batched:
@@ -407,21 +458,31 @@ def total(level: Level, x: Any) -> Any:
         return x * np.asarray(level.size, x.dtype)
     if x.level is not level:
         return Batched(x.level, total(level, x.value))
+    if x.hots is not None:
+        return hot.total(x.hots)
     if x.factors is not None:
         return _added_up(*x.factors)
     value = x.value
     return dispatch.reduce_array("sum", value, (0,)) if value.shape[0] == level.size else total(level, value[0])
 
 
+def _parts_of(x: Batched) -> Sequence[Any]:
+    if x.hots is not None:
+        return [h.values for h in x.hots]
+    return (x._value,) if x.factors is None else x.factors
+
+
 def levels_of(x: Any) -> list[Level]:
     """List the levels that an array has, the innermost first."""
+    if type(x) is not Batched:
+        return []
     found: dict[int, Level] = {}
-    stack = [x]
+    stack: list[Any] = [x]
     while stack:
         held_by = stack.pop()
         if type(held_by) is Batched:
             found[held_by.level.number] = held_by.level
-            stack.extend((held_by._value,) if held_by.factors is None else held_by.factors)
+            stack.extend(_parts_of(held_by))
     return [found[number] for number in sorted(found, reverse=True)]
 
 

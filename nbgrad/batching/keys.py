@@ -7,11 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from ..arrays import is_array
+from ..arrays import is_array, is_stand_in
 from ..kernels.shapes import broadcast_shapes
 from ..ops.indexing import GetItem, Index, Scatter, part_of_index
 from ..ops.writing import put as put_in
 from ..variable import Variable
+from . import hot
 from .batched import Batched, aligned, held, top, widened
 
 
@@ -99,6 +100,10 @@ def pick(x: Any, key: Any) -> Batched:
     """Give the elements of each example's array at an index."""
     parts = key if type(key) is tuple else (key,)
     level = _level_of(x, parts)
+    if type(x) is Batched and x.level is level and x.hots is not None:
+        same = Key(level, parts, x.ndim)
+        if not any([is_stand_in(part) for part in same.parts]):
+            return Batched(level, None, None, hot.picked(x.hots, same.parts))
     value = held(level, x)
     found = Key(level, parts, value.ndim - 1)
     of_one = found.differs and value.shape[0] == 1
@@ -111,6 +116,8 @@ def scatter(g: Any, key: Any, shape: tuple[int, ...]) -> Batched:
     parts = key if type(key) is tuple else (key,)
     level = _level_of(g, parts)
     found = Key(level, parts, len(shape))
+    if type(g) is Batched and g.level is level and g.hots is not None and not any(map(is_array, found.parts)):
+        return Batched(level, None, None, hot.scattered(g.hots, found.parts, shape))
     value = held(level, g)
     if found.differs:
         value = widened(level, value)

@@ -72,10 +72,12 @@ def fitted(gx: Any, data: Any) -> Any:
     While a level's function runs, each of its examples has a cotangent of its own.
     """
     array = gx._array if isinstance(gx, Variable) else gx
-    own = levels_of(data)
-    for level in reversed(levels_of(array)):  # the outermost has most examples, and products wait for their sum
-        if not level.active and level not in own:
-            gx = Total(level)(gx)
+    over = [level for level in levels_of(array) if not level.active]
+    if over:
+        own = levels_of(data)
+        for level in reversed(over):  # the outermost has most examples, and products wait for their sum
+            if level not in own:
+                gx = Total(level)(gx)
     return gx
 
 

@@ -17,6 +17,7 @@ from ..interop.rules import RULES
 from ..kernels import dispatch
 from ..ops.linalg import MatMul
 from ..variable import Variable
+from . import hot
 from .batched import Batched, aligned, held, later, together, top, widened
 
 Rule = Callable[..., Any]
@@ -112,6 +113,9 @@ def _stacked(name: str, results: Sequence[Any]) -> Any:
 def product(x: Any, w: Any) -> Any:
     """Multiply matrices and vectors of each example: by one product wherever one factor is the same for all."""
     level = top((x, w))
+    made = _of_hots(level, x, w)
+    if made is not None:
+        return made
     X, W = held(level, x), held(level, w)
     n, m = X.ndim - 1, W.ndim - 1
     if not n or not m:
@@ -142,6 +146,25 @@ def product(x: Any, w: Any) -> Any:
     return Batched(level, matmul(aligned(X, ndim), aligned(W, ndim)))
 
 
+def _of_hots(level: Any, x: Any, w: Any) -> Any:
+    """Give the product of vectors that are zero but for one place of each example, and a matrix that all share."""
+    of_rows = type(x) is Batched and x.level is level and x.hots is not None
+    vector, matrix = (x, w) if of_rows else (w, x)
+    if type(vector) is not Batched or vector.hots is None or vector.level is not level or np.ndim(matrix) != 2:
+        return None
+    if type(matrix) is Batched and matrix.level is level:
+        return None
+    length = matrix.shape[0 if of_rows else 1]
+    single = vector.ndim == 2 and vector.shape[0 if of_rows else 1] == 1
+    if vector.size != length or not (single or vector.ndim == 1):
+        return None
+    hots = vector.reshape((length,)).hots
+    found = hot.rows(level, hots, matrix if of_rows else matrix.transpose())  # type: ignore[arg-type]
+    if found is None:
+        return None
+    return Batched(level, found if not single else found[:, None] if of_rows else found[..., None])
+
+
 def multiplied(first: Any, second: Any) -> Any:
     """Multiply matrices, or stacks of them: columns by rows element by element."""
     return first * second if first.shape[-1] == 1 else _matmul(first, second)
@@ -166,6 +189,8 @@ def _concatenate(arrays: Any, axis: Any = 0, *, dtype: Any = None) -> Any:
 
 def _broadcast_to(array: Any, shape: Any) -> Any:
     shape = (shape,) if isinstance(shape, int | np.integer) else tuple(shape)
+    if array.hots is not None:
+        return array._moved(lambda x: dispatch.broadcast_to(x, shape))
     value = aligned(array.value, len(shape))
     return Batched(array.level, dispatch.broadcast_to(value, (value.shape[0], *shape)))
 

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ..kernels import dispatch
 from ..variable import data_of
 
 
@@ -20,7 +21,7 @@ class Constraint(NamedTuple):
 
     def check(self, value: Any) -> Any:
         """Tell of each value whether it belongs to the set."""
-        return self.holds(data_of(value))
+        return self.holds(dispatch.in_numpy(data_of(value)))
 
     def __repr__(self) -> str:
         return self.text
@@ -48,7 +49,7 @@ positive_definite = Constraint(
 
 def interval(low: Any, high: Any) -> Constraint:
     """Give the numbers between two, and these."""
-    low, high = data_of(low), data_of(high)
+    low, high = dispatch.in_numpy(data_of(low)), dispatch.in_numpy(data_of(high))
     return Constraint(f"from {low} to {high}", lambda x: (x >= low) & (x <= high))
 
 

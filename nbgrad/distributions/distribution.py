@@ -148,7 +148,7 @@ class Distribution:
 
     def _refuse(self, what: str, x: Variable, wanted: Constraint) -> None:
         """Raise ValueError unless all values belong to a set."""
-        array = x._array
+        array = dispatch.in_numpy(x._array)
         fits = None if is_stand_in(array) else wanted.check(array)
         if fits is not None and not is_stand_in(fits) and not bool(fits.all()):
             wrong = array[~fits] if fits.ndim else array

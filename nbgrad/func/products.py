@@ -10,7 +10,7 @@ from ..autograd.linearised import Linearised, like
 
 def _arguments(what: str, primals: Any) -> tuple[tuple[Any, ...], bool]:
     """Give the arguments of a function, and whether it is one that was not given as a tuple."""
-    single = not isinstance(primals, tuple | list)
+    single = type(primals) not in (tuple, list)  # a named tuple is a nest
     given = (primals,) if single else tuple(primals)
     if not given:
         raise TypeError(f"{what}: no arguments were given to differentiate by")

@@ -17,7 +17,7 @@ from ..batching.moving import Enter, Leave
 from ..elements import users_line
 from ..generator import traced_draw
 from ..kernels import dispatch
-from ..nests import count, flatten, unflatten
+from ..nests import Kind, count, flatten, parts_of, unflatten
 from ..ops.indexing import getitem
 from ..ops.inplace import put_back, written_outside
 from ..ops.joining import cat
@@ -101,12 +101,18 @@ class Vectorized:
         dims = [_dimension(i, leaf, dim) for i, (leaf, dim) in enumerate(zip(leaves, dims, strict=True))]
         size = self._size(leaves, dims)
         step = self.chunk_size or max(size, 1)
-        parts = []
+        parts: list[list[Any]] = []
         found: Any = None
         for begin in range(0, max(size, 1), step):
             end = min(begin + step, size)
             given = leaves if step >= size else [_cut(x, dim, begin, end) for x, dim in zip(leaves, dims, strict=True)]
+            before = found, parts[0] if parts else None
             found, results = self._at_once(structure, given, dims, end - begin, loops)
+            if parts and not _alike(before, (found, results)):
+                raise ValueError(
+                    f"vmap: {self.name} gave another structure, or other shapes, for examples {begin} to {end - 1} "
+                    "than for those before: with chunk_size it runs several times, and has to do the same in each"
+                )
             parts.append(results)
         joined = [_joined(column) for column in zip(*parts, strict=True)]
         out_dims = _spread("out_dims", self.out_dims, found)
@@ -198,6 +204,8 @@ def _spread(what: str, dims: Any, structure: Any) -> list[Any]:
     if dims is None or (isinstance(dims, int) and not isinstance(dims, bool)):
         return [dims] * count(structure)
     kind, items = structure if structure is not None else (None, ())
+    if isinstance(kind, Kind) and (parts := parts_of(kind, dims)) is not None:
+        dims = parts
     if kind is dict and isinstance(dims, dict) and list(dims) == [key for key, _ in items]:
         return [dim for key, item in items for dim in _spread(what, dims[key], item)]
     if kind is not None and kind is not dict and isinstance(dims, tuple | list) and len(dims) == len(items):
@@ -261,6 +269,12 @@ def _outward(y: Any, dim: Any) -> Any:
     order = list(range(1, y.ndim))
     order.insert(dim % y.ndim, 0)
     return y.transpose(tuple(order))
+
+
+def _alike(first: tuple[Any, Any], second: tuple[Any, Any]) -> bool:
+    """Tell whether two runs gave the same structure, and arrays that can be joined."""
+    shapes = [[None if y is None else y.shape[1:] for y in results] for _, results in (first, second)]
+    return bool(first[0] == second[0] and shapes[0] == shapes[1])
 
 
 def _cut(x: Any, dim: int | None, begin: int, end: int) -> Any:

@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from ..batching.batched import leave
+from ..batching.batched import Batched, leave
+from ..batching.hot import units
 from ..batching.levels import Level
 from ..batching.moving import Enter, Leave
 from ..kernels import dispatch
@@ -30,6 +31,10 @@ def chunks(size: int, chunk_size: int | None, largest: int) -> Iterator[tuple[in
 
 def basis(x: Variable, begin: int, end: int, level: Level) -> Variable:
     """Give unit vectors of a shape, some of all, as one of a level's examples."""
+    hots = units(end - begin, begin, x.shape, x.dtype, x.data)
+    if hots is not None:
+        apart: Any = Batched(level, None, None, hots)
+        return Variable(apart, requires_grad=False)
     rows = np.zeros((end - begin, x.size), x.dtype)
     rows[np.arange(end - begin), np.arange(begin, end)] = 1
     array = dispatch.beside(rows.reshape((end - begin, *x.shape)), x.data)

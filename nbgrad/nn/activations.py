@@ -14,7 +14,7 @@ from typing import Any
 
 from ..elementwise import Elementwise, constant_like
 from ..kernels import activations
-from ..kernels.formula import FLOATING
+from ..kernels.formula import FLOATING, NUMBER, ScalarFunction
 from ..ops import elementwise
 from ..ops.creation import rand
 from ..ops.elementwise import add, log, mul, neg, sigmoid, softplus, sub, tanh
@@ -40,8 +40,30 @@ def _operation(name: str) -> Elementwise:
     return Elementwise(name, scalar.expression, scalar.argument_kinds, FLOATING, scalar)
 
 
+#: The numbers that are meant where none are given: formulas with these have one operand, and quicker loops.
+_USUAL = frozenset(
+    {
+        ("celu", 1.0), ("elu", 1.0, 1.0, 1.0), ("hardshrink", 0.5), ("hardtanh", -1.0, 1.0), ("hardtanh", 0.0, 6.0),
+        ("leaky_relu", 0.01), ("softshrink", 0.5),
+    }
+)  # fmt: skip
+
+
+@once
+def _usual_operation(name: str, *numbers: float) -> Elementwise:
+    scalar = getattr(activations, name)
+    made = ScalarFunction(name, lambda x: scalar(x, *numbers), argument_kinds=(NUMBER,))
+    return Elementwise(name, made.expression, [NUMBER], FLOATING, made)
+
+
 def _applied(name: str, input: Any, *numbers: Any, inplace: bool = False) -> Any:
     """Give what a formula gives of an input and of numbers, which take its dtype; or write it into the input."""
+    if numbers and not inplace and type(numbers[0]) is type(numbers[-1]) is float and (name, *numbers) in _USUAL:
+        x = input if type(input) is Variable else plain(input)
+        if x.dtype.kind == "f":
+            return _usual_operation(name, *numbers).function(x)
+    if type(input) is Variable and not inplace and input._array.dtype.char in "fd":
+        return _operation(name).function(input, *numbers)
     x = plain(input)
     if x.dtype.kind != "f":
         raise TypeError(f"{name}: dtype {x.dtype}: convert to a floating dtype first")

@@ -8,11 +8,12 @@ from typing import Any
 import numpy as np
 
 from ..function import constant
+from ..kernels import dispatch
 from ..registry import operation
 from ..variable import Given, Variable, data_of
 from .arguments import axis_of, either
 from .elementwise import where
-from .indexing import AddRows, Index, Scatter, elements_at, getitem
+from .indexing import AddRows, GetItem, Index, Scatter, elements_at, getitem
 from .joining import is_small
 from .reduction import sum
 from .shape import Reshape, permute, reshape
@@ -32,7 +33,10 @@ def _places(rows: int, columns: int, offset: int) -> tuple[Any, Any]:
     """Give the rows and columns of a diagonal."""
     length = max(min(rows, columns - offset) if offset >= 0 else min(rows + offset, columns), 0)
     along = np.arange(length)
-    return along + max(-offset, 0), along + max(offset, 0)
+    places = along + max(-offset, 0), along + max(offset, 0)
+    for place in places:
+        place.flags.writeable = False  # nobody needs to look whether they have changed
+    return places
 
 
 @lru_cache(256)
@@ -65,12 +69,12 @@ def diagonal(
     Variable([2.])
     """
     x: Any = plain(input)
-    if x.ndim == 2 and dim1 is dim2 is axis1 is axis2 is None and is_small(data_of(x)) and type(offset) is int:
-        return elements_at(x, _few_places(tuple(x.shape), offset))
     first, second = _two(
         "diagonal", either("diagonal", "dim1", dim1, "axis1", axis1, 0),
         either("diagonal", "dim2", dim2, "axis2", axis2, 1), x.ndim,
     )  # fmt: skip
+    if x.ndim == 2 and first == 0 and type(offset) is int and is_small(data_of(x)):
+        return elements_at(x, _few_places(tuple(x.shape), offset))
     others: list[int] = [i for i in range(x.ndim) if i not in (first, second)]
     rows, columns = _places(x.shape[first], x.shape[second], int(offset))
     return getitem(permute(x, (*others, first, second)), (..., rows, columns))
@@ -139,6 +143,10 @@ def trace(input: Given) -> Given:
     x: Any = plain(input)
     if x.ndim != 2:
         raise ValueError(f"trace: shape {x.shape}: takes a matrix")
+    data, (rows, columns) = data_of(x), x.shape
+    if type(data) is np.ndarray and data.flags.c_contiguous and data.size:  # by one slice of all elements
+        step = columns + 1
+        return sum(GetItem.apply(Reshape.apply(x, (-1,)), slice(0, (min(rows, columns) - 1) * step + 1, step)))
     return sum(diagonal(x))
 
 
@@ -147,16 +155,22 @@ def _triangle(what: str, x: Any, diagonal: int, lower: bool) -> Any:
     if x.ndim < 2:
         raise ValueError(f"{what}: shape {x.shape}: takes matrices")
     rows, columns = x.shape[-2:]
-    if type(x) is Variable and x._array.dtype.char in "fd" and is_small(x._array) and type(diagonal) is int:
-        return where(_few_inside(rows, columns, diagonal, lower), x, 0.0)
-    inside = np.tri(rows, columns, diagonal, bool) if lower else ~np.tri(rows, columns, diagonal - 1, bool)
+    on_cpu = isinstance(data_of(x), np.ndarray)
+    if on_cpu and type(x) is Variable and x.dtype.char in "fd" and type(diagonal) is int:
+        kept = _few_inside if rows * columns <= 1 << 16 else _inside
+        return where(kept(rows, columns, diagonal, lower), x, 0.0)
+    inside = _inside(rows, columns, diagonal, lower)._array
+    if not on_cpu:
+        inside = dispatch.beside(inside, data_of(x))
     return where(inside, x, np.zeros((), x.dtype))
 
 
-@lru_cache(256)
-def _few_inside(rows: int, columns: int, diagonal: int, lower: bool) -> Variable:
-    """Give where a triangle of a small matrix is."""
+def _inside(rows: int, columns: int, diagonal: int, lower: bool) -> Variable:
+    """Give where a triangle of a matrix is."""
     return constant(np.tri(rows, columns, diagonal, bool) if lower else ~np.tri(rows, columns, diagonal - 1, bool))
+
+
+_few_inside = lru_cache(32)(_inside)
 
 
 @operation

@@ -176,6 +176,9 @@ def pow(input: Any, exponent: Any) -> Any:
             return whole_power(int(exponent)).function(input)
     if isinstance(input, Expression) or isinstance(exponent, Expression):
         return scalars.pow(input, exponent)
+    if type(exponent) is Variable and (type(input) is int or type(input) is float) and input == 2:
+        if exponent._array.dtype.char in "fd":
+            return exp2(exponent)
     for operand in (input, exponent):
         if type(operand) is Variable and operand._array.dtype.char in "fd":
             return _pow(input, exponent)

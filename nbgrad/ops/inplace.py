@@ -126,7 +126,7 @@ def write_elements(x: Variable, what: str, key: Any, value: Any, unseen: bool) -
     node, result = None, None
     if recorded:
         if v is None:
-            v = Variable(np.asarray(given, array.dtype), requires_grad=False)
+            v = Variable(as_array(given).astype(array.dtype, copy=False), requires_grad=False)
         v = writing.as_it_is(as_variable(v))
         shape = _shape_at(index, array)
         extra = v.ndim - len(shape)

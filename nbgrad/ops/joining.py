@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any, overload
 
@@ -12,6 +13,8 @@ from ..compiled_calls import RecordedCall
 from ..function import Operation
 from ..kernels import dispatch
 from ..kernels.cpu import small
+from ..kernels.cpu.failures import checked
+from ..kernels.cpu.indexing import add_along, take_along
 from ..kernels.strides import dense
 from ..registry import operation
 from ..variable import Given, Variable, as_variable, data_of
@@ -182,9 +185,12 @@ class TakeAlong(Operation):
         self.positions, self.axis = positions, axis
 
     def forward(self, x: Array) -> Array:
-        return x[_key_along(_with_axis(self.positions, self.axis, x.ndim), self.axis, x.shape)].reshape(
-            self.positions.shape
-        )
+        where = _with_axis(self.positions, self.axis, x.ndim)
+        if type(x) is np.ndarray and x.dtype.char in "fd":
+            found = checked(take_along(), *[_lines(a, self.axis) for a in (x, where)], out=...)
+        else:
+            found = x[_key_along(where, self.axis, x.shape)]
+        return found.reshape(self.positions.shape)
 
     def vjp(self, gy: Any, y: Any, x: Any) -> Any:
         return AddAlong.apply(gy, self.positions, self.axis, tuple(x.shape))
@@ -204,10 +210,36 @@ class AddAlong(Operation):
 
     def forward(self, g: Array) -> Array:
         where = _with_axis(self.positions, self.axis, len(self.shape))
+        if type(g) is np.ndarray and g.dtype.char in "fd":
+            y = np.zeros(self.shape, g.dtype)
+            places, values = (_lines(a, self.axis) for a in (where, g.reshape(where.shape)))
+            checked(add_along(), places, values, out=_lines(y, self.axis))
+            return y
         return Scatter(Index(_key_along(where, self.axis, self.shape)), self.shape).forward(g.reshape(where.shape))
 
     def vjp(self, gy: Any, y: Any, g: Any) -> Any:
         return TakeAlong.apply(gy, self.positions, self.axis)
+
+
+def _lines(x: Array, axis: int) -> Array:
+    """Give an array with three dimensions: before the axis, along it, and behind."""
+    return x.reshape(math.prod(x.shape[:axis]), x.shape[axis], math.prod(x.shape[axis + 1 :]))
+
+
+def positions_along(where: Any, along: int, shape: tuple[int, ...], negative: bool = True) -> Array | None:
+    """Give a copy of positions along an axis as `TakeAlong` takes it; None where they broadcast, or any is outside.
+
+    Unless `negative`, those that count from the end are outside.
+    """
+    if type(where) is not np.ndarray or where.dtype.kind not in "iu" or not where.size:
+        return None
+    if where.shape[:along] != shape[:along] or where.shape[along + 1 :] != shape[along + 1 :]:
+        return None
+    lowest, highest, count = int(where.min()), int(where.max()), shape[along]
+    if not (-count if negative else 0) <= lowest <= highest < count:
+        return None
+    own = where.astype(np.int64)
+    return np.where(own < 0, own + count, own) if lowest < 0 else own
 
 
 def _with_axis(positions: Array, axis: int, ndim: int) -> Array:
@@ -242,6 +274,10 @@ def take_along_dim(input: Given, indices: Any, dim: int | None = None) -> Given:
             own = own_positions(where, data.shape[along])
             if own is not None:
                 return TakeAlong.apply(input, own, along)
+    if type(data) is np.ndarray:
+        own = positions_along(where, along, data.shape)
+        if own is not None:
+            return TakeAlong.apply(input, own, along)
     if isinstance(data, np.ndarray) and isinstance(where, np.ndarray) and data.flags.c_contiguous:
         rows = _rows_along(where, along, input.shape)
         if rows is not None:  # by flat positions, which need no broadcasting of several index arrays
@@ -272,8 +308,11 @@ def _rows_along(where: Array, along: int, shape: tuple[int, ...]) -> Array | Non
     return positions
 
 
-def add_along_dim(g: Any, indices: Array, along: int, shape: tuple[int, ...]) -> Any:
+def add_along_dim(g: Any, indices: Any, along: int, shape: tuple[int, ...]) -> Any:
     """Add values to zeros of a shape at positions along one dimension: the adjoint of `take_along_dim`."""
+    own = positions_along(indices, along, shape) if type(data_of(g)) is np.ndarray else None
+    if own is not None:
+        return AddAlong.apply(g, own, along, shape)
     return Scatter(Index(_key_along(indices, along, shape)), shape)(g)
 
 

@@ -13,7 +13,7 @@ from ..registry import operation
 from ..variable import Variable, data_of
 from .arguments import axis_of
 from .indexing import GetRows, bounds, elements_at, from_zero, getitem, own_places, own_positions
-from .joining import TakeAlong, is_small, take_along_dim
+from .joining import TakeAlong, is_small, positions_along, take_along_dim
 from .shape import broadcast_to, reshape
 
 
@@ -91,6 +91,11 @@ def gather(input: Any, dim: int, index: Any, *, sparse_grad: bool = False) -> An
             own = own_places(index, mine[dim])
             if own is not None:
                 return TakeAlong.apply(x, own, dim)
+    if type(data_of(x)) is np.ndarray and x.ndim:
+        along = axis_of("gather", dim, x.ndim)
+        own = positions_along(index, along, x.shape, negative=False) if index.ndim == x.ndim else None
+        if own is not None:
+            return TakeAlong.apply(x, own, along)
     axis, index = check_places("gather", x.shape, dim, index)
     if not x.ndim or not index.ndim or not index.size:
         return reshape(getitem(reshape(x, (x.size,)), index.reshape(-1)), index.shape)

@@ -16,7 +16,7 @@ from .arguments import axis_of
 from .elementwise import add, div, mul, where
 from .indexing import AddRows, Index, Scatter, getitem, own_places
 from .inplace import last_ones
-from .joining import AddAlong, cat, is_small
+from .joining import AddAlong, cat, is_small, positions_along
 from .picking import among, check_places, mask_of, operand, positions_of
 from .reduction import amax, amin, prod
 from .shape import astype, broadcast_to, reshape
@@ -219,6 +219,13 @@ def scatter_add(input: Any, dim: int, index: Any, src: Any) -> Any:
         own = own_places(positions_of("scatter_add", index), x.shape[dim])
         if own is not None and own.shape == src.shape and _beside(own.shape, dim) == _beside(x.shape, dim):
             return add(x, AddAlong.apply(src, own, dim, tuple(x.shape)))
+    places, given = positions_of("scatter_add", index), operand(src)
+    if x.ndim and type(data_of(given)) is np.ndarray and given.shape == places.shape and given.dtype == x.dtype:
+        along = axis_of("scatter_add", dim, x.ndim)
+        own = positions_along(places, along, tuple(x.shape), negative=False) if places.ndim == x.ndim else None
+        if own is not None:
+            x, given = _both(x, given)
+            return add(x, AddAlong.apply(given, own, along, tuple(x.shape)))
     axis, places, s = _source("scatter_add", x, dim, index, src)
     return _reduced("scatter_add", x, axis, places, s, "sum", True)
 
@@ -243,10 +250,10 @@ def _reduced(what: str, x: Any, axis: int, places: Any, source: Any, kind: str, 
             what, reshape(x, (x.size,)), 0, places.reshape(-1), reshape(source, (places.size,)), kind, include
         )
         return reshape(line, x.shape)
+    shape = tuple(x.shape)
     key = _key(places, axis)
     if kind == "sum" and include:
         return add_at(x, key, source)
-    shape = tuple(x.shape)
     data = data_of(x)
     ones = dispatch.full(places.shape, 1, data.dtype, data)
     counts = Scatter(Index(key), shape).forward(ones) if places.size else dispatch.zeros(shape, data.dtype, data)

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from ..arrays import is_stand_in
+from ..kernels import dispatch
 from ..kernels.shapes import broadcast_shapes
 from ..variable import data_of
 from .elementwise import add, clamp, digamma, div, exp, expm1, log, log1p, lt, mul, neg, sqrt, square, sub, where
@@ -42,8 +43,8 @@ def _inner(*xs: Any) -> list[Any]:
 
 def _integral(width: Any, integrand: Any) -> Any:
     """Integrate from 0 to infinity what decays over about a width, given as a function of nodes."""
-    v = mul(unsqueeze(width, width.ndim), np.asarray(_NODES, width.dtype))
-    return mul(width, sum(mul(integrand(v), np.asarray(_WEIGHTS, width.dtype)), -1))
+    nodes, weights = (dispatch.beside(a.astype(width.dtype), data_of(width)) for a in (_NODES, _WEIGHTS))
+    return mul(width, sum(mul(integrand(mul(unsqueeze(width, width.ndim), nodes)), weights), -1))
 
 
 def _in_pieces(function: Any, *xs: Any) -> Any:

@@ -41,7 +41,7 @@ def _moved(x: Any, target: Target) -> Any:
 
 def beside(x: Any, like: Array) -> Any:
     """Move to the target of an array; x itself if it is there. The gradient moves back."""
-    return _moved(x, placement.named(like=like))
+    return _moved(x, placement.named(like=like)) if isinstance(x, Variable) else dispatch.beside(x, like)
 
 
 @operation

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from .. import history
 from ..grad_mode import enable_grad
 from ..nn.utils import vector_to_parameters
 from ..variable import Variable
@@ -60,6 +61,7 @@ class LBFGS(Optimizer):
         dtype = params[0].dtype
 
         def look(x: Any) -> tuple[float, Any]:
+            history.overwritten(params, "LBFGS")
             vector_to_parameters(Variable(x.astype(dtype), requires_grad=False), params)
             with enable_grad():
                 loss = float(closure())

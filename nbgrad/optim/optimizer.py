@@ -9,6 +9,7 @@ from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
+from .. import history
 from ..arrays import is_stand_in
 from ..elementwise import Elementwise
 from ..grad_mode import enable_grad
@@ -270,6 +271,7 @@ class Optimizer:
         steps[list(active)] += 1
         t = steps[list(active)]
         values = self.numbers(lambda name: float(group.numbers[name]), t)
+        history.overwritten(chosen, kind.__name__)
         if plans is None:
             self._each(rule, values, chosen, grads, kept)
             return

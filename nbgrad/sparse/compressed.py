@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import functools
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -16,10 +15,12 @@ from ..batching.levels import Level
 from ..batching.moving import Enter
 from ..func.walking import chunks
 from ..kernels import dispatch
-from ..ops.indexing import getitem
 from ..variable import Variable
 from .coloring import color_columns, color_rows, color_symmetric
 from .patterns import pattern_of, scipy_sparse
+
+#: Elements that NumPy picks as fast as a kernel that is called for them.
+FEW = 1 << 12
 
 
 class Plan:
@@ -62,9 +63,15 @@ class Plan:
             self._seeds[dtype] = _frozen(seeds)
         return self._seeds[dtype]
 
-    def matrix(self, values: Array) -> Any:
-        """Give the matrix with the elements that may differ from 0."""
-        made = copy.copy(self.pattern)  # without what the constructor looks at
+    def matrix(self, found: Array) -> Any:
+        """Give the matrix of what was found for all colours, of which it takes what may differ from 0."""
+        if self.places.size <= FEW:
+            values = found.reshape(-1).take(self.places)  # not in a compiled function, which would call it dearly
+        else:
+            values = dispatch.gather(found.reshape(-1, 1), self.places).reshape(-1)
+        kind: Any = type(self.pattern)
+        made = kind.__new__(kind)  # without what the constructor looks at
+        made.__dict__.update(self.pattern.__dict__)
         made.data, made.indices, made.indptr = values, self.pattern.indices.copy(), self.pattern.indptr.copy()
         return made
 
@@ -158,7 +165,7 @@ class SparseJacobian:
         return at.outputs
 
     def _values(self, plan: Plan, at: Linearised) -> tuple[Any, ...]:
-        """Give the elements that the pattern has, in its order, from one walk for all colours."""
+        """Give what is found for all colours, along the first axis, from one walk."""
         (x,), outputs = at.inputs, self._outputs(at)
         seeds = plan.seeds(x.dtype)
         parts = []
@@ -171,8 +178,7 @@ class SparseJacobian:
                 parts.append(leave(level, found.data).reshape((end - begin, -1)))
         if not parts:
             return np.zeros(0, x.dtype), at.aux
-        whole = parts[0] if len(parts) == 1 else dispatch.concatenate(self.what, parts, 0)
-        return getitem(whole.reshape(-1), plan.places), at.aux
+        return parts[0] if len(parts) == 1 else dispatch.concatenate(self.what, parts, 0), at.aux
 
 
 class SparseHessian(SparseJacobian):

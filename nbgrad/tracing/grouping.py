@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from heapq import heappop, heappush
 from typing import Any
 
 from ..kernels.loop_nest import ELEMENT, NEST, ROW
@@ -81,7 +82,7 @@ class Grouping:
             owners: set[Group] = set()
             for x in node.inputs:
                 owners |= self.after[x]
-            if isinstance(node.operation, Map | Fold):
+            if isinstance(node.operation, (Map, Fold)):
                 owners = {self._place(node, owners)}
             self.after[node] = owners
 
@@ -191,13 +192,13 @@ class Grouping:
 
     def _order(self) -> None:
         """Bring groups and calls into an order in which everything comes after what it needs."""
-        done: set[Any] = set()
         calls = [node for node in self.used if isinstance(node.operation, Call)]
         pending: list[Any] = [*self.groups, *calls]
         position = {node: i for i, node in enumerate(self.used)}
         pending.sort(key=lambda s: position[s.nodes[0]] if isinstance(s, Group) else position[s])
-        needs: dict[Any, set[Any]] = {}
-        for step in pending:
+        waits: list[int] = []  # for how many steps each one still has to wait
+        followers: dict[Any, list[int]] = {}
+        for number, step in enumerate(pending):
             nodes = step.nodes if isinstance(step, Group) else [step]
             needed: set[Any] = set()
             for node in nodes:
@@ -208,14 +209,18 @@ class Grouping:
                         owner = owner or (source if isinstance(source.operation, Call) else None)
                         if owner is not None and owner is not step:
                             needed.add(owner)
-            needs[step] = needed
-        while pending:
-            ready = [step for step in pending if needs[step] <= done]
-            assert ready, "a cycle between fused loops"
-            step = ready[0]
+            waits.append(len(needed))
+            for owner in needed:
+                followers.setdefault(owner, []).append(number)
+        ready = [number for number, count in enumerate(waits) if not count]
+        while ready:
+            step = pending[heappop(ready)]
             self.steps.append(step)
-            done.add(step)
-            pending.remove(step)
+            for number in followers.get(step, ()):
+                waits[number] -= 1
+                if not waits[number]:
+                    heappush(ready, number)
+        assert len(self.steps) == len(pending), "a cycle between fused loops"
 
     def _stored_nodes(self) -> set[Node]:
         """Find the values of loops that somebody outside of their loop reads."""
@@ -228,7 +233,7 @@ class Grouping:
                 stored.add(root)
 
         for node in self.used:
-            if isinstance(node.operation, Map | Fold):
+            if isinstance(node.operation, (Map, Fold)):
                 for x in node.inputs:
                     reads(stretched(x), self.group_of[node])
             elif isinstance(node.operation, Call):

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from ..kernels import scalars
 from ..kernels.strides import dense
 from . import lowering
 from .layout import places_in
@@ -31,7 +35,7 @@ def joined_in_place(program: Program) -> Program:
 
     def is_written(node: Node, place: Access | None, part: Node, join: Node) -> bool:
         """Tell whether the loop that computes a part can write it in its place."""
-        if place is None or not isinstance(node.operation, Map | Fold):
+        if place is None or not isinstance(node.operation, (Map, Fold)):
             return False
         if not is_late(node):
             return True
@@ -81,25 +85,55 @@ def sums_of_parts_joined(program: Program) -> Program:
         if any(is_sum(reader) and reader.shape == node.shape for reader in readers[node]) and len(readers[node]) == 1:
             return None  # a sum goes on
         terms = terms_of(node, readers, results)
-        if len(terms) < 2 or not all(isinstance(term.operation, Map) and _is_padded(term) for term in terms):
+        pads = [term.inputs[0] for term in terms if isinstance(term.operation, Map) and _is_padded(term)]
+        if len(pads) < 2:
             return None
-        pads = [term.inputs[0] for term in terms]
-        axes = {axis for pad in pads for axis in range(len(pad.shape)) if pad.inputs[0].shape[axis] != pad.shape[axis]}
-        if len(axes) != 1:
+        sizes = [pad.inputs[0].shape for pad in pads]
+        axes = [axis for axis, whole in enumerate(node.shape) if any(size[axis] != whole for size in sizes)]
+        found = _tiles(pads, axes, node.shape) or _tiles(pads, axes[::-1], node.shape)
+        if found is None:
             return None
-        (axis,) = axes
-        pads.sort(key=lambda pad: pad.operation.starts[axis])  # type: ignore[union-attr]
-        end = 0
-        for pad in pads:
-            assert isinstance(pad.operation, Pad)
-            if pad.operation.starts[axis] != end:
-                return None
-            end += pad.inputs[0].shape[axis]
-        if end != node.shape[axis]:
-            return None
-        return lowering.join(program, [places[pad.inputs[0]] for pad in pads], axis)
+        total = _joined(program, found, places)
+        for term in terms:
+            if not (isinstance(term.operation, Map) and _is_padded(term)):
+                total = lowering.mapped(program, scalars.add.expression, [total, places[term]], node.dtype)
+        return total
 
     return rewritten(program, joined)
+
+
+class _Tiles(NamedTuple):
+    """What is side by side along an axis: values among zeros, or what is itself side by side along another one."""
+
+    axis: int
+    parts: list[Any]
+
+
+def _tiles(pads: Sequence[Node], axes: Sequence[int], shape: tuple[int, ...]) -> _Tiles | None:
+    """Find how values among zeros are side by side along the axes, first along the first; None if they are not."""
+    if not axes:
+        return None
+    axis, *rest = axes
+    beside: dict[tuple[int, int], list[Node]] = {}
+    for pad in pads:
+        assert isinstance(pad.operation, Pad)
+        beside.setdefault((pad.operation.starts[axis], pad.inputs[0].shape[axis]), []).append(pad)
+    parts: list[Any] = []
+    end = 0
+    for (start, size), found in sorted(beside.items(), key=lambda item: item[0]):
+        part: Any = found[0] if len(found) == 1 and not rest else _tiles(found, rest, shape)
+        if start != end or part is None:
+            return None
+        parts.append(part)
+        end += size
+    return _Tiles(axis, parts) if end == shape[axis] else None
+
+
+def _joined(program: Program, part: Any, places: dict[Node, Node]) -> Node:
+    """Join what is side by side."""
+    if isinstance(part, _Tiles):
+        return lowering.join(program, [_joined(program, inner, places) for inner in part.parts], part.axis)
+    return places[part.inputs[0]]
 
 
 def _is_padded(node: Node) -> bool:
@@ -119,7 +153,7 @@ def slices_before_formulas(program: Program) -> Program:
         views = [r for r in readers[node] if _is_slice(r)]
         inner = len(readers[node]) == 1 and readers[node][0] in cut and readers[node][0].shape == node.shape
         once = len(views) == len(readers[node]) > 1 and sum(view.size for view in views) <= node.size
-        if (inner or once) and not any(isinstance(x.operation, Pad | Draw) for x in node.inputs):
+        if (inner or once) and not any(isinstance(x.operation, (Pad, Draw)) for x in node.inputs):
             cut.add(node)
     # a loop whose values would have to be there before any slice is better cut itself, or left whole
     for node in program.nodes:
@@ -155,4 +189,4 @@ def _is_slice(node: Node) -> bool:
 
 def _is_whole(node: Node, cut: set[Node]) -> bool:
     """Tell whether a value comes out of a loop, as a whole."""
-    return node not in cut and node.size > 1 and isinstance(root_of(node).operation, Map | Fold)
+    return node not in cut and node.size > 1 and isinstance(root_of(node).operation, (Map, Fold))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -37,7 +38,7 @@ def access(node: Node) -> Access:
 def can_reshape(node: Node, shape: tuple[int, ...]) -> bool:
     """Tell whether a value in another shape is a view of it."""
     try:
-        _model(node.shape, access(node)).reshape(shape, copy=False)
+        _model(node.shape, access(node).strides).reshape(shape, copy=False)
     except ValueError:
         return False
     return True
@@ -61,7 +62,7 @@ def places_in(join: Node, whole: Access | None = None) -> list[tuple[Node, Acces
             continue
         made = reshaped(part)
         try:
-            strides = _model(part.shape, place).reshape(made.shape, copy=False).strides
+            strides = _model(part.shape, place.strides).reshape(made.shape, copy=False).strides
         except ValueError:
             found.append((made, None))
         else:
@@ -90,16 +91,17 @@ def breaks(shape: tuple[int, ...], strides: tuple[int, ...]) -> set[int]:
     return {b for a, b in itertools.pairwise(axes) if strides[a] != strides[b] * shape[b]}
 
 
-def _model(shape: tuple[int, ...], place: Access) -> Any:
+@lru_cache(4096)
+def _model(shape: tuple[int, ...], strides: tuple[int, ...]) -> Any:
     """Give an array with a value's steps, of bytes that are not there."""
-    return np.lib.stride_tricks.as_strided(np.zeros(1, np.int8), shape, place.strides)
+    return np.lib.stride_tricks.as_strided(np.zeros(1, np.int8), shape, strides)
 
 
 def _seen_through(node: Node, base: Access) -> Access:
     """Give the place of a view's elements, from the place of what it is a view of."""
     view = node.operation
     assert isinstance(view, View)
-    model = _model(node.inputs[0].shape, base)
+    model = _model(node.inputs[0].shape, base.strides)
     seen = model.reshape(view.argument, copy=False) if view.kind == "reshape" else apply_view(view, model)
     assert not seen.size or seen.base is not None, "a copy, and no view"
     offset = seen.__array_interface__["data"][0] - model.__array_interface__["data"][0] if seen.size else 0

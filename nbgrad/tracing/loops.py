@@ -13,7 +13,7 @@ from ..kernels.strides import dense, joined
 from ..kernels.target import Compiler
 from .grouping import Group, Grouping
 from .layout import access, padded
-from .program import Access, Draw, Fold, Literal, Map, Node, Pad, stretched
+from .program import Access, Draw, Fold, Literal, Map, Node, Pad, dtype_name, stretched
 
 
 class Places(Protocol):
@@ -98,7 +98,7 @@ class Loop:
         for number, node in enumerate(late):
             step = next(s for s in nest.steps if isinstance(s, Folding) and s.name == self.values[node][0])
             operand = Operand(f"q{number}", step.wide, ROW)
-            result = Operand(f"r{number}", node.dtype.name, NEST)
+            result = Operand(f"r{number}", dtype_name(node.dtype), NEST)
             nest.partials.append((operand, result, step.name))
             self.late.append((operand, node, step.over))
         self.nest = nest
@@ -167,7 +167,7 @@ class Loop:
         drawn = node.operation.kind if isinstance(node.operation, Draw) else ""
         if not node.size:
             return Operand(
-                name, node.dtype.name, ELEMENT, drawn=drawn
+                name, dtype_name(node.dtype), ELEMENT, drawn=drawn
             )  # rows there may be, but no element of them is read
         if node.size == 1:
             level = NEST
@@ -177,7 +177,7 @@ class Loop:
         inner = "0" if step == 0 else "1" if step == 1 else "s"
         if node in self.windows:
             return self._window(name, node, inner)
-        return Operand(name, node.dtype.name, level, inner, drawn=drawn)
+        return Operand(name, dtype_name(node.dtype), level, inner, drawn=drawn)
 
     def _window(self, name: str, node: Node, inner: str) -> Operand:
         """Give the operand for what has zeros around it, and note where along the loops' dimensions it is."""
@@ -192,7 +192,7 @@ class Loop:
                     self.bounds_of[f"{name}_low{dimension}"] = low * after
                     self.bounds_of[f"{name}_high{dimension}"] = high * after
         level = ELEMENT if inner != "0" or "" in bounds else ROW
-        return Operand(name, node.dtype.name, level, inner, bounds=tuple(bounds))
+        return Operand(name, dtype_name(node.dtype), level, inner, bounds=tuple(bounds))
 
     def _formulas(self, nest: Nest, loads: dict[Node, Operand]) -> None:
         group = self.group
@@ -205,7 +205,7 @@ class Loop:
             arguments, level, stage = [], NEST, 0
             for x in inputs:
                 if isinstance(x.operation, Literal):
-                    dtype = x.dtype.name
+                    dtype = dtype_name(x.dtype)
                     arguments.append(x.operation.text if dtype == "bool" else f"{dtype}({x.operation.text})")
                     continue
                 value, at, when = self.values[x]
@@ -215,11 +215,11 @@ class Loop:
             operation = node.operation
             if isinstance(operation, Fold):
                 over = self.grouping.over(group, node)
-                identity, wide = self.compiler.fold_of(operation.combine, node.dtype.name)
+                identity, wide = self.compiler.fold_of(operation.combine, dtype_name(node.dtype))
                 # a value that is the same all along the row is still folded as often as it is repeated
                 level = ELEMENT if node.inputs[0].shape == group.space else ROW
                 fold = Folding(
-                    name, arguments[0], operation.combine, identity, wide, node.dtype.name, over, level, stage
+                    name, arguments[0], operation.combine, identity, wide, dtype_name(node.dtype), over, level, stage
                 )
                 nest.steps.append(fold)
                 self.values[node] = (name, ROW if over == "row" else NEST, stage + 1 if over == "row" else stage)
@@ -228,9 +228,8 @@ class Loop:
             casts = [False] * len(inputs)
             if operation.expression is not None:
                 kinds = formula.inputs(operation.expression)
-                casts = [
-                    kinds.get(i) != formula.TRUTH and x.dtype.name != operation.number for i, x in enumerate(inputs)
-                ]
+                others = [dtype_name(x.dtype) != operation.number for x in inputs]
+                casts = [other and kinds.get(i) != formula.TRUTH for i, other in enumerate(others)]
             if node.shape == group.space and node.size > 1 and level != ELEMENT and self.grouping.is_written(node):
                 level = ELEMENT  # the same value all along the row, and all of it is wanted
             nest.steps.append(
@@ -240,7 +239,7 @@ class Loop:
                     tuple(arguments),
                     tuple(casts),
                     operation.number,
-                    node.dtype.name,
+                    dtype_name(node.dtype),
                     level,
                     stage,
                 )

@@ -20,7 +20,23 @@ from ..kernels.placement import CPU
 from ..kernels.shapes import broadcast_shapes
 from .calls import call, frozen
 from .layout import can_reshape
-from .program import Call, Constant, Draw, Fold, Input, Join, Look, Map, Node, Pad, Program, View, reshaped, root_of
+from .program import (
+    Call,
+    Constant,
+    Draw,
+    Fold,
+    Input,
+    Join,
+    Look,
+    Map,
+    Node,
+    Pad,
+    Program,
+    View,
+    dtype_name,
+    reshaped,
+    root_of,
+)
 
 Shape = tuple[int, ...]
 
@@ -91,11 +107,11 @@ def pad(program: Program, node: Node, starts: Sequence[int], shape: Shape) -> No
         return node
     if not node.size:
         node = broadcast(program, number(program, 0, node.dtype), shape)
-        return program.add(Map(None, node.dtype.name), (node,), shape, node.dtype)
+        return program.add(Map(None, dtype_name(node.dtype)), (node,), shape, node.dtype)
     if isinstance(root_of(node).operation, Draw):  # which is nowhere in memory
-        node = program.add(Map(None, node.dtype.name), (node,), node.shape, node.dtype)
+        node = program.add(Map(None, dtype_name(node.dtype)), (node,), node.shape, node.dtype)
     padded = program.add(Pad(tuple(starts)), (node,), shape, node.dtype)
-    return program.add(Map(None, node.dtype.name), (padded,), shape, node.dtype)
+    return program.add(Map(None, dtype_name(node.dtype)), (padded,), shape, node.dtype)
 
 
 # ---- formulas -------------------------------------------------------------------------------------------------------
@@ -116,7 +132,7 @@ def convert(program: Program, node: Node, dtype: Any) -> Node:
 def mapped(program: Program, expression: Expression, nodes: Sequence[Node], dtype: np.dtype[Any]) -> Node:
     """Apply a formula to nodes of one dtype, which the result has as well."""
     shape = broadcast_shapes(*(node.shape for node in nodes))
-    return program.add(Map(expression, dtype.name), nodes, shape, dtype)
+    return program.add(Map(expression, dtype_name(dtype)), nodes, shape, dtype)
 
 
 def computed(program: Program, expression: Expression, nodes: Sequence[Node], dtype: np.dtype[Any]) -> Node:
@@ -132,7 +148,7 @@ def computed(program: Program, expression: Expression, nodes: Sequence[Node], dt
         nodes = [_in_dtype(program, x, dtype, kinds.get(i) == TRUTH) for i, x in enumerate(nodes)]
         shape = broadcast_shapes(*(node.shape for node in nodes))
         result = np.dtype(bool) if expression.kind == TRUTH else dtype
-        node = program.add(Map(expression, dtype.name), nodes, shape, result)
+        node = program.add(Map(expression, dtype_name(dtype)), nodes, shape, result)
     return node
 
 
@@ -165,8 +181,8 @@ def draw(program: Program, generator: Any, kind: str, shape: Shape, dtype: np.dt
     if generator not in program.streams:
         program.streams[generator] = program.input((2,), np.uint64), 0
     state, used = program.streams[generator]
-    program.streams[generator] = state, used + philox.blocks_of(math.prod(shape), dtype.name)
-    drawn = program.add(Draw(kind, philox.first_of(used, dtype.name)), (state,), shape, dtype)
+    program.streams[generator] = state, used + philox.blocks_of(math.prod(shape), dtype_name(dtype))
+    drawn = program.add(Draw(kind, philox.first_of(used, dtype_name(dtype))), (state,), shape, dtype)
     # they have no memory: a formula is what they are read by
     return mapped(program, formula.variable(0), [drawn], dtype)
 
@@ -203,7 +219,7 @@ def fold(
         return transpose(program, result, back) if reduction.spreads else result
     dtype = first.dtype
     if reduction.accumulates and dtype.kind in "iub" and reduction.gives is None:
-        dtype = np.dtype(reduction.result_dtype(dtype.name))
+        dtype = np.dtype(reduction.result_dtype(dtype_name(dtype)))
         nodes = [convert(program, x, dtype) for x in nodes]
     length = math.prod(first.shape[axis] for axis in axes)
     count = number(program, float(length), dtype) if dtype.kind == "f" else nodes[0]

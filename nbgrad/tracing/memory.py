@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from ..kernels import placement
+from ..kernels import dispatch, placement
 from ..kernels.target import Compiler
 from .grouping import Group, Grouping
 from .program import (
@@ -26,11 +26,15 @@ from .program import (
     Program,
     View,
     apply_views,
+    dtype_name,
     literal_value,
     memory_of,
     reshaped,
     root_of,
 )
+
+#: Large arrays all begin at the same place in a page, and a cache has few places for what lies whole pages apart.
+_PAGE = 4096
 
 
 class Memory:
@@ -47,7 +51,7 @@ class Memory:
         # what is looked at in every run may be of no other use: labels of one class
         looked_at = [root_of(node) for _, node in program.checks]
         for node in dict.fromkeys([*grouping.used, *looked_at]):
-            if isinstance(node.operation, Constant | Literal):
+            if isinstance(node.operation, (Constant, Literal)):
                 name = self.place[node] = f"constant{node.number}"
                 value = (
                     node.array if isinstance(node.operation, Constant) else np.array(literal_value(node), node.dtype)
@@ -59,11 +63,13 @@ class Memory:
                         f"{compiler.target.name}: move one to the other, with x.to({compiler.target.name!r})"
                     )
                 self.namespace[name] = compiler.constant(value)
+        # what is captured in a graph writes where it wrote then
+        calls_in_place = not compiler.streams
         #: What a result is only a reshaping of is made in the result's shape at once.
         self.returned: dict[Node, tuple[int, ...]] = {}
         for node in program.outputs:
             root = reshaped(node)
-            if root in grouping.stored or isinstance(root.operation, Join):
+            if root in grouping.stored or isinstance(root.operation, Join) or (calls_in_place and _writes(root)):
                 self.returned.setdefault(root, node.shape)
         #: How the arrays of results are made, by name.
         self.fresh: dict[str, str] = {}
@@ -83,6 +89,7 @@ class Memory:
                 self._last[root] = number
         for node in program.outputs:
             self._last[root_of(node)] = len(grouping.steps)
+        self._ending: dict[int, list[Node]] = {}  # by the step after which nobody needs them
 
     # ---- along with the steps ---------------------------------------------------------------------------------------
 
@@ -93,15 +100,16 @@ class Memory:
             if isinstance(node.operation, Call) and not node.operation.into:
                 continue
             if node in self.returned:
-                made_by = f"empty({self.returned[node]}, dtype_{node.dtype.name})"
+                made_by = f"empty({self.returned[node]}, dtype_{dtype_name(node.dtype)})"
                 given = self._donation(node, step, number)
                 if given is not None:
                     others = "".join(f"{place}, " for place in self.given() if place != given)
                     made_by = f"{given} if apart and is_free({given}) or is_free({given}, {others}) else {made_by}"
                 self.fresh[name] = made_by
-                self.namespace[f"dtype_{node.dtype.name}"] = node.dtype
+                self.namespace[f"dtype_{dtype_name(node.dtype)}"] = node.dtype
                 continue
             self._held[node] = self._buffer(node.size * node.dtype.itemsize)
+            self._ending.setdefault(max(self._last.get(node, -1), number), []).append(node)
             self.views[name] = (self._held[node], node.shape, node.dtype)
 
     def _made_by(self, group: Group) -> list[Node]:
@@ -122,7 +130,7 @@ class Memory:
         """Let go of what nothing after a step needs."""
         self._free += self._scratch
         self._scratch = []
-        for node in [n for n in self._held if self._last.get(n, -1) <= number]:
+        for node in self._ending.pop(number, ()):
             self._free.append(self._held.pop(node))
 
     def _buffer(self, size: int) -> int:
@@ -165,7 +173,7 @@ class Memory:
 
     def given(self) -> list[str]:
         """Name the arrays from outside."""
-        return [self.place[x] for x in self.grouping.used if isinstance(x.operation, Input | Constant)]
+        return [self.place[x] for x in self.grouping.used if isinstance(x.operation, (Input, Constant))]
 
     def of(self, node: Node) -> str:
         """Give the name of a value's array."""
@@ -199,13 +207,24 @@ class Memory:
         buffers, views = self.buffers, list(self.views.values())
 
         def make() -> list[Any]:
-            memory = [empty(max(size, 1), np.uint8) for size in buffers]
+            memory = [_apart(empty(max(size, 1) + _PAGE, np.uint8), number) for number, size in enumerate(buffers)]
             return [
                 memory[piece][: math.prod(shape) * dtype.itemsize].view(dtype).reshape(shape)
                 for piece, shape, dtype in views
             ]
 
         return make
+
+
+def _apart(memory: Any, number: int) -> Any:
+    """Give a piece's memory from a cache line on that other pieces do not begin at, as far as pages go."""
+    begin = -dispatch.address(memory) % 64 if isinstance(memory, np.ndarray) else 0
+    return memory[begin + 192 * number % (_PAGE - 64) :]
+
+
+def _writes(node: Node) -> bool:
+    """Tell whether a value is written by a call into memory that it is given."""
+    return isinstance(node.operation, Call) and node.operation.into
 
 
 def made_in(step: Group | Node) -> list[Node]:

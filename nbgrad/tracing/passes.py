@@ -43,14 +43,14 @@ def _moves(node: Node) -> bool:
 
 def _in_loops(node: Node) -> bool:
     """Tell whether a value comes out of a loop, directly or seen through views."""
-    return isinstance(root_of(node).operation, Map | Fold | Join | Pad)
+    return isinstance(root_of(node).operation, (Map, Fold, Join, Pad))
 
 
 def _moves_between_loops(program: Program) -> bool:
     """Tell whether there is anything to do: what a loop computes is seen in another shape or order."""
     computed: set[Node] = set()
     for node in program.nodes:
-        if isinstance(node.operation, Map | Fold) or (isinstance(node.operation, View) and node.inputs[0] in computed):
+        if isinstance(node.operation, (Map, Fold)) or (isinstance(node.operation, View) and node.inputs[0] in computed):
             computed.add(node)
             if _moves(node):
                 return True
@@ -157,7 +157,7 @@ def _movable(program: Program) -> _Chosen:
     for view in program.nodes:
         if not _moves(view) or any(_moves(reader) for reader in readers[view]):
             continue
-        if view not in results and not any(isinstance(r.operation, Map | Fold) for r in readers[view]):
+        if view not in results and not any(isinstance(r.operation, (Map, Fold)) for r in readers[view]):
             continue  # what calls take, they take seen through views
         views: list[View] = []
         node = view
@@ -277,7 +277,7 @@ def _shape_before(node: Node, inputs: Sequence[Node], rows: set[Node]) -> Shape 
     if len(sources) != 1 or node.size <= 1 or _is_dear(node.operation.expression):
         return None
     (shape,) = sources
-    if not shape or _are_short(shape):
+    if not shape or math.prod(shape) != node.size or _are_short(shape):
         return None
     for x in inputs:
         if x.size == 1:
@@ -352,11 +352,27 @@ def writes_at_once(program: Program) -> Program:
     return rewritten(program, joined)
 
 
+def writes_as_joins(program: Program) -> Program:
+    """Have writes to stretches of an axis join what was written and what is left, which loops write in place."""
+    if not any([picking.puts_of(node) for node in program.nodes]):
+        return program
+
+    def joined(node: Node, places: dict[Node, Node]) -> Node | None:
+        puts = picking.puts_of(node)
+        if puts is None:
+            return None
+        x, *values = [places[before] for before in node.inputs]
+        return picking.joined(program, x, puts.keys, values)
+
+    return rewritten(program, joined)
+
+
 #: In the order in which they are applied.
 PASSES: tuple[Pass, ...] = (
     needed,
     reads_past_writes,
     writes_at_once,
+    writes_as_joins,
     sums_of_parts_joined,
     products_of_all_steps,
     sums_of_products,

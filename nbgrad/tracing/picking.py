@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Callable, Sequence
 from functools import cache as once
 from typing import Any
@@ -11,10 +12,14 @@ import numpy as np
 
 from ..arrays import is_array
 from ..kernels import formula
+from ..kernels.cpu import indexing
+from ..kernels.cpu.failures import checked
 from ..kernels.formula import NUMBER, Expression
+from ..kernels.placement import CPU
 from ..kernels.scalars import maximum, minimum, where
 from ..ops.indexing import GetItem, Index, Scatter, begin_within, part_of_index
 from . import lowering
+from .calls import frozen
 from .lowering import compiles
 from .program import Call, Node, Program, is_frozen
 from .refusals import users_line
@@ -123,14 +128,124 @@ class _Key:
         limits = [lowering.number(program, n) for n in (0, count, count - 1)]
         return lowering.computed(program, _held_within(), [index, *limits], np.dtype(np.int64))
 
+    def even(self, shape: tuple[int, ...]) -> tuple[tuple[int, ...], range] | None:
+        """Give the places of what arrays pick that stay the same, as of a diagonal, if they are a range.
+
+        That is a range of the last dimensions seen as one; the dimensions before these come with it.
+        """
+        parts = list(self.parts)
+        if parts and parts[0] is Ellipsis:
+            parts[:1] = [slice(None)] * (len(shape) - len(parts) + 1)
+        lead = next((i for i, part in enumerate(parts) if isinstance(part, np.ndarray)), len(parts))
+        arrays = parts[lead:]
+        if self.nodes or self.live or not arrays or len(parts) != len(shape) or math.prod(shape) == 0:
+            return None
+        if any([not isinstance(p, slice) or p != slice(None) for p in parts[:lead]]):
+            return None
+        if any([not isinstance(p, np.ndarray) or p.dtype.kind not in "iu" or p.ndim != 1 for p in arrays]):
+            return None
+        if len({part.size for part in arrays}) > 1 or not arrays[0].size:
+            return None
+        rest = shape[lead:]
+        if any([p.min() < -n or p.max() >= n for p, n in zip(arrays, rest, strict=True)]):
+            return None  # others say what is wrong
+        places = np.ravel_multi_index(tuple([p % n for p, n in zip(arrays, rest, strict=True)]), rest)
+        steps = np.diff(places)
+        step = int(steps[0]) if len(steps) else 1
+        if step < 1 or (steps != step).any():
+            return None
+        return shape[:lead], range(int(places[0]), int(places[-1]) + 1, step)
+
+    def along(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> _Along | None:
+        """Give the positions along one axis that are picked of an array, where there is no more to the index than that.
+
+        None where NumPy's memory is not at hand, or there is no kernel, or nothing to pick.
+        """
+        parts = list(self.parts)
+        if Ellipsis in [part for part in parts if not is_array(part)]:
+            place = next(i for i, part in enumerate(parts) if part is Ellipsis)
+            parts[place : place + 1] = [slice(None)] * (len(shape) - len(parts) + 1)
+        arrays = [axis for axis, part in enumerate(parts) if isinstance(part, Node | np.ndarray)]
+        rest = all([isinstance(p, slice) and p == slice(None) for i, p in enumerate(parts) if i not in arrays])
+        if self.program.target is not CPU or dtype.char not in "fd" or len(arrays) != 1 or not rest:
+            return None
+        (axis,) = arrays
+        rows = parts[axis]
+        if not isinstance(rows, Node):
+            # as it is now, and in every run
+            given = next((array for place, array in self.live if self.parts[place] is rows), None)
+            rows = rows if given is None else given
+            if rows.dtype.kind not in "iu" or not rows.ndim:
+                return None
+            rows = self.program.constant(frozen(rows.copy()) if given is None else rows)
+        if rows.dtype.kind not in "iu" or rows.dtype == np.uint64 or not rows.size or not math.prod(shape):
+            return None
+        return _Along(axis, rows)
+
+
+class _Along:
+    """Positions along one axis of an array: of its rows, once that axis comes first."""
+
+    def __init__(self, axis: int, rows: Node) -> None:
+        self.axis, self.rows = axis, rows
+
+    def picked(self, program: Program, x: Node) -> Node:
+        """Give the elements there."""
+        axis, rows = self.axis, self.rows
+        x = lowering.transpose(program, x, _brought(range(len(x.shape)), axis, 1, 0))
+        count, number, width = x.shape[0], rows.size, math.prod(x.shape[1:])
+        kernel = indexing.gather()
+
+        def gather(x: Any, rows: Any, y: Any) -> None:
+            try:
+                checked(kernel, x.reshape(count, width), rows.reshape(number), y.reshape(number, width))
+            except IndexError:  # positions from the end, or what is wrong is told by who looks first
+                y[...] = GetItem(Index((rows,))).forward(x)
+
+        shape = (*rows.shape, *x.shape[1:])
+        found = program.add(Call(gather, "rows", "gather", True), (x, rows), shape, x.dtype)
+        return lowering.transpose(program, found, _brought(range(len(shape)), 0, len(rows.shape), axis))
+
+    def added(self, program: Program, g: Node, shape: tuple[int, ...]) -> Node:
+        """Give zeros of a shape with elements added there."""
+        axis, rows = self.axis, self.rows
+        g = lowering.transpose(program, g, _brought(range(len(g.shape)), axis, len(rows.shape), 0))
+        table = (shape[axis], *shape[:axis], *shape[axis + 1 :])
+        count, number, width = shape[axis], rows.size, math.prod(table[1:])
+        kernel = indexing.scatter_add()
+
+        def scatter(g: Any, rows: Any, y: Any) -> None:
+            y.fill(0)
+            try:
+                checked(kernel, rows.reshape(number), g.reshape(number, width), y.reshape(count, width))
+            except IndexError:
+                y[...] = Scatter(Index((rows,)), table).forward(g)
+
+        found = program.add(Call(scatter, "rows added", "scatter", True), (g, rows), table, g.dtype)
+        return lowering.transpose(program, found, _brought(range(len(table)), 0, 1, axis))
+
+
+def _brought(axes: Sequence[int], begin: int, count: int, to: int) -> tuple[int, ...]:
+    """Give axes in the order in which so many, from one on, stand from another place on among the others."""
+    moved, rest = list(axes)[begin : begin + count], [*axes[:begin], *axes[begin + count :]]
+    return (*rest[:to], *moved, *rest[to:])
+
 
 def pick(program: Program, x: Node, parts: Sequence[Any]) -> Node:
     """Give the elements at an index with arrays or nodes among its parts."""
     key = _Key(program, parts)
+    even = key.even(x.shape)
+    if even is not None and compiles(x.dtype):
+        lead, places = even
+        flat = lowering.reshape(program, x, (*lead, math.prod(x.shape[len(lead) :])))
+        return lowering.index(program, flat, (Ellipsis, slice(places.start, places.stop, places.step)))
     rows = key.rows_of(x.shape)
     if rows is not None:
         pick_rows = Call(lambda x, rows: GetItem(Index.of_rows(rows)).forward(x), "pick rows", "gather", False)
         return program.add(pick_rows, (x, rows), (*rows.shape, *x.shape[1:]), x.dtype)
+    taken = key.along(x.shape, x.dtype)
+    if taken is not None:
+        return taken.picked(program, x)
     operation = Call(
         lambda x, *positions: key.applied(lambda index: GetItem(index).forward(x), positions),
         ("pick", next(_count)),
@@ -147,12 +262,18 @@ def scatter(program: Program, g: Node, parts: Sequence[Any], shape: tuple[int, .
         found = _spread_out(program, g, tuple(key.parts), shape)
         if found is not None:
             return found
+    even = key.even(shape)
+    if even is not None and compiles(g.dtype):
+        return _evenly_spread(program, g, *even, shape)
     rows = key.rows_of(shape)
     if rows is not None:
         put_rows = Call(
             lambda g, rows: Scatter(Index.of_rows(rows), shape).forward(g), ("put rows", shape), "scatter", False
         )
         return program.add(put_rows, (g, rows), shape, g.dtype)
+    taken = key.along(shape, g.dtype)
+    if taken is not None:
+        return taken.added(program, g, shape)
     operation = Call(
         lambda g, *positions: key.applied(lambda index: Scatter(index, shape).forward(g), positions),
         ("put", next(_count)),
@@ -193,6 +314,18 @@ def _spread_out(program: Program, g: Node, key: tuple[Any, ...], shape: tuple[in
     return lowering.pad(program, g, starts, shape)
 
 
+def _evenly_spread(program: Program, g: Node, lead: tuple[int, ...], places: range, shape: tuple[int, ...]) -> Node:
+    """Give elements back to a range of places of the last dimensions seen as one, among zeros."""
+    last, size = len(lead), math.prod(shape[len(lead) :])
+    if places.step > 1:
+        zero = lowering.broadcast(program, lowering.number(program, 0.0, g.dtype), (*g.shape, places.step - 1))
+        joined = lowering.join(program, [lowering.reshape(program, g, (*g.shape, 1)), zero], last + 1)
+        g = lowering.reshape(program, joined, (*lead, len(places) * places.step))
+        if g.shape[-1] > size - places.start:
+            g = lowering.index(program, g, (Ellipsis, slice(size - places.start)))
+    return lowering.reshape(program, lowering.pad(program, g, [0] * last + [places.start], (*lead, size)), shape)
+
+
 def put(program: Program, x: Node, values: Node, parts: Sequence[Any]) -> Node:
     """Give an array with values in place of the elements at an index."""
     key = _Key(program, parts)
@@ -228,6 +361,48 @@ def put_at(program: Program, x: Node, keys: Sequence[tuple[Any, ...]], values: S
     return program.add(Call(Puts(keys), identity, "put", False), (x, *values), x.shape, x.dtype)
 
 
+#: So many writes become a join at most: each is a loop.
+_MOST_JOINED = 32
+
+
+def joined(program: Program, x: Node, keys: Sequence[tuple[Any, ...]], values: Sequence[Node]) -> Node | None:
+    """Give what writes to stretches of one axis are as a join of these and what is left; None for any other writes."""
+    if not compiles(x.dtype) or len(keys) > _MOST_JOINED or not x.size:
+        return None
+    if any([part is None for key in keys for part in key]) or any([value.dtype != x.dtype for value in values]):
+        return None
+    places = [_ranges(key, x.shape) for key in keys]
+    whole = [range(size) for size in x.shape]
+    axes = {axis for place in places for axis in range(len(whole)) if place[axis] != whole[axis]} or {0}
+    if len(axes) > 1 or not x.shape:
+        return None
+    (axis,) = axes
+    stretches = [place[axis] for place in places]
+    if any([stretch.step != 1 or not stretch for stretch in stretches]):
+        return None
+    parts, end = [], 0
+    for k in sorted(range(len(keys)), key=lambda k: stretches[k].start):
+        start, stop = stretches[k].start, stretches[k].stop
+        if start < end:
+            return None
+        parts.append(lowering.index(program, x, (*(slice(None),) * axis, slice(end, start))))
+        shape = (*x.shape[:axis], stop - start, *x.shape[axis + 1 :])
+        parts.append(_in_place(program, values[k], _parts(keys[k], len(x.shape)), shape))
+        end = stop
+    parts.append(lowering.index(program, x, (*(slice(None),) * axis, slice(end, None))))
+    return lowering.join(program, parts, axis)
+
+
+def _in_place(program: Program, value: Node, parts: list[Any], shape: tuple[int, ...]) -> Node:
+    """Give a value in the shape of what it is written to, which has the axes that whole numbers drop."""
+    kept = [axis for axis, part in enumerate(parts) if isinstance(part, slice)]
+    sizes = value.shape[max(len(value.shape) - len(kept), 0) :]
+    filled = [1] * len(shape)
+    for axis, size in zip(reversed(kept), reversed(sizes), strict=False):
+        filled[axis] = size
+    return lowering.broadcast(program, lowering.reshape(program, value, tuple(filled)), shape)
+
+
 def puts_of(node: Node) -> Puts | None:
     """Give the writes that a node is, if it is such writes."""
     if isinstance(node.operation, Call) and isinstance(node.operation.function, Puts):
@@ -243,14 +418,18 @@ def are_apart(one: tuple[Any, ...], other: tuple[Any, ...], shape: tuple[int, ..
     )
 
 
-def _ranges(key: tuple[Any, ...], shape: tuple[int, ...]) -> list[range]:
-    """Give what an index of slices and whole numbers picks along each axis."""
+def _parts(key: tuple[Any, ...], ndim: int) -> list[Any]:
+    """Give the slices and whole numbers of an index, one for each axis."""
     parts = [part for part in key if part is not None]
     if Ellipsis in parts:
         place = parts.index(Ellipsis)
-        parts[place : place + 1] = [slice(None)] * (len(shape) - len(parts) + 1)
-    parts += [slice(None)] * (len(shape) - len(parts))
+        parts[place : place + 1] = [slice(None)] * (ndim - len(parts) + 1)
+    return parts + [slice(None)] * (ndim - len(parts))
+
+
+def _ranges(key: tuple[Any, ...], shape: tuple[int, ...]) -> list[range]:
+    """Give what an index of slices and whole numbers picks along each axis."""
     return [
         range(size)[part] if isinstance(part, slice) else range(size)[part : part + 1 or size]
-        for part, size in zip(parts, shape, strict=True)
+        for part, size in zip(_parts(key, len(shape)), shape, strict=True)
     ]

@@ -8,11 +8,12 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from ..kernels import dispatch
-from ..kernels.target import ARGUMENT, FIXED, RESULT, Compiler
+from ..kernels.target import ARGUMENT, FIXED, RESULT, Compiler, Loops
 from .grouping import Group, Grouping
 from .loops import Loop, label_of
 from .memory import Memory
 from .passes import optimised
+from .products import Laid, laid_out
 from .program import Call, Node, Program, reshaped, root_of
 
 
@@ -104,17 +105,38 @@ class Plan:
     def _call(self, node: Node) -> Step:
         operation = node.operation
         assert isinstance(operation, Call)
+        multiplies = operation.identity == "matmul"
+        laid = laid_out(node) if multiplies else None
+        if laid is not None:
+            offsets = [place.offset * node.dtype.itemsize for place in laid.places]
+            small = self.compiler.small_product(node.dtype.name, laid.sizes, laid.steps, offsets)
+            if small is not None:
+                return self._small_product(node, laid, *small)
         arguments = ", ".join(self.memory.viewed(x) for x in node.inputs)
         name = self.memory.of(node)
         if operation.into:
-            self.namespace[operation.label] = self.compiler.product(operation.function)
-            line = f"{operation.label}({arguments}, {name})"
+            called = operation.label if multiplies else f"call{node.number}"
+            self.namespace[called] = self.compiler.product(operation.function) if multiplies else operation.function
+            if self.memory.returned.get(node, node.shape) != node.shape:
+                name = f"{name}.reshape({node.shape})"
+            line = f"{called}({arguments}, {name})"
         else:
             self.namespace[f"call{node.number}"] = operation.function
             self.namespace[f"node{node.number}"] = node
             line = f"{name} = settled(call{node.number}({arguments}), node{node.number}, {arguments})"
         moved = sum(x.size * x.dtype.itemsize for x in (*node.inputs, node))
         return Step(operation.label, [line], moved, [], None)
+
+    def _small_product(self, node: Node, laid: Laid, loops: Loops, text: str) -> Step:
+        """Make the loop of a product that is too small for BLAS."""
+        assert isinstance(node.operation, Call)
+        names = [self.memory.of(place.root) for place in laid.places]
+        name = f"kernel{len(self.steps)}"
+        ((self.namespace[name], launch),) = loops
+        self._launches.append((launch, names))
+        moved = sum(x.size * x.dtype.itemsize for x in (*node.inputs, node))
+        _, m, k, n = laid.sizes
+        return Step(node.operation.label, [f"{name}({', '.join(names)})"], moved, [f"({m}, {k}) @ ({k}, {n})"], text)
 
     def _result(self, node: Node) -> str:
         memory, root = self.memory, reshaped(node)

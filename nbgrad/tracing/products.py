@@ -11,9 +11,10 @@ from collections import defaultdict
 from typing import NamedTuple
 
 from ..kernels import scalars
+from ..kernels.strides import dense
 from . import lowering
-from .layout import can_reshape
-from .program import Call, Constant, Input, Node, Program, View
+from .layout import access, can_reshape
+from .program import Access, Call, Constant, Input, Node, Program, View
 from .rewriting import is_sum, readers_of, rewritten, terms_of
 
 #: Products from which it is worth their while to be one.
@@ -25,7 +26,7 @@ def products_of_all_steps(program: Program) -> Program:
     found: dict[tuple[Node, Node], dict[int, Node]] = defaultdict(dict)
     for node in program.nodes:
         step = _step_of(node.inputs[0]) if _is_product(node) else None
-        if step is not None and isinstance(step.source.operation, Input | Constant):
+        if step is not None and isinstance(step.source.operation, (Input, Constant)):
             found[step.source, node.inputs[1]][step.number] = node
     chosen = {
         node: (source, weights, number)
@@ -77,6 +78,44 @@ def sums_of_products(program: Program) -> Program:
         return total
 
     return rewritten(program, replaced)
+
+
+# ---- as loops -------------------------------------------------------------------------------------------------------
+
+
+class Laid(NamedTuple):
+    """How a product is laid out: stacks of (m, k) by (k, n), the steps over these in bytes, the operands' places."""
+
+    sizes: tuple[int, int, int, int]
+    steps: list[int]
+    places: list[Access]
+
+
+def laid_out(product: Node) -> Laid | None:
+    """Give the layout of a product of two matrices or vectors, or of stacks of as many matrices; None of any other."""
+    x, w = product.inputs
+    dimensions = len(x.shape), len(w.shape)
+    if product.dtype.char not in "fd" or any(v.dtype != product.dtype for v in (x, w)):
+        return None
+    stacks = dimensions == (3, 3) and x.shape[0] == w.shape[0]
+    if max(dimensions) > 2 and not stacks:
+        return None
+    places = [access(x), access(w), Access(product, 0, dense(product.shape))]
+    m, n = x.shape[-2] if len(x.shape) > 1 else 1, w.shape[-1] if len(w.shape) > 1 else 1
+    # of each operand over the stack, rows and columns; a vector is a row on the left, a column on the right
+    steps = []
+    for place, missing in zip(places, _missing(*dimensions), strict=True):
+        given = iter(place.strides)
+        steps.append([0 if axis in missing else next(given) * product.dtype.itemsize for axis in range(3)])
+    flat = [each[0] for each in steps] + [step for each in steps for step in each[1:]]
+    return Laid((x.shape[0] if stacks else 1, m, x.shape[-1], n), flat, places)
+
+
+def _missing(first: int, second: int) -> tuple[set[int], set[int], set[int]]:
+    """Give which of stack, rows and columns the operands of a product and its result lack, by the first two's ndim."""
+    stack = set() if first == 3 else {0}
+    rows, columns = {1} if first == 1 else set(), {2} if second == 1 else set()
+    return stack | rows, stack | columns, stack | rows | columns
 
 
 class _Step(NamedTuple):

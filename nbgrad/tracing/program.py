@@ -111,19 +111,15 @@ class Access(NamedTuple):
 class Node:
     """An operation on earlier nodes, and the shape and dtype of its result."""
 
-    __slots__ = ("array", "dtype", "inputs", "number", "operation", "place", "shape")
+    __slots__ = ("array", "dtype", "inputs", "number", "operation", "place", "shape", "size")
 
     def __init__(
         self, operation: Operation, inputs: tuple[Node, ...], shape: Shape, dtype: np.dtype[Any], number: int
     ) -> None:
         self.operation, self.inputs, self.shape, self.dtype, self.number = operation, inputs, shape, dtype, number
+        self.size = math.prod(shape)
         self.array: Any = None
         self.place: Access | None = None  # what `layout.access` found
-
-    @property
-    def size(self) -> int:
-        """The number of elements."""
-        return math.prod(self.shape)
 
     def __repr__(self) -> str:
         return f"<{type(self.operation).__name__.lower()} {self.number} {self.dtype}{list(self.shape)}>"
@@ -198,7 +194,7 @@ class Program:
         identity = operation.identity if isinstance(operation, Call) else operation
         if isinstance(operation, View):
             identity = (operation.kind, repr(operation.argument))
-        key = (type(operation), identity, tuple(node.number for node in inputs), shape, dtype.char)
+        key = (type(operation), identity, tuple([node.number for node in inputs]), shape, dtype.char)
         node = self._known.get(key)
         if node is None:
             node = Node(operation, tuple(inputs), shape, dtype, next(self._numbers))
@@ -309,6 +305,12 @@ def literal_value(node: Node) -> Any:
     """Give the number that a literal stands for."""
     assert isinstance(node.operation, Literal)
     return node.operation.text == "True" if node.dtype.kind == "b" else float(node.operation.text)
+
+
+@functools.cache
+def dtype_name(dtype: np.dtype[Any]) -> str:
+    """Give a dtype's name, which NumPy makes anew whenever it is asked."""
+    return dtype.name
 
 
 def is_view(node: Node) -> bool:

@@ -34,14 +34,20 @@ def rewritten(program: Program, replace: Replace) -> Program:
     """Write a program anew, with other nodes in the places of some."""
     places: dict[Node, Node] = {}
     program.closed, closed = False, program.closed
-    for node in list(program.nodes):
+    changed, nodes = False, list(program.nodes)
+    for node in nodes:
         found = replace(node, places)
         if found is None:
-            inputs = [places[x] for x in node.inputs]
-            same = all(new is old for new, old in zip(inputs, node.inputs, strict=True))
-            found = node if same else program.add(node.operation, inputs, node.shape, node.dtype)
+            found = node
+            if changed:
+                inputs = tuple([places[x] for x in node.inputs])
+                if inputs != node.inputs:
+                    found = program.add(node.operation, inputs, node.shape, node.dtype)
         places[node] = found
+        changed = changed or found is not node
     program.closed = closed
+    if not changed and len(program.nodes) == len(nodes):
+        return program
     return needed(program.wanting([places[node] for node in program.outputs]))
 
 

@@ -14,11 +14,12 @@ import math
 from ..kernels import formula, scalars
 from . import lowering
 from .layout import access
-from .program import Draw, Fold, Join, Literal, Map, Node, Pad, Program, View, root_of, stretched
+from .program import Draw, Fold, Join, Literal, Map, Node, Pad, Program, View, dtype_name, root_of, stretched
 from .rewriting import readers_of, rewritten
 
-#: Elements of a row that is unrolled at most, the rows that it takes, and formulas that come of them.
-_LONGEST, _LEAST_ROWS, _MOST_FORMULAS = 16, 32, 320
+#: Elements of a row that is unrolled at most, the rows that it takes, and formulas that come of them; and where rows
+#: are taken from memory in another order first.
+_LONGEST, _LEAST_ROWS, _MOST_FORMULAS, _MOST_REARRANGED = 16, 32, 1500, 320
 #: Elements of a row whose elements are read from memory, where they lie beside each other, at most; and where each is
 #: the beginning of many that do.
 _LONGEST_READ, _LONGEST_APART = 4, 64
@@ -64,9 +65,45 @@ def _rows_of(fold: Node) -> _Seed | None:
     axes = tuple(sorted(order[axis] for axis in fold.operation.axes))
     if axes == (last,):
         return rows, order
+    even = axes[-1] - axes[0] + 1 == len(axes)
+    if last in axes:  # of all that there is: where rows lie in memory, a loop over it needs no rows
+        return (rows, order) if even and axes[0] == 0 and _is_made_of_less(rows) else None
     # a fold along the rows: over the first axes, or over the last ones but for the row's
-    even = axes[-1] - axes[0] + 1 == len(axes) and (axes[0] == 0 or axes[-1] == last - 1)
-    return (rows, order) if even and last not in axes else None
+    return (rows, order) if even and (axes[0] == 0 or axes[-1] == last - 1) else None
+
+
+def _is_made_of_less(rows: Node) -> bool:
+    """Tell whether formulas make all elements of fewer, which are repeated."""
+    stack, seen = [rows], {rows}
+    while stack:
+        for x in map(stretched, stack.pop().inputs):
+            if x.shape == rows.shape and not isinstance(x.operation, Map):
+                return False
+            if x.shape == rows.shape and x not in seen:
+                seen.add(x)
+                stack.append(x)
+    return isinstance(rows.operation, Map)
+
+
+def _element_of(view: Node) -> int | None:
+    """Tell which element of each row a view shows, as that of a column; None if it shows anything else."""
+    if not isinstance(view.operation, View) or view.operation.kind != "index":
+        return None
+    parts, ndim = list(view.operation.argument), len(view.inputs[0].shape)
+    place = next((i for i, part in enumerate(parts) if part is Ellipsis), len(parts))
+    parts[place : place + 1] = [slice(None)] * (ndim - len(parts) + 1)
+    if not ndim or len(parts) != ndim or type(parts[-1]) is not int:
+        return None
+    whole = all([isinstance(part, slice) and part == slice(None) for part in parts[:-1]])
+    return parts[-1] % view.inputs[0].shape[-1] if whole else None
+
+
+def _is_apart(x: Node) -> bool:
+    """Tell whether rows are put together of their elements, or have zeros around them, and need not be put together."""
+    last = len(x.shape) - 1
+    if isinstance(x.operation, Join):
+        return x.operation.axis == last and all([part.shape[-1] == 1 for part in x.inputs])
+    return isinstance(x.operation, Pad) and x.inputs[0].shape[:-1] == x.shape[:-1]
 
 
 class _Unrolled:
@@ -94,19 +131,37 @@ class _Unrolled:
                 dear.setdefault(rows.shape, []).append(fold)
         for shape, folds in dear.items():
             maps = {node for node in program.nodes if node.shape == shape and self._is_formula(node)}
-            if any(map(_is_dear, maps)) and len(maps | self.inside) * shape[-1] <= _MOST_FORMULAS:
+            if any(map(_is_dear, maps)) and len(maps | self.inside) * shape[-1] <= _MOST_REARRANGED:
                 self.inside |= maps
                 self.rearranged |= {x for node in maps for x in map(stretched, node.inputs) if x not in maps}
                 self.seeds |= {fold: seeds[fold] for fold in folds if seeds[fold][0] in maps}
-        self.whole = {node for node in self.inside if self._is_wanted(node)} if self.rearranged else set()
+        # where one step's rows are the next one's, to compute some again would be to compute all again
+        chained = self._extend() or any(_element_of(r) is not None for node in self.inside for r in readers[node])
+        wanted = self.rearranged or chained
+        self.whole = {node for node in self.inside if self._is_wanted(node)} if wanted else set()
+
+    def _extend(self) -> bool:
+        """Add formulas of rows that are there of which only elements are wanted; tells whether there are any."""
+        before = len(self.inside)
+        for node in reversed(self.program.nodes):
+            if node in self.inside or not self.readers[node] or not self._is_formula(node) or self._is_wanted(node):
+                continue
+            rows = [x for x in map(stretched, node.inputs) if x.shape == node.shape]
+            if not any(x in self.inside for x in rows) or not all(x in self.inside or _is_apart(x) for x in rows):
+                continue
+            if len(self.inside) * node.shape[-1] < _MOST_FORMULAS:
+                self.inside.add(node)
+        return len(self.inside) > before
 
     def _is_formula(self, node: Node) -> bool:
-        return isinstance(node.operation, Map) and not any(isinstance(x.operation, Pad | Draw) for x in node.inputs)
+        return isinstance(node.operation, Map) and not any(isinstance(x.operation, (Pad, Draw)) for x in node.inputs)
 
     def _is_wanted(self, node: Node) -> bool:
         """Tell whether somebody needs unrolled rows as an array."""
         return node in self.program.outputs or any(
-            not (reader in self.inside and reader.shape == node.shape) and reader not in self.seeds
+            not (reader in self.inside and reader.shape == node.shape)
+            and reader not in self.seeds
+            and _element_of(reader) is None
             for reader in self.readers[node]
         )
 
@@ -123,7 +178,9 @@ class _Unrolled:
                 x = stretched(x)
                 if x in region:
                     continue
-                if isinstance(x.operation, Pad | Draw):
+                if _is_apart(x) and x.shape == rows.shape:
+                    continue
+                if isinstance(x.operation, (Pad, Draw)):
                     return None
                 if isinstance(x.operation, Map) and x.shape == rows.shape:
                     region.add(x)
@@ -145,6 +202,8 @@ class _Unrolled:
                 continue
             if isinstance(reader.operation, View) and all(r in seeds for r in readers[reader]):
                 continue
+            if _element_of(reader) is not None:
+                continue
             if isinstance(reader.operation, Map) and reader.shape == node.shape:
                 continue  # of another region, or in the end of none
             return True
@@ -155,6 +214,10 @@ class _Unrolled:
         program = self.program
         if isinstance(node.operation, View) and node.operation.kind == "reshape":
             return lowering.reshape(program, places[node.inputs[0]], node.shape)
+        if node.inputs and node.inputs[0] in self.inside:
+            shown = _element_of(node)
+            if shown is not None:
+                return self._elements(node.inputs[0], places)[shown]
         if node in self.whole:
             return self._put_together(self._elements(node, places), node.shape[:-1], node)
         if node not in self.seeds:
@@ -162,12 +225,18 @@ class _Unrolled:
         rows, order = self.seeds[node]
         fold = node.operation
         assert isinstance(fold, Fold)
-        elements = self._elements(rows, places)
+        # what is repeated is folded as often as it is there
+        elements = [lowering.broadcast(program, x, rows.shape[:-1]) for x in self._elements(rows, places)]
         axes = tuple(sorted(order[axis] for axis in fold.axes))
-        if axes == (len(rows.shape) - 1,):
+        if len(rows.shape) - 1 in axes:
             total = elements[0]
             for element in elements[1:]:
                 total = lowering.mapped(program, fold.combine.expression, [total, element], rows.dtype)
+            if len(axes) > 1:
+                shape = tuple(1 if axis in axes else size for axis, size in enumerate(rows.shape[:-1]))
+                total = program.add(Fold(fold.combine, axes[:-1]), (total,), shape, total.dtype)
+                whole = lowering.reshape(program, total, (*shape, 1))
+                return lowering.transpose(program, whole, order)
             whole = lowering.reshape(program, total, (*rows.shape[:-1], 1))
         else:
             shape = tuple(1 if axis in axes else size for axis, size in enumerate(rows.shape[:-1]))
@@ -178,6 +247,9 @@ class _Unrolled:
     def _put_together(self, elements: list[Node], shape: tuple[int, ...], like: Node) -> Node:
         """Give rows of elements, of which all that are first lie beside each other, then all that are second."""
         program = self.program
+        if like in program.outputs:  # which lie in their order
+            parts = [lowering.reshape(program, x, (*shape, 1)) for x in elements]
+            return program.add(Join(len(shape)), parts, (*shape, len(parts)), like.dtype)
         parts = [lowering.reshape(program, x, (1, *shape)) for x in elements]
         joined = program.add(Join(0), parts, (len(parts), *shape), like.dtype)
         return lowering.transpose(program, joined, (*range(1, len(shape) + 1), 0))
@@ -197,12 +269,25 @@ class _Unrolled:
             self.known[rows] = made
         return self.known[rows]
 
+    def _apart(self, x: Node, places: dict[Node, Node]) -> list[Node]:
+        """Give the elements of rows that are put together of these, or have zeros around them."""
+        program, shape = self.program, x.shape[:-1]
+        if isinstance(x.operation, Join):
+            return [lowering.reshape(program, places[part], shape) for part in x.inputs]
+        assert isinstance(x.operation, Pad)
+        (inner,) = x.inputs
+        first, zero = x.operation.starts[-1], lowering.number(program, 0.0, x.dtype)
+        found = [lowering.index(program, places[inner], (Ellipsis, k)) for k in range(inner.shape[-1])]
+        return [zero] * first + found + [zero] * (x.shape[-1] - first - len(found))
+
     def _taken(self, x: Node, rows: Node, places: dict[Node, Node]) -> list[Node]:
         """Give the elements of what a formula of rows takes: one if it is the same for all of a row."""
         program = self.program
         base = stretched(x)
         if base in self.inside and base.shape == rows.shape:
             return self._elements(base, places)
+        if base.shape == rows.shape and _is_apart(base):
+            return self._apart(base, places)
         found = places[base]
         if isinstance(base.operation, Literal) or not base.shape:
             return [found]
@@ -213,6 +298,6 @@ class _Unrolled:
             if base not in self.copies:
                 last = len(base.shape) - 1
                 beside = lowering.transpose(program, found, (last, *range(last)))
-                self.copies[base] = program.add(Map(None, base.dtype.name), (beside,), beside.shape, base.dtype)
+                self.copies[base] = program.add(Map(None, dtype_name(base.dtype)), (beside,), beside.shape, base.dtype)
             return [lowering.index(program, self.copies[base], (k,)) for k in range(base.shape[-1])]
         return [lowering.index(program, found, (Ellipsis, k)) for k in range(base.shape[-1])]

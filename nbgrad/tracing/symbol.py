@@ -8,6 +8,7 @@ they always do. What NumPy's functions do to it, `numpy_rules` knows, which stan
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import cache as once
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -248,17 +249,17 @@ class Symbol(WithoutElements, np.lib.mixins.NDArrayOperatorsMixin):
 
     def _formula(self, ufunc: Any, expression: Expression, kinds: Any, operands: list[Symbol]) -> Symbol:
         """Apply an elementwise formula, in the dtype in which its ufunc would."""
-        asked = [x.weak or x.dtype for x in operands]
-        if all(isinstance(a, type) for a in asked):
-            asked = [x.dtype for x in operands]
-        types = ufunc.resolve_dtypes((*asked, *[None] * ufunc.nout))
-        number = next((t for t, kind in zip(types, kinds, strict=False) if kind == NUMBER), np.dtype(bool))
-        return self.computed(expression, operands, number)
+        asked = [x.weak or x.node.dtype for x in operands]
+        if all([isinstance(a, type) for a in asked]):
+            asked = [x.node.dtype for x in operands]
+        return self.computed(expression, operands, _number_of(ufunc, tuple(kinds), *asked))
 
     def computed(self, expression: Expression, operands: Sequence[Symbol], number: np.dtype[Any]) -> Symbol:
         """Apply an elementwise formula in a dtype; a formula of Python numbers gives one, if it is of their kind."""
         node = lowering.computed(self.program, expression, [x.node for x in operands], number)
-        weak = operands[0].weak if all(x.weak for x in operands) and node.dtype.kind == operands[0].dtype.kind else None
+        weak = operands[0].weak if all([x.weak for x in operands]) else None
+        if weak and node.dtype.kind != operands[0].node.dtype.kind:
+            weak = None
         return Symbol(self.program, node, weak)
 
     def operand(self, x: Any) -> Symbol:
@@ -267,9 +268,16 @@ class Symbol(WithoutElements, np.lib.mixins.NDArrayOperatorsMixin):
             return in_trace(x, self.program)
         if isinstance(x, bool):
             return self._with(self.program.constant(np.asarray(x)))
-        if isinstance(x, int | float) and not isinstance(x, np.generic):
+        if isinstance(x, (int, float)) and not isinstance(x, np.generic):
             return Symbol(self.program, lowering.number(self.program, x), type(x))
         return self._with(self.program.constant(x))
+
+
+@once
+def _number_of(ufunc: np.ufunc, kinds: tuple[str, ...], *asked: Any) -> np.dtype[Any]:
+    """Give the dtype in which a ufunc computes numbers, of arguments of dtypes or types of Python numbers."""
+    types = ufunc.resolve_dtypes((*asked, *[None] * ufunc.nout))
+    return next((t for t, kind in zip(types, kinds, strict=False) if kind == NUMBER), np.dtype(bool))
 
 
 def _stands_above(x: Any) -> bool:
@@ -279,7 +287,7 @@ def _stands_above(x: Any) -> bool:
 
 def _gives_a_view(part: Any) -> bool:
     """Tell whether a part of an index is a slice or a whole number, or a fraction, which NumPy refuses."""
-    if isinstance(part, slice | float):
+    if isinstance(part, (slice, float)):
         return True
     picks = isinstance(part, bool | np.bool_) or is_array(part)
     return not picks and hasattr(type(part), "__index__")

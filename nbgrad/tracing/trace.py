@@ -169,7 +169,7 @@ class Trace:
             sharing.stand_ins -= 1
             history.writes_of_trace.reset(noted)
         self.program.refuse_changed_constants()
-        sources.refuse_drawn(any(isinstance(node.operation, Constant | Literal) for node in self.program.nodes))
+        sources.refuse_drawn(any(isinstance(node.operation, (Constant, Literal)) for node in self.program.nodes))
         return result
 
     def _draw(self, generator: Generator, kind: str, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Symbol:

@@ -49,9 +49,12 @@ def inputs_for(library, arrays, as_tuple):
 
 def test_the_signatures_are_torchs():
     torch = peer("torch")
-    for mine, name in ((jacobian, "jacobian"), (hessian, "hessian")):
-        expected = inspect.signature(getattr(torch.autograd.functional, name))
-        assert list(inspect.signature(mine).parameters) == list(expected.parameters)
+    for name in ("jacobian", "hessian", "vjp", "jvp", "vhp", "hvp"):
+        mine, expected = (
+            inspect.signature(getattr(library.autograd.functional, name)).parameters.values()
+            for library in (nbgrad, torch)
+        )
+        assert [(p.name, p.kind, p.default) for p in mine] == [(p.name, p.kind, p.default) for p in expected]
 
 
 @pytest.mark.parametrize("as_tuple", [False, True])
@@ -196,6 +199,33 @@ def test_strict_hessians():
     np.testing.assert_array_equal(hessian(lambda v: (v * v).sum(), x, strict=True).data, np.diag([2, 2]))
     with pytest.raises(RuntimeError, match="strict"):
         hessian(lambda v, w: (v * v).sum(), (x, x), strict=True)
+
+
+@pytest.mark.parametrize("create_graph", [False, True])
+@pytest.mark.parametrize("name", ["jacobian", "hessian", "vjp", "jvp", "vhp", "hvp"])
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda m: lambda a, b: (m.tanh(a) * b).sum(),
+        lambda m: lambda a, b: a.sum() * 2 + b.sum(),  # whose derivatives are constant
+        lambda m: lambda a, b: (a * a).sum(),  # which does not depend on b
+    ],
+)
+def test_strict_refuses_what_torch_refuses(make, name, create_graph):
+    torch = peer("torch")
+
+    def program(library):
+        given = inputs_for(library, (B, B * 2), True)
+        more = () if name in ("jacobian", "hessian") else (None if name == "vjp" else given,)
+        return getattr(library.autograd.functional, name)(make(library), given, *more, create_graph, True)
+
+    try:
+        expected = program(torch)
+    except RuntimeError:
+        with pytest.raises(RuntimeError, match="strict"):
+            program(nbgrad)
+    else:
+        agree(program(nbgrad), expected)
 
 
 @pytest.mark.parametrize("transform", [jacobian, hessian])

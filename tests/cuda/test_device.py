@@ -366,6 +366,15 @@ def test_gradcheck_and_jacobian():
     assert found.is_cuda and found.tolist() == [[1, 0], [0, 3]]
     found = nbgrad.autograd.functional.hessian(lambda x: (x**3).sum(), x)
     assert found.is_cuda and found.tolist() == [[3, 0], [0, 9]]
+    given = np.linspace(-1, 1, 9), np.linspace(-1, 1, 36).reshape(9, 4)
+    for f in (
+        lambda x, w: x[1:] ** 2 * x[:-1] - x[1:],
+        lambda x, w: (x.reshape(3, 3) * 2).sum(1),
+        lambda x, w: nbgrad.tanh(x @ w),
+    ):  # of vectors that stay such, however many
+        found = nbgrad.func.jacfwd(f)(*[nbgrad.tensor(a, device="cuda") for a in given])
+        assert found.is_cuda
+        np.testing.assert_allclose(found.detach().cpu().numpy(), nbgrad.func.jacrev(f)(*given), rtol=1e-12, atol=1e-14)
     unused = nbgrad.ones(2, device="cuda", requires_grad=True)
     (zero,) = nbgrad.autograd.grad(x.sum(), unused, materialize_grads=True)
     assert zero.is_cuda and zero.tolist() == [0, 0]

@@ -32,3 +32,33 @@ def test_values_and_gradients_are_the_cpus(name):
     (z * z).sum().backward()
     for ours, theirs in zip(here, there, strict=True):
         np.testing.assert_allclose(theirs.grad.cpu().data, ours.grad.data, rtol=3e-4, atol=3e-5)
+
+
+def test_distributions_are_those_of_the_cpu():
+    from nbgrad import distributions as d
+
+    a, weights = np.array([0.4, 1.5, 6.0]), np.array([0.2, 0.3, 0.5])
+
+    def found(device):
+        nbgrad.manual_seed(3)
+        x, w = nbgrad.tensor(a, requires_grad=True, device=device), nbgrad.tensor(weights, device=device)
+        moved = [d.Gamma(x, 2.0).rsample(), d.Dirichlet(x).rsample(), d.StudentT(x, 1.0).rsample()]
+        drawn = [
+            d.Normal(w, x).sample((2,)),
+            d.Categorical(w).sample((4,)),
+            d.Poisson(x).sample(),
+            d.Uniform(0.0, x).mean,
+        ]
+        density = d.Gamma(x, 2.0).log_prob(w) + d.Laplace(w, x).log_prob(x) + d.Normal(x, 1.0).entropy()
+        loss = (
+            sum((y * y).sum() for y in moved)
+            + density.sum()
+            + d.kl_divergence(d.Normal(x, 1.0), d.Normal(w, 2.0)).sum()
+        )
+        (slope,) = nbgrad.autograd.grad(loss, x)
+        results = [*moved, *drawn, density, slope]
+        assert all(y.device.split(":")[0] == device for y in results)
+        return [y.cpu().detach().numpy() for y in results]
+
+    for mine, theirs in zip(found("cuda"), found("cpu"), strict=True):
+        np.testing.assert_allclose(mine, theirs, rtol=1e-9)

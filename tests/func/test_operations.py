@@ -1,10 +1,13 @@
 """Every operation for many examples at once, with its gradients and tangents: as one by one."""
 
+from contextlib import contextmanager
+
 import cases
 import numpy as np
 import pytest
 
 import nbgrad
+from nbgrad.batching import hot
 from nbgrad.func import grad, hessian, jacfwd, jacrev, vmap
 from nbgrad.nn import functional as F
 
@@ -44,8 +47,25 @@ def check(function, arrays, differentiable=True):
             )
     if differentiable:
         first = [a[0] for a in arrays]
-        for forth, back in zip(jacfwd(function, wanted)(*first), jacrev(function, wanted)(*first), strict=True):
-            np.testing.assert_allclose(forth, back, **CLOSE)
+        with units(apart=False):
+            expected = jacrev(function, wanted)(*first)
+        for transform in (jacfwd, jacrev):
+            for apart in (True, False):
+                with units(apart):
+                    found = transform(function, wanted)(*first)
+                for mine, other in zip(found, expected, strict=True):
+                    np.testing.assert_allclose(mine, other, **CLOSE, err_msg=f"{transform.__name__}, {apart}")
+
+
+@contextmanager
+def units(apart):
+    """Have walks keep unit vectors as what they are, however few, or spread all of them out."""
+    before = hot.LEAST, hot.EXAMPLES
+    hot.LEAST, hot.EXAMPLES = (1, 0) if apart else (1 << 30, 0)
+    try:
+        yield
+    finally:
+        hot.LEAST, hot.EXAMPLES = before
 
 
 ELEMENTWISE = [*cases.ELEMENTWISE, *cases.SELDOM]

@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 import cases
 import numpy as np
 import pytest
+from interpreter import interpret_loops
 from peers import peer
 
 import nbgrad
@@ -114,6 +115,21 @@ def test_variables_in_variables_out():
     assert isinstance(hvp(lambda v: (v**3).sum(), x, np.ones(3)), Variable)
 
 
+def test_nests_are_matched_by_their_structure():
+    """Tangents of a dict go by its keys, whatever their order, and named tuples are nests and no arguments."""
+
+    class Pair(NamedTuple):
+        a: object
+        b: object
+
+    f = lambda p: p["a"] ** 2 * p["b"]  # noqa: E731
+    given, turned = {"a": 2.0, "b": 3.0}, {"b": 1.0, "a": 10.0}
+    assert jvp(f, (given,), (turned,)) == (12, 124)
+    assert vjp(lambda p: {"x": p["a"], "y": p["b"] * 2}, given)[1]({"y": 10.0, "x": 1.0}) == ({"a": 1, "b": 20},)
+    found = hvp(lambda p: p.a**2 * p.b, Pair(2.0, 3.0), Pair(1.0, 10.0))
+    assert found == Pair(46, 4)
+
+
 def test_constants_and_what_does_not_depend():
     given = {"x": np.array(2.0), "n": 3, "name": "cube", "none": None, "places": np.array([0])}
 
@@ -162,6 +178,15 @@ def test_tangents_at_once_fuse_under_jit():
             ValueError,
             r"jvp: tangent 0 has shape \(3,\) for shape",
         ),
+        (lambda: jvp(lambda p: p["a"], ({"a": 1.0},), ({"b": 1.0},)), ValueError, "the tangents are a nest of another"),
+        (lambda: hvp(lambda p: p["a"], {"a": 1.0}, [1.0]), ValueError, "hvp: the tangents are a nest of another"),
+        (lambda: vjp(lambda x: {"a": x}, 1.0)[1]([1.0]), ValueError, "vjp: the cotangents are a nest of another"),
+        (
+            lambda: jacrev(lambda x: x, (0, 0))(1.0),
+            ValueError,
+            r"jacrev: argnums \(0, 0\) names an argument of .* twice",
+        ),
+        (lambda: jacrev(lambda x: x, 3)(1.0), TypeError, "jacrev: .* was called without a positional argument 3"),
         (lambda: jvp(nbgrad.sin, (np.ones(2),), ()), ValueError, "jvp: 0 tangents of 1 arguments"),
         (lambda: jvp(nbgrad.sin, (), ()), TypeError, "jvp: no arguments"),
         (lambda: jvp(nbgrad.sin, (3,), (1,)), TypeError, "argument 0 of sin holds no float32 or float64"),
@@ -180,3 +205,35 @@ def test_tangents_at_once_fuse_under_jit():
 def test_bad_input(call, error, message):
     with pytest.raises(error, match=message):
         call()
+
+
+def test_training_by_gradients_of_gradients_compiled(monkeypatch):
+    """MAML, for several tasks at once, and matching of forces: under jit as without it."""
+    interpret_loops(monkeypatch)
+    p, tasks = {"w": W, "b": W[0]}, np.stack([X, X[::-1] * 2])
+
+    def loss(p, x):
+        return ((nbgrad.tanh(x @ p["w"] + p["b"]) - x[:, :2]) ** 2).mean()
+
+    def adapted(p, x):
+        for _ in range(2):
+            slopes = grad(loss)(p, x)
+            p = {name: p[name] - 0.1 * slopes[name] for name in p}
+        return loss(p, x[::-1])
+
+    def energy(p, x):
+        apart = x[:, None] - x[None]
+        return (p["b"][0] * nbgrad.exp(-(apart * apart).sum(-1) * p["b"][1])).sum()
+
+    def forces(p):
+        return ((grad(lambda x: energy(p, x))(X) - X[::-1]) ** 2).mean()
+
+    each = [grad(adapted)(p, x) for x in tasks]
+    of_all = grad(lambda p: vmap(lambda x: adapted(p, x))(tasks).mean())
+    for name in p:
+        np.testing.assert_allclose(of_all(p)[name], (each[0][name] + each[1][name]) / 2, rtol=1e-10)
+        np.testing.assert_allclose(nbgrad.jit(of_all)(p)[name], of_all(p)[name], rtol=1e-10)
+    found, step = grad(forces)(p)["b"], 1e-6
+    np.testing.assert_allclose(nbgrad.jit(grad(forces))(p)["b"], found, rtol=1e-10)
+    ends = [forces({"b": p["b"] + sign * step * np.array([0.0, 1.0])}) for sign in (1, -1)]
+    np.testing.assert_allclose(found[1], (ends[0] - ends[1]) / (2 * step), rtol=1e-7)

@@ -1,5 +1,7 @@
 """vmap: what it does besides the operations, which test_operations has."""
 
+from dataclasses import dataclass
+
 import cases
 import numpy as np
 import pytest
@@ -7,7 +9,7 @@ from peers import peer
 
 import nbgrad
 from nbgrad import Variable
-from nbgrad.func import grad, jacfwd, jacrev, jvp, vmap
+from nbgrad.func import grad, hessian, jacfwd, jacobian, jacrev, jvp, vmap
 from nbgrad.nn import functional as F
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")
@@ -102,6 +104,44 @@ def test_weights_that_all_share_get_one_product():
     np.testing.assert_allclose(grad(third)(W), grad(fourth)(W), rtol=1e-10)
 
 
+def test_unit_vectors_stay_vectors():
+    """Bands and diagonals cost as many numbers as they have, and are spread out at the end."""
+    x, w = cases.draw(cases.ANY, (40,)), cases.draw(cases.ANY, (40, 30))
+
+    def banded(x):
+        return ((x[1:] - x[:-1] ** 2) ** 2).sum() + (x[3:] * x[:-3]).prod()
+
+    told = nbgrad.jit(jacobian(lambda x: nbgrad.tanh(x[2:] * x[:-2]))).explain(x)
+    assert told.count("(38, 40)") == 1 and "where" in told
+    told = nbgrad.jit(jacrev(lambda x: nbgrad.tanh(x @ w))).explain(x)
+    assert told.count("dot") == 1  # of x and w, and none of matrices
+    told = nbgrad.jit(hessian(lambda x: ((x[1:] - x[:-1] ** 2) ** 2).sum())).explain(x)
+    assert told.count("(40, 40)") == 1 and told.count("3 x where") == 1
+    for f in (
+        banded,
+        lambda x: nbgrad.tanh(x @ w) * 2,
+        lambda x: nbgrad.tanh(w.T @ x),
+        lambda x: nbgrad.exp(x.reshape(8, 5)).sum(1),
+        lambda x: x.reshape(8, 5).T[1:, ::2] / (x.sum() + 20),
+        lambda x: nbgrad.cat([x[5:], x[:5]]) - x.astype(np.float32).astype(np.float64)[::-1],
+        lambda x: x[np.array([3, 3, 0, 39])] * x[7],
+        lambda x: nbgrad.where(x > 0, x * 3, 0 - x) * x[:, None] + x,
+        lambda x: vmap(lambda y: y[0] * y)(x.reshape(8, 5)),
+    ):
+        expected = jacrev(f, chunk_size=1)(x)  # of one example each, which is none of many places
+        for transform in (jacfwd, jacrev):
+            np.testing.assert_allclose(transform(f)(x), expected, rtol=1e-12, atol=1e-14)
+            np.testing.assert_allclose(transform(f, chunk_size=9)(x), expected, rtol=1e-12, atol=1e-14)
+        two = np.stack([x, x * 0.5])
+        np.testing.assert_allclose(vmap(jacfwd(f))(two)[0], expected, rtol=1e-12, atol=1e-14)
+
+
+@pytest.mark.parametrize("transform", [jacfwd, jacrev])
+def test_what_is_nobodys_stays_zero(transform):
+    found = transform(nbgrad.sqrt)(np.array([0.0, 4.0]))
+    np.testing.assert_array_equal(found, [[np.inf, 0], [0, 0.25]])
+
+
 def test_a_function_of_ones_own_is_not_taken_for_the_product():
     other = nbgrad.elementwise(lambda x, y: x * y * 2.0, name="mul")
     f = lambda x: other(x[:, None], x[None, :])  # noqa: E731
@@ -161,6 +201,23 @@ def test_variables_in_variables_out():
     assert type(vmap(lambda v: v @ v)(X)) is np.ndarray
     mixed = vmap(lambda v, w: (v * 2, w * 2))(x, X)
     assert isinstance(mixed[0], Variable) and type(mixed[1]) is np.ndarray
+
+
+def test_dimensions_of_dataclasses():
+    @dataclass
+    class Layer:
+        w: object
+        b: object
+
+    found = vmap(lambda p, x: p.w * x + p.b, (Layer(1, None), 0))(Layer(X.T, X[0]), X)
+    np.testing.assert_array_equal(found, X * X + X[0])
+
+
+def test_chunks_that_differ_are_refused():
+    for results in ([lambda x: x[:1], lambda x: x[:2]], [lambda x: x, lambda x: (x,)]):
+        left = iter(results)
+        with pytest.raises(ValueError, match="gave another structure, or other shapes, for examples 2 to 3"):
+            vmap(lambda x: next(left)(x), chunk_size=2)(X)  # noqa: B023
 
 
 @pytest.mark.parametrize("chunk_size", [1, 3, 4, 100])

@@ -227,3 +227,28 @@ def test_bad_input():
         ours.jacobian(lambda p: p[0])([X, X])
     with pytest.raises(ValueError, match=r"cotangent 0 has shape \(2,\) for shape \(3,\)"):
         ours.make_vjp(np.sin)(X)[0](np.ones(2))
+
+
+def test_numpys_names_take_lists_of_variables():
+    import nbgrad.interop.autograd.numpy.random as npr
+    from nbgrad.interop.autograd.numpy.linalg import norm
+
+    import nbgrad.interop.autograd.numpy as anp
+
+    assert npr is np.random and norm is np.linalg.norm and anp.pi == np.pi and anp.exp is np.exp
+    functions = [
+        lambda np, x: np.array([x[0] * x[1], [x[1] ** 2, 3.0][0]]),
+        lambda np, x: np.array([[x[0], 2.0], [x[1], x[0] * x[1]]]),
+        lambda np, x: np.concatenate([[x[0] * x[1]], np.array([1.0, 2.0]), x]),
+        lambda np, x: np.vstack([[x[0], x[1]], np.array([1.0, 2.0])]),
+        lambda np, x: np.hstack([[x[0]], [x[1] ** 2]]),
+    ]
+    x = np.array([0.5, 1.5])
+    for function in functions:
+        found = nbgrad.interop.autograd.jacobian(lambda x, function=function: function(anp, x))(x)
+        steps = 1e-6 * np.eye(2)
+        wanted = np.stack([(function(np, x + step) - function(np, x - step)) / 2e-6 for step in steps], -1)
+        np.testing.assert_allclose(found, wanted, rtol=1e-8, atol=1e-9)
+    np.testing.assert_array_equal(anp.array([1, 2], dtype=np.float32), np.array([1, 2], np.float32))
+    with pytest.raises(TypeError, match=r"np.array of a list of Variables with \['ndmin'\]"):
+        anp.array([nbgrad.tensor(1.0)], ndmin=2)

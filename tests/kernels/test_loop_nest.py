@@ -1,7 +1,5 @@
 """Loop nests: what each stage computes, what it costs, and which values are worth keeping."""
 
-from dataclasses import replace
-
 from nbgrad.kernels import scalars
 from nbgrad.kernels.formula import variable
 from nbgrad.kernels.loop_nest import (
@@ -63,6 +61,16 @@ def test_functions_and_divisions_are_kept_and_cheap_values_computed_again():
     assert keep_what_is_dear(rows(None)) == []  # a conversion
 
 
+def test_what_takes_many_cheap_operations_is_kept_where_a_row_folds_it():
+    for count, kept in ((20, []), (30, ["n29"])):
+        nest = Nest(1, False, [Operand("p0", "float64", ELEMENT)])
+        nest.steps = [assign(f"n{i}", scalars.add, "v_p0", f"n{i - 1}" if i else "v_p0") for i in range(count)]
+        nest.steps.append(fold("n99", f"n{count - 1}", scalars.maximum, "row"))
+        nest.steps.append(assign("n100", scalars.sub, f"n{count - 1}", "n99", stage=1))
+        nest.stores = [(Operand("o0", "float64", ELEMENT), "n100", 1)]
+        assert keep_what_is_dear(nest) == kept
+
+
 def test_what_is_needed_in_its_own_stage_only_is_not_kept():
     nest = rows(scalars.exp)
     nest.stores = [(Operand("o0", "float64", ROW), "n1", 1)]
@@ -78,7 +86,7 @@ def test_steps_cost_their_formulas_and_folds():
 
 def test_conversions_cost_as_additions():
     assert cost_of([assign("n0", None, "v_p0")]) == 1
-    assert cost_of([replace(assign("n0", scalars.mul, "v_p0", "v_p1"), casts=(True, False))]) == 2
+    assert cost_of([assign("n0", scalars.mul, "v_p0", "v_p1")._replace(casts=(True, False))]) == 2
 
 
 def test_sizes_are_named_for_what_has_any():

@@ -7,6 +7,7 @@ from cases import DECOMPOSITIONS, draw
 
 import nbgrad
 from nbgrad import Variable
+from nbgrad.ops.decomposition import LowerInverse
 
 every_case = pytest.mark.parametrize("case", DECOMPOSITIONS, ids=repr)
 
@@ -67,6 +68,26 @@ def test_functions_of_linalg_give_arrays_for_arrays():
     upper = np.triu(x) + np.tril(np.ones((3, 3)), -1)  # of which the upper half is read
     values = nbgrad.linalg.eigh(upper, "U")[0]
     np.testing.assert_allclose(values, np.linalg.eigvalsh(upper, "U"), rtol=1e-12)
+
+
+@pytest.mark.parametrize("shape", [(0, 0), (1, 1), (32, 32), (33, 33), (2, 70, 70)])
+def test_inverses_of_triangles(shape):
+    size = shape[-1]
+    lower = np.tril(np.random.default_rng(0).standard_normal(shape)) + 9 * np.eye(size)
+    found = LowerInverse()(lower)
+    np.testing.assert_allclose(found, np.linalg.inv(lower), 1e-10, 1e-13)
+    assert (found == np.tril(found)).all()
+    if size == 33:
+        small = nbgrad.tensor(lower[:3, :3], requires_grad=True)
+        assert nbgrad.autograd.gradcheck(lambda x: LowerInverse()(nbgrad.tril(x)), (small,), order=2)
+
+
+def test_gradients_through_large_cholesky_factors(kernels):
+    x = np.random.default_rng(0).standard_normal((40, 40))
+    x = x @ x.T + 40 * np.eye(40)
+    slope = nbgrad.grad(lambda x: np.log(np.diagonal(np.linalg.cholesky(x))).sum())
+    for found in (slope(x), nbgrad.jit(slope)(x)):
+        np.testing.assert_allclose(found, np.linalg.inv(x) / 2, 1e-10, 1e-14)
 
 
 def test_stacks_broadcast_in_solve():

@@ -324,6 +324,32 @@ def test_optimisers_as_functions(kernels):
     assert state["step"] == 5
 
 
+@pytest.mark.parametrize("kind", ["SGD", "Adam", "LBFGS"])
+def test_a_graph_from_before_a_step_tells_that_it_needs_what_was_overwritten(kind):
+    """As PyTorch's versions do; what needs no elements of the parameters goes back as ever."""
+    w, b = (nbgrad.tensor(v, requires_grad=True) for v in ([1.0, 2.0], [0.5, 0.5]))
+    optimizer = getattr(nbgrad.optim, kind)([w, b], lr=0.1)
+    read, unread, view = (w * w + b).sum(), (w * 3 + b).sum(), (w[None] * w[:, None]).sum()
+
+    def closure():
+        loss = (w * w + b).sum()
+        optimizer.zero_grad()
+        loss.backward()
+        return loss
+
+    closure()
+    optimizer.step(closure)
+    for loss in (read, view):
+        with pytest.raises(RuntimeError, match=r"elements of shape \(2,\) .* overwritten by .*: go back before it"):
+            loss.backward()
+    optimizer.zero_grad()
+    unread.backward()
+    assert w.grad.tolist() == [3, 3] and b.grad.tolist() == [1, 1]
+    optimizer.zero_grad()
+    (w * w + b).sum().backward()
+    np.testing.assert_allclose(w.grad.data, 2 * w.data)
+
+
 def given_a_gradient(array, dtype=np.float64):
     x = nn.Parameter(np.ones(3, dtype))
     x.grad = nbgrad.Variable(array, requires_grad=False)

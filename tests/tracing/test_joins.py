@@ -65,6 +65,23 @@ def rows_of_padded(m):
     return (np.mean(m[1:, 2:], 1) ** 2).sum() + (nbgrad.softmax(m[:, 2:7], 1) ** 2 * m[:, 3:]).sum()
 
 
+def in_pieces(t):
+    """Pieces along two axes, of which together they are the whole."""
+    total = 0.0
+    for i in range(4):
+        pieces = [t[i, :, k] for k in range(5)]
+        total = total + (pieces[0] * pieces[1] * pieces[4]).sum() * (i + 1) + np.sin(pieces[2] + pieces[3]).sum()
+    return total
+
+
+def pieces_and_the_whole(m):
+    return (m[:, :4] ** 2 * m[:, 4:]).sum() + (m[2] * m[3] * np.arange(8.0, dtype=m.dtype)).sum() + (m**3).sum()
+
+
+def most_pieces(t):
+    return sum((t[i, :, k] ** 2).sum() for i in range(4) for k in range(5) if (i, k) != (2, 3))
+
+
 def nothing(m):
     return (np.concatenate([m[:, :0], m[:, 3:3], m * 2], 1) ** 2).sum()
 
@@ -81,6 +98,9 @@ PROGRAMS = {
     "in the middle": (in_the_middle, T),
     "rows of padded": (rows_of_padded, M),
     "nothing": (nothing, M),
+    "in pieces": (in_pieces, T),
+    "pieces and the whole": (pieces_and_the_whole, M),
+    "most pieces": (most_pieces, T),
 }
 #: What the seeds of random programs found.
 SMALLEST = {
@@ -104,7 +124,7 @@ def test_values_and_gradients(name, dtype):
     np.testing.assert_allclose(slope, expected, limit, limit * np.abs(expected).max())
 
 
-@pytest.mark.parametrize("name", ["heat", "filtered", "columns", "folded", "stepping"])
+@pytest.mark.parametrize("name", ["heat", "filtered", "columns", "folded", "stepping", "in pieces"])
 def test_second_gradients(name):
     function, x = PROGRAMS[name]
 
@@ -136,6 +156,13 @@ def test_nothing_is_called():
         steps = nbgrad.jit(value_and_grad(function)).explain(x).splitlines()[1:]
         labels = {line.split(". ")[1].split(":")[0] for line in steps if ". " in line and " bytes in " in line}
         assert labels and all(label.startswith("loop over") for label in labels), (name, labels)
+
+
+def test_pieces_are_not_added_up_among_zeros():
+    for name, casts in (("in pieces", 0), ("most pieces", 19)):
+        function, x = PROGRAMS[name]
+        text = nbgrad.jit(nbgrad.grad(function)).explain(x)
+        assert ("cast" in text) == (casts > 0) and (not casts or f"{casts} x cast" in text)
 
 
 def test_a_joined_result_is_new_memory():

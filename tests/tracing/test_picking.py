@@ -56,6 +56,56 @@ def test_positions_out_of_range_are_refused_in_the_run_that_has_them():
     np.testing.assert_array_equal(compiled(X), gradient_of(lambda x: x[rows])(X))
 
 
+CUBE = np.arange(24.0).reshape(2, 4, 3)
+
+
+@pytest.mark.parametrize("axis", [0, 1, 2, -1])
+@pytest.mark.parametrize(
+    "rows", [np.array([1, 0, -1]), np.array([[0, 1], [-2, 0]], np.int32), np.array([1], np.uint8)], ids=str
+)
+def test_positions_along_one_axis(axis, rows):
+    key = (*[slice(None)] * axis, rows) if axis >= 0 else (..., rows)
+    weights = np.cos(np.arange(CUBE[key].size)).reshape(CUBE[key].shape)
+    slope = np.zeros_like(CUBE)
+    np.add.at(slope, key, weights)
+
+    def traced(x, rows):
+        return x[(*key[:-1], rows)] * 1.0
+
+    for dtype in ("float64", "float32"):
+        x = CUBE.astype(dtype)
+        for pick in (lambda x, rows: traced(x, key[-1]), traced):  # from outside, and as an argument
+            jitted = nbgrad.jit(pick)
+            np.testing.assert_array_equal(jitted(x, rows), x[key])
+            gradient = nbgrad.jit(nbgrad.grad(lambda x, rows, pick=pick: (pick(x, rows) * weights).sum()))
+            np.testing.assert_allclose(gradient(x, rows), slope, 1e-6)
+        with pytest.raises(IndexError, match="positions from"):
+            nbgrad.jit(traced)(x, np.full_like(rows, 9))
+
+
+@pytest.mark.parametrize("offset", [-2, 0, 1])
+@pytest.mark.parametrize("shape", [(4, 4), (3, 5), (5, 3)])
+def test_a_diagonal_is_a_view(shape, offset):
+    x = np.arange(float(np.prod(shape))).reshape(shape)
+    function = nbgrad.value_and_grad(lambda x: (np.diagonal(x, offset) ** 3).sum() + nbgrad.trace(x @ x.T))
+    jitted = nbgrad.jit(function)
+    for found, wanted in zip(jitted(x), function(x), strict=True):
+        np.testing.assert_allclose(found, wanted, 1e-14)
+    assert "gather" not in jitted.explain(x) and "scatter" not in jitted.explain(x)
+
+
+def test_positions_that_are_no_range_are_looked_at():
+    for rows in ([0, 1, 3], [2, 1, 0], [3, 3], [0, 5]):
+        jitted = nbgrad.jit(lambda x, rows=rows: x[rows, rows[::-1]] * 1.0)
+        try:
+            expected = CUBE[0][rows, rows[::-1]]
+        except IndexError:
+            with pytest.raises(IndexError):
+                jitted(CUBE[0])
+        else:
+            np.testing.assert_array_equal(jitted(CUBE[0]), expected)
+
+
 def test_an_empty_list_picks_nothing():
     assert nbgrad.jit(lambda x: x[[]] * 2)(X).shape == (0, 3)
     assert nbgrad.jit(lambda x, i: x[i, []] * 2)(X, np.zeros((2, 0), int)).shape == (2, 0)
@@ -152,3 +202,61 @@ def test_functions_that_pick_by_arrays_from_outside(of, pick, given, changed):
     else:
         with pytest.raises(TypeError, match="where the trace had"):
             compiled(X)
+
+
+KEYS_TO_JOIN = {
+    "a stretch": [(slice(1, 3),)],
+    "rows": [(0,), (2,)],
+    "a column": [(slice(None), 1)],
+    "the last column": [(Ellipsis, -1)],
+    "columns": [(slice(None), slice(2, None)), (slice(None), 0)],
+    "everything": [(Ellipsis,)],
+    "an axis of one element": [(slice(1, 3), slice(None), 0)],
+}
+KEYS_THAT_STAY = {
+    "two axes": [(slice(1, 3), slice(0, 2))],
+    "steps": [(slice(None, None, 2),)],
+    "one over another": [(slice(0, 2),), (slice(1, 3),)],
+    "nothing": [(slice(2, 2),)],
+}
+
+
+@pytest.mark.parametrize("name", [*KEYS_TO_JOIN, *KEYS_THAT_STAY])
+@pytest.mark.parametrize("scalar", [False, True])
+def test_writes_to_stretches_of_an_axis_are_joins(name, scalar):
+    keys = (KEYS_TO_JOIN | KEYS_THAT_STAY)[name]
+    shape = (3, 4, 1) if name == "an axis of one element" else (3, 4)
+
+    def function(x, v):
+        y = x * 2.0
+        for k, key in enumerate(keys):
+            part = y[key]
+            y[key] = v[0, 0] * (k + 1.0) if scalar else (part + 1.0) * (v.reshape(-1)[0] + k)
+        return nbgrad.sin(y).sum() + (y * y).sum()
+
+    x, v = np.arange(12.0).reshape(shape) / 10, np.linspace(1.0, 2.0, 12).reshape(3, 4)
+    compiled, eager = nbgrad.jit(nbgrad.value_and_grad(function, (0, 1))), nbgrad.value_and_grad(function, (0, 1))
+    found, wanted = compiled(x, v), eager(x, v)
+    np.testing.assert_allclose(found[0], wanted[0], rtol=1e-12)
+    for mine, other in zip(found[1], wanted[1], strict=True):
+        np.testing.assert_allclose(mine, other, rtol=1e-12, atol=1e-14)
+    steps = str(nbgrad.jit(function).explain(nbgrad.tensor(x), nbgrad.tensor(v)))
+    # what is read in between makes joins of both
+    assert ("put" in steps) == (name in KEYS_THAT_STAY and (scalar or name != "one over another"))
+
+
+def test_values_of_rows_broadcast_into_what_they_are_written_to():
+    def function(x, v):
+        x = x * 1.0
+        x[1:3] = v
+        x[:, 0] = v[0]
+        x[0] = v[None]
+        return (x * x).sum()
+
+    x, v = np.ones((3, 4)), np.array([1.0, 2.0, 3.0, 4.0])
+    for mine, other in zip(
+        nbgrad.jit(nbgrad.value_and_grad(function, (0, 1)))(x, v)[1],
+        nbgrad.value_and_grad(function, (0, 1))(x, v)[1],
+        strict=True,
+    ):
+        np.testing.assert_allclose(mine, other, rtol=1e-12)

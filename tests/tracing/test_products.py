@@ -79,6 +79,39 @@ def test_steps_are_computed_in_one_loop_each():
     assert text.count("loop over (4, 8)") == 0 and text.count("loop over (4, 2)") == len(X)
 
 
+A, C, V = RANDOM.normal(size=(2, 4, 3)), RANDOM.normal(size=(2, 3, 5)), RANDOM.normal(size=3)
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_small_products_are_loops_however_they_lie(dtype):
+    a, c, v = (x.astype(dtype) for x in (A, C, V))
+    calls = {
+        "(4, 3) @ (3, 5)": lambda a, c, v: a[1] @ c[0],
+        "(5, 3) @ (3, 4)": lambda a, c, v: c[1].T @ a[0].T,
+        "(1, 3) @ (3, 5)": lambda a, c, v: v @ c[1, :, ::-1],
+        "(4, 3) @ (3, 1)": lambda a, c, v: a[1] @ v,
+        "(1, 3) @ (3, 1)": lambda a, c, v: np.dot(v[::-1], v),
+    }
+    for text, function in calls.items():
+        jitted = nbgrad.jit(function)
+        assert text in jitted.explain(a, c, v)
+        np.testing.assert_allclose(jitted(a, c, v), function(a, c, v), 1e-12 if dtype == "float64" else 1e-5)
+    stacks = nbgrad.jit(lambda a, c: (a @ c).reshape(-1, 5))
+    assert "(4, 3) @ (3, 5)" in stacks.explain(a, c)
+    np.testing.assert_allclose(stacks(a, c), (a @ c).reshape(-1, 5), 1e-12 if dtype == "float64" else 1e-5)
+
+
+def test_a_product_that_is_a_result_is_written_there():
+    large, wide = RANDOM.normal(size=(40, 70)), RANDOM.normal(size=(70, 30))
+    for first, second in ((large, wide), (A[0], C[0])):
+        jitted = nbgrad.jit(lambda x, y: (x @ y, (x @ y).reshape(-1), (x @ y).T))
+        found, again = jitted(first, second), jitted(first, second)
+        for one, other, wanted in zip(found, again, (w := first @ second, w.reshape(-1), w.T), strict=True):
+            np.testing.assert_allclose(one, wanted, 1e-12)
+            assert not np.shares_memory(one, other) and one.flags.writeable
+        assert not np.shares_memory(found[0], found[1])
+
+
 def test_a_matrix_that_changes_is_no_argument():
     def changing(w, x):
         total = 0.0

@@ -57,7 +57,23 @@ def of_the_middle(x):
     return (np.mean(np.tanh(x.reshape(12, 5, 4)), 1) ** 2).sum() + (turned.sum(-1) ** 3).sum()
 
 
+def turned(x, turns):
+    """Rows that are put together of columns, step by step."""
+    for a in turns:
+        w, x0, y, z = (x[:, k] for k in range(4))
+        x = x + 0.5 * np.stack([-x0 * a, w * a + y, z - x0 * a, w * z], 1)
+        x = x / np.sqrt((x * x).sum(-1, keepdims=True))
+    return (x[:, 0] ** 2).sum() + (x[:, 1] * x[:, 2]).sum()
+
+
+def scaled(x, scale):
+    """A sum over all of the short rows of pairs, for the scale's gradient."""
+    return np.exp(-(((x[:, None] - x[None]) / scale) ** 2).sum(-1)).sum() + (np.tanh(x) * scale).sum() ** 2
+
+
 PROGRAMS = {
+    "turned": (turned, (POINTS, RANDOM.normal(size=(3, 60)))),
+    "scaled": (scaled, (X, np.array(0.7))),
     "classes": (classes, (POINTS, MEANS[:4], POINTS[::-1] ** 2)),
     "normalised": (normalised, (POINTS, MEANS[0])),
     "of the middle": (of_the_middle, (POINTS,)),
@@ -86,7 +102,7 @@ def test_values_and_gradients(name, dtype):
         np.testing.assert_allclose(x, y, limit, limit * np.abs(y).max())
 
 
-@pytest.mark.parametrize("name", ["pairs", "mixture", "classes", "of the middle"])
+@pytest.mark.parametrize("name", ["pairs", "mixture", "classes", "of the middle", "turned", "scaled"])
 def test_second_gradients(name):
     function, arrays = PROGRAMS[name]
 
@@ -99,7 +115,7 @@ def test_second_gradients(name):
         np.testing.assert_allclose(x, y, 1e-9, 1e-10 * np.abs(y).max())
 
 
-@pytest.mark.parametrize("name", ["pairs", "distances", "forces", "mixture", "largest"])
+@pytest.mark.parametrize("name", ["pairs", "distances", "forces", "mixture", "largest", "scaled"])
 def test_no_array_of_short_rows(name):
     function, arrays = PROGRAMS[name]
     text = nbgrad.jit(gradients(function, len(arrays))).explain(*arrays)
@@ -108,6 +124,27 @@ def test_no_array_of_short_rows(name):
     assert all(np.prod([int(n) for n in space.split(")")[0].split(",") if n.strip()]) < largest for space in rows)
     if name == "pairs":
         assert f"{X.shape[0]}, {X.shape[0]})" in text and text.count("fold_add") == 1  # 7 x fold_add, in one loop
+
+
+def test_rows_that_are_put_together_of_columns_are_never_there():
+    function, arrays = PROGRAMS["turned"]
+    text = nbgrad.jit(gradients(function, 2)).explain(*arrays)
+    # the gradient of the first rows, of which the last term is read where it lies
+    assert text.count("loop over (60, 4)") <= 2 < text.count("loop over (60,)")
+
+
+def test_rows_that_are_repeated_are_folded_as_often():
+    """What the seeds of random programs found, where they were let unroll few rows as well."""
+    columns = RANDOM.normal(size=(2, 40))
+
+    def repeated(x):
+        rows = np.broadcast_to(x.T[:1], (40, 2))
+        return (rows.sum(-1) ** 2).sum() + rows.sum(0).prod() + (x[0, 0] * x[1] > 0)[None].sum()
+
+    for one, other in zip(
+        nbgrad.jit(value_and_grad(repeated))(columns), value_and_grad(repeated)(columns), strict=True
+    ):
+        np.testing.assert_allclose(one, other, 1e-12, 1e-12)
 
 
 def test_few_rows_and_long_ones_stay(monkeypatch):

@@ -234,4 +234,4 @@ def test_rows_are_written_at_once_and_read_as_they_were():
         np.testing.assert_allclose(ours, expected, rtol=1e-12)
     forward = nbgrad.jit(function)
     forward(w)
-    assert str(forward.explain(w)).count("put") == 1
+    assert "put" not in str(forward.explain(w))  # loops write each row in its place

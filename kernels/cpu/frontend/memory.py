@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 
 from ..sizes import CHUNK, LANES, MOST_OPERANDS, OUTPUTS, SIDE
+from .beyond import RARE
 from .kinds import INT32, INT64, SCALARS, TRUTH, UINT64, Kind, Pointer, Value, number, value_of
-from .writer import RARE, Writer
+from .writer import Writer
 
 
 def _pointer_to(kind: Kind) -> Callable[..., Value]:

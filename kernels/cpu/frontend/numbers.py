@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 
 from ..processor import target
-from .kinds import INT32, INT64, TRUTH, Kind, Value, number, value_of
+from .beyond import called_beyond
+from .kinds import INT32, INT64, TRUTH, Kind, Value, number
 from .source import Source
-from .writer import RARE, Writer
+from .writer import Writer
 
 
 def _intrinsic(name: str) -> Callable[..., Value]:
@@ -121,10 +122,6 @@ def _flip_sign(writer: Writer, y: Value, x: Value, place: Any) -> Value:
     return _from_bits(writer, _whole(writer, "xor", _bits(writer, y), flip), y.kind)
 
 
-#: Numbers in a vector, for which there are variants of a function.
-_WIDTHS = (2, 4, 8, 16)
-
-
 def _beyond(writer: Writer, x: Value, limit: Any, usual: Value, rare: Source) -> Value:
     """Give ``rare(x) if absolute(x) > limit else usual``, where x hardly ever is beyond the limit.
 
@@ -133,78 +130,9 @@ def _beyond(writer: Writer, x: Value, limit: Any, usual: Value, rare: Source) ->
     around it is vectorised all the same. Each variant compares all its numbers at once, and gives `usual` back if
     none is beyond the limit; or else calls the variant for half as many numbers on both halves.
     """
-    function, kind = writer.function, x.kind
-    compiled = writer.calling(rare, (kind,))
-    name = f"beyond_{rare.name}"
-    function.defines[name] = _beyond_text(name, kind, compiled.name)
-    suffixes = ["", *(f"v{width}" for width in _WIDTHS)]
-    for suffix in suffixes:
-        vector = kind.llvm if not suffix else f"<{suffix[1:]} x {kind.llvm}>"
-        intrinsic = f"llvm.fabs.{suffix}{kind.suffix}"
-        function.declares[intrinsic] = f"declare {vector} @{intrinsic}({vector})"
-    # what is given back most often comes first: it is in the right register then
-    arguments = ", ".join(writer.convert(value_of(a), kind).typed for a in (usual, x, limit))
-    return writer.make(kind, f"call {kind.llvm} @{name}({arguments})")
-
-
-def _beyond_text(name: str, kind: Kind, rare: str) -> str:
-    """Write the function of (usual, x, limit) and its variants for vectors."""
-    scalar = kind.llvm
-    variants = ",".join(f"_ZGV_LLVM_N{width}vvv_{name}({name}_{width})" for width in _WIDTHS)
-    texts = [_variant(name, kind, 1, [f"%y = call {scalar} @{rare}({scalar} %x)"])]
-    for width in _WIDTHS:
-        vector, half = f"<{width} x {scalar}>", width // 2
-        lines: list[str] = []
-        if width == 2:
-            result = "%usual"
-            for i in range(2):
-                for given in ("usual", "x", "limit"):
-                    lines.append(f"%{given}{i} = extractelement {vector} %{given}, i32 {i}")
-                given = ", ".join(f"{scalar} %{part}{i}" for part in ("usual", "x", "limit"))
-                lines.append(f"%y{i} = call {scalar} @{name}_1({given})")
-                lines.append(f"%r{i} = insertelement {vector} {result}, {scalar} %y{i}, i32 {i}")
-                result = f"%r{i}"
-            lines.append(f"%y = select i1 true, {vector} {result}, {vector} {result}")
-        else:
-            part = f"<{half} x {scalar}>"
-            for i in range(2):
-                mask = ", ".join(f"i32 {j}" for j in range(i * half, i * half + half))
-                for given in ("usual", "x", "limit"):
-                    lines.append(
-                        f"%{given}{i} = shufflevector {vector} %{given}, {vector} %{given}, <{half} x i32> <{mask}>"
-                    )
-                given = ", ".join(f"{part} %{one}{i}" for one in ("usual", "x", "limit"))
-                lines.append(f"%y{i} = call {part} @{name}_{half}({given})")
-            mask = ", ".join(f"i32 {j}" for j in range(width))
-            lines.append(f"%y = shufflevector {part} %y0, {part} %y1, <{width} x i32> <{mask}>")
-        texts.append(_variant(name, kind, width, lines))
-    # the variants, of which nothing else knows yet, are kept: by calling the widest of them for one number
-    widest = _WIDTHS[-1]
-    vector = f"<{widest} x {scalar}>"
-    lines = [f"%{g}v = insertelement {vector} undef, {scalar} %{g}, i32 0" for g in ("usual", "x", "limit")]
-    given = ", ".join(f"{vector} %{part}v" for part in ("usual", "x", "limit"))
-    lines += [f"%yv = call {vector} @{name}_{widest}({given})", f"%y = extractelement {vector} %yv, i32 0"]
-    notes = f'noinline nounwind memory(none) willreturn "vector-function-abi-variant"="{variants}"'
-    texts.append(_variant(name, kind, 0, lines, notes))
-    return "\n".join(texts)
-
-
-def _variant(name: str, kind: Kind, width: int, rest: list[str], notes: str = "noinline nounwind") -> str:
-    """Write a variant; `rest` is what it does if a number is beyond the limit, and binds ``%y``."""
-    vector = f"<{width} x {kind.llvm}>" if width > 1 else kind.llvm
-    suffix = (f"v{width}" if width > 1 else "") + kind.suffix
-    whole = f"{name}_{width}" if width else name
-    lines = [
-        f"define linkonce_odr {vector} @{whole}({vector} %usual, {vector} %x, {vector} %limit) {notes} {{",
-        f"%size = call {vector} @llvm.fabs.{suffix}({vector} %x)",
-        f"%far = fcmp ogt {vector} %size, %limit",
-    ]
-    far = "%far"
-    if width > 1:
-        lines += [f"%word = bitcast <{width} x i1> %far to i{width}", f"%any = icmp ne i{width} %word, 0"]
-        far = "%any"
-    lines += [f"br i1 {far}, label %hit, label %done, !prof !{RARE}", "done:", f"ret {vector} %usual", "hit:", *rest]
-    return "\n".join([*lines, f"ret {vector} %y", "}"])
+    compiled = writer.calling(rare, (x.kind,))
+    rarely = f"%y = call {x.kind.llvm} @{compiled.name}({x.kind.llvm} %x)"
+    return called_beyond(writer, f"beyond_{rare.name}", x, limit, usual, rarely)
 
 
 #: The names that the elementary functions call them by.

@@ -5,15 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from .beyond import what_division_leaves
 from .kinds import FLOAT64, INT64, TRUTH, UINT64, Kind, Pointer, Value, common, number, value_of, widened
 
 _COMPARISONS = {"==": "eq", "!=": "ne", "<": "lt", "<=": "le", ">": "gt", ">=": "ge"}
 _FLOATS = {"+": "fadd", "-": "fsub", "*": "fmul", "/": "fdiv"}
 _WHOLE = {"+": "add", "-": "sub", "*": "mul", "&": "and", "|": "or", "^": "xor", "<<": "shl"}
-
-
-#: The number of the metadata by which a branch is hardly ever taken.
-RARE = 1
 
 
 class Function:
@@ -207,7 +204,7 @@ class Writer:
         """Divide floating numbers to a whole one, or what is left, as Python does; by zero as IEEE 754 has it."""
         kind = x.kind
         zero, one, half = (number(n, kind) for n in (0.0, 1.0, 0.5))
-        rest = self.make(kind, f"frem {x.typed}, {y.text}")
+        rest = what_division_leaves(self, x, y)
         nothing, left = self.compare("==", y, zero), self.compare("!=", rest, zero)
         sides = self.compare("!=", self.compare("<", y, zero), self.compare("<", rest, zero))
         off = self.make(TRUTH, f"and {left.typed}, {sides.text}")

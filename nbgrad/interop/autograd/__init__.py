@@ -1,9 +1,9 @@
 """The names of HIPS autograd: its scripts run here when their import lines change.
 
-``import autograd.numpy as np`` becomes ``import numpy as np``, ``from autograd import grad`` becomes
-``from nbgrad.interop.autograd import grad``, and so `extend`, `misc` and `test_util`; `autograd.scipy` is
-`nbgrad.interop.scipy`. Arguments may be nests of lists, tuples and dicts of arrays. Inside a function, values are
-Variables: ``np.array([x, y])`` of them is ``np.stack([x, y])``.
+``from autograd import grad`` becomes ``from nbgrad.interop.autograd import grad``, and so `extend`, `misc`, `test_util`
+and `numpy`; `autograd.scipy` is `nbgrad.interop.scipy`. Arguments may be nests of lists, tuples and dicts of arrays.
+Inside a function, values are Variables: with NumPy itself in place of `nbgrad.interop.autograd.numpy`
+``np.array([x, y])`` of them is ``np.stack([x, y])``.
 
 >>> import numpy as np
 >>> from nbgrad.interop.autograd import elementwise_grad, hessian

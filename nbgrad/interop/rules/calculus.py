@@ -10,7 +10,7 @@ import numpy as np
 from ...arrays import is_stand_in
 from ...ops import slicing
 from ...variable import Variable, data_of
-from .operands import axis_within, computes, floating, is_number, operand, ours, together
+from .operands import axis_within, computes, floating, has_ours, is_number, operand, ours, together
 
 
 def _diff(a: Any, n: int = 1, axis: int = -1, prepend: Any = np._NoValue, append: Any = np._NoValue) -> Any:
@@ -160,6 +160,27 @@ def _histogram_bin_edges(a: Any, bins: Any = 10, range: Any = None, weights: Any
     return _linspace(lowest, highest, bins + 1)
 
 
+def _histogram(a: Any, bins: Any = 10, range: Any = None, density: Any = None, weights: Any = None) -> Any:
+    """Count, which has no gradient, or add up weights, which has; edges depend on the elements as they do alone."""
+    if any(is_stand_in(data_of(x)) for x in (a, bins, weights)) or isinstance(bins, Variable) or has_ours(range):
+        return NotImplemented
+    edges = _histogram_bin_edges(a, bins, range) if weights is None else NotImplemented
+    counts, plain_edges = np.histogram(data_of(a), bins, range, weights=data_of(weights))
+    if edges is NotImplemented:
+        if isinstance(a, Variable) and a.requires_grad and isinstance(bins, int | str) and range is None:
+            return NotImplemented  # edges between the extremes of the elements
+        edges = plain_edges
+    found: Any = counts
+    if isinstance(weights, Variable):
+        places = np.searchsorted(plain_edges, data_of(a), side="right") - 1
+        places = np.where(data_of(a) == plain_edges[-1], len(counts) - 1, places).reshape(-1)
+        inside = (places >= 0) & (places < len(counts))
+        found = np.bincount(places[inside], weights.reshape(-1)[inside], len(counts))
+    if density:
+        found = found / slicing.diff(edges) / (np.sum(found) if isinstance(found, Variable) else counts.sum())
+    return found, edges
+
+
 RULES: dict[Any, Callable[..., Any]] = {
     np.diff: _diff,
     np.ediff1d: _ediff1d,
@@ -168,5 +189,6 @@ RULES: dict[Any, Callable[..., Any]] = {
     np.linspace: _linspace,
     np.logspace: _logspace,
     np.geomspace: _geomspace,
+    np.histogram: _histogram,
     np.histogram_bin_edges: _histogram_bin_edges,
 }

@@ -35,14 +35,13 @@ REMEDIES: dict[Any, str] = {
     **{
         getattr(np.fft, name): _COMPLEX.format(name=name)
         for name in (
-            "fft", "fft2", "fftn", "ifft", "ifft2", "ifftn", "rfft", "rfft2", "rfftn", "irfft2", "irfftn", "ihfft",
+            "fft", "fft2", "fftn", "ifft", "ifft2", "ifftn", "rfft", "rfft2", "rfftn", "ihfft",
         )
     },
     **dict.fromkeys(
         (np.linalg.eig, np.linalg.eigvals, np.roots),
         "its results may be complex, and nbgrad's dtypes are real: of symmetric matrices use np.linalg.eigh",
     ),
-    **dict.fromkeys((np.unique_all, np.unique_counts, np.unique_inverse), _UNIQUE),
     **dict.fromkeys((np.intersect1d, np.setdiff1d, np.setxor1d), _UNIQUE),
     **dict.fromkeys(
         (np.histogram, np.histogram2d, np.histogramdd, np.histogram_bin_edges),

@@ -1,6 +1,6 @@
 """Fourier transforms: of those, only what makes real numbers of real ones, since nbgrad's dtypes are real.
 
-That are the transforms of what is symmetric, of which half is given; they are products with matrices of cosines.
+That are the transforms of what is symmetric, of which half is given.
 """
 
 from __future__ import annotations
@@ -11,23 +11,31 @@ from typing import Any
 import numpy as np
 
 from ...variable import Variable
-from .operands import axis_within, beside
 
 
-def _of_half(function: Any) -> Any:
-    """Make the rule of np.fft.irfft or np.fft.hfft, for real numbers."""
+def _of_half(name: str) -> Any:
+    """Make the rule of np.fft.irfft or its like, for real numbers."""
 
-    def rule(a: Any, n: Any = None, axis: int = -1, norm: Any = None, out: None = None) -> Any:
-        if not isinstance(a, Variable) or a.dtype.kind not in "fiub" or out is not None or not a.ndim:
-            return NotImplemented
-        along = axis_within(axis, a.ndim)
-        if a.shape[along] < 1:
-            return NotImplemented  # NumPy says why
-        matrix = function(np.eye(a.shape[along], dtype=a.dtype), n, norm=norm)
-        moved: Any = np.moveaxis(a, along, -1)  # type: ignore[type-var]
-        return np.moveaxis(np.matmul(moved, beside(matrix, a)), -1, along)
+    def transformed(a: Any, sizes: Any, axes: Any, norm: Any) -> Any:
+        if not isinstance(a, Variable) or a.dtype.kind not in "fiub" or not a.ndim or not a.size:
+            return NotImplemented  # of those without elements NumPy says why
+        from ...ops.fourier import to_real
 
-    return rule
+        a = a if a.dtype.kind == "f" else a.astype(np.float64)
+        return to_real(name, a, sizes, axes, norm, name != "hfft")
+
+    def along(a: Any, n: Any = None, axis: int = -1, norm: Any = None, out: None = None) -> Any:
+        return NotImplemented if out is not None else transformed(a, None if n is None else (n,), (axis,), norm)
+
+    def over(a: Any, s: Any = None, axes: Any = (-2, -1), norm: Any = None, out: None = None) -> Any:
+        return NotImplemented if out is not None else transformed(a, s, axes, norm)
+
+    def over_all(a: Any, s: Any = None, axes: Any = None, norm: Any = None, out: None = None) -> Any:
+        return over(a, s, axes, norm, out)
+
+    return {"irfft2": over, "irfftn": over_all}.get(name, along)
 
 
-RULES: dict[Any, Callable[..., Any]] = {f: _of_half(f) for f in (np.fft.irfft, np.fft.hfft)}
+RULES: dict[Any, Callable[..., Any]] = {
+    getattr(np.fft, name): _of_half(name) for name in ("irfft", "hfft", "irfft2", "irfftn")
+}

@@ -121,7 +121,10 @@ def _picking(function: Any) -> Any:
             places = data.made_again(lambda: function(numbers, *arguments, **options), places)
         if not everything:  # 0 stands for zeros
             return cat([beside(np.zeros(1, a.dtype), a), a.reshape(-1)])[places]
-        return a.reshape(-1)[places - 1]
+        places = places - 1
+        if isinstance(places, np.ndarray):
+            places.flags.writeable = False  # nobody needs to look whether they have changed
+        return a.reshape(-1)[places]
 
     return rule
 

@@ -111,6 +111,20 @@ def _unique(
     return (values, *rest) if rest else values
 
 
+def _unique_with(function: Any) -> Any:
+    """Make the rule of np.unique_counts or its like: the values are picked, all else is places and numbers."""
+
+    def rule(x: Any, /) -> Any:
+        if not isinstance(x, Variable) or is_stand_in(x.data):
+            return NotImplemented
+        values, *others = function(x.data)
+        first = np.unique(x.data, return_index=True, equal_nan=False)[1]
+        picked = x.reshape(-1)[first]
+        return type(function(np.zeros(1)))(picked, *others) if picked.shape == values.shape else NotImplemented
+
+    return rule
+
+
 def _unique_values(x: Any, /) -> Any:
     """Pick as np.unique does, in the order that NumPy's function happens to have."""
     found = _unique(x)
@@ -144,6 +158,7 @@ RULES: dict[Any, Callable[..., Any]] = {
     np.sort: _sort,
     np.unique: _unique,
     np.unique_values: _unique_values,
+    **{f: _unique_with(f) for f in (np.unique_all, np.unique_counts, np.unique_inverse)},
     np.union1d: _union1d,
     np.trim_zeros: _trim_zeros,
     np.partition: _partition,

@@ -16,9 +16,15 @@ from ...ops.putting import by_order
 from ...ops.rewriting import stretches, written_by
 from ...ops.shape import broadcast_to
 from ...variable import Variable, as_variable, data_of
-from .operands import operand
+from .operands import beside, operand
 
 # ---- elements -------------------------------------------------------------------------------------------------------
+
+
+def _beside(values: Any, x: Variable) -> Any:
+    """Give values as an array on the target of a Variable, or as the Variable that they are."""
+    values = operand(values)
+    return beside(values, x) if isinstance(values, np.ndarray) else values
 
 
 def _putting(function: Any) -> Any:
@@ -33,9 +39,10 @@ def _putting(function: Any) -> Any:
 
     def rule(*arguments: Any, **options: Any) -> Any:
         bound = signature.bind(*arguments, **options)
-        x, values = bound.arguments[target], operand(bound.arguments[name])
+        x = bound.arguments[target]
         if not isinstance(x, Variable):
             return NotImplemented
+        values = _beside(bound.arguments[name], x)
         others = {key: data_of(value) for key, value in bound.arguments.items() if key not in (target, name)}
         if any(map(is_stand_in, others.values())):
             mask = others.get("mask")
@@ -58,7 +65,7 @@ def _putting(function: Any) -> Any:
 def _copyto(dst: Any, src: Any, casting: str = "same_kind", where: Any = True) -> Any:
     if not isinstance(dst, Variable):
         return NotImplemented
-    src, mask = operand(src), data_of(where)
+    src, mask = _beside(src, dst), data_of(where)
     if not np.can_cast(src.dtype, dst.dtype, casting):  # type: ignore[arg-type]
         raise TypeError(f"np.copyto: from dtype {src.dtype} to {dst.dtype} is no {casting!r} cast")
     src = src if src.dtype == dst.dtype else src.astype(dst.dtype)
@@ -97,7 +104,7 @@ def at(ufunc: np.ufunc, function: Any, x: Variable, indices: Any, *others: Any) 
     index = Index(key)
     kind = _SEVERAL.get(ufunc)
     if kind == "sum":
-        (v,) = map(operand, others)
+        v = _beside(others[0], x)
         shape = np.broadcast_to(np.int8(0), x.shape)[index.key].shape if not _traced(index) else v.shape
         added = v if tuple(v.shape) == tuple(shape) else broadcast_to(v, shape)
         written_by(what, lambda x, v: function(x, Scatter(index, tuple(x.shape))(v)), None, x, (added,), {}, False)
@@ -113,7 +120,7 @@ def at(ufunc: np.ufunc, function: Any, x: Variable, indices: Any, *others: Any) 
         return
     if kind is None:
         raise TypeError(f"{what}: several values for one place: call {function.__name__} for one after the other")
-    (v,) = map(operand, others)
+    v = _beside(others[0], x)
     values = broadcast_to(v, places.shape).reshape(-1)
 
     def made(x: Any, values: Any) -> Any:

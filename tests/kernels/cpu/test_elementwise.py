@@ -281,3 +281,25 @@ def test_large_arrays_report_no_errors_from_any_thread():
     with np.errstate(all="raise"):
         assert np.isnan(kernel("log")(x)).all()
         assert np.isnan(kernel("sqrt")(x)).all()
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_divisions_to_whole_numbers_are_numpys_to_the_bit(dtype):
+    random, limits = np.random.default_rng(0), np.finfo(dtype)
+    edges = [0.0, 1, np.inf, limits.max, limits.tiny, limits.smallest_subnormal, 3, 0.1, 2.0**23, 2.0**52, 2.0**60]
+    edges = np.array([*edges, *(-x for x in edges), np.nan]).astype(dtype)
+    xs, ys = [np.repeat(edges, edges.size)], [np.tile(edges, edges.size)]
+    for most in (3, 20, 60, 120):
+        x, y = (random.normal(size=5000) * 2.0 ** random.uniform(-most, most, 5000) for _ in range(2))
+        xs, ys = [*xs, x.astype(dtype)], [*ys, y.astype(dtype)]
+    y = random.normal(size=5000).astype(dtype)
+    x = (random.integers(-(10**7), 10**7, 5000) * y).astype(dtype)  # multiples, and what is beside them
+    for near in (x, np.nextafter(x, limits.max), np.nextafter(x, limits.min)):
+        xs, ys = [*xs, near.astype(dtype)], [*ys, y]
+    x, y = np.concatenate(xs), np.concatenate(ys)
+    with np.errstate(all="ignore"):
+        for name, function in (("remainder", np.remainder), ("floor_divide", np.floor_divide)):
+            found, expected = kernel(name)(x, y), function(x, y)
+            same = (found == expected) & (np.signbit(found) == np.signbit(expected))
+            wrong = ~(same | (np.isnan(found) & np.isnan(expected)))
+            assert not wrong.any(), (name, x[wrong][:3], y[wrong][:3], found[wrong][:3], expected[wrong][:3])

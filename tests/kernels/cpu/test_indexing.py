@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nbgrad.kernels.cpu.indexing import gather, scatter_add
+from nbgrad.kernels.cpu.indexing import add_along, gather, scatter_add, take_along
 
 
 def scattered(index, g, y):
@@ -116,3 +116,24 @@ def test_large_tables():
     y = np.zeros((200_000, 3), np.float32)
     scatter_add()(index, np.ones((400_000, 3), np.float32), out=y)
     np.testing.assert_array_equal(y[:, 0], np.bincount(index, minlength=200_000))
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize(("k", "n", "w"), [(5, 3, 1), (4, 6, 3), (2, 0, 2), (3, 4, 0)])
+def test_along_an_axis(dtype, k, n, w):
+    random = np.random.default_rng(0)
+    x, g = random.normal(size=(2, k, w)).astype(dtype), random.normal(size=(2, n, w)).astype(dtype)
+    p = random.integers(0, k, (2, n, w))
+    np.testing.assert_array_equal(take_along()(x, p), np.take_along_axis(x, p, 1))
+    turned = x.transpose(2, 1, 0).copy().transpose(2, 1, 0)
+    np.testing.assert_array_equal(take_along()(turned, p[:, ::-1]), np.take_along_axis(x, p[:, ::-1], 1))
+    expected, found = x.copy(), x.copy()
+    np.add.at(expected, (np.arange(2)[:, None, None], p, np.arange(w)), g)
+    add_along()(p, g, out=found)
+    np.testing.assert_allclose(found, expected, rtol=1e-6)
+
+
+def test_positions_outside_touch_no_memory():
+    x, p = np.ones((3, 1)), np.array([[0], [3], [-1]])
+    np.testing.assert_array_equal(take_along()(x, p), [[1], [0], [0]])
+    np.testing.assert_array_equal(add_along()(p, np.ones((3, 1)), out=np.zeros((3, 1))), [[1], [0], [0]])

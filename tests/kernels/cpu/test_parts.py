@@ -30,6 +30,14 @@ def expected(y, dt, count):
 STEP = np.float64(0.01)
 
 
+@pytest.mark.parametrize("dtype", ["float64", "float32", "bool"])
+@pytest.mark.parametrize("chunk", [32, 512])
+def test_what_waits_does_not_displace_one_another_from_a_cache(dtype, chunk):
+    itemsize = np.dtype(dtype).itemsize
+    distance = parts.spaced(chunk, dtype) * itemsize
+    assert distance == chunk * itemsize + 64  # not the same sets of a cache of lines of 64 bytes
+
+
 def test_a_loop_that_python_unrolled_has_few_functions_whatever_its_length():
     y = np.linspace(0, 2, 7)
     sources = [program(count).source(y, STEP) for count in (20, 60)]
