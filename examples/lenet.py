@@ -1,6 +1,6 @@
 """A convolutional network, after LeNet, on scikit-learn's handwritten digits, with batch norm and dropout.
 
-After 15 epochs it knows 95.3 % of the 297 digits that it never saw, of other writers.
+After 15 epochs it knows 96.3 % of the 297 digits that it never saw, of other writers.
 
     python examples/lenet.py --jit
 """

@@ -32,6 +32,10 @@ traced_draw: ContextVar[Callable[[Generator, str, tuple[int, ...], np.dtype[Any]
 )
 
 
+#: The dtypes that are drawn: NumPy takes a microsecond to tell the name of one.
+_NAMES = {np.dtype(name).char: name for name in ("float32", "float64", "uint64")}
+
+
 class Generator:
     """A stream of random numbers and a place in it, for ``generator=`` arguments.
 

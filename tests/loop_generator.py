@@ -55,9 +55,43 @@ class Writer:
         self.numbers, self.arrays = saved
         return [f"    {line}" for line in lines]
 
+    def masked(self):
+        """Write to, or read, the elements that a mask picks."""
+        mask = f"{self.pick(self.arrays)} {self.pick(['<', '>'])} {self.number(1)}"
+        written = self.pick(["u", "v"])
+        return self.pick([
+            f"{written}[{mask}] = {self.number(1)}",
+            f"{written}[{mask}] {self.pick(['+=', '*='])} {self.number(1)}",
+            f"{self.pick(self.numbers)} = {self.pick(self.arrays)}[{mask}].sum()",
+        ])  # fmt: skip
+
+    def shared(self):
+        """Write a loop over prange, each turn of which writes to its own element, and adds to a sum."""
+        saved = list(self.numbers), list(self.arrays), list(self.counters)
+        counter, value, inner = self.name("i"), self.name("s"), self.name("k")
+        written = self.pick(["u", "v"])
+        total = self.pick(["a", "b"])
+        self.numbers = [n for n in self.numbers if n != total]
+        self.arrays = [a for a in ("x", "u", "v") if a != written]
+        self.counters = [counter]
+        first = f"{value} = {self.number()}"
+        self.numbers.append(value)
+        loop = [f"    for {inner} in range({self.pick(['3', 'n'])}):", f"        {value} = 0.5 * {self.number()}"]
+        lines = [f"for {counter} in prange({self.pick(['4', 'n'])}):", f"    {first}"]
+        lines += loop if self.draw(st.booleans()) else []
+        lines.append(f"    {written}[{counter}] {self.pick(['=', '+=', '*='])} {self.number()}")
+        if self.draw(st.booleans()):
+            lines.append(f"    {total} += {self.number(1)}")
+        self.numbers, self.arrays, self.counters = saved
+        return lines
+
     def statement(self, depth, in_loop):
         self.size += 1
-        choice = self.draw(st.integers(0, 12 if depth < 3 and self.size < 14 else 6))
+        choice = self.draw(st.integers(-2, 12 if depth < 3 and self.size < 14 else 6))
+        if choice == -2:
+            return [self.masked()]
+        if choice == -1:
+            return self.shared()
         if choice == 0:
             name = self.pick([*self.numbers, ""]) or self.name("t")
             line = f"{name} = {self.number()}"

@@ -6,9 +6,7 @@ import numpy as np
 from interpreter import elementary as numpys
 
 from nbgrad.loops import support
-from nbgrad.loops.forward import Tangent
-from nbgrad.loops.lowering import lower
-from nbgrad.loops.reverse import Again, Reverse
+from nbgrad.loops.compiled import floating, written
 
 
 class Names(dict):
@@ -25,27 +23,25 @@ class Names(dict):
 def kinds_of(arguments):
     found = []
     for x in arguments:
+        if isinstance(x, tuple):
+            fields = getattr(x, "_fields", ())
+            found.append(("tuple" + (":" + ",".join(fields) if fields else ""), tuple(kinds_of(x))))
+            continue
         dtype = "bool" if isinstance(x, bool) else "int64" if isinstance(x, int) else str(np.asarray(x).dtype)
         found.append((dtype, x.ndim if isinstance(x, np.ndarray) else None))
     return found
 
 
-def source(function, kind, arguments, wanted=None):
+def source(function, kind, arguments, wanted=None, **how):
     """Give the source of a derivative, and what it names."""
     kinds = kinds_of(arguments)
-    floating = [dtype.startswith("float") for dtype, _ in kinds] if wanted is None else wanted
-    for by_loops in (False, True):
-        program = lower(function, kinds, by_loops)
-        try:
-            made = (Reverse if kind == "vjp" else Tangent)(program, floating)
-            return made.source("derivative"), program.constants
-        except Again:
-            continue
+    floats = [floating(kind) for kind in kinds] if wanted is None else wanted
+    return written(function, "derivative", kind, kinds, floats, **how)
 
 
-def derivative(function, kind, arguments, wanted=None):
+def derivative(function, kind, arguments, wanted=None, **how):
     """Give a derivative as a function that Python runs line by line."""
-    text, constants = source(function, kind, arguments, wanted)
+    text, constants = source(function, kind, arguments, wanted, **how)
     names = Names(support.common_names() | support.OURS | constants)
     exec(compile(text, "<derivative>", "exec"), names)
     return names["derivative"]
@@ -66,14 +62,14 @@ def differentiable(x):
     return np.asarray(x).dtype.kind == "f" and not isinstance(x, bool | int)
 
 
-def check(function, *arguments, tolerance=1e-6):
+def check(function, *arguments, tolerance=1e-6, **how):
     """Hold the value, the way back and the tangent against the function itself and differences of it."""
     rng = np.random.default_rng(0)
     expected = leaves(function(*copied(arguments)))
     cotangents = [rng.normal(size=np.shape(y)) if np.ndim(y) else rng.normal() for y in expected if differentiable(y)]
     directions = [rng.normal(size=np.shape(x)) if np.ndim(x) else rng.normal() for x in arguments if differentiable(x)]
     before = copied(arguments)
-    values, gradients = derivative(function, "vjp", arguments)(*arguments, *cotangents)
+    values, gradients = derivative(function, "vjp", arguments, **how)(*arguments, *cotangents)
     for x, known in zip(arguments, before, strict=True):
         np.testing.assert_array_equal(x, known, err_msg="the derivative wrote to an argument")
     for found, y in zip(leaves(values), expected, strict=True):

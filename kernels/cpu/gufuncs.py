@@ -51,16 +51,17 @@ def make(
     outputs: int,
     threshold: int,
     entry: Any = None,
+    fastmath: tuple[str, ...] = ("contract",),
 ) -> np.ufunc:
     """Make a ufunc of float32 and float64, for which x stands in `types`; i stands for whole numbers of 64 bits.
 
     `write` gives the loop's source for one of the two. Above `threshold` elements it calls ``share``, which is the
-    thread pool's unless an entry is given.
+    thread pool's unless an entry is given. `fastmath`: the liberties that LLVM may take.
     """
 
     def compile_loop(codes: ufunc.Types) -> tuple[int, int]:
         number = float32_or_64(codes)
-        return codegen.address(f"{name}-{number}", write(number)), threshold
+        return codegen.address(f"{name}-{number}", write(number), fastmath=fastmath), threshold
 
     each = [types.replace("x", code).replace("i", _INDEX) for code in "fd"]
     return ufunc.make(name.split("-")[0], each, outputs, compile_loop, signature, entry)

@@ -22,6 +22,8 @@ Array = npt.NDArray[np.generic]
 
 #: What an element costs, in additions: it is read and written.
 _SHARED = threads.share_above(2 * threads.ACCESS)
+#: The most elements of a window that a loop has written out.
+_WRITTEN_OUT = 9
 
 
 def columns(x: Array, frame: Frame) -> Array:
@@ -54,7 +56,10 @@ def highest(x: Array, frame: Frame) -> tuple[Array, Array]:
     y, where = np.empty(shape, x.dtype), np.empty(shape, np.int64)
     if y.size:
         new = (slice(None), slice(None), *(None,) * (3 - dims))
-        checked(_highest(), x[new], _numbers(frame, 3), out=(y[new], where[new]))
+        height, width = (1, 1, *frame.kernel)[-2:]
+        small = dims <= 2 and height * width <= _WRITTEN_OUT
+        work = _highest((height, width) if small else None)
+        checked(work, x[new], _numbers(frame, 3), out=(y[new], where[new]))
     return y, where
 
 
@@ -104,8 +109,10 @@ def _overlapped() -> np.ufunc:
 
 
 @once
-def _highest() -> np.ufunc:
-    return gufuncs.make("highest", _highest_source, "xixi", "(d,h,w),(p)->(z,i,j),(z,i,j)", 2, _SHARED)
+def _highest(window: tuple[int, int] | None) -> np.ufunc:
+    name = "highest" if window is None else f"highest-{window[0]}x{window[1]}"
+    write = lambda number: _highest_source(number, window)  # noqa: E731
+    return gufuncs.make(name, write, "xixi", "(d,h,w),(p)->(z,i,j),(z,i,j)", 2, _SHARED)
 
 
 #: The lengths of the dimensions of an image, and of what windows see of it.
@@ -161,7 +168,7 @@ def _each_row(text: Text) -> Iterator[None]:
                 yield
 
 
-def _highest_source(number: str) -> str:
+def _highest_source(number: str, window: tuple[int, int] | None) -> str:
     operands = {"x": (number, "dhw"), **_NUMBERS, "y": (number, "zij"), "where": ("int64", "zij")}
     sizes = ["depth", "height", "width", "numbers", "far", "down", "across"]
     with gufuncs.loop(operands, sizes, sizes[4:]) as text:
@@ -173,6 +180,15 @@ def _highest_source(number: str) -> str:
                 _bounds(text, "d", "z", "depth")
                 with block("for i in range(down):"):
                     _bounds(text, "h", "i", "height")
+                    if window is not None:
+                        down, along = window[0] - 1, window[1] - 1
+                        inside = f"firsth >= 0 and lasth - firsth > {down} * dh and pw == 0"
+                        inside += f" and (across - 1) * sw + {along} * dw < width"
+                        with block(f"if {inside} and yj == 1 and wherej == 1:"):
+                            put("to, at = b * yb + z * yz + i * yi, b * whereb + z * wherez + i * wherei")
+                            put("row = b * xb + firstd * xd + firsth * xh", "base = (firstd * height + firsth) * width")
+                            _highest_of_row(text, *window)
+                            put("continue")
                     with block("for j in range(across):"):
                         _bounds(text, "w", "j", "width")
                         put("best = x[b * xb + firstd * xd + firsth * xh + firstw * xw]")
@@ -184,6 +200,21 @@ def _highest_source(number: str) -> str:
                         put("y[b * yb + z * yz + i * yi + j * yj] = best")
                         put("where[b * whereb + z * wherez + i * wherei + j * wherej] = place")
     return str(text)
+
+
+def _highest_of_row(text: Text, height: int, width: int) -> None:
+    """Write: the largest of all windows of a row, none of which sees beyond the image, of that height and width."""
+    put, block = text.put, text.block
+    taps = [(r, c) for r in range(height) for c in range(width)]
+    put(*(f"far{k} = {r} * dh * xh + {c} * dw * xw" for k, (r, c) in enumerate(taps)))
+    put(*(f"off{k} = {r} * dh * width + {c} * dw" for k, (r, c) in enumerate(taps)))
+    for head, step in (("if sw * xw == 2:", "2"), ("else:", "(sw * xw)")):  # vectors need to know the step
+        with block(head, "for j in range(np.uintp(across)):"):
+            put(f"best, place = load(x, row + far0 + j * {step}), off0")
+            for k in range(1, len(taps)):
+                put(f"value = load(x, row + far{k} + j * {step})", "better = value > best or value != value")
+                put("best = value if better else best", f"place = off{k} if better else place")
+            put("store_0(y, to + j, best)", "store_1(where, at + j, base + place + j * sw)")
 
 
 def _bounds(text: Text, axis: str, place: str, size: str) -> None:

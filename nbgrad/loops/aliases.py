@@ -3,14 +3,33 @@
 from __future__ import annotations
 
 import ast
+from collections.abc import Sequence
+from typing import Any
 
 from .keeping import Keeping
-from .language import Allocate, Block, Loop, Product, Statement, Store, Value, View, names_in
-from .writing import place_of
+from .language import Allocate, Block, Loop, Product, Program, Statement, Store, Value, View, names_in
+from .writing import dtype_of, place_of, shape_of, updates
 
 
 class Aliases(Keeping):
     """Tells whether the memory of an array may be written to under one name and read under another."""
+
+    def __init__(self, program: Program, wanted: Sequence[bool]) -> None:
+        super().__init__(program, wanted)
+        #: Arrays whose cotangent's memory is handed on from what they become.
+        self.handed: set[str] = set()
+        self.homes: dict[str, Block] = {}
+
+    def home(self, key: str) -> Block:
+        """Give the block in which a number's cotangent begins."""
+        if key in self.homes:
+            return self.homes[key]
+        value = self.values[key]
+        block = value.block or self.program.body
+        owner = block.owner
+        if isinstance(owner, Loop) and key in {c.target.name for c in owner.carried}:
+            return owner.block
+        return block
 
     def is_view(self, key: str) -> bool:
         block = self.values[key].block
@@ -50,7 +69,14 @@ class Aliases(Keeping):
     def used_later(self, loop: Loop, key: str) -> bool:
         """Tell whether an array is named in a loop, or behind it, by the name that it had before."""
         last = max([s.order for s in loop.body.walk()], default=loop.order)
-        for statement in self.program.body.walk():
+        # what a loop around carries has this name in one turn only, and is another array behind
+        block = self.values[key].block
+        around = block.owner if block is not None else None
+        turn = isinstance(around, Loop) and loop.block.inside(around.body)
+        turn = turn and key in {c.target.name for c in around.carried}  # type: ignore[union-attr]
+        if turn and any(key in names_in(c.after) for c in around.carried):  # type: ignore[union-attr]
+            return True
+        for statement in (around.body if turn else self.program.body).walk():  # type: ignore[union-attr]
             if statement is loop or statement.order < loop.order:
                 continue
             names = names_in(*statement.expressions())
@@ -65,7 +91,7 @@ class Aliases(Keeping):
         return (
             any(c.before.id == key for c in loop.carried if isinstance(c.before, ast.Name))
             and sum(isinstance(c.before, ast.Name) and c.before.id == key for c in loop.carried) > 1
-        ) or any(key in names_in(result) for result in self.program.outputs())
+        ) or (not turn and any(key in names_in(result) for result in self.program.outputs()))
 
     def undone(self, statement: Store) -> list[str]:
         """Write what puts back the element that a store took the place of, where elements are read on the way back."""
@@ -86,3 +112,53 @@ class Aliases(Keeping):
     def restores(self, loop: Loop) -> bool:
         """Tell whether elements are put back in a loop."""
         return any(statement in self.replaced for statement in loop.body.walk())
+
+    def _hand(self, statement: Statement, block: Block, key: str, bar: str) -> list[str]:
+        """Hand the cotangent of an array on to the array that it was."""
+        value = self.values[key]
+        if self.home(key) is block and not self.is_view(key) and key not in self.handed:
+            self.handed.add(key)
+            return [f"{self.bar(key)} = {bar}"]
+        if self.written_after(statement, value):
+            raise self.refuse(statement, f"an array with two names, {key!r} one of them, that is written to")
+        return [f"{self.bar(key)} += {bar}"]
+
+    def _hand_arrays(self, loop: Loop, arrays: list[Any]) -> tuple[list[str], list[str]]:
+        """Write how, at the end of a turn, the cotangents of arrays that are carried become those of what they were."""
+        moved: list[tuple[str, ast.expr]] = []
+        lines: list[str] = []
+        carried_names = {c.target.name for c in arrays}
+        filled: set[str] = set()
+        added: list[str] = []
+        for carried in arrays:
+            assert isinstance(carried.after, ast.Name)
+            key, bar = carried.after.id, self.bar(carried.target)
+            value = self.values[key]
+            if key in filled:
+                raise self.refuse(loop, f"an array that {key!r} and another name stand for after a turn")
+            if key in carried_names:
+                filled.add(key)
+                moved.append((self.bar(key), ast.Name(bar, ast.Load())))
+            elif self.home(key) is loop.body and not self.is_view(key):
+                filled.add(key)
+                self.handed.add(key)
+                moved.append((self.bar(key), ast.Name(bar, ast.Load())))
+            else:
+                if self.written_after(loop, value):
+                    raise self.refuse(loop, f"an array with two names, {key!r} one of them, that is written to")
+                passed = self.name(f"{carried.target}_passed")
+                lines.append(f"{passed} = {bar}")
+                added.append(f"{self.bar(key)} += {passed}")
+        for carried in arrays:
+            if carried.target.name not in filled:
+                self.need(loop.block, *carried.target.sizes)
+                fresh = ast.parse(f"np.zeros({shape_of(carried.target)}, {dtype_of(carried.target)})", mode="eval").body
+                moved.append((self.bar(carried.target), fresh))
+        # what comes from a cotangent that is handed on must be read before that is given anew
+        order = updates(moved)
+        if len(order) > 1:
+            fresh_last = [line for line in order if "np.zeros(" not in line] + [
+                line for line in order if "np.zeros(" in line
+            ]
+            order = fresh_last
+        return [*lines, *order], added

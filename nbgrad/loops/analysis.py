@@ -22,6 +22,7 @@ from .language import (
     name,
     names_in,
 )
+from .settling import Settling
 
 #: How many turns a loop may have, known before, that is run again rather than that its results are kept.
 _SHORT = 8
@@ -43,6 +44,7 @@ class Analysis:
         #: Arrays of which the way back undoes every write, so that it finds their elements as they were.
         self.restored: set[Family] = set()
         program.number()
+        self.settling = Settling(program.body.walk())
         self._gather()
         self._choose_restored()
         self._take_apart(program.body)
@@ -75,7 +77,7 @@ class Analysis:
 
     # ---- what is there when it is needed -----------------------------------------------------------------------------
 
-    def stable(self, statement: Statement, array: Value) -> bool:
+    def stable(self, statement: Statement, array: Value, index: ast.expr | None = None) -> bool:
         """Tell whether elements that a statement reads can be read again, the same, on the way back."""
         family = self.family(array)
         if family in self.restored:
@@ -83,7 +85,8 @@ class Analysis:
         loops = statement.block.loops()
         for store in self.stores.get(family, ()):
             if store.order > statement.order or any(loop in loops for loop in store.block.loops()):
-                return False
+                if index is None or not self.settling.settled(statement, array, index, store):
+                    return False
         return not loops or self.lasting(array)
 
     def _written_later(self, statement: Statement, array: Value) -> bool:
@@ -109,11 +112,14 @@ class Analysis:
             if isinstance(statement, Assign) and statement.target.floating:
                 seen = {ast.unparse(n): n for n in ast.walk(statement.value) if isinstance(n, ast.Subscript)}
                 for node in seen.values():
-                    for array in self.loads(node)[:1]:
-                        if not self.stable(statement, array) and not self._written_later(statement, array):
+                    for array, index in self.elements(node)[:1]:
+                        if not self.stable(statement, array, index) and not self._written_later(statement, array):
                             family = self.family(array)
                             reads[family] = reads.get(family, 0) + 10.0 ** len(statement.block.loops())
+        left_out = {family for replay in self.program.replays.values() for family in replay.outputs}
         for family, weight in reads.items():
+            if family in left_out:
+                continue
             stores = self.stores.get(family, ())
             lasting = not family.carried and all(not home.block.loops() for home in self.homes.get(family, ()))
             if lasting and family not in merged and weight > sum(10.0 ** len(s.block.loops()) for s in stores):
@@ -126,8 +132,12 @@ class Analysis:
 
     def loads(self, node: ast.expr) -> list[Value]:
         """Give the arrays of which an expression reads elements."""
+        return [array for array, _ in self.elements(node)]
+
+    def elements(self, node: ast.expr) -> list[tuple[Value, ast.expr]]:
+        """Give the arrays of which an expression reads elements, with their places."""
         return [
-            self.values[inner.value.id]
+            (self.values[inner.value.id], inner.slice)
             for inner in ast.walk(node)
             if isinstance(inner, ast.Subscript) and isinstance(inner.value, ast.Name) and inner.value.id in self.values
         ]
@@ -147,9 +157,9 @@ class Analysis:
                     if not self.reachable(inner.value.id):
                         return False
             return all(
-                self.stable(statement, array)
+                self.stable(statement, array, index)
                 and not (self.family(array) in self.restored and self._written_later(statement, array))
-                for array in self.loads(statement.value)
+                for array, index in self.elements(statement.value)
             )
         if isinstance(statement, View):
             return self.lasting(statement.base) and self.reachable(statement.base.name)
@@ -187,7 +197,7 @@ class Analysis:
             if isinstance(statement, Assign) and statement.target.floating:
                 if isinstance(statement.value, ast.Subscript):
                     array = self.values[statement.value.value.id]  # type: ignore[attr-defined]
-                    if array.floating and not self.stable(statement, array):
+                    if array.floating and not self.stable(statement, array, statement.value.slice):
                         known.setdefault(ast.unparse(statement.value), (self.family(array), statement.target.name))
                 else:
                     statement.value = _Apart(self, statement, made, known).visit(statement.value)
@@ -275,7 +285,7 @@ class _Apart(ast.NodeTransformer):
         if not isinstance(node.value, ast.Name):
             return node
         array = self.analysis.values[node.value.id]
-        if not array.floating or self.analysis.stable(self.statement, array):
+        if not array.floating or self.analysis.stable(self.statement, array, node.slice):
             return node
         key = ast.unparse(node)
         if key in self.known:

@@ -99,10 +99,15 @@ def _scaled(index: ast.expr, stride: ast.expr | None) -> ast.expr:
 
 def _result_dtype(lowering: Lowering, function: Callable[..., Scalar], held: list[Any]) -> str:
     """Find the dtype of elements, by writing one and throwing it away."""
+    dtypes = [o.dtype if o.dtype in (*FLOATING, "bool") else "int64" for o in held]
+    return tried(lowering, function, *(Scalar(name("x"), dtype) for dtype in dtypes))
+
+
+def tried(lowering: Lowering, function: Callable[..., Scalar], *given: Scalar) -> str:
+    """Find the dtype of what a function gives, which is written and thrown away; of 0 if nothing is given."""
     count, block = len(lowering.block.statements), lowering.block
     known = dict(lowering.values)
-    dtypes = [o.dtype if o.dtype in (*FLOATING, "bool") else "int64" for o in held]
-    found = function(*(Scalar(name("x"), dtype) for dtype in dtypes)).dtype
+    found = function(*(given or (Scalar(number(0), "int64"),))).dtype
     del block.statements[count:]
     lowering.values = known
     return found

@@ -25,11 +25,21 @@ from ..kernels.cache import CompiledKernel
 from ..kernels.cpu import codegen
 from . import support
 from .forward import Tangent
+from .language import FLOATING, Loop, Program
 from .lowering import lower
-from .reverse import Again, Reverse
+from .pieces import Again
+from .reverse import Reverse
+from .segments import Replay, outermost, replay_of, split
 
-#: What an argument is for a derivative: its dtype and number of axes, None for numbers.
-Kind = tuple[str, int | None]
+#: What an argument is for a derivative: its dtype and number of axes, None for numbers; for tuples "tuple", with the
+#: names of the items if they have some, and the kinds of the items.
+Kind = tuple[str, Any]
+
+
+def floating(kind: Kind) -> bool:
+    """Tell whether there are derivatives by an argument, or by an item of it."""
+    dtype, inside = kind
+    return any(map(floating, inside)) if dtype.startswith("tuple") else dtype in FLOATING
 
 
 def kind_of(numba_type: Any, position: str) -> Kind:
@@ -49,9 +59,12 @@ def kind_of(numba_type: Any, position: str) -> Kind:
         return ("bool" if isinstance(kind, types.Boolean) else str(kind)), None
     if isinstance(kind, types.NoneType):
         return "none", None
+    if isinstance(kind, types.BaseTuple):
+        fields = ":" + ",".join(kind.fields) if isinstance(kind, types.BaseNamedTuple) else ""  # type: ignore[attr-defined]
+        return "tuple" + fields, tuple(kind_of(item, position) for item in kind.types)  # type: ignore[attr-defined]
     raise TypeError(
-        f"njit: argument {position} is {numba_type}, of which derivatives are not made: give arrays and numbers, a "
-        "tuple's items one by one"
+        f"njit: argument {position} is {numba_type}, of which derivatives are not made: give arrays, numbers, and "
+        "tuples of them"
     )
 
 
@@ -166,18 +179,85 @@ class _nothing:
 # ---- derivatives -----------------------------------------------------------------------------------------------------
 
 
-def written(
-    function: Any, name: str, kind: str, kinds: Sequence[Kind], wanted: Sequence[bool]
-) -> tuple[str, dict[str, Any]]:
-    """Write a derivative of a Python function: its source, and the constants that it names."""
+def reversed_program(
+    function: Any,
+    name: str,
+    kinds: Sequence[Kind],
+    wanted: Sequence[bool],
+    parallel: bool = False,
+    checkpoint: bool | int | None = None,
+) -> tuple[Reverse, str, list[str]]:
+    """Write the way back of a Python function: what wrote it, its source, and what could not be done as asked.
+
+    It is lowered again where it turns out that products of matrices must be loops, that turns must be run again, or
+    which loops keep something and are to be split.
+    """
     by_loops = False
+    replayed: set[int] = set()
+    segmented: set[int] = set()
+    notes: list[str] = []
     while True:
         program = lower(function, kinds, by_loops=by_loops)
+        loops = [s for s in program.body.walk() if isinstance(s, Loop)]
+        for place, loop in enumerate(loops):
+            loop.number, loop.replayed = place, place in replayed
+        notes.clear()
+        for place in sorted(segmented):
+            note = _in_segments(program, loops[place], checkpoint)
+            if note:
+                notes.append(f"line {loops[place].line}: not run again from checkpoints, since {note}")
+        program.number()
+        for loop in (s for s in program.body.walk() if isinstance(s, Loop) and s.replayed):
+            found = replay_of(program, loop)
+            if isinstance(found, Replay):
+                program.replays[loop] = found
+            else:
+                assert loop.number is not None, found  # what was split can be run again
+                loop.replayed = False
+        made = Reverse(program, wanted, parallel)
         try:
-            made: Any = Reverse(program, wanted) if kind == "vjp" else Tangent(program, wanted)
-            return made.source(name), program.constants
-        except Again:
-            by_loops = True
+            source = made.source(name)
+        except Again as again:
+            if again.replayed is None:
+                by_loops = True
+                replayed.clear()
+                segmented.clear()
+            else:
+                replayed.add(again.replayed)
+            continue
+        if checkpoint and not segmented:
+            segmented = {loop.number for loop in outermost(program)  # type: ignore[misc]
+                     if not loop.parallel and (made.keeps(loop) or made.inside_kept(loop))}  # fmt: skip
+            if segmented:
+                continue
+        return made, source, notes
+
+
+def _in_segments(program: Program, loop: Loop, checkpoint: bool | int | None) -> str:
+    """Split a loop; where that cannot be, say why."""
+    program.number()
+    found = replay_of(program, loop)
+    if isinstance(found, str):
+        return found
+    made = split(program, loop, None if checkpoint is True else checkpoint)
+    return made if isinstance(made, str) else ""
+
+
+def written(
+    function: Any,
+    name: str,
+    kind: str,
+    kinds: Sequence[Kind],
+    wanted: Sequence[bool],
+    parallel: bool = False,
+    checkpoint: bool | int | None = None,
+) -> tuple[str, dict[str, Any]]:
+    """Write a derivative of a Python function: its source, and the constants that it names."""
+    if kind == "vjp":
+        made, source, _ = reversed_program(function, name, kinds, wanted, parallel, checkpoint)
+        return source, made.program.constants
+    program = lower(function, kinds)
+    return Tangent(program, wanted).source(name), program.constants
 
 
 def defined(name: str, source: str, namespace: dict[str, Any]) -> Any:
@@ -189,11 +269,26 @@ def defined(name: str, source: str, namespace: dict[str, Any]) -> Any:
     return namespace[name]
 
 
+#: What Numba has threads share: loops over prange, and nothing else.
+_THREADS = dict.fromkeys(
+    ("comprehension", "reduction", "inplace_binop", "setitem", "numpy", "stencil", "fusion"), False
+) | {"prange": True}  # fmt: skip
+
+
 class Derivative:
     """A derivative of a function, as a function for Python and for Numba, made for the types it is called with."""
 
-    def __init__(self, of: Any, kind: str, options: dict[str, Any], wanted: tuple[int, ...] | None = None) -> None:
+    def __init__(
+        self,
+        of: Any,
+        kind: str,
+        options: dict[str, Any],
+        wanted: tuple[int, ...] | None = None,
+        parallel: bool = False,
+        checkpoint: bool | int | None = None,
+    ) -> None:
         self.of, self.kind, self.options, self.chosen = of, kind, options, wanted
+        self.parallel, self.checkpoint = parallel, checkpoint
         self.__name__ = f"{of.__name__}_{kind}"
         self._made: dict[tuple[Any, ...], Any] = {}
         self._sources: dict[tuple[Any, ...], str] = {}
@@ -207,23 +302,25 @@ class Derivative:
 
     def wanted(self, kinds: Sequence[Kind]) -> tuple[bool, ...]:
         """Tell which arguments are differentiated by."""
-        floating = [dtype in ("float32", "float64") for dtype, _ in kinds]
+        floats = tuple(map(floating, kinds))
         if self.chosen is None:
-            return tuple(floating)
+            return floats
         for position in self.chosen:
-            if not floating[position]:
+            if not floats[position]:
                 raise TypeError(
                     f"njit: argument {self.parameters[position]!r} of {self.of.__name__} is {kinds[position][0]}, "
                     "which has no gradients: convert it to float32 or float64"
                 )
-        return tuple(floats and place in self.chosen for place, floats in enumerate(floating))
+        return tuple(has and place in self.chosen for place, has in enumerate(floats))
 
     def python(self, kinds: tuple[Kind, ...], wanted: tuple[bool, ...]) -> tuple[Any, str]:
         """Give the derivative as a Python function, and its source."""
         key = (kinds, wanted)
         found = self._python.get(key)
         if found is None:
-            source, constants = written(self.of, self.__name__, self.kind, kinds, wanted)
+            source, constants = written(
+                self.of, self.__name__, self.kind, kinds, wanted, self.parallel, self.checkpoint
+            )
             function = defined(self.__name__, source, support.compiled() | constants)
             found = self._python[key] = (function, source)
         return found
@@ -245,8 +342,11 @@ class Derivative:
         key = (kinds, wanted)
         made = self._made.get(key)
         if made is None:
-            function, _ = self.python(kinds, wanted)
-            made = self._made[key] = numba.njit(error_model="numpy", **self.options)(function)
+            function, source = self.python(kinds, wanted)
+            how: dict[str, Any] = dict(self.options)
+            if "prange(" in source:
+                how["parallel"] = dict(_THREADS)
+            made = self._made[key] = numba.njit(error_model="numpy", **how)(function)
         return made
 
     def _split(self, arguments: Sequence[Any]) -> tuple[tuple[Kind, ...], tuple[bool, ...]]:
@@ -298,7 +398,10 @@ class Entry:
         self.dispatcher = numba.njit(error_model="numpy", **derivative.options)(function)
 
         def key() -> str:
-            chosen = repr((derivative.kind, derivative.chosen, ordered(derivative.options)))
+            chosen = repr(
+                (derivative.kind, derivative.chosen, ordered(derivative.options), derivative.parallel,
+                 derivative.checkpoint)
+            )  # fmt: skip
             return text + chosen + described(derivative.of)
 
         self.dispatcher._cache = KernelCache(derivative.__name__, key, lambda signature: text)

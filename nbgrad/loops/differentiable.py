@@ -17,7 +17,6 @@ from ..variable import Variable
 from . import compiled
 from .compiled import Derivative, Entry, KernelCache, described, ordered
 from .language import Loop
-from .lowering import lower
 from .typed import DifferentiableType
 
 #: Numba's options that make sense for a derivative as for the function.
@@ -27,13 +26,16 @@ OPTIONS = ("boundscheck", "error_model", "fastmath", "nogil", "parallel")
 FASTMATH = {"arcp", "nsz"}
 
 
-def njit(function: Any = None, /, **options: Any) -> Any:
+def njit(function: Any = None, /, *, checkpoint: bool | int | None = None, **options: Any) -> Any:
     """Compile a function by Numba, and differentiate it: loops, branches and arrays written to, as they stand.
 
     A decorator, for functions and for what `numba.njit` made of them; the options are Numba's ``fastmath``,
     ``parallel``, ``nogil``, ``boundscheck`` and ``error_model``. Compiled code is kept in nbgrad's cache. Called with
     arrays and numbers it is the compiled function itself, also from other compiled code; a Variable makes it a node of
-    the graph. `nbgrad.grad` and `value_and_grad` of it are compiled whole.
+    the graph. `nbgrad.grad` and `value_and_grad` of it are compiled whole. With ``parallel`` threads share loops over
+    `numba.prange` in derivatives as well, which do not depend on how many there are. With ``checkpoint`` long loops
+    keep what they carry once a segment of turns, which are run again on the way back: so many turns, or the root of
+    the number of all turns if True.
 
     What of Python is differentiated, and how: docs/njit.md. What cannot be is a TypeError at the first derivative,
     which names the line.
@@ -55,18 +57,23 @@ def njit(function: Any = None, /, **options: Any) -> Any:
     """
     unknown = set(options) - set(OPTIONS)
     if unknown:
-        raise TypeError(f"njit: no option {', '.join(sorted(unknown))}: there are {', '.join(OPTIONS)}")
+        raise TypeError(f"njit: no option {', '.join(sorted(unknown))}: there are checkpoint, {', '.join(OPTIONS)}")
+    if checkpoint is not None and (not isinstance(checkpoint, int) or checkpoint < 0):
+        raise TypeError(f"njit: checkpoint is True or a number of turns, got {checkpoint!r}")
 
     def made(function: Any) -> Differentiable:
-        if isinstance(function, Differentiable):
-            return function
         given = dict(options)
+        if isinstance(function, Differentiable):
+            if not options and checkpoint is None:
+                return function
+            given = function.options | given
+            function = function.py_func
         if isinstance(function, Dispatcher):
             given = {k: v for k, v in function.targetoptions.items() if k in OPTIONS and v} | given
             function = function.py_func
         if not inspect.isfunction(function):
             raise TypeError(f"njit: a function defined by def can be compiled, not {function!r}")
-        return Differentiable(function, given)
+        return Differentiable(function, given, checkpoint)
 
     return made if function is None else made(function)
 
@@ -74,8 +81,10 @@ def njit(function: Any = None, /, **options: Any) -> Any:
 class Differentiable:
     """A compiled function that knows its derivatives."""
 
-    def __init__(self, function: Callable[..., Any], options: dict[str, Any]) -> None:
-        self.py_func, self.options = function, options
+    def __init__(
+        self, function: Callable[..., Any], options: dict[str, Any], checkpoint: bool | int | None = None
+    ) -> None:
+        self.py_func, self.options, self.checkpoint = function, options, checkpoint
         self.__name__, self.__doc__, self.__wrapped__ = function.__name__, function.__doc__, function
         self.__qualname__, self.__module__ = function.__qualname__, function.__module__
         #: The function as Numba compiled it.
@@ -141,13 +150,16 @@ class Differentiable:
         text = f"def {self.__name__}({names}):\n    return function({names})\n"
         return compiled.defined(self.__name__, text, {"function": self})
 
-    def _derivative(self, kind: str, chosen: tuple[int, ...] | None = None) -> Derivative:
-        key = (kind, chosen)
+    def _derivative(self, kind: str, chosen: tuple[int, ...] | None = None, plain: bool = False) -> Derivative:
+        """Give a derivative; a plain one, which can be differentiated again, runs loops as they are."""
+        key = (kind, chosen, plain)
         found = self._derivatives.get(key)
         if found is None:
             options = {k: v for k, v in self.options.items() if k not in ("error_model", "parallel")}
             options["fastmath"] = options.get("fastmath") or FASTMATH
-            found = self._derivatives[key] = Derivative(self._python(), kind, options, chosen)
+            threads = bool(self.options.get("parallel")) and not self.options.get("boundscheck")
+            how = () if plain else (threads, self.checkpoint)
+            found = self._derivatives[key] = Derivative(self._python(), kind, options, chosen, *how)
         return found
 
     def entry(self, kind: str, count: int, chosen: tuple[int, ...] | None = None) -> Any:
@@ -240,26 +252,24 @@ class Differentiable:
 
     def explain(self, *arguments: Any) -> str:
         """Say what the way back keeps for arguments like these: for each loop, and bytes for each of its turns."""
-        from .reverse import Again, Reverse
-
         derivative = self._derivative("vjp")
         kinds = derivative.kinds_of([_plain(x) for x in arguments])
-        for by_loops in (False, True):
-            try:
-                back = Reverse(lower(derivative.of, kinds, by_loops), derivative.wanted(kinds))
-                back.source("explained")
-                break
-            except Again:
-                continue
+        back, _, notes = compiled.reversed_program(
+            derivative.of, "explained", kinds, derivative.wanted(kinds), derivative.parallel, derivative.checkpoint
+        )
         lines = []
         for loop in (s for s in back.program.body.walk() if isinstance(s, Loop) and back.keeps(s)):
-            kept = [(tape, value.dtype) for tape, value in back.tapes_of(loop)]
-            size = sum(1 if dtype == "bool" else np.dtype(dtype).itemsize for _, dtype in kept)
-            names = ", ".join(f"{tape} ({dtype})" for tape, dtype in kept)
-            lines.append(f"line {loop.line}, loop over {loop.counter or 'a condition'}: {size} bytes a turn: {names}")
-        return "\n".join(
-            [f"{self.__name__} keeps {'' if lines else 'nothing'}".rstrip() + (":" if lines else ""), *lines]
-        )
+            kept = [(tape, value) for tape, value in back.tapes_of(loop)]
+            size = sum(1 if v.dtype == "bool" else np.dtype(v.dtype).itemsize for _, v in kept if v.ndim is None)
+            names = ", ".join(
+                f"{tape} ({value.dtype}{'' if value.ndim is None else ', an array'})" for tape, value in kept
+            )
+            arrays = " and arrays" if any(v.ndim is not None for _, v in kept) else ""
+            what = "segment" if loop.replayed else "turn"
+            over = "segments" if loop.replayed else loop.counter or "a condition"
+            lines.append(f"line {loop.line}, loop over {over}: {size} bytes{arrays} a {what}: {names}")
+        head = f"{self.__name__} keeps {'' if lines else 'nothing'}".rstrip() + (":" if lines else "")
+        return "\n".join([head, *lines, *notes])
 
     def cfunc(self, signature: Any, by: int | None = None) -> Any:
         """Give the function of numbers, or its derivative by argument `by`, as a C function of a signature.
@@ -276,7 +286,6 @@ class Differentiable:
         names = ", ".join(self._signature.parameters)
         called = f"function({names})" if by is None else f"function({names}, 1.0)[1][{by}]"
         function: Any = self if by is None else self._derivative("vjp", (by,))
-        text = f"def c_function({names}):\n    return {called}\n"
         text = f"def c_function({names}):\n    return {called}\n"
         wrapper = compiled.defined("c_function", text, {"function": function})
         return numba.cfunc(signature)(wrapper)

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from . import arrays, functions, indexing, support, syntax
+from . import arrays, functions, indexing, library, support, syntax
 from .arrays import materialised
 from .branches import branch
 from .language import Assign, Family, Own, Plain, Value, name, number, whole
@@ -91,7 +91,13 @@ def lower(lowering: Lowering, node: ast.expr, wish: str = "t") -> Meaning:
         case ast.Name(id=key):
             return lowering.scopes[-1].find(key)
         case ast.Tuple(elts=items) | ast.List(elts=items):
-            return Group([materialised(lowering, lower(lowering, item)) for item in items])
+            found: list[Meaning] = []
+            for item in items:
+                one = materialised(lowering, lower(lowering, item.value if isinstance(item, ast.Starred) else item))
+                if isinstance(item, ast.Starred) and not isinstance(one, Group):
+                    raise lowering.refuse("a starred item", "write the items")
+                found += one.items if isinstance(item, ast.Starred) and isinstance(one, Group) else [one]
+            return Group(found)
         case ast.BinOp(left=left, op=op, right=right):
             return arrays.binary(lowering, op, lower(lowering, left), lower(lowering, right))
         case ast.UnaryOp(op=op, operand=operand):
@@ -108,9 +114,19 @@ def lower(lowering: Lowering, node: ast.expr, wish: str = "t") -> Meaning:
             return _attribute(lowering, lower(lowering, base), attribute)
         case ast.Call():
             return call(lowering, node, wish)
+        case ast.Lambda(args=arguments, body=body):
+            given = ast.Return(body)
+            made = ast.FunctionDef("lambda", arguments, [given], [], None, None)
+            ast.copy_location(given, node)
+            return Local(ast.fix_missing_locations(ast.copy_location(made, node)), lowering.scopes[-1].find)
+        case ast.ListComp():
+            return lowering.comprehension(node)
+        case ast.NamedExpr(target=target, value=value):
+            bind(lowering, target, lower(lowering, value, target.id))
+            return lowering.scopes[-1].find(target.id)
     kinds = {
-        "ListComp": "a list comprehension", "Lambda": "a lambda", "Dict": "a dict", "Set": "a set",
-        "DictComp": "a dict", "JoinedStr": "a string", "GeneratorExp": "a generator", "NamedExpr": ":=",
+        "Dict": "a dict", "Set": "a set",
+        "DictComp": "a dict", "JoinedStr": "a string", "GeneratorExp": "a generator",
     }  # fmt: skip
     kind = type(node).__name__
     raise lowering.refuse(kinds.get(kind, kind), "use numbers, arrays, tuples and loops")
@@ -202,6 +218,8 @@ def _attribute(lowering: Lowering, base: Meaning, attribute: str) -> Meaning:
         if isinstance(base.value, ModuleType | type):
             return convert(lowering, attribute, getattr(base.value, attribute))
         raise lowering.refuse(f"the attribute {attribute!r} of an object", "pass numbers and arrays")
+    if isinstance(base, Group) and attribute in base.fields:
+        return base.items[base.fields.index(attribute)]
     if isinstance(base, Value | Elements):
         return functions.attribute(lowering, base, attribute)
     raise lowering.refuse(f"the attribute {attribute!r}", "use numbers and arrays")
@@ -210,8 +228,6 @@ def _attribute(lowering: Lowering, base: Meaning, attribute: str) -> Meaning:
 def call(lowering: Lowering, node: ast.Call, wish: str = "t") -> Meaning:
     """Lower a call."""
     function = lower(lowering, node.func)
-    if any(isinstance(argument, ast.Starred) for argument in node.args):
-        raise lowering.refuse("a starred argument", "write the arguments")
     if isinstance(function, Known) and function.value is len and isinstance(node.args[0], ast.Call):
         inner = node.args[0]
         if isinstance(inner.func, ast.Name) and inner.func.id == "range":
@@ -219,7 +235,15 @@ def call(lowering: Lowering, node: ast.Call, wish: str = "t") -> Meaning:
             return Scalar(ast.Call(name("len"), [ast.Call(name("range"), parts, [])], []), "int64")
     if isinstance(function, Known) and function.value in (range, enumerate, zip, reversed):
         raise lowering.refuse(f"{function.value.__name__} outside of a for statement", "use it in one")
-    given = [lower(lowering, argument) for argument in node.args]
+    given: list[Meaning] = []
+    for argument in node.args:
+        if not isinstance(argument, ast.Starred):
+            given.append(lower(lowering, argument))
+            continue
+        several = lower(lowering, argument.value)
+        if not isinstance(several, Group):
+            raise lowering.refuse("a starred argument", "write the arguments")
+        given += several.items
     named = {keyword.arg: lower(lowering, keyword.value) for keyword in node.keywords if keyword.arg}
     if len(named) != len(node.keywords):
         raise lowering.refuse("**", "write the arguments")
@@ -250,9 +274,9 @@ def apply(lowering: Lowering, function: Any, given: list[Meaning], named: dict[s
     if rule is not None:
         return _own(lowering, function, rule, given, named)
     python = getattr(function, "py_func", None)
-    if python is None and isinstance(function, FunctionType) and function.__module__.partition(".")[0] not in (
+    if python is None and isinstance(function, FunctionType) and (function.__module__.partition(".")[0] not in (
         "numpy", "math", "nbgrad", "numba",
-    ):  # fmt: skip
+    ) or function.__module__ == library.__name__):  # fmt: skip
         python = function
     if python is not None:
         return inline(lowering, syntax.read(python), outside(lowering, python), given, named)
@@ -262,10 +286,32 @@ def apply(lowering: Lowering, function: Any, given: list[Meaning], named: dict[s
     if found is None:
         found = functions.call(lowering, function, given, named)
     if found is None:
+        found = _from_library(lowering, function, given, named)
+    if found is None:
         module = getattr(function, "__module__", None) or ""
         called = f"{module}.{getattr(function, '__name__', function)}".removeprefix("builtins.")
         raise lowering.refuse(f"a call of {called}", "write it as loops, or give its derivative by hand")
     return found
+
+
+def _from_library(lowering: Lowering, function: Any, given: list[Meaning], named: dict[str, Meaning]) -> Meaning | None:
+    """Give a call of a function that the library has as loops; None for others."""
+    try:
+        whole, each = library.ARRAYS.get(function), library.NUMBERS.get(function)
+        first = library.OF_THE_FIRST.get(function)
+    except TypeError:  # not hashable
+        return None
+    if each is not None and not named:
+        return arrays.elementwise(lowering, lambda *a: number_of(lowering, put_in(lowering, each, *a)), *given)
+    if first is not None and given and not named:
+        rest = given[1:]
+        return arrays.elementwise(lowering, lambda a: number_of(lowering, put_in(lowering, first, a, *rest)), given[0])
+    return None if whole is None else put_in(lowering, whole, *given, **named)
+
+
+def put_in(lowering: Lowering, function: Any, *given: Meaning, **named: Meaning) -> Meaning:
+    """Put one of our own functions in the place of a call."""
+    return inline(lowering, syntax.read(function), outside(lowering, function), list(given), named)
 
 
 def _scalar_call(lowering: Lowering, function: Any, given: list[Meaning], named: dict[str, Meaning]) -> Meaning | None:

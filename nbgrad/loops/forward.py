@@ -20,7 +20,9 @@ from .language import (
     Store,
     Value,
     View,
+    leaves,
     text,
+    written_form,
 )
 from .partials import Formula, written
 from .writing import Forward, branching, copies, dtype_of, head_of, nested, place_of, shape_of, updates
@@ -31,8 +33,8 @@ class Tangent(Forward):
 
     def __init__(self, program: Program, wanted: Sequence[bool]) -> None:
         super().__init__(program)
-        self.wanted = wanted
-        self.known = Analysis(program, wanted)
+        self.wanted = program.by_parameter(wanted)
+        self.known = Analysis(program, self.wanted)
         self.values = program.values
         self.dots: dict[str, str] = {}
         self.taken: set[str] = set()
@@ -68,15 +70,23 @@ class Tangent(Forward):
     def source(self, name: str) -> str:
         """Write the function: arguments and their tangents in, values and their tangents out."""
         program = self.program
-        head = copies(program)
-        arguments = [str(p) for p in program.parameters]
-        for parameter, wants in zip(program.parameters, self.wanted, strict=True):
-            if not wants or not parameter.floating:
+        head = [*program.unpacked(), *copies(program)]
+        arguments = [argument for argument, _ in program.arguments]
+        moving = {p.name for p, wants in zip(program.parameters, self.wanted, strict=True) if wants and p.floating}
+        for argument, form in program.arguments:
+            if not moving & set(leaves(form)):
+                continue
+            if not isinstance(form, tuple):
+                arguments.append(self.dot(form))
+                continue
+            # the tangent of a tuple is one, in which nothing is asked of what does not move
+            arguments.append(self.name(f"{argument}_dot"))
+            head.append(f"{written_form(form, self.dot)} = {arguments[-1]}")
+        for parameter in program.parameters:
+            if parameter.name not in moving:
                 if self.active(parameter):
                     head.append(f"{self.dot(parameter)} = np.zeros({parameter}.shape, {dtype_of(parameter)})")
-                continue
-            arguments.append(self.dot(parameter))
-            if parameter in program.written:
+            elif parameter in program.written:
                 head.append(f"{self.dot(parameter)} = {self.dot(parameter)}.copy()")
         body = self.block(program.body)
         values, tangents = [], []

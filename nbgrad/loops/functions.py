@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from . import indexing, library
 from .arrays import (
     allocate,
     array_of,
@@ -60,6 +61,8 @@ def method(lowering: Lowering, method: Method, given: list[Meaning], named: dict
         fill(lowering, array, given[0], None)
         return Known(None)
     found = call(lowering, getattr(np, called, called), [array, *given], named)
+    if found is None and getattr(np, called, None) in library.ARRAYS:
+        found = lowering.put_in(library.ARRAYS[getattr(np, called)], array, *given, **named)
     if found is None:
         raise lowering.refuse(f"the method {called!r} of an array", "write it as loops")
     return found
@@ -156,11 +159,14 @@ def call(lowering: Lowering, function: Any, given: list[Meaning], named: dict[st
         return elementwise(lowering, lambda a: cast(a, dtype), given[0])
     if function is np.arange:
         parts = [lowering.atom(number_of(lowering, item), "bound") for item in given]
+        if named:
+            raise lowering.refuse(f"np.arange with {sorted(named)}", "give what it takes by place")
         if len(parts) == 1 and parts[0].dtype == "int64":
             return Elements([parts[0].node], "int64", lambda index: Scalar(index[0], "int64"))
-        raise lowering.refuse("np.arange with a start", "add it to np.arange(n)")
-    if function is np.linspace and len(given) == 3:
-        low, high, count = (lowering.atom(number_of(lowering, item), "bound") for item in given)
+        return _arange(lowering, parts)
+    if function is np.linspace and 2 <= len(given) <= 3 and not set(named) - {"num"}:
+        last = given[2] if len(given) == 3 else named.get("num", Scalar(number(50), "int64"))
+        low, high, count = (lowering.atom(number_of(lowering, item), "bound") for item in (*given[:2], last))
         width = ast.BinOp(
             ast.BinOp(high.node, ast.Sub(), low.node), ast.Div(), ast.BinOp(count.node, ast.Sub(), number(1))
         )
@@ -198,22 +204,73 @@ def call(lowering: Lowering, function: Any, given: list[Meaning], named: dict[st
         drawn_from = [lowering.atom(number_of(lowering, item)).node for item in given]
         written = ast.Attribute(ast.Attribute(name("np"), "random"), function.__name__)
         return lowering.assign("drawn", Scalar(ast.Call(written, drawn_from, []), "float64"))
+    if function is np.result_type:
+        return Known(np.dtype(joined(*(item.dtype for item in given))))  # type: ignore[union-attr]
+    if function in _TRUTHS:
+        return elementwise(lowering, _TRUTHS[function], *given)
+    if function is np.expand_dims:
+        base = materialised(lowering, given[0])
+        axis = _axis(lowering, given, named, (given[0].ndim or 0) + 1)  # type: ignore[union-attr]
+        assert isinstance(base, Value) and axis is not None
+        all_of: list[Any] = [(None, None, None)] * (base.ndim or 0)
+        return indexing.view(lowering, base, [*all_of[:axis], None, *all_of[axis:]])
     reduction = _REDUCTIONS.get(function)
     if reduction is not None and given and isinstance(given[0], Value | Elements):
         if set(named) - {"axis"}:
             raise lowering.refuse(f"{reduction} with {sorted(set(named) - {'axis'})}", "leave it out")
         axis = None if function in (sum, max, min) else _axis(lowering, given, named, given[0].ndim or 1)
         if reduction in ("var", "std"):
-            if axis is not None:
-                raise lowering.refuse(f"{reduction} along an axis", "write the loop")
             whole = materialised(lowering, given[0])
-            mean = lowering.atom(_reduce(lowering, "mean", whole, None))  # type: ignore[arg-type]
-            less = elementwise(lowering, lambda a: Scalar(ast.BinOp(a.node, ast.Sub(), mean.node), a.dtype), whole)
-            result = _reduce(lowering, "mean", _squares(lowering, less), None)
-            return result if reduction == "var" else elementary(lowering, "sqrt", result)  # type: ignore[arg-type]
+            mean = materialised(lowering, _reduce(lowering, "mean", whole, axis), "mean")  # type: ignore[arg-type]
+            if isinstance(mean, Value):
+                all_of = [(None, None, None)] * (mean.ndim or 0)
+                mean = indexing.view(lowering, mean, [*all_of[:axis], None, *all_of[axis:]])
+            elif isinstance(mean, Scalar):
+                mean = lowering.atom(mean)
+            less = elementwise(
+                lowering, lambda a, b: Scalar(ast.BinOp(a.node, ast.Sub(), b.node), a.dtype), whole, mean
+            )
+            result = _reduce(lowering, "mean", _squares(lowering, less), axis)
+            if reduction == "var":
+                return result
+            return elementwise(lowering, lambda a: elementary(lowering, "sqrt", a), result)
         return _reduce(lowering, reduction, given[0], axis)
     return None
 
+
+def _arange(lowering: Lowering, parts: list[Scalar]) -> Elements:
+    """Give the numbers from a start to a stop by steps."""
+    dtype = "int64" if all(part.dtype == "int64" for part in parts) else "float64"
+    start, stop = parts[:2] if len(parts) > 1 else (Scalar(number(0), "int64"), parts[0])
+    step = parts[2] if len(parts) > 2 else Scalar(number(1), "int64")
+    count: ast.expr = ast.Call(name("len"), [ast.Call(name("range"), [start.node, stop.node, step.node], [])], [])
+    if dtype == "float64":
+        reach = ast.BinOp(ast.BinOp(stop.node, ast.Sub(), start.node), ast.Div(), step.node)
+        above = ast.Call(ast.Attribute(name("math"), "ceil"), [reach], [])
+        count = ast.Call(name("max"), [above, number(0)], [])
+    size = lowering.assign("size", Scalar(count, "int64"))
+
+    def at(index: list[ast.expr]) -> Scalar:
+        return Scalar(ast.BinOp(start.node, ast.Add(), ast.BinOp(index[0], ast.Mult(), step.node)), dtype)
+
+    return Elements([size.node], dtype, at)
+
+
+def _truth(op: ast.boolop) -> Callable[..., Scalar]:
+    """Give a function of truth values."""
+
+    def both(a: Scalar, b: Scalar) -> Scalar:
+        nodes = [x.node if x.dtype == "bool" else ast.Compare(x.node, [ast.NotEq()], [number(0)]) for x in (a, b)]
+        return Scalar(ast.BoolOp(op, nodes), "bool")
+
+    return both
+
+
+_TRUTHS: dict[Any, Callable[..., Scalar]] = {
+    np.logical_and: _truth(ast.And()),
+    np.logical_or: _truth(ast.Or()),
+    np.logical_not: lambda a: Scalar(ast.UnaryOp(ast.Not(), a.node), "bool"),
+}
 
 _REDUCTIONS: dict[Any, str] = {
     np.sum: "sum",

@@ -209,14 +209,12 @@ def contraction(function: Any, order: int, along: int, wanted: tuple[int, ...], 
     if found is None:
         if order == 1 and not along:
             first = function._derivative("vjp", wanted)
-            found = first.dispatcher(kinds, first.wanted(kinds))
-            if not function.options.get("parallel"):
-                found = _entry(function, first, kinds)
+            found = _entry(function, first, kinds)
         else:
             python = function.py_func
             names = len(kinds)
             if order == 1:
-                first = function._derivative("vjp", wanted)
+                first = function._derivative("vjp", wanted, plain=True)
                 python = first.python(kinds, first.wanted(kinds))[0]
             options = {k: v for k, v in function.options.items() if k not in ("error_model", "parallel")}
             found = Along(python, options, along, wanted, names)

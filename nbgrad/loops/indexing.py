@@ -5,7 +5,8 @@ from __future__ import annotations
 import ast
 from typing import Any
 
-from .arrays import binary, compute, fill, viewed
+from . import library
+from .arrays import array_of, binary, compute, fill, viewed
 from .language import FLOATING, Store, Value, name, number, whole
 from .meanings import Elements, Group, Known, Meaning, Scalar
 from .numbers import element, number_of, sizes_of
@@ -30,6 +31,12 @@ def _index(lowering: Lowering, base: Value, node: ast.expr) -> list[Any]:
             items.append(Ellipsis)
             continue
         found = lowering.expression(item)
+        if isinstance(found, Elements) and found.ndim:
+            found = compute(lowering, found, "places")
+        if isinstance(found, Value) and found.dtype == "bool" and len(nodes) == 1:
+            if found.ndim not in (1, base.ndim):
+                raise lowering.refuse(f"a mask of {found.ndim} axes", "give one of the array's axes, or of its first")
+            return [found]
         if isinstance(found, Known) and found.value is None:
             items.append(None)
         elif isinstance(found, Group):
@@ -39,7 +46,7 @@ def _index(lowering: Lowering, base: Value, node: ast.expr) -> list[Any]:
         elif isinstance(found, Value) and found.ndim == 1 and found.dtype != "bool":
             items.append(found)
         else:
-            raise lowering.refuse("this index", "use whole numbers, slices, or one array of whole numbers")
+            raise lowering.refuse("this index", "use whole numbers, slices, a mask, or one array of whole numbers")
     given = sum(item is not None and item is not Ellipsis for item in items)
     if Ellipsis in items:
         place = items.index(Ellipsis)
@@ -77,13 +84,31 @@ def subscript(lowering: Lowering, base: Meaning, node: ast.expr) -> Meaning:
             return Group(base.items[slice(*parts)])
         place = number_of(lowering, lowering.expression(found)).node
         if not isinstance(place, ast.Constant):
-            raise lowering.refuse("an item of a tuple whose place is not known before", "use an array")
+            if not all(isinstance(item, Scalar) for item in base.items):
+                raise lowering.refuse("an item of a tuple whose place is not known before", "use an array")
+            return element(lowering, array_of(lowering, base, "items"), [_place(lowering, Scalar(place, "int64"))])
         return base.items[whole(place)]
     if isinstance(base, Elements):
         base = compute(lowering, base, "t")
     if not isinstance(base, Value):
         raise lowering.refuse("an index into this", "use arrays and tuples")
-    return pick(lowering, base, _index(lowering, base, node))
+    items = _index(lowering, base, node)
+    if _is_mask(items):
+        return lowering.put_in(library.masked, base, items[0])
+    return pick(lowering, base, items)
+
+
+def _is_mask(items: list[Any]) -> bool:
+    return isinstance(items[0], Value) and items[0].dtype == "bool"
+
+
+def _store_masked(lowering: Lowering, base: Value, mask: Value, meaning: Meaning, op: ast.operator | None) -> None:
+    """Write to the elements where a mask is true."""
+    if op is not None:
+        meaning = binary(lowering, op, lowering.put_in(library.masked, base, mask), meaning)
+    picked = (base.ndim or 0) - (mask.ndim or 0) + 1  # axes of what the mask picks
+    several = isinstance(meaning, Value | Elements) and meaning.ndim == picked
+    lowering.put_in(library.put_several if several else library.put_one, base, mask, meaning)
 
 
 def pick(lowering: Lowering, base: Value, items: list[Any]) -> Meaning:
@@ -152,6 +177,9 @@ def store(lowering: Lowering, base: Meaning, node: ast.expr, meaning: Meaning, o
     if base.name in lowering.constants:
         raise lowering.refuse("writing to an array from outside of the function", "pass it as an argument")
     items = _index(lowering, base, node)
+    if _is_mask(items):
+        _store_masked(lowering, base, items[0], meaning, op)
+        return
     if all(isinstance(item, Scalar) for item in items):
         index = [_place(lowering, item) for item in items]
         value = number_of(lowering, meaning)
@@ -164,6 +192,12 @@ def store(lowering: Lowering, base: Meaning, node: ast.expr, meaning: Meaning, o
             found = binary(lowering, op, element(lowering, base, index), value)
             value = number_of(lowering, found)
         lowering.put(Store(base, index, lowering.atom(value).node, adds))
+        return
+    if isinstance(items[0], Value) and all(item == (None, None, None) for item in items[1:]):
+        if op is not None:
+            meaning = binary(lowering, op, pick(lowering, base, items), meaning)
+        each = isinstance(meaning, Value | Elements) and meaning.ndim == base.ndim
+        lowering.put_in(library.put_at_each if each else library.put_at, base, items[0], meaning)
         return
     if any(isinstance(item, Value) for item in items):
         raise lowering.refuse("an assignment to elements at places that an array holds", "write the loop")

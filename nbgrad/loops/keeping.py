@@ -20,8 +20,8 @@ class Keeping:
     """The names of a derivative, what it needs in each block, and what it keeps for that."""
 
     def __init__(self, program: Program, wanted: Sequence[bool]) -> None:
-        self.program, self.wanted = program, wanted
-        self.known = Analysis(program, wanted)
+        self.program, self.wanted = program, program.by_parameter(wanted)
+        self.known = Analysis(program, self.wanted)
         self.values = program.values
         self.bars: dict[str, str] = {}
         self.taken: set[str] = set()
@@ -30,6 +30,7 @@ class Keeping:
         self.needed_inside: set[tuple[Loop, str]] = set()
         self.kept: dict[str, Loop] = {}
         self.kept_inside: dict[str, Loop] = {}
+        self.kept_whole: dict[str, Loop] = {}  # arrays from outside, all elements of them
         #: What the elements that stores took the place of are called.
         self.replaced: dict[Statement, str] = {}
         self.forward = Sweep(self)
@@ -175,7 +176,7 @@ class Keeping:
         return bool(loop.block.loops())
 
     def keeps(self, loop: Loop) -> bool:
-        return loop in self.kept.values() or loop in self.kept_inside.values()
+        return any(loop in kept.values() for kept in (self.kept, self.kept_inside, self.kept_whole))
 
     def inside_kept(self, loop: Loop) -> bool:
         """Tell whether loops inside a loop keep something, of which the last comes first."""
@@ -184,6 +185,10 @@ class Keeping:
     def tops(self, loop: Loop) -> str:
         """Give the name of where a loop's turns are kept, empty if it keeps nothing or begins at 0."""
         return self.top(loop) if self.keeps(loop) and self.nested(loop) else ""
+
+    def shared_forward(self, loop: Loop, lines: list[str]) -> list[str]:
+        """Give the lines of a loop, shared among threads where it may be."""
+        return lines
 
     def turns(self, loop: Loop) -> str:
         return f"len({range_of(loop)})" if loop.simple else str(loop.turns)
@@ -200,18 +205,30 @@ class Keeping:
 
     def tapes_of(self, loop: Loop) -> list[tuple[str, Value]]:
         found = [(self.tape(key), self.values[key]) for key, at in self.kept.items() if at is loop]
-        found += [(self.tape(key, True), self.values[key]) for key, at in self.kept_inside.items() if at is loop]
+        for kept in (self.kept_inside, self.kept_whole):
+            found += [(self.tape(key, True), self.values[key]) for key, at in kept.items() if at is loop]
         return sorted(found, key=lambda pair: pair[0])
 
-    def tapes(self) -> list[str]:
+    def tapes(self, block: Block) -> list[str]:
         """Write what is kept as empty arrays, which grow; those of loops in no other are made where these begin."""
         lines: list[str] = []
-        for loop in (s for s in self.program.body.walk() if isinstance(s, Loop)):
+        for loop in (s for s in block.once() if isinstance(s, Loop)):
             if self.tops(loop):
                 lines.append(f"{self.top(loop)} = 0")
             if self.nested(loop) or not loop.simple:
-                lines += [f"{tape} = np.empty(0, {dtype_of(value)})" for tape, value in self.tapes_of(loop)]
+                lines += [
+                    f"{tape} = np.empty({self.room(loop, value, '0')}, {dtype_of(value)})"
+                    for tape, value in self.tapes_of(loop)
+                    if value.ndim is None
+                ]
         return lines
+
+    def room(self, loop: Loop, value: Value, turns: str) -> str:
+        """Write the shape of what a value is kept in for some turns of a loop."""
+        if value.ndim is None:
+            return turns
+        like = next((text(c.before) for c in loop.carried if c.target is value), str(value))
+        return f"({turns},) + {like}.shape"
 
     def keep(self, statement: Statement, begins: bool) -> list[str]:
         """Write what keeps the values that a statement gave."""
@@ -220,11 +237,12 @@ class Keeping:
             assert isinstance(statement, Loop)
             if not statement.simple:
                 place = self.slot(statement) if self.keeps(statement) else ""
-                lines += [f"{tape} = grown({tape}, {place} + 1, 0)" for tape, _ in self.tapes_of(statement)]
-            for carried in statement.carried:
-                if self.kept_inside.get(carried.target.name) is statement:
-                    lines.append(f"{self.tape(carried.target.name, True)}[{self.slot(statement)}] = {carried.target}")
-            return lines
+                for tape, value in self.tapes_of(statement):
+                    more = f"grown({tape}, {place} + 1, 0)" if value.ndim is None else f"rows({tape}, {place} + 1)"
+                    lines.append(f"{tape} = {more}")
+            begins_with = [c.target.name for c in statement.carried if self.kept_inside.get(c.target.name) is statement]
+            begins_with += [key for key, loop in self.kept_whole.items() if loop is statement]
+            return lines + [f"{self.tape(key, True)}[{self.slot(statement)}] = {key}" for key in begins_with]
         for value in statement.gives():
             loop = self.kept.get(value.name)
             if loop is not None:
@@ -238,9 +256,12 @@ class Sweep(Forward):
     def __init__(self, reverse: Keeping) -> None:
         super().__init__(reverse.program, reverse.keep)
         self.reverse = reverse
+        self.skipped: set[Statement] = set()
 
     def statement(self, statement: Statement) -> list[str]:
         """Write a statement, and before stores what they take the place of."""
+        if statement in self.skipped:
+            return []
         lines = super().statement(statement)
         key = self.reverse.replaced.get(statement)
         if key is None:
@@ -255,18 +276,26 @@ class Sweep(Forward):
     def loop(self, statement: Loop) -> list[str]:
         """Write a loop, with memory for what is kept of its turns."""
         back = self.reverse
-        lines = super().loop(statement)
+        if statement.replayed:  # what is in it is kept when it is run again
+            lines = Forward(
+                self.program, lambda s, begins: back.keep(s, True) if begins and s is statement else []
+            ).loop(statement)
+        else:
+            lines = super().loop(statement)
         if not back.keeps(statement):
-            return lines
+            return back.shared_forward(statement, lines)
         head = next(place for place, line in enumerate(lines) if line == head_of(statement))
         before: list[str] = []
-        if statement.simple:
-            for tape, value in back.tapes_of(statement):
-                if back.nested(statement):
-                    turns = back.turns(statement)
-                    before.append(f"{tape} = grown({tape}, {back.top(statement)} + {turns}, {back.hint(statement)})")
-                else:
-                    before.append(f"{tape} = np.empty({back.turns(statement)}, {dtype_of(value)})")
+        for tape, value in back.tapes_of(statement):
+            if not statement.simple:
+                if value.ndim is not None:
+                    before.append(f"{tape} = np.empty({back.room(statement, value, '0')}, {dtype_of(value)})")
+            elif back.nested(statement):
+                turns = back.turns(statement)
+                before.append(f"{tape} = grown({tape}, {back.top(statement)} + {turns}, {back.hint(statement)})")
+            else:
+                room = back.room(statement, value, back.turns(statement))
+                before.append(f"{tape} = np.empty({room}, {dtype_of(value)})")
         counted = not (statement.simple and text(statement.bounds[2]) == "1")
         body: list[str] = []
         if counted:
@@ -279,4 +308,4 @@ class Sweep(Forward):
         behind = []
         if back.tops(statement):
             behind.append(f"{back.top(statement)} += {back.turns(statement)}")
-        return [*lines[:head], *before, *lines[head:], *behind]
+        return [*back.shared_forward(statement, [*lines[:head], *before, *lines[head:]]), *behind]

@@ -9,7 +9,7 @@ both, is said where they begin and end. Expressions are Python's syntax trees ov
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -72,10 +72,16 @@ class Block:
     statements: list[Statement] = field(default_factory=list)
 
     def loops(self) -> list[Loop]:
-        """Give the loops that the block is in, the innermost first."""
+        """Give the loops that the block is in, the innermost first.
+
+        A turn that is run again just before the way back through it is like the whole of a function: what it computed
+        is at hand there, so the loops around it do not count.
+        """
         found, block = [], self
         while block.parent is not None:
             if isinstance(block.owner, Loop):
+                if block.owner.replayed:
+                    break
                 found.append(block.owner)
             block = block.parent
         return found
@@ -93,6 +99,14 @@ class Block:
             yield statement
             for block in statement.blocks():
                 yield from block.walk()
+
+    def once(self) -> Iterator[Statement]:
+        """Give all statements in it but those that are run again within loops."""
+        for statement in self.statements:
+            yield statement
+            if not (isinstance(statement, Loop) and statement.replayed):
+                for block in statement.blocks():
+                    yield from block.once()
 
 
 @dataclass(eq=False, kw_only=True)
@@ -249,7 +263,10 @@ class Loop(Statement):
     stop: ast.expr | None = None
     turns: Value | None = None  # how many there were, where that is not known before
     parallel: bool = False
-    checkpointed: bool = False
+    lowest: int | None = None  # what its counter is never below, where that is known
+    number: int | None = None  # its place among the loops of the program as it was read
+    #: Whether each turn is run again on the way back, just before the way back through it.
+    replayed: bool = False
 
     def blocks(self) -> list[Block]:
         """Give the body."""
@@ -312,16 +329,45 @@ class Program:
     values: dict[str, Value]
     constants: dict[str, Any]  # arrays and functions of the surrounding that are named in it
     written: list[Value] = field(default_factory=list)  # parameters whose elements are written to
+    #: The arguments: a parameter's name, or a tuple's, and the names of its items.
+    arguments: list[tuple[str, Any]] = field(default_factory=list)
+    #: What it takes to run turns of loops again, where that is done.
+    replays: dict[Loop, Any] = field(default_factory=dict)
 
     def outputs(self) -> list[ast.expr]:
         """Give the results; of a function that only writes to its arguments, these."""
         none = [isinstance(result, ast.Constant) and result.value is None for result in self.results]
         return [name(parameter) for parameter in self.written] if all(none) else self.results
 
+    def by_parameter(self, wanted: Iterable[bool]) -> list[bool]:
+        """Tell of each parameter what is told of the argument that it is, or is an item of."""
+        return [
+            wants for (_, form), wants in zip(self.arguments, wanted, strict=True) for _ in range(len(leaves(form)))
+        ]
+
+    def unpacked(self) -> list[str]:
+        """Write what gives the items of tuples that are arguments their names."""
+        return [
+            f"{written_form(form, str)} = {argument}" for argument, form in self.arguments if isinstance(form, tuple)
+        ]
+
     def number(self) -> None:
         """Tell each statement its place."""
         for place, statement in enumerate(self.body.walk()):
             statement.order = place
+
+
+def leaves(form: Any) -> list[str]:
+    """Give the names in a form: a name, or a tuple of forms."""
+    return [leaf for item in form for leaf in leaves(item)] if isinstance(form, tuple) else [form]
+
+
+def written_form(form: Any, write: Callable[[str], str]) -> str:
+    """Write a form, whose names are written by a function."""
+    if not isinstance(form, tuple):
+        return write(form)
+    items = [written_form(item, write) for item in form]
+    return f"({', '.join(items)}{',' if len(items) == 1 else ''})"
 
 
 def name(value: Value | str) -> ast.Name:

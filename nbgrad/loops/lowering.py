@@ -17,11 +17,11 @@ from .language import Block, Carried, Loop, Plain, Program, Store, Value, name, 
 from .meanings import Group, Known, Local, Meaning, Scalar, joined
 from .numbers import number_of
 from .state import Dead, Lowering, Scope, Widened, size_of
-from .turns import iterate
+from .turns import comprehension, iterate
 
 
-def lower(function: Any, signature: Sequence[tuple[str, int | None]], by_loops: bool = False) -> Program:
-    """Lower a Python function whose arguments have the given dtypes and numbers of axes.
+def lower(function: Any, signature: Sequence[tuple[str, Any]], by_loops: bool = False) -> Program:
+    """Lower a Python function whose arguments have the given dtypes and numbers of axes, or are tuples of such.
 
     Products of matrices become loops if asked for, as where their factors are overwritten.
 
@@ -31,24 +31,19 @@ def lower(function: Any, signature: Sequence[tuple[str, int | None]], by_loops: 
     lowering = Lowering(node.name)
     lowering.by_loops = by_loops
     lowering.expression = lambda node: expressions.lower(lowering, node)
+    lowering.put_in = lambda function, *given, **named: expressions.put_in(lowering, function, *given, **named)
+    lowering.comprehension = lambda node: comprehension(lowering, node)
     lowering.run = lambda scope, node: run(lowering, scope, node)
     scope = Scope(lowering, node.name, expressions.outside(lowering, function))
     lowering.scopes.append(scope)
     lowering.line = node.lineno
     arguments = expressions.parameters_of(lowering, node)
-    made = []
-    for argument, (dtype, ndim) in zip(arguments, signature, strict=True):
-        value = lowering.value(argument, dtype, ndim)
-        if dtype == "none":
-            scope.names[argument] = Known(None)
-        elif ndim is not None:
-            assert value.family is not None
-            value.family.argument = True
-            value.sizes = [size_of(value, axis) for axis in range(ndim)]
-            scope.names[argument] = value
-        else:
-            scope.names[argument] = Scalar(name(value), dtype)
-        made.append(value)
+    made: list[Value] = []
+    forms = []
+    for argument, kind in zip(arguments, signature, strict=True):
+        scope.names[argument], form = _parameter(lowering, argument, kind, made)
+        known = lowering.value(argument, "tuple").name if isinstance(form, tuple) else form
+        forms.append((known, form))
     result = run(lowering, scope, node)
     results: list[ast.expr] = []
 
@@ -69,10 +64,33 @@ def lower(function: Any, signature: Sequence[tuple[str, int | None]], by_loops: 
 
     form = flatten(result)
     program = Program(node.name, made, lowering.body, results, form, lowering.values, lowering.constants)
+    program.arguments = forms
     written = {s.array.family.root() for s in lowering.body.walk() if isinstance(s, Store) and s.array.family}
     program.written = [p for p in made if p.family is not None and p.family.root() in written]
     program.number()
     return program
+
+
+def _parameter(lowering: Lowering, wish: str, kind: Any, made: list[Value]) -> tuple[Meaning, Any]:
+    """Make a parameter, or those that are a tuple's items, and give what it stands for, and the names in its form."""
+    dtype, ndim = kind
+    if dtype.startswith("tuple"):
+        fields = tuple(dtype.partition(":")[2].split(",")) if ":" in dtype else ()
+        pairs = [
+            _parameter(lowering, f"{wish}_{fields[place] if fields else place}", inner, made)
+            for place, inner in enumerate(ndim)
+        ]
+        return Group([meaning for meaning, _ in pairs], fields), tuple(form for _, form in pairs)
+    value = lowering.value(wish, dtype, ndim)
+    made.append(value)
+    if dtype == "none":
+        return Known(None), value.name
+    if ndim is None:
+        return Scalar(name(value), dtype), value.name
+    assert value.family is not None
+    value.family.argument = True
+    value.sizes = [size_of(value, axis) for axis in range(ndim)]
+    return value, value.name
 
 
 def run(lowering: Lowering, scope: Scope, node: ast.FunctionDef) -> Meaning:
@@ -113,7 +131,7 @@ def _statement(lowering: Lowering, statement: ast.stmt, live: set[str]) -> None:
             _branch(lowering, test, first, second, live)
         case ast.For() | ast.While():
             _loop(lowering, statement, live)
-        case ast.Pass():
+        case ast.Pass() | ast.Delete():
             pass
         case ast.Expr(value=ast.Constant()):
             pass  # a docstring

@@ -46,9 +46,10 @@ class Elements:
 
 @dataclass(eq=False)
 class Group:
-    """A tuple of meanings."""
+    """A tuple of meanings, whose items may have names."""
 
     items: list[Any]
+    fields: tuple[str, ...] = ()
 
 
 @dataclass(eq=False)

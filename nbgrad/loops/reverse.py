@@ -14,8 +14,7 @@ from typing import Any
 
 from ..kernels import formula
 from ..kernels.text import indented
-from .aliases import Aliases
-from .independence import independent, sum_of
+from .independence import sum_of
 from .language import (
     Assign,
     Block,
@@ -29,56 +28,37 @@ from .language import (
     Store,
     Value,
     View,
+    leaves,
     names_in,
     text,
+    written_form,
 )
 from .partials import Formula, written
+from .pieces import Again, Pieces
 from .writing import (
     adding,
     branching,
     copies,
     dtype_of,
     enclosed,
-    head_of,
     is_term,
-    less,
     nested,
     place_in,
     place_of,
-    range_of,
     shape_of,
-    updates,
 )
 
 
-class Again(Exception):
-    """The program must be lowered again, with products of matrices as loops."""
+class Reverse(Pieces):
+    """The derivative of one program, by the parameters that are wanted; threads share loops over prange, if asked."""
 
-
-class Reverse(Aliases):
-    """The derivative of one program, by the parameters that are wanted."""
-
-    def __init__(self, program: Program, wanted: Sequence[bool]) -> None:
-        super().__init__(program, wanted)
+    def __init__(self, program: Program, wanted: Sequence[bool], parallel: bool = False) -> None:
+        super().__init__(program, wanted, parallel)
         #: Cotangents of numbers that something was added to already, and the blocks where they begin.
         self.started: set[str] = set()
-        self.homes: dict[str, Block] = {}
         self.begun: dict[Block, list[str]] = {}
         #: Names of numbers that are only added to, whose cotangent is the same all along.
         self.summed: set[str] = set()
-        #: Arrays whose cotangent's memory is handed on from what they become.
-        self.handed: set[str] = set()
-
-    def home(self, key: str) -> Block:
-        """Give the block in which a number's cotangent begins."""
-        if key in self.homes:
-            return self.homes[key]
-        value = self.values[key]
-        block = value.block or self.program.body
-        owner = block.owner
-        if isinstance(owner, Loop) and key in {c.target.name for c in owner.carried}:
-            return owner.block
-        return block
 
     def give(self, block: Block, key: str, source: str) -> list[str]:
         """Add to a number's cotangent."""
@@ -102,7 +82,7 @@ class Reverse(Aliases):
     def source(self, name: str) -> str:
         """Write the function: arguments and a cotangent for each result in, values and cotangents of arguments out."""
         program, body = self.program, self.program.body
-        head = copies(program)
+        head = [*program.unpacked(), *copies(program)]
         results = program.outputs()
         cotangents = {
             place: self.name("cotangent" if len(results) == 1 else f"cotangent_{place}")
@@ -140,30 +120,36 @@ class Reverse(Aliases):
         for r in results:
             shown.append(text(r))
             array = self.values.get(text(r))
-            if array is not None and array.family is not None and self.known.family(array) in self.known.restored:
+            if array is not None and array.family is not None and (
+                self.known.family(array) in self.known.restored or self.spoiled(text(r))
+            ):  # fmt: skip
                 shown[-1] = self.name("value")
                 forward.append(f"{shown[-1]} = {text(r)}.copy()")
-            if text(r) in carried and self.values[text(r)].ndim is None:
+            elif text(r) in carried and (self.values[text(r)].ndim is None or self.program.replays):
                 shown[-1] = self.name("value")
                 forward.append(f"{shown[-1]} = {text(r)}")
-        gradients = []
+        found: dict[str, str] = {}
         for parameter, wants in zip(program.parameters, self.wanted, strict=True):
             if not wants or not parameter.floating:
-                gradients.append("None")
+                found[parameter.name] = "None"
             elif parameter.ndim is not None:
                 there = self.known.active(parameter.name)
-                gradients.append(
+                found[parameter.name] = (
                     self.bar(parameter) if there else f"np.zeros({parameter}.shape, {dtype_of(parameter)})"
                 )
             elif parameter.name in self.started:
-                gradients.append(f"{parameter.dtype}({self.bar(parameter)})")
+                found[parameter.name] = f"{parameter.dtype}({self.bar(parameter)})"
             else:
-                gradients.append(f"{parameter.dtype}(0.0)")
+                found[parameter.name] = f"{parameter.dtype}(0.0)"
+        gradients = [
+            "None" if all(found[leaf] == "None" for leaf in leaves(form)) else written_form(form, found.__getitem__)
+            for _, form in program.arguments
+        ]
         lines = [
-            *head, *self.tapes(), *forward, "# the way back", *before, *arrays, *start, *back,
+            *head, *self.tapes(body), *forward, "# the way back", *before, *arrays, *start, *back,
             f"return {nested(program, shown)}, ({', '.join(gradients)},)",
         ]  # fmt: skip
-        arguments = ", ".join([*map(str, program.parameters), *cotangents.values()])
+        arguments = ", ".join([*(argument for argument, _ in program.arguments), *cotangents.values()])
         return "\n".join([f"def {name}({arguments}):", *indented(lines)]) + "\n"
 
     def _is_differentiable(self, result: ast.expr) -> bool:
@@ -338,18 +324,10 @@ class Reverse(Aliases):
                 if isinstance(given, ast.Name):
                     head += self._hand(statement, block, given.id, self.bar(merged.target))
             ways.append(self.inner(block, [], head))
+        if not any(ways):
+            return []
         self.need(statement.block, statement.condition)
         return branching(text(statement.condition), *ways)
-
-    def _hand(self, statement: Statement, block: Block, key: str, bar: str) -> list[str]:
-        """Hand the cotangent of an array on to the array that it was."""
-        value = self.values[key]
-        if value.block is block and not self.is_view(key) and key not in self.handed:
-            self.handed.add(key)
-            return [f"{self.bar(key)} = {bar}"]
-        if self.written_after(statement, value):
-            raise self.refuse(statement, f"an array with two names, {key!r} one of them, that is written to")
-        return [f"{self.bar(key)} += {bar}"]
 
     # ---- loops -------------------------------------------------------------------------------------------------------
 
@@ -400,7 +378,7 @@ class Reverse(Aliases):
         top = self.tops(loop)
         if top:
             lines.append(f"{top} -= {self.turns(loop)}")
-        lines += [self._head(loop), *indented(self._counted(loop) + body)]
+        lines += self.turns_back(loop, body)
         for carried in numbers + sums:
             lines += self._before(outer, carried)
         for carried in arrays:
@@ -428,72 +406,3 @@ class Reverse(Aliases):
         self.started |= names
         self.summed |= names
         return True
-
-    def _hand_arrays(self, loop: Loop, arrays: list[Any]) -> tuple[list[str], list[str]]:
-        """Write how, at the end of a turn, the cotangents of arrays that are carried become those of what they were."""
-        moved: list[tuple[str, ast.expr]] = []
-        lines: list[str] = []
-        carried_names = {c.target.name for c in arrays}
-        filled: set[str] = set()
-        added: list[str] = []
-        for carried in arrays:
-            assert isinstance(carried.after, ast.Name)
-            key, bar = carried.after.id, self.bar(carried.target)
-            value = self.values[key]
-            if key in filled:
-                raise self.refuse(loop, f"an array that {key!r} and another name stand for after a turn")
-            if key in carried_names:
-                filled.add(key)
-                moved.append((self.bar(key), ast.Name(bar, ast.Load())))
-            elif value.block is loop.body and not self.is_view(key):
-                filled.add(key)
-                self.handed.add(key)
-                moved.append((self.bar(key), ast.Name(bar, ast.Load())))
-            else:
-                if self.written_after(loop, value):
-                    raise self.refuse(loop, f"an array with two names, {key!r} one of them, that is written to")
-                passed = self.name(f"{carried.target}_passed")
-                lines.append(f"{passed} = {bar}")
-                added.append(f"{self.bar(key)} += {passed}")
-        for carried in arrays:
-            if carried.target.name not in filled:
-                self.need(loop.block, *carried.target.sizes)
-                fresh = ast.parse(f"np.zeros({shape_of(carried.target)}, {dtype_of(carried.target)})", mode="eval").body
-                moved.append((self.bar(carried.target), fresh))
-        # what comes from a cotangent that is handed on must be read before that is given anew
-        order = updates(moved)
-        if len(order) > 1:
-            fresh_last = [line for line in order if "np.zeros(" not in line] + [
-                line for line in order if "np.zeros(" in line
-            ]
-            order = fresh_last
-        return [*lines, *order], added
-
-    def _head(self, loop: Loop) -> str:
-        if loop.simple:
-            start, stop, step = loop.bounds
-            self.need(loop.block, *loop.bounds)
-            steps = text(step)
-            if (
-                steps == "1"
-                and independent(self.known, loop)
-                and not self.inside_kept(loop)
-                and not self.restores(loop)
-            ):
-                return head_of(loop)
-            if steps == "1":
-                last = f"{less(stop)}, {less(start)}, -1"
-                return f"for {loop.counter} in range({last}):"
-            return f"for {self.count(loop)} in range(len({range_of(loop)}) - 1, -1, -1):"
-        assert loop.turns is not None
-        self.need(loop.block, ast.Name(loop.turns.name, ast.Load()), *loop.bounds)
-        return f"for {self.count(loop)} in range({loop.turns} - 1, -1, -1):"
-
-    def _counted(self, loop: Loop) -> list[str]:
-        """Write what gives a turn its counter, where it runs over another."""
-        if loop.counter is None or (loop.simple and text(loop.bounds[2]) == "1"):
-            return []
-        start, _, step = map(text, loop.bounds)
-        count = self.count(loop)
-        scaled = count if step == "1" else f"{count} * {step}"
-        return [f"{loop.counter} = {scaled if start == '0' else f'{start} + {scaled}'}"]

@@ -37,6 +37,8 @@ class Lowering:
         #: What lowers expressions, and what lowers the statements of a function that is called.
         self.expression: Callable[[ast.expr], Meaning]
         self.run: Callable[[Scope, ast.FunctionDef], Meaning]
+        self.comprehension: Callable[[ast.ListComp], Meaning]
+        self.put_in: Callable[..., Meaning]  # puts a function in the place of its call
         self.wish = ""  # what the user calls what is computed
         self.by_loops = False  # whether products of matrices are to be loops
 
@@ -97,8 +99,17 @@ class Lowering:
 #: Names that derivatives use themselves.
 RESERVED = {
     "np", "math", "float64", "float32", "int64", "bool_", "cotangent", "grown", "common", "spread", "prange", "tangent",
-    "apart", "range", "len", "int", "float", "abs", "min", "max", "gather",
+    "apart", "range", "len", "int", "float", "abs", "min", "max", "gather", "pieces", "folded", "rows", "rooted",
 }  # fmt: skip
+
+
+def free_name(program: Any, wish: str) -> str:
+    """Give a name that a program does not have."""
+    known, count = wish, 0
+    while known in program.values or known in program.constants or known in RESERVED or hasattr(builtins, known):
+        count += 1
+        known = f"{wish}_{count}"
+    return known
 
 
 class Scope:

@@ -18,6 +18,34 @@ def grown(kept: Any, size: int, hint: int) -> Any:
     return wide
 
 
+def rows(kept: Any, size: int) -> Any:
+    """Give an array with room for `size` rows, and those that it has."""
+    if size <= kept.shape[0]:
+        return kept
+    wide = np.empty((max(size, 2 * kept.shape[0], 16),) + kept.shape[1:], kept.dtype)  # noqa: RUF005
+    wide[: kept.shape[0]] = kept
+    return wide
+
+
+def rooted(turns: int) -> int:
+    """Give the number of turns of a segment: the root of the number of all, and at least one."""
+    return max(1, math.ceil(math.sqrt(turns)))
+
+
+def pieces(turns: int, gathers: bool) -> int:
+    """Give the number of pieces that threads share a loop's turns in.
+
+    It depends on the turns alone, so that results do not depend on the number of threads; less pieces where each has
+    arrays of its own to add to.
+    """
+    return min(turns, 16 if gathers else 64)
+
+
+def folded(place: int, count: int) -> int:
+    """Give the pieces in an order in which neighbours are a cheap and a dear one, where later turns take longer."""
+    return place // 2 if place % 2 == 0 else count - 1 - place // 2
+
+
 def common(first: int, second: int) -> int:
     """Give the size of an axis on which two arrays are broadcast together."""
     if first == second or second == 1:
@@ -70,7 +98,16 @@ def stands_for(key: str) -> Any:
     return None
 
 
-OURS = {"apart": apart, "grown": grown, "common": common, "spread": spread}
+OURS = {
+    "apart": apart,
+    "grown": grown,
+    "common": common,
+    "spread": spread,
+    "rows": rows,
+    "rooted": rooted,
+    "pieces": pieces,
+    "folded": folded,
+}
 
 
 @once
@@ -85,4 +122,4 @@ def compiled() -> dict[str, Any]:
 
 
 def common_names() -> dict[str, Any]:
-    return {"np": np, "math": math, "float64": np.float64, "float32": np.float32, "int64": np.int64}
+    return {"np": np, "math": math, "float64": np.float64, "float32": np.float32, "int64": np.int64, "prange": range}

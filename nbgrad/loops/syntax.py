@@ -154,8 +154,20 @@ def _falls_through(body: list[ast.stmt]) -> bool:
     if isinstance(last, ast.If):
         return _falls_through(last.body) or _falls_through(last.orelse)
     if isinstance(last, ast.While) and isinstance(last.test, ast.Constant) and last.test.value:
-        return any(isinstance(node, ast.Break) for node in _within(last.body))
+        return _breaks(last.body)
     return True
+
+
+def _breaks(body: Iterable[ast.stmt]) -> bool:
+    """Tell whether statements leave the loop that they are in: not one inside of it."""
+    for node in body:
+        if isinstance(node, ast.Break):
+            return True
+        if isinstance(node, ast.If) and (_breaks(node.body) or _breaks(node.orelse)):
+            return True
+        if isinstance(node, ast.For | ast.While) and _breaks(node.orelse):
+            return True
+    return False
 
 
 def _within(body: Iterable[ast.AST]) -> Iterable[ast.AST]:

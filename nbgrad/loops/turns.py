@@ -9,10 +9,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from . import indexing
-from .arrays import materialised
+from .arrays import compute, materialised, tried
 from .expressions import bind, lower, scalar
 from .language import Value, name, number, whole
-from .meanings import Group, Known, Meaning, Scalar
+from .meanings import Elements, Group, Known, Meaning, Scalar
 from .numbers import number_of, sizes_of
 from .state import Lowering
 
@@ -50,6 +50,11 @@ def iterate(lowering: Lowering, node: ast.expr, wish: str = "place") -> Turns | 
             return Turns([start, stop, step], take, wish, parallel)
         if called is np.ndindex:
             return _all_indices(lowering, [lower(lowering, argument) for argument in node.args])
+        if called is np.ndenumerate:
+            over = materialised(lowering, lower(lowering, node.args[0]))
+            if not isinstance(over, Value):
+                raise lowering.refuse("ndenumerate of this", "give it an array")
+            return _all_indices(lowering, [Group([Scalar(size, "int64") for size in sizes_of(lowering, over)])], over)
         if called is reversed:
             inner = iterate(lowering, node.args[0])
             if isinstance(inner, list):
@@ -86,6 +91,11 @@ def iterate(lowering: Lowering, node: ast.expr, wish: str = "place") -> Turns | 
                     part.bind(_counted(lowering, part, counter), inner_target)  # type: ignore[union-attr,arg-type]
 
             return Turns([number(0), shortest, number(1)], all_of, wish)
+    if isinstance(node, ast.Attribute) and node.attr == "flat":
+        over = materialised(lowering, lower(lowering, node.value))
+        if isinstance(over, Value):
+            sizes = Group([Scalar(size, "int64") for size in sizes_of(lowering, over)])
+            return _all_indices(lowering, [sizes], over, bare=True)
     found = materialised(lowering, lower(lowering, node))
     if isinstance(found, Group):
         return found.items
@@ -98,8 +108,37 @@ def iterate(lowering: Lowering, node: ast.expr, wish: str = "place") -> Turns | 
     return Turns([number(0), sizes_of(lowering, found)[0], number(1)], item, wish)
 
 
-def _all_indices(lowering: Lowering, given: list[Meaning]) -> Turns:
-    """Give the turns over all indices of a shape: one counter, taken apart in each turn."""
+def comprehension(lowering: Lowering, node: ast.ListComp) -> Meaning:
+    """Lower a list of numbers, one for each turn, as the array that it is like; of a tuple's items it is a tuple."""
+    if len(node.generators) > 1 or node.generators[0].ifs:
+        raise lowering.refuse("a list comprehension with a condition or two loops", "write the loop")
+    (generator,) = node.generators
+    turns = iterate(lowering, generator.iter)
+    scope = lowering.scopes[-1]
+    before = dict(scope.names)
+    if isinstance(turns, list):
+        items = []
+        for item in turns:
+            bind(lowering, generator.target, item)
+            items.append(materialised(lowering, lower(lowering, node.elt)))
+        scope.names = before
+        return Group(items)
+    size = lowering.atom(Scalar(_from_zero(lowering, turns)[1], "int64"), "size").node
+
+    def one(counter: Scalar) -> Scalar:
+        turns.bind(_counted(lowering, turns, counter), generator.target)
+        found = number_of(lowering, lower(lowering, node.elt))
+        scope.names = dict(before)
+        return found
+
+    return compute(lowering, Elements([size], tried(lowering, one), lambda index: one(Scalar(index[0], "int64"))), "t")
+
+
+def _all_indices(lowering: Lowering, given: list[Meaning], over: Value | None = None, bare: bool = False) -> Turns:
+    """Give the turns over all indices of a shape, with the elements of an array, or these alone if `bare`.
+
+    One counter is taken apart in each turn.
+    """
     items = given[0].items if len(given) == 1 and isinstance(given[0], Group) else given
     sizes = [lowering.atom(number_of(lowering, item), "size") for item in items]
     total: ast.expr = number(1)
@@ -112,7 +151,12 @@ def _all_indices(lowering: Lowering, given: list[Meaning]) -> Turns:
         for size in reversed(sizes):
             indices.append(lowering.assign("i", Scalar(ast.BinOp(rest.node, ast.Mod(), size.node), "int64")))
             rest = lowering.assign("rest", Scalar(ast.BinOp(rest.node, ast.FloorDiv(), size.node), "int64"))
-        bind(lowering, target, Group(indices[::-1]))
+        places = Group(indices[::-1])
+        if over is None:
+            bind(lowering, target, places)
+            return
+        element = indexing.pick(lowering, over, list(places.items))
+        bind(lowering, target, element if bare else Group([places, element]))
 
     return Turns([number(0), count.node, number(1)], take)
 

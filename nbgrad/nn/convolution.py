@@ -16,6 +16,7 @@ import numpy as np
 from ..arrays import Array
 from ..function import Operation
 from ..kernels import dispatch
+from ..kernels.cpu import direct
 from ..kernels.windows import Frame
 from ..ops.elementwise import add
 from ..ops.shape import permute, reshape
@@ -134,7 +135,15 @@ def _transposed(x: Any) -> Any:
     return x.transpose((*range(x.ndim - 2), x.ndim - 1, x.ndim - 2))
 
 
+def _directly(form: Form, fits: Any, *arrays: Any) -> bool:
+    """Tell whether the loop for few channels takes these arrays."""
+    plain = all(type(x) is np.ndarray for x in arrays) and len({x.dtype for x in arrays}) == 1
+    return plain and 0 not in arrays[0].shape and fits(form.frame, form.groups, form.channels)
+
+
 def _output(form: Form, x: Any, weight: Any) -> Any:
+    if _directly(form, direct.fits, x, weight):
+        return direct.output(x, weight, form.frame)
     blocks = _blocks(form)
     shape = (form.samples, form.channels[1], *form.frame.places)
     y = dispatch.empty(shape, np.result_type(x.dtype, weight.dtype), x)
@@ -145,6 +154,8 @@ def _output(form: Form, x: Any, weight: Any) -> Any:
 
 
 def _input(form: Form, weight: Any, y: Any) -> Any:
+    if _directly(form, direct.fits_back, y, weight):
+        return direct.input(weight, y, form.frame)
     blocks = _blocks(form)
     x = dispatch.empty((form.samples, form.channels[0], *form.frame.size), y.dtype, y)
     matrix = _transposed(blocks.weight(weight))
@@ -154,6 +165,8 @@ def _input(form: Form, weight: Any, y: Any) -> Any:
 
 
 def _weight(form: Form, x: Any, y: Any) -> Any:
+    if _directly(form, direct.fits, x, y):
+        return direct.weight(x, y, form.frame)
     blocks = _blocks(form)
     total: Any = None
     for samples in blocks.samples:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ..arrays import Array
+from ..arrays import Array, is_stand_in
 from ..compiled_calls import RecordedCall
 from ..function import Operation
 from ..kernels.cpu import small
@@ -16,7 +16,7 @@ from ..ops.elementwise import OPERATIONS, add, mul
 from ..ops.linalg import MatMul, matmul
 from ..ops.reduction import sum
 from ..ops.shape import SumTo, permute, reshape, t
-from ..variable import Variable
+from ..variable import Variable, data_of
 from .windows import operand
 
 __all__ = ["bilinear", "linear"]
@@ -57,8 +57,25 @@ def _of_any(x: Any, weight: Any, bias: Any = None) -> Any:
         fits = fits and type(array) is np.ndarray and array.ndim == ndim and array.dtype == first.dtype
     if fits and weight.shape[1] == first.shape[1] and (bias is None or bias.shape[0] == weight.shape[0]):
         return Linear()(*operands)
+    if _fits_traced(*[data_of(given) for given in operands]):
+        rows, columns = math.prod(first.shape[:-1]), first.shape[-1]
+        product = Linear()(reshape(x, rows, columns), *operands[1:])
+        return reshape(product, *first.shape[:-1], weight.shape[0])
     y = matmul(x, t(weight))
     return y if bias is None else y + bias
+
+
+def _fits_traced(x: Any, weight: Any, *bias: Any) -> bool:
+    """Tell whether arrays, some of which are traced, are such as one node takes, once x is a matrix.
+
+    Its rule gives the weight's gradient row by row, as the weight lies, and not turned.
+    """
+    arrays = (x, weight, *bias)
+    if not any(is_stand_in(a) and a.within is None for a in arrays) or not all(hasattr(a, "dtype") for a in arrays):
+        return False
+    kinds = {a.dtype.char for a in arrays}
+    same = len(kinds) == 1 and kinds <= {"f", "d"} and weight.ndim == 2 and x.ndim >= 2 and 0 not in x.shape
+    return same and weight.shape[1] == x.shape[-1] and all(b.shape == weight.shape[:1] for b in bias)
 
 
 class _Calls:

@@ -15,8 +15,8 @@ from ..arrays import Array, is_stand_in
 from ..engine import gradients
 from ..function import Operation
 from ..kernels import formula
-from ..kernels.cpu import elementwise as cpu
-from ..kernels.formula import FLOATING, NUMBER
+from ..kernels.cpu import recurrent
+from ..kernels.cpu.failures import checked
 from ..kernels.scalars import sigmoid, tanh
 from ..ops.elementwise import sigmoid as sigmoid_of
 from ..ops.elementwise import tanh as tanh_of
@@ -33,7 +33,7 @@ def _forward() -> np.ufunc:
     first, forget, proposed, last = sigmoid(sums[0]), sigmoid(sums[1]), tanh(sums[2]), sigmoid(sums[3])
     memory = forget * x[8] + first * proposed
     results = [first, forget, proposed, last, memory, last * tanh(memory)]
-    return cpu.kernel("lstm_gates", results, [NUMBER] * 9, FLOATING)
+    return recurrent.forward(results)
 
 
 @once
@@ -49,7 +49,7 @@ def _backward() -> np.ufunc:
         along * curved * (last * (1 - last)),
         c * forget,
     ]
-    return cpu.kernel("lstm_gates_vjp", results, [NUMBER] * 9, FLOATING)
+    return recurrent.backward(results)
 
 
 def _shapes(given: Any, h: Any) -> list[tuple[int, ...]]:
@@ -68,19 +68,24 @@ def _parts(flat: Any, shapes: list[tuple[int, ...]]) -> list[Any]:
     return found
 
 
+def _with_rows(*arrays: Array) -> list[Array]:
+    """Give arrays whose rows are contiguous, as the loops take them."""
+    return [x if x.strides[-1] == x.itemsize else np.ascontiguousarray(x) for x in arrays]
+
+
 def run(given: Array, h: Array, c: Array, weight: Array) -> Array:
     """Go through the steps; gives all results, one after the other."""
+    given, c = _with_rows(given, c)
     shapes = _shapes(given, h)
     size = h.shape[1]
     flat = np.empty(sum(int(np.prod(shape)) for shape in shapes), given.dtype)
     y, gates, memories = _parts(flat, shapes)
     kernel, across = _forward(), np.ascontiguousarray(weight.T)
     product = np.empty((h.shape[0], 4 * size), given.dtype)
-    blocks = [slice(k * size, (k + 1) * size) for k in range(4)]
-    added = [product[:, block] for block in blocks]
+    kept = gates.transpose(1, 2, 0, 3)
     for t in range(given.shape[0]):
         np.dot(h, across, product)
-        kernel(*[given[t, :, block] for block in blocks], *added, c, out=(*gates[:, t], memories[t], y[t]))
+        checked(kernel, given[t], product, c, out=(kept[t], memories[t], y[t]))
         h, c = y[t], memories[t]
     y[-1] = c
     return flat
@@ -92,13 +97,15 @@ def run_back(gy: Array, y: Array, gates: Array, memories: Array, h: Array, c: Ar
     shapes = [(steps, batch, 4 * size), h.shape, c.shape, weight.shape]
     flat = np.empty(sum(int(np.prod(shape)) for shape in shapes), gy.dtype)
     slopes, gh, gc, gw = _parts(flat, shapes)
-    kernel, weight = _backward(), np.ascontiguousarray(weight)
-    gh[...], gc[...] = 0, gy[-1]
-    blocks = [slice(k * size, (k + 1) * size) for k in range(4)]
+    kernel, weight, kept = _backward(), np.ascontiguousarray(weight), gates.transpose(1, 2, 0, 3)
+    gy, c = _with_rows(gy, c)
+    gh[...] = 0
+    later, earlier = np.array(gy[-1], order="C"), np.empty(c.shape, gy.dtype)
     for t in range(steps - 1, -1, -1):
-        outputs = [slopes[t, :, block] for block in blocks]
-        kernel(gy[t], gh, gc, *gates[:, t], memories[t - 1] if t else c, memories[t], out=(*outputs, gc))
+        checked(kernel, gy[t], gh, later, kept[t], memories[t - 1] if t else c, memories[t], out=(slopes[t], earlier))
+        later, earlier = earlier, later
         np.dot(slopes[t], weight, gh)
+    gc[...] = later
     before = np.concatenate([h[None], y[: steps - 1]]) if steps > 1 else h[None]
     np.dot(slopes.reshape(steps * batch, 4 * size).T, before.reshape(steps * batch, size), gw)
     return flat

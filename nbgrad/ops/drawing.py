@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -36,10 +37,8 @@ def _of_streams(source: Generator, method: str, *arguments: Any) -> Any:
     if method == "permutation":
         return np.argsort(uniform((arguments[0],)), kind="stable")
     if method in ("binomial", "poisson"):  # which take as many numbers as they take
-        seed = source.draw("bits", (2,), np.uint64)
-        if is_stand_in(seed):
-            raise TypeError(f"{method}: draws as many numbers as it takes: draw outside of the function")
-        return getattr(np.random.default_rng(seed), method)(*arguments)
+        seed, rest = source.draw("bits", (2,), np.uint64), [as_array(x) for x in arguments]
+        return dispatch.called(method, partial(_by_numpy, method), seed, *rest)
     *numbers, shape = arguments
     if method == "integers":
         low, high = numbers
@@ -54,6 +53,15 @@ def _of_streams(source: Generator, method: str, *arguments: Any) -> Any:
     if method == "geometric":
         return np.maximum(np.ceil(waited(shape) / -np.log1p(-numbers[0])), 1.0)
     return waited(shape) * (numbers[0] if method == "exponential" else 1.0)
+
+
+def _by_numpy(method: str, seed: Any, *numbers: Any) -> Any:
+    """Draw from a seed that a stream gave, which a compiled function does anew in every run."""
+    seed, *given = [dispatch.in_numpy(x) for x in (seed, *numbers)]
+    rates = given[-1]
+    if rates.size and not rates.min() >= 0:
+        raise ValueError(f"{method}: a rate is {rates.min()}: it must not be negative")
+    return getattr(np.random.default_rng(seed), method)(*given)
 
 
 def draw_from(what: str, generator: Any, method: str, *arguments: Any) -> Any:
@@ -191,7 +199,7 @@ def poisson(input: Any, generator: Any = None) -> Any:
     """Draw from Poisson distributions of rates each, of the dtype of input; raises ValueError for negative rates."""
     x = operand(input)
     rates = dispatch.in_numpy(data_of(x))
-    if rates.size and rates.min() < 0:
+    if not is_stand_in(rates) and rates.size and not rates.min() >= 0:
         raise ValueError(f"poisson: a rate is {rates.min()}: it must not be negative")
     found = drawn_beside("poisson", generator, data_of(x), "poisson", rates).astype(x.dtype)
     return Variable(found, requires_grad=False) if isinstance(x, Variable) else found

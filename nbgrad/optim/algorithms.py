@@ -22,6 +22,14 @@ class _Declared(Optimizer):
         return pure(cls, options)
 
 
+def _refuse(differentiable: bool) -> None:
+    """Raise NotImplementedError for steps that gradients should go through."""
+    if differentiable:
+        raise NotImplementedError(
+            "differentiable: a step writes over its parameters; gradients go through the functions that `pure` gives"
+        )
+
+
 def _steep(flags: Any, p: Any, g: Any, decay: Any) -> Any:
     """Give the gradient to follow: upwards if asked to, with the decay of weights."""
     decays, maximise = flags[:2]
@@ -48,6 +56,7 @@ class SGD(_Declared):
         differentiable: bool = False,
         fused: Any = None,
     ) -> None:
+        _refuse(differentiable)
         if nesterov and (momentum <= 0 or dampening != 0):
             raise ValueError("Nesterov momentum requires a momentum and zero dampening")
         options = {"lr": lr, "momentum": momentum, "dampening": dampening, "weight_decay": weight_decay}
@@ -96,6 +105,7 @@ class Adam(_Declared):
         fused: Any = None,
         decoupled_weight_decay: bool = False,
     ) -> None:
+        _refuse(differentiable)
         options = {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay, "amsgrad": amsgrad}
         decoupled = self.decoupled or decoupled_weight_decay
         super().__init__(params, options | {"maximize": maximize, "decoupled_weight_decay": decoupled})
@@ -163,6 +173,7 @@ class Adamax(_Declared):
         differentiable: bool = False,
         capturable: bool = False,
     ) -> None:
+        _refuse(differentiable)
         options = {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay}
         super().__init__(params, options | {"maximize": maximize})
 
@@ -210,6 +221,7 @@ class Adagrad(_Declared):
         differentiable: bool = False,
         fused: Any = None,
     ) -> None:
+        _refuse(differentiable)
         options = {"lr": lr, "lr_decay": lr_decay, "eps": eps, "weight_decay": weight_decay, "maximize": maximize}
         super().__init__(params, options | {"initial_accumulator_value": initial_accumulator_value})
 
@@ -253,6 +265,7 @@ class RMSprop(_Declared):
         maximize: bool = False,
         differentiable: bool = False,
     ) -> None:
+        _refuse(differentiable)
         options = {"lr": lr, "alpha": alpha, "eps": eps, "weight_decay": weight_decay, "momentum": momentum}
         super().__init__(params, options | {"centered": centered, "maximize": maximize})
 
@@ -307,6 +320,7 @@ class Adadelta(_Declared):
         maximize: bool = False,
         differentiable: bool = False,
     ) -> None:
+        _refuse(differentiable)
         super().__init__(params, {"lr": lr, "rho": rho, "eps": eps, "weight_decay": weight_decay, "maximize": maximize})
 
     def flags(self, group: Group) -> tuple[Any, ...]:
@@ -332,6 +346,7 @@ class NAdam(_Declared):
     """Adam with Nesterov's momentum (Dozat, 2016)."""
 
     count_of_numbers = 11
+    uniform = ("mu_product",)
 
     def __init__(
         self,
@@ -348,6 +363,7 @@ class NAdam(_Declared):
         capturable: bool = False,
         differentiable: bool = False,
     ) -> None:
+        _refuse(differentiable)
         options = {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay, "maximize": maximize}
         super().__init__(
             params, options | {"momentum_decay": momentum_decay, "decoupled_weight_decay": decoupled_weight_decay}
@@ -403,6 +419,7 @@ class RAdam(_Declared):
         capturable: bool = False,
         differentiable: bool = False,
     ) -> None:
+        _refuse(differentiable)
         options = {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay, "maximize": maximize}
         super().__init__(params, options | {"decoupled_weight_decay": decoupled_weight_decay})
 

@@ -45,6 +45,53 @@ class LBFGS(Optimizer):
     def lifted(self) -> list[Variable]:
         return []  # how far to go is decided by elements: it is the closure that can be compiled
 
+    def state_dict(self) -> dict[str, Any]:
+        """Give the options and the memory, by PyTorch's names."""
+        found, memory = super().state_dict(), self._memory
+        if memory:
+            dtype = self.param_groups[0]["params"][0].dtype
+
+            def variable(x: Any) -> Variable:
+                return Variable(np.array(x, dtype), requires_grad=False)
+
+            pairs = memory["pairs"]
+            found["state"][0] = {
+                "n_iter": memory["count"],
+                "func_evals": memory["evaluations"],
+                "prev_loss": memory["loss"],
+                "t": float(memory["t"]),
+                "H_diag": float(memory["scale"]),
+                "d": variable(memory["d"]),
+                "prev_flat_grad": variable(memory["g"]),
+                "old_dirs": [variable(y) for y, _, _ in pairs],
+                "old_stps": [variable(s) for _, s, _ in pairs],
+                "ro": [float(rho) for _, _, rho in pairs],
+            }
+        return found
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take over options and memory, by copies; raises ValueError for those of other parameters."""
+        if not isinstance(state_dict, dict) or not {"state", "param_groups"} <= state_dict.keys():
+            raise ValueError(f"LBFGS: a state is a dict with 'state' and 'param_groups', got {state_dict!r:.80}")
+        given = state_dict["state"].get(0, {})
+
+        def array(x: Any) -> Any:
+            return np.asarray(x.detach().cpu() if hasattr(x, "detach") else x).copy()
+
+        count = sum(int(x.size) for x in self.param_groups[0]["params"])
+        memory: dict[str, Any] = {}
+        if given:
+            pairs = [array(y) for y in given["old_dirs"]], [array(s) for s in given["old_stps"]], given["ro"]
+            memory = {"pairs": [(y, s, float(rho)) for y, s, rho in zip(*pairs, strict=True)]}
+            memory |= {"d": array(given["d"]), "g": array(given["prev_flat_grad"]), "t": float(given["t"])}
+            memory |= {"scale": float(given["H_diag"]), "count": int(given["n_iter"])}
+            memory |= {"evaluations": int(given["func_evals"]), "loss": float(given["prev_loss"])}
+            vectors = [memory["d"], memory["g"], *(x for y, s, _ in memory["pairs"] for x in (y, s))]
+            if any(x.shape != (count,) for x in vectors):
+                raise ValueError(f"LBFGS: the state is of {memory['d'].size} numbers, the parameters have {count}")
+        super().load_state_dict({**state_dict, "state": {}})
+        self._memory = memory
+
     def _gradient(self, params: list[Variable]) -> Any:
         parts = [np.zeros(x.size) if x.grad is None else np.asarray(x.grad.detach().cpu()).reshape(-1) for x in params]
         return np.concatenate(parts)
@@ -77,7 +124,7 @@ class LBFGS(Optimizer):
         old: list[tuple[Any, Any, float]] = memory.get("pairs", [])
         d: Any = memory.get("d")
         t: Any = memory.get("t")
-        scale, before = memory.get("scale", 1.0), memory.get("g")
+        scale, before, before_loss = memory.get("scale", 1.0), memory.get("g"), loss
         for turn in range(group["max_iter"]):
             memory["count"] = memory.get("count", 0) + 1
             if memory["count"] == 1:
@@ -113,7 +160,8 @@ class LBFGS(Optimizer):
                 break
             if abs(loss - before_loss) < group["tolerance_change"]:
                 break
-        memory |= {"pairs": old, "d": d, "t": t, "scale": scale, "g": before}
+        memory |= {"pairs": old, "d": d, "t": t, "scale": scale, "g": before, "loss": before_loss}
+        memory["evaluations"] = memory.get("evaluations", 0) + evaluations
         return first
 
 

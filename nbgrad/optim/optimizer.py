@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from functools import cache as once
 from typing import Any, ClassVar, NamedTuple
 
@@ -45,6 +45,8 @@ class Group(dict[str, Any]):
         for place, number in enumerate(found):
             key = f"{name}{place}" if isinstance(value, tuple | list) else name
             if isinstance(number, bool) or not isinstance(number, int | float | np.generic | np.ndarray | Variable):
+                if key in self.numbers:
+                    raise TypeError(f"the option {name!r} is a number, got {number!r}")
                 changed[0] = next(changes)
                 continue
             held = self.numbers.get(key)
@@ -55,8 +57,8 @@ class Group(dict[str, Any]):
             held[...] = float(number)
 
     def __setitem__(self, name: str, value: Any) -> None:
-        super().__setitem__(name, value)
         self._note(name, value)
+        super().__setitem__(name, value)
 
     def update(self, *arguments: Any, **options: Any) -> None:
         """Set several options."""
@@ -129,6 +131,8 @@ class Optimizer:
 
     #: How many numbers the formula takes.
     count_of_numbers: ClassVar[int] = 0
+    #: What is kept that is one number for all elements of a parameter.
+    uniform: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, params: Any, defaults: dict[str, Any]) -> None:
         name = type(self).__name__
@@ -372,14 +376,21 @@ class Optimizer:
                 if x in self.state:
                     count = float(group.steps.data[k])
                     state[number] = {"step": Variable(np.array(count, np.float32), requires_grad=False)}
-                    state[number] |= {name: value.detach() for name, value in self.state[x].items()}
+                    state[number] |= {name: self._shown(name, x, value) for name, value in self.state[x].items()}
             packed = {name: value for name, value in group.items() if name != "params"}
             groups.append({**packed, "params": [numbers[id(x)] for x in group["params"]]})
         return {"state": state, "param_groups": groups}
 
+    def _shown(self, name: str, x: Variable, value: Variable) -> Variable:
+        """Give what is kept for a parameter as PyTorch has it: one number where it is the same for all elements."""
+        return value.detach().reshape(-1)[0] if name in self.uniform and value.size else value.detach()
+
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Take over a state, by copies; raises ValueError for one of other groups or shapes."""
+        """Take over a state, by copies; raises ValueError for one of other groups or shapes, or for no state at all."""
         name = type(self).__name__
+        if not isinstance(state_dict, dict) or not {"state", "param_groups"} <= state_dict.keys():
+            has = sorted(map(str, state_dict)) if isinstance(state_dict, dict) else type(state_dict).__name__
+            raise ValueError(f"{name}: a state is a dict with 'state' and 'param_groups', got {has}")
         given = state_dict["param_groups"]
         sizes = [len(g["params"]) for g in given], [len(g["params"]) for g in self.param_groups]
         if sizes[0] != sizes[1]:
@@ -392,6 +403,8 @@ class Optimizer:
                     array = np.asarray(value.detach().cpu() if hasattr(value, "detach") else value)
                     if key == "step":
                         planned.append((mine, k, x, key, float(array)))
+                    elif key in self.uniform and array.ndim == 0:
+                        planned.append((mine, k, x, key, np.full(x.shape, array)))
                     elif array.shape != x.shape:
                         raise ValueError(f"{name}: {key} has shape {array.shape}, its parameter {x.shape}")
                     else:
@@ -438,7 +451,10 @@ class Pure(NamedTuple):
 
 
 def pure(kind: Any, options: dict[str, Any]) -> Pure:
-    """Give the two functions of an optimiser: `update` gives new parameters and a new state, and changes nothing."""
+    """Give the two functions of an optimiser: `update` gives new parameters and a new state, and changes nothing.
+
+    Arrays give arrays; Variables give Variables, through which gradients go.
+    """
     from ..nests import flatten, unflatten
 
     one = kind([Variable(np.zeros(1))], **options)
@@ -473,16 +489,14 @@ def pure(kind: Any, options: dict[str, Any]) -> Pure:
         values = one.numbers(lambda name: float(group.numbers[name]), t)
         results = []
         for k, (x, g) in enumerate(zip(xs, gs, strict=True)):
-            operands = [data(x), data(g), *(data(s[k]) for s in kept)]
+            operands = [x, g, *(s[k] for s in kept)]
+            recorded = any(isinstance(operand, Variable) for operand in operands)
+            operands = operands if recorded else [data(operand) for operand in operands]
             kind = operands[0].dtype
             numbers = [(v if hasattr(v, "dtype") else np.asarray(v)).astype(kind) for v in values]
-            results.append([operation.call(*operands, *numbers) for operation in rule.operations()])
+            functions = [operation.function if recorded else operation.call for operation in rule.operations()]
+            results.append([function(*operands, *numbers) for function in functions])
         new = [unflatten(structure, iter([r[place] for r in results])) for place in range(1 + len(names))]
         return new[0], {"step": t, **dict(zip(names, new[1:], strict=True))}
 
     return Pure(init, update)
-
-
-def of_all(params: Iterable[Any]) -> list[Any]:
-    """Give parameters as a list, whatever they came in."""
-    return [params] if isinstance(params, Variable) else list(params)

@@ -419,3 +419,20 @@ def test_derivatives_of_gradients():
         for tangent, high, low in zip(tangents, at(1e-6), at(-1e-6), strict=True):
             np.testing.assert_allclose(tangent, (high - low) / 2e-6, rtol=1e-4, atol=1e-5)
         assert linecache.cache
+
+
+def test_branches_that_derivatives_do_not_go_through_keep_nothing():
+    def nearest(x, y):
+        total = 0.0
+        for i in range(x.size):
+            closest, place = math.inf, 0
+            for j in range(y.size):
+                distance = (x[i] - y[j]) ** 2
+                if distance < closest:
+                    closest, place = distance, j
+            total += (x[i] - y[place]) ** 2
+        return total
+
+    check(nearest, X, X[:3] + 0.1)
+    text, _ = source(nearest, "vjp", (X, X[:3]))
+    assert "test_kept" not in text and text.count("for j in") == 1

@@ -1,4 +1,4 @@
-"""Random programs: the way back, the tangent and differences agree."""
+"""Random programs: the way back, the tangent and differences agree; threads share loops, segments are run again."""
 
 import math
 import os
@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from loop_generator import programs
+from numba import prange
 from plainly import derivative, leaves
 
 from nbgrad.loops.compiled import defined
@@ -22,7 +23,8 @@ def helper(p, q):
 
 def compare(text):
     """Hold the derivatives of a program against each other and against differences, where these say anything."""
-    program = defined("program", text, {"np": np, "math": math, "helper": helper})
+    program = defined("program", text, {"np": np, "math": math, "helper": helper, "prange": prange})
+    how = {"parallel": True, "checkpoint": (None, True, 2)[len(text) % 3]}
     program.__globals__["__name__"] = "program"
     given = (X, 0.6, -1.1, 3)
     with np.errstate(all="ignore"):
@@ -31,7 +33,7 @@ def compare(text):
         rng = np.random.default_rng(1)
         cotangents = [1.0, rng.normal(size=4)]
         directions = [rng.normal(size=4), 0.3, -0.8]
-        values, gradients = derivative(program, "vjp", given)(*given, *cotangents)
+        values, gradients = derivative(program, "vjp", given, **how)(*given, *cotangents)
         for found, y in zip(leaves(values), expected, strict=True):
             np.testing.assert_allclose(found, y, rtol=1e-12, atol=1e-12, err_msg=text)
         _, tangents = derivative(program, "jvp", given)(*given, *directions)

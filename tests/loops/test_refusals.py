@@ -23,7 +23,7 @@ def with_dict(x):
 
 
 def comprehension(x):
-    return sum([v * v for v in x])
+    return sum([v * v for v in x if v > 0])
 
 
 def caught(x):
@@ -46,11 +46,11 @@ def starred(*x):
 
 
 def solved(a, b):
-    return np.linalg.solve(a, b)
+    return np.linalg.lstsq(a, b)
 
 
-def mask(x):
-    return x[x > 0].sum()
+def mask(x, y):
+    return x[x > 0, 0].sum()
 
 
 def two_kinds(x, n):
@@ -78,13 +78,13 @@ A = np.eye(3)
         (recursive, (3.0,), "line 11: recursive, which calls itself"),
         (with_list, (3.0,), "line 16: .*attribute 'append'"),
         (with_dict, (3.0,), "line 21: a dict"),
-        (comprehension, (A[0],), "line 26: a list comprehension"),
+        (comprehension, (A[0],), "line 26: a list comprehension with a condition"),
         (caught, (3.0,), "line 30: the statement 'try'"),
         (generator, (3.0,), "a generator"),
         (text, (3.0,), "a string"),
         (starred, (3.0,), r"\*args"),
-        (solved, (A, A[0]), r"a call of numpy.linalg.*solve"),
-        (mask, (A[0],), "this index"),
+        (solved, (A, A[0]), r"a call of numpy.linalg.*lstsq"),
+        (mask, (A, A[0]), "this index"),
         (two_kinds, (3.0, 3), "'y', a number after one way"),
         (two_names, (3.0, 3), "two names"),
     ],

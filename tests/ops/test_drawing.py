@@ -70,7 +70,7 @@ def test_a_leaf_is_filled_only_where_nothing_is_recorded():
     assert w.requires_grad and (w.data >= 1).all()
 
 
-@pytest.mark.parametrize("name", ["rand_like", "randn_like", "bernoulli", "uniform_", "exponential_"])
+@pytest.mark.parametrize("name", ["rand_like", "randn_like", "bernoulli", "poisson", "uniform_", "exponential_"])
 def test_compiled_functions_draw_as_uncompiled_ones(name, kernels):
     def function(x):
         return getattr(x.clone(), name)() if name.endswith("_") else getattr(nbgrad, name)(x)
@@ -84,9 +84,12 @@ def test_compiled_functions_draw_as_uncompiled_ones(name, kernels):
     assert (found[0] != found[1]).any()
 
 
-def test_compiled_functions_draw_no_numbers_of_unknown_count():
-    with pytest.raises(TypeError, match="elements"):
-        nbgrad.jit(nbgrad.poisson)(np.full(3, 0.5))
+def test_compiled_functions_look_at_rates_in_every_run():
+    compiled = nbgrad.jit(lambda x: nbgrad.poisson(x * 2) + 1)
+    assert (compiled(np.full(3, 20.0)) > 5).all() and compiled(np.zeros(3)).tolist() == [1, 1, 1]
+    for wrong in (-0.5, np.nan):
+        with pytest.raises(ValueError, match="poisson: a rate is"):
+            compiled(np.full(3, wrong))
 
 
 REFUSALS = {

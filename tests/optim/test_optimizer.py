@@ -147,6 +147,13 @@ REFUSED = {
     "betas": (lambda x: optim.Adam([x], betas=(1.0, 0.9)), ValueError, "Invalid beta parameter at index 0"),
     "nesterov": (lambda x: optim.SGD([x], nesterov=True), ValueError, "Nesterov momentum requires"),
     "closure": (lambda x: optim.LBFGS([x]).step(), TypeError, "takes a closure"),
+    "through": (lambda x: optim.Adam([x], differentiable=True), NotImplementedError, "functions that `pure` gives"),
+    "state": (
+        lambda x: optim.Adam([x]).load_state_dict({"a": 1}),
+        ValueError,
+        r"'state' and 'param_groups', got \['a'\]",
+    ),
+    "text": (lambda x: optim.SGD([x]).param_groups[0].update(lr="much"), TypeError, "'lr' is a number, got 'much'"),
 }
 
 
@@ -155,6 +162,43 @@ def test_refusals(name):
     call, error, message = REFUSED[name]
     with pytest.raises(error, match=message):
         call(nbgrad.tensor([1.0], requires_grad=True))
+
+
+def test_gradients_of_another_shape_are_refused_and_nothing_changes():
+    for options in ({}, {"momentum": 0.9}):
+        x, other = nbgrad.ones(1000, requires_grad=True), nbgrad.ones(3, requires_grad=True)
+        optimizer = optim.SGD([other, x], lr=0.1, **options)
+        other.grad, x.grad = nbgrad.ones(3), nbgrad.ones(1)
+        for _ in range(2):
+            with pytest.raises(ValueError, match=r"grad has shape \(1,\), its parameter \(1000,\)"):
+                optimizer.step()
+        assert (x.data == 1).all() and (other.data == 1).all() and not optimizer.param_groups[0].steps.data.any()
+        x.grad = nbgrad.ones(1000)
+        optimizer.step()
+        x.grad = nbgrad.ones(2)  # what was found out about the arrays before does not count for these
+        with pytest.raises(ValueError, match=r"grad has shape \(2,\)"):
+            optimizer.step()
+        np.testing.assert_allclose(x.data, 0.9)
+
+
+def test_what_is_one_number_for_a_parameter_is_one_in_its_state():
+    torch = peer("torch")
+    ours, theirs, one, other = pair("NAdam", {})
+    rng = np.random.default_rng(1)
+    for _ in range(3):
+        give(ours, theirs, rng)
+        one.step(), other.step()
+    assert one.state_dict()["state"][0]["mu_product"].shape == ()
+    again = optim.NAdam([nbgrad.Variable(t.detach().numpy().copy()) for t in theirs])
+    again.load_state_dict(other.state_dict())
+    for _ in range(3):
+        give(again.param_groups[0]["params"], theirs, rng)
+        again.step(), other.step()
+    assert_same(again.param_groups[0]["params"], theirs, rtol=1e-6)
+    with pytest.raises(ValueError, match="exp_avg has shape"):
+        state = other.state_dict()
+        state["state"][0]["exp_avg"] = torch.zeros(2)
+        again.load_state_dict(state)
 
 
 # ---- compiled -------------------------------------------------------------------------------------------------------
@@ -348,6 +392,29 @@ def test_a_graph_from_before_a_step_tells_that_it_needs_what_was_overwritten(kin
     optimizer.zero_grad()
     (w * w + b).sum().backward()
     np.testing.assert_allclose(w.grad.data, 2 * w.data)
+
+
+def test_gradients_go_through_steps_of_the_pure_form():
+    init, update = optim.SGD.pure(lr=0.1, momentum=0.5)
+
+    def trained(w, target):
+        params, state = {"w": w}, init({"w": w})
+        for _ in range(3):
+            (g,) = nbgrad.autograd.grad(((params["w"] - target) ** 2).sum(), [params["w"]], create_graph=True)
+            params, state = update({"w": g}, state, params)
+        return (params["w"] ** 3).sum()
+
+    assert nbgrad.autograd.gradcheck(trained, (nbgrad.Variable(np.array([1.0, -2.0])), nbgrad.Variable(np.ones(2))))
+
+
+def test_batch_norm_over_all_batches_is_compiled(kernels):
+    first, second = [nn.BatchNorm1d(3, momentum=None) for _ in range(2)]
+    run, rng = nbgrad.jit(second), np.random.default_rng(0)
+    for _ in range(3):
+        x = nbgrad.tensor(rng.normal(size=(5, 3)))
+        np.testing.assert_allclose(run(x).data, first(x).data, rtol=1e-9)
+    for key, value in first.state_dict().items():
+        np.testing.assert_allclose(second.state_dict()[key].data, value.data, rtol=1e-9, err_msg=key)
 
 
 def given_a_gradient(array, dtype=np.float64):

@@ -128,6 +128,7 @@ class MultiheadAttention(Module):
                 f"MultiheadAttention: query, key and value have 2 or 3 dimensions, all as many: {query.shape}, "
                 f"{key.shape}, {value.shape}"
             )
+        self._check_sizes(query.shape, key.shape, value.shape, alone)
         q, k, v = self._projected(query, key, value)
         if alone:
             q, k, v = q[None], k[None], v[None]
@@ -141,7 +142,8 @@ class MultiheadAttention(Module):
             v = cat([v, self.bias_v.broadcast_to(shape)], 1)
             added += 1
         if self.add_zero_attn:
-            nothing = zeros(batch, 1, self.embed_dim, dtype=q.dtype)
+            device: Any = getattr(q, "device", None)
+            nothing = zeros(batch, 1, self.embed_dim, dtype=q.dtype, device=device)
             k, v = cat([k, nothing], 1), cat([v, nothing], 1)
             added += 1
         heads = [x.reshape((batch, x.shape[1], self.num_heads, self.head_dim)).swapaxes(1, 2) for x in (q, k, v)]
@@ -159,6 +161,16 @@ class MultiheadAttention(Module):
         if alone:
             return y[0], shown
         return y if self.batch_first else y.swapaxes(0, 1), shown
+
+    def _check_sizes(self, query: Any, key: Any, value: Any, alone: bool) -> None:
+        along = 0 if alone or not self.batch_first else 1
+        wanted = self.embed_dim, self.kdim, self.vdim
+        batches = 0 if alone else len({shape[1 - along] for shape in (query, key, value)}) - 1
+        if (query[-1], key[-1], value[-1]) != wanted or key[along] != value[along] or batches:
+            raise ValueError(
+                f"MultiheadAttention: query, key and value have {wanted} features, key and value as many steps, and "
+                f"all one batch: {query}, {key}, {value}, batch_first={self.batch_first}"
+            )
 
     def _with_masks(self, scores: Any, attn_mask: Any, key_padding_mask: Any, added: int, alone: bool) -> Any:
         batch, heads, targets, sources = scores.shape
@@ -233,8 +245,10 @@ class _TransformerLayer(Module):
 
     crosses = False
 
-    def _attended(self, attention: Any, x: Any, memory: Any, mask: Any, padding: Any, drop: Any) -> Any:
-        return drop(attention(x, memory, memory, attn_mask=mask, key_padding_mask=padding, need_weights=False)[0])
+    def _attended(self, attention: Any, x: Any, memory: Any, masks: tuple[Any, Any, bool], drop: Any) -> Any:
+        mask, padding, is_causal = masks
+        options = {"attn_mask": mask, "key_padding_mask": padding, "is_causal": is_causal}
+        return drop(attention(x, memory, memory, need_weights=False, **options)[0])
 
     def _fed_forward(self, x: Any, drop: Any) -> Any:
         return drop(self.linear2(self.dropout(self.activation(self.linear1(x)))))
@@ -251,7 +265,7 @@ class TransformerEncoderLayer(_TransformerLayer):
         """Run the layer."""
 
         def attend(x: Any) -> Any:
-            return self._attended(self.self_attn, x, x, src_mask, src_key_padding_mask, self.dropout1)
+            return self._attended(self.self_attn, x, x, (src_mask, src_key_padding_mask, is_causal), self.dropout1)
 
         x = self._around(self.norm1, src, attend)
         return self._around(self.norm2, x, lambda x: self._fed_forward(x, self.dropout2))
@@ -276,11 +290,11 @@ class TransformerDecoderLayer(_TransformerLayer):
         """Run the layer."""
 
         def attend(x: Any) -> Any:
-            return self._attended(self.self_attn, x, x, tgt_mask, tgt_key_padding_mask, self.dropout1)
+            return self._attended(self.self_attn, x, x, (tgt_mask, tgt_key_padding_mask, tgt_is_causal), self.dropout1)
 
         def look(x: Any) -> Any:
-            masks = memory_mask, memory_key_padding_mask
-            return self._attended(self.multihead_attn, x, memory, *masks, self.dropout2)
+            masks = memory_mask, memory_key_padding_mask, memory_is_causal
+            return self._attended(self.multihead_attn, x, memory, masks, self.dropout2)
 
         x = self._around(self.norm1, tgt, attend)
         x = self._around(self.norm2, x, look)
@@ -307,7 +321,7 @@ class TransformerEncoder(Module):
     ) -> Any:
         """Run the layers."""
         for layer in self.layers:
-            src = layer(src, src_mask=mask, src_key_padding_mask=src_key_padding_mask)
+            src = layer(src, mask, src_key_padding_mask, bool(is_causal))
         return src if self.norm is None else self.norm(src)
 
 
@@ -319,10 +333,21 @@ class TransformerDecoder(Module):
         self.layers = ModuleList([copy.deepcopy(decoder_layer) for _ in range(num_layers)])
         self.num_layers, self.norm = num_layers, norm
 
-    def forward(self, tgt: Any, memory: Any, **masks: Any) -> Any:
-        """Run the layers; masks are those of the layer."""
+    def forward(
+        self,
+        tgt: Any,
+        memory: Any,
+        tgt_mask: Any = None,
+        memory_mask: Any = None,
+        tgt_key_padding_mask: Any = None,
+        memory_key_padding_mask: Any = None,
+        tgt_is_causal: bool | None = None,
+        memory_is_causal: bool = False,
+    ) -> Any:
+        """Run the layers."""
+        masks = tgt_mask, memory_mask, tgt_key_padding_mask, memory_key_padding_mask
         for layer in self.layers:
-            tgt = layer(tgt, memory, **masks)
+            tgt = layer(tgt, memory, *masks, bool(tgt_is_causal), memory_is_causal)
         return tgt if self.norm is None else self.norm(tgt)
 
 
@@ -375,9 +400,12 @@ class Transformer(Module):
         src_key_padding_mask: Any = None,
         tgt_key_padding_mask: Any = None,
         memory_key_padding_mask: Any = None,
+        src_is_causal: bool | None = None,
+        tgt_is_causal: bool | None = None,
+        memory_is_causal: bool = False,
     ) -> Any:
         """Encode the source, and decode with it."""
-        memory = self.encoder(src, mask=src_mask, src_key_padding_mask=src_key_padding_mask)
+        memory = self.encoder(src, src_mask, src_key_padding_mask, src_is_causal)
         return self.decoder(
             tgt,
             memory,
@@ -385,4 +413,6 @@ class Transformer(Module):
             memory_mask=memory_mask,
             tgt_key_padding_mask=tgt_key_padding_mask,
             memory_key_padding_mask=memory_key_padding_mask,
+            tgt_is_causal=tgt_is_causal,
+            memory_is_causal=memory_is_causal,
         )

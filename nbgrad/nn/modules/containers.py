@@ -127,6 +127,19 @@ class ModuleList(_Ordered):
     def __add__(self, others: Iterable[Any]) -> ModuleList:
         return ModuleList([*self, *others])
 
+    def __repr__(self) -> str:
+        runs: list[list[Any]] = []  # modules that look alike are shown once
+        for place, text in enumerate(map(repr, self)):
+            if runs and runs[-1][2] == text:
+                runs[-1][1] = place
+            else:
+                runs.append([place, place, text])
+        lines = []
+        for first, last, text in runs:
+            head = f"({first}): " if first == last else f"({first}-{last}): {last - first + 1} x "
+            lines.append(head + text.replace("\n", "\n  "))
+        return f"{type(self).__name__}(" + ("\n  " + "\n  ".join(lines) + "\n" if lines else "") + ")"
+
 
 class ParameterList(_Ordered):
     """Parameters by their order; Variables become some."""

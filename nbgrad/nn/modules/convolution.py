@@ -8,7 +8,7 @@ from typing import Any
 from ...ops.creation import empty
 from .. import functional, init
 from ..parameter import Parameter
-from .declared import REQUIRED, declared
+from .declared import REQUIRED, Declared, declared
 from .module import Module
 
 
@@ -191,8 +191,8 @@ ConvTranspose3d = _sized(_ConvTranspose, "ConvTranspose3d", 3, "The adjoint of a
 # ---- functions with options -----------------------------------------------------------------------------------------
 
 
-def _made(name: str, function: str, sentence: str, **options: Any) -> Any:
-    return declared(name, function, sentence, module=__name__, **options)
+def _made(name: str, function: str, sentence: str, base: Any = Declared, **options: Any) -> Any:
+    return declared(name, function, sentence, base, module=__name__, **options)
 
 
 _MAX = {
@@ -227,11 +227,33 @@ def _max_pool(dims: int, what: str) -> Any:
 
 
 MaxPool1d, MaxPool2d, MaxPool3d = (_max_pool(*x) for x in ((1, "sequences"), (2, "images"), (3, "volumes")))
-AvgPool1d = _made("AvgPool1d", "avg_pool1d", "Means of windows of sequences.", **_AVERAGE)
-AvgPool2d = _made("AvgPool2d", "avg_pool2d", "Means of windows of images.", **_AVERAGE, divisor_override=None)
-AvgPool3d = _made("AvgPool3d", "avg_pool3d", "Means of windows of volumes.", **_AVERAGE, divisor_override=None)
+
+
+class _AvgPool(declared("_AvgPool", "", "", **_AVERAGE)):  # type: ignore[misc]
+    dims = 2
+
+    def extra_repr(self) -> str:
+        """Show the options."""
+        shown = {"kernel_size": self.kernel_size, "stride": self.stride, "padding": self.padding}
+        shown["stride"] = self.kernel_size if self.stride is None else self.stride
+        if self.dims == 1:
+            shown = {name: each(value, 1) for name, value in shown.items()}
+        return ", ".join(f"{name}={value}" for name, value in shown.items())
+
+
+def _mean_pool(dims: int, what: str, **more: Any) -> Any:
+    options = _AVERAGE | more
+    made = _made(f"AvgPool{dims}d", f"avg_pool{dims}d", f"Means of windows of {what}.", _AvgPool, **options)
+    made.dims = dims
+    return made
+
+
+AvgPool1d = _mean_pool(1, "sequences")
+AvgPool2d = _mean_pool(2, "images", divisor_override=None)
+AvgPool3d = _mean_pool(3, "volumes", divisor_override=None)
 LPPool1d = _made("LPPool1d", "lp_pool1d", "Norms of windows of sequences.", **_POWER)
 LPPool2d = _made("LPPool2d", "lp_pool2d", "Norms of windows of images.", **_POWER)
+LPPool3d = _made("LPPool3d", "lp_pool3d", "Norms of windows of volumes.", **_POWER)
 _ADAPTIVE: dict[str, Any] = {"output_size": REQUIRED}
 AdaptiveAvgPool1d = _made("AdaptiveAvgPool1d", "adaptive_avg_pool1d", "Means, so many of a sequence.", **_ADAPTIVE)
 AdaptiveAvgPool2d = _made("AdaptiveAvgPool2d", "adaptive_avg_pool2d", "Means, so many of an image.", **_ADAPTIVE)
@@ -243,15 +265,65 @@ AdaptiveMaxPool3d = _made("AdaptiveMaxPool3d", "adaptive_max_pool3d", "The large
 _WINDOWS = {"dilation": 1, "padding": 0, "stride": 1}
 Unfold = _made("Unfold", "unfold", "Windows of images as columns.", kernel_size=REQUIRED, **_WINDOWS)
 Fold = _made("Fold", "fold", "Columns added up to images.", output_size=REQUIRED, kernel_size=REQUIRED, **_WINDOWS)
+
+
+class _Resized(Declared):
+    def extra_repr(self) -> str:
+        """Show the options."""
+        factor = self.scale_factor
+        if factor is not None:
+            factor = tuple(map(float, factor)) if isinstance(factor, tuple | list) else float(factor)
+        how = f"size={self.size}" if factor is None else f"scale_factor={factor}"
+        return f"{how}, mode={self.mode!r}"
+
+
 Upsample = _made(
     "Upsample",
     "interpolate",
     "Images of another size.",
+    _Resized,
     size=None,
     scale_factor=None,
     mode="nearest",
     align_corners=None,
     recompute_scale_factor=None,
+)
+
+
+class UpsamplingNearest2d(Upsample):  # type: ignore[misc, valid-type]
+    """Images of another size, each pixel the nearest."""
+
+    def __init__(self, size: Any = None, scale_factor: Any = None) -> None:
+        super().__init__(size, scale_factor, "nearest")
+
+
+class UpsamplingBilinear2d(Upsample):  # type: ignore[misc, valid-type]
+    """Images of another size, from corner to corner, each pixel between its four neighbours."""
+
+    def __init__(self, size: Any = None, scale_factor: Any = None) -> None:
+        super().__init__(size, scale_factor, "bilinear", True)
+
+
+class _MaxUnpool(Module):
+    dims = 2
+
+    def __init__(self, kernel_size: Any, stride: Any = None, padding: Any = 0) -> None:
+        super().__init__()
+        self.kernel_size, self.padding = each(kernel_size, self.dims), each(padding, self.dims)
+        self.stride = self.kernel_size if stride is None else each(stride, self.dims)
+
+    def forward(self, input: Any, indices: Any, output_size: Any = None) -> Any:
+        """Put the numbers where a pool with `return_indices` found them; zeros elsewhere."""
+        function = getattr(functional, f"max_unpool{self.dims}d")
+        return function(input, indices, self.kernel_size, self.stride, self.padding, output_size)
+
+    def extra_repr(self) -> str:
+        """Show the options."""
+        return f"kernel_size={self.kernel_size}, stride={self.stride}, padding={self.padding}"
+
+
+MaxUnpool1d, MaxUnpool2d, MaxUnpool3d = (
+    _sized(_MaxUnpool, f"MaxUnpool{dims}d", dims, "What a pool took, back in its places.") for dims in (1, 2, 3)
 )
 
 

@@ -11,7 +11,7 @@ from .module import Module
 #: Stands for options that must be given.
 REQUIRED = inspect.Parameter.empty
 #: What `repr` leaves out unless it is on.
-_QUIET = {"inplace": False}
+_QUIET = {"inplace": False, "return_indices": False}
 
 
 class Declared(Module):
@@ -48,7 +48,7 @@ class Declared(Module):
     def extra_repr(self) -> str:
         """Show the options."""
         shown = [(name, getattr(self, name)) for name in self._shown]
-        return ", ".join(f"{name}={value}" for name, value in shown if name not in _QUIET or value != _QUIET[name])
+        return ", ".join(f"{name}={value!r}" for name, value in shown if name not in _QUIET or value != _QUIET[name])
 
 
 class DeclaredLoss(Declared):

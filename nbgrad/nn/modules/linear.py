@@ -90,6 +90,12 @@ class Bilinear(Module):
         return f"{features}, out_features={self.out_features}, bias={self.bias is not None}"
 
 
+def _unusual(module: Any, *names: str) -> str:
+    """Show options of what picks rows that are not the usual ones."""
+    shown = {name: getattr(module, name) for name in names}
+    return "".join(f", {name}={value}" for name, value in shown.items() if value not in (None, False, 2.0))
+
+
 class Embedding(Module):
     """A row of numbers for each whole number: ``weight[input]``."""
 
@@ -143,8 +149,8 @@ class Embedding(Module):
 
     def extra_repr(self) -> str:
         """Show the options."""
-        shown = f"{self.num_embeddings}, {self.embedding_dim}"
-        return shown if self.padding_idx is None else f"{shown}, padding_idx={self.padding_idx}"
+        options = _unusual(self, "padding_idx", "max_norm", "norm_type", "scale_grad_by_freq")
+        return f"{self.num_embeddings}, {self.embedding_dim}{options}"
 
 
 class EmbeddingBag(Module):
@@ -195,7 +201,9 @@ class EmbeddingBag(Module):
 
     def extra_repr(self) -> str:
         """Show the options."""
-        return f"{self.num_embeddings}, {self.embedding_dim}, mode={self.mode!r}"
+        options = _unusual(self, "max_norm", "norm_type", "scale_grad_by_freq")
+        last = _unusual(self, "padding_idx")
+        return f"{self.num_embeddings}, {self.embedding_dim}{options}, mode={self.mode!r}{last}"
 
 
 class Flatten(Module):
@@ -251,6 +259,9 @@ PixelShuffle = declared(
 )
 PixelUnshuffle = declared(
     "PixelUnshuffle", "pixel_unshuffle", "Pixels as more channels.", module=__name__, downscale_factor=REQUIRED
+)
+ChannelShuffle = declared(
+    "ChannelShuffle", "channel_shuffle", "Channels of groups in turn.", module=__name__, groups=REQUIRED
 )
 
 

@@ -52,7 +52,7 @@ class LayerNorm(Module):
     def extra_repr(self) -> str:
         """Show the options."""
         shown = f"{self.normalized_shape}, eps={self.eps}, elementwise_affine={self.elementwise_affine}"
-        return f"{shown}, bias={self.bias is not None}" if self.elementwise_affine else shown
+        return f"{shown}, bias={self.bias is not None}"
 
 
 class RMSNorm(Module):
@@ -109,7 +109,7 @@ class GroupNorm(Module):
     def extra_repr(self) -> str:
         """Show the options."""
         shown = f"{self.num_groups}, {self.num_channels}, eps={self.eps}, affine={self.affine}"
-        return f"{shown}, bias={self.bias is not None}" if self.affine else shown
+        return f"{shown}, bias={self.bias is not None}"
 
 
 class _Tracking(Module):
@@ -164,7 +164,7 @@ class _Tracking(Module):
     def extra_repr(self) -> str:
         """Show the options."""
         shown = f"{self.num_features}, eps={self.eps}, momentum={self.momentum}, affine={self.affine}"
-        shown += f", bias={self.bias is not None}" if self.affine else ""
+        shown += f", bias={self.bias is not None}"
         return f"{shown}, track_running_stats={self.track_running_stats}"
 
 
@@ -172,7 +172,7 @@ class _BatchNorm(_Tracking):
     def forward(self, input: Any) -> Any:
         """Normalise by the batch's figures in training, which the running ones then follow, else by these."""
         self._check(input)
-        momentum = self.momentum or 0.0
+        momentum: Any = self.momentum or 0.0
         if self.training and self.track_running_stats:
             with no_grad():
                 self.num_batches_tracked.add_(1)

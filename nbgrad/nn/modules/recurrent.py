@@ -274,7 +274,8 @@ class _Cell(Module):
 
     def extra_repr(self) -> str:
         """Show the options."""
-        return f"{self.input_size}, {self.hidden_size}" + ("" if self.bias else f", bias={self.bias}")
+        shown = f"{self.input_size}, {self.hidden_size}" + ("" if self.bias else f", bias={self.bias}")
+        return shown + (", nonlinearity=relu" if self.mode == "RNN_RELU" else "")
 
 
 class RNNCell(_Cell):
