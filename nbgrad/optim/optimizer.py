@@ -258,9 +258,7 @@ class Optimizer:
         kept = [self._kept(x, group, names) for x in chosen]
         grads = [x.grad for x in chosen]
         if any([not isinstance(g, Variable) for g in grads]):
-            raise TypeError(
-                f"{kind.__name__}.step: grad of a parameter was set to what is no Variable: nbgrad.tensor makes one"
-            )
+            raise TypeError(f"{kind.__name__}.step: grad was set to what is no Variable: nbgrad.tensor makes one")
         arrays = [
             [x._array for x in chosen],
             [g._array for g in grads],

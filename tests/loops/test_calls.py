@@ -125,7 +125,7 @@ def test_what_is_no_argument():
         nbgrad.njit(cache=True)
     with pytest.raises(TypeError, match="a function defined by def"):
         nbgrad.njit(3)
-    with pytest.raises(TypeError, match="line 17: a tuple where a number is needed"):
+    with pytest.raises(TypeError, match="line 19: a tuple where a number is needed"):
         weighted.value_and_grad(X, (1.0, 2), 3)
 
 
