@@ -62,10 +62,10 @@ def test_gradients_for_each_example_agree_with_torch():
     theirs = torch.func.vmap(torch.func.grad(lambda *a: loss(torch, *a), (0, 1)), (None, None, 0, 0))
     for mine, other in zip(found, theirs(*map(torch.tensor, (W, b, X, y))), strict=True):
         assert type(mine) is np.ndarray
-        np.testing.assert_allclose(mine, other.numpy(), rtol=1e-11)
+        np.testing.assert_allclose(mine, other.numpy(), rtol=1e-11, atol=1e-12)
     compiled = nbgrad.jit(vmap(grad(lambda *a: loss(nbgrad, *a), (0, 1)), (None, None, 0, 0)))
     for mine, other in zip(found, compiled(W, b, X, y), strict=True):
-        np.testing.assert_allclose(mine, other, rtol=1e-11)
+        np.testing.assert_allclose(mine, other, rtol=1e-11, atol=1e-12)
 
 
 def test_a_gradient_inside_is_each_examples_own_and_one_outside_that_of_all():
