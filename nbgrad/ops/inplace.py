@@ -331,12 +331,11 @@ def put_back(x: Variable, kept: Any) -> None:
 
 def _held_by_others(x: Variable) -> bool:
     """Tell whether anything but nodes of the graph holds a Variable."""
-    with sharing.thawed():
-        holders = gc.get_referrers(x)
-    for holder in holders:
-        if isinstance(holder, tuple):
-            if not any([isinstance(node, Function) for node in gc.get_referrers(holder)]):
+    with sharing.thawed():  # what was frozen has no referrers, and looking again would find no nodes
+        for holder in gc.get_referrers(x):
+            if isinstance(holder, tuple):
+                if not any([isinstance(node, Function) for node in gc.get_referrers(holder)]):
+                    return True
+            elif not isinstance(holder, list | FrameType | history.Story):
                 return True
-        elif not isinstance(holder, list | FrameType | history.Story):
-            return True
     return False

@@ -112,7 +112,7 @@ np.linalg.solve(x[:, :3] + EYE, x)
 np.linalg.svd(x, compute_uv=False)
 np.linalg.eigh(x[:, :3] + x[:, :3].T + EYE).eigenvalues
 np.linalg.slogdet(x[:, :3] + EYE)
-np.linalg.cholesky(x[:, :3] @ x[:, :3].T + 1000 * EYE)
+np.linalg.cholesky(x[:, :3] @ x[:, :3].T + (1000 * EYE).astype(x.dtype))
 x.flatten()
 x.ravel("F")
 np.ravel(x, "F")
