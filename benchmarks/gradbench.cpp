@@ -3,8 +3,10 @@
 // write it for speed and without tools. Compiled by g++ -O3 -march=native.
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <cstdint>
+#include <utility>
 #include <vector>
 
 using vec = std::vector<double>;
@@ -292,4 +294,121 @@ extern "C" void ba(int64_t count, const double* cams, const double* points, cons
       }
     }
   }
+}
+
+// the determinant by minors of the first rows, whose columns are the bits of a number, along their last rows
+extern "C" double det(int64_t n, const double* a, double* ga) {
+  int64_t all = int64_t(1) << n;
+  vec minors(all), g(all);
+  minors[0] = 1;
+  for (int64_t columns = 1; columns < all; columns++) {
+    const double* row = a + (__builtin_popcountll(columns) - 1) * n;
+    double total = 0;
+    for (int64_t rest = columns; rest; rest &= rest - 1)
+      total = row[__builtin_ctzll(rest)] * minors[columns - (rest & -rest)] - total;
+    minors[columns] = total;
+  }
+  std::fill(ga, ga + n * n, 0.0);
+  g[all - 1] = 1;
+  for (int64_t columns = all - 1; columns > 0; columns--) {
+    int64_t count = __builtin_popcountll(columns);
+    const double* row = a + (count - 1) * n;
+    double *grow = ga + (count - 1) * n, back = count % 2 ? g[columns] : -g[columns];
+    for (int64_t rest = columns; rest; rest &= rest - 1) {
+      int64_t j = __builtin_ctzll(rest), less = columns - (rest & -rest);
+      grow[j] += back * minors[less], g[less] += back * row[j];
+      back = -back;
+    }
+  }
+  return minors[all - 1];
+}
+
+// hand tracking: how far points are from vertices of a hand, and by each of the 26 numbers that hold it
+using matrix = std::array<double, 16>;
+
+static matrix times(const double* a, const double* b) {
+  matrix c{};
+  for (int i = 0; i < 4; i++)
+    for (int k = 0; k < 4; k++)
+      for (int j = 0; j < 4; j++) c[4 * i + j] += a[4 * i + k] * b[4 * k + j];
+  return c;
+}
+
+// Rodrigues' formula, and its derivatives by the three numbers
+static void turning(const double* r, double turn[9], double by[3][9]) {
+  std::fill(turn, turn + 9, 0.0), std::fill(by[0], by[0] + 27, 0.0);
+  turn[0] = turn[4] = turn[8] = 1;
+  double norm = std::sqrt(r[0] * r[0] + r[1] * r[1] + r[2] * r[2]);
+  if (norm < 1e-4) return;
+  double a[3] = {r[0] / norm, r[1] / norm, r[2] / norm}, s = std::sin(norm), c = std::cos(norm);
+  double cross[9] = {0, -a[2], a[1], a[2], 0, -a[0], -a[1], a[0], 0};
+  for (int i = 0; i < 3; i++)
+    for (int j = 0; j < 3; j++) turn[3 * i + j] = a[i] * a[j] * (1 - c) + (i == j) * c + s * cross[3 * i + j];
+  for (int k = 0; k < 3; k++) {
+    double d[3];
+    for (int i = 0; i < 3; i++) d[i] = ((i == k) - a[i] * a[k]) / norm;
+    double turned[9] = {0, -d[2], d[1], d[2], 0, -d[0], -d[1], d[0], 0};
+    for (int i = 0; i < 3; i++)
+      for (int j = 0; j < 3; j++)
+        by[k][3 * i + j] = (d[i] * a[j] + a[i] * d[j]) * (1 - c) + s * a[k] * (a[i] * a[j] - (i == j)) +
+                           c * a[k] * cross[3 * i + j] + s * turned[3 * i + j];
+  }
+}
+
+extern "C" void ht(int64_t bones, int64_t vertices, int64_t count, const double* theta, const int64_t* parents,
+                   const double* relatives, const double* inverses, const double* base, const double* weights,
+                   double mirror, const int64_t* seen, const double* points, double* errors, double* jacobian) {
+  std::vector<matrix> absolutes(bones);
+  std::vector<std::vector<std::pair<int64_t, matrix>>> changes(bones);  // of a bone, by the angles above it
+  vec skin(3 * vertices), changed(20 * 3 * vertices);
+  auto add = [&](const matrix& t, int64_t b, double* sum) {
+    const double* w = weights + b * vertices;
+    const double *x = base, *y = x + vertices, *z = y + vertices, *one = z + vertices;
+    for (int i = 0; i < 3; i++) {
+      double t0 = t[4 * i], t1 = t[4 * i + 1], t2 = t[4 * i + 2], t3 = t[4 * i + 3], *out = sum + i * vertices;
+      for (int64_t v = 0; v < vertices; v++) out[v] += w[v] * (t0 * x[v] + t1 * y[v] + t2 * z[v] + t3 * one[v]);
+    }
+  };
+  for (int64_t b = 0; b < bones; b++) {
+    int64_t joint = (b + 3) % 4, first = 6 + (b - 1) / 4 * 4;
+    bool bends = b > 0 && b < bones - 1 && joint > 0;
+    int64_t place = joint == 1 ? first : first + joint;
+    double x = bends ? theta[place] : 0, z = bends && joint == 1 ? theta[first + 1] : 0;
+    double sx = std::sin(x), cx = std::cos(x), sz = std::sin(z), cz = std::cos(z);
+    matrix bend = {cz, -sz * cx, sz * sx, 0, sz, cz * cx, -cz * sx, 0, 0, sx, cx, 0, 0, 0, 0, 1};
+    matrix above = {1, 0, 0, 0, 0, 1, 0, 0, 0, 0, 1, 0, 0, 0, 0, 1}, relative = times(relatives + 16 * b, bend.data());
+    if (parents[b] >= 0) {
+      above = absolutes[parents[b]];
+      for (auto& [k, change] : changes[parents[b]])
+        changes[b].emplace_back(k, times(change.data(), relative.data()));
+    }
+    absolutes[b] = times(above.data(), relative.data());
+    if (bends) {
+      matrix stem = times(above.data(), relatives + 16 * b);
+      matrix by_x = {0, sz * sx, sz * cx, 0, 0, -cz * sx, -cz * cx, 0, 0, cx, -sx, 0, 0, 0, 0, 0};
+      changes[b].emplace_back(place, times(stem.data(), by_x.data()));
+      matrix by_z = {-sz, -cz * cx, cz * sx, 0, cz, -sz * cx, sz * sx, 0, 0, 0, 0, 0, 0, 0, 0, 0};
+      if (joint == 1) changes[b].emplace_back(first + 1, times(stem.data(), by_z.data()));
+    }
+    add(times(absolutes[b].data(), inverses + 16 * b), b, skin.data());
+    for (auto& [k, change] : changes[b])
+      add(times(change.data(), inverses + 16 * b), b, &changed[(k - 6) * 3 * vertices]);
+  }
+  double turn[9], by[3][9];
+  turning(theta, turn, by);
+  auto turned = [&](const double* m, const double* at, double* out, int64_t v) {
+    double x = mirror * at[v], y = at[vertices + v], z = at[2 * vertices + v];
+    for (int i = 0; i < 3; i++) out[i] = -(m[3 * i] * x + m[3 * i + 1] * y + m[3 * i + 2] * z);
+  };
+  for (int64_t p = 0; p < count; p++) {
+    turned(turn, skin.data(), errors + 3 * p, seen[p]);
+    for (int i = 0; i < 3; i++) errors[3 * p + i] += points[3 * p + i] - theta[3 + i];
+  }
+  for (int64_t k = 0; k < 26; k++)
+    for (int64_t p = 0; p < count; p++) {
+      double* out = jacobian + 3 * (k * count + p);
+      if (k < 3) turned(by[k], skin.data(), out, seen[p]);
+      else if (k < 6) out[0] = -(k == 3), out[1] = -(k == 4), out[2] = -(k == 5);
+      else turned(turn, &changed[(k - 6) * 3 * vertices], out, seen[p]);
+    }
 }

@@ -1,7 +1,8 @@
 """GradBench's problems as loops that `nbgrad.njit` differentiates, against gradients written by hand in C++.
 
 The definitions are GradBench's (github.com/gradbench/gradbench); the code of both sides is ours. `benchmarks.njit`
-measures and writes the table. Not here: `det`, which is defined by a function that calls itself, and `ht`.
+measures and writes the table. `det` is defined by a function that calls itself, n! times; here both sides take each
+minor once, in loops over sets of columns. `ht` is the one without further variables, of a hand that is drawn by chance.
 """
 
 from __future__ import annotations
@@ -176,6 +177,79 @@ def reprojected(cams: Any, points: Any, weights: Any, feats: Any) -> Any:
     return errors
 
 
+def det(a: Any) -> Any:
+    """Minors of the first rows, by sets of columns that are the bits of a number, each expanded along its last row."""
+    n = a.shape[0]
+    counts = np.zeros(2**n, np.int64)
+    places = np.empty((2**n, n), np.int8)
+    for columns in range(1, 2**n):
+        first, others = columns & 1, columns >> 1
+        places[columns, 0] = 0
+        for k in range(counts[others]):
+            places[columns, first + k] = places[others, k] + 1
+        counts[columns] = first + counts[others]
+    minors = np.empty(2**n)
+    minors[0] = 1.0
+    for columns in range(1, 2**n):
+        row = counts[columns] - 1
+        total = 0.0
+        for k in range(row + 1):
+            j = places[columns, k]
+            total = a[row, j] * minors[columns - (1 << j)] - total
+        minors[columns] = total
+    return minors[2**n - 1]
+
+
+def turned_hand(
+    theta: Any, parents: Any, relatives: Any, inverses: Any, base: Any, weights: Any, mirror: float, seen: Any,
+    points: Any,
+) -> Any:  # fmt: skip
+    """How far points are from vertices of a hand, by how it is turned (3), where it is (3) and 4 angles a finger.
+
+    Its Jacobian is 26 tangents, each through the whole hand; the C++ knows which bones an angle moves.
+    """
+    bones, vertices = weights.shape
+    absolutes = np.empty((bones, 4, 4))
+    skin = np.zeros((3, vertices))
+    for b in range(bones):
+        # the wrist, five times a knuckle that stays and three joints that bend, the forearm
+        joint, first = (b - 1) % 4, 6 + (b - 1) // 4 * 4
+        x, z = 0.0, 0.0
+        if 0 < b < bones - 1 and joint > 0:
+            x = theta[first if joint == 1 else first + joint]
+            if joint == 1:
+                z = theta[first + 1]
+        bend = np.eye(4)
+        bend[0, 0], bend[0, 1], bend[0, 2] = math.cos(z), -math.sin(z) * math.cos(x), math.sin(z) * math.sin(x)
+        bend[1, 0], bend[1, 1], bend[1, 2] = math.sin(z), math.cos(z) * math.cos(x), -math.cos(z) * math.sin(x)
+        bend[2, 1], bend[2, 2] = math.sin(x), math.cos(x)
+        relative = relatives[b] @ bend
+        if parents[b] < 0:
+            absolutes[b] = relative
+        else:
+            absolutes[b] = absolutes[parents[b]] @ relative
+        transform = absolutes[b] @ inverses[b]
+        for i in range(3):
+            t0, t1, t2, t3 = transform[i, 0], transform[i, 1], transform[i, 2], transform[i, 3]
+            for v in range(vertices):
+                skin[i, v] += weights[b, v] * (t0 * base[0, v] + t1 * base[1, v] + t2 * base[2, v] + t3 * base[3, v])
+    turn = np.eye(3)
+    norm = math.sqrt(theta[0] * theta[0] + theta[1] * theta[1] + theta[2] * theta[2])
+    if norm >= 1e-4:
+        x, y, z = theta[0] / norm, theta[1] / norm, theta[2] / norm
+        s, c = math.sin(norm), math.cos(norm)
+        turn[0, 0], turn[0, 1], turn[0, 2] = x * x + (1 - x * x) * c, x * y * (1 - c) - z * s, x * z * (1 - c) + y * s
+        turn[1, 0], turn[1, 1], turn[1, 2] = x * y * (1 - c) + z * s, y * y + (1 - y * y) * c, y * z * (1 - c) - x * s
+        turn[2, 0], turn[2, 1], turn[2, 2] = x * z * (1 - c) - y * s, y * z * (1 - c) + x * s, z * z + (1 - z * z) * c
+    errors = np.empty((seen.size, 3))
+    for p in range(seen.size):
+        v = seen[p]
+        for i in range(3):
+            place = turn[i, 0] * mirror * skin[0, v] + turn[i, 1] * skin[1, v] + turn[i, 2] * skin[2, v] + theta[3 + i]
+            errors[p, i] = points[p, i] - place
+    return errors
+
+
 # ---- both sides, at the sizes of GradBench's smaller and middle runs -------------------------------------------------
 
 
@@ -187,7 +261,7 @@ def library(directory: str) -> Any:
     made = Path(directory) / "gradbench.so"
     subprocess.run([compiler, "-O3", "-march=native", "-shared", "-fPIC", "-o", made, SOURCE], check=True)
     found = ctypes.CDLL(str(made))
-    for name in ("lse", "kmeans", "llsq", "ode", "gmm", "lstm"):
+    for name in ("lse", "kmeans", "llsq", "ode", "gmm", "lstm", "det"):
         getattr(found, name).restype = ctypes.c_double
     return found
 
@@ -242,6 +316,9 @@ def cases(compiled: Any) -> dict[str, tuple[Callable[[], Any], Callable[[], Any]
     add("lstm, 2 layers of 14, 1024 characters", lstm, (main, extra, state, sequence), (0, 1), "lstm", layers, chars,
         b, main, extra, state, sequence)  # fmt: skip
     found["ba, 21 cameras, 1000 points, 4000 errors"] = _bundles(compiled, rng)
+    a = rng.normal(size=(12, 12))
+    add("det, 12 x 12", det, (a,), (0,), "det", 12, a)
+    found["ht, 22 bones, 544 vertices, 1000 points"] = _hands(compiled, rng)
     return found
 
 
@@ -269,6 +346,40 @@ def _bundles(compiled: Any, rng: Any) -> tuple[Callable[[], Any], Callable[[], A
             block = np.concatenate((by_cam, by_point, by_weight[:, None]), 1)
             found.append(np.max(np.abs(block - blocks[:, e])) / np.max(np.abs(blocks)))
         return float(max(found))
+
+    return mine, theirs, apart
+
+
+def hand(rng: Any, bones: int, vertices: int, count: int) -> tuple[Any, ...]:
+    """Draw a hand, how it is held, and points that are seen of it."""
+    parents = np.array([0 if b % 4 == 1 else b - 1 for b in range(bones)])
+    relatives, inverses = np.zeros((bones, 4, 4)), np.zeros((bones, 4, 4))
+    relatives[:, 3, 3] = inverses[:, 3, 3] = 1.0
+    relatives[:, :3], inverses[:, :3] = rng.normal(size=(bones, 3, 4)), rng.normal(size=(bones, 3, 4))
+    base = np.concatenate((rng.normal(size=(3, vertices)), np.ones((1, vertices))))
+    weights = rng.dirichlet(np.ones(bones), size=vertices).T.copy()
+    seen = rng.integers(vertices, size=count)
+    return rng.normal(size=26), parents, relatives, inverses, base, weights, -1.0, seen, rng.normal(size=(count, 3))
+
+
+def _hands(compiled: Any, rng: Any) -> tuple[Callable[[], Any], Callable[[], Any], Callable[[], float]]:
+    given = hand(rng, 22, 544, 1000)
+    along = nbgrad.njit(turned_hand).entry("jvp", 1, (0,))
+    directions = np.eye(26)
+    errors, jacobian = np.empty((1000, 3)), np.empty((26, 1000, 3))
+    own = np.empty_like(jacobian)
+
+    def mine() -> Any:
+        for k, direction in enumerate(directions):
+            value, own[k] = along(*given, direction)
+        return value
+
+    theirs = _bound(compiled.ht, 22, 544, 1000, *given, errors, jacobian)
+
+    def apart() -> float:
+        theirs()
+        pairs = [(mine(), errors), (own, jacobian)]
+        return max(float(np.max(np.abs(a - b)) / np.max(np.abs(b))) for a, b in pairs)
 
     return mine, theirs, apart
 

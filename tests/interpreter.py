@@ -465,8 +465,7 @@ class Interpreted(compiler.Compiler):
 
 def interpret_loops(monkeypatch: Any, kind: type[Interpreted] = Interpreted) -> None:
     """Have the loops of jit interpreted for the rest of a test."""
-    only = kind(CPU)
-    monkeypatch.setattr(compiler, "compiler", lambda target: only)
+    monkeypatch.setitem(vars(CPU), "compiler", kind(CPU))
 
 
 _SIZES = compiler.Compiler._block, LANES, CHUNK
@@ -560,5 +559,4 @@ def install() -> None:
     gufuncs.codegen = SimpleNamespace(address=codegen.address)  # loops that are written by hand stay compiled
     codegen.address = _address
     caller.layout_holds = launch.layout_holds = ndarray.layout_holds = lambda: False
-    interpreted = Interpreted(CPU)
-    compiler.compiler = lambda target: interpreted
+    vars(CPU)["compiler"] = Interpreted(CPU)

@@ -25,7 +25,7 @@ def run(*arguments, **environment):
 
 
 #: Loops that are written by hand, which stay compiled.
-BY_HAND = ("cross_entropy", "layer_norm", "nll", "prod_vjp")
+BY_HAND = ("add_along", "cross_entropy", "layer_norm", "nll", "prod_vjp", "take_along")
 
 
 @pytest.mark.parametrize("chosen", [["900", "--seed", "0"], ["100"]], ids=["the same ones", "new ones"])

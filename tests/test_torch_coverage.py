@@ -5,18 +5,18 @@ from types import SimpleNamespace
 
 import torch_samples
 from torch_coverage import DOCS, Found, family_of, page, probe, reason_of
-from torch_samples import ABSENT, Outcome, function_of, name_of
+from torch_samples import ABSENT, Outcome, Refusal, function_of, name_of
 
 
 def test_the_page_has_counts_names_and_reasons():
     found = {
-        "add": Found([Outcome(2), Outcome(2)], [""]),
-        "fft.fft": Found([Outcome(2), Outcome(0, "fft.fft: wrong", "for a reason")], ["", "taken"]),
+        "add": Found([Outcome(2), Outcome(2)], [Refusal()]),
+        "fft.fft": Found([Outcome(2), Outcome(0, "fft.fft: wrong", "for a reason")], [Refusal(), Refusal("taken")]),
         "cfloat": None,
     }
     text = page(found)
-    assert "| torch | 2 | 1 | 2 | 2 (100.00 %) | 0 | 1 | 1 |" in text
-    assert "| all | 3 | 2 | 4 | 3 (75.00 %) | 1 | 3 | 2 |" in text
+    assert "| torch | 2 | 1 | 2 | 2 (100.00 %) | 0 | 0 | 1 | 1 |" in text
+    assert "| all | 3 | 2 | 4 | 3 (75.00 %) | 0 | 1 | 3 | 2 |" in text
     assert "Exist: `add`." in text and f"| `cfloat` | {ABSENT['cfloat']} |" in text
     assert "| `fft.fft` | 1 | for a reason |" in text and "| `fft.fft` | 1 |  |" in text
     assert family_of("nn.functional.pad") == "nn.functional" and reason_of("nothing:of_it") == "not yet"

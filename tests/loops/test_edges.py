@@ -102,6 +102,23 @@ def test_an_array_given_twice_has_both_gradients():
     np.testing.assert_allclose(x.grad.data, 2 * X * X[::-1] + (X * X)[::-1])
 
 
+def test_bits_choose_what_is_read():
+    def chosen(x, mask):
+        total = 0.0
+        for i in range(16):
+            rest = i ^ mask
+            rest &= ~1
+            if i >> 1 & 1:
+                total = x[rest & 3 | i & 1] * x[(1 << (i & 1)) % 4] - total
+        return total
+
+    check(chosen, X, 6)
+    value, (gradient, none) = nbgrad.njit(chosen).vjp(X, 6, 1.0)
+    expected, (known, _) = derivative(chosen, "vjp", (X, 6))(X, 6, 1.0)
+    assert none is None and value == pytest.approx(expected)
+    np.testing.assert_allclose(gradient, known)
+
+
 def test_nan_stays_where_it_is():
     def clean(x):
         s = 0.0
