@@ -153,14 +153,15 @@ def last_ones(index: Index, shape: tuple[int, ...]) -> Array | None:
     """Tell which values are written last where positions come several times, by 1 and 0; None if none does."""
     if traced_part(index) is not None:  # which are not known before the program runs
         return None
-    positions = index.positions(shape)
+    rows = len(index.key) == 1  # all elements of a row are written as often as it is
+    positions = index.positions(shape[:1] if rows else shape)
     flat = positions.reshape(-1)
     _, first = np.unique(flat[::-1], return_index=True)
     if first.size == flat.size:
         return None
     last = np.zeros(flat.size)
     last[flat.size - 1 - first] = 1
-    return last.reshape(positions.shape)
+    return last.reshape(*positions.shape, *(1,) * (len(shape) - 1 if rows else 0))
 
 
 #: Operations that are methods of PyTorch's tensors in place as well.

@@ -95,6 +95,12 @@ def test_positions_that_come_twice_keep_the_last_value():
     assert x.tolist() == [0, 3, 2]
     (x * leaf(1.0, 10.0, 100.0).detach()).sum().backward()
     assert v.grad.tolist() == [0, 100, 10]
+    rows, spread = leaf([1.0, 2.0], [3.0, 4.0], [5.0, 6.0]), leaf([7.0, 8.0])
+    for given in (rows, spread):
+        y = nbgrad.zeros(3, 2)
+        y[[1, 2, -2]] = given
+        (y * nbgrad.tensor([[1.0], [10.0], [100.0]])).sum().backward()
+    assert rows.grad.tolist() == [[0, 0], [100, 100], [10, 10]] and spread.grad.tolist() == [[110, 110]]
 
 
 def test_rows_filled_one_by_one():
