@@ -155,8 +155,7 @@ class KernelCache:
             rtsys.initialize(context)  # all that machine code needs of what Numba sets up for compiling
             return compiler.CompileResult._rebuild(context, *pickle.loads(kernel.code))
         except (AttributeError, ImportError, pickle.UnpicklingError, TypeError):
-            raise
-            return None
+            return None  # of a module that is not there, or of another Numba: it is compiled again
 
     def save_overload(self, signature: Any, result: Any) -> None:
         """Keep what was compiled for a signature."""

@@ -213,6 +213,29 @@ print(cubes(np.ones(3)), nbgrad.grad(cubes)(np.array([1.0, 2.0])))
 """
 
 
+SQUARES = """
+import nbgrad
+
+@nbgrad.njit
+def squares(x):
+    s = 0.0
+    for v in x:
+        s += v * v
+    return s
+"""
+
+
+def test_a_function_that_moved_to_another_module_is_compiled_again(tmp_path):
+    """Compiled code goes back to the module that it was made in, which need not be there."""
+    program = "import sys; sys.path.insert(0, {0!r}); import numpy as np, {1}; print({1}.squares(np.ones(3)))"
+    for name in ("first", "second"):
+        place = tmp_path / name
+        place.mkdir()
+        (place / f"{name}.py").write_text(SQUARES)
+        found = run_python(program.format(str(place), name), NBGRAD_CACHE_DIR=str(tmp_path / "cache"))
+        assert found.strip() == "3.0"
+
+
 def test_a_second_process_compiles_nothing(tmp_path):
     (tmp_path / "first.py").write_text(SECOND.format(again=False))
     (tmp_path / "second.py").write_text(SECOND.format(again=True).replace("raise Assert", "raise  Assert"))
