@@ -19,6 +19,7 @@ REFUSED = {
     "which depend on elements": "argwhere nonzero nonzero_static",
     "how many meet depends on elements": "index_reduce scatter scatter_reduce",
     "changed in place": "zero_",
+    "writes what differs from example to example": "nn.functional.batch_norm nn.functional.instance_norm",
     "there is no formula for its derivative": "igamma igammac special.zeta",
     "float16 has no gradients": "half",
 }
