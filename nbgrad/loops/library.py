@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 
-# ruff: noqa: ANN, N806, SIM
 # mypy: disable-error-code="no-untyped-def, type-arg"
 
 
