@@ -23,6 +23,7 @@ from .arrays import is_array
 from .ops.arguments import axes_of
 from .ops.fourier import Complex, of_real, to_complex, to_real
 from .ops.indexing import getitem
+from .ops.places import moving, summing
 from .variable import Variable
 
 __all__ = [
@@ -60,7 +61,7 @@ def _named(function: Any, name: str, sentence: str, over: str) -> Any:
         f"{sentence}, {over}.\n\n`norm` is 'backward' (unless given), 'ortho' or 'forward': which way is divided by "
         "the number of elements, or both by its root. Raises ValueError for another one and for sizes below 1."
     )
-    return function
+    return summing(function)
 
 
 _TO = "Transform real arrays or pairs to pairs, with exp(-2 pi i n k / N)"
@@ -92,11 +93,13 @@ def _rolled(what: str, x: Any, dim: Any, forth: bool) -> Any:
     return x
 
 
+@moving
 def fftshift(input: Any, dim: Any = None) -> Any:
     """Move frequency 0 from the first place to the middle, over dimensions, all unless given; of pairs both parts."""
     return _rolled("fftshift", input, dim, True)
 
 
+@moving
 def ifftshift(input: Any, dim: Any = None) -> Any:
     """Undo `fftshift`."""
     return _rolled("ifftshift", input, dim, False)

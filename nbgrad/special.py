@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any
 
 import numpy as np
@@ -22,7 +22,7 @@ import numpy as np
 from .ops.elementwise import add, digamma, erf, erfc, erfinv, exp2, expm1, lgamma, log1p, mul, polygamma, sigmoid, sub
 from .ops.reduction import log_softmax, logsumexp, softmax
 from .ops.shape import astype
-from .ops.special import applied, gammainc, gammaincc, i0, logit, multigammaln, sinc, xlogy
+from .ops.special import applied, applying, gammainc, gammaincc, i0, logit, multigammaln, sinc, xlogy
 from .ops.steps import plain, round
 from .variable import Variable, data_of
 
@@ -30,6 +30,8 @@ __all__ = [
     "digamma", "erf", "erfc", "erfinv", "exp2", "expit", "expm1", "gammainc", "gammaincc", "gammaln", "i0", "log1p",
     "log_softmax", "logit", "logsumexp", "multigammaln", "polygamma", "psi", "round", "sinc", "softmax", "xlogy",
 ]  # fmt: skip
+
+_FLOAT64 = np.dtype(np.float64)
 
 expit, gammaln, psi = sigmoid, lgamma, digamma
 
@@ -40,8 +42,18 @@ def _floating(*xs: Any) -> list[Any]:
     return [x if isinstance(x, int | float) or x.dtype.kind == "f" else astype(x, np.float64) for x in arrays]
 
 
-def _given(name: str, function: Callable[..., Any], sentence: str, arity: int = 1) -> Any:
-    """Give a function of one operand or two its name and a sentence; results have the dtype of its operands."""
+def _given(name: str, function: Callable[..., Any], sentence: str, arity: int = 1, behind: str = "") -> Any:
+    """Give a function of one operand or two its name and a sentence; results have the dtype of its operands.
+
+    Behind it is a function of SciPy's, whose name that is.
+    """
+    quick = function
+    if behind:
+
+        def quick(*xs: Any) -> Any:
+            nonlocal quick
+            quick = applying(behind)
+            return quick(*xs)
 
     def computed(*xs: Any) -> Any:
         operands = _floating(*xs)
@@ -51,9 +63,13 @@ def _given(name: str, function: Callable[..., Any], sentence: str, arity: int = 
         return found if found.dtype == dtype else astype(found, dtype)
 
     def one(input: Any) -> Any:
+        if type(input) is Variable and input._array.dtype.char in "fd":  # which the result has as well
+            return quick(input)
         return computed(input)
 
     def two(input: Any, other: Any) -> Any:
+        if type(input) is Variable is type(other) and input._array.dtype is other._array.dtype is _FLOAT64:
+            return quick(input, other)
         return computed(input, other)
 
     made = one if arity == 1 else two
@@ -64,7 +80,7 @@ def _given(name: str, function: Callable[..., Any], sentence: str, arity: int = 
 
 
 def _own(name: str, sentence: str, arity: int = 1) -> Any:
-    return _given(name, lambda *xs: applied(name, *xs), sentence, arity)
+    return _given(name, partial(applied, name), sentence, arity, name)
 
 
 entr = _own("entr", "-input * log(input), 0 at 0")
@@ -80,7 +96,7 @@ zeta = _own("zeta", "Hurwitz's zeta function, the sum of 1 / (k + other)**input 
 
 # ---- Bessel and Airy functions --------------------------------------------------------------------------------------
 
-airy_ai = _given("airy_ai", lambda x: applied("airy", x)[0], "Airy's function Ai")
+airy_ai = _given("airy_ai", lambda x: applied("airy", x, place=0), "Airy's function Ai")
 for _name, _behind, _sentence in (
     ("bessel_j0", "j0", "The Bessel function of the first kind, of order 0"),
     ("bessel_j1", "j1", "The Bessel function of the first kind, of order 1"),
@@ -93,7 +109,7 @@ for _name, _behind, _sentence in (
     ("scaled_modified_bessel_k0", "k0e", "exp(input) * modified_bessel_k0(input)"),
     ("scaled_modified_bessel_k1", "k1e", "exp(input) * modified_bessel_k1(input)"),
 ):
-    globals()[_name] = _given(_name, partial(applied, _behind), _sentence)
+    globals()[_name] = _given(_name, partial(applied, _behind), _sentence, 1, _behind)
 spherical_bessel_j0 = _given(
     "spherical_bessel_j0", lambda x: sinc(mul(x, 1 / math.pi)), "The spherical Bessel function sin(input) / input"
 )
@@ -103,6 +119,8 @@ spherical_bessel_j0 = _given(
 
 def _polynomial(name: str, function: Callable[[Any, Any], Any], sentence: str) -> Any:
     def value(input: Any, n: Any) -> Any:
+        if type(n) is int and n >= 0 and type(input) is Variable and input._array.dtype.char in "fd":
+            return function(_degree(n), input)
         (x,) = _floating(input if isinstance(input, Variable) else np.asarray(data_of(input)))
         degree = np.asarray(data_of(n)).astype(np.int64)
         found = mul(function(np.maximum(degree, 0), x), (degree >= 0).astype(x.dtype))
@@ -118,10 +136,23 @@ def _polynomial(name: str, function: Callable[[Any, Any], Any], sentence: str) -
     return value
 
 
+@lru_cache(64)
+def _degree(n: int) -> Variable:
+    """Give a degree as what is nobody's to write to."""
+    array = np.asarray(n, np.int64)
+    array.flags.writeable = False
+    return Variable(array, requires_grad=False)
+
+
 def _third(sign: int) -> Callable[[Any, Any], Any]:
     """Give Chebyshev's polynomials V (DLMF 18.7.17) or W (18.7.18), the difference or the sum of two of U."""
 
     def value(n: Any, x: Any) -> Any:
+        if type(n) is Variable:  # one for all
+            degree, here = int(n.item()), applied("eval_chebyu", n, x)
+            if not degree:
+                return here
+            return (add if sign > 0 else sub)(here, applied("eval_chebyu", _degree(degree - 1), x))
         before = mul(applied("eval_chebyu", np.maximum(n - 1, 0), x), (n > 0).astype(x.dtype))
         return (add if sign > 0 else sub)(applied("eval_chebyu", n, x), before)
 

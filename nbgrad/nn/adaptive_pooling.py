@@ -15,6 +15,7 @@ from ..ops.extrema import max
 from ..ops.indexing import getitem
 from ..ops.joining import take_along_dim
 from ..ops.linalg import matmul
+from ..ops.places import summing
 from ..ops.reduction import mean
 from ..ops.shape import reshape, swapaxes
 from ..variable import data_of
@@ -80,7 +81,7 @@ def _adaptive_avg_pool(dims: int) -> Any:
         return unbatched(x, added)
 
     return named(
-        pool,
+        summing(pool),
         what,
         f"""Give the means of as many windows as `output_size` says, for ((samples,) channels, {SIZES[dims]}).
 

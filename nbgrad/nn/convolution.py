@@ -19,6 +19,7 @@ from ..kernels import dispatch
 from ..kernels.cpu import direct
 from ..kernels.windows import Frame
 from ..ops.elementwise import add
+from ..ops.places import moving, summing
 from ..ops.shape import permute, reshape
 from .windows import Overlap, Windows, batched, framed, numbers_of, operand, unbatched
 
@@ -384,6 +385,7 @@ def conv_tbc(input: Any, weight: Any, bias: Any, pad: int = 0) -> Any:
     return permute(y, 2, 0, 1)
 
 
+@moving
 def unfold(input: Any, kernel_size: Any, dilation: Any = 1, padding: Any = 0, stride: Any = 1) -> Any:
     """Give all that windows see of images, as columns: ((samples,) channels * kernel elements, places).
 
@@ -402,6 +404,7 @@ def unfold(input: Any, kernel_size: Any, dilation: Any = 1, padding: Any = 0, st
     return unbatched(reshape(y, x.shape[0], math.prod(y.shape[1:4]), math.prod(y.shape[4:])), added)
 
 
+@summing
 def fold(input: Any, output_size: Any, kernel_size: Any, dilation: Any = 1, padding: Any = 0, stride: Any = 1) -> Any:
     """Add columns up where `unfold` found them in images of a size: its adjoint.
 

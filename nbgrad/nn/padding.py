@@ -10,6 +10,7 @@ import numpy as np
 from ..ops.arguments import whole_numbers
 from ..ops.elementwise import add
 from ..ops.indexing import Scatter, getitem
+from ..ops.places import moving
 from ..ops.shape import permute, reshape
 from ..ops.writing import as_like
 from .windows import any_operand
@@ -37,8 +38,14 @@ def pad(input: Any, pad: Sequence[int], mode: str = "constant", value: float | N
     >>> nbgrad.nn.functional.pad(nbgrad.tensor([1, 2, 3]), (1, 2), "reflect")
     Variable([2, 1, 2, 3, 2, 1])
     """
+    if value:
+        return _padded(input, tuple(pad), mode, value)
+    return _moved(input, tuple(pad), mode)
+
+
+def _padded(input: Any, pad: tuple[int, ...], mode: str, value: float | None = None) -> Any:
     x = any_operand("pad", input)
-    numbers = whole_numbers("pad", tuple(pad))
+    numbers = whole_numbers("pad", pad)
     dims = len(numbers) // 2
     if len(numbers) % 2 or dims > x.ndim:
         raise ValueError(f"pad: {numbers} for shape {x.shape}: give two numbers a dimension, for {x.ndim} at most")
@@ -66,6 +73,9 @@ def pad(input: Any, pad: Sequence[int], mode: str = "constant", value: float | N
     return x
 
 
+_moved = moving(_padded)
+
+
 def _with_constant(x: Any, widths: Sequence[tuple[int, int]], value: float) -> Any:
     inner = [
         slice(max(0, -before), size - max(0, -behind)) for size, (before, behind) in zip(x.shape, widths, strict=True)
@@ -85,6 +95,7 @@ def _with_constant(x: Any, widths: Sequence[tuple[int, int]], value: float) -> A
     return add(y, as_like(y, around))
 
 
+@moving
 def pixel_shuffle(input: Any, upscale_factor: int) -> Any:
     """Turn channels into pixels: (..., channels * factor**2, height, width) into images a factor as high and wide.
 
@@ -101,6 +112,7 @@ def pixel_shuffle(input: Any, upscale_factor: int) -> Any:
     return reshape(y, *first, channels // factor**2, height * factor, width * factor)
 
 
+@moving
 def pixel_unshuffle(input: Any, downscale_factor: int) -> Any:
     """Turn pixels into channels: the inverse of `pixel_shuffle`.
 
@@ -124,6 +136,7 @@ def _factor(what: str, factor: Any) -> int:
     return number
 
 
+@moving
 def channel_shuffle(input: Any, groups: int) -> Any:
     """Take channels in turn from each of several groups: (samples, channels, ...), channels seen as a table's columns.
 

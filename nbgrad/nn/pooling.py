@@ -18,6 +18,7 @@ from ..ops.elementwise import abs, add, div, mul, pow, relu, sign
 from ..ops.indexing import GetItem, Index, Scatter, elements_at
 from ..ops.inplace import last_ones
 from ..ops.joining import is_small
+from ..ops.places import summing
 from ..ops.reduction import mean as average
 from ..ops.reduction import sum
 from ..ops.shape import permute, reshape
@@ -337,7 +338,7 @@ def _avg_pool(dims: int) -> Any:
             return mean(input, kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override)
 
     return named(
-        pool,
+        summing(pool),
         what,
         f"""Give the mean of what each window sees of ((samples,) channels, {SIZES[dims]}).
 

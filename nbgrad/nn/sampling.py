@@ -12,12 +12,12 @@ import numpy as np
 from ..arrays import Array
 from ..function import constant
 from ..kernels import dispatch
-from ..kernels.cpu.small.calls import SMALL
 from ..ops import elementwise as plain
 from ..ops.elementwise import add, elementwise, mul, sub
-from ..ops.indexing import elements_at, getitem
-from ..ops.joining import is_small, take_along_dim
+from ..ops.indexing import getitem
+from ..ops.joining import take_along_dim
 from ..ops.linalg import matmul
+from ..ops.places import moving, summing
 from ..ops.shape import reshape, swapaxes, unsqueeze
 from ..variable import Variable, data_of
 from .adaptive_pooling import adaptive_avg_pool1d, adaptive_avg_pool2d, adaptive_avg_pool3d
@@ -62,6 +62,13 @@ def interpolate(
     >>> nbgrad.nn.functional.interpolate(nbgrad.tensor([[[1.0, 3.0]]]), scale_factor=2, mode="linear")
     Variable([[[1. , 1.5, 2.5, 3. ]]])
     """
+    work = _moved if mode == "nearest" or mode == "nearest-exact" else _added_up
+    return work(input, size, scale_factor, mode, align_corners, recompute_scale_factor, antialias)
+
+
+def _resized(
+    input: Any, size: Any, scale_factor: Any, mode: str, align_corners: Any, recompute_scale_factor: Any, antialias: Any
+) -> Any:
     x = operand("interpolate", input)
     dims = x.ndim - 2
     if dims not in _MODES.get(mode, ()):
@@ -77,8 +84,6 @@ def interpolate(
         raise ValueError(f"interpolate: from shape {x.shape} to {sizes}: only samples may be none")
     if mode == "area":
         return (adaptive_avg_pool1d, adaptive_avg_pool2d, adaptive_avg_pool3d)[dims - 1](x, sizes)
-    if mode.startswith("nearest") and is_small(data_of(x)) and math.prod(sizes) * math.prod(x.shape[:2]) <= SMALL:
-        return elements_at(x, _nearest_in(tuple(x.shape), tuple(sizes), tuple(factors), mode))
     for axis in range(dims):
         old, new, factor = x.shape[2 + axis], sizes[axis], factors[axis]
         if mode.startswith("nearest"):
@@ -90,21 +95,15 @@ def interpolate(
     return x
 
 
+_moved, _added_up = moving(_resized), summing(_resized)
+
+
 @lru_cache(64)
 def _nearest(old: int, new: int, factor: float | None, mode: str) -> Array:
     """Give the pixel along a dimension that each new one is."""
     step = old / new if factor is None else 1 / factor
     places = np.floor((np.arange(new) + (0.5 if mode == "nearest-exact" else 0.0)) * np.float32(step))
     return np.minimum(places.astype(np.int64), old - 1)
-
-
-@lru_cache(64)
-def _nearest_in(shape: tuple[int, ...], sizes: tuple[int, ...], factors: tuple[float | None, ...], mode: str) -> Array:
-    """Give where the pixels of new images are among all elements of few."""
-    every = np.arange(math.prod(shape)).reshape(shape)
-    for axis, (new, factor) in enumerate(zip(sizes, factors, strict=True)):
-        every = every.take(_nearest(shape[2 + axis], new, factor, mode), 2 + axis)
-    return np.ascontiguousarray(every)
 
 
 def _sizes(x: Any, size: Any, factor: Any, dims: int, again: bool, mode: str) -> tuple[list[int], list[float | None]]:
@@ -218,6 +217,7 @@ def upsample_bilinear(input: Any, size: Any = None, scale_factor: Any = None) ->
 # ---- grids of places ------------------------------------------------------------------------------------------------
 
 
+@summing
 def affine_grid(theta: Any, size: Sequence[int], align_corners: bool | None = None) -> Any:
     """Give the places that affine maps send the pixels of (samples, channels, height, width) to, or of volumes.
 

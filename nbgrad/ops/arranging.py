@@ -16,6 +16,8 @@ from ..variable import Variable, data_of
 from .arguments import axis_of, either, whole_numbers
 from .indexing import GetItem, elements_at, getitem
 from .joining import cat, is_small
+from .places import WriteAt, is_few, moving
+from .places import calls as finding
 from .shape import Permute, broadcast_to, expand, permute, reshape, squeeze, sum_to, t, transpose, unsqueeze
 from .slicing import chunk, split, tensor_split
 from .transfer import clone
@@ -99,6 +101,7 @@ def unflatten(input: Any, dim: int, sizes: Any) -> Any:
 
 
 @operation
+@moving
 def roll(input: Any, shifts: Any, dims: Any = None, *, axis: Any = None) -> Any:
     """Move elements along dimensions, those beyond the end to the beginning; without dimensions along all of them.
 
@@ -162,6 +165,7 @@ def rot90(input: Any, k: int = 1, dims: Sequence[int] = (0, 1)) -> Any:
 
 
 @operation
+@moving
 def repeat(input: Any, *repeats: Any) -> Any:
     """Put copies side by side: for each dimension a number of times, which may be more dimensions than there are.
 
@@ -184,6 +188,7 @@ def repeat(input: Any, *repeats: Any) -> Any:
 
 
 @operation
+@moving
 def tile(input: Any, *dims: Any) -> Any:
     """Do as `repeat`, with numbers for the last dimensions where there are fewer than dimensions."""
     x = _operand(input)
@@ -192,6 +197,7 @@ def tile(input: Any, *dims: Any) -> Any:
 
 
 @operation
+@moving
 def repeat_interleave(
     input: Any, repeats: Any, dim: int | None = None, *, output_size: int | None = None, axis: int | None = None
 ) -> Any:
@@ -275,6 +281,7 @@ def select(input: Any, dim: int, index: int) -> Any:
 
 
 @operation(public=False)
+@moving
 def unfold(input: Any, dimension: int, size: int, step: int) -> Any:
     """Give all pieces of a size along a dimension, a step apart; the elements of a piece become the last dimension.
 
@@ -304,6 +311,7 @@ def _unfolded_places(shape: tuple[int, ...], axis: int, width: int, apart: int) 
 
 
 @operation
+@moving
 def as_strided(input: Any, size: Any, stride: Any, storage_offset: int | None = None) -> Any:
     """Give the elements at places ``offset + sum(stride * index)``, counted through input in C order.
 
@@ -339,6 +347,9 @@ def as_strided_scatter(input: Any, src: Any, size: Any, stride: Any, storage_off
     shape, steps = whole_numbers("as_strided_scatter", (size,)), whole_numbers("as_strided_scatter", (stride,))
     if tuple(src.shape) != shape:
         raise ValueError(f"as_strided_scatter: src has shape {src.shape}: it must be {shape}")
+    if is_few(x) and type(src) is Variable and src.dtype == x.dtype:
+        kept = _few_strided_places(shape, steps, storage_offset or 0, x.size)
+        return WriteAt.apply(x, src, finding.last(kept, x._array.size))
     places = dispatch.beside(_strided_places(shape, steps, storage_offset or 0, x.size), data_of(x))
     return reshape(put_at(ravel(x), places, src), x.shape)
 
@@ -414,7 +425,7 @@ def _copy(name: str, function: Any) -> Any:
 
     copied.__name__ = copied.__qualname__ = f"{name}_copy"
     copied.__doc__ = f"Do as `{name}`, and give a copy."
-    return operation(method=False)(copied)
+    return operation(method=False)(moving(copied))
 
 
 def _as_it_is(input: Any) -> Any:

@@ -13,6 +13,7 @@ from .arguments import axes_of, axis_of, either
 from .elementwise import add, div, mul, sub
 from .indexing import getitem
 from .joining import cat
+from .places import summing
 from .reduction import sum
 from .scan import cumsum
 from .shape import reshape
@@ -47,6 +48,7 @@ def _areas(what: str, y: Any, x: Any, dx: Any, dim: Any, axis: Any) -> tuple[Any
 
 
 @operation(method=False, alias="trapz")
+@summing
 def trapezoid(input: Any, x: Any = None, *, dx: Any = None, dim: int | None = None, axis: int | None = None) -> Any:
     """Integrate along a dimension, the last unless given, by trapezoids: of places x, or of a distance dx (1).
 
@@ -64,6 +66,7 @@ trapz = trapezoid
 
 
 @operation(method=False)
+@summing
 def cumulative_trapezoid(
     input: Any, x: Any = None, *, dx: Any = None, dim: int | None = None, axis: int | None = None
 ) -> Any:
@@ -73,6 +76,7 @@ def cumulative_trapezoid(
 
 
 @operation(method=False)
+@summing
 def gradient(
     input: Any, *, spacing: Any = 1, dim: Any = None, axis: Any = None, edge_order: int = 1
 ) -> tuple[Any, ...]:

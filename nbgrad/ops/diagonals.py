@@ -15,6 +15,7 @@ from .arguments import axis_of, either
 from .elementwise import where
 from .indexing import AddRows, GetItem, Index, Scatter, elements_at, getitem
 from .joining import is_small
+from .places import moving
 from .reduction import sum
 from .shape import Reshape, permute, reshape
 from .steps import plain
@@ -51,6 +52,7 @@ _FEW = 45
 
 
 @operation
+@moving
 def diagonal(
     input: Given,
     offset: int = 0,
@@ -81,6 +83,7 @@ def diagonal(
 
 
 @operation
+@moving
 def diag_embed(input: Given, offset: int = 0, dim1: int = -2, dim2: int = -1) -> Given:
     """Make of the last dimension the diagonal of two new ones, with zeros elsewhere.
 
@@ -110,6 +113,7 @@ def diag_embed(input: Given, offset: int = 0, dim1: int = -2, dim2: int = -1) ->
 
 
 @operation
+@moving
 def diag(input: Given, diagonal: int = 0) -> Given:
     """Give the diagonal of a matrix, or of a vector the matrix with it as its diagonal.
 
@@ -125,6 +129,7 @@ _diagonal = diagonal
 
 
 @operation
+@moving
 def diagflat(input: Given, offset: int = 0) -> Given:
     """Give the matrix with all elements of input as its diagonal."""
     x: Any = plain(input)
@@ -132,6 +137,7 @@ def diagflat(input: Given, offset: int = 0) -> Given:
 
 
 @operation
+@moving
 def diagonal_copy(input: Given, offset: int = 0, dim1: int = 0, dim2: int = 1) -> Given:
     """Give `diagonal`, which is a copy."""
     return diagonal(input, offset, dim1, dim2)
@@ -174,12 +180,14 @@ _few_inside = lru_cache(32)(_inside)
 
 
 @operation
+@moving
 def tril(input: Given, diagonal: int = 0) -> Given:
     """Give matrices with zeros above a diagonal, which counts to the right. Raises ValueError for fewer dimensions."""
     return _triangle("tril", input, diagonal, True)
 
 
 @operation
+@moving
 def triu(input: Given, diagonal: int = 0) -> Given:
     """Give matrices with zeros below a diagonal, which counts to the right. Raises ValueError for fewer dimensions."""
     return _triangle("triu", input, diagonal, False)

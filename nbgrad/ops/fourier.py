@@ -21,6 +21,7 @@ from .arguments import axes_of, axis_of
 from .elementwise import mul, neg
 from .indexing import getitem
 from .joining import cat, stack
+from .places import summing
 from .shape import astype, swapaxes
 from .steps import plain
 
@@ -243,6 +244,7 @@ def to_real(what: str, input: Any, s: Any, dim: Any, norm: Any, inverse: bool) -
 
 
 @operation
+@summing
 def stft(
     input: Any,
     n_fft: int,

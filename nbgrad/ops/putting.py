@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -14,10 +16,12 @@ from ..registry import operation
 from ..variable import Variable, as_variable, data_of
 from .arguments import axis_of
 from .elementwise import add, div, mul, where
-from .indexing import AddRows, Index, Scatter, getitem, own_places
+from .indexing import AddRows, GetItem, Index, Scatter, getitem, own_places, own_positions
 from .inplace import last_ones
 from .joining import AddAlong, cat, is_small, positions_along
 from .picking import among, check_places, mask_of, operand, positions_of
+from .places import AddAt, FillAt, WriteAt, is_few
+from .places import calls as finding
 from .reduction import amax, amin, prod
 from .shape import astype, broadcast_to, reshape
 from .writing import Put
@@ -36,15 +40,71 @@ def _both(x: Any, values: Any) -> tuple[Any, Any]:
 def put_at(x: Any, key: Any, values: Any) -> Any:
     """Give x with values in place of the elements at an index; of several for one place the last."""
     x, values = _both(x, values)
+    if is_few(x) and type(values) is Variable and type(data_of(values)) is np.ndarray:
+        there = _places_at(key, x._array.shape)
+        if there is not None and there.shape == values._array.shape:
+            return WriteAt.apply(x, values, there)
     index = Index(key)
     last = last_ones(index, tuple(x.shape)) if index.advanced and not index.masks_only else None
     return Put(index, last)(x, values)
+
+
+@lru_cache(256)
+def _numbered(shape: tuple[int, ...]) -> Any:
+    """Give the number of each element of a small array."""
+    return np.arange(math.prod(shape)).reshape(shape)
+
+
+def _places_at(key: Any, shape: tuple[int, ...]) -> Any:
+    """Give the places in a small array that an index picks, none twice; None of what is not NumPy's, or outside."""
+    parts = key if type(key) is tuple else (key,)
+    for part in parts:
+        if type(part) is Variable or not isinstance(part, np.ndarray | int | slice | type(None) | type(Ellipsis)):
+            return None
+    try:
+        found = _numbered(shape)[key]
+    except IndexError:
+        return None
+    if type(found) is not np.ndarray:
+        return None
+    return finding.last(found if found.flags.c_contiguous else found.copy(), math.prod(shape))
+
+
+def _places_along(x: Any, dim: Any, index: Any, lines: bool, repeated: bool = False) -> Any:
+    """Give places in a small Variable along a dimension, none twice unless `repeated`; None of anything else."""
+    if not is_few(x) or type(dim) is not int:
+        return None
+    shape = x._array.shape
+    positions = index._array if type(index) is Variable else index
+    if dim < 0:
+        dim += len(shape)
+    found = finding.found(positions, shape, dim, lines) if type(positions) is np.ndarray else None
+    return found if found is None or repeated else finding.last(found, x._array.size)
 
 
 def add_at(x: Any, key: Any, values: Any) -> Any:
     """Give x with values added at an index; several for one place add up."""
     x, values = _both(x, values)
     return add(x, Scatter(Index(key), tuple(x.shape))(values))
+
+
+def _added(x: Any, dim: Any, index: Any, source: Any) -> Any:
+    """Give a small Variable with a source added at positions along a dimension; None of anything else."""
+    there = _places_along(x, dim, index, False, repeated=True)
+    cut = None if there is None else _cut(x, source, there)
+    return None if cut is None else add(x, AddAt.apply(cut, there, x._array.shape))
+
+
+def _cut(x: Variable, source: Any, there: Any) -> Any:
+    """Give what of a source goes to places in x, None of what does not belong to both."""
+    if not _alike(x, source):
+        return None
+    given, wanted = source._array.shape, there.shape
+    if given == wanted:
+        return source
+    if len(given) != len(wanted) or any([n > m for n, m in zip(wanted, given, strict=True)]):
+        return None
+    return GetItem.apply(source, tuple([slice(0, n) for n in wanted]))
 
 
 def _alike(x: Any, source: Any) -> bool:
@@ -115,6 +175,9 @@ def index_copy(input: Any, dim: int, index: Any, source: Any) -> Any:
 
     Raises IndexError for positions outside, ValueError for a source of another shape.
     """
+    there = _places_along(input, dim, index, True)
+    if there is not None and is_few(source) and source._array.shape == there.shape and _alike(input, source):
+        return WriteAt.apply(input, source, there)
     x, s = operand(input), operand(source)
     axis, places = _along("index_copy", x, dim, index, s)
     return _of_lines(
@@ -125,6 +188,10 @@ def index_copy(input: Any, dim: int, index: Any, source: Any) -> Any:
 @operation
 def index_fill(input: Any, dim: int, index: Any, value: Any) -> Any:
     """Put one value at positions along a dimension; raises IndexError for positions outside."""
+    if type(value) is float or type(value) is int:
+        there = _places_along(input, dim, index, True)
+        if there is not None and input._array.dtype.char != "l":
+            return FillAt.apply(input, there, float(value))
     x = operand(input)
     if np.ndim(data_of(value)):
         raise ValueError(f"index_fill: the value has shape {np.shape(data_of(value))}: give one number")
@@ -194,6 +261,11 @@ def scatter(input: Any, dim: int, index: Any, src: Any = None, *, value: Any = N
     `gather`, of which this is the adjoint. Raises ValueError for other shapes and reductions, IndexError for positions
     outside.
     """
+    if reduce is None and type(src) is Variable:
+        there = _places_along(input, dim, index, False)
+        cut = None if there is None else _cut(input, src, there)
+        if cut is not None:
+            return WriteAt.apply(input, cut, there)
     x = operand(input)
     given = value if src is None else src
     if given is None:
@@ -219,6 +291,9 @@ def scatter_add(input: Any, dim: int, index: Any, src: Any) -> Any:
         own = own_places(positions_of("scatter_add", index), x.shape[dim])
         if own is not None and own.shape == src.shape and _beside(own.shape, dim) == _beside(x.shape, dim):
             return add(x, AddAlong.apply(src, own, dim, tuple(x.shape)))
+        added = _added(x, dim, index, src)
+        if added is not None:
+            return added
     places, given = positions_of("scatter_add", index), operand(src)
     if x.ndim and type(data_of(given)) is np.ndarray and given.shape == places.shape and given.dtype == x.dtype:
         along = axis_of("scatter_add", dim, x.ndim)
@@ -239,6 +314,10 @@ def scatter_reduce(input: Any, dim: int, index: Any, src: Any, reduce: str, *, i
     x = operand(input)
     if reduce not in ("sum", "prod", "mean", "amax", "amin"):
         raise ValueError(f"scatter_reduce: reduce is {reduce!r}: give 'sum', 'prod', 'mean', 'amax' or 'amin'")
+    if reduce == "sum" and include_self:
+        added = _added(x, dim, index, src)
+        if added is not None:
+            return added
     axis, places, s = _source("scatter_reduce", x, dim, index, src)
     return _reduced("scatter_reduce", x, axis, places, s, reduce, include_self)
 
@@ -310,6 +389,10 @@ def by_order(x: Any, key: tuple[Any, ...], source: Any, kind: str) -> Any:
 @operation
 def put(input: Any, index: Any, source: Any, accumulate: bool = False) -> Any:
     """Put elements at positions counted through all of input, or add them; raises IndexError for positions outside."""
+    if is_few(input) and is_few(source) and not accumulate and type(index) is Variable and _alike(input, source):
+        own = own_positions(index._array, input._array.size)
+        if own is not None and own.size == source._array.size:
+            return WriteAt.apply(input, source, finding.last(own, input._array.size))
     x, places, s = operand(input), positions_of("put", index), operand(source)
     if s.size != places.size:
         raise ValueError(f"put: {s.size} elements for {places.size} positions: give as many")
@@ -361,6 +444,8 @@ def masked_scatter(input: Any, mask: Any, source: Any) -> Any:
     if count > s.size:
         raise ValueError(f"masked_scatter: {s.size} elements for {count} places")
     values = getitem(reshape(s, (s.size,)), slice(0, count))
+    if is_few(x) and type(values) is Variable and count:
+        return WriteAt.apply(x, values, np.flatnonzero(where_))
     return put_at(x, where_, values) if shape else where(where_, reshape(values, ()) if count else x, x)
 
 
@@ -400,8 +485,15 @@ def diagonal_scatter(input: Any, src: Any, offset: int = 0, dim1: int = 0, dim2:
     first, second = axis_of("diagonal_scatter", dim1, x.ndim), axis_of("diagonal_scatter", dim2, x.ndim)
     if first == second:
         raise ValueError(f"diagonal_scatter: dimensions {dim1} and {dim2} are one")
-    places = np.diagonal(np.arange(x.size).reshape(x.shape), offset, first, second)
+    places = _diagonal_places(tuple(x.shape), offset, first, second)
     if tuple(s.shape) != places.shape:
         raise ValueError(f"diagonal_scatter: src has shape {tuple(s.shape)}: it must be {places.shape}")
+    if is_few(x) and type(s) is Variable and s.dtype == x.dtype:
+        return WriteAt.apply(x, s, places)
     flat = put_at(reshape(x, (x.size,)), dispatch.beside(places.reshape(-1).copy(), data_of(x)), reshape(s, (s.size,)))
     return reshape(flat, x.shape)
+
+
+@lru_cache(64)
+def _diagonal_places(shape: tuple[int, ...], offset: int, first: int, second: int) -> Any:
+    return np.ascontiguousarray(np.diagonal(np.arange(math.prod(shape)).reshape(shape), offset, first, second))

@@ -15,6 +15,7 @@ import numpy as np
 from ..arrays import Array, as_array, is_array, is_stand_in
 from ..function import Operation
 from ..kernels import placement, special
+from ..kernels.cpu import small
 from ..registry import ENTRIES, operation
 from ..variable import Given, Variable, data_of
 from .derivatives import DERIVATIVES, functions, scipy_special
@@ -102,14 +103,41 @@ class Special(Operation):
         return mul(gy, partials[index](y, *xs))
 
 
-def applied(name: str, *xs: Any) -> Any:
-    """Apply a function of scipy.special by its name; several results come as a tuple."""
+@once
+def kind_of(name: str) -> type[Special]:
+    """Give the class of one function that SciPy computes, whose `apply` is a compiled call of its ufunc."""
+    behind = getattr(scipy_special(name), name)
+
+    def __init__(self: Special) -> None:
+        Special.__init__(self, name)
+
+    members = {"__slots__": (), "__init__": __init__, "work": staticmethod(lambda: small.calls.called(behind))}
+    return type("Special", (Special,), members | {"arity": behind.nin, "keeps_output": True})
+
+
+@once
+def _elementwise(name: str) -> Callable[..., Any] | None:
     entry = ENTRIES.get({"psi": "digamma", "gammaln": "lgamma", "expit": "sigmoid"}.get(name, name))
-    if entry is not None and entry.elementwise is not None:
-        return entry.elementwise(*xs)
+    return None if entry is None else entry.elementwise
+
+
+def applying(name: str) -> Callable[..., Any]:
+    """Give what applies a function of scipy.special to Variables of one floating dtype."""
+    return _elementwise(name) or kind_of(name).apply
+
+
+def applied(name: str, *xs: Any, place: int | None = None) -> Any:
+    """Apply a function of scipy.special by its name; several results come as a tuple, unless one is asked for."""
+    own = _elementwise(name)
+    if own is not None:
+        return own(*xs)
+    if [type(x) is Variable for x in xs].count(False) == 0 and not isinstance(DERIVATIVES[name][0], tuple):
+        return kind_of(name).apply(*xs)
     dtypes = [x.dtype for x in xs if not isinstance(x, int | float) and x.dtype.kind == "f"]
     dtype = np.result_type(*dtypes) if dtypes else None  # numbers do not change it
     arrays = [np.asarray(x, dtype) if isinstance(x, int | float) else x for x in xs]
+    if place is not None:
+        return Special(name, place)(*arrays)
     if isinstance(DERIVATIVES[name][0], tuple):
         return tuple([Special(name, place)(*arrays) for place in range(len(DERIVATIVES[name]))])
     return Special(name)(*arrays)
@@ -135,6 +163,11 @@ functions.apply = applied
 
 def _floating(what: str, *xs: Any) -> list[Any]:
     """Give operands in a floating dtype, float64 for whole numbers."""
+    for x in xs:
+        if type(x) is not Variable or x._array.dtype.char not in "fd":
+            break
+    else:
+        return list(xs)
     arrays = [x if isinstance(x, Variable) or is_array(x) else as_array(x) for x in xs]
     return [x if x.dtype.kind == "f" else astype(x, np.float64) for x in arrays]
 
@@ -142,6 +175,8 @@ def _floating(what: str, *xs: Any) -> list[Any]:
 @operation
 def i0(input: Given) -> Given:
     """Give the modified Bessel function of order 0, elementwise; SciPy computes it, its derivative is `special.i1`."""
+    if type(input) is Variable and input._array.dtype.char in "fd":
+        return kind_of("i0").apply(input)  # type: ignore[no-any-return]
     return applied("i0", *_floating("i0", input))
 
 
@@ -151,12 +186,16 @@ def gammainc(input: Any, other: Any) -> Any:
 
     The derivative by the shape, which PyTorch has none of, is an integral (`quantiles`).
     """
+    if type(input) is Variable is type(other) and input._array.dtype.char == other._array.dtype.char == "d":
+        return kind_of("gammainc").apply(input, other)
     return applied("gammainc", *_floating("gammainc", input, other))
 
 
 @operation(alias="igammac")
 def gammaincc(input: Any, other: Any) -> Any:
     """Give 1 - gammainc(input, other), accurate where that is small."""
+    if type(input) is Variable is type(other) and input._array.dtype.char == other._array.dtype.char == "d":
+        return kind_of("gammaincc").apply(input, other)
     return applied("gammaincc", *_floating("gammaincc", input, other))
 
 

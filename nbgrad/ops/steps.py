@@ -8,15 +8,19 @@ from __future__ import annotations
 import builtins
 import math
 from collections.abc import Callable
+from functools import cache as once
 from typing import Any
 
 import numpy as np
 
+from .. import sharing
 from ..arrays import Array, as_array, is_array
 from ..function import Operation
 from ..function import constant as constant_of
 from ..kernels import dispatch
+from ..kernels.cpu import small
 from ..kernels.shapes import broadcast_shapes
+from ..recording import recorded
 from ..registry import operation
 from ..variable import Given, Variable, data_of
 from .elementwise import abs, div, eq, lt, mul, ne, sign, sub
@@ -40,6 +44,28 @@ class Steps(Operation):
         return Variable(zeros, requires_grad=False) if isinstance(gy, Variable) else zeros
 
 
+@once
+def steps(function: np.ufunc) -> Callable[[Any], Any]:
+    """Give what applies `Steps` of a ufunc, to small arrays by one compiled call."""
+
+    def __init__(self: Steps) -> None:
+        Steps.__init__(self, function)
+
+    members = {"__slots__": (), "__init__": __init__, "work": staticmethod(lambda: small.calls.called(function))}
+    found: Callable[[Any], Any] = type("Steps", (Steps,), members).apply
+    return found
+
+
+@once
+def _constant(function: np.ufunc) -> Callable[..., Any]:
+    """Give a compiled call of a ufunc that records nothing."""
+
+    def slowly(*xs: Any) -> Any:
+        return constant_of(as_array(function(*[x._array for x in xs])))
+
+    return recorded(small.calls.called(function), 0, slowly, None)
+
+
 def plain(x: Any) -> Any:
     """Give what is no Variable as an array."""
     return x if isinstance(x, Variable) or is_array(x) else as_array(x)
@@ -47,6 +73,8 @@ def plain(x: Any) -> Any:
 
 def constant(what: str, function: Callable[..., Any], *xs: Any) -> Any:
     """Apply a function of NumPy's, whose result has no gradient: to Variables (at least one), or arrays."""
+    if type(function) is np.ufunc and not sharing.stand_ins and [type(x) is Variable for x in xs].count(False) == 0:
+        return _constant(function)(*xs)
     if len(xs) == 1 and type(xs[0]) is Variable:
         return constant_of(as_array(function(xs[0].data)))
     arrays = [data_of(x) for x in xs]
@@ -66,6 +94,8 @@ def _real(what: str, x: Any) -> Any:
 
 def _rounding(name: str, function: Any, sentence: str) -> Any:
     def rounding(input: Any) -> Any:
+        if type(input) is Variable and input._array.dtype.char in "fd":
+            return steps(function)(input)
         x = _real(name, input)
         return x if x.dtype.kind != "f" else Steps(function)(x)
 
@@ -173,13 +203,25 @@ def _largest(x: Any) -> Any:
     return abs(x) if x.dtype.kind == "f" else mul(x, 0) if x.dtype.kind in "iu" else x
 
 
+def _all_true(x: Any) -> Any:
+    if type(x) is Variable and type(x._array) is np.ndarray:
+        return constant_of(np.ones(x._array.shape, np.bool_))
+    return constant("isreal", np.isreal, x)
+
+
+def _signbits(x: Any) -> Any:
+    if type(x) is Variable and x._array.dtype.char in "fd":
+        return _constant(np.signbit)(x)
+    return constant("signbit", _signbit, x)
+
+
 isnan = _truth("isnan", lambda x: ne(x, x), "NaN")
 isinf = _truth("isinf", lambda x: eq(_largest(x), math.inf), "infinite")
 isfinite = _truth("isfinite", lambda x: lt(_largest(x), math.inf), "neither infinite nor NaN")
 isposinf = _truth("isposinf", lambda x: eq(x, math.inf), "infinity")
 isneginf = _truth("isneginf", lambda x: eq(x, -math.inf), "-infinity")
-isreal = _truth("isreal", lambda x: constant("isreal", np.isreal, x), "real, which all numbers here are")
-signbit = _truth("signbit", lambda x: constant("signbit", _signbit, x), "negative, or -0.0")
+isreal = _truth("isreal", _all_true, "real, which all numbers here are")
+signbit = _truth("signbit", _signbits, "negative, or -0.0")
 
 
 def _signbit(x: Any) -> Any:
@@ -245,12 +287,9 @@ def isin(input: Any, test_elements: Any, *, assume_unique: bool = False, invert:
 
 def _of_whole(name: str, function: Any, sentence: str, truth: bool, arity: int = 2) -> Any:
     kinds = "iub" if truth else "iu"
+    letters = "bhilqBHILQ?" if truth else "bhilqBHILQ"
 
     def checked(*xs: Any) -> Any:
-        if all([type(x) is Variable for x in xs]):
-            arrays = [x._array for x in xs]
-            if all([type(array) is np.ndarray and array.dtype.kind in kinds for array in arrays]):
-                return constant_of(as_array(function(*arrays)))
         arrays = [x if isinstance(x, int) else plain(x) for x in xs]
         dtypes = [x.dtype for x in arrays if not isinstance(x, int)]
         if any(dtype.kind not in kinds for dtype in dtypes):
@@ -258,9 +297,14 @@ def _of_whole(name: str, function: Any, sentence: str, truth: bool, arity: int =
         return constant(name, function, *arrays)
 
     def one(input: Any) -> Any:
+        if type(input) is Variable and input._array.dtype.char in letters:
+            return _constant(function)(input)
         return checked(input)
 
     def both(input: Any, other: Any) -> Any:
+        if type(input) is Variable is type(other):
+            if input._array.dtype.char in letters and other._array.dtype.char in letters:
+                return _constant(function)(input, other)
         return checked(input, other)
 
     made = one if arity == 1 else both

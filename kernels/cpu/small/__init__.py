@@ -10,7 +10,9 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
-_FILES = frozenset({"calls", "conversion", "copies", "products", "recorder", "reductions", "scans", "views", "writer"})
+_FILES = frozenset(
+    {"calls", "conversion", "copies", "places", "products", "recorder", "reductions", "scans", "views", "writer"}
+)
 
 
 def __getattr__(name: str) -> Any:

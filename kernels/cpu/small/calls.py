@@ -175,3 +175,35 @@ class Call:
             return otherwise
         name = getattr(otherwise, "__name__", self.name)
         return ndarray.builtin_of(ndarray.method(name, self.address()), self.record(otherwise))
+
+
+# own words: 0 the function, 8 how many of the last arguments are not its own
+_CALLED = f"""{BEGIN}
+    operands = count - word_at(own + 8)
+    fits = operands > 0
+    dimensions = 0
+    for i in range(operands):
+        x = word_at(args + 8 * i)
+        if word_at(x + {TYPE}) != word_at(api + {AT["ndarray"]}):
+            fits = False
+        else:
+            dimensions += int64(int_at(x + {NDIM}))
+    if not fits or dimensions == 0:  # of scalars NumPy's functions make numbers, not arrays
+{HAND_ON}
+    found = invoke_4(word_at(api + {AT["PyObject_Vectorcall"]}), (word_at(own), args, operands, 0))
+    if found != 0:
+        if word_at(found + {TYPE}) != word_at(api + {AT["ndarray"]}):
+            invoke_1(word_at(api + {AT["Py_DecRef"]}), (found,))
+            if word_at(record) == 0:
+                return {UNKNOWN}
+            return invoke_4(word_at(api + {AT["PyObject_Vectorcall"]}), (word_at(record), args, count, 0))
+    return found
+"""
+
+
+def called(function: Callable[..., Any], more: int = 0) -> Call:
+    """Give a call of a function of NumPy's or SciPy's with arrays, without `more` arguments that stand behind them.
+
+    Arrays of any size and dtype are its own affair; scalars, and what is no array in the end, are not known.
+    """
+    return Call("called", _CALLED, [id(function), more], [function])

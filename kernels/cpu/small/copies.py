@@ -30,7 +30,7 @@ def _copied(to: str, source: str, count: str, step: str) -> str:
 """
 
 
-def _cleared(array: str, count: str) -> str:
+def cleared(array: str, count: str) -> str:
     """Write: all elements of a new array are 0."""
     return f"""
     for word in range({count} * itemsize // 4):
@@ -38,7 +38,7 @@ def _cleared(array: str, count: str) -> str:
 """
 
 
-def _new_form(name: str) -> str:
+def new_form(name: str) -> str:
     """Write: `name` is a small array's `shape` of `ndim` sizes, of `n` elements, or the call does not fit."""
     return f"""
 {sizes(name, "shape", "ndim")}
@@ -181,7 +181,7 @@ _PUT = f"""{BEGIN}
     form = word_at(args + 16)
 {as_small_array("x")}
 {_ITEMSIZE}
-{_new_form("form")}
+{new_form("form")}
     strides = int64_lanes()
     stride = itemsize
     for i in range(ndim):
@@ -201,7 +201,7 @@ _PUT = f"""{BEGIN}
     if not fits:
 {HAND_ON}
 {new_array("y", "x_dtype", "ndim", "address(shape)")}
-{_cleared("y", "n")}
+{cleared("y", "n")}
     at = int64_lanes()
     for axis in range(out):
         at[axis] = 0
@@ -369,7 +369,7 @@ def _picking(count: int, form: str, puts: bool) -> str:
     return f"""{begin}
 {_ITEMSIZE}
     form = word_at(args + {8 * count - 8})
-{_new_form("form")}
+{new_form("form")}
     table = address(shape)
     table_ndim = ndim
 {form}
@@ -382,7 +382,7 @@ def _picking(count: int, form: str, puts: bool) -> str:
                 fits = False
 {within}
 {new_array("y", "x_dtype", "ndim", "table")}
-{_cleared("y", "n")}
+{cleared("y", "n")}
     step = 0 if repeated else itemsize
 {walk}
             to = word_at(y + {DATA}) + there
