@@ -24,6 +24,7 @@ from ..ops.shape import reshape
 from ..ops.slicing import chunk
 from ..ops.steps import plain
 from ..ops.transfer import beside
+from ..registry import ENTRIES
 from ..variable import Given, Variable, data_of
 
 __all__ = [
@@ -75,7 +76,7 @@ def _applied(name: str, input: Any, *numbers: Any, inplace: bool = False) -> Any
 
 def relu(input: Any, inplace: bool = False) -> Any:
     """Give max(input, 0), elementwise; with `inplace`, as for others, it is written into input."""
-    return in_place("relu", elementwise.relu)(input) if inplace else elementwise.relu(input)
+    return _writing("relu")(input) if inplace else elementwise.relu(input)
 
 
 def celu(input: Given, alpha: float = 1.0, inplace: bool = False) -> Given:
@@ -253,9 +254,21 @@ def _drawn_for(x: Any) -> Any:
 # ---- in place -------------------------------------------------------------------------------------------------------
 
 
-def _into(function: Callable[..., Any]) -> Callable[..., Any]:
+@once
+def _writing(name: str, *numbers: float) -> Callable[..., Any]:
+    """Give what writes a formula of the usual numbers into a Variable, for one frame in between."""
+    if name == "relu":
+        operation: Any = ENTRIES[name].operation
+    else:
+        operation = _usual_operation(name, *numbers) if numbers else _operation(name)
+    return in_place(name, operation.function, operation, 1)
+
+
+def _into(function: Callable[..., Any], *usual: float, alone: bool = True) -> Callable[..., Any]:
     @functools.wraps(function)
     def written(input: Any, *arguments: Any) -> Any:
+        if alone and not arguments and type(input) is Variable and input._array.dtype.char in "fd":
+            return _writing(function.__name__, *usual)(input)
         return function(input, *arguments, inplace=True)
 
     written.__name__ = written.__qualname__ = f"{function.__name__}_"
@@ -263,5 +276,6 @@ def _into(function: Callable[..., Any]) -> Callable[..., Any]:
     return written
 
 
-celu_, elu_, hardtanh_, leaky_relu_ = _into(celu), _into(elu), _into(hardtanh), _into(leaky_relu)
-relu_, rrelu_, selu_, threshold_ = _into(relu), _into(rrelu), _into(selu), _into(threshold)
+celu_, elu_, leaky_relu_ = _into(celu, 1.0), _into(elu, 1.0, 1.0, 1.0), _into(leaky_relu, 0.01)
+hardtanh_, relu_, selu_ = _into(hardtanh, -1.0, 1.0), _into(relu), _into(selu)
+rrelu_, threshold_ = _into(rrelu, alone=False), _into(threshold, alone=False)

@@ -15,11 +15,11 @@ from ..ops.extrema import max
 from ..ops.indexing import getitem
 from ..ops.joining import take_along_dim
 from ..ops.linalg import matmul
-from ..ops.places import summing
+from ..ops.places import FEW, summing
 from ..ops.reduction import mean
 from ..ops.shape import reshape, swapaxes
-from ..variable import data_of
-from .pooling import SIZES, as_places, named
+from ..variable import Variable, data_of
+from .pooling import SIZES, as_places, largest_of, named
 from .windows import batched, numbers_of, unbatched
 
 __all__ = [
@@ -115,6 +115,20 @@ def _seen(size: tuple[int, ...], counts: tuple[int, ...]) -> Any:
     return flat.reshape(*counts, -1)
 
 
+@lru_cache(256)
+def _table(what: str, dims: int, shape: tuple[int, ...], output_size: Any) -> tuple[Any, Any] | None:
+    """Give where windows see elements of few, a row each, and where the images begin that these are of."""
+    if not 0 < math.prod(shape) <= FEW or len(shape) not in (dims + 1, dims + 2):
+        return None
+    x, added = batched(what, np.zeros(shape), dims)
+    size = _adaptive_size(what, x, output_size, dims)
+    if 0 in size:
+        return None
+    begins = np.arange(math.prod(x.shape[:2])).reshape(*x.shape[:2], *(1,) * dims) * math.prod(x.shape[2:])
+    seen = _seen(tuple(x.shape[2:]), size) + begins[..., None]
+    return np.ascontiguousarray(seen[0] if added else seen), begins[0] if added else begins
+
+
 def _largest(x: Any, size: tuple[int, ...], places_too: bool) -> tuple[Any, Any]:
     """Give the largest element in each window, and, if they are asked for, their places."""
     flat = _seen(tuple(x.shape[2:]), size)
@@ -132,6 +146,14 @@ def _adaptive_max_pool(dims: int, indices_too: bool) -> Any:
     what = f"adaptive_max_pool{dims}d"
 
     def pool(input: Any, output_size: Any, return_indices: bool = indices_too) -> Any:
+        if type(input) is Variable:
+            try:
+                table = _table(what, dims, input._array.shape, output_size)
+            except TypeError:  # lists
+                table = None
+            found = None if table is None else largest_of(input, *table, return_indices or indices_too)
+            if found is not None:
+                return found
         x, added = batched(what, input, dims)
         size = _adaptive_size(what, x, output_size, dims)
         values, places = _largest(x, size, return_indices or indices_too)
@@ -217,6 +239,12 @@ def _fractional(
         shape[2 + axis], shape[2 + dims + axis] = count, k
         flat = flat * n + places.reshape(shape)
     flat = flat.reshape(*x.shape[:2], math.prod(size), math.prod(kernels))
+    if type(x) is Variable and type(data_of(x)) is np.ndarray:
+        begins = np.arange(math.prod(x.shape[:2])).reshape(*x.shape[:2], 1) * math.prod(x.shape[2:])
+        both = largest_of(x, flat + begins[..., None], begins, True)
+        if both is not None:
+            y, chosen = [unbatched(reshape(a, *x.shape[:2], *size), added) for a in both]
+            return (y, chosen) if indices_too else y
     images = reshape(x, *x.shape[:2], math.prod(x.shape[2:]), 1)
     seen = take_along_dim(
         images, dispatch.beside(flat.reshape(*x.shape[:2], flat.shape[2] * flat.shape[3], 1), data_of(x)), 2

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from ..arrays import Array
-from ..function import Operation
+from ..function import Operation, constant
 from ..kernels import dispatch
 from ..kernels.cpu.small.calls import SMALL
 from ..kernels.windows import Frame
@@ -18,7 +18,8 @@ from ..ops.elementwise import abs, add, div, mul, pow, relu, sign
 from ..ops.indexing import GetItem, Index, Scatter, elements_at
 from ..ops.inplace import last_ones
 from ..ops.joining import is_small
-from ..ops.places import summing
+from ..ops.places import FEW, AddAt, At, is_few, summing
+from ..ops.places import calls as finding
 from ..ops.reduction import mean as average
 from ..ops.reduction import sum
 from ..ops.shape import permute, reshape
@@ -176,6 +177,14 @@ def _max_pool(dims: int, indices_too: bool) -> Any:
         ceil_mode: bool = False,
         return_indices: bool = indices_too,
     ) -> Any:
+        if type(input) is Variable:
+            try:
+                table = _table(what, dims, input._array.shape, kernel_size, stride, padding, dilation, ceil_mode)
+            except TypeError:  # lists
+                table = None
+            found = None if table is None else largest_of(input, *table, return_indices or indices_too)
+            if found is not None:
+                return found
         x, added = batched(what, input, dims)
         operation = MaxPool(_frame(what, x, dims, kernel_size, stride, padding, dilation, ceil_mode))
         y = unbatched(operation(x), added)
@@ -192,6 +201,33 @@ def _max_pool(dims: int, indices_too: bool) -> Any:
     equal elements. Raises ValueError where windows do not fit.
     """,
     )
+
+
+def largest_of(x: Variable, table: Array, begins: Array, places_too: bool) -> Any:
+    """Give the largest elements of few, of those in each row of a table, and their places, less where images begin.
+
+    None of what is not small.
+    """
+    chosen = finding.largest(x._array, table) if is_few(x) else None
+    if chosen is None:
+        return None
+    y = At.apply(x, chosen)
+    return (y, constant(chosen - begins)) if places_too else y
+
+
+@lru_cache(256)
+def _table(what: str, dims: int, shape: tuple[int, ...], *arguments: Any) -> tuple[Array, Array] | None:
+    """Give where windows see elements, a row each, and where the images begin that these are of."""
+    if not 0 < math.prod(shape) <= FEW or len(shape) not in (dims + 1, dims + 2) or 0 in shape:
+        return None
+    numbers = np.arange(1.0, math.prod(shape) + 1).reshape(shape)
+    x, added = batched(what, numbers, dims)
+    frame = _frame(what, x, dims, *arguments)
+    seen = dispatch.columns(x, frame)  # (channels, *kernel, samples, *places)
+    seen = seen.transpose((1 + dims, 0, *range(2 + dims, 2 + 2 * dims), *range(1, 1 + dims)))
+    seen = seen.reshape(*seen.shape[: 2 + dims], math.prod(frame.kernel)).astype(np.int64) - 1
+    begins = np.arange(math.prod(x.shape[:2])).reshape(*x.shape[:2], *(1,) * dims) * math.prod(x.shape[2:])
+    return np.ascontiguousarray(seen[0] if added else seen), begins[0] if added else begins
 
 
 SIZES = {1: "length", 2: "height, width", 3: "depth, height, width"}
@@ -234,6 +270,12 @@ def _max_unpool(dims: int) -> Any:
         if isinstance(whole, np.ndarray) and whole.size:
             if whole.min() < 0 or whole.max() >= math.prod(size):
                 raise IndexError(f"{what}: places from {whole.min()} to {whole.max()} in images of {size}")
+        if is_few(input) and type(whole) is np.ndarray and math.prod(shape) <= FEW:
+            begins = np.arange(math.prod(shape[:2])).reshape(*shape[:2], *(1,) * dims) * math.prod(size)
+            there = finding.last(whole + begins, math.prod(shape))
+            if there is not None:
+                found = AddAt.apply(input, there.reshape(input.shape), shape)
+                return unbatched(found, added)
         index = Index(_flat(whole, shape))
         flat = reshape(as_variable(x), -1)
         zeros = Variable(dispatch.zeros((math.prod(shape),), x.dtype, data_of(x)), requires_grad=False)

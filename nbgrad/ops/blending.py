@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import builtins
 import math
+import operator
 from typing import Any
 
 import numpy as np
 
-from ..arrays import as_array
 from ..kernels import scalars as scalar
 from ..registry import operation
 from ..variable import Given, Variable, data_of
 from .arithmetic import div, sub
-from .elementwise import add, elementwise, maximum, minimum, mul, pow, where
-from .shape import astype, broadcast_to
-from .steps import Steps, plain
+from .elementwise import add, elementwise, maximum, minimum, mul, pow
+from .shape import astype
+from .steps import plain
 
 # ---- mixtures -------------------------------------------------------------------------------------------------------
 
@@ -31,6 +31,26 @@ _lerp = elementwise(
 )
 _addcmul = elementwise(lambda input, a, b, value: input + value * a * b, name="addcmul")
 _addcdiv = elementwise(lambda input, a, b, value: input + value * (a / b), name="addcdiv")
+_replaced = elementwise(
+    lambda x, nan, high, low: scalar.where(
+        x != x, nan, scalar.where(x == math.inf, high, scalar.where(x == -math.inf, low, x))
+    ),
+    name="nan_to_num",
+)
+_filled = elementwise(
+    lambda x, value: scalar.where(x < 0, value, value), lambda y, x, value: 0, lambda y, x, value: 1, name="fill"
+)
+_angle = elementwise(
+    lambda x: scalar.where(x < 0, math.pi, scalar.where(x != x, x, 0.0)), lambda y, x: 0, name="angle"
+)
+
+
+def _are_floating(*xs: Any) -> builtins.bool:
+    """Tell whether all are Variables of floating dtypes."""
+    for x in xs:
+        if type(x) is not Variable or x._array.dtype.char not in "fd":
+            return False
+    return True
 
 
 def _floating_operands(what: str, *xs: Any) -> None:
@@ -49,6 +69,8 @@ def lerp(input: Given, end: Any, weight: Any) -> Given:
     >>> nbgrad.lerp(nbgrad.tensor([0.0, 10.0]), nbgrad.tensor([1.0, 20.0]), 0.25)
     Variable([ 0.25, 12.5 ])
     """
+    if _are_floating(input, end) and (type(weight) is builtins.float or _are_floating(weight)):
+        return _lerp(input, end, weight)
     input, end = plain(input), plain(end)
     _floating_operands("lerp", input, end, weight)
     return _lerp(input, end, weight)
@@ -57,6 +79,8 @@ def lerp(input: Given, end: Any, weight: Any) -> Given:
 @operation
 def addcmul(input: Given, tensor1: Any, tensor2: Any, *, value: float = 1) -> Given:
     """Give input + value * tensor1 * tensor2, elementwise, with broadcasting."""
+    if _are_floating(input, tensor1, tensor2):
+        return _addcmul(input, tensor1, tensor2, value)
     xs = [plain(x) for x in (input, tensor1, tensor2)]
     if all(x.dtype.kind == "f" for x in xs):
         return _addcmul(*xs, value)
@@ -68,6 +92,8 @@ def addcmul(input: Given, tensor1: Any, tensor2: Any, *, value: float = 1) -> Gi
 @operation
 def addcdiv(input: Given, tensor1: Any, tensor2: Any, *, value: float = 1) -> Given:
     """Give input + value * tensor1 / tensor2, elementwise, with broadcasting. Raises TypeError for whole numbers."""
+    if _are_floating(input, tensor1, tensor2):
+        return _addcdiv(input, tensor1, tensor2, value)
     xs = [plain(x) for x in (input, tensor1, tensor2)]
     _floating_operands("addcdiv", *xs)
     return _addcdiv(*xs, value)
@@ -112,15 +138,20 @@ def ldexp(input: Any, other: Any) -> Any:
 
 
 def _passing_nan_by(name: str, function: Any, larger: str) -> Any:
+    first_of = operator.ge if name == "fmax" else operator.le
+    formula = elementwise(
+        lambda x, y: scalar.where(y != y, x, scalar.where(first_of(x, y), x, y)), name=name
+    )  # a tie is the first one's
+
     def of_numbers(input: Any, other: Any) -> Any:
+        if _are_floating(input, other):
+            return formula(input, other)
         x, y = plain(input), plain(other)
         dtype = np.result_type(x.dtype, y.dtype)
         x, y = (v if v.dtype == dtype else astype(v, dtype) for v in (x, y))
         if dtype.kind != "f":
             return function(x, y)
-        a, b = data_of(x), data_of(y)
-        first = as_array(((a >= b) if name == "fmax" else (a <= b)) | (b != b))  # a tie is the first one's
-        return where(Variable(first) if isinstance(x, Variable) else first, x, y)
+        return formula(x, y)
 
     of_numbers.__name__ = of_numbers.__qualname__ = name
     of_numbers.__doc__ = (
@@ -150,14 +181,9 @@ def nan_to_num(
     if x.dtype.kind != "f":
         return x
     limits = np.finfo(x.dtype)
-    data = data_of(x)
-    for condition, value in (
-        (data != data, 0.0 if nan is None else nan),
-        (data == math.inf, builtins.float(limits.max) if posinf is None else posinf),
-        (data == -math.inf, builtins.float(limits.min) if neginf is None else neginf),
-    ):
-        x = where(condition, builtins.float(value), x)
-    return x
+    high = builtins.float(limits.max) if posinf is None else builtins.float(posinf)
+    low = builtins.float(limits.min) if neginf is None else builtins.float(neginf)
+    return _replaced(x, 0.0 if nan is None else builtins.float(nan), high, low)
 
 
 @operation(method=False)  # NumPy's method of that name writes in place
@@ -166,14 +192,15 @@ def fill(input: Given, value: Any) -> Given:
 
     Raises ValueError for a value that has dimensions.
     """
+    if _are_floating(input) and type(value) is builtins.float:
+        return _filled(input, value)
     x = plain(input)
     if np.ndim(data_of(value)):
         raise ValueError(f"fill: a value of shape {np.shape(data_of(value))}: give one number")
     if isinstance(value, Variable):
         value = astype(value, x.dtype)
-    nowhere = np.zeros((), bool)
     if x.dtype.kind == "f":
-        return broadcast_to(where(nowhere, x, value), x.shape)
+        return _filled(x, value)
     made = np.full(x.shape, data_of(value), x.dtype)
     return Variable(made) if isinstance(x, Variable) else made  # type: ignore[return-value]
 
@@ -204,11 +231,7 @@ def _floating(x: Any) -> Any:
 @operation
 def angle(input: Given) -> Given:
     """Give the angle of real numbers, elementwise: 0, and pi of negative ones; the gradient is 0."""
-    return Steps(_angle)(_floating(input))
-
-
-def _angle(x: Any) -> Any:
-    return np.where(x != x, x, np.where(x < 0, math.pi, 0.0)).astype(x.dtype)
+    return _angle(_floating(input))
 
 
 def _itself(name: str, sentence: str, method: bool = True) -> Any:

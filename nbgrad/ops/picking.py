@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 
 from ..arrays import as_array, is_array, is_stand_in
+from ..function import constant
 from ..kernels import dispatch, placement
 from ..registry import operation
 from ..variable import Variable, data_of
@@ -313,7 +315,12 @@ def _triangle(name: str, function: Any) -> Any:
     def indices(row: int, col: int, offset: int = 0, *, dtype: Any = np.int64, device: Any = None) -> Variable:
         if row < 0 or col < 0:
             raise ValueError(f"{name}: {row} rows and {col} columns: give numbers of at least 0")
-        return Variable(dispatch.moved(np.stack(function(row, offset, col)).astype(dtype), placement.named(device)))
+        found = kept(row, col, offset, dtype).copy()
+        return constant(found if device is None else dispatch.moved(found, placement.named(device)))
+
+    @lru_cache(64)
+    def kept(row: int, col: int, offset: int, dtype: Any) -> Any:
+        return np.stack(function(row, offset, col)).astype(dtype)
 
     indices.__name__ = indices.__qualname__ = name
     indices.__doc__ = (

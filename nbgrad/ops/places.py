@@ -154,6 +154,12 @@ class _Calls:
         return found
 
     @lazy
+    def largest(self) -> Callable[..., Array | None]:
+        """Give the places of the largest elements of a small array in each row of places."""
+        found: Callable[..., Array | None] = small.places.largest().function(lambda *given: None)
+        return found
+
+    @lazy
     def last(self) -> Callable[..., Array | None]:
         """Give places of which none is twice: the last of each is left."""
         last: Callable[..., Array | None] = small.places.last().function(lambda *given: None)

@@ -18,6 +18,7 @@ from .elementwise import add, mul, sub
 from .indexing import getitem
 from .joining import cat
 from .linalg import matmul, outer
+from .places import moving
 from .reduction import sum
 from .scan import cumprod
 from .shape import astype, broadcast_to, permute, reshape, unsqueeze
@@ -167,13 +168,14 @@ def _cross(what: str, x: Any, y: Any, dim: int) -> Any:
     along = axis_of(what, dim, x.ndim)
     if x.shape[along] != 3 or y.shape[along] != 3:
         raise ValueError(f"{what}: shapes {x.shape} and {y.shape} are not of size 3 in dimension {dim}")
-    before = (slice(None),) * along
+    first = mul(_turned(x, along, 1), _turned(y, along, 2))
+    return sub(first, mul(_turned(x, along, 2), _turned(y, along, 1)))
 
-    def turned(v: Any, order: list[int]) -> Any:
-        return getitem(v, (*before, order))
 
-    first = mul(turned(x, [1, 2, 0]), turned(y, [2, 0, 1]))
-    return sub(first, mul(turned(x, [2, 0, 1]), turned(y, [1, 2, 0])))
+@moving
+def _turned(v: Any, along: int, by: int) -> Any:
+    """Give vectors of three with their elements in turn moved by so many places to the front."""
+    return getitem(v, (*(slice(None),) * along, [by % 3, (1 + by) % 3, (2 + by) % 3]))
 
 
 # ---- over named dimensions, and of all pairs ------------------------------------------------------------------------

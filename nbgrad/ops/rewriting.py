@@ -208,8 +208,11 @@ _PLAIN = Variable, history.Rewritten
 class _Writer:
     """What writes an operation's results into Variables: the compiled call, once it is worth its while."""
 
-    def __init__(self, what: str, function: Callable[..., Any], operation: Elementwise | None, by_method: bool) -> None:
+    def __init__(
+        self, what: str, function: Callable[..., Any], operation: Elementwise | None, by_method: bool, deeper: int = 0
+    ) -> None:
         self.what, self.function, self.operation, self.by_method = what, function, operation, by_method
+        self.deeper = deeper
         self.count = 0
 
     def made(self) -> Callable[..., Variable] | None:
@@ -219,7 +222,7 @@ class _Writer:
             return None
         for each in (self.operation, ENTRIES["add"].operation):  # the one by which references are counted
             each.function(*[Variable(np.ones(1), requires_grad=False)] * each.arity)  # which compiles its own call
-        single, behind, again = _single()[self.by_method :: 2]
+        single, behind, again = [count + self.deeper for count in _single()[self.by_method :: 2]]
 
         def slowly(x: Variable, *others: Any) -> Variable:
             return written_by(self.what, self.function, self.operation, x, others, {}, False)
@@ -275,17 +278,22 @@ def _write_over(operation: Elementwise, x: Variable, other: Any) -> bool:
     return True
 
 
-def in_place(name: str, function: Callable[..., Any], operation: Elementwise | None = None) -> Callable[..., Variable]:
-    """Make the method ``x.name_(...)`` that writes what ``function(x, ...)`` gives into x."""
+def in_place(
+    name: str, function: Callable[..., Any], operation: Elementwise | None = None, deeper: int = 0
+) -> Callable[..., Variable]:
+    """Make the method ``x.name_(...)`` that writes what ``function(x, ...)`` gives into x.
+
+    So many frames are between it and its users, each of which has a name for x as well.
+    """
     what = name if name.endswith("_") else f"{name}_"
-    writer = _Writer(what, function, operation, True)
+    writer = _Writer(what, function, operation, True, deeper)
     call: Callable[..., Variable] | None = None
 
     def method(self: Variable, *others: Any, **options: Any) -> Variable:
         nonlocal call
         if call is not None and not options:
             return call(self, *others)
-        unseen = getrefcount(self) <= IN_METHOD
+        unseen = getrefcount(self) <= IN_METHOD + deeper
         written = written_by(what, function, operation, self, others, options, unseen)
         if call is None:
             call = writer.made()

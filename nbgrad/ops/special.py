@@ -112,7 +112,7 @@ def kind_of(name: str) -> type[Special]:
         Special.__init__(self, name)
 
     members = {"__slots__": (), "__init__": __init__, "work": staticmethod(lambda: small.calls.called(behind))}
-    return type("Special", (Special,), members | {"arity": behind.nin, "keeps_output": True})
+    return type("Special", (Special,), members | {"arity": getattr(behind, "nin", 2), "keeps_output": True})
 
 
 @once
@@ -176,7 +176,7 @@ def _floating(what: str, *xs: Any) -> list[Any]:
 def i0(input: Given) -> Given:
     """Give the modified Bessel function of order 0, elementwise; SciPy computes it, its derivative is `special.i1`."""
     if type(input) is Variable and input._array.dtype.char in "fd":
-        return kind_of("i0").apply(input)  # type: ignore[no-any-return]
+        return kind_of("i0").apply(input)
     return applied("i0", *_floating("i0", input))
 
 

@@ -52,7 +52,8 @@ def steps(function: np.ufunc) -> Callable[[Any], Any]:
         Steps.__init__(self, function)
 
     members = {"__slots__": (), "__init__": __init__, "work": staticmethod(lambda: small.calls.called(function))}
-    found: Callable[[Any], Any] = type("Steps", (Steps,), members).apply
+    kind: Any = type("Steps", (Steps,), members)
+    found: Callable[[Any], Any] = kind.apply
     return found
 
 
@@ -273,7 +274,7 @@ def allclose(input: Any, other: Any, rtol: float = 1e-05, atol: float = 1e-08, e
 def equal(input: Any, other: Any) -> bool:
     """Tell whether two have the same shape and the same elements, as a Python truth value."""
     x, y = data_of(plain(input)), data_of(plain(other))
-    return x.shape == y.shape and bool(np.all(x == y))
+    return x.shape == y.shape and bool((x == y).all())
 
 
 @operation(method=False)

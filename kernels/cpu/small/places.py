@@ -311,6 +311,36 @@ _SUM = f"""{_begun(5)}
     return y
 """
 
+# of a table's rows, the place of the first of the largest elements, or of NaN
+_LARGEST = f"""{_begun(2)}
+    places = word_at(args + 8)
+{as_small_array("places")}
+    if x_dtype == word_at(api + {AT["int64"]}) or places_ndim < 1 or places_n < 1:
+        fits = False
+{_within("x_n")}
+    wide = word_at(places_shape + 8 * (places_ndim - 1))
+{new_array("y", "places_dtype", "places_ndim - 1", "places_shape")}
+    start = word_at(y + {DATA})
+    for row in range(places_n // wide):
+        best = int64(-1)
+        highest = 0.0
+        for k in range(wide):
+            place = word_at(places_data + 8 * (row * wide + k))
+            if place >= 0:
+{indented(_element("source", "x", "place"), 12)}
+                value = 0.0
+                if itemsize == 8:
+                    value = float64_place(source)[0]
+                else:
+                    value = float64(float32_place(source)[0])
+                if best < 0 or value > highest or (value != value and highest == highest):
+                    best = place
+                    highest = value
+        words_at(start + 8 * row)[0] = best
+    clear_exceptions()
+    return y
+"""
+
 
 @once
 def at() -> Call:
@@ -357,3 +387,9 @@ def sums() -> Call:
     of some places: any linear function.
     """
     return Call("sums at", _SUM)
+
+
+@once
+def largest() -> Call:
+    """Give ``(x, places)``: of each row of places that of the first of its largest elements, NaN being above all."""
+    return Call("largest at", _LARGEST)
