@@ -13,11 +13,12 @@ from ..arrays import Array
 from ..function import constant
 from ..kernels import dispatch
 from ..ops import elementwise as plain
-from ..ops.elementwise import add, elementwise, mul, sub
+from ..ops.elementwise import add, elementwise, mul, sub, where
 from ..ops.indexing import getitem
-from ..ops.joining import take_along_dim
+from ..ops.joining import stack, take_along_dim
 from ..ops.linalg import matmul
-from ..ops.places import moving, summing
+from ..ops.places import FEW, At, is_few, moving, summing
+from ..ops.reduction import sum
 from ..ops.shape import reshape, swapaxes, unsqueeze
 from ..variable import Variable, data_of
 from .adaptive_pooling import adaptive_avg_pool1d, adaptive_avg_pool2d, adaptive_avg_pool3d
@@ -301,6 +302,9 @@ def _floor(x: Any) -> Any:
 
 def _mixed(x: Any, along: list[Any], mode: str, padding_mode: str, corners: bool) -> Any:
     """Give sums of the pixels around places, times weights: products of one for each dimension."""
+    if mode == "bilinear" and is_few(x) and all([is_few(place) for place in along]):
+        if 2 ** len(along) * along[0].size * x.shape[1] <= FEW:
+            return _mixed_at_once(x, along)
     taps: list[list[tuple[Any, Any]]] = []
     for place in along:
         if mode == "nearest":
@@ -337,6 +341,30 @@ def _mixed(x: Any, along: list[Any], mode: str, padding_mode: str, corners: bool
         part = mul(seen, unsqueeze(factor, 1))
         total = part if total is None else add(total, part)
     return total
+
+
+def _mixed_at_once(x: Variable, along: list[Variable]) -> Any:
+    """Do so for few, of two pixels along each dimension: all are picked by one list of places."""
+    flat: Any = np.zeros((), np.int64)
+    inside: Any = None
+    weight: Any = None
+    for place, size in zip(along, x.shape[2:], strict=True):
+        data = place._array
+        first = np.floor(data)
+        share = sub(place, constant(first))
+        both = stack([sub(1.0, share), share])
+        weight = both if weight is None else mul(unsqueeze(weight, 1), both)
+        weight = weight if weight is both else reshape(weight, -1, *weight.shape[2:])
+        there = np.stack([first, first + 1])
+        within = (there >= 0) & (there <= size - 1)
+        here = np.where(within, there, 0.0).astype(np.int64)  # NaN is nowhere
+        flat = here if inside is None else (flat[:, None] * size + here).reshape(-1, *data.shape)
+        inside = within if inside is None else (inside[:, None] & within).reshape(-1, *data.shape)
+    samples, channels = x.shape[:2]
+    begins = np.arange(samples * channels).reshape(samples, channels, *(1,) * len(along)) * math.prod(x.shape[2:])
+    places = np.where(inside[:, :, None], flat[:, :, None] + begins, -1)
+    weight = where(constant(inside), weight, 0.0)  # what is nowhere counts for nothing, however far it is
+    return sum(mul(At.apply(x, places), unsqueeze(weight, 2)), 0)
 
 
 def _choices(taps: list[list[Any]]) -> list[list[Any]]:

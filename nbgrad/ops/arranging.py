@@ -234,9 +234,20 @@ def repeat_interleave(
 # ---- pieces ---------------------------------------------------------------------------------------------------------
 
 
+@lru_cache(256)
+def _slices(size: int, along: int) -> tuple[Any, ...]:
+    """Give the indices of all slices along a dimension."""
+    return tuple([(*(slice(None),) * along, i) for i in range(size)])
+
+
 @operation
 def unbind(input: Any, dim: int | None = None, *, axis: int | None = None) -> tuple[Any, ...]:
     """Give the slices along a dimension (the first, unless given), without it; raises IndexError for a scalar."""
+    if type(input) is Variable and axis is None and (dim is None or type(dim) is int):
+        shape, along = input._array.shape, dim or 0
+        if 0 <= along < len(shape):
+            get = GetItem.apply
+            return tuple([get(input, key) for key in _slices(shape[along], along)])
     x = _operand(input)
     place = axis_of("unbind", either("unbind", "dim", dim, "axis", axis, 0), x.ndim)
     before = (slice(None),) * place

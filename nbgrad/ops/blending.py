@@ -9,13 +9,14 @@ from typing import Any
 
 import numpy as np
 
+from ..function import constant
 from ..kernels import scalars as scalar
 from ..registry import operation
 from ..variable import Given, Variable, data_of
 from .arithmetic import div, sub
-from .elementwise import add, elementwise, maximum, minimum, mul, pow
+from .elementwise import add, elementwise, maximum, minimum, mul, pow, where
 from .shape import astype
-from .steps import plain
+from .steps import plain, steps
 
 # ---- mixtures -------------------------------------------------------------------------------------------------------
 
@@ -37,12 +38,9 @@ _replaced = elementwise(
     ),
     name="nan_to_num",
 )
-_filled = elementwise(
-    lambda x, value: scalar.where(x < 0, value, value), lambda y, x, value: 0, lambda y, x, value: 1, name="fill"
-)
-_angle = elementwise(
-    lambda x: scalar.where(x < 0, math.pi, scalar.where(x != x, x, 0.0)), lambda y, x: 0, name="angle"
-)
+_angle = elementwise(lambda x: scalar.where(x < 0, math.pi, scalar.where(x != x, x, 0.0)), name="angle")
+#: The mask by which a choice takes no element.
+_NOWHERE = constant(np.zeros((), np.bool_))
 
 
 def _are_floating(*xs: Any) -> builtins.bool:
@@ -193,14 +191,14 @@ def fill(input: Given, value: Any) -> Given:
     Raises ValueError for a value that has dimensions.
     """
     if _are_floating(input) and type(value) is builtins.float:
-        return _filled(input, value)
+        return where(_NOWHERE, input, value)
     x = plain(input)
     if np.ndim(data_of(value)):
         raise ValueError(f"fill: a value of shape {np.shape(data_of(value))}: give one number")
     if isinstance(value, Variable):
         value = astype(value, x.dtype)
     if x.dtype.kind == "f":
-        return _filled(x, value)
+        return where(_NOWHERE if isinstance(x, Variable) else _NOWHERE._array, x, value)
     made = np.full(x.shape, data_of(value), x.dtype)
     return Variable(made) if isinstance(x, Variable) else made  # type: ignore[return-value]
 
@@ -231,7 +229,7 @@ def _floating(x: Any) -> Any:
 @operation
 def angle(input: Given) -> Given:
     """Give the angle of real numbers, elementwise: 0, and pi of negative ones; the gradient is 0."""
-    return _angle(_floating(input))
+    return steps(_angle)(_floating(input))
 
 
 def _itself(name: str, sentence: str, method: bool = True) -> Any:

@@ -17,6 +17,7 @@ from ..arrays import Array, as_array, is_array
 from ..function import Function, Operation
 from ..grad_mode import is_grad_enabled
 from ..kernels import dispatch, placement
+from ..kernels.cpu import small
 from ..kernels.shapes import broadcast_shapes
 from ..registry import operation
 from ..variable import Variable, data_of
@@ -24,12 +25,13 @@ from .elementwise import add, div, eq, mul, neg, reciprocal, sub, where
 from .indexing import getitem
 from .joining import cat
 from .linalg import matmul
-from .shape import broadcast_to, permute, unsqueeze
+from .shape import Permute, broadcast_to, permute, unsqueeze
 
 
 def transposed(x: Any) -> Any:
     """Give matrices with rows for columns."""
-    return permute(x, (*range(x.ndim - 2), x.ndim - 1, x.ndim - 2))
+    ndim = x.ndim
+    return Permute.apply(x, (1, 0)) if ndim == 2 else permute(x, (*range(ndim - 2), ndim - 1, ndim - 2))
 
 
 def _operand(what: str, x: Any, square: bool = True) -> Any:
@@ -76,6 +78,8 @@ class Inverse(Operation):
     """Inverses of square matrices."""
 
     __slots__ = ("output",)
+    keeps_output = True
+    work = staticmethod(lambda: small.calls.called(np.linalg.inv))
     reads_all = False
 
     def forward(self, x: Array) -> Array:
@@ -123,6 +127,9 @@ class Solve(Operation):
     """Solutions of linear equations: of stacks of matrices, and of columns to be met."""
 
     __slots__ = ("output",)
+    arity = 2
+    keeps_output = True
+    work = staticmethod(lambda: small.calls.called(np.linalg.solve))
     reads_all = False
 
     def reads(self, inputs: tuple[Variable, ...]) -> Any:
@@ -133,7 +140,7 @@ class Solve(Operation):
         return self.output
 
     def vjp(self, gy: Any, y: Any, a: Any, b: Any) -> Any:
-        columns = Solve()(transposed(a), gy)
+        columns = Solve.apply(transposed(a), gy)
         return neg(matmul(columns, transposed(y))) if self.needs(0) else None, columns
 
 
@@ -179,6 +186,8 @@ class Cholesky(Operation):
     """Lower triangular factors L of positive definite matrices L @ L.T; the cotangent is symmetric."""
 
     __slots__ = ("output",)
+    keeps_output = True
+    work = staticmethod(lambda: small.calls.called(np.linalg.cholesky))
     reads_all = False
 
     def forward(self, x: Array) -> Array:
@@ -289,7 +298,7 @@ class QR(Several):
         inner = sub(matmul(r, transposed(gr)), matmul(transposed(gq), q))
         lower = _lower(inner, half=True)
         columns = add(gq, matmul(q, add(lower, transposed(lower))))
-        return transposed(Solve()(r, transposed(columns)))
+        return transposed(Solve.apply(r, transposed(columns)))
 
 
 # ---- for users ------------------------------------------------------------------------------------------------------
@@ -333,7 +342,7 @@ def inv(input: Any) -> Any:
     Variable([[0.5 , 0.  ],
               [0.  , 0.25]])
     """
-    return Inverse()(_operand("inv", input))
+    return Inverse.apply(_operand("inv", input))
 
 
 @operation(method=False, public=False)
@@ -361,8 +370,10 @@ def solve_columns(what: str, a: Any, b: Any) -> Any:
     """Give the x with a @ x = b of matrices (..., n, k), never stacks of vectors."""
     if b.ndim < 2 or b.shape[-2] != a.shape[-1]:
         raise ValueError(f"{what}: shapes {a.shape} and {b.shape}: {a.shape[-1]} equations, other sides differ")
+    if a.ndim == b.ndim == 2:
+        return Solve.apply(a, b)
     stack = broadcast_shapes(a.shape[:-2], b.shape[:-2])
-    return Solve()(*[broadcast_to(x, (*stack, *x.shape[-2:])) for x in (a, b)])
+    return Solve.apply(*[broadcast_to(x, (*stack, *x.shape[-2:])) for x in (a, b)])
 
 
 @operation(method=False, public=False)
@@ -386,7 +397,7 @@ def cholesky(input: Any, *, upper: bool = False) -> Any:
 
     If `upper`, it is L.T. The gradient is symmetric. Raises LinAlgError for matrices that are not positive definite.
     """
-    found = Cholesky()(_operand("cholesky", input))
+    found = Cholesky.apply(_operand("cholesky", input))
     return transposed(found) if upper else found
 
 

@@ -6,6 +6,7 @@ follow from those for the square part: what is beyond it is solved with that.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -19,7 +20,7 @@ from ..variable import Variable, data_of
 from .decomposition import Solve, _operand, slogdet, solve_columns, transposed
 from .diagonals import tril, triu
 from .elementwise import add, mul, sub
-from .indexing import getitem
+from .indexing import GetRows, getitem
 from .joining import cat, take_along_dim
 from .linalg import matmul
 from .shape import broadcast_to, unsqueeze
@@ -59,6 +60,9 @@ def _getrf(x: Array) -> tuple[Array, Array, Array]:
     x = x if x.dtype.kind == "f" else x.astype(np.float64)
     call = lapack.sgetrf if x.dtype == np.float32 else lapack.dgetrf
     m, n = x.shape[-2:]
+    if x.ndim == 2 and x.size:
+        one, exchanged, zero = call(x)
+        return np.ascontiguousarray(one), exchanged, np.array(zero, np.int32)
     packed, pivots = np.empty(x.shape, x.dtype), np.empty((*x.shape[:-2], min(m, n)), np.int32)
     info = np.zeros(x.shape[:-2], np.int32)
     for place in np.ndindex(*x.shape[:-2]):
@@ -69,6 +73,11 @@ def _getrf(x: Array) -> tuple[Array, Array, Array]:
 
 def _order(pivots: Array, rows: int) -> Array:
     """Give the order of rows that exchanges in turn, counted from 0, make of theirs."""
+    if pivots.ndim == 1:
+        few = list(range(rows))
+        for i, j in enumerate(pivots.tolist()):
+            few[i], few[j] = few[j], few[i]
+        return np.array(few, np.int64)
     order = np.broadcast_to(np.arange(rows), (*pivots.shape[:-1], rows)).copy()
     for place in np.ndindex(*pivots.shape[:-1]):
         row = order[place]
@@ -81,8 +90,28 @@ def _split(packed: Any) -> tuple[Any, Any]:
     """Give the lower triangle, with ones on its diagonal, and the upper one."""
     m, n = packed.shape[-2:]
     k = min(m, n)
-    lower = add(tril(getitem(packed, (..., slice(k))), -1), np.eye(m, k, dtype=packed.dtype))
-    return lower, triu(getitem(packed, (..., slice(k), slice(None))))
+    lower = add(tril(packed if k == n else getitem(packed, (..., slice(k))), -1), _ones(packed, m, k))
+    return lower, triu(packed if k == m else getitem(packed, (..., slice(k), slice(None))))
+
+
+@lru_cache(64)
+def _kept_ones(m: int, k: int, char: str) -> Variable:
+    ones = np.eye(m, k, dtype=char)
+    ones.flags.writeable = False
+    return Variable(ones, requires_grad=False)
+
+
+def _ones(x: Any, m: int, k: int) -> Any:
+    """Give a matrix with ones on its diagonal, as what meets x."""
+    kept = _kept_ones(m, k, x.dtype.char)
+    return kept if isinstance(x, Variable) else kept._array
+
+
+def _in_order(x: Any, order: Array) -> Any:
+    """Give the rows of matrices in an order."""
+    if x.ndim == 2 and order.ndim == 1 and type(data_of(x)) is np.ndarray:
+        return GetRows.apply(x, order, 0)
+    return take_along_dim(x, np.broadcast_to(order[..., None], x.shape), -2)
 
 
 class PackedLU(Operation):
@@ -109,13 +138,13 @@ class PackedLU(Operation):
         if n > m:
             gu2 = getitem(gy, (..., slice(k), slice(k, None)))
             below = tril(sub(below, matmul(gu2, transposed(getitem(upper, (..., slice(k, None)))))), -1)
-            beside = Solve()(transposed(l1), gu2)
+            beside = Solve.apply(transposed(l1), gu2)
         if m > n:
             gl2 = getitem(gy, (..., slice(k, None), slice(None)))
             above = sub(above, matmul(transposed(getitem(lower, (..., slice(k, None), slice(None)))), gl2))
-            under = transposed(Solve()(u1, transposed(gl2)))
-        inner = Solve()(transposed(l1), add(below, triu(above)))
-        gx = transposed(Solve()(u1, transposed(inner)))
+            under = transposed(Solve.apply(u1, transposed(gl2)))
+        inner = Solve.apply(transposed(l1), add(below, triu(above)))
+        gx = transposed(Solve.apply(u1, transposed(inner)))
         if beside is not None:
             gx = cat([gx, beside], -1)
         return gx if under is None else cat([gx, under], -2)
@@ -126,8 +155,7 @@ def _factored(what: str, input: Any) -> tuple[Any, Array, Array, Array]:
     x = _operand(what, input, square=False)
     packed, pivots, info = _getrf(data_of(x))
     order = _order(pivots, x.shape[-2])
-    rows = take_along_dim(x, np.broadcast_to(order[..., None], x.shape), -2)
-    return PackedLU(packed)(rows), pivots, order, info
+    return PackedLU(packed)(_in_order(x, order)), pivots, order, info
 
 
 def _like(x: Any, array: Array) -> Any:
@@ -178,14 +206,15 @@ def lu_solve(LU: Any, pivots: Any, B: Any, *, left: bool = True, adjoint: bool =
     order = _order(np.asarray(data_of(pivots)) - 1, packed.shape[-1])
     if b.ndim < 2 or b.shape[-2] != packed.shape[-1]:
         raise ValueError(f"lu_solve: shapes {packed.shape} and {b.shape} do not match")
-    stack = broadcast_shapes(packed.shape[:-2], b.shape[:-2])
-    packed, b = (broadcast_to(v, (*stack, *v.shape[-2:])) for v in (packed, b))
-    order = np.broadcast_to(order, (*stack, order.shape[-1]))[..., None]
+    if packed.ndim != 2 or b.ndim != 2:
+        stack = broadcast_shapes(packed.shape[:-2], b.shape[:-2])
+        packed, b = (broadcast_to(v, (*stack, *v.shape[-2:])) for v in (packed, b))
+        order = np.broadcast_to(order, (*stack, order.shape[-1]))
     lower, upper = _split(packed)
     if adjoint:
-        x = Solve()(transposed(lower), Solve()(transposed(upper), b))
-        return take_along_dim(x, np.broadcast_to(np.argsort(order, -2), b.shape), -2)
-    return Solve()(upper, Solve()(lower, take_along_dim(b, np.broadcast_to(order, b.shape), -2)))
+        x = Solve.apply(transposed(lower), Solve.apply(transposed(upper), b))
+        return _in_order(x, np.argsort(order, -1))
+    return Solve.apply(upper, Solve.apply(lower, _in_order(b, order)))
 
 
 @operation(method=False)
@@ -223,7 +252,7 @@ def solve_triangular(A: Any, B: Any, *, upper: bool, left: bool = True, unitrian
     offset = int(unitriangular)
     a = triu(a, offset) if upper else tril(a, -offset)
     if unitriangular:
-        a = add(a, np.eye(a.shape[-1], dtype=a.dtype))
+        a = add(a, _ones(a, *a.shape[-2:]))
     return solve_columns("solve_triangular", a, b)
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -39,6 +40,63 @@ def _cut(x: Any, places: Sequence[int | None], along: int) -> tuple[Any, ...]:
     return tuple([GetItem.apply(x, (*before, slice(start, stop))) for start, stop in bounds])
 
 
+Keys = tuple[Any, ...]
+
+
+def _kept(name: str, find: Callable[[int, Any], Sequence[int | None] | None]) -> Callable[..., Any]:
+    """Give what cuts a Variable where `find` says for a size and an argument, which it is asked once; None if nowhere.
+
+    It gives None as well of what is to be looked at first, and for arguments that are wrong.
+    """
+
+    @lru_cache(256, typed=True)
+    def keys(size: int, how: Any, along: int) -> Keys | None:
+        places = find(size, how)
+        before = (slice(None),) * along
+        if places is None:
+            return None
+        return tuple([(*before, slice(a, b)) for a, b in itertools.pairwise([0, *places, None])])
+
+    def pieces(input: Any, how: Any, dim: Any, axis: Any) -> tuple[Any, ...] | None:
+        if type(input) is not Variable or axis is not None or (dim is not None and type(dim) is not int):
+            return None
+        shape, along = input._array.shape, dim or 0
+        if not 0 <= along < len(shape):
+            return None
+        how = tuple(how) if type(how) is list else how
+        if type(how) is not int and not (type(how) is tuple and all([type(n) is int for n in how])):
+            return None
+        found, get = keys(shape[along], how, along), GetItem.apply
+        return None if found is None else tuple([get(input, key) for key in found])
+
+    pieces.__name__ = name
+    return pieces
+
+
+def _by_sizes(size: int, how: Any) -> Sequence[int | None] | None:
+    if type(how) is tuple:
+        if not how or sum(how) != size or min(how) < 0:
+            return None
+        return list(itertools.accumulate(how[:-1]))
+    return list(range(how, size, how)) if how > 0 else None
+
+
+def _by_count(size: int, how: Any) -> Sequence[int | None] | None:
+    return None if type(how) is tuple or how <= 0 or not size else _by_sizes(size, -(-size // how))
+
+
+def _by_places(size: int, how: Any) -> Sequence[int | None] | None:
+    if type(how) is tuple:
+        return how
+    if how <= 0:
+        return None
+    least, longer = divmod(size, how)  # the first ones have an element more
+    return [place * least + min(place, longer) for place in range(1, how)]
+
+
+_split, _chunk, _tensor_split = _kept("split", _by_sizes), _kept("chunk", _by_count), _kept("tensor_split", _by_places)
+
+
 @operation
 def split(
     input: Given, split_size_or_sections: Any, dim: int | None = None, *, axis: int | None = None
@@ -52,6 +110,9 @@ def split(
     >>> nbgrad.split(nbgrad.arange(5), 2)
     (Variable([0, 1]), Variable([2, 3]), Variable([4]))
     """
+    found = _split(input, split_size_or_sections, dim, axis)
+    if found is not None:
+        return found
     input = _operand(input)
     along = _along("split", input, dim, axis, 0)
     size = input.shape[along]
@@ -76,6 +137,9 @@ def chunk(input: Given, chunks: int, dim: int | None = None, *, axis: int | None
     >>> nbgrad.chunk(nbgrad.arange(5), 2)
     (Variable([0, 1, 2]), Variable([3, 4]))
     """
+    found = _chunk(input, chunks, dim, axis)
+    if found is not None:
+        return found
     input = _operand(input)
     along = _along("chunk", input, dim, axis, 0)
     (count,) = whole_numbers("chunk", (chunks,))
@@ -98,6 +162,9 @@ def tensor_split(
     >>> nbgrad.tensor_split(nbgrad.arange(5), [1, -1])
     (Variable([0]), Variable([1, 2, 3]), Variable([4]))
     """
+    found = _tensor_split(input, indices_or_sections, dim, axis)
+    if found is not None:
+        return found
     input = _operand(input)
     along = _along("tensor_split", input, dim, axis, 0)
     if isinstance(indices_or_sections, Variable) or is_array(indices_or_sections):
@@ -107,8 +174,22 @@ def tensor_split(
     (count,) = whole_numbers("tensor_split", (indices_or_sections,))
     if count <= 0:
         raise ValueError(f"tensor_split: {count} pieces: give a positive number")
-    least, longer = divmod(input.shape[along], count)  # the first ones have an element more
-    return _cut(input, [place * least + min(place, longer) for place in range(1, count)], along)
+    return _cut(input, _by_places(input.shape[along], count) or [], along)
+
+
+def _flipped(ndim: int, dims: Any) -> tuple[Any, ...] | None:
+    """Give the index that reverses dimensions, None of those that are to be looked at first."""
+    dims = tuple(dims) if type(dims) is list else (dims,) if type(dims) is int else dims
+    if type(dims) is not tuple or not all([type(d) is int for d in dims]):
+        return None
+    return _reversing(ndim, dims)
+
+
+@lru_cache(64)
+def _reversing(ndim: int, dims: tuple[int, ...]) -> tuple[Any, ...] | None:
+    if not all([0 <= d < ndim for d in dims]) or len(set(dims)) < len(dims):
+        return None
+    return tuple([slice(None, None, -1 if i in dims else 1) for i in range(ndim)])
 
 
 @operation
@@ -122,6 +203,11 @@ def flip(input: Given, *each: Any, dims: Any = None, axis: Any = None) -> Given:
     Variable([[2, 1],
               [4, 3]])
     """
+    if type(input) is Variable and axis is None and (each or dims is not None):
+        given = dims if not each else None if dims is not None else each[0] if len(each) == 1 else each
+        key = _flipped(input._array.ndim, given)
+        if key is not None:
+            return GetItem.apply(input, key)  # type: ignore[no-any-return]
     input = _operand(input)
     if each:
         dims = either("flip", "dimensions one by one", each[0] if len(each) == 1 else each, "dims", dims)

@@ -45,8 +45,8 @@ class Steps(Operation):
 
 
 @once
-def steps(function: np.ufunc) -> Callable[[Any], Any]:
-    """Give what applies `Steps` of a ufunc, to small arrays by one compiled call."""
+def steps(function: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """Give what applies `Steps` of a function of arrays, to small arrays by one compiled call."""
 
     def __init__(self: Steps) -> None:
         Steps.__init__(self, function)
