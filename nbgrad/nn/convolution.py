@@ -19,8 +19,10 @@ from ..kernels import dispatch
 from ..kernels.cpu import direct
 from ..kernels.windows import Frame
 from ..ops.elementwise import add
-from ..ops.places import moving, summing
-from ..ops.shape import permute, reshape
+from ..ops.linalg import matmul
+from ..ops.places import FEW, At, moving, summing
+from ..ops.shape import Permute, Reshape, permute, reshape
+from ..variable import data_of
 from .windows import Overlap, Windows, batched, framed, numbers_of, operand, unbatched
 
 __all__ = [
@@ -191,7 +193,37 @@ def _convolved(
     if bias is not None:
         _check_bias(what, bias, weight.shape[0] if weight.ndim else 0)
     form = _form_of(what, dims, tuple(x.shape), tuple(weight.shape), strides, paddings, dilations, groups)
-    return _biased(Correlation("output", form)(x, weight), bias, dims, added)
+    return _biased(_correlated(form, x, weight), bias, dims, added)
+
+
+def _correlated(form: Form, x: Any, weight: Any) -> Any:
+    """Give the output: of few elements as a product with columns that are picked by kept places."""
+    arrays = data_of(x), data_of(weight)
+    if form.groups == 1 and type(arrays[0]) is type(arrays[1]) is np.ndarray and arrays[0].dtype is arrays[1].dtype:
+        places = _columns_in(form)
+        if places is not None:
+            outputs = form.channels[1]
+            product = matmul(Reshape.apply(weight, (outputs, places.shape[0])), At.apply(x, places))
+            y = Reshape.apply(product, (outputs, form.samples, *form.frame.places))
+            return Permute.apply(y, _SWAPPED[len(form.frame.places)])
+    return Correlation("output", form)(x, weight)
+
+
+#: The order of dimensions that exchanges the first two, by how many others there are.
+_SWAPPED = [(1, 0, *range(2, 2 + others)) for others in range(4)]
+
+
+@lru_cache(256)
+def _columns_in(form: Form) -> Array | None:
+    """Give where windows see the elements of few images: a row for each element of a window, a column a place."""
+    frame = form.frame
+    shape = (form.samples, form.channels[0], *frame.size)
+    inner, places = form.channels[0] * math.prod(frame.kernel), form.samples * math.prod(frame.places)
+    if not 0 < math.prod(shape) <= FEW or not 0 < inner * places <= FEW:
+        return None
+    numbers = np.arange(1.0, math.prod(shape) + 1).reshape(shape)
+    seen = dispatch.columns(numbers, frame)  # (channels, *kernel, samples, *places), 0 where there is padding
+    return np.ascontiguousarray(seen, np.int64).reshape(inner, places) - 1
 
 
 @lru_cache(256, typed=True)

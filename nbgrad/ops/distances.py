@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -70,10 +71,16 @@ def pdist(input: Given, p: float = 2) -> Given:
         raise ValueError(f"pdist: shape {x.shape}: takes a matrix")
     if p < 0:
         raise ValueError(f"pdist: the order is {p}: give 0 or more")
-    first, second = np.triu_indices(x.shape[0], 1)
+    first, second = _pairs(x.shape[0])
     if not x.shape[1]:
         return sum(getitem(x, first), -1)
     return vector_norm(sub(getitem(x, first), getitem(x, second)), p, -1)
+
+
+@lru_cache(16)
+def _pairs(count: int) -> tuple[Any, Any]:
+    """Give the numbers of both members of all pairs."""
+    return np.triu_indices(count, 1)
 
 
 @operation

@@ -277,10 +277,21 @@ def equal(input: Any, other: Any) -> bool:
     return x.shape == y.shape and bool((x == y).all())
 
 
+#: So many pairs of elements are compared; where there are more, elements are sorted.
+_PAIRS = 2048
+
+
 @operation(method=False)
 def isin(input: Any, test_elements: Any, *, assume_unique: bool = False, invert: bool = False) -> Any:
     """Tell where elements are among `test_elements`, or, if `invert`, where they are not."""
-    return constant("isin", lambda x, y: np.isin(x, y, invert=invert), plain(input), plain(test_elements))
+
+    def found(x: Any, y: Any) -> Any:
+        if type(x) is np.ndarray is type(y) and x.ndim and y.size and x.size * y.size <= _PAIRS:
+            among = (x[..., None] == y.reshape(-1)).any(-1)
+            return ~among if invert else among
+        return np.isin(x, y, invert=invert)
+
+    return constant("isin", found, plain(input), plain(test_elements))
 
 
 # ---- whole numbers --------------------------------------------------------------------------------------------------

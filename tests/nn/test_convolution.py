@@ -42,8 +42,24 @@ def test_compiled_they_are_the_same(each, kernels):
     hold_compiled_against_eager(each)
 
 
+@pytest.fixture
+def of_any_size(monkeypatch):
+    """Have few elements go the way of many."""
+    monkeypatch.setattr(convolution, "FEW", -1)
+    convolution._columns_in.cache_clear()
+    yield
+    convolution._columns_in.cache_clear()
+
+
+def test_few_elements_go_the_way_of_many_as_well(of_any_size):
+    for each in CALLS:
+        hold_against_torch(each, "float64")
+    for each in CALLS[::3]:
+        hold_against_differences(each)
+
+
 @pytest.mark.parametrize("block", [1, 200, 1000])
-def test_samples_are_taken_in_blocks(monkeypatch, block):
+def test_samples_are_taken_in_blocks(monkeypatch, of_any_size, block):
     monkeypatch.setattr(convolution, "BLOCK", block)
     for each in CALLS[:2]:
         hold_against_torch(each, "float64")
@@ -52,7 +68,7 @@ def test_samples_are_taken_in_blocks(monkeypatch, block):
 def test_arrays_give_arrays_and_only_wanted_gradients_are_computed():
     x, w = np.ones((1, 1, 3)), np.ones((2, 1, 2))
     assert type(functional.conv1d(x, w)) is np.ndarray
-    y = functional.conv1d(Variable(x), Variable(w, requires_grad=False))
+    y = functional.conv1d(Variable(np.ones((1, 1, 3000))), Variable(w, requires_grad=False))
     assert y.creator.pull(np.ones(y.shape))[1] is None
 
 
