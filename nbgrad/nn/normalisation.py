@@ -20,6 +20,7 @@ from ..ops.reduction import mean
 from ..ops.shape import SumTo, reshape
 from ..variable import Given, Variable, data_of
 from .padding import pad
+from .reduced import number_of
 from .windows import operand
 
 __all__ = [
@@ -43,8 +44,11 @@ class LayerNorm(Operation):
 
     def forward(self, x: Array, weight: Array, bias: Array) -> Array:
         self.shape = x.shape
-        rows = x.reshape(-1, weight.size)
-        y, self.state = norms.layer_norm(rows, weight.reshape(-1), bias.reshape(-1), np.array(self.eps, x.dtype))
+        eps = number_of(self.eps, x.dtype.char)
+        if x.ndim == 2 and weight.ndim == 1:
+            y, self.state = norms.layer_norm(x, weight, bias, eps)
+            return y
+        y, self.state = norms.layer_norm(x.reshape(-1, weight.size), weight.reshape(-1), bias.reshape(-1), eps)
         return y.reshape(x.shape)
 
     def vjp(self, gy: Any, y: Any, x: Any, weight: Any, bias: Any) -> Any:
@@ -123,6 +127,11 @@ def layer_norm(
     Variable([[-1.,  1.]])
     """
     shape = (normalized_shape,) if isinstance(normalized_shape, int) else tuple(normalized_shape)
+    if weight is None and bias is None and type(input) is Variable:  # nothing to look at but the shape
+        array = input._array
+        char, ends = array.dtype.char, array.shape[-len(shape) :] == shape
+        if type(array) is np.ndarray and array.size and char in "fd" and ends:
+            return LayerNorm(eps)(input, _constant(shape, char, 1.0), _constant(shape, char, 0.0))
     if not shape or input.shape[-len(shape) :] != shape:
         raise ValueError(f"layer_norm: input of shape {input.shape} does not end in the shape {shape} to normalise")
     for name, value in (("weight", weight), ("bias", bias)):

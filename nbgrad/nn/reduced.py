@@ -31,8 +31,8 @@ def old_arguments(what: str) -> TypeError:
 
 
 @once
-def number_of(count: int, char: str) -> Array:
-    """Give what a loss is divided by: kernels take it as an array without dimensions."""
+def number_of(count: float, char: str) -> Array:
+    """Give what a loss is divided by, or the like: kernels take it as an array without dimensions."""
     array = np.array(count, char)
     array.flags.writeable = False
     return array

@@ -415,6 +415,10 @@ def randint(
         trouble = "low >= high" if low >= high else "more than 2**53 numbers"
         raise ValueError(f"randint: {trouble}, from {low} up to {high}")
     share = drawn("randint", "uniform", shape, np.float64, device, generator)
+    if type(share) is np.ndarray:
+        found = (share * float(high - low)).astype(np.int64)  # rounds down
+        found += low
+        return _of_new(found if kind.char == "l" else found.astype(kind), requires_grad)
     with (placement.elsewhere(share) or placement.CPU).current():
         whole = mul(Variable(share, requires_grad=False), float(high - low)).astype(np.int64)  # rounds down
         return _made(add(whole, low).astype(kind)._array, requires_grad)

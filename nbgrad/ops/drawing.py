@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..arrays import as_array, is_array, is_stand_in
+from ..function import constant
 from ..generator import Generator, default_generator
 from ..kernels import dispatch, placement
 from ..registry import operation
@@ -86,11 +87,18 @@ def _kind(what: str, dtype: Dtype, like: Any) -> np.dtype[Any]:
     return kind
 
 
+def _is_plain(x: Any) -> bool:
+    """Tell whether something is a Variable with a floating array of NumPy's."""
+    return type(x) is Variable and type(x._array) is np.ndarray and x._array.dtype.char in "fd"
+
+
 @operation(method=False)
 def rand_like(
     input: Any, *, dtype: Dtype = None, requires_grad: bool = False, device: Any = None, generator: Any = None
 ) -> Variable:
     """Make a Variable of numbers uniform in [0, 1), of the shape and dtype of input."""
+    if dtype is device is generator is None and requires_grad is False and _is_plain(input):
+        return constant(default_generator.draw("uniform", input._array.shape, input._array.dtype))
     like = data_of(operand(input))
     drawn = drawn_beside("rand_like", generator, like, "random", tuple(like.shape), _kind("rand_like", dtype, like))
     return Variable(_on(drawn, device), requires_grad=requires_grad)
@@ -101,6 +109,8 @@ def randn_like(
     input: Any, *, dtype: Dtype = None, requires_grad: bool = False, device: Any = None, generator: Any = None
 ) -> Variable:
     """Make a Variable of numbers from the standard normal distribution, of the shape and dtype of input."""
+    if dtype is device is generator is None and requires_grad is False and _is_plain(input):
+        return constant(default_generator.draw("normal", input._array.shape, input._array.dtype))
     like = data_of(operand(input))
     kind = _kind("randn_like", dtype, like)
     drawn = drawn_beside("randn_like", generator, like, "standard_normal", tuple(like.shape), kind)

@@ -21,7 +21,7 @@ from .linalg import matmul, outer
 from .places import moving
 from .reduction import sum
 from .scan import cumprod
-from .shape import astype, broadcast_to, permute, reshape, unsqueeze
+from .shape import astype, broadcast_to, permute, reshape, t, unsqueeze
 from .steps import plain
 
 
@@ -43,11 +43,12 @@ def _added(what: str, x: Any, product: Any, beta: Any, alpha: Any) -> Any:
     for name, factor in (("beta", beta), ("alpha", alpha)):
         if isinstance(factor, builtins.float) and x.dtype.kind in "iu":
             raise TypeError(f"{what}: {name} is {factor} for whole numbers: give a whole one")
+    given, wanted = tuple(x.shape), tuple(product.shape)
     try:
-        shape = np.broadcast_shapes(x.shape, product.shape)
+        shape = wanted if given in (wanted, wanted[1:]) else np.broadcast_shapes(given, wanted)
     except ValueError:
         shape = ()
-    if shape != product.shape:
+    if shape != wanted:
         raise ValueError(f"{what}: shape {x.shape} does not broadcast to the product's, {product.shape}")
     product = product if alpha == 1 else mul(product, alpha)
     if beta == 0:
@@ -121,6 +122,8 @@ def inner(input: Any, other: Any) -> Any:
         return mul(x, y)
     if x.shape[-1] != y.shape[-1]:
         raise ValueError(f"inner: shapes {x.shape} and {y.shape}: the last dimensions differ")
+    if x.ndim <= 2 and y.ndim <= 2:
+        return matmul(x, y if y.ndim == 1 else t(y))
     return tensordot(x, y, ((-1,), (-1,)))
 
 

@@ -232,6 +232,8 @@ def transpose(input: Given, *dims: Any, dim0: int | None = None, dim1: int | Non
     """
     if type(input) is Variable and len(dims) == 2 and type(dims[0]) is int is type(dims[1]) and dim0 is dim1 is None:
         ndim, (first, second) = input._array.ndim, dims
+        if first < 0 or second < 0:
+            first, second = first + ndim if first < 0 else first, second + ndim if second < 0 else second
         if 0 <= first < ndim and 0 <= second < ndim:
             return Permute.apply(input, _exchanged(ndim, first, second))
     if dim0 is not None or dim1 is not None:

@@ -9,6 +9,7 @@ from peers import peer
 import nbgrad
 from nbgrad import Variable
 from nbgrad.nn import classes, functional, losses
+from nbgrad.ops.places import SumsAt
 
 ELEMENTWISE = {
     "mse_loss": losses.SQUARED_ERROR,
@@ -32,8 +33,11 @@ def test_an_elementwise_loss_is_one_node(name):
 def test_a_loss_of_classes_is_one_node(name):
     x = Variable(draw(cases.ANY, (3, 4)))
     y = getattr(functional, name)(x, np.array([0, 3, 1]))
-    assert type(y.creator) is {"cross_entropy": classes.CrossEntropy, "nll_loss": classes.Nll}[name]
+    assert type(y.creator) is {"cross_entropy": classes.CrossEntropy, "nll_loss": SumsAt}[name]
     assert y.creator.inputs[0] is x
+    x = Variable(draw(cases.ANY, (700, 4)))  # which is no small one
+    y = getattr(functional, name)(x, np.arange(700) % 4)
+    assert type(y.creator) is {"cross_entropy": classes.CrossEntropy, "nll_loss": classes.Nll}[name]
 
 
 @pytest.mark.parametrize("name", ["mse_loss", "l1_loss"])

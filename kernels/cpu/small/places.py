@@ -296,17 +296,30 @@ _SUM = f"""{_begun(5)}
 {new_array("y", "x_dtype", "ndim", "address(shape)")}
 {cleared("y", "n")}
     start = word_at(y + {DATA})
-    for k in range(places_n):
-        place = word_at(places_data + 8 * k)
-        number = word_at(taken_data + 8 * k)
-        share = float64_place(shares_data + 8 * k)[0]
+    last = int64(-1)
+    value = 0.0
+    for k in range(places_n + 1):  # what is added to one place in a row is so in float64
+        place = word_at(places_data + 8 * k) if k < places_n else int64(-1)
+        if place != last:
+            if last >= 0:
+                if itemsize == 8:
+                    float64_place(start + 8 * last)[0] = value
+                else:
+                    float32_place(start + 4 * last)[0] = float32(value)
+            last = place
+            if place >= 0:
+                if itemsize == 8:
+                    value = float64_place(start + 8 * place)[0]
+                else:
+                    value = float64(float32_place(start + 4 * place)[0])
         if place >= 0:
+            number = word_at(taken_data + 8 * k)
+            share = float64_place(shares_data + 8 * k)[0]
 {indented(_element("source", "x", "number"), 8)}
             if itemsize == 8:
-                float64_place(start + 8 * place)[0] += share * float64_place(source)[0]
+                value += share * float64_place(source)[0]
             else:
-                value = float64(float32_place(start + 4 * place)[0]) + share * float64(float32_place(source)[0])
-                float32_place(start + 4 * place)[0] = float32(value)
+                value += share * float64(float32_place(source)[0])
     clear_exceptions()
     return y
 """
