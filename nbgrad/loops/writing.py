@@ -75,11 +75,15 @@ class Forward:
     def __init__(self, program: Program, behind: Behind | None = None) -> None:
         self.program = program
         self.behind = behind or (lambda statement, begins: [])
+        #: What is left out.
+        self.skipped: set[Statement] = set()
 
     def block(self, block: Block) -> list[str]:
         """Write the statements of a block."""
         lines: list[str] = []
         for statement in block.statements:
+            if statement in self.skipped:
+                continue
             lines += self.statement(statement)
             lines += self.behind(statement, False)
         return lines
