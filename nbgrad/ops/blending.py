@@ -191,14 +191,15 @@ def fill(input: Given, value: Any) -> Given:
     Raises ValueError for a value that has dimensions.
     """
     if _are_floating(input) and type(value) is builtins.float:
-        return where(_NOWHERE, input, value)
+        return where(_NOWHERE, input, value)  # type: ignore[return-value]
     x = plain(input)
     if np.ndim(data_of(value)):
         raise ValueError(f"fill: a value of shape {np.shape(data_of(value))}: give one number")
     if isinstance(value, Variable):
         value = astype(value, x.dtype)
     if x.dtype.kind == "f":
-        return where(_NOWHERE if isinstance(x, Variable) else _NOWHERE._array, x, value)
+        found: Any = where(_NOWHERE if isinstance(x, Variable) else _NOWHERE._array, x, value)
+        return found
     made = np.full(x.shape, data_of(value), x.dtype)
     return Variable(made) if isinstance(x, Variable) else made  # type: ignore[return-value]
 
