@@ -25,18 +25,19 @@ REASONS = {
     "scans": "Values and places are two compiled calls, and a named tuple; tried in one: a third of it is the tuple.",
     "cumprod": "The gradient has no quotients, so that zeros are as any number: two scans more than torch's.",
     "shapes": "Sizes are looked at in Python, a frame or two, before the compiled call that makes the view, 0.35 µs.",
-    "as_strided": "A copy by positions, which are kept for the shape: there are no views by strides.",
-    "unfold": "A copy by positions, which are kept for the shape; torch gives a view.",
+    "as_strided": "A copy by places, which are kept for the shape: there are no views by strides.",
+    "unfold": "A copy by places, which are kept for the shape; torch gives a view.",
     "parts and joints": "Each part is a view, which a compiled call makes in 0.35 µs; finding its index is Python.",
-    "chunk": "Two frames tell the size; tried with indices kept by size: looking them up costs what making them does.",
-    "flip": "The index is made of slices in Python, 0.8 µs; torch copies in C++.",
-    "tril": "A choice by a kept mask: its broadcast costs 0.5 µs more than a loop that knows of triangles would.",
-    "triu": "A choice by a kept mask: its broadcast costs 0.5 µs more than a loop that knows of triangles would.",
-    "diagonal": "Three frames, and a copy by kept positions in two compiled calls; torch gives a view.",
+    "chunk": "Indices are kept by size; each piece is a compiled call of 0.35 µs, a frame finds the indices.",
+    "flip": "The index is kept by the dimensions, behind two frames.",
+    "tril": "A copy by places that are kept for the shape, behind a frame: 0.9 µs; the copy alone takes 0.35.",
+    "triu": "A copy by places that are kept for the shape, behind a frame: 0.9 µs; the copy alone takes 0.35.",
+    "diagonal": "A copy by places that are kept for the shape, behind a frame; torch gives a view.",
     "trace": "The diagonal as a slice of all elements, then a sum: three compiled calls.",
     "m[z]": "np.flatnonzero of the mask is half of it.",
-    "elements written elsewhere": "A copy, and NumPy's assignment by index arrays; where places repeat, the last is "
-    "found by sorting. What adds up goes by compiled calls; a compiled call for what is put would do for the rest.",
+    "elements written elsewhere": "Places are found, those written over left out, and written to: three compiled calls "
+    "behind a frame or two; an index of several parts is picked by NumPy from numbered elements, 1 µs.",
+    "index_reduce": "A table with a row for each place, filled up and reduced, in 180 frames; one kernel would do.",
     "copies": "dtypes by many names are looked up in a table, a frame; the conversion is NumPy's, 0.3 µs of the rest.",
     "to": "A frame for seven options; torch parses them in C++. Without the frame for cpu() 0.05 µs less.",
     "cpu": "One Python frame.",
@@ -48,19 +49,19 @@ REASONS = {
     "einsum": "The path is kept by the subscripts and shapes, but its steps are walked in Python.",
     "decompositions": "LAPACK behind np.linalg's functions, whose Python is 2 to 6 µs a call, and SciPy's for LU, 10. "
     "To call LAPACK as NumPy does inside would tie nbgrad to what NumPy does not promise.",
-    "special functions": "SciPy's ufuncs, and a node made in Python, 4 µs; formulas of our own take one compiled call.",
-    "Fourier transforms": "NumPy's transforms take 3 to 5 µs behind wrappers in Python, and a complex result is split "
-    "into two real arrays.",
+    "special functions": "SciPy's ufuncs, called from the compiled call that makes the node: they are most of it.",
+    "Fourier transforms": "Two sums of shares, of the real part and the imaginary one, each a compiled call.",
     "masked": "Composed: the mask broadcasts, fills and is reduced along, each a call.",
     "new arrays": "A frame or two for sizes, dtype and device; NumPy makes the array in 0.15 to 0.4 µs.",
     "random numbers": "The place in the stream is taken under a lock and written down for the loop, 1.5 µs; in place, "
     "what is written over is looked after besides, 12 µs.",
-    "activations": "A frame around one compiled call; what is in place goes by the history of writes, in Python.",
+    "activations": "A frame around one compiled call; with other numbers than the usual ones what is in place goes by "
+    "the history of writes, in Python.",
     "losses and linear maps": "One node, made in Python, 2 µs, around a kernel that a gufunc's call of 1 µs reaches; "
     "a compiled call as elementwise operations have was not written for them.",
     "layers": "One node or a few, made in Python, around kernels by gufuncs; what windows see is kept by shape where "
     "it has few elements. Their everyday sizes are larger, where the kernels are all there is.",
-    "grid_sample": "Some sixty operations on four neighbours of each place; one kernel would do for all.",
+    "grid_sample": "Places and weights of all neighbours by some thirty calls, mostly NumPy's; one kernel would do.",
     "ctc_loss": "A recurrence over time as operations on rows; one kernel would do for all.",
     "multilabel_margin_loss": "Composed of comparisons of all pairs; one kernel would do.",
     "programs": "Sums of the calls above.",

@@ -23,7 +23,7 @@ from .picking import among, check_places, mask_of, operand, positions_of
 from .places import AddAt, FillAt, WriteAt, is_few
 from .places import calls as finding
 from .reduction import amax, amin, prod
-from .shape import astype, broadcast_to, reshape
+from .shape import Reshape, astype, broadcast_to, reshape
 from .writing import Put
 
 
@@ -286,14 +286,14 @@ def scatter(input: Any, dim: int, index: Any, src: Any = None, *, value: Any = N
 @operation
 def scatter_add(input: Any, dim: int, index: Any, src: Any) -> Any:
     """Add elements of src at positions along a dimension; several for one place add up. See `scatter`."""
+    added = _added(input, dim, index, src) if type(src) is Variable else None
+    if added is not None:
+        return added
     x = operand(input)
     if type(dim) is int and 0 <= dim < x.ndim and isinstance(src, Variable) and _alike(x, src):
         own = own_places(positions_of("scatter_add", index), x.shape[dim])
         if own is not None and own.shape == src.shape and _beside(own.shape, dim) == _beside(x.shape, dim):
             return add(x, AddAlong.apply(src, own, dim, tuple(x.shape)))
-        added = _added(x, dim, index, src)
-        if added is not None:
-            return added
     places, given = positions_of("scatter_add", index), operand(src)
     if x.ndim and type(data_of(given)) is np.ndarray and given.shape == places.shape and given.dtype == x.dtype:
         along = axis_of("scatter_add", dim, x.ndim)
@@ -432,6 +432,13 @@ def masked_scatter(input: Any, mask: Any, source: Any) -> Any:
 
     Raises TypeError for another mask or dtype, ValueError for too few elements.
     """
+    if is_few(input) and is_few(source) and type(mask) is Variable and _alike(input, source):
+        holds = mask._array
+        if holds.dtype.char == "?" and holds.shape == input._array.shape:
+            there = np.flatnonzero(holds)
+            if there.size <= source._array.size:
+                flat = Reshape.apply(source, (source._array.size,))
+                return WriteAt.apply(input, GetItem.apply(flat, slice(0, there.size)), there)
     x, where_, s = operand(input), mask_of("masked_scatter", mask), operand(source)
     if s.dtype != x.dtype:
         raise TypeError(f"masked_scatter: source has dtype {s.dtype}, input {x.dtype}: convert one of them")

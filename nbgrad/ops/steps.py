@@ -181,7 +181,8 @@ def frexp(input: Any) -> tuple[Any, Any]:
     exponent = np.frexp(data_of(x))[1]
     mantissa = x
     for part in (exponent // 2, exponent - exponent // 2):  # of which none is out of range
-        mantissa = mul(mantissa, np.ldexp(np.ones((), x.dtype), -part))
+        scale = as_array(np.ldexp(np.ones((), x.dtype), -part))
+        mantissa = mul(mantissa, constant_of(scale) if type(x) is Variable else scale)
     return mantissa, Variable(as_array(exponent), requires_grad=False) if isinstance(x, Variable) else exponent
 
 
@@ -273,7 +274,8 @@ def allclose(input: Any, other: Any, rtol: float = 1e-05, atol: float = 1e-08, e
 @operation
 def equal(input: Any, other: Any) -> bool:
     """Tell whether two have the same shape and the same elements, as a Python truth value."""
-    x, y = data_of(plain(input)), data_of(plain(other))
+    both_known = type(input) is type(other) is Variable
+    x, y = (input._array, other._array) if both_known else (data_of(plain(input)), data_of(plain(other)))
     return x.shape == y.shape and bool((x == y).all())
 
 

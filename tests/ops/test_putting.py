@@ -178,16 +178,16 @@ def test_positions_outside_are_refused_whatever_stands_for_them(place):
                 pytest.fail(f"call {number} took {place}")
 
 
-POSITIONS, LINES = np.array([2, 0, 2]), np.array([[0, 1, 1, 0], [1, 1, 1, 1], [0, 0, 0, 0]])
+POSITIONS, EACH_LINE = np.array([2, 0, 2]), np.array([[0, 1, 1, 0], [1, 1, 1, 1], [0, 0, 0, 0]])
 ADDING = {
     "index_add": lambda x: nbgrad.index_add(x, 0, POSITIONS, x),
     "index_put": lambda x: nbgrad.index_put(x, (POSITIONS,), x, True),
-    "scatter_add": lambda x: nbgrad.scatter_add(x, 0, LINES, x),
-    "scatter_reduce": lambda x: nbgrad.scatter_reduce(x, 0, LINES, x, "sum"),
+    "scatter_add": lambda x: nbgrad.scatter_add(x, 0, EACH_LINE, x),
+    "scatter_reduce": lambda x: nbgrad.scatter_reduce(x, 0, EACH_LINE, x, "sum"),
     "diag": lambda x: nbgrad.diag(x[0]),
     "diag_embed": lambda x: nbgrad.diag_embed(x, -1),
     "index_select": nbgrad.grad(lambda x: (nbgrad.index_select(x, 0, POSITIONS) ** 2).sum()),
-    "gather": nbgrad.grad(lambda x: (nbgrad.gather(x, 0, LINES) ** 2).sum()),
+    "gather": nbgrad.grad(lambda x: (nbgrad.gather(x, 0, EACH_LINE) ** 2).sum()),
 }
 
 
