@@ -177,6 +177,27 @@ def is_few(x: Any) -> bool:
     return type(array) is np.ndarray and 0 < array.size <= FEW and array.dtype.char in "dfl"
 
 
+@lru_cache(256)
+def _numbered(shape: tuple[int, ...]) -> Any:
+    """Give the number of each element of a small array."""
+    return np.arange(math.prod(shape)).reshape(shape)
+
+
+def places_picked(key: Any, shape: tuple[int, ...]) -> Any:
+    """Give the places in a small array that an index picks, none twice; None of what is not NumPy's, or outside."""
+    parts = key if type(key) is tuple else (key,)
+    for part in parts:
+        if type(part) is Variable or not isinstance(part, np.ndarray | int | slice | type(None) | type(Ellipsis)):
+            return None
+    try:
+        found = _numbered(shape)[key]
+    except IndexError:
+        return None
+    if type(found) is not np.ndarray:
+        return None
+    return calls.last(found if found.flags.c_contiguous else found.copy(), math.prod(shape))
+
+
 # ---- what depends on shapes and options alone -----------------------------------------------------------------------
 
 #: What was found for shapes and options, a table for each function.

@@ -20,7 +20,7 @@ from .indexing import AddRows, GetItem, Index, Scatter, getitem, own_places, own
 from .inplace import last_ones
 from .joining import AddAlong, cat, is_small, positions_along
 from .picking import among, check_places, mask_of, operand, positions_of
-from .places import AddAt, FillAt, WriteAt, is_few
+from .places import AddAt, FillAt, WriteAt, is_few, places_picked
 from .places import calls as finding
 from .reduction import amax, amin, prod
 from .shape import Reshape, astype, broadcast_to, reshape
@@ -41,33 +41,12 @@ def put_at(x: Any, key: Any, values: Any) -> Any:
     """Give x with values in place of the elements at an index; of several for one place the last."""
     x, values = _both(x, values)
     if is_few(x) and type(values) is Variable and type(data_of(values)) is np.ndarray:
-        there = _places_at(key, x._array.shape)
+        there = places_picked(key, x._array.shape)
         if there is not None and there.shape == values._array.shape:
             return WriteAt.apply(x, values, there)
     index = Index(key)
     last = last_ones(index, tuple(x.shape)) if index.advanced and not index.masks_only else None
     return Put(index, last)(x, values)
-
-
-@lru_cache(256)
-def _numbered(shape: tuple[int, ...]) -> Any:
-    """Give the number of each element of a small array."""
-    return np.arange(math.prod(shape)).reshape(shape)
-
-
-def _places_at(key: Any, shape: tuple[int, ...]) -> Any:
-    """Give the places in a small array that an index picks, none twice; None of what is not NumPy's, or outside."""
-    parts = key if type(key) is tuple else (key,)
-    for part in parts:
-        if type(part) is Variable or not isinstance(part, np.ndarray | int | slice | type(None) | type(Ellipsis)):
-            return None
-    try:
-        found = _numbered(shape)[key]
-    except IndexError:
-        return None
-    if type(found) is not np.ndarray:
-        return None
-    return finding.last(found if found.flags.c_contiguous else found.copy(), math.prod(shape))
 
 
 def _places_along(x: Any, dim: Any, index: Any, lines: bool, repeated: bool = False) -> Any:
@@ -138,11 +117,6 @@ def _along(what: str, x: Any, dim: int, index: Any, source: Any) -> tuple[int, A
         if given != shape and not (not x.ndim and source.size == places.size):
             raise ValueError(f"{what}: source has shape {tuple(source.shape)}: it must be {shape}")
     return axis, places.reshape(-1)
-
-
-def _fitting(source: Any, x: Any, axis: int, places: Any) -> Any:
-    """Give slices with all dimensions of x."""
-    return reshape(source, (*x.shape[:axis], places.size, *x.shape[axis + 1 :]))
 
 
 def _of_lines(x: Any, work: Any) -> Any:
