@@ -45,7 +45,9 @@ def put_at(x: Any, key: Any, values: Any) -> Any:
         if there is not None and there.shape == values._array.shape:
             return WriteAt.apply(x, values, there)
     index = Index(key)
-    last = last_ones(index, tuple(x.shape)) if index.advanced and not index.masks_only else None
+    last = None
+    if index.advanced and not index.masks_only and (values.ndim or getattr(values, "_generation", -1) >= 0):
+        last = last_ones(index, tuple(x.shape))  # of one number that has no gradient nobody asks which it was
     return Put(index, last)(x, values)
 
 
