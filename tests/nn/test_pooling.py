@@ -8,7 +8,7 @@ from peers import peer
 
 import nbgrad
 from nbgrad import Variable
-from nbgrad.nn import functional
+from nbgrad.nn import adaptive_pooling, functional, pooling
 
 CALLS = [
     call("max_pool1d", (2, 3, 9), kernel_size=3, stride=2, padding=1),
@@ -45,6 +45,17 @@ def test_gradients_agree_with_differences_to_second_order(each):
 @every_call
 def test_compiled_they_are_the_same(each, kernels):
     hold_compiled_against_eager(each)
+
+
+def test_few_elements_go_the_way_of_many_as_well(monkeypatch):
+    for room in (pooling, adaptive_pooling):
+        monkeypatch.setattr(room, "FEW", -1)
+        room._table.cache_clear()
+    for each in CALLS:
+        if "max" in each.name:
+            hold_against_torch(each, "float64")
+    for room in (pooling, adaptive_pooling):
+        room._table.cache_clear()
 
 
 @pytest.mark.parametrize("each", [c for c in CALLS if "max" in c.name], ids=repr)

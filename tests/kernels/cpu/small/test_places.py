@@ -85,3 +85,12 @@ def test_positions_become_places():
 )
 def test_what_is_not_known_is_handed_on(name, given):
     assert call(name, *given) is HANDED_ON
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_the_first_of_the_largest_is_found(dtype):
+    x = np.array([1.0, 3.0, 3.0, -np.inf, np.nan, np.nan], dtype)
+    rows = np.array([[0, 1, 2], [3, -1, -1], [-1, 3, 0], [1, 4, 5], [-1, -1, -1]])
+    np.testing.assert_array_equal(call("largest", x, rows), [1, 3, 0, 4, -1])
+    assert call("largest", x, np.array(0)) is HANDED_ON
+    assert call("largest", np.arange(6), rows) is HANDED_ON
