@@ -172,7 +172,7 @@ def walk_all(
     leaves: dict[Variable, Any] = {}
     owned: Any = _NOTHING  # keys whose array is a sum made here, which may be added to in place
     count = 0
-    add = ops.ADDITION.call
+    add, add_up = ops.ADDITION.call, ops.ADDITION.pull  # which keeps one number that a view repeats to be one
     inputs: Any = outputs
     gxs: Any = cotangents
     even = False
@@ -223,7 +223,7 @@ def walk_all(
                 if key.multiple:
                     _put(lone_gy, x._index, gx)
                 else:
-                    lone_gy = ops.add(lone_gy, gx) if recorded else add(lone_gy, gx)
+                    lone_gy = ops.add(lone_gy, gx) if recorded else add_up(lone_gy, gx)
                 continue
             elif key not in pending:
                 if limited and not gate.admits(key):  # type: ignore[union-attr]
@@ -253,7 +253,9 @@ def walk_all(
                 total = table[key]
                 add(total, gx, total)
             else:
-                table[key] = add(table[key], gx)
+                table[key] = total = add_up(table[key], gx)
+                if type(total) is np.ndarray and total.base is not None:
+                    continue
                 if owned is _NOTHING:
                     owned = {key}
                 else:

@@ -155,12 +155,13 @@ def _lonely() -> int:
     return getrefcount(x._array)
 
 
-_ALONE = _lonely()
+#: ``getrefcount(x._array) <= ALONE`` tells that only x holds an array.
+ALONE = _lonely()
 
 
 def alone(x: Variable, besides: int = 0) -> bool:
     """Tell whether surely nobody else holds memory of a Variable's array, but for `besides` others that are known."""
-    return x._array.base is None and not is_stand_in(x._array) and getrefcount(x._array) <= _ALONE + besides
+    return x._array.base is None and not is_stand_in(x._array) and getrefcount(x._array) <= ALONE + besides
 
 
 def others(x: Variable, region: Any) -> list[Variable]:

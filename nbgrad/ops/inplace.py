@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from .. import history, hooks, sharing
-from ..arrays import Array, as_array, is_stand_in
+from ..arrays import Array, as_array, is_array, is_stand_in
 from ..function import Function, constant
 from ..grad_mode import is_grad_enabled
 from ..history import Lost
@@ -21,7 +21,7 @@ from ..nests import flatten
 from ..registry import ENTRIES
 from ..variable import Variable, as_variable, cuts, data_of
 from .arguments import axis_of
-from .elementwise import TABLE, add, polygamma
+from .elementwise import TABLE, add, polygamma, where
 from .indexing import Index, Scatter
 from .rewriting import IN_METHOD, IN_SETITEM, check_holds, in_place, in_place_operator, written_by
 from .shape import Reshape
@@ -121,6 +121,13 @@ def write_elements(x: Variable, what: str, key: Any, value: Any, unseen: bool) -
         given = as_array(given)
         check_holds(x, given.dtype, what)
     traced = is_stand_in(array) or is_stand_in(given) or traced_part(index) is not None
+    if traced and np.size(given) == 1 and _is_mask(index, array):  # one value, wherever the mask holds
+        mask = data_of(index.given[0])
+        mask = mask.reshape((*mask.shape, *(1,) * (array.ndim - mask.ndim)))
+        one: Any = value if v is None or not v.ndim else Reshape(())(v)
+        value = where(mask, one.reshape(()) if is_array(one) else one, x)
+        write_elements(x, what, ..., value, False)
+        return
     recorded = is_grad_enabled() and (x._generation >= 0 or (v is not None and v._generation >= 0))
     writing = Writing(x, what, recorded, alone, unseen, traced, index)
     node, result = None, None
@@ -140,6 +147,13 @@ def write_elements(x: Variable, what: str, key: Any, value: Any, unseen: bool) -
         given = given if v is None else v._array
         result = put(array, index, given)
     writing.finish(node, lambda: writing.put(index, given), result)
+
+
+def _is_mask(index: Index, array: Any) -> bool:
+    """Tell whether an index is one traced mask, of the first dimensions of an array."""
+    mask = traced_part(index)
+    alone = mask is not None and len(index.given) == 1
+    return alone and mask.dtype == np.bool_ and mask.shape == array.shape[: mask.ndim]
 
 
 def _shape_at(index: Index, array: Any) -> tuple[int, ...]:
@@ -170,16 +184,16 @@ NAMES = """abs acos acosh add asin asinh atan atan2 atanh clamp clamp_max clamp_
     rsqrt sigmoid sign sin sinh sqrt square sub tan tanh""".split()
 
 
-def writing_elements(where: Callable[..., tuple[Any, Any]]) -> Callable[..., Variable]:
+def writing_elements(find: Callable[..., tuple[Any, Any]]) -> Callable[..., Variable]:
     """Make a method that writes elements, and gives the Variable, of what tells where and what to write."""
 
-    @wraps(where)
+    @wraps(find)
     def method(self: Variable, *arguments: Any, **options: Any) -> Variable:
         unseen = getrefcount(self) <= IN_METHOD
-        key, value = where(self, *arguments, **options)
+        key, value = find(self, *arguments, **options)
         if unseen and type(self) is Variable and type(key) in _BASIC and _write_alone(self, key, value):
             return self
-        write_elements(self, where.__name__, key, value, unseen)
+        write_elements(self, find.__name__, key, value, unseen)
         return self
 
     return method
