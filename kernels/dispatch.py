@@ -81,6 +81,11 @@ def _of_repeated(ufunc: np.ufunc, inputs: int, *arguments: Any) -> Any:
     first = arguments[0]
     if type(first) is not ndarray or first.size <= _MANY or any(first.strides) or len(arguments) > inputs:
         return _with_output(ufunc, inputs, *arguments)
+    if inputs == 2:  # a sum of two cotangents, each of which is one number
+        one, other = first.base, arguments[1].base
+        if type(one) is ndarray is type(other) and not one.ndim and not other.ndim:
+            if arguments[1].shape == first.shape:
+                return _repeated(checked(ufunc, one, other, out=...), first.shape)
     single = [x[(0,) * x.ndim + (...,)] if _is_one(x) else x for x in arguments]
     result = _with_output(ufunc, inputs, *single)
     shape = first.shape

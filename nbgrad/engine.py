@@ -203,9 +203,10 @@ def walk_all(
                         source = x.creator
                         owner: Any = x if source is None else source
                         total = leaves.get(x) if source is None else lone_gy if owner is lone else pending.get(owner)
-                        if total is not None and owner in owned and (not moves or type(total) is type(gx.gy)):
-                            gx.add_to(total)
-                            continue
+                        if total is not None and (not moves or type(total) is type(gx.gy)):
+                            if owner in owned or (getrefcount(total) <= _ALONE and _is_own(total)):
+                                gx.add_to(total)
+                                continue
                         gx = gx.whole()
                         if total is None and (source is None or not source.multiple):
                             owned = {*owned, owner}
@@ -236,7 +237,7 @@ def walk_all(
                 if lone is not None:
                     pending[lone] = lone_gy
                     heappush(heap, (-lone.generation, count, lone))
-                    lone = None
+                    lone = lone_gy = None
                     count += 1
                 pending[key] = gx
                 heappush(heap, (-key.generation, count, key))
@@ -277,7 +278,7 @@ def walk_all(
         if inputs is None:
             raise freed(function)
         try:
-            gx = gxs = None  # a rule may write into a cotangent that nobody else has
+            gx = gxs = total = None  # a rule may write into a cotangent that nobody else has
             if quick or (usual and function.generation >= latest):
                 gxs = function.pull(gy)
             else:
@@ -289,6 +290,21 @@ def walk_all(
         even = function.even
         if not retain_graph:
             function.inputs = None
+
+
+def _lonely() -> int:
+    """Find out what the count of references is of a cotangent that nobody but the walk has, asked as the walk does."""
+    pending = {0: np.zeros(2)}
+    total = pending.get(0)
+    return getrefcount(total)
+
+
+_ALONE = _lonely()
+
+
+def _is_own(array: Any) -> bool:
+    """Tell whether an array that nobody else holds has memory of its own."""
+    return type(array) is np.ndarray and array.base is None and array.flags.writeable
 
 
 def _pull(function: Function, gy: Any, recorded: bool, watch: anomaly.Watch | None) -> tuple[Any, tuple[Any, ...]]:

@@ -70,7 +70,9 @@ def _write_alone(x: Variable, key: Any, value: Any) -> bool:
     given: Any
     if type(value) is Variable:
         given = value._array
-        if type(given) is not np.ndarray or given.dtype is not array.dtype or given.ndim >= array.ndim:
+        if type(given) is not np.ndarray or given.dtype is not array.dtype:
+            return False
+        if given.ndim > array.ndim or (given.ndim == array.ndim and type(key) is int):
             return False
         later = value._generation
     elif (type(value) is float or type(value) is int) and array.dtype.char in "fd":

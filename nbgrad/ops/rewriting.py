@@ -289,6 +289,7 @@ def _writes_over(operation: Elementwise) -> Callable[[Variable, Variable], bool]
             kernel(array, given, out=array)
         finally:  # an interrupt comes when all is written
             x.creator, x._generation = node, later + 1
+            x._story = None  # as it is, for a slot that is set is quicker to read
         return True
 
     return write
