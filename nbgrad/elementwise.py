@@ -351,9 +351,8 @@ def _thin(node: Any) -> None:
         wanted = [p for p, one in zip(operation.pullbacks, recorded, strict=True) if p is not None and one]
         read = {use for p in wanted for use in p.needs}
         found = operation.reading[recorded] = [2 + i in read for i in range(len(inputs))], 1 in read
-    read_inputs, reads_output = found
-    node.inputs = without_elements(inputs, read_inputs)
-    if not reads_output and node.output is not None:
+    node.inputs = without_elements(inputs, found[0])
+    if not found[1] and node.output is not None:
         node.output = dispatch.hollow(node.output)
 
 

@@ -14,13 +14,12 @@ from typing import Any
 
 import numpy as np
 
-from . import anomaly, arrays, history, hooks, ops, ownership
-from .arrays import Array, as_array
+from . import anomaly, arrays, history, hooks, ops
+from .arrays import Part, as_array
 from .function import DIFFERENTIABLE, Function, constant
 from .grad_mode import set_grad_enabled
 from .hooks import through_hooks
 from .kernels import dispatch, placement
-from .ops.indexing import Part
 from .pruning import Gate, freed, place
 from .variable import Variable
 
@@ -335,24 +334,3 @@ def fit(gx: Any, data: Any) -> Any:
     if type(data) is history.Lost:
         return gx if data.like is None else ops.beside(gx, data.like)
     return ops.beside(gx, data)
-
-
-def _count_in_walk() -> int:
-    counts = []
-
-    class Asking(Function):
-        def pull(self, gy: Any) -> tuple[Array, ...]:
-            counts.append(getrefcount(gy))
-            return (gy.copy(),)
-
-    y = Variable(np.zeros(2))
-    for _ in range(2):
-        node = Asking()
-        node.inputs, node.generation = (y,), y._generation
-        y = constant(y._array)
-        y.set_creator(node)
-    walk_all((y,), (np.zeros(2),), False, False, None)
-    return counts[1]
-
-
-ownership.in_walk.append(_count_in_walk)

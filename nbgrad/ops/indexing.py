@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from .. import sharing
-from ..arrays import Array, as_array, is_array, is_stand_in
+from ..arrays import Array, Part, as_array, is_array, is_stand_in
 from ..function import LARGE, Operation, without_elements
 from ..grad_mode import is_grad_enabled
 from ..kernels import dispatch, placement
@@ -263,32 +263,6 @@ def part_of_index(part: Any) -> Any:
         return part.__index__()
     except AttributeError:
         raise TypeError(f"an index of type {type(part).__name__}: {part!r}") from None
-
-
-class Part:
-    """A cotangent that is zero but for the elements at an index, which is written into the sum that it belongs to.
-
-    Only the walk meets it, and only there, where it asks any cotangent for what is negative here.
-    """
-
-    __slots__ = ("gy", "key", "shape")
-
-    nbytes = -1
-
-    def __init__(self, key: Any, gy: Array, shape: tuple[int, ...]) -> None:
-        self.key, self.gy, self.shape = key, gy, shape
-
-    def whole(self) -> Array:
-        """Give it as an array, which is nobody else's."""
-        full = self.gy.size == math.prod(self.shape)  # no slice takes an element twice
-        y = (np.empty if full else np.zeros)(self.shape, self.gy.dtype)
-        y[self.key] = self.gy
-        return y
-
-    def add_to(self, total: Array) -> None:
-        """Add it to an array of its shape."""
-        view = total[self.key]
-        np.add(view, self.gy, out=view)
 
 
 class _Indexed(Operation):

@@ -65,7 +65,7 @@ class Put(Operation):
     def pull(self, gy: Any) -> tuple[Array | None, ...]:
         if (
             isinstance(gy, np.ndarray)
-            and getrefcount(gy) <= ownership.alone_in_walk()
+            and getrefcount(gy) <= ownership.ALONE_IN_WALK
             and gy.base is None
             and gy.flags.writeable
             and self.needs(0)
