@@ -11,7 +11,8 @@ import datetime
 import gc
 import json
 import statistics
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -164,14 +165,14 @@ def main() -> None:
         DOCS.write_text(HEAD.format(rounds=rounds, processor=processor(), date=date) + text + "\n")
 
 
-def one_thread() -> Any:
-    return nbgrad.num_threads(1) if hasattr(nbgrad, "num_threads") else _as_it_is()
-
-
-class _as_it_is:
-    def __enter__(self) -> None: ...
-
-    def __exit__(self, *_: object) -> None: ...
+@contextmanager
+def one_thread() -> Iterator[None]:
+    count = nbgrad.get_num_threads()
+    nbgrad.set_num_threads(1)
+    try:
+        yield
+    finally:
+        nbgrad.set_num_threads(count)
 
 
 def medians(found: dict[str, list[float]]) -> dict[str, float]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import math
 from collections.abc import Callable, Sequence
 from functools import wraps
 from sys import getrefcount
@@ -167,16 +168,27 @@ def _shape_at(index: Index, array: Any) -> tuple[int, ...]:
 
 def last_ones(index: Index, shape: tuple[int, ...]) -> Array | None:
     """Tell which values are written last where positions come several times, by 1 and 0; None if none does."""
-    if traced_part(index) is not None:  # which are not known before the program runs
-        return None
     rows = len(index.key) == 1  # all elements of a row are written as often as it is
+    traced = traced_part(index)
+    if traced is not None:  # it turns out in every run
+        blank, key = np.zeros(shape[:1] if rows else shape, np.int64), index.plain()
+        form = traced.pick_from(blank, key).shape
+        every = np.arange(math.prod(form)).reshape(form)
+        there: Any = traced.pick_from(traced.put_into(blank, key, every), key) == every
+        return there.astype(float).reshape((*form, *(1,) * (len(shape) - 1 if rows else 0)))  # type: ignore[no-any-return]
     positions = index.positions(shape[:1] if rows else shape)
     flat = positions.reshape(-1)
-    _, first = np.unique(flat[::-1], return_index=True)
-    if first.size == flat.size:
+    size = shape[0] if rows else math.prod(shape)
+    if size > 64 * flat.size + 4096:  # more places than it is worth to set aside
+        last = np.zeros(flat.size, bool)
+        last[flat.size - 1 - np.unique(flat[::-1], return_index=True)[1]] = True
+    else:
+        numbers, found = np.arange(flat.size), np.empty(size, np.int64)
+        found[flat] = numbers  # as the values are written, the last ones stay
+        last = found[flat] == numbers
+    if last.all():
         return None
-    last = np.zeros(flat.size)
-    last[flat.size - 1 - first] = 1
+    last = last.astype(float)
     return last.reshape(*positions.shape, *(1,) * (len(shape) - 1 if rows else 0))
 
 
