@@ -165,8 +165,8 @@ def _may_be_written(x: Variable, what: str, recorded: bool, alone: bool, index: 
         array.refuse_if_given(what)
         if x._story is not None and x._story.copied is not None:
             raise TypeError(
-                f"jit: {what}: while traced, the array of shape {array.shape} is a copy of what it would be a view of: "
-                "write into x.clone(), or into that by an index"
+                f"{what}: in a traced function, and of one of many examples, the array of shape {array.shape} is a copy of "
+                "what it would be a view of: write into x.clone(), or into that by an index"
             )
         repeats = False
     else:
@@ -433,8 +433,8 @@ def _refresh(y: Variable) -> None:
     story = history.story_of(y)
     if story.source is None:
         raise TypeError(
-            f"jit: an array of shape {y._array.shape} shows pieces that overlap, or like ones, of what was written to "
-            "since: take them again behind the write"
+            f"in a traced function, and of one of many examples, the array of shape {y._array.shape} is a copy of what "
+            "was written to since, where it would be a view (a diagonal, unfold): take it again behind the write"
         )
     whole = story.source._for_nodes()
     traced = is_stand_in(whole._array)

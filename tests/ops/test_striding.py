@@ -173,7 +173,7 @@ def test_copies_in_traces_of_what_would_be_views_are_not_written_to(part):
 
 
 def test_windows_from_before_a_write_are_refused_in_traces():
-    with pytest.raises(TypeError, match="take them again behind the write"):
+    with pytest.raises(TypeError, match="take it again behind the write"):
         nbgrad.jit(lambda x, y: windows_read(nbgrad, nbgrad.tensor(x), nbgrad.tensor(y)))(VALUES, VALUES)
 
 
