@@ -165,8 +165,8 @@ def _may_be_written(x: Variable, what: str, recorded: bool, alone: bool, index: 
         array.refuse_if_given(what)
         if x._story is not None and x._story.copied is not None:
             raise TypeError(
-                f"{what}: in a traced function, and of one of many examples, the array of shape {array.shape} is a copy of "
-                "what it would be a view of: write into x.clone(), or into that by an index"
+                f"{what}: in a traced function, and of one of many examples, the array of shape {array.shape} is "
+                "a copy of what it would be a view of: write into x.clone(), or into that by an index"
             )
         repeats = False
     else:

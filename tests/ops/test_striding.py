@@ -168,7 +168,7 @@ def test_copies_in_traces_of_what_would_be_views_are_not_written_to(part):
         a[:, 1:].diagonal()[part] += 1
         return a
 
-    with pytest.raises(TypeError, match="is a copy of what it would be a view of"):
+    with pytest.raises(TypeError, match="a copy of what it would be a view of"):
         nbgrad.jit(function)(VALUES)
 
 
