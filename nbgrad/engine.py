@@ -278,7 +278,9 @@ def walk_all(
             raise freed(function)
         try:
             gx = gxs = total = None  # a rule may write into a cotangent that nobody else has
-            if quick or (usual and function.generation >= latest):
+            if usual:
+                if not quick and function.generation < latest:
+                    inputs = history.as_recorded(function)
                 gxs = function.pull(gy)
             else:
                 inputs, gxs = _pull(function, gy, recorded, watch)
@@ -307,7 +309,7 @@ def _is_own(array: Any) -> bool:
 
 
 def _pull(function: Function, gy: Any, recorded: bool, watch: anomaly.Watch | None) -> tuple[Any, tuple[Any, ...]]:
-    """Give a Function's inputs and their cotangents in walks that are recorded, watched, elsewhere or behind writes."""
+    """Give a Function's inputs and their cotangents in walks that are recorded, watched or elsewhere."""
     inputs = history.as_recorded(function)
     gxs: tuple[Any, ...] = function.pull_graph(gy) if recorded else function.pull_elsewhere(gy)
     if watch is not None:

@@ -416,6 +416,15 @@ def note_view(y: Variable, x: Variable) -> None:
         story_of(y).family = story.family
 
 
+def note_later(y: Variable, x: Variable) -> None:
+    """Have it written down that one Variable is a view of another, when somebody asks: most are gone by then."""
+    story = x._story
+    if sharing.stand_ins or len(sharing.fresh) >= sharing.MANY or (story is not None and story.family != -1):
+        note_view(y, x)
+    else:
+        sharing.fresh.extend((weakref.ref(x), weakref.ref(y)))
+
+
 def views_of(x: Variable) -> list[Variable]:
     """Give the other Variables on the memory that a traced one would have."""
     story = x._story

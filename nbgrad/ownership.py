@@ -43,7 +43,7 @@ def _lonely_in_walk() -> int:
 
 
 #: ``getrefcount(gy) <= ALONE_IN_WALK`` tells a node's `pull` that nobody but the walk has its cotangent. Walks that are
-#: recorded, or behind writes, call it through others, who have names for it as well: there it is never alone.
+#: recorded or watched call it through others, who have names for it as well: there it is never alone.
 ALONE_IN_WALK = _lonely_in_walk()
 
 

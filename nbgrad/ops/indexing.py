@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from .. import sharing
+from .. import history, sharing
 from ..arrays import Array, Part, as_array, is_array, is_stand_in
 from ..function import LARGE, Operation, without_elements
 from ..grad_mode import is_grad_enabled
@@ -451,7 +451,7 @@ def _view_of_large(x: Variable, key: Any) -> Variable | None:
     else:
         y.creator, y._generation = None, min(generation, -1)  # a view of what is cut off is so as well
     if sharing.active or sharing.stand_ins:
-        sharing.note_view(y, x)
+        history.note_later(y, x)
     return y
 
 
