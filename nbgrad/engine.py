@@ -278,8 +278,10 @@ def walk_all(
             raise freed(function)
         try:
             gx = gxs = total = None  # a rule may write into a cotangent that nobody else has
-            if usual:
-                if not quick and function.generation < latest:
+            if quick:
+                gxs = function.pull(gy)
+            elif usual:
+                if function.generation < latest:
                     inputs = history.as_recorded(function)
                 gxs = function.pull(gy)
             else:

@@ -97,15 +97,15 @@ def note(x: Variable) -> None:
 
 def note_fresh() -> None:
     """Write down what compiled calls left to be noted."""
-    last = None
+    before = last = None  # what several views were made of comes with each of them
     while fresh:
         try:
             x = fresh.pop(0)()
         except IndexError:  # another thread was quicker
             return
-        if x is not None and x is not last:
+        if x is not None and x is not last and x is not before:
             note(x)
-        last = x
+        before, last = last, x
 
 
 def forget(x: Variable) -> None:

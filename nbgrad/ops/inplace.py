@@ -175,7 +175,7 @@ def last_ones(index: Index, shape: tuple[int, ...]) -> Array | None:
         form = traced.pick_from(blank, key).shape
         every = np.arange(math.prod(form)).reshape(form)
         there: Any = traced.pick_from(traced.put_into(blank, key, every), key) == every
-        return there.astype(float).reshape((*form, *(1,) * (len(shape) - 1 if rows else 0)))  # type: ignore[no-any-return]
+        return there.astype(float).reshape((*form, *(1,) * (len(shape) - 1 if rows else 0)))
     positions = index.positions(shape[:1] if rows else shape)
     flat = positions.reshape(-1)
     size = shape[0] if rows else math.prod(shape)
