@@ -10,8 +10,10 @@ import argparse
 import datetime
 import gc
 import json
+import os
 import statistics
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +31,7 @@ JSON = DIRECTORY / "writing.json"
 HEAD = """# Writing in place: how long it takes
 
 Forward, a sum and backward, float64, PyTorch and nbgrad in one thread, interleaved; medians of {rounds} rounds, the
-ratio that of the medians. `python -m benchmarks.writing` on {processor}, {date}.
+ratio that of the medians. `python -m benchmarks.writing` on {processor}, {date}, with a load of {load:.1f} before.
 
 """
 
@@ -142,6 +144,7 @@ def main() -> None:
     arguments.add_argument("--quick", action="store_true", help="a few rounds, and nothing is written")
     options = arguments.parse_args()
     rounds = 5 if options.quick else 25
+    load = os.getloadavg()[0]
     torch.set_num_threads(1)
     rows: list[dict[str, Any]] = []
     for name, (make, sizes) in measure.progress(CASES.items(), "writing in place"):
@@ -160,18 +163,19 @@ def main() -> None:
     print(text)
     if not options.quick:
         date = datetime.date.today().isoformat()
-        JSON.write_text(json.dumps({"date": date, "processor": processor(), "rows": rows}, indent=1) + "\n")
-        DOCS.write_text(HEAD.format(rounds=rounds, processor=processor(), date=date) + text + "\n")
+        kept = {"date": date, "processor": processor(), "load": load, "rows": rows}
+        JSON.write_text(json.dumps(kept, indent=1) + "\n")
+        DOCS.write_text(HEAD.format(rounds=rounds, processor=processor(), date=date, load=load) + text + "\n")
 
 
-def one_thread() -> Any:
-    return nbgrad.num_threads(1) if hasattr(nbgrad, "num_threads") else _as_it_is()
-
-
-class _as_it_is:
-    def __enter__(self) -> None: ...
-
-    def __exit__(self, *_: object) -> None: ...
+@contextmanager
+def one_thread() -> Iterator[None]:
+    count = nbgrad.get_num_threads()
+    nbgrad.set_num_threads(1)
+    try:
+        yield
+    finally:
+        nbgrad.set_num_threads(count)
 
 
 def medians(found: dict[str, list[float]]) -> dict[str, float]:

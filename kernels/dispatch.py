@@ -81,9 +81,26 @@ def _of_repeated(ufunc: np.ufunc, inputs: int, *arguments: Any) -> Any:
     first = arguments[0]
     if type(first) is not ndarray or first.size <= _MANY or any(first.strides) or len(arguments) > inputs:
         return _with_output(ufunc, inputs, *arguments)
-    result = _with_output(ufunc, inputs, first[(0,) * first.ndim + (...,)], *arguments[1:])
-    shape = broadcast_shapes(*[x.shape for x in arguments])
-    return result if result.shape == shape else np.broadcast_to(result, shape)
+    if inputs == 2:  # a sum of two cotangents, each of which is one number
+        one, other = first.base, arguments[1].base
+        if type(one) is ndarray is type(other) and not one.ndim and not other.ndim:
+            if arguments[1].shape == first.shape:
+                return _repeated(checked(ufunc, one, other, out=...), first.shape)
+    single = [x[(0,) * x.ndim + (...,)] if _is_one(x) else x for x in arguments]
+    result = _with_output(ufunc, inputs, *single)
+    shape = first.shape
+    if any([x.shape != shape for x in arguments]):
+        shape = broadcast_shapes(*[x.shape for x in arguments])
+    if result.shape == shape:
+        return result
+    return np.broadcast_to(result, shape) if result.ndim else _repeated(result, shape)
+
+
+def _repeated(x: Any, shape: tuple[int, ...]) -> Any:
+    """Repeat one element, as a view: four times as fast as np.broadcast_to."""
+    view: Any = ndarray(shape, x.dtype, x, 0, (0,) * len(shape))
+    view.flags.writeable = False
+    return view
 
 
 def _of_signed(ufunc: np.ufunc, inputs: int, *arguments: Any) -> Any:
@@ -320,6 +337,9 @@ def of_numpys(x: Any) -> Any:
 
 #: What `hollow` repeats, for each dtype.
 _atoms: dict[Any, ndarray[Any, Any]] = {}
+#: What `hollow` made, which is one for all of a shape and a dtype, and how many of these are kept.
+_hollows: dict[Any, ndarray[Any, Any]] = {}
+_KEPT = 512
 
 
 def has_address(array: Any) -> bool:
@@ -344,6 +364,10 @@ def hollow(x: Any) -> Any:
     if target is None and not isinstance(x, ndarray):
         return x  # what stands in for one has no elements
     dtype = x.dtype
+    if target is None:
+        made = _hollows.get((x.shape, dtype))
+        if made is not None:
+            return made
     atom = _atoms.get(dtype)
     if atom is None:
         # who reads what should not be read finds NaN
@@ -351,7 +375,10 @@ def hollow(x: Any) -> Any:
         atom.flags.writeable = False
     if target is not None:
         return target.broadcast_to(target.bring(atom), x.shape)
-    return np.ndarray(x.shape, dtype, atom, 0, (0,) * x.ndim)
+    if len(_hollows) > _KEPT:
+        _hollows.clear()
+    made = _hollows[x.shape, dtype] = np.ndarray(x.shape, dtype, atom, 0, (0,) * x.ndim)
+    return made
 
 
 def is_writeable(x: Any) -> bool:

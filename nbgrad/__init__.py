@@ -155,7 +155,6 @@ from .ops.scan import cummin as cummin
 from .ops.scan import cumprod as cumprod
 from .ops.scan import cumsum as cumsum
 from .ops.scan import logcumsumexp as logcumsumexp
-from .ops.shape import astype as astype
 from .ops.shape import broadcast_to as broadcast_to
 from .ops.shape import expand as expand
 from .ops.shape import expand_as as expand_as
@@ -185,6 +184,7 @@ from .ops.statistics import std as std
 from .ops.statistics import std_mean as std_mean
 from .ops.statistics import var as var
 from .ops.statistics import var_mean as var_mean
+from .ops.transfer import astype as astype
 from .tracing import jit as jit
 from .version import __version__ as __version__
 

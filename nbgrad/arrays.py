@@ -7,6 +7,7 @@ functions and our kernels on it as on any array, and beyond that ask only what `
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -229,3 +230,29 @@ def numpys_method(x: Any, name: str) -> Any:
         return _ATTRIBUTES[name](x)
     known = f": x.data, an array, has {name}" if name in _OF_MEMORY else ""
     raise AttributeError(f"{type(x).__name__!r} object has no attribute {name!r}{known}")
+
+
+class Part:
+    """A cotangent that is zero but for the elements at an index, which is written into the sum that it belongs to.
+
+    Only the walk meets it, and only there, where it asks any cotangent for what is negative here.
+    """
+
+    __slots__ = ("gy", "key", "shape")
+
+    nbytes = -1
+
+    def __init__(self, key: Any, gy: Array, shape: tuple[int, ...]) -> None:
+        self.key, self.gy, self.shape = key, gy, shape
+
+    def whole(self) -> Array:
+        """Give it as an array, which is nobody else's."""
+        full = self.gy.size == math.prod(self.shape)  # no slice takes an element twice
+        y = (np.empty if full else np.zeros)(self.shape, self.gy.dtype)
+        y[self.key] = self.gy
+        return y
+
+    def add_to(self, total: Array) -> None:
+        """Add it to an array of its shape."""
+        view = total[self.key]
+        np.add(view, self.gy, out=view)

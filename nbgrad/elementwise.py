@@ -74,6 +74,8 @@ class Elementwise:
         #: What the function calls its arguments, by which they may be given; x0, x1, ... unless somebody cares.
         self.parameters = None if parameters is None else tuple(parameters)
         self.differentiable = expression.kind == NUMBER
+        #: By which inputs require a gradient: which inputs' elements the rules read then, and if they do the output's.
+        self.reading: dict[tuple[bool, ...], tuple[list[bool], bool]] = {}
         # The function starts as a stub of the right arity, which costs nothing at import; its first call puts the
         # specialised code in its place.
         self.namespace: dict[str, Any] = {
@@ -342,11 +344,15 @@ def _pull_together(self: Any, gy: Any) -> tuple[Array | None, ...]:
 
 def _thin(node: Any) -> None:
     """Let go of what no rule of a node reads: of its output, and of the elements of its inputs."""
-    inputs, pullbacks = node.inputs, node.operation.pullbacks
-    wanted = [p for p, x in zip(pullbacks, inputs, strict=True) if p is not None and x._generation >= 0]
-    read = {use for p in wanted for use in p.needs}
-    node.inputs = without_elements(inputs, [2 + i in read for i in range(len(inputs))])
-    if 1 not in read and node.output is not None:
+    inputs, operation = node.inputs, node.operation
+    recorded = tuple([x._generation >= 0 for x in inputs])
+    found = operation.reading.get(recorded)
+    if found is None:
+        wanted = [p for p, one in zip(operation.pullbacks, recorded, strict=True) if p is not None and one]
+        read = {use for p in wanted for use in p.needs}
+        found = operation.reading[recorded] = [2 + i in read for i in range(len(inputs))], 1 in read
+    node.inputs = without_elements(inputs, found[0])
+    if not found[1] and node.output is not None:
         node.output = dispatch.hollow(node.output)
 
 

@@ -14,13 +14,12 @@ from typing import Any
 
 import numpy as np
 
-from . import anomaly, arrays, history, hooks, ops, ownership
-from .arrays import Array, as_array
+from . import anomaly, arrays, history, hooks, ops
+from .arrays import Part, as_array
 from .function import DIFFERENTIABLE, Function, constant
 from .grad_mode import set_grad_enabled
 from .hooks import through_hooks
 from .kernels import dispatch, placement
-from .ops.indexing import Part
 from .pruning import Gate, freed, place
 from .variable import Variable
 
@@ -172,7 +171,7 @@ def walk_all(
     leaves: dict[Variable, Any] = {}
     owned: Any = _NOTHING  # keys whose array is a sum made here, which may be added to in place
     count = 0
-    add = ops.ADDITION.call
+    add, add_up = ops.ADDITION.call, ops.ADDITION.pull  # which keeps one number that a view repeats to be one
     inputs: Any = outputs
     gxs: Any = cotangents
     even = False
@@ -203,9 +202,10 @@ def walk_all(
                         source = x.creator
                         owner: Any = x if source is None else source
                         total = leaves.get(x) if source is None else lone_gy if owner is lone else pending.get(owner)
-                        if total is not None and owner in owned and (not moves or type(total) is type(gx.gy)):
-                            gx.add_to(total)
-                            continue
+                        if total is not None and (not moves or type(total) is type(gx.gy)):
+                            if owner in owned or (getrefcount(total) <= _ALONE and _is_own(total)):
+                                gx.add_to(total)
+                                continue
                         gx = gx.whole()
                         if total is None and (source is None or not source.multiple):
                             owned = {*owned, owner}
@@ -223,7 +223,7 @@ def walk_all(
                 if key.multiple:
                     _put(lone_gy, x._index, gx)
                 else:
-                    lone_gy = ops.add(lone_gy, gx) if recorded else add(lone_gy, gx)
+                    lone_gy = ops.add(lone_gy, gx) if recorded else add_up(lone_gy, gx)
                 continue
             elif key not in pending:
                 if limited and not gate.admits(key):  # type: ignore[union-attr]
@@ -236,7 +236,7 @@ def walk_all(
                 if lone is not None:
                     pending[lone] = lone_gy
                     heappush(heap, (-lone.generation, count, lone))
-                    lone = None
+                    lone = lone_gy = None
                     count += 1
                 pending[key] = gx
                 heappush(heap, (-key.generation, count, key))
@@ -253,7 +253,9 @@ def walk_all(
                 total = table[key]
                 add(total, gx, total)
             else:
-                table[key] = add(table[key], gx)
+                table[key] = total = add_up(table[key], gx)
+                if type(total) is np.ndarray and total.base is not None:
+                    continue
                 if owned is _NOTHING:
                     owned = {key}
                 else:
@@ -275,8 +277,12 @@ def walk_all(
         if inputs is None:
             raise freed(function)
         try:
-            gx = gxs = None  # a rule may write into a cotangent that nobody else has
-            if quick or (usual and function.generation >= latest):
+            gx = gxs = total = None  # a rule may write into a cotangent that nobody else has
+            if quick:
+                gxs = function.pull(gy)
+            elif usual:
+                if function.generation < latest:
+                    inputs = history.as_recorded(function)
                 gxs = function.pull(gy)
             else:
                 inputs, gxs = _pull(function, gy, recorded, watch)
@@ -289,8 +295,23 @@ def walk_all(
             function.inputs = None
 
 
+def _lonely() -> int:
+    """Find out what the count of references is of a cotangent that nobody but the walk has, asked as the walk does."""
+    pending = {0: np.zeros(2)}
+    total = pending.get(0)
+    return getrefcount(total)
+
+
+_ALONE = _lonely()
+
+
+def _is_own(array: Any) -> bool:
+    """Tell whether an array that nobody else holds has memory of its own."""
+    return type(array) is np.ndarray and array.base is None and array.flags.writeable
+
+
 def _pull(function: Function, gy: Any, recorded: bool, watch: anomaly.Watch | None) -> tuple[Any, tuple[Any, ...]]:
-    """Give a Function's inputs and their cotangents in walks that are recorded, watched, elsewhere or behind writes."""
+    """Give a Function's inputs and their cotangents in walks that are recorded, watched or elsewhere."""
     inputs = history.as_recorded(function)
     gxs: tuple[Any, ...] = function.pull_graph(gy) if recorded else function.pull_elsewhere(gy)
     if watch is not None:
@@ -317,24 +338,3 @@ def fit(gx: Any, data: Any) -> Any:
     if type(data) is history.Lost:
         return gx if data.like is None else ops.beside(gx, data.like)
     return ops.beside(gx, data)
-
-
-def _count_in_walk() -> int:
-    counts = []
-
-    class Asking(Function):
-        def pull(self, gy: Any) -> tuple[Array, ...]:
-            counts.append(getrefcount(gy))
-            return (gy.copy(),)
-
-    y = Variable(np.zeros(2))
-    for _ in range(2):
-        node = Asking()
-        node.inputs, node.generation = (y,), y._generation
-        y = constant(y._array)
-        y.set_creator(node)
-    walk_all((y,), (np.zeros(2),), False, False, None)
-    return counts[1]
-
-
-ownership.in_walk.append(_count_in_walk)

@@ -194,7 +194,7 @@ class Function:
                     raise TypeError(f"{name}.vjp gave an array for input {position} where Variables went in")
             # the dtype is seen to here; the walk then tells any difference of shape by the bytes
             return tuple(
-                None if fit is None else gx.astype(x.dtype)
+                None if fit is None else gx.astype(x.dtype, copy=False)
                 for gx, fit, x in zip(gxs, fitting, self.inputs, strict=True)
             )
         given: list[Variable | None] = list(gy) if self.multiple else [gy]

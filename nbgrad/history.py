@@ -94,7 +94,7 @@ class Past(Variable):
 class Story:
     """What has become of a Variable that was written to, or shares memory with one that was."""
 
-    __slots__ = ("before", "cut", "family", "first", "memory", "past", "source")
+    __slots__ = ("before", "copied", "cut", "family", "first", "memory", "past", "source")
 
     def __init__(self) -> None:
         #: What it was before; that has a story of its own, with what was before.
@@ -109,6 +109,8 @@ class Story:
         self.source: Variable | None = None
         #: While traced, the array of that which it was a view of.
         self.before: Any = None
+        #: While traced, the array that it is a copy of, where it would be a view.
+        self.copied: Any = None
         #: While traced, the Variables that are views of one another.
         self.memory: list[weakref.ref[Variable]] | None = None
 
@@ -403,6 +405,8 @@ def note_view(y: Variable, x: Variable) -> None:
             memory = story_of(x).memory = [weakref.ref(x)]
         story_of(y).memory = memory
         memory.append(weakref.ref(y))
+        if x._story is not None and x._story.copied is not None and y is not x:
+            story_of(y).copied = x._story.copied
     else:
         sharing.note_fresh()
         sharing.note(x)
@@ -410,6 +414,15 @@ def note_view(y: Variable, x: Variable) -> None:
     story = x._story
     if story is not None and story.family != -1 and y is not x:
         story_of(y).family = story.family
+
+
+def note_later(y: Variable, x: Variable) -> None:
+    """Have it written down that one Variable is a view of another, when somebody asks: most are gone by then."""
+    story = x._story
+    if sharing.stand_ins or len(sharing.fresh) >= sharing.MANY or (story is not None and story.family != -1):
+        note_view(y, x)
+    else:
+        sharing.fresh.extend((weakref.ref(x), weakref.ref(y)))
 
 
 def views_of(x: Variable) -> list[Variable]:
@@ -424,6 +437,26 @@ def views_of(x: Variable) -> list[Variable]:
         for y in living
         if y is not None and y is not x and type(y) is not Stale and is_stand_in(y._array) and array.is_beside(y._array)
     ]
+
+
+def note_copy(y: Any, x: Any) -> None:
+    """Write down that a Variable is a copy of a traced one, if it is, where it would be a view of an array."""
+    if isinstance(x, Variable) and is_stand_in(x._array) and not x._array.is_beside(y._array):
+        note_view(y, x)
+        story_of(y).copied = x._array
+
+
+def copies_of(x: Variable) -> list[Variable]:
+    """Give the Variables that are copies of a traced one, or of its views, where they would be views of an array."""
+    story = x._story
+    array: Any = x._array
+    living = [] if story is None or story.memory is None else [reference() for reference in story.memory]
+    found = []
+    for y in living:
+        copied = None if y is None or y._story is None or type(y) is Stale else y._story.copied
+        if y is not None and copied is not None and array.is_beside(copied):
+            found.append(y)
+    return found
 
 
 def in_order(members: list[Variable]) -> list[Variable]:

@@ -6,8 +6,6 @@ through and give views of them, and what is written into one `grad` in place mus
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import cache as once
 from sys import getrefcount
 
 import numpy as np
@@ -33,14 +31,20 @@ def _lonely() -> tuple[int, int]:
 ALONE, _BASE_ALONE = _lonely()
 
 
-#: What runs a walk past nodes that count references to their cotangents; `engine` puts it here.
-in_walk: list[Callable[[], int]] = []
+def _lonely_in_walk() -> int:
+    """Find out what a node's `pull` counts, called as the walk calls it, of a cotangent that only the walk has."""
+
+    class Node:
+        def pull(self, gy: Array) -> int:
+            return getrefcount(gy)
+
+    function, gy = Node(), np.zeros(2)
+    return function.pull(gy)
 
 
-@once
-def alone_in_walk() -> int:
-    """Return the count of references, asked by a node's `pull`, of a cotangent that nobody but the walk has."""
-    return in_walk[0]()
+#: ``getrefcount(gy) <= ALONE_IN_WALK`` tells a node's `pull` that nobody but the walk has its cotangent. Walks that are
+#: recorded or watched call it through others, who have names for it as well: there it is never alone.
+ALONE_IN_WALK = _lonely_in_walk()
 
 
 def is_private(gx: Array) -> bool:

@@ -97,15 +97,15 @@ def note(x: Variable) -> None:
 
 def note_fresh() -> None:
     """Write down what compiled calls left to be noted."""
-    last = None
+    before = last = None  # what several views were made of comes with each of them
     while fresh:
         try:
             x = fresh.pop(0)()
         except IndexError:  # another thread was quicker
             return
-        if x is not None and x is not last:
+        if x is not None and x is not last and x is not before:
             note(x)
-        last = x
+        before, last = last, x
 
 
 def forget(x: Variable) -> None:
@@ -155,12 +155,13 @@ def _lonely() -> int:
     return getrefcount(x._array)
 
 
-_ALONE = _lonely()
+#: ``getrefcount(x._array) <= ALONE`` tells that only x holds an array.
+ALONE = _lonely()
 
 
 def alone(x: Variable, besides: int = 0) -> bool:
     """Tell whether surely nobody else holds memory of a Variable's array, but for `besides` others that are known."""
-    return x._array.base is None and not is_stand_in(x._array) and getrefcount(x._array) <= _ALONE + besides
+    return x._array.base is None and not is_stand_in(x._array) and getrefcount(x._array) <= ALONE + besides
 
 
 def others(x: Variable, region: Any) -> list[Variable]:

@@ -51,10 +51,12 @@ class Program:
                 continue
             if kind <= 1:  # a view
                 key = KEYS[random.integers(len(KEYS))]
-                choice = random.integers(4)
+                choice = random.integers(7 if self.more else 4)
                 try:
                     y = [lambda: x[key], lambda: x.reshape(-1), lambda: x.t() if x.ndim == 2 else x[None],
-                         lambda: x.detach()][choice]()  # fmt: skip
+                         lambda: x.detach(), lambda: x.diagonal() if x.ndim > 1 else x[None],
+                         lambda: x.unfold(-1, 2, 2) if x.ndim and x.shape[-1] > 1 else x[None],
+                         lambda: x.flip(-1) if x.ndim else x[None]][choice]()  # fmt: skip
                 except IndexError:
                     continue
                 pool.append(y)

@@ -69,7 +69,7 @@ def _into(ufunc: np.ufunc, function: Any, method: str, inputs: tuple[Any, ...], 
         usual = [name for name, value in options.items() if value != _USUAL.get(name)]
         result = NotImplemented
         if function is not None and len(targets) == 1 and not usual:
-            result = write_where(what, function, inputs, where, targets[0])
+            result = write_where(what, ufunc, function, inputs, where, targets[0])
         if result is NotImplemented:
             raise TypeError(f"{what} with {sorted([*options, 'out', 'where'])}: choose with np.where, and write that")
         return result

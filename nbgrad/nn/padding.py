@@ -12,6 +12,7 @@ from ..ops.elementwise import add
 from ..ops.indexing import Scatter, getitem
 from ..ops.places import moving
 from ..ops.shape import permute, reshape
+from ..ops.slicing import as_copy
 from ..ops.writing import as_like
 from .windows import any_operand
 
@@ -60,6 +61,8 @@ def _padded(input: Any, pad: tuple[int, ...], mode: str, value: float | None = N
             raise ValueError(f"pad: {numbers} of shape {x.shape} in mode {mode!r}: there are not as many elements")
         if mode == "replicate" and not size and before + behind > 0:
             raise ValueError(f"pad: {numbers} of shape {x.shape}: there is no last element")
+    if max(numbers, default=0) <= 0:  # nothing is put anywhere
+        return as_copy(_with_constant(x, widths, 0))
     if mode == "constant":
         return _with_constant(x, widths, 0 if value is None else value)
     if mode == "circular" and min(numbers, default=0) < 0:  # what is taken away comes back nowhere
@@ -109,7 +112,8 @@ def pixel_shuffle(input: Any, upscale_factor: int) -> Any:
     count = len(first)
     y = reshape(x, *first, channels // factor**2, factor, factor, height, width)
     y = permute(y, *range(count + 1), count + 3, count + 1, count + 4, count + 2)
-    return reshape(y, *first, channels // factor**2, height * factor, width * factor)
+    y = reshape(y, *first, channels // factor**2, height * factor, width * factor)
+    return as_copy(y) if factor == 1 else y
 
 
 @moving
@@ -126,7 +130,8 @@ def pixel_unshuffle(input: Any, downscale_factor: int) -> Any:
     count = len(first)
     y = reshape(x, *first, channels, height // factor, factor, width // factor, factor)
     y = permute(y, *range(count + 1), count + 2, count + 4, count + 1, count + 3)
-    return reshape(y, *first, channels * factor**2, height // factor, width // factor)
+    y = reshape(y, *first, channels * factor**2, height // factor, width // factor)
+    return as_copy(y) if factor == 1 else y
 
 
 def _factor(what: str, factor: Any) -> int:

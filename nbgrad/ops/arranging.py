@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from .. import history, sharing
 from ..arrays import as_array, is_array, is_stand_in
 from ..kernels import dispatch
 from ..registry import operation
@@ -19,8 +20,8 @@ from .joining import cat, is_small
 from .places import WriteAt, is_few, moving
 from .places import calls as finding
 from .shape import Permute, broadcast_to, expand, permute, reshape, squeeze, sum_to, t, transpose, unsqueeze
-from .slicing import chunk, split, tensor_split
-from .transfer import clone
+from .slicing import as_copy, chunk, split, tensor_split
+from .striding import Strided, flat_form, window_form
 
 
 def _operand(x: Any) -> Any:
@@ -76,8 +77,8 @@ def swapdims(input: Any, dim0: int, dim1: int) -> Any:
 
 @operation
 def ravel(input: Any) -> Any:
-    """Give all elements in one dimension."""
-    return reshape(input, (-1,) if input.size else (0,))
+    """Give all elements in one dimension: a view of an input whose elements are in this order, of any other a copy."""
+    return reshape(contiguous(_operand(input)), (-1,) if input.size else (0,))
 
 
 @operation
@@ -129,7 +130,7 @@ def roll(input: Any, shifts: Any, dims: Any = None, *, axis: Any = None) -> Any:
 def _rolled(x: Any, shift: int, axis: int) -> Any:
     size = x.shape[axis]
     if not size or not shift % size:
-        return clone(x) if isinstance(x, Variable) else x
+        return as_copy(x)
     before = (slice(None),) * axis
     cut = size - shift % size
     return cat([GetItem.apply(x, (*before, slice(cut, None))), GetItem.apply(x, (*before, slice(None, cut)))], axis)
@@ -153,12 +154,12 @@ def rot90(input: Any, k: int = 1, dims: Sequence[int] = (0, 1)) -> Any:
 
     turns = k % 4
     if turns == 0:
-        return clone(x) if isinstance(x, Variable) else x
+        return as_copy(x)
     if turns == 2:
-        return flipped(flipped(x, first), second)
+        return as_copy(flipped(flipped(x, first), second))
     x = flipped(x, second) if turns == 1 else x
     x = transpose(x, first, second)
-    return x if turns == 1 else flipped(x, second)
+    return as_copy(x if turns == 1 else flipped(x, second))
 
 
 # ---- copies ---------------------------------------------------------------------------------------------------------
@@ -184,7 +185,8 @@ def repeat(input: Any, *repeats: Any) -> Any:
     spread = [size for pair in zip((1,) * len(shape), shape, strict=True) for size in pair]
     wide = [size for pair in zip(times, shape, strict=True) for size in pair]
     result = tuple([n * size for n, size in zip(times, shape, strict=True)])
-    return reshape(broadcast_to(reshape(x, tuple(spread)), tuple(wide)), result)
+    y = reshape(broadcast_to(reshape(x, tuple(spread)), tuple(wide)), result)
+    return as_copy(y) if max(times, default=1) == 1 else y
 
 
 @operation
@@ -296,7 +298,8 @@ def select(input: Any, dim: int, index: int) -> Any:
 def unfold(input: Any, dimension: int, size: int, step: int) -> Any:
     """Give all pieces of a size along a dimension, a step apart; the elements of a piece become the last dimension.
 
-    Raises ValueError for sizes that there are not, and steps below 1.
+    It is a view, which cannot be written to where pieces overlap. Raises ValueError for sizes that there are not, and
+    steps below 1.
     """
     x = _operand(input)
     axis = axis_of("unfold", dimension, x.ndim or 1)
@@ -304,21 +307,14 @@ def unfold(input: Any, dimension: int, size: int, step: int) -> Any:
     (width, apart) = whole_numbers("unfold", (size, step))
     if not 0 <= width <= x.shape[axis] or apart < 1:
         raise ValueError(f"unfold: pieces of {width} elements, {apart} apart, of {x.shape[axis]}")
-    if is_small(data_of(x)):
-        y = elements_at(x, _unfolded_places(tuple(x.shape), axis, width, apart))
+    if type(data_of(x)) is np.ndarray:
+        y = Strided.apply(x, *window_form(tuple(x.shape), axis, width, apart))
         return y if input.ndim else reshape(y, y.shape[1:])
     places = np.arange(0, x.shape[axis] - width + 1, apart)[:, None] + np.arange(width)
     seen = getitem(x, (*(slice(None),) * axis, dispatch.beside(places, data_of(x))))
     y = movedim(seen, axis + 1, -1)
+    history.note_copy(y, x)
     return y if input.ndim else reshape(y, y.shape[1:])
-
-
-@lru_cache(256)
-def _unfolded_places(shape: tuple[int, ...], axis: int, width: int, apart: int) -> Any:
-    """Give where the elements of pieces are, counted through all of a small array in C order."""
-    every = np.arange(math.prod(shape)).reshape(shape)
-    windows = np.lib.stride_tricks.sliding_window_view(every, width, axis)
-    return np.ascontiguousarray(windows[(*(slice(None),) * axis, slice(None, None, apart))])
 
 
 @operation
@@ -326,15 +322,26 @@ def _unfolded_places(shape: tuple[int, ...], axis: int, width: int, apart: int) 
 def as_strided(input: Any, size: Any, stride: Any, storage_offset: int | None = None) -> Any:
     """Give the elements at places ``offset + sum(stride * index)``, counted through input in C order.
 
-    It is a copy; torch, which has a view, counts through the memory. Raises ValueError for places outside.
+    It is a view of an input whose elements are in this order, of any other a copy; torch counts through the memory.
+    Raises ValueError for places outside.
     """
     x = _operand(input)
     shape, steps = whole_numbers("as_strided", (size,)), whole_numbers("as_strided", (stride,))
     if len(shape) != len(steps) or min(shape, default=0) < 0 or min(steps, default=0) < 0:
         raise ValueError(f"as_strided: size {shape} and stride {steps}: give as many, of at least 0")
-    if is_small(data_of(x)):
+    data = data_of(x)
+    if type(data) is np.ndarray and data.flags.c_contiguous:
+        offset = storage_offset or 0
+        last = offset + sum(step * (size - 1) for size, step in zip(shape, steps, strict=True))
+        if math.prod(shape) and not 0 <= offset <= last < x.size:
+            raise _outside(offset, last, x.size)
+        return Strided.apply(reshape(x, (-1,)), *flat_form(shape, steps, offset if math.prod(shape) else 0))
+    if is_small(data):
         return elements_at(x, _few_strided_places(shape, steps, storage_offset or 0, x.size))
-    return getitem(ravel(x), dispatch.beside(_strided_places(shape, steps, storage_offset or 0, x.size), data_of(x)))
+    places = _strided_places(shape, steps, storage_offset or 0, x.size)
+    y = getitem(reshape(x, (-1,)), dispatch.beside(places, data))
+    history.note_copy(y, x)
+    return y
 
 
 def _strided_places(shape: tuple[int, ...], steps: tuple[int, ...], offset: int, count: int) -> Any:
@@ -342,8 +349,12 @@ def _strided_places(shape: tuple[int, ...], steps: tuple[int, ...], offset: int,
     for size, step in zip(shape, steps, strict=True):
         places = places[..., None] + np.arange(size) * step
     if places.size and not 0 <= offset <= places.max() < count:
-        raise ValueError(f"as_strided: places from {offset} to {places.max()} of {count} elements")
+        raise _outside(offset, places.max(), count)
     return places
+
+
+def _outside(offset: int, last: int, count: int) -> ValueError:
+    return ValueError(f"as_strided: places from {offset} to {last} of {count} elements")
 
 
 _few_strided_places = lru_cache(256)(_strided_places)
@@ -409,7 +420,12 @@ def reshape_as(input: Any, other: Any) -> Any:
 
 @operation(public=False)
 def contiguous(input: Any) -> Any:
-    """Give input: where its elements lie makes no difference."""
+    """Give input where its elements follow one another in C order, and a copy where they do not."""
+    data = data_of(input)
+    if type(data) is np.ndarray:
+        return input if data.flags.c_contiguous else as_copy(input)
+    if is_stand_in(data) and hasattr(data, "place") and not sharing.layout_of(data).is_in_order():
+        return as_copy(input)
     return input
 
 
@@ -431,8 +447,8 @@ def _copy(name: str, function: Any) -> Any:
     def copied(input: Any, *arguments: Any, **options: Any) -> Any:
         found = function(_operand(input), *arguments, **options)
         if isinstance(found, tuple):
-            return tuple([clone(x) if isinstance(x, Variable) else x.copy() for x in found])
-        return clone(found) if isinstance(found, Variable) else found.copy()
+            return tuple([as_copy(x) for x in found])
+        return as_copy(found)
 
     copied.__name__ = copied.__qualname__ = f"{name}_copy"
     copied.__doc__ = f"Do as `{name}`, and give a copy."

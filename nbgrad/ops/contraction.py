@@ -13,6 +13,7 @@ from ..function import Operation
 from ..kernels import placement
 from ..registry import operation
 from ..variable import Variable
+from .diagonals import diagonal
 from .elementwise import mul
 from .indexing import getitem
 from .linalg import matmul
@@ -132,11 +133,9 @@ def _prepared(x: Any, labels: str, sizes: dict[str, int], output: str) -> Labell
         x = reshape(x, tuple(x.shape[i] for i in kept))
     while len(set(labels)) < len(labels):
         label = next(label for label in labels if labels.count(label) > 1)
-        others = [i for i, other in enumerate(labels) if other != label]
-        twice = [i for i, other in enumerate(labels) if other == label]
-        places = np.arange(sizes[label])
-        x = getitem(permute(x, (*twice, *others)), (places,) * len(twice))
-        labels = label + "".join([labels[i] for i in others])
+        first, second = [i for i, other in enumerate(labels) if other == label][:2]
+        x = diagonal(x, 0, first, second)
+        labels = "".join([other for i, other in enumerate(labels) if i not in (first, second)]) + label
     return Labelled(x, labels)
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from .. import history
 from ..function import constant
 from ..kernels import dispatch
 from ..registry import operation
@@ -19,6 +20,8 @@ from .places import moving
 from .reduction import sum
 from .shape import Reshape, permute, reshape
 from .steps import plain
+from .striding import Strided, diagonal_form
+from .transfer import clone
 
 
 def _two(what: str, dim1: int, dim2: int, ndim: int) -> tuple[int, int]:
@@ -64,7 +67,7 @@ def diagonal(
 ) -> Given:
     """Give a diagonal of two dimensions, the first two unless given, as the last one; `offset` counts to the right.
 
-    Raises IndexError for dimensions that do not exist.
+    It is a view. Raises IndexError for dimensions that do not exist.
 
     >>> import nbgrad
     >>> nbgrad.diagonal(nbgrad.tensor([[1.0, 2.0], [3.0, 4.0]]), 1)
@@ -75,6 +78,15 @@ def diagonal(
         "diagonal", either("diagonal", "dim1", dim1, "axis1", axis1, 0),
         either("diagonal", "dim2", dim2, "axis2", axis2, 1), x.ndim,
     )  # fmt: skip
+    if type(data_of(x)) is np.ndarray:
+        return Strided.apply(x, *diagonal_form(tuple(x.shape), int(offset), first, second))
+    y = _picked(x, offset, first, second)
+    history.note_copy(y, x)
+    return y
+
+
+def _picked(x: Any, offset: int, first: int, second: int) -> Any:
+    """Give a diagonal as a copy, or as the view that traces make of one."""
     if x.ndim == 2 and first == 0 and type(offset) is int and is_small(data_of(x)):
         return elements_at(x, _few_places(tuple(x.shape), offset))
     others: list[int] = [i for i in range(x.ndim) if i not in (first, second)]
@@ -122,10 +134,7 @@ def diag(input: Given, diagonal: int = 0) -> Given:
     x: Any = plain(input)
     if x.ndim not in (1, 2):
         raise ValueError(f"diag: shape {x.shape}: takes a vector or a matrix")
-    return diag_embed(x, diagonal) if x.ndim == 1 else _diagonal(x, diagonal)
-
-
-_diagonal = diagonal
+    return diag_embed(x, diagonal) if x.ndim == 1 else diagonal_copy(x, diagonal)
 
 
 @operation
@@ -139,8 +148,10 @@ def diagflat(input: Given, offset: int = 0) -> Given:
 @operation
 @moving
 def diagonal_copy(input: Given, offset: int = 0, dim1: int = 0, dim2: int = 1) -> Given:
-    """Give `diagonal`, which is a copy."""
-    return diagonal(input, offset, dim1, dim2)
+    """Give `diagonal` as a copy."""
+    x: Any = plain(input)
+    found = _picked(x, int(offset), *_two("diagonal_copy", dim1, dim2, x.ndim))
+    return found if isinstance(data_of(x), np.ndarray) else clone(found)
 
 
 @operation

@@ -8,8 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from ..arrays import Array, as_array, is_array, is_stand_in
-from ..function import LARGE, Operation
+from .. import history, sharing
+from ..arrays import Array, Part, as_array, is_array, is_stand_in
+from ..function import LARGE, Operation, without_elements
+from ..grad_mode import is_grad_enabled
 from ..kernels import dispatch, placement
 from ..kernels.cpu import small
 from ..kernels.dispatch import reduce_array
@@ -263,32 +265,6 @@ def part_of_index(part: Any) -> Any:
         raise TypeError(f"an index of type {type(part).__name__}: {part!r}") from None
 
 
-class Part:
-    """A cotangent that is zero but for the elements at an index, which is written into the sum that it belongs to.
-
-    Only the walk meets it, and only there, where it asks any cotangent for what is negative here.
-    """
-
-    __slots__ = ("gy", "key", "shape")
-
-    nbytes = -1
-
-    def __init__(self, key: Any, gy: Array, shape: tuple[int, ...]) -> None:
-        self.key, self.gy, self.shape = key, gy, shape
-
-    def whole(self) -> Array:
-        """Give it as an array, which is nobody else's."""
-        full = self.gy.size == math.prod(self.shape)  # no slice takes an element twice
-        y = (np.empty if full else np.zeros)(self.shape, self.gy.dtype)
-        y[self.key] = self.gy
-        return y
-
-    def add_to(self, total: Array) -> None:
-        """Add it to an array of its shape."""
-        view = total[self.key]
-        np.add(view, self.gy, out=view)
-
-
 class _Indexed(Operation):
     """What has an index: an `Index`, or one of whole numbers, slices, None and an ellipsis as the user gave it."""
 
@@ -333,8 +309,12 @@ class GetItem(_Indexed):
     def pull(self, gy: Any) -> tuple[Any, ...]:
         assert self.inputs is not None
         x = self.inputs[0]._array
-        if gy.nbytes > LARGE and type(gy) is np.ndarray and not (index := self.looked_at()).advanced:
-            return (Part(index.key, gy, x.shape),)
+        if gy.nbytes > LARGE and type(gy) is np.ndarray:
+            index = self.index
+            if type(index) is not Index:
+                return (Part(index, gy, x.shape),)
+            if not index.advanced:
+                return (Part(index.key, gy, x.shape),)
         return (self.vjp(gy, None, x),)
 
     def pull_elsewhere(self, gy: Any) -> tuple[Any, ...]:
@@ -450,6 +430,31 @@ def _own_rows(positions: Any, count: int, from_front: bool = False) -> Array | N
     return np.where(positions < 0, positions + count, positions)
 
 
+def _view_of_large(x: Variable, key: Any) -> Variable | None:
+    """Give a large array's view at an index of numbers, slices and the like; None for anything else."""
+    parts = key if type(key) is tuple else (key,)
+    if not all([type(part) in _BASIC for part in parts]):
+        return None
+    try:
+        view = x._array[key]
+    except IndexError:
+        return None  # which is named on the other way
+    if type(view) is not np.ndarray:  # an element
+        return None
+    y: Variable = object.__new__(Variable)
+    y._array, generation = view, x._generation
+    if generation >= 0 and is_grad_enabled():
+        node: Any = object.__new__(GetItem)
+        node.index, node.generation = key, generation
+        node.inputs = (x,) if x.creator is None else without_elements((x,), (False,))
+        y.creator, y._generation = node, generation + 1
+    else:
+        y.creator, y._generation = None, min(generation, -1)  # a view of what is cut off is so as well
+    if sharing.active or sharing.stand_ins:
+        history.note_later(y, x)
+    return y
+
+
 def _is_every(part: Any) -> bool:
     return type(part) is slice and part == _EVERY
 
@@ -460,6 +465,10 @@ def getitem(input: Any, key: Any) -> Any:
     Raises IndexError for positions outside, TypeError for indices of another kind.
     """
     if type(input) is Variable and input._array.ndim and type(input._array) is np.ndarray:
+        if input._array.nbytes > LARGE:
+            view = _view_of_large(input, key)
+            if view is not None:
+                return view
         positions = key._array if type(key) is Variable else key
         if type(positions) is np.ndarray:
             shape, ndim = input._array.shape, positions.ndim

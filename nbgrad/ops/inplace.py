@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import math
 from collections.abc import Callable, Sequence
 from functools import wraps
 from sys import getrefcount
@@ -12,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from .. import history, hooks, sharing
-from ..arrays import Array, as_array, is_stand_in
+from ..arrays import Array, as_array, is_array, is_stand_in
 from ..function import Function, constant
 from ..grad_mode import is_grad_enabled
 from ..history import Lost
@@ -21,7 +22,7 @@ from ..nests import flatten
 from ..registry import ENTRIES
 from ..variable import Variable, as_variable, cuts, data_of
 from .arguments import axis_of
-from .elementwise import TABLE, add, polygamma
+from .elementwise import TABLE, add, polygamma, where
 from .indexing import Index, Scatter
 from .rewriting import IN_METHOD, IN_SETITEM, check_holds, in_place, in_place_operator, written_by
 from .shape import Reshape
@@ -70,7 +71,9 @@ def _write_alone(x: Variable, key: Any, value: Any) -> bool:
     given: Any
     if type(value) is Variable:
         given = value._array
-        if type(given) is not np.ndarray or given.dtype is not array.dtype or given.ndim >= array.ndim:
+        if type(given) is not np.ndarray or given.dtype is not array.dtype:
+            return False
+        if given.ndim > array.ndim or (given.ndim == array.ndim and type(key) is int):
             return False
         later = value._generation
     elif (type(value) is float or type(value) is int) and array.dtype.char in "fd":
@@ -121,6 +124,13 @@ def write_elements(x: Variable, what: str, key: Any, value: Any, unseen: bool) -
         given = as_array(given)
         check_holds(x, given.dtype, what)
     traced = is_stand_in(array) or is_stand_in(given) or traced_part(index) is not None
+    if traced and np.size(given) == 1 and _is_mask(index, array):  # one value, wherever the mask holds
+        mask = data_of(index.given[0])
+        mask = mask.reshape((*mask.shape, *(1,) * (array.ndim - mask.ndim)))
+        one: Any = value if v is None or not v.ndim else Reshape(())(v)
+        value = where(mask, one.reshape(()) if is_array(one) else one, x)
+        write_elements(x, what, ..., value, False)
+        return
     recorded = is_grad_enabled() and (x._generation >= 0 or (v is not None and v._generation >= 0))
     writing = Writing(x, what, recorded, alone, unseen, traced, index)
     node, result = None, None
@@ -142,6 +152,13 @@ def write_elements(x: Variable, what: str, key: Any, value: Any, unseen: bool) -
     writing.finish(node, lambda: writing.put(index, given), result)
 
 
+def _is_mask(index: Index, array: Any) -> bool:
+    """Tell whether an index is one traced mask, of the first dimensions of an array."""
+    mask = traced_part(index)
+    alone = mask is not None and len(index.given) == 1
+    return alone and mask.dtype == np.bool_ and mask.shape == array.shape[: mask.ndim]
+
+
 def _shape_at(index: Index, array: Any) -> tuple[int, ...]:
     """Give the shape of what is picked from an array at an index."""
     if traced_part(index) is not None:
@@ -151,16 +168,27 @@ def _shape_at(index: Index, array: Any) -> tuple[int, ...]:
 
 def last_ones(index: Index, shape: tuple[int, ...]) -> Array | None:
     """Tell which values are written last where positions come several times, by 1 and 0; None if none does."""
-    if traced_part(index) is not None:  # which are not known before the program runs
-        return None
     rows = len(index.key) == 1  # all elements of a row are written as often as it is
+    traced = traced_part(index)
+    if traced is not None:  # it turns out in every run
+        blank, key = np.zeros(shape[:1] if rows else shape, np.int64), index.plain()
+        form = traced.pick_from(blank, key).shape
+        every = np.arange(math.prod(form)).reshape(form)
+        there: Any = traced.pick_from(traced.put_into(blank, key, every), key) == every
+        return there.astype(float).reshape((*form, *(1,) * (len(shape) - 1 if rows else 0)))
     positions = index.positions(shape[:1] if rows else shape)
     flat = positions.reshape(-1)
-    _, first = np.unique(flat[::-1], return_index=True)
-    if first.size == flat.size:
+    size = shape[0] if rows else math.prod(shape)
+    if size > 64 * flat.size + 4096:  # more places than it is worth to set aside
+        last = np.zeros(flat.size, bool)
+        last[flat.size - 1 - np.unique(flat[::-1], return_index=True)[1]] = True
+    else:
+        numbers, found = np.arange(flat.size), np.empty(size, np.int64)
+        found[flat] = numbers  # as the values are written, the last ones stay
+        last = found[flat] == numbers
+    if last.all():
         return None
-    last = np.zeros(flat.size)
-    last[flat.size - 1 - first] = 1
+    last = last.astype(float)
     return last.reshape(*positions.shape, *(1,) * (len(shape) - 1 if rows else 0))
 
 
@@ -170,16 +198,16 @@ NAMES = """abs acos acosh add asin asinh atan atan2 atanh clamp clamp_max clamp_
     rsqrt sigmoid sign sin sinh sqrt square sub tan tanh""".split()
 
 
-def writing_elements(where: Callable[..., tuple[Any, Any]]) -> Callable[..., Variable]:
+def writing_elements(find: Callable[..., tuple[Any, Any]]) -> Callable[..., Variable]:
     """Make a method that writes elements, and gives the Variable, of what tells where and what to write."""
 
-    @wraps(where)
+    @wraps(find)
     def method(self: Variable, *arguments: Any, **options: Any) -> Variable:
         unseen = getrefcount(self) <= IN_METHOD
-        key, value = where(self, *arguments, **options)
+        key, value = find(self, *arguments, **options)
         if unseen and type(self) is Variable and type(key) in _BASIC and _write_alone(self, key, value):
             return self
-        write_elements(self, where.__name__, key, value, unseen)
+        write_elements(self, find.__name__, key, value, unseen)
         return self
 
     return method

@@ -36,6 +36,7 @@ from .norms import vector_norm
 from .products import _cross
 from .reduction import amax, amin, floating_dtype, sum
 from .shape import astype, permute, reshape, squeeze, unsqueeze
+from .slicing import as_copy
 from .steps import plain
 
 # ---- norms ----------------------------------------------------------------------------------------------------------
@@ -155,7 +156,7 @@ def matrix_power(A: Any, n: int) -> Any:
             found = x if found is None else matmul(found, x)
         n >>= 1
         if not n:
-            return found
+            return as_copy(found) if found is A else found
         x = matmul(x, x)
 
 

@@ -229,16 +229,18 @@ class _Writer:
 
         def otherwise(x: Variable, *others: Any) -> Variable:
             unseen = getrefcount(x) <= behind
+            if unseen and write_over is not None and type(x) is Variable and len(others) == 1:
+                if type(others[0]) is Variable and write_over(x, others[0]):
+                    return x
             if len(others) == 1 and type(others[0]) in (float, int) and type(x) in _PLAIN:
                 if type(x._array) is np.ndarray and x._array.dtype.char in "fd" and x._array.size <= small.calls.SMALL:
                     return with_number(x, number_like(others[0], x._array.dtype))
-            if unseen and reads_none and len(others) == 1 and _write_over(operation, x, *others):
-                return x
             return written_by(self.what, self.function, self.operation, x, others, {}, unseen)
 
         operation = self.operation
         read = {use for p in operation.pullbacks if p is not None for use in p.needs}
         reads_none = operation.arity == 2 and not read & {1, 2, 3}
+        write_over = _writes_over(operation) if reads_none else None
         with_number = writing(operation, again, slowly)
         call = writing(operation, single, otherwise)
         if call is otherwise:
@@ -247,35 +249,53 @@ class _Writer:
         return call
 
 
-def _write_over(operation: Elementwise, x: Variable, other: Any) -> bool:
-    """Write what an operation, whose rule reads nothing, gives over its first input; False where more is to be seen.
+def _writes_over(operation: Elementwise) -> Callable[[Variable, Variable], bool]:
+    """Give what writes an operation's result, whose rule reads nothing of it, over its first input.
 
-    Nobody but a name holds that input. This is for arrays that are too large for the compiled call.
+    That is large, so that no compiled call does it, and nobody but a name holds it. Gives False where more is to be
+    seen.
     """
-    if type(x) is not Variable or type(other) is not Variable or not sharing.alone(x) or not is_grad_enabled():
-        return False
-    array, given = x._array, other._array
-    before, generation = x.creator, x._generation
-    if type(array) is not np.ndarray or type(given) is not np.ndarray or array.dtype is not given.dtype:
-        return False
-    if array.shape != given.shape or not array.flags.writeable or array.dtype.char not in "fd":
-        return False
-    if generation < -1 or (before is None and generation >= 0) or x._story is not None or hooks.watched:
-        return False
-    later = max(generation, other._generation)
-    if later < 0 or sharing.stand_ins:
-        return False
-    past: Any = new(Variable)
-    past._array, past.creator, past._generation = array, before, generation
-    if before is not None and before.multiple:
-        past._index = x._index
-    node = node_over(operation, past, (other,), ())
-    node.generation = later
-    try:
-        operation.kernel(array, given, out=array)
-    finally:  # an interrupt comes when all is written
-        x.creator, x._generation = node, later + 1
-    return True
+    kernel, node_class, hollow = operation.kernel, operation.namespace["EvenNode"], dispatch.hollow
+    keeps_output = "output" in operation.namespace["Node"].__slots__
+    alone = sharing.ALONE + 1  # with a name for the array
+    what = f"{operation.name}_"
+
+    def write(x: Variable, other: Variable) -> bool:
+        array, given = x._array, other._array
+        before, generation, later = x.creator, x._generation, other._generation
+        if type(array) is not np.ndarray or type(given) is not np.ndarray or array.dtype is not given.dtype:
+            return False
+        if array.base is not None or getrefcount(array) > alone or array.shape != given.shape:
+            return False
+        if not array.flags.writeable or array.dtype.char not in "fd":
+            return False
+        if generation < -1 or (before is None and generation >= 0) or x._story is not None or hooks.watched:
+            return False
+        if later < generation:
+            later = generation
+        if later < 0 or sharing.stand_ins or not is_grad_enabled():
+            return False
+        past: Any = new(Variable)
+        past.creator, past._generation = before, generation
+        past._array = hollow(array) if array.nbytes > LARGE else Lost(array, what)
+        if before is not None and before.multiple:
+            past._index = x._index
+        node = node_class()
+        if other.creator is None and other._generation >= 0:
+            node.inputs = past, other
+        else:
+            node.inputs = (past, *without_elements((other,), (False,)))
+        if keeps_output:
+            node.output = hollow(array)  # which no rule reads, either
+        node.generation = later
+        try:
+            kernel(array, given, out=array)
+        finally:  # an interrupt comes when all is written
+            x.creator, x._generation = node, later + 1
+            x._story = None  # as it is, for a slot that is set is quicker to read
+        return True
+
+    return write
 
 
 def in_place(

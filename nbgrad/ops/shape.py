@@ -339,13 +339,8 @@ def usual_dtype(name: Any) -> np.dtype[Any] | None:
         return None
 
 
-@operation
 def astype(input: Given, dtype: npt.DTypeLike) -> Given:
-    """Convert to a dtype, of native byte order for Variables; the gradient is converted back.
-
-    Raises TypeError for dtypes that are not numeric, and for floating ones that have no gradients, as float16, where
-    one would be lost unseen.
-    """
+    """Do what the function of this name does for users, and give input itself where it has the dtype."""
     if type(input) is Variable and type(input._array) is np.ndarray:
         found = usual_dtype(dtype)
         if found is input._array.dtype:

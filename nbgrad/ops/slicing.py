@@ -16,12 +16,18 @@ from .arguments import axes_of, axis_of, either, whole_numbers
 from .elementwise import ne, sub
 from .indexing import GetItem
 from .joining import cat
+from .transfer import clone
 
 _REVERSED = slice(None, None, -1)
 
 
 def _operand(x: Any) -> Any:
     return x if isinstance(x, Variable) else as_array(x)
+
+
+def as_copy(x: Any) -> Any:
+    """Give a Variable or an array on memory of its own."""
+    return clone(x) if isinstance(x, Variable) else x.copy()
 
 
 def _along(what: str, x: Any, dim: Any, axis: Any, default: int) -> int:
@@ -196,7 +202,7 @@ def _reversing(ndim: int, dims: tuple[int, ...]) -> tuple[Any, ...] | None:
 def flip(input: Given, *each: Any, dims: Any = None, axis: Any = None) -> Given:
     """Reverse the order of the elements along dimensions: those given, one by one or in a sequence, or all of them.
 
-    Gives a view. Raises IndexError for a dimension that does not exist.
+    Gives a copy, as PyTorch does; ``np.flip`` gives a view. Raises IndexError for a dimension that does not exist.
 
     >>> import nbgrad
     >>> nbgrad.flip(nbgrad.tensor([[1, 2], [3, 4]]), 1)
@@ -212,7 +218,7 @@ def flip(input: Given, *each: Any, dims: Any = None, axis: Any = None) -> Given:
     if each:
         dims = either("flip", "dimensions one by one", each[0] if len(each) == 1 else each, "dims", dims)
     axes = axes_of("flip", either("flip", "dims", dims, "axis", axis), input.ndim)
-    return GetItem.apply(input, tuple([slice(None, None, -1 if i in axes else 1) for i in range(input.ndim)]))
+    return as_copy(GetItem.apply(input, tuple([slice(None, None, -1 if i in axes else 1) for i in range(input.ndim)])))
 
 
 @operation
@@ -221,7 +227,7 @@ def flipud(input: Given) -> Given:
     input = _operand(input)
     if not input.ndim:
         raise ValueError("flipud: a scalar has no rows: at least one dimension is needed")
-    return GetItem.apply(input, _REVERSED)
+    return as_copy(GetItem.apply(input, _REVERSED))
 
 
 @operation
@@ -230,7 +236,7 @@ def fliplr(input: Given) -> Given:
     input = _operand(input)
     if input.ndim < 2:
         raise ValueError(f"fliplr: shape {input.shape} has no columns: at least two dimensions are needed")
-    return GetItem.apply(input, (slice(None), _REVERSED))
+    return as_copy(GetItem.apply(input, (slice(None), _REVERSED)))
 
 
 @operation

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 
 from ..arrays import Array, is_array
 from ..function import Operation
@@ -12,7 +13,8 @@ from ..kernels import dispatch, placement
 from ..registry import operation
 from ..variable import Given, Variable, data_of
 from .elementwise import positive
-from .shape import astype, usual_dtype
+from .shape import astype as converted
+from .shape import usual_dtype
 
 if TYPE_CHECKING:
     from ..kernels.target import Target
@@ -50,6 +52,18 @@ def clone(input: Given) -> Given:
     if not isinstance(input, Variable):
         return input.copy() if is_array(input) and not isinstance(input, np.ndarray) else np.array(input)
     return positive(input) if input.dtype.char in "fd" else Variable(input.data.copy())
+
+
+@operation
+def astype(input: Given, dtype: npt.DTypeLike, copy: bool = True) -> Given:
+    """Convert to a dtype, of native byte order for Variables; the gradient is converted back.
+
+    As NumPy's method it gives a copy, or input itself where it has the dtype and `copy` is False. Raises TypeError for
+    dtypes that are not numeric, and for floating ones that have no gradients, as float16, where one would be lost
+    unseen.
+    """
+    result = converted(input, dtype)
+    return clone(input) if copy and result is input else result
 
 
 @operation(public=False)
@@ -91,7 +105,7 @@ def to(
         if type(wanted) is str and wanted == "cpu":
             return cpu(input)
         if type(wanted) is not Variable and usual_dtype(wanted) is not None:
-            return astype(input, wanted)
+            return converted(input, wanted)
     flags = [value for value in target if isinstance(value, bool | np.bool_)]
     if flags:  # PyTorch's to(device, dtype, non_blocking, copy)
         if len(flags) > 2 or any(value is not flag for value, flag in zip(target[-len(flags) :], flags, strict=True)):
@@ -114,6 +128,6 @@ def to(
             dtype = np.dtype(dtype)
         except TypeError:
             raise TypeError(f"to: {dtype!r} is no device and no dtype: give 'cpu', 'cuda' or a dtype") from None
-    result = input if dtype is None else astype(input, dtype)
+    result = input if dtype is None else converted(input, dtype)
     result = result if device is None else _moved(result, placement.named(device))
     return clone(input) if copy and result is input else result

@@ -65,7 +65,7 @@ class Put(Operation):
     def pull(self, gy: Any) -> tuple[Array | None, ...]:
         if (
             isinstance(gy, np.ndarray)
-            and getrefcount(gy) <= ownership.alone_in_walk()
+            and getrefcount(gy) <= ownership.ALONE_IN_WALK
             and gy.base is None
             and gy.flags.writeable
             and self.needs(0)
@@ -163,6 +163,11 @@ def _may_be_written(x: Variable, what: str, recorded: bool, alone: bool, index: 
         repeats = not flags.c_contiguous and _repeats(array)
     elif is_stand_in(array):
         array.refuse_if_given(what)
+        if x._story is not None and x._story.copied is not None:
+            raise TypeError(
+                f"{what}: in a traced function, and of one of many examples, the array of shape {array.shape} is "
+                "a copy of what it would be a view of: write into x.clone(), or into that by an index"
+            )
         repeats = False
     else:
         repeats = _repeats(array)
@@ -274,6 +279,7 @@ class Writing:
         family = history.family_of(x)
         others = [y for y in self.found if not self.recorded or history.family_of(y) != family]
         views = [y for y in self.found if self.recorded and history.family_of(y) == family]
+        copies = history.copies_of(x) if self.traced and is_stand_in(x._array) else []
         memory = TracedMemory(x, self.found, self.what) if self.traced else None
         generation = 0
         if self.unseen:
@@ -303,6 +309,8 @@ class Writing:
                     self._make_stale(y, memory.whole, memory.before)
             for y in others:
                 memory.follow(y)
+            for y in copies:
+                self._make_stale(y, None)
         elif views:
             self._link_views(views)
 
@@ -310,7 +318,7 @@ class Writing:
         begin, end = sharing.bounds_of(y._array)
         return low <= begin and end <= high
 
-    def _make_stale(self, y: Variable, whole: Variable, before: Any = None) -> None:
+    def _make_stale(self, y: Variable, whole: Variable | None, before: Any = None) -> None:
         if not self.traced:
             history.lose(y, self.what)
             sharing.forget(y)
@@ -423,7 +431,11 @@ def see(y: Variable, x: Variable, node: Any = None) -> None:
 
 def _refresh(y: Variable) -> None:
     story = history.story_of(y)
-    assert story.source is not None
+    if story.source is None:
+        raise TypeError(
+            f"in a traced function, and of one of many examples, the array of shape {y._array.shape} is a copy of what "
+            "was written to since, where it would be a view (a diagonal, unfold): take it again behind the write"
+        )
     whole = story.source._for_nodes()
     traced = is_stand_in(whole._array)
     what = "a write to another Variable on its memory"

@@ -473,6 +473,25 @@ def test_random_writers_agree_with_torch(first, more):
             np.testing.assert_allclose(gradient, theirs, rtol=1e-9, atol=1e-12, err_msg=str(seed))
 
 
+@pytest.mark.parametrize("large", [False, True])
+def test_a_cotangent_that_others_have_is_not_cut_in_place(large):
+    """Of a sum both terms get one array, and the walk may be the first one, behind writes or before any."""
+    size = 3000 if large else 4
+
+    def gradient(library):
+        w = library.tensor(np.linspace(1.0, 2.0, 3 * size).reshape(3, size)).requires_grad_(True)
+        before = w.clone()
+        x = before * 1.0
+        z = x * 1.0
+        z += x
+        x[-1] = 0.5
+        y = before + x
+        ((z * z).sum() + (y * y).sum()).backward()
+        return w.grad
+
+    np.testing.assert_allclose(gradient(nbgrad).data, gradient(peer("torch")).numpy(), rtol=1e-12)
+
+
 def test_random_writers_are_not_all_refused():
     refused = [_run(nbgrad, writers.Program(seed, 4 + seed % 12), START)[0] is not None for seed in range(60)]
     assert sum(refused) < 30

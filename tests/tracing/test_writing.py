@@ -235,3 +235,53 @@ def test_rows_are_written_at_once_and_read_as_they_were():
     forward = nbgrad.jit(function)
     forward(w)
     assert "put" not in str(forward.explain(w))  # loops write each row in its place
+
+
+# ---- places and masks that are traced -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("rows", [[0, 1, 1, 3, 0], [0, 1, 2, 3, 3], [3, -1, 0, -4, 2]])
+def test_values_that_are_written_over_in_one_write_have_no_gradient(rows):
+    columns = np.array([0, 1, 1, 2, 0])
+
+    def function(v, i):
+        x, y = nbgrad.zeros(4, 3), nbgrad.zeros(4, 3)
+        x[i] = v
+        y[i, columns] = v[:, 0]
+        return (x * np.arange(12.0).reshape(4, 3)).sum() + (y * y).sum()
+
+    both(function, np.random.default_rng(0).normal(size=(5, 3)), np.array(rows))
+
+
+def masked(w):
+    x, y = w * 1.0, w * 2.0
+    x[w > 0.3] = 2.0
+    x[w[:, 0] < -0.4] = w[1, 2]
+    y.masked_fill_(w[0] > -0.7, w.sum())
+    return (x * y).sum()
+
+
+def test_one_value_is_written_where_a_traced_mask_holds():
+    both(masked, START)
+
+
+def test_several_values_where_a_traced_mask_holds_are_refused():
+    def function(w):
+        x = w * 1.0
+        x[w > 0] = w[w > 0]
+        return x.sum()
+
+    with pytest.raises(TypeError, match=r"nbgrad\.where"):
+        nbgrad.jit(nbgrad.value_and_grad(function))(START)
+
+
+def guarded(w):
+    x, y, z = np.zeros_like(w), np.ones_like(w), w * 1.0
+    np.log(w, out=x, where=w > 0)
+    np.arccosh(w + 1.2, out=y, where=w > 0)
+    np.divide(w, w - w[0], out=z, where=np.abs(w - w[0]) > 0.1)
+    return (x * y + z).sum()
+
+
+def test_numpys_functions_are_applied_where_a_traced_mask_holds():
+    both(guarded, START)

@@ -301,6 +301,59 @@ _SPREAD = f"""{BEGIN}
     return y
 """
 
+# the elements at first + index @ moves, where all of these are in the array
+_STRIDED = f"""{BEGIN}
+    fits = count == 5
+    if fits:
+        fits = word_at(word_at(args) + {TYPE}) == word_at(api + {AT["ndarray"]})
+    if not fits:
+{HAND_ON}
+    few = True
+    x = word_at(args)
+    form = word_at(args + 8)
+    start = word_at(args + 16)
+    given = word_at(args + 24)
+{_array("x")}
+    fits = x_ndim <= {DIMENSIONS}
+{sizes("form", "dims", "ndim")}
+{sizes("start", "first", "begun")}
+{sizes("given", "moves", "moved")}
+{whole_number("writeable", "word_at(args + 32)")}
+    if begun != x_ndim or moved != ndim * x_ndim:
+        fits = False
+    steps = int64_lanes()
+    offset = 0
+    empty = False
+    if fits:
+        for i in range(ndim):
+            steps[i] = 0
+            if dims[i] < 0 or dims[i] > 1 << 31:
+                fits = False
+            if dims[i] == 0:
+                empty = True
+        for axis in range(x_ndim):
+            low = first[axis]
+            high = low
+            stride = word_at(x_strides + 8 * axis)
+            offset += low * stride
+            for i in range(ndim):
+                move = moves[i * x_ndim + axis]
+                if move > 1 << 31 or move < -(1 << 31):
+                    fits = False
+                steps[i] += move * stride
+                low += min(0, move * (dims[i] - 1))
+                high += max(0, move * (dims[i] - 1))
+            if not empty and (low < 0 or high >= word_at(x_shape + 8 * axis)):
+                fits = False
+        if empty:
+            offset = 0
+    if not fits:
+{HAND_ON}
+    flags = x_flags & {WRITEABLE} if writeable != 0 else int32(0)
+{new_view("y", "x", "x_data + offset", "ndim", "address(dims)", "address(steps)", "flags")}
+    return y
+"""
+
 
 @once
 def getitem() -> Call:
@@ -330,3 +383,9 @@ def broadcast() -> Call:
 def spread() -> Call:
     """Give ``(values, axes, shape)``: what reducing over axes gave, with or without these, in the shape before."""
     return Call("spread", _SPREAD)
+
+
+@once
+def strided() -> Call:
+    """Give ``(x, shape, first, moves, writeable)``: the elements ``x[first + index @ moves]``; always a view."""
+    return Call("strided", _STRIDED)

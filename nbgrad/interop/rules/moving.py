@@ -7,12 +7,13 @@ from typing import Any
 
 import numpy as np
 
+from ... import registry
 from ...arrays import is_stand_in
 from ...kernels import dispatch
 from ...kernels.shapes import broadcast_shapes, numbered_axes, order_of_axes
 from ...ops import elementwise as plain
 from ...ops import slicing
-from ...ops.arguments import whole_numbers
+from ...ops.arguments import axes_of, whole_numbers
 from ...ops.joining import cat, stack, take_along_dim
 from ...ops.shape import broadcast_to
 from ...ops.transfer import clone
@@ -47,7 +48,63 @@ def _permuting(function: Any) -> Any:
 
 
 def _flip(m: Any, axis: Any = None) -> Any:
-    return slicing.flip(m, axis=axis) if ours(m) else NotImplemented
+    """Give a view, where PyTorch's function gives a copy."""
+    if not ours(m):
+        return NotImplemented
+    axes = axes_of("flip", axis, m.ndim)
+    return m[tuple([slice(None, None, -1 if i in axes else 1) for i in range(m.ndim)])]
+
+
+def _flipping(function: Any, axis: int) -> Any:
+    def rule(m: Any) -> Any:
+        if not ours(m):
+            return NotImplemented
+        function(dummy(m.shape))  # raises for too few dimensions
+        return _flip(m, axis)
+
+    return rule
+
+
+def _rot90(m: Any, k: int = 1, axes: Any = (0, 1)) -> Any:
+    if not ours(m):
+        return NotImplemented
+    np.rot90(dummy(m.shape), k, axes)  # raises for other axes
+    first, second = (axis % m.ndim for axis in axes)
+    order = list(range(m.ndim))
+    order[first], order[second] = second, first
+    turns = k % 4
+    if turns % 2 == 0:
+        return _flip(m, (first, second)) if turns else m[...]
+    return _flip(m, second).transpose(order) if turns == 1 else _flip(m.transpose(order), second)
+
+
+def _diagonal(a: Any, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Any:
+    if not isinstance(a, Variable):
+        return _picking(np.diagonal)(a, offset, axis1, axis2)
+    return registry.load("diagonal").function(a, offset, axis1, axis2)
+
+
+def _diag(v: Any, k: int = 0) -> Any:
+    return _diagonal(v, k) if isinstance(v, Variable) and v.ndim == 2 else _picking(np.diag)(v, k)
+
+
+def _ravel(a: Any, order: str = "C") -> Any:
+    if isinstance(a, Variable) and order == "C":
+        return registry.load("ravel").function(a)
+    return _shaped(np.ravel)(a, order)
+
+
+def _sliding_window_view(
+    x: Any, window_shape: Any, axis: Any = None, *, subok: bool = False, writeable: bool = False
+) -> Any:
+    if not isinstance(x, Variable) or writeable:
+        return NotImplemented
+    sizes = whole_numbers("sliding_window_view", (window_shape,))
+    np.lib.stride_tricks.sliding_window_view(dummy(x.shape), sizes, axis)  # raises for other sizes and axes
+    axes = range(x.ndim) if axis is None else whole_numbers("sliding_window_view", (axis,))
+    for along, size in zip([place % x.ndim for place in axes], sizes, strict=True):
+        x = x.unfold(along, size, 1)
+    return x
 
 
 def _splitting(function: Any, fixed: int | None = None) -> Any:
@@ -89,7 +146,8 @@ def _meshgrid(*xi: Any, copy: bool = True, sparse: bool = False, indexing: str =
     parts = [
         x.reshape(tuple(-1 if i == axis else 1 for i in range(len(xs)))) for axis, x in zip(order, xs, strict=True)
     ]
-    return tuple(parts) if sparse else _broadcast_arrays(*parts)
+    found = tuple(parts) if sparse else _broadcast_arrays(*parts)
+    return tuple(map(slicing.as_copy, found)) if copy else found
 
 
 def _ix(*args: Any) -> Any:
@@ -343,10 +401,11 @@ RULES: dict[Any, Callable[..., Any]] = {
     np.broadcast_arrays: _broadcast_arrays,
     np.meshgrid: _meshgrid,
     np.ix_: _ix,
-    np.astype: lambda x, dtype, /, *, copy=True, device=None: x.astype(dtype) if ours(x) else NotImplemented,
+    np.astype: lambda x, dtype, /, *, copy=True, device=None: x.astype(dtype, copy=copy) if ours(x) else NotImplemented,
     np.copy: lambda a, order="K", subok=False: clone(a),
     **dict.fromkeys((np.real, np.real_if_close), _same),
-    **{f: _shaped(f) for f in (np.reshape, np.ravel, np.squeeze, np.expand_dims)},
+    **{f: _shaped(f) for f in (np.reshape, np.squeeze, np.expand_dims)},
+    np.ravel: _ravel,
     **{
         f: _permuting(f)
         for f in (
@@ -355,15 +414,19 @@ RULES: dict[Any, Callable[..., Any]] = {
         )
     },
     np.flip: _flip,
-    np.fliplr: lambda m: slicing.fliplr(m),
-    np.flipud: lambda m: slicing.flipud(m),
+    np.fliplr: _flipping(np.fliplr, 1),
+    np.flipud: _flipping(np.flipud, 0),
+    np.rot90: _rot90,
+    np.diag: _diag,
+    np.diagonal: _diagonal,
+    np.linalg.diagonal: lambda x, /, *, offset=0: _diagonal(x, offset, -2, -1),
+    np.lib.stride_tricks.sliding_window_view: _sliding_window_view,
     **{f: _splitting(f) for f in (np.split, np.array_split)},
     **{f: _splitting(f, axis) for f, axis in ((np.vsplit, 0), (np.hsplit, 1), (np.dsplit, 2))},
     **{
         f: _picking(f)
         for f in (
-            np.roll, np.rot90, np.repeat, np.tile, np.resize, np.delete, np.diag, np.diagflat, np.diagonal,
-            np.linalg.diagonal, np.fft.fftshift, np.fft.ifftshift,
+            np.roll, np.repeat, np.tile, np.resize, np.delete, np.diagflat, np.fft.fftshift, np.fft.ifftshift,
         )
     },
     np.pad: _pad,

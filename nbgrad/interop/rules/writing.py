@@ -173,12 +173,15 @@ def write_several(what: str, results: Any, targets: tuple[Any, ...]) -> tuple[An
     return tuple(given)
 
 
-def write_where(what: str, function: Any, inputs: tuple[Any, ...], mask: Any, target: Any) -> Any:
+def write_where(what: str, ufunc: np.ufunc, function: Any, inputs: tuple[Any, ...], mask: Any, target: Any) -> Any:
     """Write what a function of elements gives into a Variable where a mask holds; it is applied there only."""
     mask = data_of(mask)
     operands = [operand(x) for x in inputs]
     if any(is_stand_in(data_of(x)) for x in (mask, target, *operands)):
-        return NotImplemented
+        harmless = 2.0 if ufunc is np.arccosh else 0.5  # where no slope is infinite
+        safe = [plain.where(mask, x, harmless) if x.dtype.kind == "f" else x for x in operands]
+        write_elements(target, f"{what} with out=", ..., plain.where(mask, function(*safe), target), False)
+        return target
     chosen = np.broadcast_to(np.asarray(mask, bool), target.shape)
     picked = [x[chosen] if x.shape == target.shape else broadcast_to(x, target.shape)[chosen] for x in operands]
     write_elements(target, f"{what} with out=", chosen, function(*picked), False)
