@@ -225,6 +225,18 @@ class Compiler(Protocol):
         the rows and columns of each.
         """
 
+    def rows(
+        self, what: str, dtype: str, sizes: Sequence[int], steps: Sequence[int], offsets: Sequence[int]
+    ) -> tuple[Loops, str] | None:
+        """Return what picks rows of a table ("rows"), or adds them up in one ("rows added"), as a loop, and its text.
+
+        Its operands are the table or the rows that are added up, the positions, the result, and a whole number, which
+        is not 0 afterwards where a position was outside; before it is 0 if the loop is run in several blocks. `sizes`
+        are the table's rows, the positions, how many of these are a stretch, and the elements of a row; `steps`, in
+        elements, those of the first operand over stretches, rows and columns, and of positions. None where a call does
+        it.
+        """
+
     def fits(self, arrays: Sequence[Any]) -> Callable[..., bool] | None:
         """Return a quick test whether arrays are like these, None if they cannot be looked at quickly."""
 

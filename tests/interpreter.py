@@ -35,6 +35,7 @@ from nbgrad.kernels.cpu import (
     launch,
     ndarray,
     products,
+    rows,
     threads,
     ufunc,
 )
@@ -459,6 +460,20 @@ class Interpreted(compiler.Compiler):
             given = [Memory.of(name, x, offset) for name, x, offset in zip("xwy", arrays, offsets, strict=True)]
             assert all(x.dtype == dtype for x in arrays)
             loop([0, [*sizes, *steps], *given], [1])
+
+        return [(run, None)], text
+
+    def rows(self, what: str, dtype: str, sizes: Sequence[int], steps: Sequence[int], offsets: Sequence[int]) -> Any:
+        """Give the loop that picks rows or adds them up, as a function of its operands' arrays."""
+        _, number, _, width = sizes
+        count, in_block = rows.blocks(what, number, width, np.dtype(dtype).itemsize)
+        text = rows.source(what, dtype)
+        loop = interpreted(text)
+
+        def run(*arrays: Any) -> None:
+            given = [Memory.of(name, x, offset) for name, x, offset in zip("xiyo", arrays, offsets, strict=True)]
+            assert [x.dtype for x in arrays] == [dtype, np.int64, dtype, np.int64]
+            loop([0, [*sizes, in_block, count, *steps], *given], [count])
 
         return [(run, None)], text
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..loop_nest import Nest, size_names
-from . import codegen, fused, products
+from . import codegen, fused, products, rows
 from .launch import Launch, launcher, replayer, signature
 from .threads import SHARE_ABOVE
 
@@ -68,6 +68,13 @@ class Compiler:
             return None
         text = products.launched(dtype)
         launch = Launch(codegen.address(f"product_{dtype}", text), (*sizes, *steps), 1, offsets, False)
+        return [(launcher(launch), launch)], text
+
+    def rows(
+        self, what: str, dtype: str, sizes: Sequence[int], steps: Sequence[int], offsets: Sequence[int]
+    ) -> tuple[protocol.Loops, str] | None:
+        """Return the loop that picks rows, or adds them up."""
+        launch, text = rows.launch(what, dtype, sizes, steps, offsets)
         return [(launcher(launch), launch)], text
 
     def ready(self, what: str) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cache as once
+from textwrap import indent
 
 import numpy as np
 
@@ -47,8 +48,7 @@ def loop(args, dims, steps, data):
             row = x0 + position * (steps[3] // {size})
             to = y0 + i * (steps[6] // {size})
             if steps[4] == {size} and steps[7] == {size}:
-                for j in range(width):
-                    y[to + j] = x[row + j]
+{copied}
             else:
                 for j in range(width):
                     y[to + j * (steps[7] // {size})] = x[row + j * (steps[4] // {size})]
@@ -75,8 +75,7 @@ def loop(args, dims, steps, data):
             row = y0 + position * (steps[6] // {size})
             source = g0 + i * (steps[4] // {size})
             if steps[5] == {size} and steps[7] == {size}:
-                for j in range(np.uintp(width)):
-                    store_0(y, row + j, load_back_0(y, row + j) + load(g, source + j))
+{added}
             else:
                 for j in range(width):
                     y[row + j * (steps[7] // {size})] += g[source + j * (steps[5] // {size})]
@@ -84,10 +83,33 @@ def loop(args, dims, steps, data):
 """
 
 
+#: Elements of a row for which there is code without a loop around the vectors.
+_WIDTHS = (1, 2, 3, 4, 8, 16, 32)
+
+
+def known_widths(text: Text, width: str, line: str) -> None:
+    """Write a loop along a row: of as many elements as rows often have, or of any number."""
+    for number, known in enumerate(_WIDTHS):
+        with text.block(f"{'elif' if number else 'if'} {width} == {known}:", f"for j in range(np.uintp({known})):"):
+            text.put(line)
+    with text.block("else:", f"for j in range(np.uintp({width})):"):
+        text.put(line)
+
+
+def _along_row(line: str) -> str:
+    text = Text()
+    known_widths(text, "width", line)
+    return indent(str(text).rstrip(), " " * 16)
+
+
+_COPIED = _along_row("store_0(y, to + j, load(x, row + j))")
+_ADDED = _along_row("store_0(y, row + j, load_back_0(y, row + j) + load(g, source + j))")
+
+
 def _kernel(name: str, template: str, types: list[str], signature: str) -> np.ufunc:
     def compile_loop(codes: ufunc.Types) -> tuple[int, int]:
         number = np.dtype(codes[-1])
-        text = template.format(number=number.name, size=number.itemsize)
+        text = template.format(number=number.name, size=number.itemsize, copied=_COPIED, added=_ADDED)
         return codegen.address(f"{name}-{''.join(codes)}", text), threads.NEVER
 
     return ufunc.make(name, types, 1, compile_loop, signature, outside)

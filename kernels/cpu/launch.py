@@ -65,6 +65,8 @@ class Launch(NamedTuple):
     blocks: int
     offsets: Sequence[int]
     shared: bool
+    #: The place among a loop's arguments of a number that is not 0 where it has failed; 0 if there is none.
+    failed: int = 0
 
 
 def _prepared(launch: Launch) -> tuple[Any, Any]:
@@ -80,7 +82,7 @@ def launcher(launch: Launch) -> Callable[..., None]:
     `sizes` are the values of `fused.size_names`, `offsets` the bytes from each array's beginning to the operand's. The
     arrays are not looked at: the caller knows their shapes, dtypes and layouts.
     """
-    address, _, blocks, offsets, _ = launch
+    address, _, blocks, offsets, *_ = launch
     if len(offsets) > MOST_OPERANDS - 2:
         raise ValueError(f"a fused loop over {len(offsets)} arrays: at most {MOST_OPERANDS - 2} go into one")
     table, record = _prepared(launch)
@@ -127,8 +129,9 @@ def call(record, args, count):
 
 # `record` goes on with Py_None, Py_IncRef, Py_DecRef, PyArray_NewFromDescr, PyTuple_New, PyTuple_SetItem, the number of
 # results, the number of launches; the arguments; the results as the arguments; and for each launch the loop, its launch
-# record, the sizes, the number of blocks, the number of operands and for each operand whose it is (an argument's, a
-# result's, or nobody's), its number or address, and the distance of its first element.
+# record, the sizes, the number of blocks, the number of operands, which argument tells whether it has failed, if any
+# does, and for each operand whose it is (an argument's, a result's, or nobody's), its number or address, and the
+# distance of its first element.
 _REPLAY = f"""
 def call(record, args, count):
     record += {PAYLOAD}
@@ -161,7 +164,7 @@ def call(record, args, count):
         pointers[1] = word_at(place + 16)
         steps[1] = 0
         size[0] = word_at(place + 24)
-        operand = place + 40
+        operand = place + 48
         for i in range(2, 2 + operands):
             base = word_at(operand + 8)
             if word_at(operand) == {ARGUMENT}:
@@ -172,6 +175,11 @@ def call(record, args, count):
             steps[i] = 0
             operand += 24
         invoke_4(word_at(place), (address(pointers), address(size), address(steps), word_at(place + 8)))
+        failed = word_at(place + 40)
+        if failed != 0 and word_at(pointers[failed]) != 0:
+            invoke_1(word_at(record + 32), (made,))
+            invoke_1(word_at(record + 24), (word_at(record + 16),))
+            return word_at(record + 16)
         place = operand
     return made
 """
@@ -203,9 +211,10 @@ def replayer(
 ) -> Callable[..., Any] | None:
     """Give a function that runs all loops of a program on arrays, and gives its results as a tuple of new arrays.
 
-    It gives None for arrays that are not like the arguments. A launch's operands are pairs of `ARGUMENT` or `RESULT`
-    and a number, or of `FIXED` and an array, which is kept alive. None where this cannot be had: arrays cannot be read
-    by their layout, or a loop is shared among threads, and lets go of the GIL that keeps others from fixed memory.
+    It gives None for arrays that are not like the arguments, and where a loop has failed. A launch's operands are pairs
+    of `ARGUMENT` or `RESULT` and a number, or of `FIXED` and an array, which is kept alive. None where this cannot be
+    had: arrays cannot be read by their layout, or a loop is shared among threads, and lets go of the GIL that keeps
+    others from fixed memory.
     """
     if not layout_holds() or any(launch.shared for launch, _ in launches):
         return None
@@ -219,6 +228,7 @@ def replayer(
     for launch, operands in launches:
         table, record = _prepared(launch)
         words += [launch.address, ctypes.addressof(record), ctypes.addressof(table), launch.blocks, len(operands)]
+        words.append(launch.failed)
         for (kind, value), offset in zip(operands, launch.offsets, strict=True):
             words += [kind, value.ctypes.data if kind == FIXED else value, offset]
         kept += [table, record, operands]

@@ -57,6 +57,9 @@ class Compiler:
     def small_product(self, dtype: str, sizes: Sequence[int], steps: Sequence[int], offsets: Sequence[int]) -> None:
         """Return nothing: cuBLAS multiplies."""
 
+    def rows(self, what: str, dtype: str, sizes: Sequence[int], steps: Sequence[int], offsets: Sequence[int]) -> None:
+        """Return nothing: calls pick and add up."""
+
     def fits(self, arrays: Sequence[Any]) -> Callable[..., bool] | None:
         """Return the test whether arrays are like these."""
         kind, expected = type(arrays[0]) if arrays else None, [(x.shape, x.dtype) for x in arrays]

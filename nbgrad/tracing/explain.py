@@ -34,8 +34,8 @@ def step_times(plan: Plan, arrays: Sequence[Any], rounds: int) -> list[float]:
     for number, step in enumerate(plan.steps):
         lines += ["start = clock()", *step.lines, f"times[{number}] = clock() - start"]
     times = [0.0] * len(plan.steps)
-    # a new workspace in each round: a graph knows no clock
-    run = plan.compiled(plan.written(lines, keeps=False), clock=clock, times=times)
+    # a graph knows no clock, so that there each round has a new workspace; elsewhere that would be new pages each time
+    run = plan.compiled(plan.written(lines, keeps=not plan.compiler.streams), clock=clock, times=times)
     best = [math.inf] * len(plan.steps)
     for _ in range(rounds):
         run(*arrays)

@@ -137,7 +137,7 @@ class Memory:
         """Give a piece of memory of at least a size: the smallest free one that is large enough, else a new one."""
         fitting = [piece for piece in self._free if size <= self.buffers[piece] <= 4 * size + 4096]
         if fitting:
-            best = min(fitting, key=lambda piece: self.buffers[piece])
+            best = min(fitting, key=self.buffers.__getitem__)
             self._free.remove(best)
             return best
         self.buffers.append(size)

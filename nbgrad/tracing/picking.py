@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import itertools
 import math
+import operator
 from collections.abc import Callable, Sequence
 from functools import cache as once
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -20,8 +21,9 @@ from ..kernels.scalars import maximum, minimum, where
 from ..ops.indexing import GetItem, Index, Scatter, begin_within, part_of_index
 from . import lowering
 from .calls import frozen
+from .layout import access, can_reshape
 from .lowering import compiles
-from .program import Call, Node, Program, is_frozen
+from .program import Access, Call, Node, Program, View, is_frozen
 from .refusals import users_line
 
 _count = itertools.count()
@@ -225,6 +227,42 @@ class _Along:
 
         found = program.add(Call(scatter, "rows added", "scatter", True), (g, rows), table, g.dtype)
         return lowering.transpose(program, found, _brought(range(len(table)), 0, 1, axis))
+
+
+class Picked(NamedTuple):
+    """Rows that are picked, or added up, and where all of it is.
+
+    The sizes are the table's rows, the positions, how many of these are a stretch, and the elements of a row; the steps
+    are those of what has elements, over stretches, rows and columns, and of the positions.
+    """
+
+    sizes: tuple[int, int, int, int]
+    steps: list[int]
+    places: list[Access]
+
+
+def picked_rows(node: Node) -> Picked | None:
+    """Give the layout of rows that a call picks or adds up; None of any other call, or if there is none."""
+    operation = node.operation
+    if not isinstance(operation, Call) or operation.identity not in ("rows", "rows added"):
+        return None
+    given, rows = node.inputs
+    table = given if operation.identity == "rows" else node
+    count, number, width = table.shape[0], rows.size, math.prod(table.shape[1:])
+    # the gradient of a mean over positions is the same for all of a stretch, or it is even throughout
+    stretches = [number] if table is given else [number, *itertools.accumulate(reversed(rows.shape[1:]), operator.mul)]
+    place = _seen(rows, (number,))
+    for inner in stretches:
+        seen = _seen(given, (1, count, width) if table is given else (number // inner, inner, width))
+        if seen is not None and place is not None and rows.dtype == np.int64:
+            steps = [*seen.strides, *place.strides]
+            return Picked((count, number, inner, width), steps, [seen, place, Access(node, 0, ())])
+    return None
+
+
+def _seen(node: Node, shape: tuple[int, ...]) -> Access | None:
+    """Give the place of a value in another shape; None where that takes a copy."""
+    return access(Node(View("reshape", shape), (node,), shape, node.dtype, -1)) if can_reshape(node, shape) else None
 
 
 def _brought(axes: Sequence[int], begin: int, count: int, to: int) -> tuple[int, ...]:

@@ -7,12 +7,15 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from ..kernels import dispatch
 from ..kernels.target import ARGUMENT, FIXED, RESULT, Compiler, Loops
 from .grouping import Group, Grouping
 from .loops import Loop, label_of
 from .memory import Memory
 from .passes import optimised
+from .picking import Picked, picked_rows
 from .products import Laid, laid_out
 from .program import Call, Node, Program, reshaped, root_of
 
@@ -112,6 +115,12 @@ class Plan:
             small = self.compiler.small_product(node.dtype.name, laid.sizes, laid.steps, offsets)
             if small is not None:
                 return self._small_product(node, laid, *small)
+        picked = picked_rows(node)
+        if picked is not None:
+            offsets = [*(place.offset * place.root.dtype.itemsize for place in picked.places), 0]
+            found = self.compiler.rows(operation.identity, node.dtype.name, picked.sizes, picked.steps, offsets)
+            if found is not None:
+                return self._rows(node, picked, *found)
         arguments = ", ".join(self.memory.viewed(x) for x in node.inputs)
         name = self.memory.of(node)
         if operation.into:
@@ -137,6 +146,26 @@ class Plan:
         moved = sum(x.size * x.dtype.itemsize for x in (*node.inputs, node))
         _, m, k, n = laid.sizes
         return Step(node.operation.label, [f"{name}({', '.join(names)})"], moved, [f"({m}, {k}) @ ({k}, {n})"], text)
+
+    def _rows(self, node: Node, picked: Picked, loops: Loops, text: str) -> Step:
+        """Make the loop that picks rows or adds them up; where it fails, the call tells what is wrong."""
+        operation = node.operation
+        assert isinstance(operation, Call)
+        arguments = ", ".join(self.memory.viewed(x) for x in node.inputs)
+        result, failed = self.memory.of(node), self.memory.scratch((1,), np.int64)
+        names = [*(self.memory.of(place.root) for place in picked.places), failed]
+        name, called = f"kernel{len(self.steps)}", f"call{node.number}"
+        ((self.namespace[name], launch),) = loops
+        self.namespace[called] = operation.function
+        self._launches.append((launch, names))
+        if self.memory.returned.get(node, node.shape) != node.shape:
+            result = f"{result}.reshape({node.shape})"
+        lines = [f"{failed}[0] = 0", f"{name}({', '.join(names)})"]
+        lines.append(f"if {failed}[0]: {called}({arguments}, {result})")
+        moved = sum(x.size * x.dtype.itemsize for x in (*node.inputs, node))
+        count, number, _, width = picked.sizes
+        done = f"{number} of ({count}, {width})" if operation.label == "gather" else f"into ({count}, {width})"
+        return Step(operation.label, lines, moved, [done], text)
 
     def _result(self, node: Node) -> str:
         memory, root = self.memory, reshaped(node)

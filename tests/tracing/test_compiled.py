@@ -1048,3 +1048,21 @@ def test_gradients_outside_of_a_trace_are_not_filled():
     assert given.grad is None and w.grad is None
     (x * w).sum().backward()
     np.testing.assert_array_equal(w.grad.data, x)
+
+
+def test_positions_outside_are_told_from_a_program_that_is_only_loops():
+    """Such a program runs in one call, which gives up where a loop has failed, so that Python says what is wrong."""
+
+    def squares(x, rows):
+        return (x[rows] ** 2).sum()
+
+    jitted = nbgrad.jit(nbgrad.value_and_grad(squares))
+    x, rows = np.arange(12.0).reshape(6, 2), np.array([1, 5, 1, -1])
+    eager = nbgrad.value_and_grad(squares)
+    for _ in range(3):
+        for given in (rows, rows[::-1].copy()):
+            for found, expected in zip(jitted(x, given), eager(x, given), strict=True):
+                np.testing.assert_array_equal(found, expected)
+        for outside in (6, -7, 2**40):
+            with pytest.raises(IndexError):
+                jitted(x, np.array([1, outside, 1, 0]))
