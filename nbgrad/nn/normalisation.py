@@ -148,8 +148,11 @@ class ChannelNorm(Operation):
         self.eps = eps
 
     def forward(self, x: Array, weight: Array, bias: Array) -> Array:
-        self.shape = x.shape
-        y, self.state = channels.channel_norm(_by_channel(x), weight, bias, np.array(self.eps, x.dtype))
+        self.shape, eps = x.shape, np.array(self.eps, x.dtype)
+        if _has_columns(x):
+            y, self.state = channels.column_norm(x.reshape(x.shape[:2]), weight, bias, eps)
+            return y.reshape(x.shape)
+        y, self.state = channels.channel_norm(_by_channel(x), weight, bias, eps)
         return self._as_it_was(y)
 
     def _as_it_was(self, y: Array) -> Array:
@@ -164,9 +167,15 @@ class ChannelNorm(Operation):
                 f"batch_norm: input had shape {self.shape} when it was normalised, and has {x.shape} now: put new data "
                 "of another shape into a new Variable"
             )
-        gx, sums = channels.channel_norm_slope(_by_channel(gy), _by_channel(x), weight, self.state)
+        if _has_columns(x):
+            matrix = x.shape[:2]
+            gx, sums = channels.column_norm_slope(gy.reshape(matrix), x.reshape(matrix), weight, self.state)
+            gx = gx.reshape(x.shape)
+        else:
+            gx, sums = channels.channel_norm_slope(_by_channel(gy), _by_channel(x), weight, self.state)
+            gx = self._as_it_was(gx)
         by_weight, by_bias = sums.astype(x.dtype).T
-        return self._as_it_was(gx), by_weight if self.needs(1) else None, by_bias if self.needs(2) else None
+        return gx, by_weight if self.needs(1) else None, by_bias if self.needs(2) else None
 
     def _recorded(self, gy: Any, x: Any, weight: Any, bias: Any) -> Any:
         axes = (0, *range(2, x.ndim))
@@ -177,6 +186,11 @@ class ChannelNorm(Operation):
         gx = mul(factor, sub(sub(g, mean(g, axes, True)), along)) if self.needs(0) else None
         gw = reshape(SumTo(wide)(mul(gy, normal)), weight.shape) if self.needs(1) else None
         return gx, gw, reshape(SumTo(wide)(gy), bias.shape) if self.needs(2) else None
+
+
+def _has_columns(x: Array) -> bool:
+    """Tell whether channels are columns of a matrix, and not the rows of one."""
+    return math.prod(x.shape[2:]) == 1 and x.strides[0] >= x.strides[1]
 
 
 def _by_channel(x: Array) -> Array:
