@@ -1,6 +1,7 @@
 """Layer norm: rows brought to mean 0 and variance 1, scaled and shifted by column; one loop forth, and two back.
 
 Sums are float64's, in 64 lanes, as those of reductions are: the mean first, then the squares of what differs from it.
+Lanes are told apart from operands in memory (`load_back_1`, `store_1`), so that LLVM keeps them in registers.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import numpy.typing as npt
 from ..text import Text
 from . import gufuncs, threads
 from .failures import checked
-from .sizes import LANES
+from .sizes import CHUNK, LANES
 
 Array = npt.NDArray[np.generic]
 
@@ -76,16 +77,22 @@ def _sums(text: Text, names: list[str], contiguous: str, terms: Callable[[str], 
     put, block = text.put, text.block
     put(f"whole = k // {LANES} * {LANES}")
     lanes = [f"lanes{i}" for i in range(len(names))]
+
+    def added(place: str, near: str) -> list[str]:
+        each = enumerate(zip(lanes, terms(near), strict=True), 1)
+        return [
+            f"store_{i}({lane}, lane, load_back_{i}({lane}, lane) + {term.replace('@', place)})"
+            for i, (lane, term) in each
+        ]
+
     with block("if whole > 0:"):
-        put(f"for lane in range({LANES}):", *(f"    {lane}[lane] = 0.0" for lane in lanes))
+        put(f"for lane in range({LANES}):", *(f"    store_{1 + i}({lane}, lane, 0.0)" for i, lane in enumerate(lanes)))
         for head, near in ((f"if {contiguous}:", "near"), ("else:", "")):
             with block(head):
                 with block(f"for start in range(0, whole, {LANES}):", f"for lane in range({LANES}):"):
-                    for lane, term in zip(lanes, terms(near), strict=True):
-                        put(f"{lane}[lane] += {term.replace('@', '(start + lane)')}")
+                    put(*added("(start + lane)", near))
                 with block("for lane in range(k - whole):"):
-                    for lane, term in zip(lanes, terms(near), strict=True):
-                        put(f"{lane}[lane] += {term.replace('@', '(whole + lane)')}")
+                    put(*added("(whole + lane)", near))
         put(f"half = {LANES // 2}")
         with block("while half > 0:"):
             put("for lane in range(half):", *(f"    {lane}[lane] += {lane}[lane + half]" for lane in lanes))
@@ -99,7 +106,7 @@ def _sums(text: Text, names: list[str], contiguous: str, terms: Callable[[str], 
 
 
 def _at(name: str, near: str) -> str:
-    return f"{name}[b * {name}b + @{'' if near else f' * {name}k'}]"
+    return f"load({name}, b * {name}b + @{'' if near else f' * {name}k'})"
 
 
 def _difference(x: str) -> str:
@@ -129,9 +136,9 @@ def _forward_source(number: str) -> str:
             put("factor = 1.0 / math.sqrt(squares / k + float64(eps[b * epsb]))")
             put("s[b * sb] = mean", "s[b * sb + sq] = factor", f"scale = {number}(factor)")
             for head, near in (("if xk == 1 and wk == 1 and vk == 1 and yk == 1:", "near"), ("else:", "")):
-                with block(head, "for j in range(k):"):
+                with block(head, "for j in range(np.uintp(k)):"):
                     value = f"{_difference(_at('x', near))} * scale * {_at('w', near)} + {_at('v', near)}"
-                    put(f"y[b * yb + j{'' if near else ' * yk'}] = {number}({value.replace('@', 'j')})")
+                    put(f"store_0(y, b * yb + j{'' if near else ' * yk'}, {number}({value.replace('@', 'j')}))")
     return str(text)
 
 
@@ -153,9 +160,10 @@ def _backward_source(number: str) -> str:
             put(f"even = {number}(plain / k)", f"slope = {number}(along * factor * factor / k)")
             put(f"scale = {number}(factor)")
             for head, near in ((f"if {near_all} and ok == 1:", "near"), ("else:", "")):
-                with block(head, "for j in range(k):"):
+                with block(head, "for j in range(np.uintp(k)):"):
                     rest = f"{_at('g', near)} * {_at('w', near)} - even - {_difference(_at('x', near))} * slope"
-                    put(f"o[b * ob + j{'' if near else ' * ok'}] = {number}(scale * ({rest.replace('@', 'j')}))")
+                    place = f"b * ob + j{'' if near else ' * ok'}"
+                    put(f"store_0(o, {place}, {number}(scale * ({rest.replace('@', 'j')})))")
     return str(text)
 
 
@@ -164,18 +172,22 @@ def _columns_source(number: str) -> str:
     operands |= {"v": ("float64", "k")}
     with gufuncs.loop(operands, ["n", "k"]) as text:
         put, block = text.put, text.block
-        put("lanes0 = float64_lanes()", "lanes1 = float64_lanes()")
-        with block("for b in range(outer):", f"for first in range(0, k, {LANES}):"):
-            put(f"width = min({LANES}, k - first)")
-            put("for lane in range(width):", "    lanes0[lane] = 0.0", "    lanes1[lane] = 0.0")
+        put("sums = float64_chunk()", "plain = float64_chunk()")
+        with block("for b in range(outer):", f"for first in range(0, k, {CHUNK}):"):
+            put(f"width = min({CHUNK}, k - first)")
+            put("for lane in range(width):", "    store_1(sums, lane, 0.0)", "    store_2(plain, lane, 0.0)")
             with block("for i in range(n):"):
                 put("mean = s[b * sb + i * sn]", "factor = s[b * sb + i * sn + sq]", *_mean_in_parts(number))
                 put("g0 = b * gb + i * gn + first * gk", "x0 = b * xb + i * xn + first * xk")
                 for head, gs, xs in (("if gk == 1 and xk == 1:", "", ""), ("else:", " * gk", " * xk")):
                     with block(head, "for lane in range(width):"):
-                        put(f"cotangent = g[g0 + lane{gs}]", "lanes1[lane] += float64(cotangent)")
-                        along = f"cotangent * {_difference(f'x[x0 + lane{xs}]')}"
-                        put(f"lanes0[lane] += float64({along}) * factor")
+                        along = f"cotangent * {_difference(f'load(x, x0 + lane{xs})')}"
+                        put(
+                            f"cotangent = load(g, g0 + lane{gs})",
+                            "store_2(plain, lane, load_back_2(plain, lane) + float64(cotangent))",
+                            f"store_1(sums, lane, load_back_1(sums, lane) + float64({along}) * factor)",
+                        )
             with block("for lane in range(width):"):
-                put("w[b * wb + (first + lane) * wk] = lanes0[lane]", "v[b * vb + (first + lane) * vk] = lanes1[lane]")
+                put("w[b * wb + (first + lane) * wk] = load_back_1(sums, lane)")
+                put("v[b * vb + (first + lane) * vk] = load_back_2(plain, lane)")
     return str(text)
