@@ -1,4 +1,4 @@
-"""Layer norm: rows brought to mean 0 and variance 1, scaled and shifted by column; one loop forth, and two back.
+"""Layer norm: rows brought to mean 0 and variance 1, scaled and shifted by column; one loop forth, and one back.
 
 Sums are float64's, in 64 lanes, as those of reductions are: the mean first, then the squares of what differs from it.
 Lanes are told apart from operands in memory (`load_back_1`, `store_1`), so that LLVM keeps them in registers.
@@ -6,7 +6,7 @@ Lanes are told apart from operands in memory (`load_back_1`, `store_1`), so that
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from functools import cache as once
 
 import numpy as np
@@ -43,18 +43,43 @@ def layer_norm_slope(gy: Array, x: Array, weight: Array, state: Array) -> Array:
 
 def layer_norm_columns(gy: Array, x: Array, state: Array) -> tuple[Array, Array]:
     """Give the gradients of `layer_norm` by weight and bias, from the cotangent of its result, for two dimensions."""
-    kernel, rows = _columns(), len(x)
-    if x.size < _SHARED or rows < 2 * _BLOCKS:
-        weights, biases = checked(kernel, gy, x, state, out=...)
+    if not _is_cut(x):
+        found = checked(_columns(), gy, x, state, out=...)
     else:
-        each = rows // _BLOCKS
-        whole = each * _BLOCKS
-        cut = [a[:whole].reshape(_BLOCKS, each, a.shape[1]) for a in (gy, x, state)]
-        weights, biases = [part.sum(0) for part in checked(kernel, *cut)]
-        if whole < rows:
-            rest = checked(kernel, *[a[whole:] for a in (gy, x, state)])
-            weights, biases = weights + rest[0], biases + rest[1]
-    return weights.astype(x.dtype), biases.astype(x.dtype)
+        found = _added([checked(_columns(), rows(gy), rows(x), rows(state)) for rows in _blocks(x)])
+    return found[0].astype(x.dtype), found[1].astype(x.dtype)
+
+
+def layer_norm_slopes(gy: Array, x: Array, weight: Array, state: Array) -> tuple[Array, Array, Array]:
+    """Give the gradients of `layer_norm` by x, weight and bias, for two dimensions: a row is read while it is near."""
+    if not _is_cut(x):
+        gx, *found = checked(_slopes(), gy, x, weight, state, out=...)
+    else:
+        gx, parts = np.empty(x.shape, x.dtype), []
+        for rows in _blocks(x):
+            given = rows(gy), rows(x), weight, rows(state)
+            parts.append(checked(_slopes(), *given, out=(rows(gx), None, None))[1:])
+        found = _added(parts)
+    return gx, found[0].astype(x.dtype), found[1].astype(x.dtype)
+
+
+def _is_cut(x: Array) -> bool:
+    """Tell whether rows are cut into blocks, which threads share, and whose columns' sums are added up."""
+    return x.size >= _SHARED and len(x) >= 2 * _BLOCKS
+
+
+def _blocks(x: Array) -> Iterator[Callable[[Array], Array]]:
+    """Give functions that cut arrays into blocks of rows, and give what is left as one more."""
+    each = len(x) // _BLOCKS
+    whole = each * _BLOCKS
+    yield lambda a: a[:whole].reshape(_BLOCKS, each, a.shape[1])
+    if whole < len(x):
+        yield lambda a: a[None, whole:]
+
+
+def _added(parts: Sequence[Sequence[Array]]) -> list[Array]:
+    """Add up what blocks gave, which is as many arrays for each."""
+    return [np.concatenate(each).sum(0) for each in zip(*parts, strict=True)]
 
 
 @once
@@ -65,6 +90,12 @@ def _forward() -> np.ufunc:
 @once
 def _backward() -> np.ufunc:
     return gufuncs.make("layer_norm_vjp", _backward_source, "xxxdx", "(k),(k),(k),(2)->(k)", 1, _SHARED)
+
+
+@once
+def _slopes() -> np.ufunc:
+    signature = "(n,k),(n,k),(k),(n,2)->(n,k),(k),(k)"
+    return gufuncs.make("layer_norm_vjps", _slopes_source, "xxxdxdd", signature, 3, _SHARED)
 
 
 @once
@@ -106,7 +137,7 @@ def _sums(text: Text, names: list[str], contiguous: str, terms: Callable[[str], 
 
 
 def _at(name: str, near: str) -> str:
-    return f"load({name}, b * {name}b + @{'' if near else f' * {name}k'})"
+    return f"load({name}, {name}0 + @{'' if near else f' * {name}k'})"
 
 
 def _difference(x: str) -> str:
@@ -130,6 +161,7 @@ def _forward_source(number: str) -> str:
         put, block = text.put, text.block
         put("lanes0 = float64_lanes()")
         with block("for b in range(outer):"):
+            put("x0, w0, v0 = b * xb, b * wb, b * vb")
             _sums(text, ["total"], "xk == 1", lambda near: [f"float64({_at('x', near)})"])
             put("mean = total / k", *_mean_in_parts(number))
             _sums(text, ["squares"], "xk == 1", square)
@@ -145,25 +177,60 @@ def _forward_source(number: str) -> str:
 def _backward_source(number: str) -> str:
     operands = {"g": (number, "k"), "x": (number, "k"), "w": (number, "k"), "s": ("float64", "q")}
     operands |= {"o": (number, "k")}
-    near_all = "gk == 1 and xk == 1 and wk == 1"
+    with gufuncs.loop(operands, ["k"]) as text:
+        put, block = text.put, text.block
+        put("lanes0 = float64_lanes()", "lanes1 = float64_lanes()")
+        with block("for b in range(outer):"):
+            put("g0, x0, w0, o0 = b * gb, b * xb, b * wb, b * ob")
+            put("mean = s[b * sb]", "factor = s[b * sb + sq]", *_mean_in_parts(number))
+            _slope_of_row(text, number)
+    return str(text)
+
+
+def _slope_of_row(text: Text, number: str) -> None:
+    """Write: the gradient by the elements of a row, whose mean and factor are known."""
+    put, near_all = text.put, "gk == 1 and xk == 1 and wk == 1"
 
     def terms(near: str) -> list[str]:
         cotangent = f"{_at('g', near)} * {_at('w', near)}"
         return [f"float64({cotangent})", f"float64({cotangent} * {_difference(_at('x', near))})"]
 
-    with gufuncs.loop(operands, ["k"]) as text:
+    _sums(text, ["plain", "along"], near_all, terms)
+    put(f"even = {number}(plain / k)", f"slope = {number}(along * factor * factor / k)", f"scale = {number}(factor)")
+    for head, near in ((f"if {near_all} and ok == 1:", "near"), ("else:", "")):
+        with text.block(head, "for j in range(np.uintp(k)):"):
+            rest = f"{_at('g', near)} * {_at('w', near)} - even - {_difference(_at('x', near))} * slope"
+            place = f"o0 + j{'' if near else ' * ok'}"
+            put(f"store_0(o, {place}, {number}(scale * ({rest.replace('@', 'j')})))")
+
+
+def _slopes_source(number: str) -> str:
+    operands = {"g": (number, "nk"), "x": (number, "nk"), "w": (number, "k"), "s": ("float64", "nq")}
+    operands |= {"o": (number, "nk"), "products": ("float64", "k"), "sums": ("float64", "k")}
+    with gufuncs.loop(operands, ["n", "k"]) as text:
         put, block = text.put, text.block
         put("lanes0 = float64_lanes()", "lanes1 = float64_lanes()")
         with block("for b in range(outer):"):
-            put("mean = s[b * sb]", "factor = s[b * sb + sq]", *_mean_in_parts(number))
-            _sums(text, ["plain", "along"], near_all, terms)
-            put(f"even = {number}(plain / k)", f"slope = {number}(along * factor * factor / k)")
-            put(f"scale = {number}(factor)")
-            for head, near in ((f"if {near_all} and ok == 1:", "near"), ("else:", "")):
-                with block(head, "for j in range(np.uintp(k)):"):
-                    rest = f"{_at('g', near)} * {_at('w', near)} - even - {_difference(_at('x', near))} * slope"
-                    place = f"b * ob + j{'' if near else ' * ok'}"
-                    put(f"store_0(o, {place}, {number}(scale * ({rest.replace('@', 'j')})))")
+            put("w0, products0, sums0 = b * wb, b * productsb, b * sumsb")
+            with block("for j in range(k):"):
+                put("store_3(products, products0 + j * productsk, 0.0)", "store_4(sums, sums0 + j * sumsk, 0.0)")
+            with block("for i in range(n):"):
+                put("g0, x0, o0 = b * gb + i * gn, b * xb + i * xn, b * ob + i * on")
+                put("mean = s[b * sb + i * sn]", "factor = s[b * sb + i * sn + sq]", *_mean_in_parts(number))
+                _slope_of_row(text, number)
+                for head, near in (
+                    ("if gk == 1 and xk == 1 and productsk == 1 and sumsk == 1:", "near"),
+                    ("else:", ""),
+                ):
+                    with block(head, "for j in range(np.uintp(k)):"):
+                        along = f"cotangent * {_difference(_at('x', near).replace('@', 'j'))}"
+                        put(f"cotangent = {_at('g', near).replace('@', 'j')}")
+                        for scope, name, term in (
+                            (3, "products", f"float64({along}) * factor"),
+                            (4, "sums", "float64(cotangent)"),
+                        ):
+                            place = f"{name}, {name}0 + j{'' if near else f' * {name}k'}"
+                            put(f"store_{scope}({place}, load_back_{scope}({place}) + {term})")
     return str(text)
 
 

@@ -55,14 +55,20 @@ class LayerNorm(Operation):
                 f"layer_norm: input had shape {self.shape} when it was normalised, and has {x.shape} now: put new data "
                 "of another shape into a new Variable"
             )
-        size, gx, gw, gb = weight.size, None, None, None
+        size, scale = weight.size, weight.reshape(-1)
         rows, cotangents = x.reshape(-1, size), np.ascontiguousarray(gy).reshape(-1, size)
-        if self.needs(0):
-            gx = norms.layer_norm_slope(cotangents, rows, weight.reshape(-1), self.state).reshape(x.shape)
-        if self.needs(1) or self.needs(2):
-            found = norms.layer_norm_columns(cotangents, rows, self.state)
-            gw, gb = [g.reshape(weight.shape) if self.needs(i) else None for i, g in zip((1, 2), found, strict=True)]
-        return gx, gw, gb
+        gx: Any = None
+        gw: Any = None
+        gb: Any = None
+        if not self.needs(0):
+            gw, gb = norms.layer_norm_columns(cotangents, rows, self.state)
+        elif self.needs(1) or self.needs(2):
+            gx, gw, gb = norms.layer_norm_slopes(cotangents, rows, scale, self.state)
+        else:
+            gx = norms.layer_norm_slope(cotangents, rows, scale, self.state)
+        shapes = x.shape, weight.shape, bias.shape
+        pairs = enumerate(zip((gx, gw, gb), shapes, strict=True))
+        return tuple([g.reshape(shape) if g is not None and self.needs(i) else None for i, (g, shape) in pairs])
 
     def _recorded(self, gy: Any, x: Any, weight: Any, bias: Any) -> Any:
         axes = tuple(range(x.ndim - weight.ndim, x.ndim))

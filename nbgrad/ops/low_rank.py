@@ -18,7 +18,7 @@ from .shape import broadcast_to, swapaxes
 
 @operation(method=False)
 def svd_lowrank(A: Any, q: int | None = 6, niter: int | None = 2, M: Any = None) -> Any:
-    """Give about the q largest singular values of ``A - M``, and their vectors: (U, S, V) with ``(U * S) @ V.T`` near it.
+    """Give about the q largest singular values of ``A - M``, and their vectors: (U, S, V); ``(U * S) @ V.T`` is near.
 
     A has the shape (..., m, n), M one that broadcasts to it, U (..., m, q), S (..., q), V (..., n, q). They are those
     of A in a random subspace that `niter` multiplications by A and its transpose have turned to the largest ones
