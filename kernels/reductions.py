@@ -411,7 +411,7 @@ softmax = Reduction(
     "softmax",
     [(_identity, maximum), (lambda x, top: exp(x - top), add)],
     kept=1,
-    spread=lambda x, top, total, count, kept: kept / total,
+    spread=lambda x, top, total, count, kept: kept * (1 / total),
     floating=True,
 )
 log_softmax = Reduction(

@@ -315,6 +315,9 @@ if TYPE_CHECKING:
     from .ops.factorization import ormqr as ormqr
     from .ops.factorization import triangular_solve as triangular_solve
     from .ops.fourier import stft as stft
+    from .ops.histograms import histogramdd as histogramdd
+    from .ops.low_rank import pca_lowrank as pca_lowrank
+    from .ops.low_rank import svd_lowrank as svd_lowrank
     from .ops.making import empty_like as empty_like
     from .ops.making import logspace as logspace
     from .ops.making import scalar_tensor as scalar_tensor

@@ -20,6 +20,7 @@ from .function import DIFFERENTIABLE, Function, constant
 from .grad_mode import set_grad_enabled
 from .hooks import through_hooks
 from .kernels import dispatch, placement
+from .ownership import ALONE, is_private
 from .pruning import Gate, freed, place
 from .variable import Variable
 
@@ -46,7 +47,12 @@ def gradients(
     leaves, found = walk(outputs, starts, retain_graph, create_graph, inputs, unused)
     if hooks.leaves_differ:
         look_at(leaves, create_graph)
+    if not create_graph:
+        del starts
+        _make_private(leaves)
+        _make_private(found)
     results: list[Variable | None] = []
+    given: set[int] = set()
     for x in inputs:
         gx = found.get(x)
         # used, but by Functions that are flat everywhere
@@ -55,9 +61,21 @@ def gradients(
             continue
         if x in leaves:
             gx = leaves[x]
-        # an array may be the caller's own, or go on through the walk, or stand in the results twice
-        results.append(gx if gx is None or create_graph else constant(gx.copy()))
+        if gx is None or create_graph:
+            results.append(gx)
+            continue
+        # one that is asked for twice must not change with the other
+        results.append(constant(gx.copy() if id(gx) in given else gx))
+        given.add(id(gx))
     return results
+
+
+def _make_private(gradients: dict[Variable, Any]) -> None:
+    """Copy gradients that somebody else holds: the caller's own array, or one that stands in the results twice."""
+    gx: Any
+    for x, gx in gradients.items():
+        if getrefcount(gx) > ALONE or (gx.base is not None and not is_private(gx)):
+            gradients[x] = gx.copy()
 
 
 def check_targets(what: str, targets: Sequence[Variable]) -> None:

@@ -73,6 +73,7 @@ LATER = {
         ),
         "picking",
     ),
+    "histogramdd": "histograms",
     **dict.fromkeys(
         (
             "diagonal_scatter", "index_add", "index_copy", "index_fill", "index_put", "index_reduce", "masked_fill",
@@ -125,6 +126,7 @@ LATER = {
     ),
     **dict.fromkeys(("cholesky", "det", "lu", "lu_solve", "matrix_power", "pinverse", "qr", "slogdet", "svd"), "older"),
     **dict.fromkeys(("matrix_exp", "nuclear_norm"), "matrices"),
+    **dict.fromkeys(("pca_lowrank", "svd_lowrank"), "low_rank"),
     "stft": "fourier",
     **dict.fromkeys(
         ("diag", "diag_embed", "diagflat", "diagonal", "diagonal_copy", "trace", "tril", "triu"), "diagonals"

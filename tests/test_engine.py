@@ -127,6 +127,33 @@ def test_a_leaf_is_its_own_gradient():
     assert grad(y, y)[0].data == 1
 
 
+def test_gradients_are_nobody_elses_and_copied_only_where_somebody_holds_them():
+    made = []
+
+    class Twice(nbgrad.Function):
+        def forward(self, x):
+            return 2 * x
+
+        def backward(self, gy):
+            gx = 2 * gy
+            made.append(gx.__array_interface__["data"][0])
+            return gx
+
+    def place(x):
+        return x.data.__array_interface__["data"][0]
+
+    x, y, g = (nbgrad.Variable(np.ones(5000), requires_grad=True) for _ in range(3))
+    (gx,) = nbgrad.autograd.grad(Twice()(x), x, g)
+    assert place(gx) == made[0]
+    found = nbgrad.autograd.grad(x + y, (x, y, x), g)
+    middle = Twice()(x)
+    found += nbgrad.autograd.grad(middle, (middle, x), g)
+    found += nbgrad.autograd.grad(x.exp().reshape(50, 100).sum(0), x, Variable(np.ones(100)))
+    assert len({place(z) for z in (*found, x, y, g)}) == len(found) + 3
+    for gradient in found:
+        assert gradient.data.flags.writeable and not any(np.shares_memory(gradient.data, z.data) for z in (x, y, g))
+
+
 def test_a_walk_leaves_no_trace_in_the_next():
     x = scalar(3.0)
     for k in range(1, 6):

@@ -61,6 +61,8 @@ CALLS: dict[str, Callable[..., Any]] = {
     "linalg.lstsq:grad_oriented": lambda a, b, driver: nbgrad.linalg.lstsq(a, b, driver=driver)[:2],
     "linalg.pinv:singular": lambda a, b: nbgrad.linalg.pinv(a @ b.mT),
     "special.polygamma": lambda x, n: nbgrad.special.polygamma(n, x),
+    "pca_lowrank": lambda a, b, **options: nbgrad.pca_lowrank(a @ b.mT, **options),
+    "svd_lowrank": lambda a, b, **options: nbgrad.svd_lowrank(a @ b.mT, **options),
 }
 
 #: Draw numbers of their own, or none: shapes and dtypes are all there is to compare.
@@ -72,6 +74,8 @@ UNDETERMINED = {
 
 #: Those that draw for some samples only, told by the sample.
 DRAWING: dict[str, Callable[[Any], bool]] = {
+    # of more than q singular values, which are found depends on the basis that was drawn
+    "svd_lowrank": lambda sample: sample.kwargs["M"] is not None,
     "nn.functional.rrelu": lambda sample: sample.kwargs.get("training", False),
     "nn.functional.scaled_dot_product_attention": lambda sample: sample.kwargs.get("dropout_p", 0) > 0,
     "nn.functional.multi_head_attention_forward": lambda sample: sample.kwargs["training"] and sample.args[9] > 0,
@@ -108,7 +112,7 @@ def _in_reals(parts: Any) -> Any:
 
 #: What is compared of results, of theirs and of ours: those that are determined up to signs, and those that are real.
 COMPARED: dict[str, Callable[[Any], Any]] = {
-    **dict.fromkeys(("linalg.eigh", "linalg.svd", "svd"), _without_signs),
+    **dict.fromkeys(("linalg.eigh", "linalg.svd", "pca_lowrank", "svd", "svd_lowrank"), _without_signs),
     **dict.fromkeys(("linalg.eig", "linalg.eigvals"), _in_reals),
 }
 
@@ -205,7 +209,7 @@ ABSENT: dict[str, str] = {
 }  # fmt: skip
 
 #: Entries that are not there yet.
-TO_COME = {"histogramdd", "pca_lowrank", "svd_lowrank"}
+TO_COME: set[str] = set()
 
 # ---- what disagrees, and why ----------------------------------------------------------------------------------------
 
@@ -242,6 +246,7 @@ DISAGREEMENTS: dict[str, tuple[Disagreement, ...]] = {
     },
     **dict.fromkeys(("linalg.eig", "linalg.eigvals"), (Disagreement("there are complex eigenvalues", _REAL),)),
     "cov": (_CANCELLING,),
+    "histogramdd": (Disagreement("in ascending order", "edges that do not ascend are refused; torch searches them"),),
     "logcumsumexp": tuple(
         Disagreement(f"float32: float32[5, 5, 5], ({dim}), : AssertionError: Not equal to tolerance",
                      "of elements up to 1e3 in float32: ours is 3e-4 off, torch's 6e-4")

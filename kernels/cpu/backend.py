@@ -30,7 +30,8 @@ def effort_for(source: str, entry: str) -> Effort:
         return WHOLE
     if "int64_operands()" in source or (entry == "call" and "float" not in source):
         return WORDS
-    return WHOLE if entry == "loop" and "_lanes()" in source and "gathering(" not in source else APART
+    folds = "_lanes()" in source or "totals0" in source
+    return WHOLE if entry == "loop" and folds and "gathering(" not in source else APART
 
 
 @once

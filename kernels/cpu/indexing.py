@@ -127,6 +127,47 @@ def scatter_add() -> np.ufunc:
     return _kernel("scatter_add", _SCATTER_ADD, [f"{_INDEX}ff", f"{_INDEX}dd"], "(n),(n,w)->(r,w)")
 
 
+_OWN_PLACES = """
+def loop(args, dims, steps, data):
+    outer = dims[0]
+    count = dims[1]
+    p = int64_pointer(args[0])
+    size = int64_pointer(args[1])
+    shift = int64_pointer(args[2])
+    q = int64_pointer(args[3])
+    result = int64_pointer(args[4])
+    for b in range(outer):
+        p0 = b * (steps[0] // 8)
+        q0 = b * (steps[3] // 8)
+        elements = np.uintp(size[b * (steps[1] // 8)])
+        more = shift[b * (steps[2] // 8)]
+        outside = count - count
+        if steps[5] == 8 and steps[6] == 8:
+            for i in range(np.uintp(count)):
+                position = load(p, p0 + i)
+                position = position + more if position < 0 else position
+                outside = outside + (1 if np.uintp(position) >= elements else 0)
+                store_0(q, q0 + i, position)
+        else:
+            for i in range(count):
+                position = p[p0 + i * (steps[5] // 8)]
+                position = position + more if position < 0 else position
+                outside = outside + (1 if np.uintp(position) >= elements else 0)
+                q[q0 + i * (steps[6] // 8)] = position
+        result[b * (steps[4] // 8)] = outside
+"""
+
+
+@once
+def own_places() -> np.ufunc:
+    """Give the ufunc that copies positions, with a shift added to negative ones, and counts those outside of a size."""
+
+    def compile_loop(codes: ufunc.Types) -> tuple[int, int]:
+        return codegen.address("own_places", _OWN_PLACES), threads.NEVER
+
+    return ufunc.make("own_places", [_INDEX * 5], 2, compile_loop, "(n),(),()->(n),()")
+
+
 # ---- along an axis --------------------------------------------------------------------------------------------------
 
 #: What an element costs, in additions: its place is anywhere.
@@ -145,19 +186,32 @@ def add_along() -> np.ufunc:
     return gufuncs.make("add_along", _add_along_source, "ixx", "(n,w),(n,w)->(k,w)", 1, _SHARED)
 
 
-def _along_source(operands: dict[str, tuple[str, str]], sizes: list[str], body: Callable[[Text, str], None]) -> str:
-    """Write a loop over lines, rows and what is in a row, with one of its own for rows of one element."""
+def _along_source(
+    operands: dict[str, tuple[str, str]], sizes: list[str], body: Callable[[Text, bool, str], None]
+) -> str:
+    """Write a loop over lines, rows and what is in a row, with ones of their own for rows of one element.
+
+    `body` writes what one position does: whether all elements of the line are neighbours, and the place in a row.
+    """
+    near = " and ".join(f"{name}{cores[0]} == 1" for name, (_, cores) in operands.items())
     with gufuncs.loop(operands, sizes, ["n", "w"]) as text:
         with text.block("for b in range(outer):"):
-            with text.block("if w == 1:", "for i in range(n):"):
-                body(text, "")
+            with text.block(f"if w == 1 and k > 0 and {near}:", "for i in range(np.uintp(n)):"):
+                body(text, True, "")
+            with text.block("elif w == 1:", "for i in range(n):"):
+                body(text, False, "")
             with text.block("else:", "for i in range(n):", "for j in range(w):"):
-                body(text, " + j * @w")
+                body(text, False, " + j * @w")
     return str(text)
 
 
 def _take_along_source(number: str) -> str:
-    def body(text: Text, within: str) -> None:
+    def body(text: Text, near: bool, within: str) -> None:
+        if near:  # both reads and no branch: what is outside reads the first element
+            text.put("row = load(p, b * pb + i)", "inside = np.uintp(row) < np.uintp(k)")
+            text.put("value = load(x, b * xb + (row if inside else 0))")
+            text.put(f"store_0(y, b * yb + i, value if inside else {number}(0.0))")
+            return
         at = [within.replace("@", name) for name in "pxy"]
         text.put(f"row = p[b * pb + i * pn{at[0]}]", f"value = {number}(0.0)")
         with text.block("if np.uintp(row) < np.uintp(k):  # a negative one is not, either"):
@@ -169,7 +223,12 @@ def _take_along_source(number: str) -> str:
 
 
 def _add_along_source(number: str) -> str:
-    def body(text: Text, within: str) -> None:
+    def body(text: Text, near: bool, within: str) -> None:
+        if near:
+            text.put("row = load(p, b * pb + i)")
+            with text.block("if np.uintp(row) < np.uintp(k):"):
+                text.put("to = b * yb + row", "store_0(y, to, load_back_0(y, to) + load(g, b * gb + i))")
+            return
         at = [within.replace("@", name) for name in "pgy"]
         text.put(f"row = p[b * pb + i * pn{at[0]}]")
         with text.block("if np.uintp(row) < np.uintp(k):"):

@@ -59,14 +59,20 @@ class LayerNorm(Operation):
                 f"layer_norm: input had shape {self.shape} when it was normalised, and has {x.shape} now: put new data "
                 "of another shape into a new Variable"
             )
-        size, gx, gw, gb = weight.size, None, None, None
+        size, scale = weight.size, weight.reshape(-1)
         rows, cotangents = x.reshape(-1, size), np.ascontiguousarray(gy).reshape(-1, size)
-        if self.needs(0):
-            gx = norms.layer_norm_slope(cotangents, rows, weight.reshape(-1), self.state).reshape(x.shape)
-        if self.needs(1) or self.needs(2):
-            found = norms.layer_norm_columns(cotangents, rows, self.state)
-            gw, gb = [g.reshape(weight.shape) if self.needs(i) else None for i, g in zip((1, 2), found, strict=True)]
-        return gx, gw, gb
+        gx: Any = None
+        gw: Any = None
+        gb: Any = None
+        if not self.needs(0):
+            gw, gb = norms.layer_norm_columns(cotangents, rows, self.state)
+        elif self.needs(1) or self.needs(2):
+            gx, gw, gb = norms.layer_norm_slopes(cotangents, rows, scale, self.state)
+        else:
+            gx = norms.layer_norm_slope(cotangents, rows, scale, self.state)
+        shapes = x.shape, weight.shape, bias.shape
+        pairs = enumerate(zip((gx, gw, gb), shapes, strict=True))
+        return tuple([g.reshape(shape) if g is not None and self.needs(i) else None for i, (g, shape) in pairs])
 
     def _recorded(self, gy: Any, x: Any, weight: Any, bias: Any) -> Any:
         axes = tuple(range(x.ndim - weight.ndim, x.ndim))
@@ -157,8 +163,11 @@ class ChannelNorm(Operation):
         self.eps = eps
 
     def forward(self, x: Array, weight: Array, bias: Array) -> Array:
-        self.shape = x.shape
-        y, self.state = channels.channel_norm(_by_channel(x), weight, bias, np.array(self.eps, x.dtype))
+        self.shape, eps = x.shape, np.array(self.eps, x.dtype)
+        if _has_columns(x):
+            y, self.state = channels.column_norm(x.reshape(x.shape[:2]), weight, bias, eps)
+            return y.reshape(x.shape)
+        y, self.state = channels.channel_norm(_by_channel(x), weight, bias, eps)
         return self._as_it_was(y)
 
     def _as_it_was(self, y: Array) -> Array:
@@ -173,9 +182,15 @@ class ChannelNorm(Operation):
                 f"batch_norm: input had shape {self.shape} when it was normalised, and has {x.shape} now: put new data "
                 "of another shape into a new Variable"
             )
-        gx, sums = channels.channel_norm_slope(_by_channel(gy), _by_channel(x), weight, self.state)
+        if _has_columns(x):
+            matrix = x.shape[:2]
+            gx, sums = channels.column_norm_slope(gy.reshape(matrix), x.reshape(matrix), weight, self.state)
+            gx = gx.reshape(x.shape)
+        else:
+            gx, sums = channels.channel_norm_slope(_by_channel(gy), _by_channel(x), weight, self.state)
+            gx = self._as_it_was(gx)
         by_weight, by_bias = sums.astype(x.dtype).T
-        return self._as_it_was(gx), by_weight if self.needs(1) else None, by_bias if self.needs(2) else None
+        return gx, by_weight if self.needs(1) else None, by_bias if self.needs(2) else None
 
     def _recorded(self, gy: Any, x: Any, weight: Any, bias: Any) -> Any:
         axes = (0, *range(2, x.ndim))
@@ -186,6 +201,11 @@ class ChannelNorm(Operation):
         gx = mul(factor, sub(sub(g, mean(g, axes, True)), along)) if self.needs(0) else None
         gw = reshape(SumTo(wide)(mul(gy, normal)), weight.shape) if self.needs(1) else None
         return gx, gw, reshape(SumTo(wide)(gy), bias.shape) if self.needs(2) else None
+
+
+def _has_columns(x: Array) -> bool:
+    """Tell whether channels are columns of a matrix, and not the rows of one."""
+    return math.prod(x.shape[2:]) == 1 and x.strides[0] >= x.strides[1]
 
 
 def _by_channel(x: Array) -> Array:

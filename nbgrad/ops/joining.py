@@ -14,7 +14,7 @@ from ..function import Operation
 from ..kernels import dispatch
 from ..kernels.cpu import small
 from ..kernels.cpu.failures import checked
-from ..kernels.cpu.indexing import add_along, take_along
+from ..kernels.cpu.indexing import add_along, own_places, take_along
 from ..kernels.strides import dense
 from ..registry import operation
 from ..variable import Given, Variable, as_variable, data_of
@@ -235,7 +235,11 @@ def positions_along(where: Any, along: int, shape: tuple[int, ...], negative: bo
         return None
     if where.shape[:along] != shape[:along] or where.shape[along + 1 :] != shape[along + 1 :]:
         return None
-    lowest, highest, count = int(where.min()), int(where.max()), shape[along]
+    count = shape[along]
+    if where.dtype.char == "l" and where.flags.c_contiguous:  # one pass, and not three
+        own, outside = own_places()(where.reshape(-1), count, count if negative else 0)
+        return None if outside else own.reshape(where.shape)
+    lowest, highest = int(where.min()), int(where.max())
     if not (-count if negative else 0) <= lowest <= highest < count:
         return None
     own = where.astype(np.int64)

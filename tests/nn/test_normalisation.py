@@ -89,8 +89,9 @@ def test_layer_norm_refuses_other_shapes():
 
 # ---- batch norm ------------------------------------------------------------------------------------------------------
 
-#: Shapes of (samples, channels, ...): one element a run, runs shorter and longer than the lanes, many elements.
-BATCHES = [(5, 3), (70, 2), (4, 3, 5), (2, 3, 9, 8), (600, 5, 7)]
+#: Shapes of (samples, channels, ...): one element a run, runs shorter and longer than the lanes, many elements, and
+#: columns in strips that threads share, with some left over.
+BATCHES = [(5, 3), (70, 2), (70, 2, 1), (4, 3, 5), (2, 3, 9, 8), (600, 5, 7), (300, 600)]
 
 
 @pytest.mark.parametrize("dtype", cases.DTYPES)

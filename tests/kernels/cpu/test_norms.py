@@ -30,13 +30,17 @@ def test_results_do_not_depend_on_the_threads(rows, dtype):
             nbgrad.set_num_threads(threads)
             y, state = norms.layer_norm(x, weight, weight, np.array(1e-5, dtype))
             slopes = norms.layer_norm_slope(gy, x, weight, state), *norms.layer_norm_columns(gy, x, state)
-            found.append([y, state, *slopes])
+            together = norms.layer_norm_slopes(gy, x, weight, state)
+            for one, other in zip(slopes, together, strict=True):
+                assert one.dtype == other.dtype == dtype
+                np.testing.assert_allclose(one, other, rtol=2e-6 if dtype == "float32" else 1e-12, atol=1e-6)
+            found.append([y, state, *slopes, *together])
     finally:
         nbgrad.set_num_threads(before)
     for a, b in zip(*found, strict=True):
         np.testing.assert_array_equal(a, b)
     normal = (x - x.mean(1, keepdims=True)) / x.std(1, keepdims=True)
-    _, _, gx, gw, gb = found[0]
+    _, _, gx, gw, gb, *_ = found[0]
     assert gx.dtype == gw.dtype == gb.dtype == dtype
     np.testing.assert_allclose(gw, (gy * normal).sum(0), rtol=1e-3, atol=2e-3)
     np.testing.assert_allclose(gb, gy.sum(0), rtol=1e-4, atol=1e-4)
