@@ -165,7 +165,7 @@ def test_extents():
     assert _extents(None, [5], [8, -8, 0], 3) == [(0, 32), (-32, 0), (0, 0)]
     assert _extents("(r,w),(n)->(n,w)", [1, 4, 3, 2], [0, 0, 0, 24, 8, 8, -24, 8], 3) == [(0, 88), (0, 8), (-24, 16)]
     assert _extents("(k)->()", [2, 0], [8, 8, 8], 2)[0] == (0, -8)
-    text = indexing._GATHER.format(number="float64", size=8)
+    text = indexing.written(indexing._GATHER, "d")
     x, index, y = A, np.array([2, 0]), np.empty((2, 4))
     steps = [0, 0, 0, 32, 8, 8, 32, 8]
     np.testing.assert_array_equal(_called(text, [x, index, y], [1, 3, 4, 2], steps), A[[2, 0]])

@@ -106,11 +106,15 @@ _COPIED = _along_row("store_0(y, to + j, load(x, row + j))")
 _ADDED = _along_row("store_0(y, row + j, load_back_0(y, row + j) + load(g, source + j))")
 
 
+def written(template: str, code: str) -> str:
+    """Write a loop over rows of a dtype."""
+    number = np.dtype(code)
+    return template.format(number=number.name, size=number.itemsize, copied=_COPIED, added=_ADDED)
+
+
 def _kernel(name: str, template: str, types: list[str], signature: str) -> np.ufunc:
     def compile_loop(codes: ufunc.Types) -> tuple[int, int]:
-        number = np.dtype(codes[-1])
-        text = template.format(number=number.name, size=number.itemsize, copied=_COPIED, added=_ADDED)
-        return codegen.address(f"{name}-{''.join(codes)}", text), threads.NEVER
+        return codegen.address(f"{name}-{''.join(codes)}", written(template, codes[-1])), threads.NEVER
 
     return ufunc.make(name, types, 1, compile_loop, signature, outside)
 
