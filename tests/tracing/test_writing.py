@@ -200,7 +200,11 @@ def test_random_writers_agree_with_eager_mode(first, more):
             eager = nbgrad.value_and_grad(function)(START)
         except RuntimeError:  # elements that a rule reads were overwritten, which a compiled function still has
             continue
-        compiled = nbgrad.jit(nbgrad.value_and_grad(function))(START)
+        try:
+            compiled = nbgrad.jit(nbgrad.value_and_grad(function))(START)
+        except TypeError as error:  # diagonals of slices and windows are copies there, and say so
+            assert "where it would be a view" in str(error) or "what it would be a view of" in str(error), (seed, error)
+            continue
         for ours, expected in zip(compiled, eager, strict=True):
             np.testing.assert_allclose(ours, expected, rtol=1e-9, atol=1e-12, err_msg=str(seed))
 
