@@ -114,6 +114,16 @@ def test_batch_norm_agrees_with_differences_to_second_order(shape):
     cases.check_to_second_order(lambda x, w, b: functional.batch_norm(x, None, None, w, b, True), arrays)
 
 
+@pytest.mark.parametrize("shape", [(5, 3), (4, 3, 2)], ids=str)
+def test_jacobians_of_norms_are_those_of_tangents(shape):
+    x, w, b = (draw(cases.ANY, s, seed=i) for i, s in enumerate((shape, shape[1:2], shape[1:2])))
+    for norm in (
+        lambda x: functional.batch_norm(x, None, None, w, b, True),
+        lambda x: functional.layer_norm(x, shape[1:]),
+    ):
+        np.testing.assert_allclose(nbgrad.jacrev(norm)(x), nbgrad.jacfwd(norm)(x), rtol=1e-9, atol=1e-12)
+
+
 def test_batch_norm_is_one_node_and_refuses_data_of_another_shape():
     x = Variable(draw(cases.ANY, (4, 3, 2)))
     y = functional.batch_norm(x, None, None, training=True)
