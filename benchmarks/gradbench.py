@@ -1,16 +1,19 @@
-"""GradBench's problems as loops that `nbgrad.njit` differentiates, against gradients written by hand in C++.
+"""GradBench's problems as loops that `nbgrad.njit` differentiates, against C++: by hand, and by CppAD.
 
 The definitions are GradBench's (github.com/gradbench/gradbench); the code of both sides is ours. `benchmarks.njit`
-measures and writes the table. `det` is defined by a function that calls itself, n! times; here both sides take each
+measures and writes the table. CppAD, a library that records what its numbers go through, is taken where it is installed
+(`pip install cmeel-cppad`). `det` is defined by a function that calls itself, n! times; here both sides take each
 minor once, in loops over sets of columns. `ht` is the one without further variables, of a hand that is drawn by chance.
 """
 
 from __future__ import annotations
 
 import ctypes
+import itertools
 import math
 import shutil
 import subprocess
+import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -20,7 +23,8 @@ import numpy as np
 
 import nbgrad
 
-SOURCE = Path(__file__).with_name("gradbench.cpp")
+BY_HAND = Path(__file__).with_name("gradbench.cpp")
+BY_CPPAD = Path(__file__).with_name("gradbench_cppad.cpp")
 
 
 # ---- the problems ----------------------------------------------------------------------------------------------------
@@ -253,17 +257,27 @@ def turned_hand(
 # ---- both sides, at the sizes of GradBench's smaller and middle runs -------------------------------------------------
 
 
-def library(directory: str) -> Any:
-    """Compile the C++; None where there is no g++."""
+def library(source: Path, directory: str, *flags: str) -> Any:
+    """Compile one of the sources; None where there is no g++."""
     compiler = shutil.which("g++")
     if compiler is None:
         return None
-    made = Path(directory) / "gradbench.so"
-    subprocess.run([compiler, "-O3", "-march=native", "-shared", "-fPIC", "-o", made, SOURCE], check=True)
+    made = Path(directory, source.stem).with_suffix(".so")
+    command = [compiler, "-O3", "-march=native", "-DNDEBUG", "-shared", "-fPIC", *flags, "-o", made, source]
+    subprocess.run(command, check=True)
     found = ctypes.CDLL(str(made))
     for name in ("lse", "kmeans", "llsq", "ode", "gmm", "lstm", "det"):
         getattr(found, name).restype = ctypes.c_double
     return found
+
+
+def with_cppad(directory: str) -> Any:
+    """Compile the functions that CppAD differentiates; None where its headers or g++ are not found."""
+    packages = (Path(path, "cmeel.prefix", "include") for path in sys.path)
+    for headers in itertools.chain(packages, (Path("/usr/include"), Path("/usr/local/include"))):
+        if (headers / "cppad" / "cppad.hpp").exists():
+            return library(BY_CPPAD, directory, "-isystem", str(headers))
+    return None
 
 
 def _given(x: Any) -> Any:
@@ -390,13 +404,18 @@ def measured(
     """Give a row for each problem, of times that `least` measures; none where there is no g++."""
     rows = []
     with tempfile.TemporaryDirectory() as directory:
-        compiled = library(directory)
-        if compiled is None:
+        by_hand, recorded = library(BY_HAND, directory), with_cppad(directory)
+        if by_hand is None:
             return []
-        for name, (mine, theirs, apart) in cases(compiled).items():
-            distance = apart()
-            assert distance < 1e-9, (name, distance)
-            samples = least({"nbgrad": mine, "C++": theirs}, rounds)
+        others = cases(recorded) if recorded is not None else {}
+        for name, (mine, by_hand_too, apart) in cases(by_hand).items():
+            steps = {"nbgrad": mine, "C++": by_hand_too}
+            distances = [apart()]
+            if name in others:
+                steps["CppAD"] = others[name][1]
+                distances.append(others[name][2]())
+            assert max(distances) < 1e-9, (name, distances)
+            samples = least(steps, rounds)
             rows.append({"name": name, "nbgrad": samples["nbgrad"], "other": samples["C++"],
-                         "ratio": samples["nbgrad"] / samples["C++"]})  # fmt: skip
+                         "recorded": samples.get("CppAD"), "ratio": samples["nbgrad"] / samples["C++"]})  # fmt: skip
     return rows

@@ -14,19 +14,32 @@ from . import gradbench
 PROBLEMS = ("lse", "kmeans", "llsq", "ode", "gmm", "lstm", "ba", "det", "ht")
 
 
+def distances(compiled: Any) -> dict[str, Any]:
+    return {name.partition(",")[0]: apart for name, (_, _, apart) in gradbench.cases(compiled).items()}
+
+
 @pytest.fixture(scope="module")
-def compared(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+def by_hand(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     if shutil.which("g++") is None:
         pytest.skip("there is no g++")
-    directory: Path = tmp_path_factory.mktemp("gradbench")
-    cases = gradbench.cases(gradbench.library(str(directory)))
-    return {name.partition(",")[0]: apart for name, (_, _, apart) in cases.items()}
+    return distances(gradbench.library(gradbench.BY_HAND, str(tmp_path_factory.mktemp("gradbench"))))
 
 
 @pytest.mark.parametrize("problem", PROBLEMS)
-def test_gradients_are_those_by_hand(compared: dict[str, Any], problem: str) -> None:
-    assert compared.keys() == set(PROBLEMS)
-    assert compared[problem]() < 1e-9
+def test_gradients_are_those_by_hand(by_hand: dict[str, Any], problem: str) -> None:
+    assert by_hand.keys() == set(PROBLEMS)
+    assert by_hand[problem]() < 1e-9
+
+
+@pytest.mark.slow  # g++ takes 20 s for CppAD's templates
+def test_gradients_are_those_of_cppad(tmp_path: Path) -> None:
+    compiled = gradbench.with_cppad(str(tmp_path))
+    if compiled is None:
+        pytest.skip("there is no CppAD, or no g++")
+    found = distances(compiled)
+    assert found.keys() == set(PROBLEMS)
+    for problem, apart in found.items():
+        assert apart() < 1e-9, problem
 
 
 @pytest.mark.parametrize("n", [1, 2, 5, 8])

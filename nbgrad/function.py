@@ -367,13 +367,14 @@ class Operation(Function):
             if x._generation > generation:
                 generation = x._generation
         if generation >= 0 and is_grad_enabled():
+            kept = inputs
             if not self.reads_all:
                 for x in inputs:
                     if x._array.nbytes > LARGE:
                         read = self.reads(inputs)
-                        inputs = without_elements(inputs, [i in read for i in range(len(inputs))])
+                        kept = without_elements(inputs, [i in read for i in range(len(inputs))])
                         break
-            self.inputs, self.generation = inputs, generation
+            self.inputs, self.generation = kept, generation
             y.creator, y._generation = self, generation + 1
         else:
             y.creator, y._generation = None, -1

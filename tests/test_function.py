@@ -754,3 +754,15 @@ def test_a_result_without_gradients_is_refused_where_one_would_be_lost(dtype):
     assert Converted()(x.detach()).dtype == dtype
     with nbgrad.no_grad():
         assert Converted()(x).dtype == dtype
+
+
+def test_a_view_of_a_large_array_is_one_by_the_plain_way_as_well():
+    from nbgrad.ops.shape import Reshape
+
+    x = nbgrad.ones(100, 100, requires_grad=True)
+    written = x * 1.0
+    written[0].zero_()  # from now on views are taken note of when they are made
+    y = x * 2.0
+    Reshape((-1,))(y).mul_(3.0)  # the node keeps no elements of y, the view knows it all the same
+    (gradient,) = nbgrad.autograd.grad((y * y).sum(), x)
+    np.testing.assert_array_equal(gradient.data, np.full((100, 100), 72.0))

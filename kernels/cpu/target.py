@@ -106,7 +106,8 @@ class Cpu:
 
     def scatter(self, rows: Array, g: Array, shape: tuple[int, ...], unique: bool) -> Array:
         """Return zeros with rows added at positions; IndexError for positions outside."""
-        y = np.zeros(shape, g.dtype)
+        # of other bytes NumPy would give the loop a buffer of its own, with anything in it to add to
+        y = np.zeros(shape, g.dtype.newbyteorder("="))
         if g.size:
             checked(indexing.scatter_add(), rows, g, y.reshape(-1, g.shape[1]))
         return y

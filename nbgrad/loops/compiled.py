@@ -185,6 +185,7 @@ def reversed_program(
     wanted: Sequence[bool],
     parallel: bool = False,
     checkpoint: bool | int | None = None,
+    reusing: bool = False,
 ) -> tuple[Reverse, str, list[str]]:
     """Write the way back of a Python function: what wrote it, its source, and what could not be done as asked.
 
@@ -197,6 +198,7 @@ def reversed_program(
     notes: list[str] = []
     while True:
         program = lower(function, kinds, by_loops=by_loops)
+        program.reusing = reusing
         loops = [s for s in program.body.walk() if isinstance(s, Loop)]
         for place, loop in enumerate(loops):
             loop.number, loop.replayed = place, place in replayed
@@ -250,12 +252,17 @@ def written(
     wanted: Sequence[bool],
     parallel: bool = False,
     checkpoint: bool | int | None = None,
+    reusing: bool = False,
 ) -> tuple[str, dict[str, Any]]:
-    """Write a derivative of a Python function: its source, and the constants that it names."""
+    """Write a derivative of a Python function: its source, and the constants that it names.
+
+    Only where turns do not use memory again (`reusing`) can the source be differentiated in its turn.
+    """
     if kind == "vjp":
-        made, source, _ = reversed_program(function, name, kinds, wanted, parallel, checkpoint)
+        made, source, _ = reversed_program(function, name, kinds, wanted, parallel, checkpoint, reusing)
         return source, made.program.constants
     program = lower(function, kinds)
+    program.reusing = reusing
     return Tangent(program, wanted).source(name), program.constants
 
 
@@ -285,9 +292,10 @@ class Derivative:
         wanted: tuple[int, ...] | None = None,
         parallel: bool = False,
         checkpoint: bool | int | None = None,
+        reusing: bool = False,
     ) -> None:
         self.of, self.kind, self.options, self.chosen = of, kind, options, wanted
-        self.parallel, self.checkpoint = parallel, checkpoint
+        self.parallel, self.checkpoint, self.reusing = parallel, checkpoint, reusing
         self.__name__ = f"{of.__name__}_{kind}"
         self._made: dict[tuple[Any, ...], Any] = {}
         self._sources: dict[tuple[Any, ...], str] = {}
@@ -318,7 +326,7 @@ class Derivative:
         found = self._python.get(key)
         if found is None:
             source, constants = written(
-                self.of, self.__name__, self.kind, kinds, wanted, self.parallel, self.checkpoint
+                self.of, self.__name__, self.kind, kinds, wanted, self.parallel, self.checkpoint, self.reusing
             )
             function = defined(self.__name__, source, support.compiled() | constants)
             found = self._python[key] = (function, source)

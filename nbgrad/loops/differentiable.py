@@ -158,7 +158,7 @@ class Differentiable:
             options = {k: v for k, v in self.options.items() if k not in ("error_model", "parallel")}
             options["fastmath"] = options.get("fastmath") or FASTMATH
             threads = bool(self.options.get("parallel")) and not self.options.get("boundscheck")
-            how = () if plain else (threads, self.checkpoint)
+            how = () if plain else (threads, self.checkpoint, True)
             found = self._derivatives[key] = Derivative(self._python(), kind, options, chosen, *how)
         return found
 

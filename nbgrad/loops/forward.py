@@ -25,7 +25,18 @@ from .language import (
     written_form,
 )
 from .partials import Formula, written
-from .writing import Forward, branching, copies, dtype_of, head_of, nested, place_of, shape_of, updates
+from .writing import (
+    Forward,
+    branching,
+    copies,
+    dtype_of,
+    first_made,
+    head_of,
+    making,
+    nested,
+    place_of,
+    updates,
+)
 
 
 class Tangent(Forward):
@@ -102,7 +113,7 @@ class Tangent(Forward):
                 number = value is None or value.ndim is None
                 dtype = "float64" if value is None or not value.floating else value.dtype
                 tangents.append(f"{dtype}(0.0)" if number else f"np.zeros({text(result)}.shape, np.{dtype})")
-        lines = [*head, *body, f"return {nested(program, values)}, {nested(program, tangents)}"]
+        lines = [*head, *first_made(program), *body, f"return {nested(program, values)}, {nested(program, tangents)}"]
         return "\n".join([f"def {name}({', '.join(arguments)}):", *indented(lines)]) + "\n"
 
     # ---- statements --------------------------------------------------------------------------------------------------
@@ -126,7 +137,7 @@ class Tangent(Forward):
             case Allocate(target=target):
                 lines = super().statement(statement)
                 if self.active(target):
-                    lines.append(f"{self.dot(target)} = np.zeros({shape_of(target)}, {dtype_of(target)})")
+                    lines.append(making(self.program, target, self.dot(target), "zeros"))
                 return lines
             case View(target=target, base=base, value=value):
                 lines = super().statement(statement)

@@ -256,12 +256,9 @@ class Sweep(Forward):
     def __init__(self, reverse: Keeping) -> None:
         super().__init__(reverse.program, reverse.keep)
         self.reverse = reverse
-        self.skipped: set[Statement] = set()
 
     def statement(self, statement: Statement) -> list[str]:
         """Write a statement, and before stores what they take the place of."""
-        if statement in self.skipped:
-            return []
         lines = super().statement(statement)
         key = self.reverse.replaced.get(statement)
         if key is None:
@@ -277,9 +274,9 @@ class Sweep(Forward):
         """Write a loop, with memory for what is kept of its turns."""
         back = self.reverse
         if statement.replayed:  # what is in it is kept when it is run again
-            lines = Forward(
-                self.program, lambda s, begins: back.keep(s, True) if begins and s is statement else []
-            ).loop(statement)
+            plain = Forward(self.program, lambda s, begins: back.keep(s, True) if begins and s is statement else [])
+            plain.skipped = self.skipped
+            lines = plain.loop(statement)
         else:
             lines = super().loop(statement)
         if not back.keeps(statement):

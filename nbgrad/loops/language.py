@@ -86,6 +86,15 @@ class Block:
             block = block.parent
         return found
 
+    def around(self) -> list[Loop]:
+        """Give all loops that the block is in, the innermost first."""
+        found, block = [], self
+        while block.parent is not None:
+            if isinstance(block.owner, Loop):
+                found.append(block.owner)
+            block = block.parent
+        return found
+
     def inside(self, other: Block) -> bool:
         """Tell whether the block is another one, or in it."""
         block: Block | None = self
@@ -333,6 +342,9 @@ class Program:
     arguments: list[tuple[str, Any]] = field(default_factory=list)
     #: What it takes to run turns of loops again, where that is done.
     replays: dict[Loop, Any] = field(default_factory=dict)
+    #: Whether turns use the memory of arrays of the turn before, and the arrays that do: names, and what they are like.
+    reusing: bool = False
+    reused: dict[str, Value] = field(default_factory=dict)
 
     def outputs(self) -> list[ast.expr]:
         """Give the results; of a function that only writes to its arguments, these."""

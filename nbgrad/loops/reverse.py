@@ -41,11 +41,12 @@ from .writing import (
     copies,
     dtype_of,
     enclosed,
+    first_made,
     is_term,
+    making,
     nested,
     place_in,
     place_of,
-    shape_of,
 )
 
 
@@ -146,7 +147,7 @@ class Reverse(Pieces):
             for _, form in program.arguments
         ]
         lines = [
-            *head, *self.tapes(body), *forward, "# the way back", *before, *arrays, *start, *back,
+            *head, *self.tapes(body), *first_made(program), *forward, "# the way back", *before, *arrays, *start, *back,
             f"return {nested(program, shown)}, ({', '.join(gradients)},)",
         ]  # fmt: skip
         arguments = ", ".join([*(argument for argument, _ in program.arguments), *cotangents.values()])
@@ -194,7 +195,7 @@ class Reverse(Pieces):
                     lines.append(f"{self.bar(value)} = {text(taken)}")
                 else:
                     self.need(block, *value.sizes)
-                    lines.append(f"{self.bar(value)} = np.zeros({shape_of(value)}, {dtype_of(value)})")
+                    lines.append(making(self.program, value, self.bar(value), "zeros"))
         return lines
 
     # ---- statements --------------------------------------------------------------------------------------------------

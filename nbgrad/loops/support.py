@@ -27,6 +27,19 @@ def rows(kept: Any, size: int) -> Any:
     return wide
 
 
+def reused(kept: Any, shape: Any) -> Any:
+    """Give an array of a shape with anything in it, which is the one given if that is of the shape."""
+    return kept if kept.shape == shape else np.empty(shape, kept.dtype)
+
+
+def cleared(kept: Any, shape: Any) -> Any:
+    """Give an array of zeros of a shape, which is the one given if that is of the shape."""
+    if kept.shape != shape:
+        return np.zeros(shape, kept.dtype)
+    kept[...] = 0
+    return kept
+
+
 def rooted(turns: int) -> int:
     """Give the number of turns of a segment: the root of the number of all, and at least one."""
     return max(1, math.ceil(math.sqrt(turns)))
@@ -104,6 +117,8 @@ OURS = {
     "common": common,
     "spread": spread,
     "rows": rows,
+    "reused": reused,
+    "cleared": cleared,
     "rooted": rooted,
     "pieces": pieces,
     "folded": folded,

@@ -46,17 +46,44 @@ def shape_of(value: Value) -> str:
     return sizes[0] if len(sizes) == 1 else f"({', '.join(sizes)})"
 
 
+def making(program: Program, value: Value, key: str, fill: str) -> str:
+    """Write what makes an array like a value.
+
+    An array that a turn makes and that ends with it takes the memory of the turn before, unless threads have turns at
+    once: to allocate takes longer than to fill some elements.
+    """
+    around = value.block.around() if value.block is not None and program.reusing and fill in ("zeros", "empty") else []
+    if not around or value.family is None or value.family.root().carried or any(loop.parallel for loop in around):
+        return f"{key} = np.{fill}({shape_of(value)}, {dtype_of(value)})"
+    program.reused[key] = value
+    shape = ", ".join(map(text, value.sizes)) + ("," if len(value.sizes) == 1 else "")
+    return f"{key} = {'cleared' if fill == 'zeros' else 'reused'}({key}, ({shape}))"
+
+
+def first_made(program: Program) -> list[str]:
+    """Write the arrays, yet without elements, whose memory turns use again."""
+    return [
+        f"{key} = np.empty({', '.join('0' * len(value.sizes)) if len(value.sizes) == 1 else (0,) * len(value.sizes)}, "
+        f"{dtype_of(value)})"
+        for key, value in program.reused.items()
+    ]
+
+
 class Forward:
     """What writes a program's statements."""
 
     def __init__(self, program: Program, behind: Behind | None = None) -> None:
         self.program = program
         self.behind = behind or (lambda statement, begins: [])
+        #: What is left out.
+        self.skipped: set[Statement] = set()
 
     def block(self, block: Block) -> list[str]:
         """Write the statements of a block."""
         lines: list[str] = []
         for statement in block.statements:
+            if statement in self.skipped:
+                continue
             lines += self.statement(statement)
             lines += self.behind(statement, False)
         return lines
@@ -69,7 +96,7 @@ class Forward:
             case Store(array=array, index=index, value=value, adds=adds):
                 return [f"{array}[{place_of(index)}] {'+=' if adds else '='} {text(value)}"]
             case Allocate(target=target, fill=fill):
-                return [f"{target} = np.{fill}({shape_of(target)}, {dtype_of(target)})"]
+                return [making(self.program, target, target.name, fill)]
             case View(target=target, value=value):
                 return [f"{target} = {text(value)}"]
             case Product(target=target, left=left, right=right):

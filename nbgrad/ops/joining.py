@@ -211,7 +211,7 @@ class AddAlong(Operation):
     def forward(self, g: Array) -> Array:
         where = _with_axis(self.positions, self.axis, len(self.shape))
         if type(g) is np.ndarray and g.dtype.char in "fd":
-            y = np.zeros(self.shape, g.dtype)
+            y = np.zeros(self.shape, g.dtype.newbyteorder("="))  # NumPy would have others in a buffer
             places, values = (_lines(a, self.axis) for a in (where, g.reshape(where.shape)))
             checked(add_along(), places, values, out=_lines(y, self.axis))
             return y

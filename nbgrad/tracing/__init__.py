@@ -23,10 +23,11 @@ def jit(
     finds its kernels compiled already. Python's control flow may depend on shapes and on static arguments, which are
     named by their positions; on an element of a traced array it raises TypeError, as do random numbers of
     other libraries, which would be the same in every run; nbgrad's are drawn anew. Modules and optimisers that the
-    function mentions are trained in place. Arrays from outside are read in every run; numbers from outside, and what is
-    computed of such arrays alone, stay what they were when it was traced. Results are what the function gives, as new
-    arrays; arguments named by `donate_argnums` may be written over with results, and must not be used again. Works on
-    transforms (``jit(value_and_grad(f))``), and under the graph as one Function.
+    function mentions are trained in place. Arrays from outside are read in every run, but what is computed of them
+    alone stays what it was when the function was traced; names from outside (globals, attributes, items) that stand for
+    another value by now have it traced anew. Results are what the function gives, as new arrays; arguments named by
+    `donate_argnums` may be written over with results, and must not be used again. Works on transforms
+    (``jit(value_and_grad(f))``), and under the graph as one Function.
 
     >>> import numpy as np, nbgrad
     >>> @nbgrad.jit

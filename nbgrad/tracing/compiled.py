@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import warnings
 import weakref
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -55,6 +56,8 @@ _Route = tuple[Callable[..., Any], Callable[..., Any] | None, "Trace | None"]
 _EARLIER = 3
 #: Traces that a function keeps: static values that are new at each call would take memory for ever.
 MOST_TRACES = 256
+#: Traces made anew since a name became another value, until users are told.
+_MANY = 10
 
 
 class Jitted:
@@ -73,6 +76,7 @@ class Jitted:
         self._last: _Route = (_nothing, None, None)
         self._earlier: tuple[_Route, ...] = ()
         self._named: tuple[_Route, ...] = ()  # for calls with arguments by name
+        self._changes: dict[str, int] = {}  # how often a name from outside became another value
         _all.add(self)
 
     def __get__(self, instance: Any, owner: Any = None) -> Any:
@@ -158,14 +162,27 @@ class Jitted:
     def _trace(self, arguments: tuple[Any, ...], options: dict[str, Any]) -> tuple[Trace, list[Any], list[Any], Any]:
         key, structure, kinds, arrays, given, leaves, state = self._signature(arguments, options)
         trace = self._traces.pop(key, None)
-        if trace is None:
+        changed = None if trace is None else trace.bindings.changed()
+        if trace is None or changed is not None:
             trace = Trace(self.function, structure, kinds, self.donate, key[-1], state)
+            if changed is not None:
+                self._warn(changed)
             if state is not None:  # it may depend on more than was known
                 key = *key[:-2], state.key, key[-1]
         self._traces[key] = trace  # last in order, the longest unused first
         while len(self._traces) > MOST_TRACES:
             self._traces.pop(next(iter(self._traces)), None)
         return trace, arrays, given, leaves
+
+    def _warn(self, changed: str) -> None:
+        """Tell of a name that has stood for something else again and again."""
+        self._changes[changed] = self._changes.get(changed, 0) + 1
+        if self._changes[changed] == _MANY:
+            warnings.warn(
+                f"jit: {self.name} was traced anew {_MANY} times since {changed!r} from outside became another value: "
+                "make it an argument",
+                stacklevel=4,
+            )
 
     def __call__(self, /, *arguments: Any, **options: Any) -> Any:
         """Run the function; see `jit`."""
@@ -212,11 +229,15 @@ class Jitted:
             quick = trace.quick(arrays)
             if quick is None:
                 return None
+            if trace.bindings:
+                quick = trace.bindings.guarded(quick, False)
             # a tuple of arrays is what the steps give already
             plain = trace.result == (tuple, (None,) * len(trace.makers)) and set(trace.makers) == {np.ndarray}
             flat = not named and all(part is None for part in trace.structure[1][0][1])
             return quick if flat else trace.nested(quick), None if plain else trace.build, None
         entry = trace.entry(leaves, arrays)
+        if entry is not None and trace.bindings:
+            entry = trace.bindings.guarded(entry, named)
         return None if entry is None else (entry, None, trace)
 
     def _run(self, trace: Trace, arrays: Sequence[Array], given: Sequence[Any]) -> Any:

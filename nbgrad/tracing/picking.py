@@ -169,6 +169,8 @@ class _Key:
         rest = all([isinstance(p, slice) and p == slice(None) for i, p in enumerate(parts) if i not in arrays])
         if self.program.target is not CPU or dtype.char not in "fd" or len(arrays) != 1 or not rest:
             return None
+        if len(parts) > len(shape):
+            return None  # others say what is wrong
         (axis,) = arrays
         rows = parts[axis]
         if not isinstance(rows, Node):

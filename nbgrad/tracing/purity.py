@@ -86,7 +86,8 @@ def mentioned(roots: Iterable[Any], kinds: tuple[type, ...]) -> list[Any]:
     return list(found.values())
 
 
-def _is_ours(module: Any) -> bool:
+def is_ours(module: Any) -> bool:
+    """Tell whether a module is nbgrad's or NumPy's."""
     return str(module or "").partition(".")[0] in ("nbgrad", "numpy", "builtins")
 
 
@@ -96,7 +97,7 @@ def _mentioned(value: Any) -> Iterator[Any]:
         yield value.__self__
         yield getattr(value, "__func__", None)
     elif isinstance(value, FunctionType):
-        if not _is_ours(value.__module__):
+        if not is_ours(value.__module__):
             yield from _mentioned_by(value)
     elif isinstance(value, functools.partial):
         yield from (value.func, *value.args, *value.keywords.values())
@@ -111,10 +112,10 @@ def _mentioned(value: Any) -> Iterator[Any]:
     elif callable(value) and hasattr(value, "__wrapped__"):
         yield value.__wrapped__
     elif isinstance(value, type):
-        if not _is_ours(value.__module__):
+        if not is_ours(value.__module__):
             yield from list(vars(value).values())
             yield from value.__bases__
-    elif not _is_ours(type(value).__module__):
+    elif not is_ours(type(value).__module__):
         yield from list(getattr(value, "__dict__", {}).values())
         names = [name for kind in type(value).__mro__ for name in _slots(kind)]
         yield from (getattr(value, name, None) for name in names)
@@ -129,12 +130,12 @@ def _mentioned_by(function: FunctionType) -> Iterator[Any]:
         except ValueError:  # not yet filled
             continue
     yield from (*(function.__defaults__ or ()), *(function.__kwdefaults__ or {}).values())
-    for name in _names(function.__code__):
+    for name in names_of(function.__code__):
         found = function.__globals__.get(name)
         if not isinstance(found, ModuleType):
             yield found
-        elif not _is_ours(found.__name__):
-            yield from (vars(found).get(attribute) for attribute in _names(function.__code__))
+        elif not is_ours(found.__name__):
+            yield from (vars(found).get(attribute) for attribute in names_of(function.__code__))
 
 
 def _slots(kind: type) -> tuple[str, ...]:
@@ -142,8 +143,9 @@ def _slots(kind: type) -> tuple[str, ...]:
     return (given,) if isinstance(given, str) else tuple(given)
 
 
-def _names(code: CodeType) -> Iterator[str]:
+def names_of(code: CodeType) -> Iterator[str]:
+    """Give the names of globals and attributes that code mentions."""
     yield from code.co_names
     for inner in code.co_consts:
         if isinstance(inner, CodeType):
-            yield from _names(inner)
+            yield from names_of(inner)

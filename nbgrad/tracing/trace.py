@@ -19,6 +19,7 @@ from ..ops.inplace import put_back, written_outside
 from ..variable import Variable
 from . import lowering
 from . import numpy_rules as numpy_rules  # which Symbols have theirs from
+from .bindings import Bindings
 from .lifting import State
 from .plan import Plan
 from .program import Constant, Literal, Node, Program
@@ -144,6 +145,9 @@ class Trace:
         )
         # what was trained in place has no way back
         self.gives = any(self.replay.giving) and not self.updates
+        statics = [value.value for kind, value, _ in kinds if kind is Static]
+        #: What names from outside stand for, now that the function may have changed some itself.
+        self.bindings = Bindings([function, *statics])
         #: How calls with arguments of such types are recognised at once, if they can be.
         self.routes: dict[Any, Any] = {}
 

@@ -326,9 +326,10 @@ def test_other_dtypes_are_numpys(dtype):
 
 #: What is not compiled: its shape, or which formula holds, depends on elements.
 NOT_COMPILED = {
-    "np.bincount", "np.histogram_bin_edges", "np.polydiv", "np.polyfit", "np.trim_zeros", "np.union1d", "np.unique",
-    "np.unique_values", "np.linalg.lstsq", "np.choose", "choose (arguments)", "polydiv (arguments)",
-    "polyfit (arguments)", "lstsq of wide ones (arguments)", "lstsq of high ones (arguments)",
+    "np.bincount", "np.histogram", "np.histogram_bin_edges", "np.polydiv", "np.polyfit", "np.trim_zeros", "np.union1d",
+    "np.unique", "np.unique_all", "np.unique_counts", "np.unique_inverse", "np.unique_values", "np.linalg.lstsq",
+    "np.choose", "choose (arguments)", "polydiv (arguments)", "polyfit (arguments)", "lstsq of wide ones (arguments)",
+    "lstsq of high ones (arguments)",
 }  # fmt: skip
 
 

@@ -6,6 +6,7 @@ import re
 import loop_programs as programs
 import numpy as np
 import pytest
+from numba import prange
 from plainly import check, source
 
 import nbgrad
@@ -90,6 +91,22 @@ def test_what_a_segment_begins_with_is_kept_and_no_more():
     text, _ = source(in_place, "vjp", (Y, 0.3, 10), checkpoint=True)
     assert re.findall(r"(\w+)_at_start = np", text) == ["y"]  # not `seen`, which nothing in the loop reads
     assert text.count("part[i_1] = ") == 1  # nor is it written again
+
+
+def shared_in_segments(x, b, n):
+    u = x.copy()
+    for _ in range(n):
+        for i in prange(x.size):
+            part = b
+            for _ in range(3):
+                part = 0.5 * math.sin(math.sin(part))
+            u[i] += part
+    return u
+
+
+def test_what_threads_add_to_is_left_alone_when_they_run_again():
+    for length in (True, 2):
+        check(shared_in_segments, np.array([0.7, -0.4, 1.3]), -1.1, 5, parallel=True, checkpoint=length)
 
 
 def drawn(x, n):

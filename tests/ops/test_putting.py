@@ -176,3 +176,25 @@ def test_positions_outside_are_refused_whatever_stands_for_them(place):
             with pytest.raises((IndexError, ValueError), match=r"from|out of bounds"):
                 run(x, given)
                 pytest.fail(f"call {number} took {place}")
+
+
+POSITIONS, LINES = np.array([2, 0, 2]), np.array([[0, 1, 1, 0], [1, 1, 1, 1], [0, 0, 0, 0]])
+ADDING = {
+    "index_add": lambda x: nbgrad.index_add(x, 0, POSITIONS, x),
+    "index_put": lambda x: nbgrad.index_put(x, (POSITIONS,), x, True),
+    "scatter_add": lambda x: nbgrad.scatter_add(x, 0, LINES, x),
+    "scatter_reduce": lambda x: nbgrad.scatter_reduce(x, 0, LINES, x, "sum"),
+    "diag": lambda x: nbgrad.diag(x[0]),
+    "diag_embed": lambda x: nbgrad.diag_embed(x, -1),
+    "index_select": nbgrad.grad(lambda x: (nbgrad.index_select(x, 0, POSITIONS) ** 2).sum()),
+    "gather": nbgrad.grad(lambda x: (nbgrad.gather(x, 0, LINES) ** 2).sum()),
+}
+
+
+@pytest.mark.parametrize("name", ADDING)
+@pytest.mark.parametrize("dtype", [">f4", ">f8"])
+def test_arrays_of_other_byte_orders_are_added_to_zeros(name, dtype):
+    x = np.arange(1.0, 13.0).reshape(3, 4)
+    for _ in range(3):  # what memory holds is another matter each time
+        found = ADDING[name](x.astype(dtype))
+        np.testing.assert_array_equal(found, ADDING[name](x))

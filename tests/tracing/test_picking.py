@@ -260,3 +260,10 @@ def test_values_of_rows_broadcast_into_what_they_are_written_to():
         strict=True,
     ):
         np.testing.assert_allclose(mine, other, rtol=1e-12)
+
+
+@pytest.mark.parametrize("key", [(slice(None), [0, 2]), ([0, 2], slice(None)), (..., slice(None), [0]), ([0], [1])])
+def test_an_index_of_more_axes_than_there_are_is_refused(key):
+    for function in (lambda x: x[key], nbgrad.grad(lambda x: x[key].sum())):
+        with pytest.raises(IndexError, match="too many indices"):
+            nbgrad.jit(function)(np.arange(12.0))

@@ -175,7 +175,7 @@ def _histogram(a: Any, bins: Any = 10, range: Any = None, density: Any = None, w
         places = np.searchsorted(plain_edges, data_of(a), side="right") - 1
         places = np.where(data_of(a) == plain_edges[-1], len(counts) - 1, places).reshape(-1)
         inside = (places >= 0) & (places < len(counts))
-        found = np.bincount(places[inside], weights.reshape(-1)[inside], len(counts))
+        found = np.bincount(places[inside], weights.reshape(-1)[inside], len(counts)).astype(counts.dtype)
     if density:
         found = found / slicing.diff(edges) / (np.sum(found) if isinstance(found, Variable) else counts.sum())
     return found, edges
