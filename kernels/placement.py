@@ -19,6 +19,49 @@ if TYPE_CHECKING:
 away: dict[type, Callable[[Any], Target]] = {}
 
 
+class device(str):
+    """The name of a device, "cpu", "cuda" or "cuda:0", with its parts: `type` and `index`, None where it has none.
+
+    It is a text, as everything that takes a device does; `Variable.device` is one. Whether there is such a device is
+    seen when it is used. Raises ValueError for a name that is not known.
+
+    >>> import nbgrad
+    >>> place = nbgrad.device("cuda", 1)
+    >>> print(place, place.type, place.index)
+    cuda:1 cuda 1
+    >>> nbgrad.ones(2, device=nbgrad.device("cpu")).device.type
+    'cpu'
+    """
+
+    __slots__ = ()
+
+    def __new__(cls, type: Any = "cpu", index: int | None = None) -> device:
+        """Put a name together, or take that of a device over."""
+        name = f"cuda:{type}" if isinstance(type, int) and not isinstance(type, bool) else str(type)
+        family, colon, number = name.partition(":")
+        if index is not None and colon:
+            raise ValueError(f"device: {name!r} has an index, and {index} is another: give one of them")
+        if index is not None:
+            number, name = str(index), f"{name}:{index}"
+        if family not in ("cpu", *_named) or (":" in name and not number.isdecimal()):
+            raise ValueError(f"device {name!r} is not known: give {_known()}")
+        return super().__new__(cls, name)
+
+    @property
+    def type(self) -> str:
+        """What kind of device it is: "cpu" or "cuda"."""
+        return self.partition(":")[0]
+
+    @property
+    def index(self) -> int | None:  # type: ignore[override]
+        """Which one it is of its kind, None where the name does not say."""
+        number = self.partition(":")[2]
+        return int(number) if number else None
+
+    def __reduce__(self) -> Any:
+        return device, (str(self),)
+
+
 def cuda(where: Any) -> Target:
     """Return the GPU of a name or of an array of CuPy's, which is a target's from now on."""
     from .cuda.target import target
@@ -66,9 +109,13 @@ def named(device: Any = None, like: Any = None) -> Target:
     family, colon, number = text.partition(":")
     find = _named.get(family)
     if find is None or (colon and not number.isdecimal()):
-        others = "".join(f"{name!r}, " for name in _named if name != "cuda")
-        raise ValueError(f"device {device!r} is not known: give {others}'cpu', 'cuda' or 'cuda:0'")
+        raise ValueError(f"device {device!r} is not known: give {_known()}")
     return find(text)
+
+
+def _known() -> str:
+    others = "".join(f"{name!r}, " for name in _named if name != "cuda")
+    return f"{others}'cpu', 'cuda' or 'cuda:0'"
 
 
 def is_name(value: Any) -> bool:
@@ -76,9 +123,9 @@ def is_name(value: Any) -> bool:
     return str(value).partition(":")[0] in ("cpu", *_named) or (isinstance(value, int) and not isinstance(value, bool))
 
 
-def name_of(x: Any) -> str:
+def name_of(x: Any) -> device:
     """Return the name of the target that an array is on."""
-    return target_of(x).name
+    return device(target_of(x).name)
 
 
 def has_target(x: Any) -> bool:

@@ -60,6 +60,7 @@ from .ops.creation import as_tensor as as_tensor
 from .ops.creation import empty as empty
 from .ops.creation import eye as eye
 from .ops.creation import from_dlpack as from_dlpack
+from .ops.creation import from_numpy as from_numpy
 from .ops.creation import full as full
 from .ops.creation import full_like as full_like
 from .ops.creation import linspace as linspace
@@ -198,6 +199,22 @@ if TYPE_CHECKING:
     from . import signal as signal
     from . import special as special
     from . import utils as utils
+    from .dtypes import bool as bool
+    from .dtypes import double as double
+    from .dtypes import dtype as dtype
+    from .dtypes import float as float
+    from .dtypes import float16 as float16
+    from .dtypes import float32 as float32
+    from .dtypes import float64 as float64
+    from .dtypes import half as half
+    from .dtypes import int as int
+    from .dtypes import int8 as int8
+    from .dtypes import int16 as int16
+    from .dtypes import int32 as int32
+    from .dtypes import int64 as int64
+    from .dtypes import long as long
+    from .dtypes import short as short
+    from .dtypes import uint8 as uint8
     from .func import hessian as hessian
     from .func import hvp as hvp
     from .func import jacfwd as jacfwd
@@ -207,6 +224,7 @@ if TYPE_CHECKING:
     from .func import linearize as linearize
     from .func import vjp as vjp
     from .func import vmap as vmap
+    from .kernels.placement import device as device
     from .loops.differentiable import njit as njit
     from .ops.arranging import adjoint as adjoint
     from .ops.arranging import alias_copy as alias_copy

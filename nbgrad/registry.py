@@ -169,11 +169,19 @@ MODULES = ("distributions", "fft", "func", "masked", "math", "optim", "signal", 
 
 #: What is no operation, by the modules of nbgrad that are imported when one is first asked for.
 FUNCTIONS = {
+    "device": "kernels.placement",
     "load": "saving",
     "njit": "loops.differentiable",
     "save": "saving",
     **dict.fromkeys(("hessian", "hvp", "jacfwd", "jacobian", "jacrev", "jvp", "linearize", "vjp", "vmap"), "func"),
 }
+
+#: What else is imported when first asked for: PyTorch's names of dtypes, some of which are methods of Variable as well.
+DTYPES = (
+    "bool", "double", "dtype", "float", "float16", "float32", "float64", "half", "int", "int16", "int32", "int64",
+    "int8", "long", "short", "uint8",
+)  # fmt: skip
+FUNCTIONS |= dict.fromkeys(DTYPES, "dtypes")
 
 #: Makes the method of a name that writes in place what a function gives, which is known by another name.
 make_in_place: Callable[[str, str, Entry], Callable[..., Any]]

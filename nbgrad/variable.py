@@ -224,8 +224,8 @@ class Variable(Methods):
         return self._array.dtype
 
     @property
-    def device(self) -> str:
-        """Where the array is: "cpu", or "cuda:0"."""
+    def device(self) -> placement.device:
+        """Where the array is: "cpu", or "cuda:0", with its parts."""
         return placement.name_of(self._array)
 
     @property

@@ -60,9 +60,10 @@ def test_the_tables_are_views():
 def test_what_is_registered_later_is_when_asked_for(name):
     entry = registry.load(name)
     assert name in entry.names and (entry.public or entry.method)
-    assert getattr(nbgrad, name, None) is (entry.function if entry.public else None)
+    if name not in registry.DTYPES:  # x.double() makes one of nbgrad.double
+        assert getattr(nbgrad, name, None) is (entry.function if entry.public else None)
+        assert (name in dir(nbgrad)) == entry.public
     assert getattr(Variable, name, None) is (entry.function if entry.method else None)
-    assert (name in dir(nbgrad)) == entry.public
 
 
 def test_importing_nbgrad_registers_nothing_of_that():

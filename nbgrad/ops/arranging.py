@@ -294,7 +294,6 @@ def select(input: Any, dim: int, index: int) -> Any:
 
 
 @operation(public=False)
-@moving
 def unfold(input: Any, dimension: int, size: int, step: int) -> Any:
     """Give all pieces of a size along a dimension, a step apart; the elements of a piece become the last dimension.
 
@@ -318,7 +317,6 @@ def unfold(input: Any, dimension: int, size: int, step: int) -> Any:
 
 
 @operation
-@moving
 def as_strided(input: Any, size: Any, stride: Any, storage_offset: int | None = None) -> Any:
     """Give the elements at places ``offset + sum(stride * index)``, counted through input in C order.
 

@@ -111,6 +111,23 @@ def as_tensor(data: Any, dtype: Dtype = None, device: Any = None) -> Variable:
     return _made(array, False, device)
 
 
+def from_numpy(ndarray: Array) -> Variable:
+    """Make a Variable on the memory of a NumPy array: what is written to one is in the other.
+
+    Raises TypeError for what is no NumPy array of numbers.
+
+    >>> import numpy as np, nbgrad
+    >>> array = np.zeros(2)
+    >>> x = nbgrad.from_numpy(array)
+    >>> array[0] = 1
+    >>> print(x)
+    [1. 0.]
+    """
+    if not isinstance(ndarray, np.ndarray):
+        raise TypeError(f"from_numpy: expected a NumPy array, got {type(ndarray).__name__}: nbgrad.tensor takes others")
+    return _made(_numeric("from_numpy", ndarray), False, None)
+
+
 def from_dlpack(data: Any) -> Variable:
     """Make a Variable on the memory of another library's array, on the CPU or a GPU, by the DLPack protocol.
 
@@ -183,21 +200,32 @@ def _plain(data: Any) -> Any:
     return dispatch.in_numpy(data_of(data))
 
 
-def zeros(*size: Any, dtype: Dtype = None, requires_grad: bool = False, device: Any = None) -> Variable:
+def _sizes(sizes: tuple[Any, ...], size: Any) -> tuple[Any, ...]:
+    """Give sizes that come as arguments, as one sequence, or by their name."""
+    return sizes if size is None else (*sizes, size)
+
+
+def zeros(
+    *sizes: Any, size: Any = None, dtype: Dtype = None, requires_grad: bool = False, device: Any = None
+) -> Variable:
     """Make a Variable of zeros; sizes as arguments or as one sequence."""
-    shape, kind = whole_numbers("zeros", size), _floating(dtype)
+    shape, kind = whole_numbers("zeros", _sizes(sizes, size)), _floating(dtype)
     return _of_new(_target(device).zeros(shape, kind), requires_grad)
 
 
-def ones(*size: Any, dtype: Dtype = None, requires_grad: bool = False, device: Any = None) -> Variable:
+def ones(
+    *sizes: Any, size: Any = None, dtype: Dtype = None, requires_grad: bool = False, device: Any = None
+) -> Variable:
     """Make a Variable of ones; sizes as arguments or as one sequence."""
-    shape, kind = whole_numbers("ones", size), _floating(dtype)
+    shape, kind = whole_numbers("ones", _sizes(sizes, size)), _floating(dtype)
     return _of_new(_target(device).full(shape, 1, kind), requires_grad)
 
 
-def empty(*size: Any, dtype: Dtype = None, requires_grad: bool = False, device: Any = None) -> Variable:
+def empty(
+    *sizes: Any, size: Any = None, dtype: Dtype = None, requires_grad: bool = False, device: Any = None
+) -> Variable:
     """Make a Variable whose elements are whatever the memory held."""
-    shape, kind = whole_numbers("empty", size), _floating(dtype)
+    shape, kind = whole_numbers("empty", _sizes(sizes, size)), _floating(dtype)
     return _of_new(_target(device).empty(shape, kind), requires_grad)
 
 
@@ -346,25 +374,27 @@ def drawn(what: str, kind: str, size: tuple[Any, ...], dtype: Dtype, device: Any
 
 
 def rand(
-    *size: Any,
+    *sizes: Any,
+    size: Any = None,
     dtype: Dtype = None,
     requires_grad: bool = False,
     device: Any = None,
     generator: Generator | None = None,
 ) -> Variable:
     """Make a Variable of numbers uniform in [0, 1), float32 or float64."""
-    return _of_new(drawn("rand", "uniform", size, dtype, device, generator), requires_grad)
+    return _of_new(drawn("rand", "uniform", _sizes(sizes, size), dtype, device, generator), requires_grad)
 
 
 def randn(
-    *size: Any,
+    *sizes: Any,
+    size: Any = None,
     dtype: Dtype = None,
     requires_grad: bool = False,
     device: Any = None,
     generator: Generator | None = None,
 ) -> Variable:
     """Make a Variable of numbers from the standard normal distribution, float32 or float64."""
-    return _of_new(drawn("randn", "normal", size, dtype, device, generator), requires_grad)
+    return _of_new(drawn("randn", "normal", _sizes(sizes, size), dtype, device, generator), requires_grad)
 
 
 def uniform_like(what: str, x: Any, low: float = 0.0, high: float = 1.0, shape: Any = None) -> Any:

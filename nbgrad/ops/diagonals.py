@@ -55,7 +55,6 @@ _FEW = 45
 
 
 @operation
-@moving
 def diagonal(
     input: Given,
     offset: int = 0,

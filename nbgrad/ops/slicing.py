@@ -213,7 +213,7 @@ def flip(input: Given, *each: Any, dims: Any = None, axis: Any = None) -> Given:
         given = dims if not each else None if dims is not None else each[0] if len(each) == 1 else each
         key = _flipped(input._array.ndim, given)
         if key is not None:
-            return GetItem.apply(input, key)
+            return as_copy(GetItem.apply(input, key))
     input = _operand(input)
     if each:
         dims = either("flip", "dimensions one by one", each[0] if len(each) == 1 else each, "dims", dims)

@@ -1,11 +1,14 @@
 """Which target an array is on, which a name means, and what holds the arrays of a computation together."""
 
+import copy
+import pickle
 import threading
 
 import numpy as np
 import pytest
 from recording_target import RecordingArray
 
+import nbgrad
 from nbgrad.kernels import placement
 from nbgrad.kernels.cpu.target import CPU
 
@@ -66,3 +69,21 @@ def test_targets_become_known_while_others_look(recording):
         for kind in kinds:
             placement.away.pop(kind, None)
     assert not failed
+
+
+def test_a_device_is_its_name_and_has_parts():
+    device = nbgrad.device
+    for given, name, kind, index in (
+        (("cpu",), "cpu", "cpu", None), (("cuda",), "cuda", "cuda", None), (("cuda:1",), "cuda:1", "cuda", 1),
+        (("cuda", 0), "cuda:0", "cuda", 0), ((2,), "cuda:2", "cuda", 2), ((device("cuda:3"),), "cuda:3", "cuda", 3),
+    ):  # fmt: skip
+        found = device(*given)
+        assert (found, found.type, found.index) == (name, kind, index)
+        assert pickle.loads(pickle.dumps(found)).type == copy.deepcopy(found).type == kind
+    assert nbgrad.ones(2).device.type == "cpu"
+    assert nbgrad.ones(2, device=device("cpu")).to(device("cpu")).device == device("cpu") == "cpu"
+    for wrong in (("tpu",), ("cuda:x",), ("cuda:",)):
+        with pytest.raises(ValueError, match=r"is not known: give .*'cpu', 'cuda' or 'cuda:0'"):
+            device(*wrong)
+    with pytest.raises(ValueError, match="has an index, and 1 is another"):
+        device("cuda:0", 1)

@@ -393,3 +393,21 @@ def test_variables_like_another_one_and_powers():
     np.testing.assert_allclose(ours.data, theirs, rtol=1e-14)
     with pytest.raises(ValueError, match="logspace: -1 steps"):
         nbgrad.logspace(0, 1, -1)
+
+
+@pytest.mark.parametrize("make", [nbgrad.zeros, nbgrad.ones, nbgrad.empty, nbgrad.rand, nbgrad.randn])
+def test_sizes_by_their_name(make):
+    assert make(size=(2, 3)).shape == (2, 3)
+    with pytest.raises(TypeError, match=make.__name__):
+        make(4, size=(2, 3))
+
+
+def test_from_numpy_is_on_the_same_memory():
+    array = np.arange(3)
+    x = nbgrad.from_numpy(array)
+    array[0] = 5
+    assert x.tolist() == [5, 1, 2] and not x.requires_grad and x.dtype == array.dtype
+    with pytest.raises(TypeError, match="from_numpy: expected a NumPy array, got list"):
+        nbgrad.from_numpy([1.0])
+    with pytest.raises(TypeError, match="from_numpy"):
+        nbgrad.from_numpy(np.array(["a"]))
