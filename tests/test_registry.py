@@ -119,6 +119,7 @@ FIRST = {
         ("atleast_1d", "atleast_2d", "atleast_3d", "block_diag", "broadcast_tensors", "meshgrid"), "tensors"
     ),
     **dict.fromkeys(("tril_indices", "triu_indices"), "row"),
+    **dict.fromkeys(("pca_lowrank", "svd_lowrank"), "A"),
     **{"where": "condition", "polygamma": "n", "randperm": "n", "searchsorted": "sorted_sequence"},
 }
 
