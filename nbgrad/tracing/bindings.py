@@ -95,7 +95,7 @@ class Bindings:
                 waiting += (value.func, *value.args, *value.keywords.values())
             elif type(value) is dict:
                 if len(value) <= _ITEMS:
-                    for key in value:
+                    for key in list(value):  # others may add to it
                         self._take(value, key, f"[{key!r}]", waiting)
             elif type(value) is list:
                 if len(value) <= _ITEMS:
@@ -123,14 +123,15 @@ class Bindings:
             self._take(container, key, name, waiting)
             value = _at(container, key)
             if isinstance(value, ModuleType) and _is_users(value):
-                for attribute in sorted(mentioned & vars(value).keys()):
+                for attribute in sorted(mentioned):
                     self._take(vars(value), attribute, f"{name}.{attribute}", waiting)
 
     def _attributes(self, instance: Any, names: set[str], waiting: deque[Any]) -> None:
         own = vars(instance)
-        for name in sorted(names & own.keys()):
-            self._take(own, name, f"{type(instance).__name__}.{name}", waiting)
-        for name in sorted(names - own.keys()):
+        for name in sorted(names):
+            if name in own:
+                self._take(own, name, f"{type(instance).__name__}.{name}", waiting)
+                continue
             method = getattr(type(instance), name, None)
             if isinstance(method, FunctionType) and (id(instance), name) not in self._taken:
                 self._taken.add((id(instance), name))
