@@ -726,7 +726,8 @@ def torchs(program: Program, noise: int | None = None) -> list[list[Any]]:
         gradients = t.autograd.grad(loss, xs, create_graph=again < program.order - 1, allow_unused=True)
         results.append(gradients)
         level = [g for g in gradients if g is not None and g.requires_grad]
-    return [[None if y is None else y.numpy(force=True) for y in ys] for ys in results]
+    # a copy, as numpy() of a tensor of torch's that stands for zeros without memory reads what is not there
+    return [[None if y is None else y.detach().clone().numpy() for y in ys] for ys in results]
 
 
 # ---- comparing ------------------------------------------------------------------------------------------------------

@@ -350,7 +350,7 @@ def leaves(value: Any, kind: type) -> list[Any]:
 def equal(found: Any, wanted: Any, tolerance: tuple[float, float], what: str) -> None:
     """Hold an array against a tensor, None being zeros; absolute differences are beside the largest element."""
     mine = 0.0 if found is None else found.data
-    theirs = 0.0 if wanted is None else wanted.detach().numpy(force=True)
+    theirs = 0.0 if wanted is None else wanted.detach().clone().numpy(force=True)  # without memory, maybe
     if found is not None and wanted is not None:
         assert mine.shape == theirs.shape, f"{what}: shape {mine.shape}, torch's is {theirs.shape}"
     finite = np.abs(theirs)[np.isfinite(theirs)]

@@ -446,7 +446,7 @@ def randint(
         raise ValueError(f"randint: {trouble}, from {low} up to {high}")
     share = drawn("randint", "uniform", shape, np.float64, device, generator)
     if type(share) is np.ndarray:
-        found = (share * float(high - low)).astype(np.int64)  # rounds down
+        found = np.asarray(share * float(high - low), np.int64)  # rounds down; arithmetic makes numbers of 0-d arrays
         found += low
         return _of_new(found if kind.char == "l" else found.astype(kind), requires_grad)
     with (placement.elsewhere(share) or placement.CPU).current():

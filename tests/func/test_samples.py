@@ -14,7 +14,7 @@ SHARES = 4
 
 #: Operations that are refused for many examples at once, by what the error says.
 REFUSED = {
-    "asks for the elements": """allclose equal histogram item linalg.lstsq linalg.lu linalg.lu_factor
+    "asks for the elements": """allclose equal histogram histogramdd item linalg.lstsq linalg.lu linalg.lu_factor
     linalg.lu_factor_ex linalg.matrix_exp lu matrix_exp median nanmedian unique_consecutive""",
     "which depend on elements": "argwhere nonzero nonzero_static",
     "how many meet depends on elements": "index_reduce scatter scatter_reduce",

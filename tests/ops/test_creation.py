@@ -300,6 +300,12 @@ def test_bounds_of_arange_by_name_are_torchs(bounds, names):
     np.testing.assert_array_equal(nbgrad.arange(*bounds, **names).data, theirs)
 
 
+@pytest.mark.parametrize("dtype", [np.int64, np.int32, np.float32, np.bool_])
+def test_randint_of_one_number(dtype):
+    found = nbgrad.randint(0, 2, (), dtype=dtype)
+    assert type(found.data) is np.ndarray and found.shape == () and found.dtype == dtype and found.item() in (0, 1)
+
+
 def test_randint_takes_names_and_floating_dtypes():
     for make in (
         lambda: nbgrad.randint(low=2, high=5, size=(50,), dtype=np.float32),
