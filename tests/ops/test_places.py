@@ -179,6 +179,14 @@ def test_of_what_goes_to_one_place_the_last_is_left():
         np.testing.assert_array_equal(gv.data, [0, 4, 6])
 
 
+@pytest.mark.parametrize("shape", [(2, 5), (300, 7)])
+def test_the_last_of_what_goes_to_one_place(shape):
+    given = np.random.default_rng(0).integers(-1, 9, shape)
+    flat = given.reshape(-1)
+    expected = [p if p >= 0 and p not in flat[i + 1 :] else -1 for i, p in enumerate(flat)]
+    np.testing.assert_array_equal(places.calls.last(given, 9), np.reshape(expected, shape))
+
+
 def test_places_outside_are_refused_as_before():
     x, v = nbgrad.zeros(3), nbgrad.ones(2)
     for function in (nbgrad.index_copy, nbgrad.scatter):
