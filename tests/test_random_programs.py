@@ -44,6 +44,7 @@ def test_compiled_random_programs():
 @pytest.mark.slow
 def test_random_programs_on_large_arrays():
     assert "\n0 disagree" in run("--count", "2000", "--large")
+    assert "\n0 disagree" in run("--count", "60", "--large", "--compiled")
 
 
 #: Of two inputs: what is wrong in it can be found, and made small.
