@@ -311,7 +311,7 @@ class Input(NamedTuple):
     few: bool = False
 
     def __str__(self) -> str:
-        elements = self.array().tolist() if math.prod(self.shape) <= MOST else "in -2, -1.5, ..., 1"
+        elements = self.array().tolist() if math.prod(self.shape) <= MOST else "of -1, -0.5, 0, 0.5, 1"
         values = f" with elements {elements}" if self.few else ""
         return f"v{self.number} = {self.layout} {self.dtype} of {self.shape}{values}"
 
