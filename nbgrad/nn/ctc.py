@@ -126,15 +126,16 @@ def _by_kernel(x: Any, targets: Any, input_lengths: Any, target_lengths: Any, bl
     shape = x.shape
     if len(shape) != 3 or 0 in shape or labels.ndim != 2 or len(labels) != shape[1] or not labels.size:
         return None
-    inputs, outputs = [np.asarray(given) for given in lengths]
-    if not inputs.shape == outputs.shape == shape[1:2] or inputs.dtype.kind not in "iu":
-        return None
-    if outputs.dtype.kind not in "iu" or type(blank) is not int:
+    try:
+        both = np.array(lengths)
+        if both.dtype.kind not in "iu" or both.shape != (2, shape[1]) or type(blank) is not int:
+            return None
+        # copies: they must be the same when the gradient comes back
+        own = Ctc(labels.astype(np.int64), both.T.astype(np.int64, copy=False), blank)
+    except ValueError:
         return None
     try:
-        # copies: they must be the same when the gradient comes back
-        both = np.array((inputs, outputs), np.int64).T
-        return Ctc(labels.astype(np.int64), both, blank)(x), outputs
+        return own(x), both[1]
     except IndexError:
         return None  # which the other way has words for
 
