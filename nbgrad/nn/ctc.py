@@ -6,15 +6,18 @@ from typing import Any
 
 import numpy as np
 
+from ..arrays import Array
 from ..kernels import dispatch
+from ..kernels.cpu import alignments
 from ..ops.elementwise import logaddexp, mul, neg, where
 from ..ops.indexing import getitem
 from ..ops.joining import take_along_dim
 from ..ops.reduction import logsumexp, mean
 from ..ops.shape import reshape, unsqueeze
 from ..variable import data_of
+from .by_kernel import ByKernel, have_kernels
 from .padding import pad
-from .reduced import reduced
+from .reduced import number_of, reduced
 from .windows import operand
 
 __all__ = ["ctc_loss"]
@@ -38,12 +41,22 @@ def ctc_loss(
     Raises ValueError for shapes, lengths and labels that do not match.
     """
     x = operand("ctc_loss", log_probs)
+    found = _by_kernel(x, targets, input_lengths, target_lengths, blank)
+    if found is not None:
+        each, lengths = found
+        return _reduced(each, lengths, reduction, zero_infinity, False)
     alone = x.ndim == 2
     if x.ndim not in (2, 3):
         raise ValueError(f"ctc_loss: log_probs has shape {x.shape}: it is (time, samples, classes), or (time, classes)")
     x = unsqueeze(x, 1) if alone else x
-    time, samples, _ = x.shape
     labels, inputs, outputs = _checked(targets, input_lengths, target_lengths, blank, x.shape)
+    each = _losses(x, labels, inputs, outputs, blank)
+    return _reduced(each, outputs, reduction, zero_infinity, alone)
+
+
+def _losses(x: Any, labels: Array, inputs: Array, outputs: Array, blank: int) -> Any:
+    """Give the loss of each sample, composed; where it is infinite, it has no gradient."""
+    time, samples, _ = x.shape
     longest = labels.shape[1]
     # blanks before, between and behind the labels
     states = np.full((samples, 2 * longest + 1), blank)
@@ -66,13 +79,65 @@ def ctc_loss(
     final = take_along_dim(alpha, dispatch.beside(both, here), 1)
     only = np.concatenate([last >= 0, last > 0], 1)
     each = neg(logsumexp(where(dispatch.beside(only, here), final, _NEVER), 1))
-    lost = data_of(each) > -_NEVER / 2
     # a number that stands for infinity would have a gradient
-    each = where(lost, 0.0 if zero_infinity else np.inf, each)
+    return where(data_of(each) > -_NEVER / 2, np.inf, each)
+
+
+def _reduced(each: Any, outputs: Array, reduction: str, zero_infinity: bool, alone: bool) -> Any:
+    """Give the losses of samples with targets of some lengths, reduced; `alone` tells that there are no samples."""
+    here = data_of(each)
+    if zero_infinity:
+        each = where(here == np.inf, 0.0, each)
     if reduction == "mean":
         lengths = dispatch.beside(np.maximum(outputs, 1).astype(here.dtype), here)
         return mean(each / lengths)
     return reduced("ctc_loss", reshape(each, ()) if alone and reduction == "none" else each, reduction)
+
+
+class Ctc(ByKernel):
+    """`ctc_loss` of each sample."""
+
+    __slots__ = ("blank", "labels", "lengths", "losses", "state")
+
+    def __init__(self, labels: Array, lengths: Array, blank: int) -> None:
+        self.labels, self.lengths, self.blank = labels, lengths, number_of(blank, "l")
+
+    def forward(self, x: Array) -> Array:
+        self.losses, self.state = alignments.ctc(x.swapaxes(0, 1), self.labels, self.lengths, self.blank)
+        return self.losses
+
+    def slopes(self, gy: Array, *xs: Array) -> tuple[Array]:
+        known = self.labels, self.lengths, self.blank, self.state, self.losses
+        return (alignments.ctc_slope(gy, xs[0].swapaxes(0, 1), *known).swapaxes(0, 1),)
+
+    def composed(self, *xs: Any) -> Any:
+        inputs, outputs = self.lengths.T
+        longest = outputs.max(initial=0)
+        # what is behind a target's end may be no class
+        labels = np.where(np.arange(longest) < outputs[:, None], self.labels[:, :longest], self.blank)
+        return _losses(xs[0], labels, inputs, outputs, int(self.blank))
+
+
+def _by_kernel(x: Any, targets: Any, input_lengths: Any, target_lengths: Any, blank: int) -> Any:
+    """Give the loss of each sample by its kernel, and the targets' lengths; None where it takes other ways."""
+    labels, *lengths = [data_of(given) for given in (targets, input_lengths, target_lengths)]
+    if not have_kernels(x) or type(labels) is not np.ndarray or labels.dtype.kind not in "iu":
+        return None
+    shape = x.shape
+    if len(shape) != 3 or 0 in shape or labels.ndim != 2 or len(labels) != shape[1] or not labels.size:
+        return None
+    try:
+        both = np.array(lengths)
+        if both.dtype.kind not in "iu" or both.shape != (2, shape[1]) or type(blank) is not int:
+            return None
+        # copies: they must be the same when the gradient comes back
+        own = Ctc(labels.astype(np.int64), both.T.astype(np.int64, copy=False), blank)
+    except ValueError:
+        return None
+    try:
+        return own(x), both[1]
+    except IndexError:
+        return None  # which the other way has words for
 
 
 #: The logarithm of a probability that is none; infinities would make NaN of gradients.

@@ -7,7 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from ..arrays import Array
 from ..kernels import dispatch
+from ..kernels.cpu import margins as kernels
 from ..ops.elementwise import add, eq, ge, logical_and, minimum, mul, ne, neg, pow, relu, sub, where
 from ..ops.elementwise import softplus as softplus
 from ..ops.indexing import getitem
@@ -15,10 +17,11 @@ from ..ops.joining import take_along_dim
 from ..ops.reduction import mean, sum
 from ..ops.scan import cumprod
 from ..ops.shape import astype, reshape, unsqueeze
-from ..variable import data_of
+from ..variable import Variable, data_of
 from .activations import logsigmoid
+from .by_kernel import ByKernel, have_kernels
 from .distances import pairwise_distance
-from .reduced import old_arguments, reduced
+from .reduced import number_of, old_arguments, reduced
 from .windows import any_operand, operand
 
 __all__ = [
@@ -227,21 +230,65 @@ def multi_margin_loss(
     _no_old_arguments(what, size_average, reduce)
     if p not in (1, 2):
         raise ValueError(f"{what}: p is {p}: it must be 1 or 2")
+    if weight is None:
+        rows = _by_kernel(MultiMargin, input, target, 1, p, margin)
+        if rows is not None:
+            return reduced(what, rows, reduction)
     x, labels, alone = _rows(what, input, target, 1)
+    w = None if weight is None else operand(what, weight)
+    if w is not None and w.shape != (x.shape[1],):
+        raise ValueError(f"{what}: weight has shape {w.shape}: it must be ({x.shape[1]},)")
+    if type(labels) is np.ndarray and labels.min(initial=0) < 0:
+        raise IndexError(f"{what}: the target is {labels.min()}: classes are from 0 to {x.shape[1] - 1}")
+    rows = _multi_margin(x, labels, p, margin, w)
+    return reduced(what, reshape(rows, ()) if alone and reduction == "none" else rows, reduction)
+
+
+def _multi_margin(x: Any, labels: Any, p: int, margin: float, weight: Any) -> Any:
+    """Give `multi_margin_loss` of each row of a matrix."""
     column = labels.reshape(-1, 1)
     picked = take_along_dim(x, column, 1)
     each = relu(add(sub(x, picked), margin))
     if p == 2:
         each = mul(each, each)
     if weight is not None:
-        w = operand(what, weight)
-        if w.shape != (x.shape[1],):
-            raise ValueError(f"{what}: weight has shape {w.shape}: it must be ({x.shape[1]},)")
-        each = mul(each, reshape(getitem(w, labels), -1, 1))
+        each = mul(each, reshape(getitem(weight, labels), -1, 1))
     others = ne(column, dispatch.beside(np.arange(x.shape[1]), data_of(x)))
-    each = where(others, each, 0.0)
-    rows = mean(each, 1)
-    return reduced(what, reshape(rows, ()) if alone and reduction == "none" else rows, reduction)
+    return mean(where(others, each, 0.0), 1)
+
+
+class MultiMargin(ByKernel):
+    """`multi_margin_loss` of each row of a matrix, without weights."""
+
+    __slots__ = ("labels", "margin", "power")
+
+    def __init__(self, labels: Array, power: int, margin: float) -> None:
+        self.labels, self.power, self.margin = labels, power, margin
+
+    def forward(self, x: Array) -> Array:
+        return kernels.multi_margin(x, self.labels, number_of(self.margin, x.dtype.char), self.power)
+
+    def slopes(self, gy: Array, *xs: Array) -> tuple[Array]:
+        margin = number_of(self.margin, gy.dtype.char)
+        return (kernels.multi_margin_slope(gy, xs[0], self.labels, margin, self.power),)
+
+    def composed(self, *xs: Any) -> Any:
+        return _multi_margin(xs[0], self.labels, self.power, self.margin, None)
+
+
+def _by_kernel(kind: Any, input: Any, target: Any, ndim: int, *options: Any) -> Any:
+    """Give what a loss is for each row of a matrix by its kernel; None where it takes other ways."""
+    labels = target._array if type(target) is Variable else target
+    if not have_kernels(input) or type(labels) is not np.ndarray or labels.dtype.kind not in "iu":
+        return None
+    shape = input.shape
+    if len(shape) != 2 or 0 in shape or labels.shape != shape[:ndim]:
+        return None
+    try:
+        # a copy: classes must be the same when the gradient comes back
+        return kind(labels.astype(np.int64), *options)(input)
+    except IndexError:
+        return None  # which the other way has words for
 
 
 def multilabel_margin_loss(
@@ -254,7 +301,16 @@ def multilabel_margin_loss(
     """
     what = "multilabel_margin_loss"
     _no_old_arguments(what, size_average, reduce)
+    rows = _by_kernel(MultilabelMargin, input, target, 2)
+    if rows is not None:
+        return reduced(what, rows, reduction)
     x, labels, alone = _rows(what, input, target, 2)
+    rows = _multilabel_margin(x, labels)
+    return reduced(what, reshape(rows, ()) if alone and reduction == "none" else rows, reduction)
+
+
+def _multilabel_margin(x: Any, labels: Any) -> Any:
+    """Give `multilabel_margin_loss` of each row of a matrix."""
     classes = x.shape[1]
     counts = astype(cumprod(astype(ge(labels, 0), np.int64), 1), np.bool_)
     places = where(counts, labels, 0)
@@ -265,8 +321,26 @@ def multilabel_margin_loss(
     picked = take_along_dim(x, places, 1)
     each = relu(add(sub(unsqueeze(x, 1), unsqueeze(picked, 2)), 1.0))
     counted = logical_and(unsqueeze(counts, 2), eq(unsqueeze(is_label, 1), False))
-    rows = mul(sum(where(counted, each, 0.0), (1, 2)), 1 / classes)
-    return reduced(what, reshape(rows, ()) if alone and reduction == "none" else rows, reduction)
+    return mul(sum(where(counted, each, 0.0), (1, 2)), 1 / classes)
+
+
+class MultilabelMargin(ByKernel):
+    """`multilabel_margin_loss` of each row of a matrix."""
+
+    __slots__ = ("labels", "state")
+
+    def __init__(self, labels: Array) -> None:
+        self.labels = labels
+
+    def forward(self, x: Array) -> Array:
+        losses, self.state = kernels.multilabel_margin(x, self.labels)
+        return losses
+
+    def slopes(self, gy: Array, *xs: Array) -> tuple[Array]:
+        return (kernels.multilabel_margin_slope(gy, xs[0], self.labels, self.state),)
+
+    def composed(self, *xs: Any) -> Any:
+        return _multilabel_margin(xs[0], self.labels)
 
 
 def multilabel_soft_margin_loss(

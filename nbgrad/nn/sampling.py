@@ -12,6 +12,7 @@ import numpy as np
 from ..arrays import Array
 from ..function import constant
 from ..kernels import dispatch
+from ..kernels.cpu import sampling
 from ..ops import elementwise as plain
 from ..ops.elementwise import add, elementwise, mul, sub, where
 from ..ops.indexing import getitem
@@ -22,6 +23,7 @@ from ..ops.reduction import sum
 from ..ops.shape import reshape, swapaxes, unsqueeze
 from ..variable import Variable, data_of
 from .adaptive_pooling import adaptive_avg_pool1d, adaptive_avg_pool2d, adaptive_avg_pool3d
+from .by_kernel import ByKernel, have_kernels
 from .windows import operand
 
 __all__ = ["affine_grid", "grid_sample", "interpolate", "upsample", "upsample_bilinear", "upsample_nearest"]
@@ -264,6 +266,14 @@ def grid_sample(
     if padding_mode not in ("zeros", "border", "reflection"):
         raise ValueError(f"grid_sample: padding_mode is {padding_mode!r}: give 'zeros', 'border' or 'reflection'")
     corners = bool(align_corners)
+    if dims == 2 and mode == "bilinear" and padding_mode != "reflection" and g.size and have_kernels(x, g):
+        return GridSample(padding_mode == "border", corners)(x, g)
+    return _grid_sample(x, g, mode, padding_mode, corners)
+
+
+def _grid_sample(x: Any, g: Any, mode: str, padding_mode: str, corners: bool) -> Any:
+    """Give `grid_sample`, composed."""
+    dims = x.ndim - 2
     # places along each dimension, in pixels
     along = []
     for axis, size in enumerate(x.shape[2:]):
@@ -271,6 +281,31 @@ def grid_sample(
         place = mul(add(place, 1.0), (size - 1) / 2) if corners else sub(mul(add(place, 1.0), size / 2), 0.5)
         along.append(place if mode == "bicubic" else _brought_in(place, size, padding_mode, corners))
     return _mixed(x, along, mode, padding_mode, corners)
+
+
+class GridSample(ByKernel):
+    """`grid_sample` of images of two dimensions, bilinear, with zeros outside or what is at the border."""
+
+    __slots__ = ("border", "corners")
+    arity = 2
+
+    def __init__(self, border: bool, corners: bool) -> None:
+        self.border, self.corners = border, corners
+
+    def forward(self, *xs: Array) -> Array:
+        x, grid = xs
+        y = sampling.bilinear(x, grid.reshape(len(grid), -1, 2), self.border, self.corners)
+        return y.reshape(x.shape[:2] + grid.shape[1:3])
+
+    def slopes(self, gy: Array, *xs: Array) -> tuple[Array, Array]:
+        x, grid = xs
+        flat = gy.reshape(*gy.shape[:2], -1), x, grid.reshape(len(grid), -1, 2)
+        gx, gg = sampling.bilinear_slopes(*flat, self.border, self.corners)
+        return gx, gg.reshape(grid.shape)
+
+    def composed(self, *xs: Any) -> Any:
+        x, grid = xs
+        return _grid_sample(x, grid, "bilinear", "border" if self.border else "zeros", self.corners)
 
 
 def _brought_in(place: Any, size: int, padding_mode: str, corners: bool) -> Any:

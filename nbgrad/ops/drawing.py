@@ -15,7 +15,7 @@ from ..kernels import dispatch, placement
 from ..registry import operation
 from ..variable import Variable, data_of, get_default_dtype
 from .arguments import whole_numbers
-from .inplace import write_elements
+from .inplace import overwrite
 from .picking import operand
 
 Dtype = npt.DTypeLike | None
@@ -46,7 +46,8 @@ def _of_streams(source: Generator, method: str, *arguments: Any) -> Any:
         return (uniform(shape) * float(high - low)).astype(np.int64) + low
     if method == "uniform":
         low, high = numbers
-        return uniform(shape) * (high - low) + low
+        found = uniform(shape)
+        return found if low == 0 and high == 1 else found * (high - low) + low
     if method in ("normal", "lognormal"):
         mean, deviation = numbers
         found = normal(shape) * deviation + mean
@@ -263,7 +264,7 @@ def _filled(x: Any, what: str, generator: Any, method: str, *arguments: Any) -> 
 
 
 def _write(x: Variable, what: str, values: Any) -> Variable:
-    write_elements(x, what, ..., values.astype(x.dtype), False)
+    overwrite(x, what, values.astype(x.dtype, copy=False))
     return x
 
 

@@ -16,7 +16,7 @@ from .. import history, hooks, sharing
 from ..arrays import Array, as_array, is_array, is_stand_in
 from ..function import Function, constant
 from ..grad_mode import is_grad_enabled
-from ..history import Lost
+from ..history import Lost, Stale
 from ..kernels.operators import OPERATORS
 from ..nests import flatten
 from ..registry import ENTRIES
@@ -103,6 +103,26 @@ def _write_alone(x: Variable, key: Any, value: Any) -> bool:
         if hooks.watched:
             hooks.leave_behind(x, past.creator)
     return True
+
+
+def overwrite(x: Variable, what: str, values: Array) -> None:
+    """Write an array that has no gradient over all of a Variable of its shape, which may be on others' memory."""
+    alone = has_memory_alone(x)
+    array = x._array
+    recorded = x._generation >= 0 and is_grad_enabled()
+    plain = type(array) is type(values) is np.ndarray and type(x) is not Stale and not sharing.stand_ins
+    if alone or recorded or not plain or not array.flags.writeable or not array.flags.c_contiguous:
+        write_elements(x, what, ..., values, False)
+        return
+    # what `Writing` does where nothing is recorded: nodes that came before find that the elements are gone
+    found = sharing.others(x, array)
+    generation = history.tick()
+    for y in (x, *found):
+        if not isinstance(y._array, Lost):
+            history.lose(y, what)
+            history.keep_past(y, Lost(y._array, what))
+            history.rewritten(y, generation)
+    array[...] = values
 
 
 def write_elements(x: Variable, what: str, key: Any, value: Any, unseen: bool) -> None:

@@ -18,8 +18,10 @@ from ..arrays import Array
 from ..function import Operation
 from ..kernels.cpu import small
 from ..kernels.lazy import lazy
-from ..variable import Variable
+from ..variable import Variable, data_of
+from .elementwise import div, mul
 from .indexing import GetItem, Index, Scatter
+from .shape import Reshape
 from .writing import put
 
 Moving = TypeVar("Moving", bound=Callable[..., Any])
@@ -142,6 +144,35 @@ class SumsAt(Operation):
 
     def vjp(self, gy: Any, y: Any, x: Any) -> Any:
         return SumsAt.apply(gy, self.taken, self.places, self.shares, tuple(x.shape))
+
+
+class ExtremeAt(Operation):
+    """An array whose elements are the extrema of what they are and of what goes to their places; equal ones share."""
+
+    __slots__ = ("kind", "output", "places")
+    arity = 2
+    even = True
+
+    def __init__(self, places: Array, kind: str) -> None:
+        self.places, self.kind = places.reshape(-1), kind
+
+    def forward(self, x: Array, v: Array) -> Array:
+        flat = x.flatten()
+        (np.maximum if self.kind == "amax" else np.minimum).at(flat, self.places, v.reshape(-1))
+        self.output: Array = flat.reshape(x.shape)
+        return self.output
+
+    def vjp(self, gy: Any, y: Any, x: Any, v: Any) -> Any:
+        here, there, found = data_of(x), data_of(v), data_of(y)
+        own, others = here == found, there.reshape(-1) == found.reshape(-1)[self.places]
+        equal = own.flatten().astype(here.dtype)
+        np.add.at(equal, self.places, others)
+        share = div(gy, np.maximum(equal, 1).reshape(here.shape))
+        gx = mul(share, own.astype(here.dtype)) if self.needs(0) else None
+        if not self.needs(1):
+            return gx, None
+        picked = GetItem(Index.of_rows(self.places))(Reshape((here.size,))(share))
+        return gx, Reshape(there.shape)(mul(picked, others.astype(here.dtype)))
 
 
 def _last_of_each(places: Array, size: int) -> Array:

@@ -20,7 +20,7 @@ from .indexing import AddRows, GetItem, Index, Scatter, getitem, own_places, own
 from .inplace import last_ones
 from .joining import AddAlong, cat, is_small, positions_along
 from .picking import among, check_places, mask_of, operand, positions_of
-from .places import AddAt, FillAt, WriteAt, is_few, places_picked
+from .places import AddAt, ExtremeAt, FillAt, WriteAt, is_few, places_picked
 from .places import calls as finding
 from .reduction import amax, amin, prod
 from .shape import Reshape, astype, broadcast_to, reshape
@@ -181,6 +181,10 @@ def index_reduce(input: Any, dim: int, index: Any, source: Any, reduce: str, *, 
 
     `reduce` is "prod", "mean", "amax" or "amin". Raises ValueError for another one, and shapes that do not match.
     """
+    if include_self and reduce in ("amax", "amin") and is_few(source):
+        there = _places_along(input, dim, index, True, repeated=True)
+        if there is not None and source._array.shape == there.shape and _alike(input, source):
+            return ExtremeAt(there, reduce)(input, source)
     x, s = operand(input), operand(source)
     if reduce not in ("prod", "mean", "amax", "amin"):
         raise ValueError(f"index_reduce: reduce is {reduce!r}: give 'prod', 'mean', 'amax' or 'amin'")
@@ -294,6 +298,11 @@ def scatter_reduce(input: Any, dim: int, index: Any, src: Any, reduce: str, *, i
         added = _added(x, dim, index, src)
         if added is not None:
             return added
+    elif reduce in ("amax", "amin") and include_self:
+        there = _places_along(x, dim, index, False, repeated=True)
+        cut = None if there is None else _cut(x, src, there)
+        if cut is not None:
+            return ExtremeAt(there, reduce)(x, cut)
     axis, places, s = _source("scatter_reduce", x, dim, index, src)
     return _reduced("scatter_reduce", x, axis, places, s, reduce, include_self)
 
@@ -340,6 +349,9 @@ def by_order(x: Any, key: tuple[Any, ...], source: Any, kind: str) -> Any:
     for part, step in zip(key, dense(shape), strict=True):
         flat = flat + dispatch.in_numpy(part) * step
     flat = np.broadcast_to(flat, source.shape).reshape(-1)
+    if kind != "prod" and type(data) is type(data_of(source)) is np.ndarray and data.dtype.kind == "f":
+        x, source = _both(x, source)
+        return ExtremeAt(flat, kind)(x, source)
     order = np.argsort(flat, kind="stable")
     sorted_ = flat[order]
     first = np.r_[True, sorted_[1:] != sorted_[:-1]] if flat.size else np.zeros(0, bool)

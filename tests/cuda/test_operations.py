@@ -170,6 +170,8 @@ OTHERS = {
         [(3, 3)],
     ),
     "binary_cross_entropy": (F.binary_cross_entropy_with_logits, [(2, 3), (2, 3)]),
+    "multi_margin_loss": (lambda x: F.multi_margin_loss(x, nbgrad.tensor([0, 2], device=x.device), 2), [(2, 3)]),
+    "ctc_loss": (lambda x: F.ctc_loss(x, nbgrad.tensor([[1, 2]], device=x.device), [3], [2]), [(3, 1, 3)]),
 }
 
 

@@ -540,3 +540,32 @@ def test_writes_leave_nothing_behind():
         once()
     after = len([x for x in gc.get_objects() if issubclass(type(x), Variable)])
     assert after <= before and len(sharing._groups) <= groups
+
+
+@pytest.mark.parametrize("form", ["whole", "part", "strided"])
+def test_random_numbers_on_anothers_memory_are_seen_by_all_that_share_it(form):
+    key = {"whole": slice(None), "part": slice(1, 3), "strided": (slice(None), slice(None, None, 2))}[form]
+    x = nbgrad.tensor(np.full((4, 5), 2.0), requires_grad=True)
+    square, doubled = (x * x).sum(), (x * 2).sum()
+    same = x.detach()
+    constant = same * x
+    part = same[key]
+    assert part.uniform_(3.0, 4.0) is part
+    changed = np.zeros((4, 5), bool)
+    changed[key] = True
+    assert (x.data[changed] >= 3).all() and (x.data[~changed] == 2).all() and np.array_equal(same.data, x.data)
+    doubled.backward()  # which reads none of the elements
+    assert (x.grad.data == 2).all()
+    for needing in (square, constant.sum()):
+        with pytest.raises(RuntimeError, match=r"overwritten by uniform_"):
+            needing.backward()
+    x.grad = None
+    (x * x).sum().backward()  # recorded behind the write
+    np.testing.assert_array_equal(x.grad.data, 2 * x.data)
+    before = x.data.copy()
+    part.normal_(9.0, 0.1)
+    assert (x.data[changed] != before[changed]).all() and (x.data[~changed] == 2).all()
+    with pytest.raises(RuntimeError, match="a leaf that requires a gradient"):
+        x.uniform_()
+    with nbgrad.no_grad():
+        assert (x.uniform_().data < 1).all()

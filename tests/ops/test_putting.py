@@ -7,6 +7,7 @@ from peers import peer
 
 import nbgrad
 from nbgrad import Variable
+from nbgrad.ops.places import ExtremeAt
 
 PLACES = np.array([[0, 2, 1], [1, 1, 2], [0, 0, 0], [2, 1, 0]])
 LINES = np.array([3, 0, 3])
@@ -198,3 +199,27 @@ def test_arrays_of_other_byte_orders_are_added_to_zeros(name, dtype):
     for _ in range(3):  # what memory holds is another matter each time
         found = ADDING[name](x.astype(dtype))
         np.testing.assert_array_equal(found, ADDING[name](x))
+
+
+@pytest.mark.filterwarnings("ignore:index_reduce")
+@pytest.mark.parametrize("kind", ["amax", "amin"])
+@pytest.mark.parametrize(("rows", "dtype"), [(4, "float32"), (4, "float64"), (900, "float64")])
+def test_extrema_at_places_are_one_node_whose_ties_share(rows, dtype, kind):
+    random = np.random.default_rng(rows)
+    x, source = (random.integers(-2, 3, (n, 5)).astype(dtype) for n in (rows, 3 * rows))
+    lines, weights = random.integers(0, rows, 3 * rows), draw(ANY, (rows, 5), dtype)
+    y = Variable(x).index_reduce(0, lines, Variable(source), kind)
+    assert type(y.creator) is ExtremeAt
+    wide = np.broadcast_to(lines[:, None], source.shape)
+    z = Variable(x).scatter_reduce(0, wide, Variable(source), kind)
+    assert type(z.creator) is ExtremeAt and np.array_equal(y.data, z.data)
+    assert_same_as_torch(
+        lambda x, s: x.index_reduce(0, lines, s, kind) * weights,
+        lambda t, x, s: x.index_reduce(0, t.tensor(lines), s, kind) * t.tensor(weights),
+        [x, source],
+    )
+    left = Variable(x).index_reduce(0, lines, Variable(source), kind, include_self=False)
+    met = np.isin(np.arange(rows), lines)
+    extremum = np.full(x.shape, -np.inf if kind == "amax" else np.inf)
+    (np.maximum if kind == "amax" else np.minimum).at(extremum, lines, source)
+    np.testing.assert_array_equal(left.data, np.where(met[:, None], extremum, x))
