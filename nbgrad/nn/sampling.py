@@ -346,7 +346,7 @@ def _mixed(x: Any, along: list[Any], mode: str, padding_mode: str, corners: bool
             data = data_of(place)
             whole = plain.floor_divide(data + data.dtype.type(0.5), data.dtype.type(1))
             # halves to the even one
-            tie = (whole - data == data.dtype.type(0.5)) & (whole % 2 == 1)
+            tie = plain.logical_and(plain.eq(plain.sub(whole, data), 0.5), plain.eq(plain.remainder(whole, 2.0), 1.0))
             taps.append([(plain.where(tie, whole - 1, whole), None)])
             continue
         first = _floor(place)
@@ -364,8 +364,8 @@ def _mixed(x: Any, along: list[Any], mode: str, padding_mode: str, corners: bool
         for (where_, share), size in zip(chosen, x.shape[2:], strict=True):
             if mode == "bicubic":
                 where_ = data_of(_brought_in(where_, size, padding_mode, corners))
-            there = (where_ >= 0) & (where_ <= size - 1)
-            inside = there if inside is None else inside & there
+            there = plain.logical_and(plain.ge(where_, 0.0), plain.le(where_, size - 1.0))
+            inside = there if inside is None else plain.logical_and(inside, there)
             flat = flat * size + plain.clamp(where_, 0.0, size - 1.0)
             if share is not None:
                 weight = share if weight is None else mul(weight, share)

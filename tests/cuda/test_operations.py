@@ -171,6 +171,7 @@ OTHERS = {
     ),
     "binary_cross_entropy": (F.binary_cross_entropy_with_logits, [(2, 3), (2, 3)]),
     "multi_margin_loss": (lambda x: F.multi_margin_loss(x, nbgrad.tensor([0, 2], device=x.device), 2), [(2, 3)]),
+    "grid_sample": (lambda x, g: F.grid_sample(x, nbgrad.tanh(g)), [(1, 2, 3, 3), (1, 2, 2, 2)]),
     "ctc_loss": (lambda x: F.ctc_loss(x, nbgrad.tensor([[1, 2]], device=x.device), [3], [2]), [(3, 1, 3)]),
 }
 
