@@ -1,6 +1,7 @@
 """The corpus' command runs, its libraries agree, and its document says what it found."""
 
 import importlib
+import importlib.util
 import json
 import os
 from pathlib import Path
@@ -36,9 +37,13 @@ def test_measurement_and_document(tmp_path: Path) -> None:
 
 
 def test_first_calls() -> None:
+    import nbgrad.kernels.loop_nest
+    import nbgrad.tracing
     from benchmarks.programs.first import first_calls
 
     found = first_calls("smoothing", "small", "nbgrad", 60)
+    for module in (nbgrad.tracing, nbgrad.kernels.loop_nest):  # read as bytecode, as after an installation
+        assert Path(importlib.util.cache_from_source(str(module.__file__))).exists()
     assert found is not None and found.cold > 0 < found.warm
     assert first_calls("smoothing", "small", "nbgrad", 0.01) is None
     with pytest.raises(RuntimeError, match="KeyError"):

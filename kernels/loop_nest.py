@@ -205,6 +205,8 @@ def keep_what_is_dear(nest: Nest) -> list[str]:
 
     So are those that a row folds, if they take as much of simpler operations.
     """
+    if nest.stages == 1:
+        return []
     assigns = {s.name: s for s in nest.steps if isinstance(s, Assign) and s.level == ELEMENT}
     least = scalars.div.cost
     dear = {n for n, s in assigns.items() if s.expression is not None and formula.dearest(s.expression) >= least}

@@ -186,8 +186,9 @@ the ratios within a round, with quartiles. nbgrad gets NumPy arrays and gives ne
 already. The floor is what reading the arguments and writing the gradients takes at the speed of a copy, or the
 operations of JAX's program, as XLA counts them, at the measured peak of matrix products, whichever is longer. Memory is
 the bytes of results and of everything between the steps, as the two compilers plan it, nbgrad's over JAX's. First calls
-are those of new processes, without their imports: one with an empty cache, and a second one that finds what the first
-has left (JAX with its persistent cache). What a compiler has not compiled after {patience:g} s is left out."""
+are those of new processes, without their imports, all sources being bytecode as after an installation: one with an
+empty cache, and a second one that finds what the first has left (JAX with its persistent cache). What a compiler has
+not compiled after {patience:g} s is left out."""
 
 
 def document(results: Results) -> str:

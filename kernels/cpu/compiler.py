@@ -42,6 +42,8 @@ class Compiler:
         self.target = target
         #: The texts of nests and what these cost: where Python has unrolled a loop, most nests are equal.
         self._texts: dict[Any, tuple[str, int]] = {}
+        #: Where loops' machine code is, by label and text, of which `codegen` takes a hash whenever it is asked.
+        self._loops: dict[tuple[str, str], int] = {}
 
     def contiguous_array(self, x: Any) -> Any:
         """Return an array whose elements follow one another: itself, if they do."""
@@ -115,7 +117,12 @@ class Compiler:
         self, label: str, nest: Nest, sizes: Sequence[int], blocks: int, offsets: Sequence[int], elements: int
     ) -> protocol.Loops:
         """Compile a nest; returns the launches it takes, in order."""
-        address = codegen.address(f"fused_{label}", self.source(nest))
+        key = label, self.source(nest)
+        address = self._loops.get(key)
+        if address is None:
+            if len(self._loops) > _MOST_TEXTS:
+                self._loops.clear()
+            address = self._loops[key] = codegen.address(f"fused_{label}", key[1])
         shared = blocks > 1 and elements * nest.cost > SHARE_ABOVE
         launches = [Launch(address, sizes, blocks, offsets, shared)]
         if nest.partials and blocks > 1:

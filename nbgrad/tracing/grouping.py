@@ -19,7 +19,7 @@ class Group:
     """Nodes that one loop computes, over a space of which the last `inner` dimensions are the row."""
 
     def __init__(self, space: tuple[int, ...], number: int) -> None:
-        self.space = space
+        self.space, self.size = space, math.prod(space)
         self.bit = 1 << number  # stands for this group in sets, which are whole numbers
         self.inner: int | None = None
         self.nodes: list[Node] = []
@@ -29,18 +29,13 @@ class Group:
         self.sources: set[Node] = set()
         self.breaks: set[int] = set()  # axes that no row may go on over
 
-    @property
-    def until(self) -> int:
-        """This group and all that must run before it."""
-        return self.bit | self.before
-
     def level_of(self, shape: tuple[int, ...], inner: int | None) -> str | None:
         """Tell at which level a value of a shape stands, for rows of `inner` dimensions; None if at none."""
         if shape == self.space:
             return ELEMENT
-        if math.prod(shape) == 1 and len(shape) <= len(self.space):
+        if len(shape) <= len(self.space) and math.prod(shape) == 1:
             return NEST
-        if inner is None or len(shape) != len(self.space) or not inner:
+        if not inner or len(shape) != len(self.space):
             return None
         rows = len(self.space) - inner
         return ROW if shape[:rows] == self.space[:rows] and math.prod(shape[rows:]) == 1 else None
@@ -93,8 +88,9 @@ class Grouping:
         if inner is not None and inner < 0:  # axes in the middle: a loop over a view in which they are last
             raise AssertionError("folds over axes in the middle are moved to the end when they are traced")
         inputs = [stretched(x) for x in node.inputs]
+        found = self._breaks(node)
         for group in reversed(self.groups[-12:]):
-            if self._fits(group, node, fold, space, inner, inputs, owners):
+            if self._fits(group, node, fold, space, inner, inputs, owners, found):
                 break
         else:
             group = Group(space, len(self.groups))
@@ -102,7 +98,7 @@ class Grouping:
         if inner is not None:
             group.inner = inner
         group.nodes.append(node)
-        group.breaks |= self._breaks(node)
+        group.breaks |= found
         self.group_of[node] = group
         group.folds += fold is not None
         if fold is not None and self.over(group, node) != "row":
@@ -111,12 +107,14 @@ class Grouping:
             if self.group_of.get(x) is not group and not isinstance(x.operation, Literal):
                 group.sources.add(x)
         before = group.before
-        for owner in owners - {group}:
-            group.before |= owner.until
-        if group.before != before:
+        for owner in owners:
+            if owner is not group:
+                before |= owner.bit | owner.before
+        if before != group.before:
+            group.before, bit = before, group.bit
             for other in self.groups:
-                if other.before & group.bit:
-                    other.before |= group.before
+                if other.before & bit:
+                    other.before |= before
         return group
 
     def _breaks(self, node: Node) -> set[int]:
@@ -158,33 +156,42 @@ class Grouping:
         inner: int | None,
         inputs: list[Node],
         owners: set[Group],
+        found: set[int],
     ) -> bool:
+        chosen = inner if inner is not None else group.inner
+        taken = node if fold is None else node.inputs[0]
+        shape = taken.shape
+        if shape != group.space and (chosen is None if taken.size != 1 else group.size != 1):
+            return False  # as with most groups: it has no level there
         if len(group.nodes) >= self.most_steps or len(group.sources) + len(inputs) > self.most_sources:
             return False
         if fold is not None and group.folds >= _MOST_FOLDS:
             return False
         if inner is not None and group.inner is not None and inner != group.inner:
             return False
-        chosen = inner if inner is not None else group.inner
-        if chosen is not None and any(axis > len(space) - chosen for axis in group.breaks | self._breaks(node)):
-            return False  # a row would begin and end several times
-        shape = node.shape if fold is None else node.inputs[0].shape
+        if chosen is not None and (found or group.breaks):
+            if any([axis > len(space) - chosen for axis in group.breaks | found]):
+                return False  # a row would begin and end several times
         level = group.level_of(shape, chosen)
-        if level is None or (level == NEST and group.space and math.prod(group.space) != 1):
+        if level is None or (level == NEST and group.size != 1):
             return False
         if fold is not None and (level != ELEMENT and len(fold.axes) != len(group.space)):
             return False
         if fold is None and level == ROW and not any(self.group_of.get(x) is group for x in inputs):
             return False
         # nothing that has to run between the group and the node
-        if any(owner.before & group.bit for owner in owners):
-            return False
+        bit = group.bit
+        for owner in owners:
+            if owner.before & bit:
+                return False
         for x in inputs:
             if self.group_of.get(x) is group:
                 if x in group.late or group.level_of(x.shape, chosen) is None:
                     return False
-            elif any(owner.until & group.bit for owner in self.after[x]):  # by way of a view, a call, another group
-                return False
+            else:
+                for owner in self.after[x]:
+                    if (owner.bit | owner.before) & bit:  # by way of a view, a call, another group
+                        return False
         if inner is not None and group.inner is None:
             # rows take shape only now: what is there must have a level in it, and be read along it
             return all(group.level_of(n.shape, inner) == ELEMENT or n in group.late or n.size == 1 for n in group.nodes)

@@ -82,6 +82,8 @@ def sums_of_parts_joined(program: Program) -> Program:
     readers, results = readers_of(program), set(program.outputs)
 
     def joined(node: Node, places: dict[Node, Node]) -> Node | None:
+        if not is_sum(node):
+            return None
         if any(is_sum(reader) and reader.shape == node.shape for reader in readers[node]) and len(readers[node]) == 1:
             return None  # a sum goes on
         terms = terms_of(node, readers, results)

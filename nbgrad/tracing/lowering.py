@@ -166,9 +166,14 @@ _ARITHMETIC = {"add": np.add, "sub": np.subtract, "mul": np.multiply, "div": np.
 def _known(program: Program, expression: Expression, nodes: Sequence[Node], dtype: np.dtype[Any]) -> Node | None:
     """Give the result of simple arithmetic on numbers at once: a mean's slope is often made of them alone."""
     function = _ARITHMETIC.get(expression.function.name if expression.function is not None else "")
-    values = [program.number_of(node) for node in nodes]
-    if function is None or None in values:
+    if function is None:
         return None
+    values = []
+    for node in nodes:
+        value = program.number_of(node)
+        if value is None:
+            return None
+        values.append(value)
     # `is`, since == of expressions writes a comparison
     if any(x is not formula.variable(i) for i, x in enumerate(expression.arguments)):
         return None

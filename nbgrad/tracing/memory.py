@@ -135,12 +135,16 @@ class Memory:
 
     def _buffer(self, size: int) -> int:
         """Give a piece of memory of at least a size: the smallest free one that is large enough, else a new one."""
-        fitting = [piece for piece in self._free if size <= self.buffers[piece] <= 4 * size + 4096]
-        if fitting:
-            best = min(fitting, key=self.buffers.__getitem__)
+        most, best, buffers = 4 * size + 4096, -1, self.buffers
+        for piece in self._free:
+            if size <= buffers[piece] <= most:
+                best, most = piece, buffers[piece] - 1
+                if most < size:
+                    break  # none fits better
+        if best >= 0:
             self._free.remove(best)
             return best
-        self.buffers.append(size)
+        buffers.append(size)
         return len(self.buffers) - 1
 
     def _donation(self, node: Node, step: Group | Node, number: int) -> str | None:
