@@ -277,7 +277,8 @@ def _operators(kind: type) -> Iterator[Any]:
                     yield found
 
 
-def _read(code: CodeType) -> Iterator[str]:
+@functools.lru_cache(1024)  # functions are traced again and again
+def _read(code: CodeType) -> tuple[str, ...]:
     """Give the names that code reads, without those that it only adds to: ``calls += 1``."""
     added = [""] * 3  # what the latest instructions were
     reads: Counter[str] = Counter()
@@ -288,10 +289,8 @@ def _read(code: CodeType) -> Iterator[str]:
         elif what.startswith("LOAD_") and what != "LOAD_CONST" and isinstance(name, str):
             reads[name] += 1
         added = [*added[1:], instruction.argrepr if what == "BINARY_OP" else ""]
-    yield from reads.elements()
-    for inner in code.co_consts:
-        if isinstance(inner, CodeType):
-            yield from _read(inner)
+    inner = [name for part in code.co_consts if isinstance(part, CodeType) for name in _read(part)]
+    return (*reads.elements(), *inner)
 
 
 def _equal(one: Any, other: Any) -> bool:
