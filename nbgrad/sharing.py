@@ -70,7 +70,12 @@ def has_memory(array: Any) -> bool:
 def owner_of(array: Any) -> Any:
     """Give the array that owns an array's memory, as far as arrays know."""
     own = type(array)
-    while type(base := array.base) is own or isinstance(base, np.ndarray):
+    while (base := array.base) is not None:
+        if type(base) is not own and not isinstance(base, np.ndarray):
+            # `as_strided` and memoryviews stand between an array and the one whose memory it shows
+            base = getattr(base, "base", None) if not isinstance(base, memoryview) else base.obj
+            if type(base) is not own and not isinstance(base, np.ndarray):
+                break
         array = base
     return array
 

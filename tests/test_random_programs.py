@@ -41,6 +41,12 @@ def test_compiled_random_programs():
     assert "\n0 disagree" in run("--count", "200", "--compiled")
 
 
+@pytest.mark.slow
+def test_random_programs_on_large_arrays():
+    assert "\n0 disagree" in run("--count", "2000", "--large")
+    assert "\n0 disagree" in run("--count", "60", "--large", "--compiled")
+
+
 #: Of two inputs: what is wrong in it can be found, and made small.
 PROGRAM = Program(
     (Input(0, (3, 4), "float64"), Input(1, (4,), "float32", "strided")),

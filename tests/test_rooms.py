@@ -293,6 +293,20 @@ def test_every_file_has_tests_in_the_same_place(file):
         assert mirrored, f"there is no tests/{place_of_tests(file)}"
 
 
+def test_tests_ask_for_other_libraries_when_they_run():
+    """A library that is not there skips what compares with it, and to collect tests loads none."""
+    for path in [*(ROOT / "tests").rglob("test_*.py"), *(ROOT / "benchmarks").glob("test_*.py")]:
+        for node in ast.parse(path.read_text()).body:
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+            found = {name.split(".")[0] for name in names} & {"torch", "jax", "autograd", "scipy", "sklearn"}
+            assert not found, f"{path.relative_to(ROOT)} imports {found}: use peer() in the tests"
+            given = node.value if isinstance(node, ast.Assign) else None
+            assert "importorskip('torch')" not in ast.unparse(given or ast.Pass()), (
+                f"{path.relative_to(ROOT)}: use peer()"
+            )
+
+
 def test_all_that_is_listed_exists():
     for name in ELSEWHERE:
         assert (ROOT / name).exists(), f"{name} is no more: take it off the list"

@@ -79,6 +79,17 @@ def test_layouts():
 def test_owners():
     array = np.zeros(6)
     assert sharing.owner_of(array.reshape(2, 3)[1:].T) is array and sharing.owner_of(array) is array
+    # what stands between an array and its memory
+    for view in (
+        np.lib.stride_tricks.as_strided(array, (2,), (16,)),
+        np.lib.stride_tricks.sliding_window_view(array[1:], 2)[1:],
+        np.asarray(memoryview(array)[2:]),
+    ):
+        assert not isinstance(view.base, np.ndarray) or sharing.owner_of(view.base) is array
+        assert sharing.owner_of(view) is array
+    buffer = bytearray(8)
+    foreign = np.frombuffer(buffer)
+    assert sharing.owner_of(foreign) is foreign
 
 
 def test_groups_end_with_their_memory():

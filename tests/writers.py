@@ -1,6 +1,8 @@
 # ruff: noqa: B023
 """Random programs that write in place: views, writes, reads and uses in any order, for nbgrad and for PyTorch."""
 
+import math
+
 import numpy as np
 
 SHAPE = (3, 4)
@@ -13,16 +15,16 @@ KEYS = [
 class Program:
     """Steps drawn from random numbers, taken alike in each library: they depend on shapes alone."""
 
-    def __init__(self, seed, steps, more=False):
+    def __init__(self, seed, steps, more=False, shape=SHAPE):
         #: `more`: also methods that change shapes, cut off the past, or write what needs no formula.
-        self.seed, self.steps, self.more = seed, steps, more
+        self.seed, self.steps, self.more, self.shape = seed, steps, more, shape
 
     def run(self, library, w, record=None):
-        """Take the steps on a library's leaf of SHAPE; return the sum of all that there is in the end."""
+        """Take the steps on a library's leaf of the shape; return the sum of all that there is in the end."""
         random = np.random.default_rng(self.seed)
         record = [] if record is None else record
         constant = lambda a: library.tensor(np.asarray(a, np.float64))  # noqa: E731
-        pool = [w * 1.0, constant(np.arange(12.0).reshape(SHAPE) / 10), w.clone()]
+        pool = [w * 1.0, constant((np.arange(math.prod(self.shape)) % 12.0).reshape(self.shape) / 10), w.clone()]
 
         def pick(same=None):
             fitting = [x for x in pool if same is None or tuple(x.shape) == same]

@@ -108,7 +108,9 @@ class Cpu:
         """Return zeros with rows added at positions; IndexError for positions outside."""
         # of other bytes NumPy would give the loop a buffer of its own, with anything in it to add to
         y = np.zeros(shape, g.dtype.newbyteorder("="))
-        if g.size:
+        if g.dtype.char not in "fd":
+            np.add.at(y.reshape(-1, g.shape[1]), rows, g)
+        elif g.size:
             checked(indexing.scatter_add(), rows, g, y.reshape(-1, g.shape[1]))
         return y
 

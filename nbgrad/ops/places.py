@@ -144,6 +144,16 @@ class SumsAt(Operation):
         return SumsAt.apply(gy, self.taken, self.places, self.shares, tuple(x.shape))
 
 
+def _last_of_each(places: Array, size: int) -> Array:
+    flat = places.reshape(-1)
+    inside = np.flatnonzero(flat >= 0)
+    writers = np.full(size, -1)
+    np.maximum.at(writers, flat[inside], inside)
+    left = np.full(places.shape, -1)
+    left.reshape(-1)[writers[writers >= 0]] = np.flatnonzero(writers >= 0)
+    return left
+
+
 class _Calls:
     """The compiled calls that find places, made when they are first asked for."""
 
@@ -160,9 +170,9 @@ class _Calls:
         return found
 
     @lazy
-    def last(self) -> Callable[..., Array | None]:
+    def last(self) -> Callable[..., Array]:
         """Give places of which none is twice: the last of each is left."""
-        last: Callable[..., Array | None] = small.places.last().function(lambda *given: None)
+        last: Callable[..., Array] = small.places.last().function(_last_of_each)
         return last
 
 

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from peers import peer
 
 import nbgrad
 from nbgrad.nn import functional as F
@@ -148,7 +149,7 @@ WRITES = {
 @pytest.mark.parametrize("repeated", [False, True])
 @pytest.mark.parametrize("name", WRITES)
 def test_written_elements_are_torchs(name, repeated):
-    torch = pytest.importorskip("torch")
+    torch = peer("torch")
     if repeated and name in ("index_copy", "scatter", "scatter of some", "put"):
         pytest.skip("which one is left is not said by torch")
     random = np.random.default_rng(0)
@@ -177,6 +178,14 @@ def test_of_what_goes_to_one_place_the_last_is_left():
         gx, gv = nbgrad.autograd.grad((y * y).sum(), [x, v])
         np.testing.assert_array_equal(gx.data, [0, 0, 0])
         np.testing.assert_array_equal(gv.data, [0, 4, 6])
+
+
+@pytest.mark.parametrize("shape", [(2, 5), (300, 7)])
+def test_the_last_of_what_goes_to_one_place(shape):
+    given = np.random.default_rng(0).integers(-1, 9, shape)
+    flat = given.reshape(-1)
+    expected = [p if p >= 0 and p not in flat[i + 1 :] else -1 for i, p in enumerate(flat)]
+    np.testing.assert_array_equal(places.calls.last(given, 9), np.reshape(expected, shape))
 
 
 def test_places_outside_are_refused_as_before():
