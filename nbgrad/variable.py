@@ -253,19 +253,12 @@ class Variable(Methods):
         return self._array.item()
 
     def tolist(self) -> Any:
-        """Give the elements as nested lists of Python numbers.
-
-        Raises RuntimeError inside a function that is being differentiated where a gradient would be lost unseen.
-        """
+        """Give the elements as nested lists of Python numbers. Raises RuntimeError where `item` does."""
         self._refuse_to_lose("tolist()")
         return dispatch.in_numpy(self._array).tolist()
 
     def numpy(self) -> Array:
-        """Give the array, which shares memory with the Variable.
-
-        Raises RuntimeError where a gradient would be lost unseen: for a Variable that requires one. Raises TypeError
-        for one on a GPU.
-        """
+        """Give the array. Raises RuntimeError for a Variable that requires a gradient, TypeError for one on a GPU."""
         return self.__array__()
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
@@ -371,19 +364,25 @@ class Variable(Methods):
         make, arguments = next(filter(None, [again(self) for again in marked_again]), (make, arguments))
         return make, arguments, (attributes, slots)
 
-    def __deepcopy__(self, memory: dict[int, Any]) -> Variable:
-        """Copy a leaf with its array and, but for parameters, its gradient, as PyTorch does.
+    def __copy__(self) -> Variable:
+        return self.__deepcopy__(None)
 
-        Raises RuntimeError for a Variable that was computed, as PyTorch does.
+    def __deepcopy__(self, memory: dict[int, Any] | None) -> Variable:
+        """Copy a leaf with its array and, but for parameters, its gradient; a function being differentiated goes on.
+
+        Raises RuntimeError for a deep copy of a Variable that was computed elsewhere, as PyTorch does.
         """
-        if self.creator is not None:
+        if self._generation >= 0 and type(self) is Variable and differentiating.get() and is_grad_enabled():
+            return self[...] if memory is None else self.clone()
+        if memory is not None and self.creator is not None:
             raise RuntimeError("a deep copy of a computed Variable would be cut off its past: use x.detach().clone()")
         make, arguments, (attributes, slots) = self.__reduce_ex__(2)
         duplicate: Variable = make(*arguments)
-        memory[id(self)] = duplicate
-        slots |= {"grad": self.grad} if type(self) in arguments else {}
+        if memory is not None:
+            memory[id(self)] = duplicate
+            slots |= {"grad": self.grad} if type(self) in arguments else {}
         for name, value in ((attributes or {}) | slots).items():
-            setattr(duplicate, name, copy.deepcopy(value, memory))
+            setattr(duplicate, name, value if memory is None else copy.deepcopy(value, memory))
         return duplicate
 
     def _for_nodes(self) -> Variable:

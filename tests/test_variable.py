@@ -778,6 +778,17 @@ def test_pickles_are_leaves(protocol):
     np.testing.assert_array_equal(y.grad.data, [2, 4])
 
 
+@pytest.mark.parametrize(
+    "copied", [copy.copy, copy.deepcopy, lambda x: copy.deepcopy([x, x])[1], lambda x: copy.copy(2.0 * x) / 2.0]
+)
+def test_copies_inside_of_a_function_being_differentiated_go_on(copied):
+    x = np.array([1.0, 2.0, 3.0])
+    gradient = nbgrad.grad(lambda x: (copied(x) ** 2).sum())
+    for compiled in (gradient, nbgrad.jit(gradient)):
+        np.testing.assert_array_equal(compiled(x), 2.0 * x)
+    np.testing.assert_array_equal(nbgrad.grad(lambda x: gradient(x).sum())(x), [2.0, 2.0, 2.0])
+
+
 def test_copies_of_computed_variables():
     y = Variable(np.ones(2)) * 2
     with pytest.raises(RuntimeError, match=r"deep copy of a computed Variable.*x\.detach\(\)\.clone\(\)"):

@@ -240,6 +240,8 @@ class Along:
     def __call__(self, *arguments: Any) -> Any:
         width = len(self.wanted)
         given = len(arguments) - self.along * width
+        # directions are typed as what they belong to, and one number that a view repeats lies otherwise
+        arguments = (*arguments[:given], *[np.asarray(x, order="C") for x in arguments[given:]])
         kinds = compiled.kinds_of(arguments)
         made: Any = self._made.get(kinds)
         if made is None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ..arrays import Array, as_array
+from ..arrays import Array, as_array, is_stand_in
 from ..registry import operation
 from ..variable import Given, Variable, data_of
 from .arguments import axis_of, either, whole_numbers
@@ -192,8 +192,8 @@ def _evenly(x: Any, skips_nan: bool) -> Any:
     count = np.sum(same)
     center = as_array(np.nan_to_num(value, nan=0.0, posinf=0.0, neginf=0.0)).astype(x.dtype)
     shares = where(same, sub(flat, center), np.zeros((), x.dtype))
-    if count > 1:  # what is added up is 0, or what the value is far off all
-        shares = div(shares, np.asarray(count, x.dtype))
+    if is_stand_in(count) or count > 1:  # what is added up is 0, or what the value is far off all
+        shares = div(shares, as_array(count).astype(x.dtype))
     return add(sum(shares), center)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import sys
 import warnings
 import weakref
 from collections.abc import Callable, Sequence
@@ -83,6 +84,14 @@ class Jitted:
         """Bind to an instance, as methods are; the instance is a static argument then."""
         return self if instance is None else functools.partial(self._bound(), instance)
 
+    def __reduce__(self) -> Any:
+        """Pickle as functions are, by name, or else by what it was made of: what it was traced for is no part of it."""
+        found: Any = sys.modules.get(getattr(self, "__module__", None) or "")
+        name = getattr(self, "__qualname__", "")
+        for part in name.split("."):
+            found = getattr(found, part, None)
+        return name if found is self else (Jitted, (self.function, self.static, self.donate))
+
     def _bound(self) -> Jitted:
         if self._method is None:
             shifted = [number + 1 if number >= 0 else number for number in self.static]
@@ -122,7 +131,7 @@ class Jitted:
                 value = leaf if kind is Static else Static(leaf)
                 try:
                     hash(value)
-                except TypeError:
+                except (TypeError, ValueError):  # of a memoryview
                     raise TypeError(
                         f"jit: an argument of {self.name} is a {kind.__name__}: arguments are Variables, arrays, "
                         "numbers and nests of them, or hashable values"
@@ -164,7 +173,17 @@ class Jitted:
         trace = self._traces.pop(key, None)
         changed = None if trace is None else trace.bindings.changed()
         if trace is None or changed is not None:
-            trace = Trace(self.function, structure, kinds, self.donate, key[-1], state)
+            try:
+                new = Trace(self.function, structure, kinds, self.donate, key[-1], state)
+            except TypeError as error:
+                left = None if trace is None else trace.bindings.left_traced()
+                if left is None:
+                    raise
+                raise TypeError(
+                    f"jit: {self.name} reads {left!r}, where it left a traced array, which no run would do again: make "
+                    "it an argument, and return what becomes of it"
+                ) from error
+            trace = new
             if changed is not None:
                 self._warn(changed)
             if state is not None:  # it may depend on more than was known

@@ -46,7 +46,9 @@ class Settings:
         """Give what a module has for that."""
         values = vars(module)
         names = sorted(self.read.get(id(module), ()))
-        return tuple([(name, type(values.get(name)), values.get(name)) for name in names])
+        is_setting = sys.modules["nbgrad.nn.modules.module"].is_setting
+        # what took a setting's place is of another type, and watched as what names from outside stand for
+        return tuple([(n, type(v), v if is_setting(v) else None) for n in names for v in [values.get(n)]])
 
     @contextmanager
     def watching(self) -> Iterator[None]:

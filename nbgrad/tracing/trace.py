@@ -89,6 +89,8 @@ class Trace:
             self.inputs.append(leaf_of(symbol, kind is Variable) if kind in (Variable, NoGradient) else symbol)
             arguments.append(self.inputs[-1])
         positional, named = unflatten(structure, iter(arguments))
+        named_outside = [function, *(value.value for kind, value, _ in kinds if kind is Static)]
+        before = Bindings(named_outside)
         given = len(self.inputs)
         #: What takes what it becomes in a run: the place among the arguments, and the node.
         self.updates: list[tuple[int, Node]] = []
@@ -145,9 +147,8 @@ class Trace:
         )
         # what was trained in place has no way back
         self.gives = any(self.replay.giving) and not self.updates
-        statics = [value.value for kind, value, _ in kinds if kind is Static]
-        #: What names from outside stand for, now that the function may have changed some itself.
-        self.bindings = Bindings([function, *statics])
+        #: What names from outside stand for, some of which the function may have changed itself.
+        self.bindings = Bindings(named_outside).after(before)
         #: How calls with arguments of such types are recognised at once, if they can be.
         self.routes: dict[Any, Any] = {}
 

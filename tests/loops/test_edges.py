@@ -129,3 +129,13 @@ def test_nan_stays_where_it_is():
 
     _, (gradient,) = derivative(clean, "vjp", (X,))(np.array([1.0, np.nan, 3.0]), 1.0)
     np.testing.assert_array_equal(gradient, [2.0, 0.0, 6.0])
+
+
+def test_directions_that_a_view_repeats():
+    @nbgrad.njit
+    def squares(x):
+        m = x.reshape(2, 2)
+        return (m * m).sum()
+
+    second = nbgrad.grad(lambda x: nbgrad.grad(squares)(x).sum())  # along one number that is broadcast
+    np.testing.assert_array_equal(second(np.arange(4.0)), [2.0, 2.0, 2.0, 2.0])

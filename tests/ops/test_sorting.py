@@ -100,6 +100,18 @@ def test_equal_elements_share_the_gradient_of_the_median_of_all(name):
     assert getattr(nbgrad, name)(nbgrad.tensor([np.inf, 1.0, np.inf])).item() == np.inf
 
 
+@pytest.mark.parametrize("name", ["median", "nanmedian"])
+def test_the_median_of_all_is_traced_and_batched(name):
+    several = np.array([[1.0, 3.0, 2.0, 2.0], [2.0, np.nan, 1.0, 1.0], [4.0, 1.0, 0.0, 2.0]])
+    slopes = nbgrad.value_and_grad(lambda x: getattr(nbgrad, name)(x) * 2.0)
+    expected = [slopes(x) for x in several]
+    compiled = nbgrad.jit(slopes)
+    for found in ([compiled(x) for x in several], list(zip(*nbgrad.vmap(slopes)(several), strict=True))):
+        for (value, slope), (value_, slope_) in zip(found, expected, strict=True):
+            np.testing.assert_array_equal(value, value_)
+            np.testing.assert_array_equal(slope, slope_)
+
+
 def test_quantiles_meet_nan_and_infinities():
     x = nbgrad.tensor([[1.0, np.nan, 3.0], [np.inf, np.inf, 0.0]])
     assert np.isnan(nbgrad.quantile(x, 0.5, 1).data).tolist() == [True, False]

@@ -1,7 +1,8 @@
 """What names from outside of a compiled function stand for: another value has it traced anew."""
 
 import types
-from functools import partial
+from collections import OrderedDict, deque
+from functools import cached_property, partial
 
 import numpy as np
 import pytest
@@ -183,3 +184,169 @@ def test_users_modules_and_partial_functions():
     for config.rate in (2.0, 5.0):
         for _ in range(2):
             np.testing.assert_array_equal(compiled(X), X * 1.5 * config.rate)
+
+
+class Scale:
+    """What a factor is read from, in all the ways that classes have."""
+
+    shared = 2.0
+    __slots__ = ("__dict__", "slot")
+
+    def __init__(self):
+        self.slot = self.own = self.hidden = 2.0
+        self.table, self.queue, self.names = OrderedDict(a=2.0), deque([2.0]), {"a"}
+
+    @property
+    def by_property(self):
+        return self.own
+
+    @cached_property
+    def cached(self):
+        return self.own
+
+    @classmethod
+    def of_class(cls):
+        return cls.shared
+
+    @staticmethod
+    def of_nobody():
+        return RATE
+
+    def __getitem__(self, key):
+        return self.hidden
+
+    def __call__(self, x):
+        return x * self.own
+
+
+class Settings:
+    rate = 2.0
+
+    class Deep:
+        rate = 2.0
+
+
+def with_default(x, given={"rate": 2.0}):  # noqa: B006
+    return x * given["rate"]
+
+
+def with_attribute(x):
+    return x * with_attribute.rate
+
+
+with_attribute.rate = 2.0
+
+
+@pytest.mark.parametrize(
+    ("factor", "change"),
+    [
+        (lambda s, x: x * s.by_property, lambda s: setattr(s, "own", 3.0)),
+        (lambda s, x: x * s.cached, lambda s: setattr(s, "cached", 3.0)),
+        (lambda s, x: x * s.slot, lambda s: setattr(s, "slot", 3.0)),
+        (lambda s, x: x * s.shared, lambda s: setattr(s, "shared", 3.0)),
+        (lambda s, x: x * s.shared, lambda s: setattr(Scale, "shared", 3.0)),
+        (lambda s, x: x * s.of_class(), lambda s: setattr(Scale, "shared", 4.0)),
+        (lambda s, x: x * s.of_nobody(), lambda s: set_("RATE", 3.0)),
+        (lambda s, x: x * s[0], lambda s: setattr(s, "hidden", 3.0)),
+        (lambda s, x: s(x), lambda s: setattr(s, "own", 3.0)),
+        (lambda s, x: x * getattr(s, "own", 1.0), lambda s: setattr(s, "own", 3.0)),
+        (lambda s, x: x * sum(s.table.values()), lambda s: s.table.update(b=1.0)),
+        (lambda s, x: x * s.table["a"], lambda s: s.table.update(a=3.0)),
+        (lambda s, x: x * sum(s.queue), lambda s: s.queue.append(1.0)),
+        (lambda s, x: x * (2.0 if "a" in s.names else 3.0), lambda s: s.names.clear()),
+        (lambda s, x: x * Settings.rate, lambda s: setattr(Settings, "rate", 3.0)),
+        (lambda s, x: x * Settings.Deep.rate, lambda s: setattr(Settings.Deep, "rate", 3.0)),
+        (lambda s, x: with_default(x), lambda s: with_default.__defaults__[0].update(rate=3.0)),
+        (lambda s, x: with_attribute(x), lambda s: setattr(with_attribute, "rate", 3.0)),
+    ],
+)
+def test_ways_to_a_number(factor, change):
+    scale = Scale()
+    compiled = nbgrad.jit(lambda x: factor(scale, x))
+    for step in (lambda s: None, change):
+        step(scale)
+        for _ in range(3):  # the slow way, and the quick one
+            np.testing.assert_array_equal(compiled(X), factor(scale, X))
+    assert traces(compiled) == 2
+    assert not np.array_equal(compiled(X), X * 2.0)
+
+
+def test_an_instance_that_is_called():
+    scale = Scale()
+    compiled = nbgrad.jit(scale)
+    for scale.own in (2.0, 3.0):
+        for _ in range(2):
+            np.testing.assert_array_equal(compiled(X), X * scale.own)
+
+
+class Counter:
+    def __init__(self):
+        self.steps, self.state, self.kept, self.numbers = 0, None, None, {"steps": 0}
+
+    def by_steps(self, x):
+        self.steps += 1
+        return x * self.steps
+
+    def by_item(self, x):
+        self.numbers["steps"] += 1
+        return x * self.numbers["steps"]
+
+    def set_before_it_is_read(self, x):
+        self.steps = len(x)
+        self.kept = x * 2.0
+        return self.kept * self.steps
+
+    def carried(self, x):
+        self.state = x if self.state is None else self.state + x
+        return self.state * 2.0
+
+
+@pytest.mark.parametrize("name", ["by_steps", "by_item", "set_before_it_is_read"])
+def test_a_number_that_a_function_changes_and_reads(name):
+    counter, plain = Counter(), Counter()
+    compiled = nbgrad.jit(getattr(counter, name))
+    for _ in range(4):
+        np.testing.assert_array_equal(compiled(X), getattr(plain, name)(X))
+    assert traces(compiled) == (2 if name.startswith("set") else 4)
+
+
+@pytest.mark.parametrize("module", [False, True])
+def test_a_traced_array_that_a_function_left_and_reads_again(module):
+    class Carrying(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.state = None
+
+        carried = Counter.carried
+
+    counter = Carrying() if module else Counter()
+    compiled = nbgrad.jit(lambda x: counter.carried(x))
+    np.testing.assert_array_equal(compiled(X), X * 2.0)
+    with pytest.raises(TypeError, match=r"reads '\w+\.state', where it left a traced array.*an argument, and return"):
+        compiled(X)
+    assert counter.state is None  # as it was
+    np.testing.assert_array_equal(counter.carried(X), X * 2.0)
+
+
+def test_what_modules_hold_besides_numbers():
+    class Net(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.rates, self.shift = {"rate": 2.0}, None
+
+        def forward(self, x):
+            y = x * self.rates["rate"]
+            return y if self.shift is None else y + self.shift
+
+    net = nn.Sequential(Net())
+    compiled = nbgrad.jit(lambda x: net(x))
+    for change in (
+        lambda inner: None,
+        lambda inner: inner.rates.update(rate=3.0),
+        lambda inner: setattr(inner, "shift", X.copy()),
+        lambda inner: setattr(inner, "shift", X * 2.0),
+        lambda inner: setattr(inner, "shift", None),
+    ):
+        change(net[0])
+        for _ in range(2):
+            np.testing.assert_array_equal(compiled(X), net(X))

@@ -3,7 +3,9 @@
 import dataclasses
 import functools
 import os
+import pickle
 from collections import namedtuple
+from copy import deepcopy
 
 import numpy as np
 import pytest
@@ -1066,3 +1068,29 @@ def test_positions_outside_are_told_from_a_program_that_is_only_loops():
         for outside in (6, -7, 2**40):
             with pytest.raises(IndexError):
                 jitted(x, np.array([1, outside, 1, 0]))
+
+
+@nbgrad.jit
+def doubled(x):
+    return x * 2
+
+
+def tripled(x):
+    return x * 3
+
+
+class Doubling:
+    @staticmethod
+    @nbgrad.jit
+    def of(x):
+        return x * 2
+
+
+def test_pickles_and_copies():
+    partly = nbgrad.jit(functools.partial(np.multiply, 3))
+    for compiled, factor in ((doubled, 2), (Doubling.of, 2), (nbgrad.jit(tripled), 3), (partly, 3)):
+        compiled(X)  # what it was traced for is no part of it
+        for again in (pickle.loads(pickle.dumps(compiled)), deepcopy(compiled)):
+            np.testing.assert_array_equal(again(X), X * factor)
+            assert again is compiled or (again.static, again.donate) == (compiled.static, compiled.donate)
+    assert pickle.loads(pickle.dumps(doubled)) is doubled
