@@ -330,6 +330,8 @@ def _scalar_call(lowering: Lowering, function: Any, given: list[Meaning], named:
             result = arrays.elementwise(lowering, lambda a, b: extreme(lowering, function, a, b), result, other)
         return result
     dtype = as_dtype(function) if isinstance(function, type) else None
+    if function is float and len(given) == 1 and isinstance(given[0], Known) and isinstance(given[0].value, str):
+        return convert(lowering, "", float(given[0].value))  # float("inf"): there is no literal
     if dtype is not None and len(given) == 1:
         return arrays.elementwise(lowering, lambda a: cast(a, dtype), *given)
     if function in FLAT and len(given) == 1:

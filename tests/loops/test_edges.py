@@ -139,3 +139,14 @@ def test_directions_that_a_view_repeats():
 
     second = nbgrad.grad(lambda x: nbgrad.grad(squares)(x).sum())  # along one number that is broadcast
     np.testing.assert_array_equal(second(np.arange(4.0)), [2.0, 2.0, 2.0, 2.0])
+
+
+def test_infinity_is_written_as_a_word():
+    def nearest(x):
+        best, furthest = float("inf"), -float("inf")
+        for i in range(x.shape[0]):
+            best = min(best, x[i] * x[i] + 1.0)
+            furthest = max(furthest, math.hypot(x[i], 1.0))  # whose partials have infinity in them
+        return best * x[0] + furthest
+
+    check(nearest, X)
