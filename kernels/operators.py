@@ -80,8 +80,9 @@ def install_operators(owner: type, lookup: Callable[[str], Callable[..., Any]]) 
         function = lookup(name)
         setattr(owner, f"__{operator}__", function)
         if operator in REFLECTED:
-            setattr(owner, f"__r{operator}__", _reflected(function))
+            setattr(owner, f"__r{operator}__", reflected(function))
 
 
-def _reflected(function: Callable[..., Any]) -> Callable[..., Any]:
+def reflected(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Give what an operator does whose left operand has none."""
     return lambda self, other: function(other, self)

@@ -69,6 +69,7 @@ def _install() -> None:
     methods["__rmatmul__"] = lambda self, other: matmul(other, self)
     methods["__getitem__"] = giving_way("__getitem__", getitem, lambda: recorded_by(GetItem, getitem))
     methods |= {"__divmod__": _divmod, "__rdivmod__": _rdivmod, "__round__": _round, "__contains__": _contains}
+    arithmetic.install(methods)
     inplace.install(methods)
     methods["T"] = property(transpose, doc="The Variable with its dimensions reversed.")
     methods["mT"] = methods["mH"] = property(_matrices_transposed, doc="The last two dimensions in reverse order.")

@@ -8,8 +8,10 @@ from typing import Any, TypeVar, overload
 
 import numpy as np
 
+from .. import registry
 from ..arrays import Array, is_array
 from ..kernels.formula import Expression
+from ..kernels.operators import reflected
 from ..registry import operation
 from ..variable import Operand, Variable
 from . import elementwise as plain
@@ -143,3 +145,51 @@ logical_and = _of_numbers_too(plain.logical_and)
 logical_or = _of_numbers_too(plain.logical_or)
 logical_xor = _of_numbers_too(plain.logical_xor)
 logical_not = _of_numbers_too(plain.logical_not)
+
+
+# ---- bits -----------------------------------------------------------------------------------------------------------
+
+
+_TRUTH = np.dtype(bool)
+
+
+def _of_bits(truth: Callable[..., Any], name: str) -> Callable[..., Any]:
+    """Give what an operator does: with truth values what a kernel does, with whole numbers what it does to each bit."""
+
+    def one(x: Any) -> Any:
+        return truth(x) if x.dtype == _TRUTH else registry.load(name).function(x)
+
+    def both(x: Any, y: Any) -> Any:
+        if type(x) is Variable is type(y) and x._array.dtype is _TRUTH is y._array.dtype:
+            return truth(x, y)
+        if all([type(operand) is bool or getattr(operand, "dtype", None) == _TRUTH for operand in (x, y)]):
+            return truth(x, y)
+        return registry.load(name).function(x, y)
+
+    return one if name == "bitwise_not" else both
+
+
+#: By the names of Python's operators; NumPy's ufuncs do the same.
+BITS: dict[str, Callable[..., Any]] = {
+    "and": _of_bits(plain.logical_and, "bitwise_and"),
+    "or": _of_bits(plain.logical_or, "bitwise_or"),
+    "xor": _of_bits(plain.logical_xor, "bitwise_xor"),
+    "invert": _of_bits(plain.logical_not, "bitwise_not"),
+    "lshift": lambda x, y: registry.load("bitwise_left_shift").function(x, y),
+    "rshift": lambda x, y: registry.load("bitwise_right_shift").function(x, y),
+}
+
+
+def install(methods: dict[str, Any]) -> None:
+    """Add the operators on bits to a table of methods."""
+    for operator, function in BITS.items():
+        methods[f"__{operator}__"] = function
+        if operator != "invert":
+            methods[f"__r{operator}__"] = reflected(function)
+            name = {"lshift": "left_shift", "rshift": "right_shift"}.get(operator, operator)
+            methods[f"__i{operator}__"] = _calling(f"bitwise_{name}_")
+
+
+def _calling(name: str) -> Callable[..., Any]:
+    """Give an operator that calls a method."""
+    return lambda self, other: getattr(self, name)(other)

@@ -104,7 +104,7 @@ def test_truth_operators(name):
 
 
 def test_truth_operators_refuse_numbers():
-    with pytest.raises(TypeError, match="logical_and: no kernel for dtypes float64 and float64"):
+    with pytest.raises(TypeError, match="bitwise_and: dtypes float64 and float64: takes whole numbers"):
         Variable(np.ones(2)) & Variable(np.ones(2))
 
 
@@ -291,3 +291,37 @@ def test_whole_numbers_do_not_hold_fractions():
             count /= 2
         count *= 2
     assert count.tolist() == [6, 8] and count.dtype == np.int64
+
+
+@pytest.mark.parametrize("sign", ["&", "|", "^", "<<", ">>"])
+def test_operators_on_bits_are_those_of_torch(sign):
+    torch = peer("torch")
+    whole, truth = [5, 2, 9, 0], [True, False, True, True]
+    pairs = [(whole, [3, 1, 2, 1]), (whole, 2), (3, whole)]
+    if sign in "&|^":
+        pairs += [(truth, truth[::-1]), (truth, True), (False, truth), (truth, whole), (truth, 1)]
+    for left, right in pairs:
+        results = []
+        for library in (torch, nbgrad):
+            a, b = (library.tensor(x) if isinstance(x, list) else x for x in (left, right))
+            results.append(eval(f"a {sign} b"))
+            if isinstance(left, list) and (type(left[0]) is int or type(b) is bool):
+                view = a[1:]
+                exec(f"a {sign}= b", {"a": a, "b": b})
+                results[-1] = [results[-1], a, view]
+        theirs, ours = results
+        if not isinstance(ours, list):
+            theirs, ours = [theirs], [ours]
+        for wanted, found in zip(theirs, ours, strict=True):
+            assert found.tolist() == wanted.tolist() and str(wanted.dtype) == f"torch.{found.dtype}"
+    x = nbgrad.tensor(whole)
+    for function in (lambda v: eval(f"v {sign} 2"), lambda v: eval(f"1 {sign} v")):
+        assert nbgrad.jit(function)(x).tolist() == function(x).tolist() == nbgrad.vmap(function)(x).tolist()
+    with pytest.raises(TypeError, match="takes whole numbers"):
+        eval(f"x {sign} 0.5 * x", {"x": nbgrad.ones(4)})
+
+
+def test_bits_that_are_not_there():
+    assert (~nbgrad.tensor([0, 5])).tolist() == [-1, -6] and (~nbgrad.tensor([True, False])).tolist() == [False, True]
+    assert np.invert(nbgrad.tensor([0, 5])).tolist() == [-1, -6]
+    assert np.bitwise_and(np.array([6, 5]), nbgrad.tensor([3, 4])).tolist() == [2, 4]

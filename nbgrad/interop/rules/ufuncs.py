@@ -12,6 +12,7 @@ from ...kernels.formula import NUMPY_NAMES, standing_for
 from ...ops import elementwise as plain
 from ...ops import linalg
 from ...ops import reduction as reductions
+from ...ops.arithmetic import BITS
 from ...ops.shape import astype, unsqueeze
 from ...registry import ENTRIES, LATER
 from ...variable import data_of
@@ -117,8 +118,7 @@ UFUNCS: dict[np.ufunc, Any] = {
         for name in (*ENTRIES, *NUMPY_NAMES)
         if isinstance(getattr(np, name, None), np.ufunc) and NUMPY_NAMES.get(name, name) in ENTRIES.keys() - LATER
     },
-    **{np.bitwise_and: plain.logical_and, np.bitwise_or: plain.logical_or, np.bitwise_xor: plain.logical_xor},
-    np.invert: plain.logical_not,
+    **{np.bitwise_and: BITS["and"], np.bitwise_or: BITS["or"], np.bitwise_xor: BITS["xor"], np.invert: BITS["invert"]},
     np.fabs: _in_double(plain.abs, "efd"),
     np.float_power: _in_double(plain.pow, "d"),
     np.conjugate: plain.positive,
