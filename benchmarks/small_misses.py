@@ -25,7 +25,7 @@ REASONS = {
     "scans": "Values and places are two compiled calls, and a named tuple; tried in one: a third of it is the tuple.",
     "cumprod": "The gradient has no quotients, so that zeros are as any number: two scans more than torch's.",
     "shapes": "Sizes are looked at in Python, a frame or two, before the compiled call that makes the view, 0.35 µs.",
-    "as_strided": "Sizes and steps are read and held against the memory in Python; the view is made by the compiled call.",
+    "as_strided": "Sizes and steps are held against the memory in Python; the view is made by the compiled call.",
     "unfold": "What windows there are is kept by sizes; the view is made by the compiled call, behind two frames.",
     "parts and joints": "Each part is a view, which a compiled call makes in 0.35 µs; finding its index is Python.",
     "chunk": "Indices are kept by size; each piece is a compiled call of 0.35 µs, a frame finds the indices.",
