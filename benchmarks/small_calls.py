@@ -687,6 +687,9 @@ F.scaled_dot_product_attention(b, b, b)
 #: and a write, of which there are some.
 LEFT_OUT = {
     "cuda": "needs a GPU",
+    "histogramdd": "the cells of a grid, found as those of `histogram`, which has a row",
+    "svd_lowrank": "random numbers, products, `qr` and `svd`, which have rows",
+    "pca_lowrank": "`svd_lowrank` of what is left of its means",
     "multi_head_attention_forward": "nn.MultiheadAttention's inside: products and softmax, which have rows",
 }
 #: Draw numbers of their own, or none: shapes and dtypes are all there is to compare.
