@@ -244,8 +244,8 @@ def speed(case: Case, rounds: int, without: set[str], quick: bool) -> Results:
 
 def host(quick: bool) -> Results:
     """Give the times of single calls: of a launch, and of a compiled training step with and without its graphs."""
+    from nbgrad.kernels.cuda import workspace
     from nbgrad.kernels.cuda.graphs import Graph
-    from nbgrad.tracing import workspace
 
     case = next(case for case in cases(quick) if case.trains)
     arrays = case.make()
