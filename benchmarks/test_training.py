@@ -2,10 +2,12 @@
 
 import importlib
 import os
+from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
-from benchmarks.training_cases import CASES
+from benchmarks.training_cases import CASES, Case
 
 SLOW = [pytest.param(case, id=case.title, marks=pytest.mark.slow) for case in CASES[1:]]
 
@@ -20,7 +22,7 @@ def peers() -> None:
 
 
 @pytest.fixture(autouse=True)
-def _default_dtype():  # type: ignore[no-untyped-def]
+def _default_dtype() -> Iterator[None]:
     import nbgrad
 
     before = nbgrad.get_default_dtype()
@@ -29,7 +31,7 @@ def _default_dtype():  # type: ignore[no-untyped-def]
 
 
 @pytest.mark.parametrize("case", [pytest.param(CASES[0], id=CASES[0].title), *SLOW])
-def test_losses_agree(case):  # type: ignore[no-untyped-def]
+def test_losses_agree(case: Case) -> None:
     from benchmarks.training import steps
 
     assert set(steps(case, compiled=False)) == {"eager", "jit", "torch", "JAX"}
@@ -38,7 +40,7 @@ def test_losses_agree(case):  # type: ignore[no-untyped-def]
 def test_what_differs_is_not_timed() -> None:
     from benchmarks.training import steps
 
-    def loss(library, y, labels):  # type: ignore[no-untyped-def]
+    def loss(library: Any, y: Any, labels: Any) -> Any:
         return CASES[0].loss(library, y, labels) * (1.001 if library.__name__ == "nbgrad" else 1.0)
 
     with pytest.raises(AssertionError, match=r"MLP.*: losses of (eager|jit)"):

@@ -16,6 +16,7 @@ import datetime
 import os
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,9 +24,11 @@ import numpy as np
 
 from . import measure
 from .report import BUSY, README, processor
+from .tables import replace_section
 from .training_cases import CASES, Case, jax_step
 
 DOCS = Path(__file__).parent.parent / "docs" / "training.md"
+MARKERS = "<!-- training:begin -->", "<!-- training:end -->"
 Steps = dict[str, Callable[[], Any]]
 #: Those beside which a step stands, by the columns' names.
 PEERS = ("torch", "torch.compile", "JAX")
@@ -37,7 +40,10 @@ def trained(library: Any, case: Case, start: dict[str, np.ndarray], arrays: Any,
     model.load_state_dict({name: library.tensor(value) for name, value in start.items()})
     optimizer = case.optimizer(library, model.parameters())
     x, y = [library.tensor(a) for a in arrays]
-    loss_of = lambda x, y: case.loss(library, model(x), y)  # noqa: E731
+
+    def loss_of(x: Any, y: Any) -> Any:
+        return case.loss(library, model(x), y)
+
     if compiled and library.__name__ == "torch":
         loss_of = library.compile(loss_of, dynamic=False)
         optimizer.step = library.compile(optimizer.step)
@@ -182,17 +188,15 @@ def main() -> None:
             print(*lines[-2:] if "jit" in lines[-1] else lines[-1:], sep="\n", flush=True)
 
     for case in CASES:
-        add(case.title, lambda case=case: steps(case, not options.without_compile), case.limits, case.products / peak)  # type: ignore[misc]
+        add(case.title, partial(steps, case, not options.without_compile), case.limits, case.products / peak)
     for count, size, limit in ((50, 10_000, 0.2), (2, 10_000_000, 0.8)):
         floor = 7 * 4 * count * size / measure.copy_rate(7 * 4 * count * size)
         title = f"Adam alone, {count} tensors of {size:.0e}".replace("e+0", "e")
-        add(title, lambda c=count, s=size: alone(c, s), {("eager", "torch"): limit}, floor)  # type: ignore[misc]
+        add(title, partial(alone, count, size), {("eager", "torch"): limit}, floor)
     if not options.only and not options.without_compile:
         for page in (DOCS, README):
-            before, rest = page.read_text().split("<!-- training:begin -->")
-            _, after = rest.split("<!-- training:end -->")
-            made = "\n".join(lines)
-            page.write_text(f"{before}<!-- training:begin -->\n\n{made}\n\n<!-- training:end -->{after}")
+            text = replace_section(page.read_text(), "\n".join(lines), *MARKERS)
+            page.write_text(text)
 
 
 if __name__ == "__main__":

@@ -152,7 +152,8 @@ def jax_step(jax: Any, case: Case) -> Callable[..., Any]:
 
         return loss, each(moved, p, m, v), m, v
 
-    return jax.jit(step, donate_argnums=(0, 1, 2))  # type: ignore[no-any-return]
+    compiled: Callable[..., Any] = jax.jit(step, donate_argnums=(0, 1, 2))
+    return compiled
 
 
 # ---- the cases ------------------------------------------------------------------------------------------------------

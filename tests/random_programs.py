@@ -370,7 +370,9 @@ class Writer:
                 shape = shape[1:]
             layout = layouts[random.integers(len(layouts))] if shape else "contiguous"
             dtype = dtypes[random.integers(len(dtypes))]
-            inputs.append(Input(number, shape, dtype, layout, not random.integers(5)))
+            # sums of many equal numbers are 0 or not as they round, which comparisons make 1 or 0 of
+            few = not random.integers(5) and not large
+            inputs.append(Input(number, shape, dtype, layout, few))
             self.shapes.append(shape)
         self.mixed = len(dtypes) > 1
         length = int(random.choice([5, 10, 20, 35, 50], p=[0.25, 0.35, 0.25, 0.1, 0.05]))
@@ -771,9 +773,9 @@ def _differences(program: Program, found: Any, wanted: Any, limits: Any = None) 
 def _tolerance(program: Program, scale: Any) -> float:
     # torch's trigamma and polygamma are off by 1e-11, which what follows makes more of
     gammas = any(step.name in ("lgamma", "digamma", "polygamma") for step in program.steps)
-    # and sums of thousands round otherwise, which is as much
+    # and the sine of a sum of thousands is off by 1e-8
     many = any(math.prod(x.shape) > MOST for x in program.inputs)
-    limit = (1e-2 if many else 2e-4) if "float32" in program.dtypes else 1e-7 if gammas or many else 1e-9
+    limit = 2e-4 if "float32" in program.dtypes else 1e-7 if gammas or many else 1e-9
     return limit * max(1.0, float(scale))
 
 

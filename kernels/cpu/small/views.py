@@ -25,6 +25,19 @@ def whole_number(name: str, of: str) -> str:
 """
 
 
+def _of_array(count: int) -> str:
+    """Write: of so many arguments the first is x, an array; or the call does not fit. Its size does not matter."""
+    return f"""
+    fits = count == {count}
+    if fits:
+        fits = word_at(word_at(args) + {TYPE}) == word_at(api + {AT["ndarray"]})
+    if not fits:
+{HAND_ON}
+    few = True
+    x = word_at(args)
+"""
+
+
 def indented(text: str, by: int) -> str:
     """Give lines with more space before them."""
     return "\n".join(" " * by + line if line else line for line in text.split("\n"))
@@ -149,13 +162,7 @@ def sizes(name: str, values: str, count: str) -> str:
 def _two(body: str) -> str:
     """Write a call of an array and something else, which `body` looks at."""
     return f"""{BEGIN}
-    fits = count == 2
-    if fits:
-        fits = word_at(word_at(args) + {TYPE}) == word_at(api + {AT["ndarray"]})
-    if not fits:
-{HAND_ON}
-    few = True
-    x = word_at(args)
+{_of_array(2)}
     given = word_at(args + 8)
 {_array("x")}
     fits = x_ndim <= {DIMENSIONS}
@@ -252,13 +259,7 @@ _BROADCAST = _two(f"""
 
 # what was reduced over axes, seen in the shape from which it was
 _SPREAD = f"""{BEGIN}
-    fits = count == 3
-    if fits:
-        fits = word_at(word_at(args) + {TYPE}) == word_at(api + {AT["ndarray"]})
-    if not fits:
-{HAND_ON}
-    few = True
-    x = word_at(args)
+{_of_array(3)}
     given = word_at(args + 8)
     form = word_at(args + 16)
 {_array("x")}
@@ -303,13 +304,7 @@ _SPREAD = f"""{BEGIN}
 
 # the elements at first + index @ moves, where all of these are in the array
 _STRIDED = f"""{BEGIN}
-    fits = count == 5
-    if fits:
-        fits = word_at(word_at(args) + {TYPE}) == word_at(api + {AT["ndarray"]})
-    if not fits:
-{HAND_ON}
-    few = True
-    x = word_at(args)
+{_of_array(5)}
     form = word_at(args + 8)
     start = word_at(args + 16)
     given = word_at(args + 24)
