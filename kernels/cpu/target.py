@@ -100,7 +100,7 @@ class Cpu:
     def gather(self, table: Array, rows: Array) -> Array:
         """Return rows of a table; IndexError for positions outside."""
         if table.dtype.char not in "fd":
-            return table[rows]
+            return table[_counted_from_the_first(rows)]
         picked: Array = checked(indexing.gather(), table, rows)
         return picked
 
@@ -109,7 +109,7 @@ class Cpu:
         # of other bytes NumPy would give the loop a buffer of its own, with anything in it to add to
         y = np.zeros(shape, g.dtype.newbyteorder("="))
         if g.dtype.char not in "fd":
-            np.add.at(y.reshape(-1, g.shape[1]), rows, g)
+            np.add.at(y.reshape(-1, g.shape[1]), _counted_from_the_first(rows), g)
         elif g.size:
             checked(indexing.scatter_add(), rows, g, y.reshape(-1, g.shape[1]))
         return y
@@ -156,6 +156,13 @@ class Cpu:
         from .compiler import compiler
 
         return compiler(self)
+
+
+def _counted_from_the_first(rows: Array) -> Array:
+    """Give positions; IndexError for negative ones, which NumPy would count from the last."""
+    if rows.min(initial=0) < 0:
+        raise IndexError(f"index {rows.min()} is out of bounds")
+    return rows
 
 
 CPU: Target = Cpu()

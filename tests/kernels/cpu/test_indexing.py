@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nbgrad.kernels.cpu.indexing import add_along, gather, scatter_add, take_along
+from nbgrad.kernels.cpu.target import Cpu
 
 
 def scattered(index, g, y):
@@ -137,3 +138,14 @@ def test_positions_outside_touch_no_memory():
     x, p = np.ones((3, 1)), np.array([[0], [3], [-1]])
     np.testing.assert_array_equal(take_along()(x, p), [[1], [0], [0]])
     np.testing.assert_array_equal(add_along()(p, np.ones((3, 1)), out=np.zeros((3, 1))), [[1], [0], [0]])
+
+
+@pytest.mark.parametrize("dtype", ["int64", "float16", ">i4", ">f8", "float32"])
+def test_the_target_scatters_every_dtype(dtype):
+    index, g = np.array([2, 0, 2]), np.arange(6).reshape(3, 2).astype(dtype)
+    y = Cpu().scatter(index, g, (3, 2), False)
+    np.testing.assert_array_equal(y, [[2, 3], [0, 0], [4, 6]])
+    assert y.dtype == g.dtype.newbyteorder("=")
+    for outside in (-1, 3):
+        with pytest.raises(IndexError):
+            Cpu().scatter(np.array([outside]), g[:1], (3, 2), False)
