@@ -389,6 +389,7 @@ if TYPE_CHECKING:
     from .ops.putting import scatter_reduce as scatter_reduce
     from .ops.putting import select_scatter as select_scatter
     from .ops.putting import slice_scatter as slice_scatter
+    from .ops.segments import segment_reduce as segment_reduce
     from .ops.sorting import argsort as argsort
     from .ops.sorting import kthvalue as kthvalue
     from .ops.sorting import median as median

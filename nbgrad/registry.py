@@ -74,6 +74,7 @@ LATER = {
         "picking",
     ),
     "histogramdd": "histograms",
+    "segment_reduce": "segments",
     **dict.fromkeys(
         (
             "diagonal_scatter", "index_add", "index_copy", "index_fill", "index_put", "index_reduce", "masked_fill",
