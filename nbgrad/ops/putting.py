@@ -348,8 +348,8 @@ def by_order(x: Any, key: tuple[Any, ...], source: Any, kind: str) -> Any:
     if any([is_stand_in(part) for part in (*key, data)]):
         if kind == "prod":
             raise TypeError(
-                "scatter: products at traced positions: how many meet depends on elements: take the positions from "
-                "outside of the function"
+                "scatter: products at positions that jit traces, or vmap has many of: how many meet depends on "
+                "elements: take the positions from outside of the function"
             )
         x, source = _both(x, source)
         return ExtremeAt(dispatch.broadcast_to(flat, tuple(source.shape)), kind)(x, source)

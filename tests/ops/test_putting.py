@@ -250,5 +250,5 @@ def test_extrema_at_traced_positions_and_traced_masks_are_what_they_are_eagerly(
         compiled["index_reduce"](x, source, np.array([4, 0, 3]))
     with pytest.raises(ValueError, match="masked_scatter: 9 elements for 12 places"):
         compiled["masked_scatter"](x, source, np.ones_like(mask))
-    with pytest.raises(TypeError, match=r"products at traced positions.*take the positions from outside"):
+    with pytest.raises(TypeError, match=r"products at positions that jit traces.*take the positions from outside"):
         nbgrad.jit(lambda x, s, places: nbgrad.index_reduce(x, 0, places, s, "prod"))(x, source, np.array([3, 0, 3]))
