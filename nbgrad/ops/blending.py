@@ -123,6 +123,8 @@ def float_power(input: Any, exponent: Any) -> Any:
 
 def _double(x: Any) -> Any:
     x = plain(x)
+    if x.dtype.kind not in "fiub":
+        raise TypeError(f"float_power: operand of dtype {x.dtype}: takes numbers, and Variables and arrays of them")
     return x if x.dtype == np.float64 else astype(x, np.float64)
 
 
