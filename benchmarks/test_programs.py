@@ -25,15 +25,30 @@ def test_measurement_and_document(tmp_path: Path) -> None:
     quick = ["--quick", "--sizes", "small", "--without", "torch.compile", "--directory", str(tmp_path)]
     main(["--only", "ridge", *quick])
     main(["--only", "smoothing", *quick])  # the other stays
+    before = json.loads((tmp_path / "programs.json").read_text())["rows"]["ridge"]["small"]["seconds"]
+    main(["--only", "ridge", "--add", "autograd", *quick])  # all else of the row stays
     results = json.loads((tmp_path / "programs.json").read_text())
     assert results["rows"].keys() == {"ridge", "smoothing"}
     row = results["rows"]["ridge"]["small"]
     assert row["seconds"].keys() == {"nbgrad", "jax", "torch", "autograd"}
     assert row["skipped"] == {"torch.compile": "left out"}
+    assert [library for library in before if row["seconds"][library] != before[library]] == ["autograd"]
     assert row["memory"]["nbgrad"] > 8 * 50 and 0 < row["floor"] < 1
     document = (tmp_path / "programs.md").read_text()
     assert document.count("| ridge regression") == 2 and "torch.compile, in" in document
     assert (tmp_path / "programs.png").stat().st_size > 10_000
+
+
+def test_patience_ends() -> None:
+    import signal
+
+    from benchmarks.programs.__main__ import patient
+
+    before = signal.getsignal(signal.SIGALRM)
+    with pytest.raises(TimeoutError, match=r"not compiled within 0\.05 s"), patient(0.05):
+        while True:
+            pass
+    assert signal.getsignal(signal.SIGALRM) is before
 
 
 def test_first_calls() -> None:
