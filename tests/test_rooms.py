@@ -226,6 +226,7 @@ ELSEWHERE = {
     "nbgrad/recording.py": "kernels/cpu/small/test_recorder.py",
     "nbgrad/ops/assembling.py": "ops/test_arranging.py",
     "nbgrad/ops/making.py": "ops/test_creation.py",
+    "nbgrad/ops/masks.py": "ops/test_putting.py",
     "nbgrad/ops/picking.py": "ops/test_putting.py",
     "nbgrad/elementwise.py": "ops/test_elementwise.py",
     "nbgrad/interop/autograd/": "interop/test_autograd.py",

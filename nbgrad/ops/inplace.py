@@ -17,6 +17,7 @@ from ..arrays import Array, as_array, is_array, is_stand_in
 from ..function import Function, constant
 from ..grad_mode import is_grad_enabled
 from ..history import Lost, Stale
+from ..kernels import dispatch
 from ..kernels.operators import OPERATORS
 from ..nests import flatten
 from ..registry import ENTRIES
@@ -196,7 +197,8 @@ def last_ones(index: Index, shape: tuple[int, ...]) -> Array | None:
         every = np.arange(math.prod(form)).reshape(form)
         there: Any = traced.pick_from(traced.put_into(blank, key, every), key) == every
         return there.astype(float).reshape((*form, *(1,) * (len(shape) - 1 if rows else 0)))
-    positions = index.positions(shape[:1] if rows else shape)
+    here = Index(tuple(map(dispatch.in_numpy, index.key))) if index.foreign else index
+    positions = here.positions(shape[:1] if rows else shape)
     flat = positions.reshape(-1)
     size = shape[0] if rows else math.prod(shape)
     if size > 64 * flat.size + 4096:  # more places than it is worth to set aside
