@@ -287,6 +287,7 @@ def _namespace(lanes: int, chunk: int) -> dict[str, Any]:
         **dict.fromkeys(("align_stack", "clear_exceptions", "clear_all_exceptions", "never_inline"), lambda: None),
         "gathering": lambda *kind: _defined(folding.gathering_source(*kind, lanes), "gather", names),
         "drawing": lambda kind, dtype: functools.partial(_draw, kind, dtype),
+        "short_rows": lambda *kind: _defined(folding.row_source(*kind), "row", names),
         "folding": lambda *kind: _defined(folding.folding_source(*kind), "fold", names),
     }
     for i in range(OUTPUTS):

@@ -182,9 +182,17 @@ class _Loop:
             for fold in lanes:
                 gathered = f"{_gather(fold)}({fold.name}_lanes, {fold.name}_values, count)"
                 put(*([f"if n > {LANES}:", f"    {gathered}"] if fold in rows else [gathered]))
-        for fold in rows:
-            put("left = used", f"if n <= {LANES}:", "    left = used // 2", *indented(_paired(fold)))
-            put(f"{fold.name} = {fold.dtype}({_fold(fold)}({fold.name}_lanes, left))")
+        self._end_rows(rows, LANES)
+
+    def _end_rows(self, folds: list[Fold], few: int) -> None:
+        """Write what rows fold to: short ones from their values, which are in one chunk, others from lanes."""
+        for fold in folds:
+            self.text.put(
+                f"if n <= {few}:",
+                f"    {fold.name} = {fold.dtype}({_short(fold)}({fold.name}_values, np.uintp(n)))",
+                "else:",
+                f"    {fold.name} = {fold.dtype}({_fold(fold)}({fold.name}_lanes, used))",
+            )
 
     def _in_parts(
         self,
@@ -217,10 +225,10 @@ class _Loop:
         lanes = [fold for fold in folds if fold.over != "column"]
         for dtype, count in writer.rooms.items():
             put(f"wait_{dtype} = {dtype}_room({count * parts.spaced(writer.chunk, dtype)})")
-        for fold in lanes:
-            if fold.over == "row":
-                identity = identity_text(fold.identity, fold.wide)
-                put("for lane in range(used):", f"    {fold.name}_lanes[lane] = {identity}")
+        rows, few = [fold for fold in lanes if fold.over == "row"], min(LANES, writer.chunk)
+        for fold in rows:
+            identity = identity_text(fold.identity, fold.wide)
+            put(f"if n > {few}:", "    for lane in range(used):", f"        {fold.name}_lanes[lane] = {identity}")
         with self.text.block(f"for start in range(np.uintp(0), np.uintp(n), np.uintp({writer.chunk})):"):
             put(f"count = min(np.uintp(n) - start, np.uintp({writer.chunk}))")
             for fold in folds:
@@ -229,10 +237,10 @@ class _Loop:
                     put(f"{fold.name}_column = offset({name}, {name}_begin + start)")
             put(*(_draw(o, f"{o.name}_row + start", "count") for o in loads if o.drawn))
             put(*calls)
-            put(*(f"{_gather(fold)}({fold.name}_lanes, {fold.name}_values, count)" for fold in lanes))
-        for fold in lanes:
-            if fold.over == "row":
-                put(f"{fold.name} = {fold.dtype}({_fold(fold)}({fold.name}_lanes, used))")
+            for fold in lanes:
+                gathered = f"{_gather(fold)}({fold.name}_lanes, {fold.name}_values, count)"
+                put(*([f"if n > {few}:", f"    {gathered}"] if fold in rows else [gathered]))
+        self._end_rows(rows, few)
 
 
 def _size(fold: Fold) -> str:
@@ -247,18 +255,8 @@ def _fold(fold: Fold) -> str:
     return f"fold_{fold.combine.name}_{fold.wide}"
 
 
-def _paired(fold: Fold) -> list[str]:
-    """Write: the values of a short row are combined in pairs, into half as many lanes as it would take."""
-    values, lanes = f"{fold.name}_values", f"{fold.name}_lanes"
-    steps, (value,) = formula.source([fold.combine.expression], fold.wide, {0: "old", 1: "new"}, "c")
-    old, new = (f"{fold.wide}(load({values}, {place}))" for place in ("lane", "lane + np.uintp(left)"))
-    return [
-        "for lane in range(np.uintp(n), np.uintp(used)):",
-        f"    {values}[lane] = {identity_text(fold.identity, fold.dtype)}",
-        f"{lanes}[0] = {fold.wide}(load({values}, np.uintp(0)))",
-        "for lane in range(np.uintp(left)):",
-        *indented([f"old = {old}", f"new = {new}", *steps, f"{lanes}[lane] = {fold.wide}({value})"]),
-    ]
+def _short(fold: Fold) -> str:
+    return f"row_{fold.combine.name}_{fold.dtype}"
 
 
 def _functions(folds: list[Fold]) -> list[str]:
@@ -267,6 +265,8 @@ def _functions(folds: list[Fold]) -> list[str]:
     for fold in folds:
         lines.append(f'{_gather(fold)} = gathering("{fold.combine.name}", "{fold.dtype}", "{fold.wide}")')
         lines.append(f'{_fold(fold)} = folding("{fold.combine.name}", "{fold.wide}")')
+        if fold.over == "row":
+            lines.append(f'{_short(fold)} = short_rows("{fold.combine.name}", "{fold.dtype}", "{fold.wide}")')
     return list(dict.fromkeys(lines))
 
 
