@@ -174,7 +174,7 @@ class _Loop:
             identity = identity_text(fold.identity, fold.wide)
             put(f"if n > {LANES}:", "    for lane in range(used):", f"        {fold.name}_lanes[lane] = {identity}")
         # values wait in memory for a loop that adds them up: in one loop, the wider sums would make all vectors narrow
-        waiting = [f"{fold.name}_values[place] = {fold.argument}" for fold in lanes]
+        waiting = [f"store_{OUTPUTS - 1}({fold.name}_values, place, {fold.argument})" for fold in lanes]
         with self.text.block(f"for start in range(np.uintp(0), np.uintp(n), np.uintp({CHUNK})):"):
             put(f"count = min(np.uintp(n) - start, np.uintp({CHUNK}))")
             put(*(_draw(operand, f"{operand.name}_row + start", "count") for operand in drawn))
