@@ -94,7 +94,7 @@ class Memory:
 
 
 class Pointer:
-    """Elements from a place on; a whole number picks one, an `Along` one for each turn."""
+    """Elements from a place on; a whole number picks one, an `Along` or an array one for each turn."""
 
     __slots__ = ("array", "memory", "origin", "wide")
 
@@ -107,8 +107,9 @@ class Pointer:
     def _place(self, index: Any) -> Any:
         if type(index) is not Along:
             place = self.origin + index
-            if not 0 <= place < self.array.size:
-                self._refuse(place, place)
+            low, high = (place.min(), place.max()) if isinstance(place, np.ndarray) and place.ndim else (place, place)
+            if not 0 <= low <= high < self.array.size:
+                self._refuse(low, high)
             return place
         first = self.origin + index.start
         if not index.count:
