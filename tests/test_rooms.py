@@ -261,6 +261,7 @@ ELSEWHERE = {
     "nbgrad/nn/sampling.py": "nn/test_against_torch.py",
     "nbgrad/nn/windows.py": "nn/test_convolution.py",
     "nbgrad/ops/arguments.py": "ops/test_reduction.py",
+    "nbgrad/ops/by_scipy.py": "ops/test_special.py",
     "nbgrad/ops/derivatives.py": "ops/test_special.py",
     "nbgrad/ops/extrema.py": "ops/test_reduction.py",
     "nbgrad/fft.py": "ops/test_fourier.py",

@@ -18,7 +18,8 @@ from ..kernels import placement, special
 from ..kernels.cpu import small
 from ..registry import ENTRIES, operation
 from ..variable import Given, Variable, data_of
-from .derivatives import DERIVATIVES, functions, scipy_special
+from .by_scipy import functions, scipy_special
+from .derivatives import DERIVATIVES
 from .elementwise import _expose, add, clamp, lgamma, logical_and, lt, mul, ne, remainder, sub, where
 from .shape import astype
 
