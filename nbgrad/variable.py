@@ -449,6 +449,8 @@ class Variable(Methods):
         """
         if self._generation < 0:
             raise RuntimeError("register_hook: this Variable does not require a gradient")
+        if not callable(hook):
+            raise TypeError(f"register_hook: takes a function of a gradient, got {type(hook).__name__}")
         if self._hooks is None:
             self._hooks = {}
         key = next(hook_keys)

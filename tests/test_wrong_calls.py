@@ -10,6 +10,11 @@ import nbgrad as n
 #: Calls by what they raise: `F` is nn.functional, `L` linalg; m is 3 x 3, im 2 images of 3 channels, e has no rows.
 WRONG = {
     "TypeError": """
+n.round(x, decimals=1.5)
+n.lerp(x, x, "a")
+n.grad(3)
+n.nn.LSTM(4, 3)(x, n.ones(2))
+x.register_hook(3)
 n.exp("a")
 n.exp([[1.,2.],[3.]])
 n.sum(x, 1.5)
@@ -60,6 +65,8 @@ n.nextafter(n.tensor([1]), n.tensor([2]))
 n.lu_unpack(m, n.tensor([1.,2.,3.]))
 """,
     "ValueError": """
+n.signal.windows.kaiser(5, beta="a")
+y.index_add_(0, i, v)
 n.add(x, n.ones(5))
 n.matmul(x, s)
 n.mm(x, v)
@@ -311,6 +318,7 @@ def names():
         "L": n.linalg,
         "x": n.ones(3, 4, requires_grad=True),
         "v": n.ones(4),
+        "y": n.ones(3, 4),
         "s": n.tensor(2.0),
         "e": n.ones(0, 4),
         "m": n.ones(3, 3),
@@ -326,3 +334,9 @@ def test_an_error_begins_with_the_operation(kind, call, names):
     own = call.partition("(")[0].rpartition(".")[2]
     with pytest.raises(getattr(builtins, kind, np.linalg.LinAlgError), match=f"^{own}: "):
         eval(call, names)
+
+
+def test_a_module_flattens_dimensions_that_there_are(names):
+    with pytest.raises(IndexError, match="flatten: dimension 5 is out of range for 2 dimensions"):
+        n.nn.Flatten(5)(names["x"])
+    assert n.nn.Flatten()(names["im"]).shape == (2, 192) and n.nn.Flatten(0, 1)(names["im"]).shape == (6, 8, 8)

@@ -70,6 +70,7 @@ def lerp(input: Given, end: Any, weight: Any) -> Given:
     if _are_floating(input, end) and (type(weight) is builtins.float or _are_floating(weight)):
         return _lerp(input, end, weight)
     input, end = plain(input), plain(end)
+    weight = weight if isinstance(weight, builtins.int | builtins.float) else plain(weight)
     _floating_operands("lerp", input, end, weight)
     return _lerp(input, end, weight)
 
