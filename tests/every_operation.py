@@ -19,7 +19,7 @@ import nbgrad
 from nbgrad import Variable
 from nbgrad.arrays import is_array
 
-sys.path.insert(0, str(Path(__file__).parent.parent))
+sys.path.append(str(Path(__file__).parent.parent))
 
 #: So many calls of each operation are tried, on arrays of several shapes.
 MOST = 2
@@ -31,6 +31,9 @@ _LENGTHS = np.array([2, 0, 2])
 OTHERS: dict[str, tuple[Callable[..., Any], tuple[tuple[int, ...], ...]]] = {
     "histogramdd": (lambda w: nbgrad.histogramdd(nbgrad.stack([w, w], 1).detach(), _EDGES, weight=w).hist, ((3,),)),
     "segment_reduce": (lambda x: nbgrad.segment_reduce(x, "sum", lengths=_LENGTHS), ((4, 5),)),
+    **{f"special.{name}": (getattr(nbgrad.special, name), ((3, 4),)) for name in ("j0", "j1", "y0", "y1")},
+    **{f"special.{name}": (getattr(nbgrad.special, name), ((3, 4), (4,))) for name in ("beta", "betaln")},
+    "special.betainc": (lambda a, b, x: nbgrad.special.betainc(a, b, x / (1 + x)), ((3, 4), (4,), (3, 1))),
     "svd_lowrank": (lambda x: nbgrad.svd_lowrank(x, 3)[1], ((4, 3),)),
     "pca_lowrank": (lambda x: nbgrad.pca_lowrank(x, 3)[1], ((4, 3),)),
 }
