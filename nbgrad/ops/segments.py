@@ -13,7 +13,6 @@ from ..variable import data_of
 from .arguments import axis_of
 from .arranging import narrow
 from .elementwise import div, where
-from .indexing import from_zero
 from .joining import cat
 from .picking import operand, positions_of, searchsorted
 from .putting import scatter_reduce
@@ -95,15 +94,20 @@ def _bounds(lengths: Any) -> Any:
 
 
 def _segments(bounds: Any, size: int, unsafe: bool) -> Any:
-    """Give bounds; ValueError for those of no segments. Of what stands in for them, runs look where they lie."""
-    outside = "segment_reduce: segments from {} to {} of {}"
-    found = from_zero(bounds, size + 1, lambda low, high: ValueError(outside.format(low, high, size)), "segment_reduce")
+    """Give bounds; ValueError for those of no segments. What stands in for them is looked at in every run."""
+
+    def look(array: Any) -> None:
+        here = dispatch.in_numpy(array)
+        low, high = here.min(initial=0), here.max(initial=0)
+        if low < 0 or high > size:
+            raise ValueError(f"segment_reduce: segments from {low} to {high} of {size}")
+        if (np.diff(here, axis=-1) < 0).any() or (not unsafe and (here[..., -1:] != size).any()):
+            raise ValueError(
+                f"segment_reduce: segments that begin and end at {here.tolist()} of {size} elements: they ascend, and "
+                "end with the last element unless unsafe=True"
+            )
+
     if is_stand_in(bounds):
-        return found
-    here = dispatch.in_numpy(bounds)
-    if (np.diff(here, axis=-1) < 0).any() or (not unsafe and (here[..., -1:] != size).any()):
-        raise ValueError(
-            f"segment_reduce: segments that begin and end at {here.tolist()} of {size} elements: they ascend, and end "
-            "with the last element unless unsafe=True"
-        )
-    return found
+        return bounds.checked(lambda array: lambda: look(array), "segment check", ("segments", size, unsafe))
+    look(bounds)
+    return bounds

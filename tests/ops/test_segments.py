@@ -76,3 +76,5 @@ def test_wrong_segments_are_refused():
         nbgrad.segment_reduce([1, 2, 3], "sum", lengths=[3])
     with pytest.raises(ValueError, match="segments from 0 to 6 of 5"):
         COMPILED["sum"](np.ones((5, 2)), np.array([2, 2, 2]))
+    with pytest.raises(ValueError, match=r"begin and end at \[0, 3, 2, 5\] of 5"):
+        COMPILED["sum"](np.ones((5, 2)), np.array([3, -1, 3]))
