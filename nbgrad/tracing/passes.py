@@ -21,6 +21,7 @@ from .program import Draw, Fold, Join, Map, Node, Pad, Program, Rows, View, resh
 from .rewriting import Pass, Replace, needed, readers_of, rewritten
 from .rows import rows_in_loops
 from .short_rows import short_rows_unrolled
+from .sums import sums_of_sums
 
 Shape = tuple[int, ...]
 
@@ -378,6 +379,7 @@ PASSES: tuple[Pass, ...] = (
     sums_of_parts_joined,
     products_of_all_steps,
     sums_of_products,
+    sums_of_sums,
     rows_in_loops,
     slices_before_formulas,
     short_rows_unrolled,
