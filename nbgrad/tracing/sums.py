@@ -31,33 +31,32 @@ def sums_of_sums(program: Program) -> Program:
         alike: dict[object, list[Node]] = defaultdict(list)
         for term in terms:
             fold = reshaped(term)
-            if _is_total(fold) and _is_alone(term, readers, results):
+            if _is_total(fold):
                 (source,) = fold.inputs
                 alike[fold.operation, source.shape, source.dtype, waits[source]].append(term)
-        together = {term: group for group in alike.values() if len(group) >= _LEAST for term in group}
-        if not together:
+        groups = [group for group in alike.values() if len(group) >= _LEAST]
+        if not groups:
             return None
-        total: Node | None = None
-        for term in terms:
-            group = together.get(term, [term])
-            if term is not group[0]:
-                continue
-            value = places[term]
-            if len(group) > 1:
-                fold = reshaped(term)
-                element, *others = [places[reshaped(x).inputs[0]] for x in group]
-                for other in others:
-                    element = lowering.mapped(program, scalars.add.expression, [element, other], fold.dtype)
-                value = program.add(fold.operation, (element,), fold.shape, fold.dtype)
-                value = lowering.reshape(program, value, node.shape)
-            total = value if total is None else _plus(program, total, value)
-        return total
+        together = {term for group in groups for term in group}
+        values = [_folded(program, group, places) for group in groups]
+        values += [places[term] for term in terms if term not in together]
+        return _added(program, [lowering.reshape(program, value, node.shape) for value in values])
 
     return rewritten(program, replaced)
 
 
-def _plus(program: Program, x: Node, y: Node) -> Node:
-    return lowering.mapped(program, scalars.add.expression, [x, y], x.dtype)
+def _folded(program: Program, group: list[Node], places: dict[Node, Node]) -> Node:
+    """Give the sum of all elements of what sums add up."""
+    fold = reshaped(group[0])
+    element = _added(program, [places[reshaped(term).inputs[0]] for term in group])
+    return program.add(fold.operation, (element,), fold.shape, fold.dtype)
+
+
+def _added(program: Program, values: list[Node]) -> Node:
+    total, *others = values
+    for value in others:
+        total = lowering.mapped(program, scalars.add.expression, [total, value], total.dtype)
+    return total
 
 
 def _is_total(node: Node) -> bool:
@@ -67,16 +66,6 @@ def _is_total(node: Node) -> bool:
         return False
     (source,) = node.inputs
     return len(fold.axes) == len(source.shape) and isinstance(source.operation, Map) and source.dtype.kind == "f"
-
-
-def _is_alone(term: Node, readers: dict[Node, list[Node]], results: set[Node]) -> bool:
-    """Tell whether a sum is read by the term of a larger one only, which is a reshaping of it."""
-    node = term
-    while len(readers[node]) == 1 and node not in results:
-        if not isinstance(node.operation, View):
-            return True
-        (node,) = node.inputs
-    return False
 
 
 def _waits(program: Program) -> dict[Node, int]:

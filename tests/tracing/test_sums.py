@@ -30,8 +30,14 @@ def shared(x, y):
     return a + (x[1] * y).sum() + (x[2] * y * y).sum() + (nbgrad.sin(x[3]) * y).sum() + nbgrad.cos(a)
 
 
+def repeated(x, y):
+    """A sum comes twice."""
+    a, b, c = (x[0] * y).sum(), (x[1] * y).sum(), (nbgrad.sin(x[2]) * y).sum()
+    return a + b + a + (c + 1.0) + 3 * b + a
+
+
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
-@pytest.mark.parametrize("function", [steps, between, shared], ids=lambda function: function.__name__)
+@pytest.mark.parametrize("function", [steps, between, shared, repeated], ids=lambda function: function.__name__)
 def test_sums_are_those_of_eager_mode(function, dtype, kernels):
     random = np.random.default_rng(0)
     x, y = random.standard_normal((6, 9)).astype(dtype), random.uniform(0, 1, 9).astype(dtype)
