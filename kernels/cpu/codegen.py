@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import _thread
 import atexit
+import heapq
+import itertools
 import os
 import threading
 import time
-from collections.abc import Callable
 from functools import cache as once
 from pathlib import Path
 from typing import Any
@@ -19,19 +20,20 @@ from typing import Any
 from .. import cache, progress
 from ..cache import CompiledKernel
 from ..forks import hold_over_fork, llvm_lock
+from .processor import cores, target
 from .processor import llvm as _llvm
-from .processor import target
 
 _lock = threading.RLock()
 _addresses: dict[str, int] = {}
 _engine: Any = None
 
-#: Held while LLVM compiles.
-_compiling = threading.Lock()
+#: Held while LLVM compiles, one by each thread that does.
+_compiling = [threading.Lock() for _ in range(min(cores(), 8))]
+#: Held while a kernel's text is translated, where what several kernels use is kept.
+_translating = threading.Lock()
 
 # with them, no other thread is inside LLVM on our behalf
-hold_over_fork(_lock)
-hold_over_fork(_compiling)
+hold_over_fork(_lock, *_compiling, _translating)
 
 
 #: What shapes machine code besides the rooms of the compiler and of elementary functions.
@@ -88,49 +90,93 @@ def _compile(source: str, entry: str, fastmath: tuple[str, ...]) -> CompiledKern
 
     # kernels share a process, and the linker takes one of what is of one name
     symbol = f"{entry}_{os.urandom(16).hex()}"
-    text = frontend.module_text(source, entry, symbol, " ".join(fastmath))
+    with _translating:
+        text = frontend.module_text(source, entry, symbol, " ".join(fastmath))
     code, undefined = backend.object_code(text, backend.effort_for(source, entry))
     return CompiledKernel(symbol, undefined, code)
 
 
-def _undisturbed(name: str, work: Callable[[], CompiledKernel]) -> CompiledKernel:
-    """Compile in a thread of its own, which nothing interrupts.
+class _Compilation:
+    """A kernel that a thread of its own compiles, which nothing interrupts.
 
     An exception from outside, as Ctrl-C raises one, would leave LLVM, which builds up tables when it is first used, in
     a state from which it does not recover. So it only ends the waiting, and the kernel is finished.
     """
-    found: list[CompiledKernel] = []
-    failed: list[BaseException] = []
-    done = threading.Lock()
 
-    def run() -> None:
-        try:
-            with _compiling:
-                found.append(work())
-        except BaseException as error:
-            failed.append(error)
-        finally:
-            done.release()
+    def __init__(self, name: str, source: str, entry: str, fastmath: tuple[str, ...]) -> None:
+        self.name, self.source, self.entry, self.fastmath = name, source, entry, fastmath
+        self._found: CompiledKernel | None = None
+        self._failed: BaseException | None = None
+        self.done, self._running = False, threading.Lock()
+        self._running.acquire()
 
-    done.acquire()
-    begin = time.monotonic()
-    with progress.compiling(name):
+    def begin(self) -> _Compilation:
+        """Have it compiled, the longest text first where several wait; gives itself."""
+        number = next(_numbers)
+        heapq.heappush(_waiting, (-len(self.source), number, self))
+        place = _compiling[number % len(_compiling)]
         try:
-            _thread.start_new_thread(run, ())
+            _thread.start_new_thread(_compile_waiting, (place,))
         except RuntimeError:  # the system has no more
-            run()
-        while not done.acquire(timeout=0.25):
-            progress.show(name, time.monotonic() - begin)
-    if failed:
-        raise failed.pop()
-    return found[0]
+            _compile_waiting(place)
+        return self
+
+    def run(self) -> None:
+        """Compile it."""
+        try:
+            self._found = _compile(self.source, self.entry, self.fastmath)
+        except BaseException as error:
+            self._failed = error
+        finally:
+            self.done = True
+            self._running.release()
+
+    def wait(self) -> CompiledKernel:
+        """Wait for it; raises what compiling it raised."""
+        if not self.done:
+            begin = time.monotonic()
+            with progress.compiling(self.name):
+                while not (self._running.acquire(timeout=0.25) or self.done):
+                    progress.show(self.name, time.monotonic() - begin)
+        if self._failed is not None:
+            raise self._failed
+        assert self._found is not None
+        return self._found
+
+
+#: Kernels that nobody compiles yet, and all whose code nobody has asked for yet, by their keys.
+_waiting: list[tuple[int, int, _Compilation]] = []
+_begun: dict[str, _Compilation] = {}
+_numbers = itertools.count()
+
+
+def _compile_waiting(place: threading.Lock) -> None:
+    with place:
+        while True:
+            try:
+                _, _, kernel = heapq.heappop(_waiting)
+            except IndexError:
+                return
+            kernel.run()
+
+
+def _forget_threads() -> None:
+    """Forget, in a process that came of a fork, what threads were about to do that it does not have."""
+    _waiting.clear()
+    _begun.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_threads)
 
 
 @atexit.register
 def _finish() -> None:
-    """Wait for a kernel whose waiting was interrupted: the process must not end inside LLVM."""
-    with _compiling:
-        pass
+    """Wait for kernels whose waiting was interrupted: the process must not end inside LLVM."""
+    _waiting.clear()
+    for place in _compiling:
+        with place:
+            pass
 
 
 def _free_llvm() -> None:
@@ -144,6 +190,41 @@ def _free_llvm() -> None:
         lock.release()
 
 
+def begin(name: str, source: str, entry: str = "loop", fastmath: tuple[str, ...] = ("contract",)) -> None:
+    """Have what `address` is going to be asked for compiled meanwhile, by other threads, if it has to be."""
+    from . import folding
+
+    try:
+        with _lock:
+            for symbol in folding.symbols_of(source):
+                _begin(symbol, folding.source_of(symbol), symbol, ())
+            _begin(name, source, entry, fastmath)
+    finally:
+        _free_llvm()
+
+
+def _begin(name: str, source: str, entry: str, fastmath: tuple[str, ...]) -> None:
+    key = _key(name, source, fastmath)
+    if key not in _addresses and key not in _begun and not cache.holds(key):
+        _begun[key] = _Compilation(name, source, entry, fastmath).begin()
+
+
+def _compiled(key: str, name: str, source: str, entry: str, fastmath: tuple[str, ...]) -> CompiledKernel:
+    """Wait for a kernel's code, having begun it if nobody has; whoever is interrupted finds it when asking again."""
+    kernel = _begun.get(key)
+    if kernel is None:
+        kernel = _begun[key] = _Compilation(name, source, entry, fastmath).begin()
+    try:
+        return kernel.wait()
+    finally:
+        if kernel.done:
+            _begun.pop(key, None)
+
+
+def _key(name: str, source: str, fastmath: tuple[str, ...]) -> str:
+    return cache.key_of(name, source, repr(fastmath), *_stamp())
+
+
 def address(name: str, source: str, entry: str = "loop", fastmath: tuple[str, ...] = ("contract",)) -> int:
     """Give the address of the compiled function `entry` that `source` defines.
 
@@ -151,14 +232,14 @@ def address(name: str, source: str, entry: str = "loop", fastmath: tuple[str, ..
     entries there are. `fastmath` names the liberties LLVM may take; ``nnan`` and ``ninf`` are never among them.
     """
     try:
-        key = cache.key_of(name, source, repr(fastmath), *_stamp())
+        key = _key(name, source, fastmath)
         with _lock:
             known = _addresses.get(key)
             if known is not None:
                 return known
-            kernel = cache.read(key)
+            kernel = cache.read(key) if key not in _begun else None
             if kernel is None or not kernel.code.startswith(_MAGICS) or _missing_symbols(kernel):
-                kernel = _undisturbed(name, lambda: _compile(source, entry, fastmath))
+                kernel = _compiled(key, name, source, entry, fastmath)
                 missing = _missing_symbols(kernel)
                 if missing:
                     raise RuntimeError(f"kernel {name} needs {missing}, which this process does not have")

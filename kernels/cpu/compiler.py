@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..loop_nest import Nest, size_names
-from . import codegen, fused, products, rows
+from . import codegen, fused, launch, pool, products, rows
 from .launch import Launch, launcher, replayer, signature
 from .threads import SHARE_ABOVE
 
@@ -69,15 +69,15 @@ class Compiler:
         if not products.is_small(stack, m, k, n):
             return None
         text = products.launched(dtype)
-        launch = Launch(codegen.address(f"product_{dtype}", text), (*sizes, *steps), 1, offsets, False)
-        return [(launcher(launch), launch)], text
+        found = Launch(codegen.address(f"product_{dtype}", text), (*sizes, *steps), 1, offsets, False)
+        return [(launcher(found), found)], text
 
     def rows(
         self, what: str, dtype: str, sizes: Sequence[int], steps: Sequence[int], offsets: Sequence[int]
     ) -> tuple[protocol.Loops, str] | None:
         """Return the loop that picks rows, or adds them up."""
-        launch, text = rows.launch(what, dtype, sizes, steps, offsets)
-        return [(launcher(launch), launch)], text
+        found, text = rows.launch(what, dtype, sizes, steps, offsets)
+        return [(launcher(found), found)], text
 
     def ready(self, what: str) -> None:
         """Raise nothing: loops can be launched."""
@@ -113,6 +113,18 @@ class Compiler:
             nest.text, nest.cost = self._texts[known]
         return nest.text
 
+    def begin(self, label: str, nest: Nest, blocks: int, elements: int) -> None:
+        """Begin to compile a nest, and what it takes to launch it."""
+        if (label, self.source(nest)) not in self._loops:
+            codegen.begin(f"fused_{label}", nest.text)
+            shared = self._is_shared(nest, blocks, elements)
+            launch.begin(not shared)
+            if shared:
+                pool.begin()
+
+    def _is_shared(self, nest: Nest, blocks: int, elements: int) -> bool:
+        return blocks > 1 and elements * nest.cost > SHARE_ABOVE
+
     def loops(
         self, label: str, nest: Nest, sizes: Sequence[int], blocks: int, offsets: Sequence[int], elements: int
     ) -> protocol.Loops:
@@ -123,11 +135,11 @@ class Compiler:
             if len(self._loops) > _MOST_TEXTS:
                 self._loops.clear()
             address = self._loops[key] = codegen.address(f"fused_{label}", key[1])
-        shared = blocks > 1 and elements * nest.cost > SHARE_ABOVE
+        shared = self._is_shared(nest, blocks, elements)
         launches = [Launch(address, sizes, blocks, offsets, shared)]
         if nest.partials and blocks > 1:
             launches.append(Launch(address, sizes, 0, offsets, False))
-        return [(launcher(launch), launch) for launch in launches]
+        return [(launcher(each), each) for each in launches]
 
 
 @once

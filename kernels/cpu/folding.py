@@ -5,6 +5,8 @@ A fold has `LANES` accumulators, lanes, which LLVM makes vectors of; `used` of t
 
 from __future__ import annotations
 
+import re
+from ast import literal_eval
 from typing import Any
 
 from .. import formula
@@ -56,6 +58,13 @@ def gathering(combine: str, dtype: str, wide: str) -> External:
 def folding(combine: str, wide: str) -> External:
     """Give the function of `folding_source`."""
     return External(f"{PREFIX}fold_{combine}_{wide}_{wide}", SCALARS[wide])
+
+
+def symbols_of(source: str) -> list[str]:
+    """Give the symbols of the functions that a kernel's text names before it begins."""
+    named = re.findall(r'^\w+ = (\w+)\(("\w+"(?:, "\w+")*)\)$', source, re.MULTILINE)
+    calls = [(NAMESPACE[name], literal_eval(f"({words},)")) for name, words in named if name in NAMESPACE]
+    return [function(*words).symbol for function, words in calls]
 
 
 def source_of(symbol: str) -> str:

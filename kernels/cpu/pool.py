@@ -160,6 +160,12 @@ _changing = threading.Lock()
 ADDRESS = _words.ctypes.data
 
 
+def begin() -> None:
+    """Begin to compile them."""
+    codegen.begin("share", _SHARE)
+    codegen.begin("serve", _SERVE, "call")
+
+
 def compiled() -> tuple[int, int]:
     """Give the addresses of the functions that share a loop, and that serve as a worker; compiled or loaded now."""
     return codegen.address("share", _SHARE), codegen.address("serve", _SERVE, entry="call")

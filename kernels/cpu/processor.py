@@ -24,3 +24,8 @@ def target() -> tuple[str, str]:
         os.environ.get("NUMBA_CPU_NAME") or library.get_host_cpu_name(),
         os.environ.get("NUMBA_CPU_FEATURES") or library.get_host_cpu_features().flatten(),
     )
+
+
+def cores() -> int:
+    """Give the number of processors that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
