@@ -1,7 +1,7 @@
 """From source text to a callable address: compile once, load from the cache ever after.
 
 What is compiled is relocatable object code, and is kept: a process that finds all its kernels in the cache loads them
-with llvmlite in under a millisecond each.
+in under a millisecond each.
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ from typing import Any
 from .. import cache, progress
 from ..cache import CompiledKernel
 from ..forks import hold_over_fork, llvm_lock
-from .processor import cores, target
+from . import objects
+from .processor import cores, identity
 from .processor import llvm as _llvm
 
 _lock = threading.RLock()
@@ -48,22 +49,26 @@ def _stamp() -> tuple[str, ...]:
     cpu = Path(__file__).parent
     rooms = sorted([*(cpu / "frontend").glob("*.py"), *(cpu / "elementary").rglob("*.py")])
     ours = [path.read_text() for path in (*(cpu / name for name in _FILES), *rooms)]
-    return llvmlite.__version__, _llvm().get_process_triple(), *target(), cache.key_of("cpu", *ours)
+    return llvmlite.__version__, *identity(), cache.key_of("cpu", *ours)
 
 
 def _missing_symbols(kernel: CompiledKernel) -> list[str]:
-    address_of = _llvm().address_of_symbol
-    return [name for name in kernel.undefined if address_of(name) is None and not _provided(name)]
+    return [name for name in kernel.undefined if _address_of(name) is None]
 
 
-def _provided(symbol: str) -> bool:
-    """Compile or load a function that kernels share, for LLVM to find; tells whether it is one."""
+#: The addresses of functions that kernels share.
+_shared: dict[str, int] = {}
+
+
+def _address_of(symbol: str) -> int | None:
+    """Give the address of a symbol, having compiled or loaded what kernels share; None for what there is not."""
     from . import folding
 
     if not symbol.startswith(folding.PREFIX):
-        return False
-    _llvm().add_symbol(symbol, address(symbol, folding.source_of(symbol), symbol, ()))
-    return True
+        return objects.address_of(symbol)
+    if symbol not in _shared:
+        _shared[symbol] = address(symbol, folding.source_of(symbol), symbol, ())
+    return _shared[symbol]
 
 
 #: How object files begin: ELF, Mach-O, and COFF for x86-64 and ARM64. LLVM ends the process on anything else.
@@ -72,6 +77,11 @@ _MAGICS = (b"\x7fELF", b"\xcf\xfa\xed\xfe", b"\x64\x86", b"\x64\xaa")
 
 def _load(kernel: CompiledKernel) -> int:
     """Link object code into this process and give the address of its entry."""
+    found = objects.linked(kernel.code, kernel.symbol, _address_of) if objects.are_linked_here() else None
+    return _loaded_by_llvm(kernel) if found is None else found
+
+
+def _loaded_by_llvm(kernel: CompiledKernel) -> int:
     global _engine
     llvm = _llvm()
     if _engine is None:
@@ -79,6 +89,8 @@ def _load(kernel: CompiledKernel) -> int:
         llvm.initialize_native_asmprinter()
         target = llvm.Target.from_default_triple().create_target_machine()
         _engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), target)
+    for symbol in _shared.keys() & set(kernel.undefined):
+        llvm.add_symbol(symbol, _shared[symbol])
     _engine.add_object_file(llvm.ObjectFileRef.from_data(kernel.code))
     _engine.finalize_object()
     return int(_engine.get_function_address(kernel.symbol))

@@ -42,8 +42,9 @@ class Compiler:
         self.target = target
         #: The texts of nests and what these cost: where Python has unrolled a loop, most nests are equal.
         self._texts: dict[Any, tuple[str, int]] = {}
-        #: Where loops' machine code is, by label and text, of which `codegen` takes a hash whenever it is asked.
-        self._loops: dict[tuple[str, str], int] = {}
+        #: Where loops' machine code is, by label and text, of which `codegen` takes a hash whenever it is asked;
+        #: None where it has been begun.
+        self._loops: dict[tuple[str, str], int | None] = {}
 
     def contiguous_array(self, x: Any) -> Any:
         """Return an array whose elements follow one another: itself, if they do."""
@@ -115,12 +116,14 @@ class Compiler:
 
     def begin(self, label: str, nest: Nest, blocks: int, elements: int) -> None:
         """Begin to compile a nest, and what it takes to launch it."""
-        if (label, self.source(nest)) not in self._loops:
-            codegen.begin(f"fused_{label}", nest.text)
-            shared = self._is_shared(nest, blocks, elements)
-            launch.begin(not shared)
-            if shared:
-                pool.begin()
+        key = label, self.source(nest)
+        if key not in self._loops:
+            self._loops[key] = None
+            codegen.begin(f"fused_{label}", key[1])
+        shared = self._is_shared(nest, blocks, elements)
+        launch.begin(not shared)
+        if shared:
+            pool.begin()
 
     def _is_shared(self, nest: Nest, blocks: int, elements: int) -> bool:
         return blocks > 1 and elements * nest.cost > SHARE_ABOVE

@@ -13,6 +13,7 @@ import atexit
 import ctypes
 import os
 import threading
+from functools import cache as once
 from textwrap import indent
 from typing import Any
 
@@ -160,6 +161,7 @@ _changing = threading.Lock()
 ADDRESS = _words.ctypes.data
 
 
+@once
 def begin() -> None:
     """Begin to compile them."""
     codegen.begin("share", _SHARE)

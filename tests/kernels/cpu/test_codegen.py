@@ -91,7 +91,7 @@ def test_numba_is_not_imported_for_kernels(tmp_path):
 def test_the_target_can_be_chosen_as_numbas(monkeypatch):
     monkeypatch.setenv("NUMBA_CPU_NAME", "generic")
     monkeypatch.setenv("NUMBA_CPU_FEATURES", "+sse2")
-    assert codegen.target.__wrapped__() == ("generic", "+sse2")
+    assert backend.target.__wrapped__() == ("generic", "+sse2")
 
 
 def test_a_symbol_that_nobody_has_is_an_error(place, monkeypatch):
