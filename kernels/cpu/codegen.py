@@ -208,17 +208,19 @@ def begin(name: str, source: str, entry: str = "loop", fastmath: tuple[str, ...]
 
     try:
         with _lock:
-            for symbol in folding.symbols_of(source):
-                _begin(symbol, folding.source_of(symbol), symbol, ())
-            _begin(name, source, entry, fastmath)
+            if _begin(name, source, entry, fastmath):
+                for symbol in folding.symbols_of(source):
+                    _begin(symbol, folding.source_of(symbol), symbol, ())
     finally:
         _free_llvm()
 
 
-def _begin(name: str, source: str, entry: str, fastmath: tuple[str, ...]) -> None:
+def _begin(name: str, source: str, entry: str, fastmath: tuple[str, ...]) -> bool:
     key = _key(name, source, fastmath)
-    if key not in _addresses and key not in _begun and not cache.holds(key):
-        _begun[key] = _Compilation(name, source, entry, fastmath).begin()
+    if key in _addresses or key in _begun or cache.holds(key):
+        return False
+    _begun[key] = _Compilation(name, source, entry, fastmath).begin()
+    return True
 
 
 def _compiled(key: str, name: str, source: str, entry: str, fastmath: tuple[str, ...]) -> CompiledKernel:

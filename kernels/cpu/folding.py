@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import re
 from ast import literal_eval
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .. import formula
-from .frontend.external import External
-from .frontend.kinds import INT64, SCALARS, UINT64, Pointer
 from .sizes import LANES
+
+if TYPE_CHECKING:
+    from .frontend.external import External
 
 
 def gathering_source(combine: str, dtype: str, wide: str, lanes: int = LANES) -> str:
@@ -52,11 +53,16 @@ PREFIX = "nbgrad_"
 
 def gathering(combine: str, dtype: str, wide: str) -> External:
     """Give the function of `gathering_source`."""
+    from .frontend.external import External
+
     return External(f"{PREFIX}gather_{combine}_{dtype}_{wide}", None)
 
 
 def folding(combine: str, wide: str) -> External:
     """Give the function of `folding_source`."""
+    from .frontend.external import External
+    from .frontend.kinds import SCALARS
+
     return External(f"{PREFIX}fold_{combine}_{wide}_{wide}", SCALARS[wide])
 
 
@@ -77,6 +83,8 @@ def source_of(symbol: str) -> str:
 
 def kinds_of(symbol: str) -> tuple[Any, ...]:
     """Give the kinds of the arguments of the function of a symbol."""
+    from .frontend.kinds import INT64, SCALARS, UINT64, Pointer
+
     what, *_, dtype, wide = symbol.removeprefix(PREFIX).split("_")
     lanes = Pointer(SCALARS[wide])
     return (lanes, Pointer(SCALARS[dtype]), UINT64) if what == "gather" else (lanes, INT64)

@@ -26,6 +26,8 @@ _SYMBOLS, _RELOCATIONS, _ZEROS = 2, 4, 8
 _WRITTEN, _IN_MEMORY = 1, 2
 #: The one kind of relocation there may be: the whole address of a symbol. Symbols of no section are somebody else's.
 _ADDRESS, _ELSEWHERE = 1, 0
+#: What memory may be used for, and that it is nobody else's and no file's, as Linux has it: the module takes longer.
+_READ, _WRITE, _EXECUTE, _PRIVATE, _ANONYMOUS = 1, 2, 4, 2, 32
 
 
 class _Section(NamedTuple):
@@ -119,16 +121,11 @@ def linked(code: bytes, entry: str, address: Callable[[str], int | None]) -> int
 
 def _room(size: int) -> int | None:
     """Reserve memory that nobody gives back: threads may be in a kernel when the process ends."""
-    import mmap
-
-    flags = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS
-    found = _process().mmap(None, size, mmap.PROT_READ | mmap.PROT_WRITE, flags, -1, 0)
+    found = _process().mmap(None, size, _READ | _WRITE, _PRIVATE | _ANONYMOUS, -1, 0)
     return None if found == ctypes.c_void_p(-1).value else int(found)
 
 
 def _made_code(base: int, image: bytearray) -> bool:
     """Fill memory, and have it executed from now on instead of written; tells whether that is allowed."""
-    import mmap
-
     ctypes.memmove(base, (ctypes.c_char * len(image)).from_buffer(image), len(image))
-    return bool(_process().mprotect(base, len(image), mmap.PROT_READ | mmap.PROT_EXEC) == 0)
+    return bool(_process().mprotect(base, len(image), _READ | _EXECUTE) == 0)
