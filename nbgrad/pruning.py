@@ -30,25 +30,38 @@ def _leading_to(outputs: Sequence[Variable], targets: Sequence[Variable], missin
     seen: set[Function] = set()
     gone: Function | None = None
     missing |= wanted - {place(y) for y in outputs}
-    stack = [(y.creator, False) for y in outputs if y.creator is not None]
+    stack: list[Any] = [y.creator for y in outputs if y.creator is not None]
     while stack:
-        function, done = stack.pop()
+        function = stack.pop()
+        if function is None:  # all that is behind the next one was looked at
+            function, inputs = stack.pop()
+            if any([x.creator in useful for x in inputs]):
+                useful.add(function)
+            continue
+        if function in seen:
+            continue
+        seen.add(function)
         inputs = function.inputs
         if inputs is None:
-            gone, inputs = function, ()
-        elif history.writes:
+            gone = function
+            continue
+        if history.writes:
             inputs = history.as_recorded(function)
-        if done:
-            if any([place(x) in wanted or x.creator in useful or x.creator in creators for x in inputs]):
-                useful.add(function)
-        elif function not in seen:
-            seen.add(function)
-            stack.append((function, True))
-            stack.extend([(x.creator, False) for x in inputs if x.creator is not None])
-            if missing:
-                missing.difference_update(
-                    [place(x) if x.creator is None or x.creator in creators else id(x) for x in inputs]
-                )
+        leads, behind = False, []
+        for x in inputs:
+            if x.creator is not None:
+                behind.append(x.creator)
+                if x.creator not in creators:
+                    continue
+            key = place(x)
+            if x.creator is not None or key in wanted:
+                leads = True
+                missing.discard(key)
+        if leads:
+            useful.add(function)
+        elif behind:
+            stack += ((function, inputs), None)
+        stack += behind
     if gone is not None and missing:  # the way to what is missing may have led through here
         raise freed(gone)
     return useful

@@ -138,6 +138,7 @@ class Parts:
         """Give what a part reads of values for each element."""
         names = [a for step in self.parts[number] for a in step.arguments]
         names += [value for _, value in self.stores[number]] + [fold.argument for fold in self.folds[number]]
+        names += [fold.place for fold in self.folds[number] if fold.apart]
         return list(dict.fromkeys(names))
 
     def _find_slots(self) -> None:
@@ -188,6 +189,8 @@ class Parts:
 
         def place(operand: Operand) -> tuple[str, str]:
             pointer = parameter(self.address(operand))
+            if operand.picked and operand.inner == "0":
+                return pointer, f"{named(operand.picked)} * {parameter(f'{operand.name}_pick')}"
             return pointer, f"j * {parameter(f'{operand.name}_inner')}" if operand.inner == "s" else "j"
 
         def loaded(operand: Operand) -> str:
@@ -238,7 +241,9 @@ class Parts:
             output(*place(operand), text)
         for fold in self.folds[number]:
             value = named(fold.argument)
-            if fold.over != "column":
+            if fold.apart:
+                output(parameter(f"{fold.place}_places"), "j", named(fold.place))
+            if fold.apart or not (fold.place or fold.over == "column"):
                 output(parameter(f"{fold.name}_values"), "j", value)
                 continue
             which = min(outputs, OUTPUTS - 1)

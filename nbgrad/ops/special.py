@@ -18,7 +18,8 @@ from ..kernels import placement, special
 from ..kernels.cpu import small
 from ..registry import ENTRIES, operation
 from ..variable import Given, Variable, data_of
-from .derivatives import DERIVATIVES, functions, scipy_special
+from .by_scipy import functions, scipy_special
+from .derivatives import DERIVATIVES
 from .elementwise import _expose, add, clamp, lgamma, logical_and, lt, mul, ne, remainder, sub, where
 from .shape import astype
 
@@ -56,7 +57,7 @@ def fmod(input: Any, other: Any) -> Any:
 
     Where other is 0 that is NaN, and 0 of whole numbers.
     """
-    if np.result_type(*[data_of(x) if isinstance(x, Variable) else x for x in (input, other)]).kind not in "iu":
+    if np.result_type(*[getattr(x, "dtype", x) for x in (input, other)]).kind not in "iu":
         return _fmod(input, other)
     rest = remainder(input, other)  # which has the sign of other
     return where(logical_and(ne(rest, 0), ne(lt(rest, 0), lt(input, 0))), sub(rest, other), rest)

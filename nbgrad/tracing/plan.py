@@ -89,8 +89,9 @@ class Plan:
         for operand, _ in nest.kept:
             names.append(self.memory.scratch((self.compiler.kept(nest, sizes, blocks),), operand.dtype))
             offsets.append(0)
-        for operand, _, over in builder.late:
-            shape = (blocks,) if over == "all" else (blocks, builder.width)
+        for operand, fold_node, over in builder.late:
+            across = {"all": 1, "column": builder.width, "place": fold_node.size}
+            shape = (blocks, across[over])
             names.append(self.memory.scratch(shape, operand.dtype))
             offsets.append(0)
         for _, fold_node, _ in builder.late:
