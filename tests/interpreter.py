@@ -434,6 +434,9 @@ class Interpreted(compiler.Compiler):
         self._texts.clear()
         return super().source(nest)
 
+    def begin(self, label: str, nest: Any, blocks: int, elements: int) -> None:
+        """Compile nothing."""
+
     def loops(
         self, label: str, nest: Any, sizes: Sequence[int], blocks: int, offsets: Sequence[int], elements: int
     ) -> Any:
