@@ -223,6 +223,7 @@ ELSEWHERE = {
     "nbgrad/elements.py": "tracing/test_symbol.py",
     "nbgrad/func/walking.py": "func/test_jacobians.py",
     "nbgrad/ops/writing.py": "ops/test_inplace.py",
+    "nbgrad/autograd/function.py": "test_contexts.py",
     "nbgrad/recording.py": "kernels/cpu/small/test_recorder.py",
     "nbgrad/ops/assembling.py": "ops/test_arranging.py",
     "nbgrad/ops/making.py": "ops/test_creation.py",
