@@ -152,7 +152,7 @@ def _cut(x: Any) -> Variable:
 
 
 @functools.cache
-def _class_of(kind: type) -> Any:
+def _class_of(kind: Any) -> Any:
     return type(kind.__name__, (_Contextual,), {"kind": kind})
 
 
