@@ -10,6 +10,7 @@ from ..variable import Variable as Variable
 from . import functional as functional
 from .gradcheck import GradcheckError as GradcheckError
 from .gradcheck import gradcheck as gradcheck
+from .reverse import backward as backward
 from .reverse import grad as grad
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ __all__ = [
     "Function",
     "GradcheckError",
     "Variable",
+    "backward",
     "detect_anomaly",
     "forward_ad",
     "function",
