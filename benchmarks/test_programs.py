@@ -68,6 +68,7 @@ def test_first_calls() -> None:
     for module in (nbgrad.tracing, nbgrad.kernels.loop_nest):  # read as bytecode, as after an installation
         assert Path(importlib.util.cache_from_source(str(module.__file__))).exists()
     assert found is not None and found.cold > 0 < found.warm
+    assert found.cold_process > found.cold and found.warm_process > found.warm
     assert first_calls("smoothing", "small", "nbgrad", 0.01) is None
     with pytest.raises(RuntimeError, match="KeyError"):
         first_calls("smoothing", "tiny", "nbgrad", 60)
@@ -81,14 +82,19 @@ def test_what_jax_has_not_compiled_has_no_ratio() -> None:
     row = {
         "title": "one", "limit": None, "seconds": both, "nbgrad_over": {"jax": quartiles}, "floor": 0.1,
         "memory": {"nbgrad": 1, "jax": 2}, "cold": {"nbgrad": 3.0, "jax": 1.0}, "warm": {"nbgrad": 0.1, "jax": 1.0},
+        "cold_process": {"nbgrad": 4.0, "jax": 8.0},
     }  # fmt: skip
     other = {
         "title": "other", "limit": None, "seconds": {"nbgrad": quartiles}, "nbgrad_over": {}, "floor": 0.1,
         "memory": {"nbgrad": 1}, "cold": {"nbgrad": 3.0}, "warm": {"nbgrad": 0.1},
     }  # fmt: skip
     results = {"rows": {"one": {"small": row}, "other": {"small": other}}}
+    assert "| its own, with an empty cache | **3.00** | 1 |" in first_calls(
+        {"rows": {"euler": {"small": row | {"title": "its own"}}}}
+    )
     assert "| 2 programs, small sizes |" in summary(results)
     assert "**3.00**, one" in first_calls(results) and "0.10, one" in first_calls(results)
+    assert "imports included | 0.50 |  | 0.50, one" in first_calls(results)
     assert "| other |" in table(results, "small")
 
 

@@ -5,13 +5,16 @@ A fold has `LANES` accumulators, lanes, which LLVM makes vectors of; `used` of t
 
 from __future__ import annotations
 
-from typing import Any
+import re
+from ast import literal_eval
+from typing import TYPE_CHECKING, Any
 
 from .. import formula
 from ..reductions import IDENTITIES, identity_text
-from .frontend.external import External
-from .frontend.kinds import INT64, SCALARS, UINT64, Pointer
 from .sizes import LANES
+
+if TYPE_CHECKING:
+    from .frontend.external import External
 
 
 def gathering_source(combine: str, dtype: str, wide: str, lanes: int = LANES) -> str:
@@ -85,17 +88,32 @@ PREFIX = "nbgrad_"
 
 def gathering(combine: str, dtype: str, wide: str) -> External:
     """Give the function of `gathering_source`."""
+    from .frontend.external import External
+
     return External(f"{PREFIX}gather_{combine}_{dtype}_{wide}", None)
 
 
 def folding(combine: str, wide: str) -> External:
     """Give the function of `folding_source`."""
+    from .frontend.external import External
+    from .frontend.kinds import SCALARS
+
     return External(f"{PREFIX}fold_{combine}_{wide}_{wide}", SCALARS[wide])
 
 
 def short_rows(combine: str, dtype: str, wide: str) -> External:
     """Give the function of `row_source`."""
+    from .frontend.external import External
+    from .frontend.kinds import SCALARS
+
     return External(f"{PREFIX}row_{combine}_{dtype}_{wide}", SCALARS[wide])
+
+
+def symbols_of(source: str) -> list[str]:
+    """Give the symbols of the functions that a kernel's text names before it begins."""
+    named = re.findall(r'^\w+ = (\w+)\(("\w+"(?:, "\w+")*)\)$', source, re.MULTILINE)
+    calls = [(NAMESPACE[name], literal_eval(f"({words},)")) for name, words in named if name in NAMESPACE]
+    return [function(*words).symbol for function, words in calls]
 
 
 def source_of(symbol: str) -> str:
@@ -111,6 +129,8 @@ def source_of(symbol: str) -> str:
 
 def kinds_of(symbol: str) -> tuple[Any, ...]:
     """Give the kinds of the arguments of the function of a symbol."""
+    from .frontend.kinds import INT64, SCALARS, UINT64, Pointer
+
     what, *_, dtype, wide = symbol.removeprefix(PREFIX).split("_")
     lanes, values = Pointer(SCALARS[wide]), Pointer(SCALARS[dtype])
     return {"gather": (lanes, values, UINT64), "row": (values, UINT64), "fold": (lanes, INT64)}[what]

@@ -19,7 +19,7 @@ from .threads import ACCESS, ADDITION
 def source(nest: Nest) -> str:
     """Write the loop; its arguments are a counter of blocks, the sizes, and the operands."""
     loop = _Loop(nest)
-    return "\n".join([*parts.texts(loop.parts), str(loop.text)])
+    return "\n".join([*parts.texts(loop.parts | loop.chores), str(loop.text)])
 
 
 class _Loop:
@@ -29,6 +29,8 @@ class _Loop:
         self.nest, self.text = nest, Text()
         #: The functions that long bodies are cut into: their names, by their texts.
         self.parts: dict[str, str] = {}
+        #: Likewise what many folds of a loop have to have done besides, which LLVM is to look at once.
+        self.chores: dict[str, str] = {}
         self.folds = [step for step in nest.steps if isinstance(step, Fold)]
         self.partials = {name: operand for operand, _, name in nest.partials}
         self.wholes = {name: operand for _, operand, name in nest.partials}
@@ -83,13 +85,13 @@ class _Loop:
             for fold in self.folds:
                 identity = identity_text(fold.identity, fold.wide)
                 if fold.over == "all" and fold.level == ELEMENT:
-                    put("for lane in range(used):", f"    {fold.name}_lanes[lane] = {identity}")
+                    put(self._cleared(fold, f"{fold.name}_lanes"))
                 elif fold.over == "all":
                     put(f"{fold.name}_total = {identity}")
                 elif fold.over in ("column", "place"):
                     name, size = self.partials[fold.name].name, _size(fold)
-                    put(f"{name}_begin = block * {size.removeprefix('np.uintp')}", f"for j in range({size}):")
-                    put(f"    store_{self.numbers[name]}({name}, {name}_begin + j, {identity})")
+                    put(f"{name}_begin = block * {size.removeprefix('np.uintp')}")
+                    put(self._cleared(fold, f"offset({name}, {name}_begin)", size))
             for operand, _ in self.nest.kept:
                 put(f"{operand.name}_row = block * width")
             self._rows()
@@ -103,20 +105,32 @@ class _Loop:
                 for fold in self.folds:
                     if fold.over != "row":
                         q, r = self.partials[fold.name], self.wholes[fold.name]
-                        put(f"for j in range({_size(fold)}):", f"    {r.name}[j] = {r.dtype}({q.name}[j])")
+                        lines = ["for j in range(count):", f"    store_1(whole, j, {r.dtype}(load_back_0(parts, j)))"]
+                        put(f"{self._chore('settle', 'whole, parts, count', lines)}({r.name}, {q.name}, {_size(fold)})")
 
     def _combine_blocks(self) -> None:
         """Write what a launch for no blocks does, after that for all of them: their results become the first's."""
-        put = self.text.put
-        with self.text.block("if dims[0] == 0:", "for block in range(1, blocks):"):
+        with self.text.block("if dims[0] == 0:"):
             for fold in self.folds:
                 if fold.over == "row":
                     continue
-                name = self.partials[fold.name].name
-                number = self.numbers[name]
-                old, new = (f"load_back_{number}({name}, {place})" for place in ("j", "begin + j"))
-                put(f"begin = np.uintp(block) * {_size(fold)}", f"for j in range({_size(fold)}):")
-                put(*indented(_combined(fold, old, new, f"store_{number}({name}, j, {{}})")))
+                combined = _combined(
+                    fold, "load_back_0(parts, j)", "load_back_0(parts, begin + j)", "store_0(parts, j, {})"
+                )
+                lines = ["for block in range(1, blocks):", "    begin = np.uintp(block) * count"]
+                lines += ["    for j in range(count):", *indented(combined, 2)]
+                name = self._chore("combine", "parts, count, blocks", lines)
+                self.text.put(f"{name}({self.partials[fold.name].name}, {_size(fold)}, blocks)")
+
+    def _cleared(self, fold: Fold, place: str, count: str = "np.uintp(used)") -> str:
+        """Write: what begins at a place is nothing yet."""
+        lines = ["for j in range(count):", f"    store_0(parts, j, {identity_text(fold.identity, fold.wide)})"]
+        return f"{self._chore('clear', 'parts, count', lines)}({place}, {count})"
+
+    def _chore(self, what: str, arguments: str, lines: list[str]) -> str:
+        """Give the name of a function of the kernel's own."""
+        text = "\n".join([f"({arguments}):", *indented(lines)])
+        return self.chores.setdefault(text, f"{what}{len(self.chores)}")
 
     def _rows(self) -> None:
         nest, put = self.nest, self.text.put
@@ -175,8 +189,7 @@ class _Loop:
             return
         rows = [fold for fold in lanes if fold.over == "row"]
         for fold in rows:
-            identity = identity_text(fold.identity, fold.wide)
-            put(f"if n > {LANES}:", "    for lane in range(used):", f"        {fold.name}_lanes[lane] = {identity}")
+            put(f"if n > {LANES}:", f"    {self._cleared(fold, f'{fold.name}_lanes')}")
         # values wait in memory for a loop that adds them up: in one loop, the wider sums would make all vectors narrow
         waiting = [f"store_{OUTPUTS - 1}({fold.name}_values, place, {fold.argument})" for fold in [*lanes, *apart]]
         waiting += [f"store_{OUTPUTS - 1}({name}_places, place, {name})" for name in _places(apart)]
@@ -245,8 +258,7 @@ class _Loop:
             put(f"wait_{dtype} = {dtype}_room({count * parts.spaced(writer.chunk, dtype)})")
         rows, few = [fold for fold in lanes if fold.over == "row"], min(LANES, writer.chunk)
         for fold in rows:
-            identity = identity_text(fold.identity, fold.wide)
-            put(f"if n > {few}:", "    for lane in range(used):", f"        {fold.name}_lanes[lane] = {identity}")
+            put(f"if n > {few}:", f"    {self._cleared(fold, f'{fold.name}_lanes')}")
         with self.text.block(f"for start in range(np.uintp(0), np.uintp(n), np.uintp({writer.chunk})):"):
             put(f"count = min(np.uintp(n) - start, np.uintp({writer.chunk}))")
             for fold in folds:
