@@ -71,11 +71,13 @@ def _is_total(node: Node) -> bool:
 def _waits(program: Program) -> dict[Node, int]:
     """Give what must be over before the loop of each value begins: calls and folds, as bits of a number."""
     found: dict[Node, int] = {}
-    for number, node in enumerate(program.nodes):
+    count = 0
+    for node in program.nodes:
         before = 0
         for x in node.inputs:
             before |= found[x]
         if node.inputs and not isinstance(node.operation, Map | View):
-            before |= 1 << number
+            before |= 1 << count
+            count += 1
         found[node] = before
     return found
