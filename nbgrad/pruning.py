@@ -24,13 +24,21 @@ def _leading_to(outputs: Sequence[Variable], targets: Sequence[Variable], missin
 
     The places of targets that are nowhere are put into `missing`.
     """
-    wanted = {place(x) for x in targets}
-    creators = {x.creator for x in targets if x.creator is not None}
+    wanted: set[Any] = set()
+    creators: set[Function] = set()
+    for x in targets:
+        wanted.add(place(x))
+        if x.creator is not None:
+            creators.add(x.creator)
+    missing |= wanted
+    stack: list[Any] = []
+    for y in outputs:
+        missing.discard(place(y))
+        if y.creator is not None:
+            stack.append(y.creator)
     useful: set[Function] = set()
     seen: set[Function] = set()
     gone: Function | None = None
-    missing |= wanted - {place(y) for y in outputs}
-    stack: list[Any] = [y.creator for y in outputs if y.creator is not None]
     while stack:
         function = stack.pop()
         if function is None:  # all that is behind the next one was looked at
@@ -85,7 +93,7 @@ class Gate:
         recorded: bool,
         unused: set[Any] | None,
     ) -> None:
-        self.targets = None if targets is None else set(targets)
+        self.targets = targets
         self.useful = None if targets is None else _leading_to(outputs, targets, set() if unused is None else unused)
         self.captured: dict[Function, list[Variable]] = {}
         self.recorded = recorded

@@ -39,6 +39,9 @@ expit, gammaln, psi = sigmoid, lgamma, digamma
 def _floating(*xs: Any) -> list[Any]:
     """Give operands in a floating dtype, float64 for whole numbers; Python numbers as they are."""
     arrays = [x if isinstance(x, int | float) else plain(x) for x in xs]
+    for x in arrays:
+        if not isinstance(x, int | float) and x.dtype.kind not in "fiub":
+            raise TypeError(f"special: an operand of dtype {x.dtype}: takes numbers, and Variables and arrays of them")
     return [x if isinstance(x, int | float) or x.dtype.kind == "f" else astype(x, np.float64) for x in arrays]
 
 

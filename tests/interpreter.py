@@ -160,6 +160,7 @@ def _inversion(a: Any, b: Any) -> Any:
 
 #: Functions that neither NumPy nor SciPy has by our name.
 _OWN: dict[str, Callable[..., Any]] = {
+    "bell": lambda x: np.exp(-x * x / 2),
     "cospi": lambda x: _sinpi(x + 0.5),
     "digamma": lambda x: peer("scipy.special").psi(x),
     "erfinv_slope": lambda y, x: np.sqrt(np.pi) / 2 * np.exp(y * y),
@@ -167,6 +168,7 @@ _OWN: dict[str, Callable[..., Any]] = {
     "hurwitz": lambda s, x: peer("scipy.special").zeta(s, x),
     "inversion": _inversion,
     "lgamma": lambda x: peer("scipy.special").gammaln(x),
+    "normal_share": lambda x: peer("scipy.special").ndtr(x),
     "pow": np.power,
     "share": lambda a, b: np.where(a == b, 0.5, peer("scipy.special").expit(a - b)),
     "sigmoid": lambda x: peer("scipy.special").expit(x),

@@ -250,14 +250,9 @@ class _Loop:
 
         made = {step.name for step in order}
         kept = {name: operand for name, operand in self.dear.items() if name in made}
-        for limits in (parts.SHORT, parts.LONG):
-            pieces = parts.cut(order, *limits)
-            writer = parts.Parts(pieces, loads, {n: self.dear[n] for n in back}, kept, stores, folds, address, CHUNK)
-            functions = dict(self.parts)
-            calls = writer.written(functions, _combined)
-            if 2 * (len(functions) - len(self.parts)) <= len(pieces):
-                break
-        self.parts = functions
+        pieces = parts.cut(order)
+        writer = parts.Parts(pieces, loads, {n: self.dear[n] for n in back}, kept, stores, folds, address, CHUNK)
+        calls = writer.written(self.parts, _combined)
         lanes = [fold for fold in folds if fold.over in ("row", "all")]
         for dtype, count in writer.rooms.items():
             put(f"wait_{dtype} = {dtype}_room({count * parts.spaced(writer.chunk, dtype)})")

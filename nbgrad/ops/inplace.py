@@ -327,7 +327,12 @@ def index_add_(self: Variable, dim: int, index: Any, source: Any, *, alpha: floa
     """
     unseen = getrefcount(self) <= IN_METHOD
     place = Index(_along(self, "index_add_", dim, index))
-    added = Scatter(place, tuple(self.shape))(as_variable(source))
+    given = as_variable(source)
+    try:
+        added = Scatter(place, tuple(self.shape))(given)
+    except ValueError:
+        wanted = tuple(_shape_at(place, self._array))
+        raise ValueError(f"index_add_: source has shape {given.shape}: it must be {wanted}") from None
     return written_by("index_add_", add, None, self, (added * alpha if alpha != 1 else added,), {}, unseen)
 
 

@@ -17,7 +17,6 @@ from .decomposition import (
     Several,
     ValuesAndVectors,
     _eye,
-    _lapack,
     _operand,
     _scaled,
     eigh,
@@ -31,6 +30,7 @@ from .diagonals import diagonal as _diagonal
 from .elementwise import abs, add, div, mul, sub, where
 from .indexing import getitem
 from .joining import cat
+from .lapack import lapack
 from .linalg import matmul
 from .norms import vector_norm
 from .products import _cross
@@ -129,7 +129,7 @@ def matrix_rank(A: Any, *, atol: Any = None, rtol: Any = None, hermitian: bool =
     x = _operand("matrix_rank", A, square=hermitian)
     data = data_of(x)
     atol = tol if atol is None else atol
-    values = np.abs(np.linalg.eigvalsh(data)) if hermitian else _lapack("svd", data, compute_uv=False)
+    values = np.abs(np.linalg.eigvalsh(data)) if hermitian else lapack("svd", data, compute_uv=False)
     largest = values.max(-1, initial=0)
     if rtol is None:
         rtol = max(x.shape[-2:]) * float(np.finfo(values.dtype).eps) if atol is None else 0.0
@@ -228,7 +228,7 @@ class Eig(Several):
     """Eigenvalues and eigenvectors of square matrices that have real ones."""
 
     def forward(self, x: Array) -> Any:
-        values, vectors = _lapack("eig", x)
+        values, vectors = lapack("eig", x)
         if np.iscomplexobj(values):
             if np.any(values.imag != 0):
                 raise np.linalg.LinAlgError(

@@ -162,6 +162,8 @@ def nonzero(input: Any, *, as_tuple: bool = False) -> Any:
     data = data_of(operand(input))
     if type(data) is np.ndarray and data.ndim and not as_tuple and type(input) is Variable:
         return constant(np.array(data.nonzero()).T.copy())
+    if data.dtype.kind not in "fiub":
+        raise TypeError(f"nonzero: dtype {data.dtype}: takes numbers and truth values")
     host = dispatch.in_numpy(data)
     flat = np.flatnonzero(host)  # which refuses traced arrays, whose elements nobody knows
     along = np.unravel_index(flat, host.shape) if host.ndim else (() if not as_tuple else (flat,))

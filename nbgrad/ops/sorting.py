@@ -11,13 +11,14 @@ import numpy as np
 
 from ..arrays import Array, as_array, is_stand_in
 from ..kernels import dispatch
+from ..kernels.cpu import ordering
 from ..registry import operation
 from ..variable import Given, Variable, data_of
 from .arguments import axis_of, either, whole_numbers
 from .elementwise import add, div, mul, sub, where
 from .extrema import ValuesAndIndices
 from .indexing import GetItem, getitem
-from .joining import take_along_dim
+from .joining import TakeAlong, take_along_dim
 from .reduction import sum
 from .shape import Reshape, permute, reshape
 from .steps import constant, plain
@@ -34,8 +35,11 @@ def _picked(x: Any, places: Array, along: int, keepdim: bool = True) -> ValuesAn
         places = as_array(places).reshape(())
         values = x
     else:
-        places = np.ascontiguousarray(places) if type(places) is np.ndarray else places
-        values = take_along_dim(x, places, along)
+        if type(places) is np.ndarray:
+            places = np.ascontiguousarray(places)
+            values = TakeAlong.apply(x, places.copy(), along)  # a copy: the other one is the caller's
+        else:
+            values = take_along_dim(x, places, along)
         if not keepdim:
             shape = (*x.shape[:along], *x.shape[along + 1 :])
             values, places = Reshape(shape)(values), places.reshape(shape)
@@ -46,6 +50,8 @@ def _order(x: Array, along: int, descending: bool = False) -> Array:
     """Give the places of the elements in order; equal ones keep theirs."""
     if not x.ndim:
         return np.zeros((), np.int64)
+    if ordering.is_for(x, along):
+        return ordering.order(x, along, descending)
     if not descending:
         return np.argsort(x, along, kind="stable")
     turned = (*(slice(None),) * along, slice(None, None, -1))
@@ -150,7 +156,7 @@ def kthvalue(
 def _middle(x: Array, along: int, skips_nan: bool) -> Array:
     """Give the place of the lower of the middle elements; of the first NaN, unless these are skipped."""
     size = x.shape[along]
-    order = np.argsort(x, along, kind="stable")
+    order = _order(x, along)
     if x.dtype.kind != "f":
         return np.take(order, [(size - 1) // 2], along)
     count = np.sum(x == x, along, keepdims=True)
@@ -185,7 +191,7 @@ def _evenly(x: Any, skips_nan: bool) -> Any:
     flat = reshape(x, (x.size,))
     data = data_of(flat)
     if type(data) is np.ndarray and data.dtype.char in "fd":
-        order = data.argsort(kind="stable")
+        order = _order(data, 0)
         place = (data.size - 1) // 2
         least, value, next_, last = data[order[[max(place - 1, 0), place, min(place + 1, data.size - 1), -1]]].tolist()
         if last == last and (least < value or not place) and (value < next_ or place == data.size - 1):
@@ -244,7 +250,7 @@ def mode(
     if not x.shape[along]:
         raise IndexError(f"mode: no elements to take it of in dimension {along} of shape {x.shape}")
     data = dispatch.in_numpy(data_of(x))
-    order = np.moveaxis(np.argsort(data, along, kind="stable"), along, -1)
+    order = np.moveaxis(_order(data, along), along, -1)
     lines = np.take_along_axis(np.moveaxis(data, along, -1), order, -1)
     numbers = np.broadcast_to(np.arange(lines.shape[-1]), lines.shape)
     begins = np.concatenate([np.ones_like(lines[..., :1], bool), lines[..., 1:] != lines[..., :-1]], -1)

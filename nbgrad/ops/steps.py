@@ -122,6 +122,10 @@ def round(input: Given, decimals: int = 0) -> Given:
     Variable([ 0.,  2., -3.])
     """
     x = _real("round", input)
+    try:
+        decimals = decimals.__index__()
+    except AttributeError:
+        raise TypeError(f"round: decimals is {decimals!r}: give a whole number") from None
     if x.dtype.kind != "f":
         if decimals:
             raise TypeError(f"round: {decimals} decimals of dtype {x.dtype}: whole numbers have none")

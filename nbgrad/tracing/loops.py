@@ -314,4 +314,7 @@ class Loop:
         elements = math.prod(self.group.space)
         blocks = self.compiler.blocks(self.nest, rows, elements)
         tables = sum(size for size, _ in self.tables.values())
-        return max(1, min(blocks, elements // (_TABLES * tables))) if tables else blocks
+        if not tables:
+            return blocks
+        few = min(blocks, elements // (_TABLES * tables))
+        return max(1, few - few % 2)  # which two threads share evenly

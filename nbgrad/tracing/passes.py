@@ -16,11 +16,12 @@ from ..kernels.formula import Expression
 from . import lowering, picking
 from .joins import joined_in_place, slices_before_formulas, sums_of_parts_joined
 from .layout import access, can_reshape
-from .products import products_of_all_steps, sums_of_products
+from .products import products_in_order, products_of_all_steps, sums_of_products
 from .program import Draw, Fold, Join, Map, Node, Pad, Program, Rows, View, reshaped, root_of, stretched
 from .rewriting import Pass, Replace, needed, readers_of, rewritten
 from .rows import rows_in_loops
 from .short_rows import short_rows_unrolled
+from .sums import sums_of_sums
 
 Shape = tuple[int, ...]
 
@@ -378,6 +379,8 @@ PASSES: tuple[Pass, ...] = (
     sums_of_parts_joined,
     products_of_all_steps,
     sums_of_products,
+    products_in_order,
+    sums_of_sums,
     rows_in_loops,
     slices_before_formulas,
     short_rows_unrolled,

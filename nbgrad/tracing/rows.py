@@ -90,7 +90,7 @@ def _looked_at(program: Program, rows: Node, shape: tuple[int, ...]) -> Node:
             GetItem(Index((rows,))).forward(np.broadcast_to(np.zeros(()), shape))  # which tells what is wrong
             raise IndexError(f"indexing shape {shape}: a position is outside")
 
-    call = Call(look, ("places", shape), "positions", True)
+    call = Call(look, ("places", count), "positions", True)
     return program.add(call, (rows,), rows.shape, np.int64)
 
 

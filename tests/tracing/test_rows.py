@@ -57,7 +57,13 @@ def stacked(table, y, positions):
     return (table[positions] * y.reshape(*positions.shape, -1)).mean(1).sum() + table[positions, 0].sum()
 
 
-FUNCTIONS = (squares, columns, rows_folded, computed, strided, segments, many_steps, stacked)
+def folded_together(table, y, positions):
+    """What is folded goes on over several rows that positions pick."""
+    positions = positions.reshape(6, -1)
+    return ((table[positions] * y.reshape(*positions.shape, -1)).sum((1, 2)) ** 2).sum()
+
+
+FUNCTIONS = (squares, columns, rows_folded, computed, strided, segments, many_steps, stacked, folded_together)
 
 
 def both(function, *arrays):
