@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import gc
 import os
 import pickle
 from collections import namedtuple
@@ -1094,3 +1095,26 @@ def test_pickles_and_copies():
             np.testing.assert_array_equal(again(X), X * factor)
             assert again is compiled or (again.static, again.donate) == (compiled.static, compiled.donate)
     assert pickle.loads(pickle.dumps(doubled)) is doubled
+
+
+def test_nothing_is_collected_while_a_function_is_traced():
+    seen = []
+
+    def traced(x, fails):
+        seen.append(gc.isenabled())
+        if fails:
+            raise ValueError("no")
+        return x * 2
+
+    jitted = nbgrad.jit(traced, static_argnums=1)
+    assert gc.isenabled()
+    jitted(np.ones(3), False)
+    with pytest.raises(ValueError, match="no"):
+        jitted(np.ones(3), True)
+    assert seen == [False, False] and gc.isenabled()
+    gc.disable()
+    try:
+        jitted(np.ones(4), False)
+        assert not gc.isenabled()
+    finally:
+        gc.enable()
