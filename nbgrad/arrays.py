@@ -176,20 +176,30 @@ def instead_of_an_array() -> str:
 
 #: Methods that arrays have and PyTorch's tensors have not, or the same: NumPy's functions of these names.
 _METHODS = frozenset({
-    "argmax", "argmin", "argpartition", "choose", "conj", "conjugate", "copy", "diagonal", "ravel", "round",
-    "searchsorted", "take", "trace",
+    "absolute", "arccos", "arccosh", "arcsin", "arcsinh", "arctan", "arctan2", "arctanh", "argmax", "argmin",
+    "argpartition", "choose", "conj", "conjugate", "copy", "diagonal", "greater", "greater_equal", "less", "less_equal",
+    "multiply", "negative", "not_equal", "ravel", "round", "searchsorted", "subtract", "take", "trace",
 })  # fmt: skip
 
-#: What else arrays have, and can be told of a Variable.
+#: What else arrays, or PyTorch's tensors, have, and can be told of a Variable.
 _ATTRIBUTES: dict[str, Callable[[Any], Any]] = {
     "compress": lambda x: lambda condition, axis=None: np.compress(condition, x, axis),
+    "element_size": lambda x: lambda: x._array.itemsize,
     "fill": lambda x: lambda value: _nothing(x.fill_(value)),
     "flat": lambda x: Flat(x),
+    "inverse": lambda x: lambda: np.linalg.inv(x),
+    "is_contiguous": lambda x: lambda: bool(x._array.flags.c_contiguous),
+    "is_floating_point": lambda x: lambda: x._array.dtype.kind == "f",
     "imag": np.imag,
     "itemsize": lambda x: x._array.itemsize,
+    "ndimension": lambda x: x.dim,
+    "nelement": lambda x: x.numel,
     "real": np.real,
+    "stride": lambda x: lambda dim=None: _steps(x._array) if dim is None else _steps(x._array)[dim],
     "strides": lambda x: x._array.strides,
     "tobytes": lambda x: x.numpy().tobytes,
+    "type_as": lambda x: lambda other: x.to(other.device).astype(other.dtype),
+    "where": lambda x: lambda condition, other: np.where(condition, x, other),
 }
 #: And what is about the memory, which Variables share.
 _OF_MEMORY = frozenset({
@@ -200,6 +210,11 @@ _OF_MEMORY = frozenset({
 
 def _nothing(_: object) -> None:
     return None
+
+
+def _steps(array: Any) -> tuple[int, ...]:
+    """Give strides in elements, as PyTorch counts them."""
+    return tuple(step // array.itemsize for step in array.strides)
 
 
 class Flat:
@@ -256,3 +271,15 @@ class Part:
         """Add it to an array of its shape."""
         view = total[self.key]
         np.add(view, self.gy, out=view)
+
+
+class Count(int):
+    """A number of elements, NumPy's ``x.size``, which may be called as PyTorch's: ``x.size()``, ``x.size(0)``."""
+
+    shape: tuple[int, ...]
+
+    def __call__(self, dim: int | None = None) -> Any:
+        try:
+            return self.shape if dim is None else self.shape[dim]
+        except IndexError:
+            raise IndexError(f"size: dimension {dim} is out of range for shape {self.shape}") from None

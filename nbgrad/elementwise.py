@@ -408,10 +408,10 @@ def on_other_types(operation: Elementwise, arguments: tuple[Any, ...]) -> Any:
         elif not isinstance(argument, int | float):
             if argument is None and operation.name in ("eq", "ne"):
                 return NotImplemented  # Python then compares by identity
-            raise TypeError(
-                f"{operation.name}: operand of type {type(argument).__name__}: takes Variables, arrays and numbers; "
-                "nbgrad.tensor makes a Variable of a list"
-            )
+            what = "takes Variables, arrays and numbers; nbgrad.tensor makes a Variable of a list"
+            if type(argument).__name__ == "ValuesAndIndices":  # of `max` and its like
+                what = "take .values, or give axis= instead of dim"
+            raise TypeError(f"{operation.name}: operand of type {type(argument).__name__}: {what}")
     if not variables:
         try:
             return operation.call(*arguments)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import copy
 import weakref
 from collections.abc import Collection, Sequence
+from importlib import import_module
 from typing import Any, ClassVar
 
 import numpy as np
@@ -115,6 +116,11 @@ class Function:
     batches: ClassVar[bool] = False
     #: The output's array, where the rule uses it.
     output: Any = None
+
+    @classmethod
+    def apply(cls, *arguments: Any) -> Any:
+        """Call a subclass as PyTorch has it: static ``forward(ctx, ...)`` and ``backward(ctx, *gys)`` on Variables."""
+        return import_module(".contexts", __package__).applied(cls, arguments)
 
     def forward(self, *xs: Array) -> Any:
         """Compute the outputs' arrays from the inputs' arrays."""

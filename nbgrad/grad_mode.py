@@ -147,6 +147,19 @@ class no_grad(_FixedMode):
     _mode = False
 
 
+class inference_mode(_FixedMode):
+    """PyTorch's other name for `no_grad`; ``inference_mode(False)`` records."""
+
+    def __new__(cls, mode: Any = True) -> Any:
+        if not isinstance(mode, bool):
+            return _within(False, mode)
+        made = super().__new__(cls)
+        made._mode = not mode
+        return made
+
+    _mode = False
+
+
 class enable_grad(_FixedMode):
     """Record inside, also within `no_grad`. A context manager and a decorator."""
 

@@ -30,13 +30,14 @@ _TAKEN = (_NEST, _SUM, "file", "allow_pickle")
 def save(obj: Any, f: Any) -> None:
     """Write a nest of Variables, arrays, numbers, strings and None to a file.
 
-    `f` is a path; one that ends in .npz gets NumPy's format, any other the safetensors format, for which
-    ``pip install 'nbgrad[io]'``. Raises TypeError for anything else in the nest, ImportError without safetensors.
+    `f` is a path, or a file that is open for bytes. That, and a path that ends in .npz, get NumPy's format, any other
+    the safetensors format, for which ``pip install 'nbgrad[io]'``. Raises TypeError for anything else in the nest,
+    ImportError without safetensors.
     """
     arrays: dict[str, Any] = {}
     nest = json.dumps(_described(obj, arrays, ""))
-    path = Path(os.fspath(f))
-    if path.suffix == ".npz":
+    path = None if hasattr(f, "write") else Path(os.fspath(f))
+    if path is None or path.suffix == ".npz":
         buffer = io.BytesIO()
         described: Any = {_NEST: np.frombuffer(nest.encode(), np.uint8)}
         described[_SUM] = np.frombuffer(_sum_of(arrays, nest).encode(), np.uint8)
@@ -48,18 +49,25 @@ def save(obj: Any, f: Any) -> None:
             content = library.save(arrays, {"format": "np", _NEST: nest, _SUM: _sum_of(arrays, nest)})
         except Exception as error:  # a dtype that the format has not
             raise TypeError(f"save: {error}: a name with .npz takes it") from None
-    _write(path, content)
+    if path is None:
+        f.write(content)
+    else:
+        _write(path, content)
 
 
 def load(f: Any, map_location: Any = None, weights_only: bool = True) -> Any:
     """Read a nest that `save` wrote, or the arrays of any file of safetensors or npz, by their names, as Variables.
 
-    `map_location` is a device. Raises ValueError for a file that is cut off, altered or no such file.
+    `f` is a path, or a file that is open for bytes, which is read to its end. `map_location` is a device. Raises
+    ValueError for a file that is cut off, altered or no such file.
     """
     if not weights_only:
         raise ValueError("load: weights_only=False would execute what a file says: there is no such thing here")
-    path = Path(os.fspath(f))
-    content = path.read_bytes()
+    if hasattr(f, "read"):
+        path, content = f, f.read()
+    else:
+        path = Path(os.fspath(f))
+        content = path.read_bytes()
     try:
         arrays, nest = _from_npz(content) if content[:2] == b"PK" else _from_safetensors(content)
         found = (

@@ -94,7 +94,7 @@ class Memory:
 
 
 class Pointer:
-    """Elements from a place on; a whole number picks one, an `Along` one for each turn."""
+    """Elements from a place on; a whole number picks one, an `Along` or an array one for each turn."""
 
     __slots__ = ("array", "memory", "origin", "wide")
 
@@ -107,8 +107,9 @@ class Pointer:
     def _place(self, index: Any) -> Any:
         if type(index) is not Along:
             place = self.origin + index
-            if not 0 <= place < self.array.size:
-                self._refuse(place, place)
+            low, high = (place.min(), place.max()) if isinstance(place, np.ndarray) and place.ndim else (place, place)
+            if not 0 <= low <= high < self.array.size:
+                self._refuse(low, high)
             return place
         first = self.origin + index.start
         if not index.count:
@@ -289,6 +290,7 @@ def _namespace(lanes: int, chunk: int) -> dict[str, Any]:
         **dict.fromkeys(("align_stack", "clear_exceptions", "clear_all_exceptions", "never_inline"), lambda: None),
         "gathering": lambda *kind: _defined(folding.gathering_source(*kind, lanes), "gather", names),
         "drawing": lambda kind, dtype: functools.partial(_draw, kind, dtype),
+        "short_rows": lambda *kind: _defined(folding.row_source(*kind), "row", names),
         "folding": lambda *kind: _defined(folding.folding_source(*kind), "fold", names),
     }
     for i in range(OUTPUTS):
@@ -431,6 +433,9 @@ class Interpreted(compiler.Compiler):
         """Write a nest's loop, for as many lanes as there are now."""
         self._texts.clear()
         return super().source(nest)
+
+    def begin(self, label: str, nest: Any, blocks: int, elements: int) -> None:
+        """Compile nothing."""
 
     def loops(
         self, label: str, nest: Any, sizes: Sequence[int], blocks: int, offsets: Sequence[int], elements: int

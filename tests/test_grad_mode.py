@@ -379,3 +379,24 @@ def test_one_instance_in_two_tasks():
         return await asyncio.gather(task(1), task(3))
 
     assert asyncio.run(main()) == [(False, True), (False, True)]
+
+
+def test_inference_mode_is_another_name_in_every_form():
+    x = nbgrad.ones(2, requires_grad=True)
+
+    @nbgrad.inference_mode()
+    def called(x):
+        return x * 2
+
+    @nbgrad.inference_mode
+    def bare(x):
+        return x * 2
+
+    assert not called(x).requires_grad and not bare(x).requires_grad and bare.__name__ == "bare"
+    with nbgrad.inference_mode():
+        assert not (x * 2).requires_grad
+        with nbgrad.inference_mode(False):
+            assert (x * 2).requires_grad
+    with nbgrad.inference_mode(mode=True):
+        assert not (x * 2).requires_grad
+    assert (x * 2).requires_grad

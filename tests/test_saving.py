@@ -1,3 +1,4 @@
+import io
 import os
 import pickle
 
@@ -32,6 +33,18 @@ def test_nests_come_back(tmp_path, name):
     assert found["state"] == NEST["state"] and found["empty"] == {} and found["zero"].shape == (0, 2)
     assert nbgrad.load(written(tmp_path, name, 3.5)) == 3.5
     assert os.listdir(tmp_path) == [name]  # nothing is left beside it
+
+
+def test_open_files_take_and_give_nests():
+    file = io.BytesIO()
+    file.write(b"before")
+    nbgrad.save(NEST, file)
+    file.seek(len(b"before"))
+    found = nbgrad.load(file)
+    np.testing.assert_array_equal(found["weights"][0], NEST["weights"][0])
+    assert found["state"] == NEST["state"]
+    with pytest.raises(ValueError, match="cut off"):
+        nbgrad.load(io.BytesIO(file.getvalue()[6:-9]))
 
 
 def test_modules_optimisers_and_pytorchs_states(tmp_path):

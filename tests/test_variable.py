@@ -816,3 +816,22 @@ def test_methods_of_arrays_that_are_numpys_functions():
     assert x.argmax() == 3 and x.argmin(0).tolist() == [1, 0] and x.round().tolist() == x.tolist()
     with pytest.raises(AttributeError, match="'Variable' object has no attribute 'tofile'"):
         x.tofile("name")
+
+
+def test_pytorchs_other_names_of_methods():
+    torch = peer("torch")
+    values = np.arange(1.0, 10.0).reshape(3, 3) ** 1.5
+    x, t = nbgrad.tensor(values, requires_grad=True), torch.tensor(values, requires_grad=True)
+    for name in ("nelement", "ndimension", "element_size", "is_floating_point", "is_contiguous", "stride"):
+        for a, b in ((x, t), (x.t(), t.t())):
+            assert getattr(a, name)() == getattr(b, name)(), name
+    assert x.stride(0) == t.stride(0) and x.type_as(nbgrad.ones(1, dtype=np.float32)).dtype == np.float32
+
+    def total(x, library):
+        zero = library.zeros_like(x)
+        found = x.inverse() + x.where(x > 5, zero) + x.multiply(2).subtract(x).negative() + (x / 30).arcsin()
+        return (found * x.greater(x - 1) + x.absolute().arctan2(x * 2)).sum()
+
+    total(x, nbgrad).backward()
+    total(t, torch).backward()
+    np.testing.assert_allclose(x.grad.data, t.grad.numpy(), rtol=1e-9)

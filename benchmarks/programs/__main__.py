@@ -3,6 +3,7 @@
 python -m benchmarks.programs                      measure; writes docs/programs.md and .png, results.json beside this
 python -m benchmarks.programs --only lstm,heat     only these, the others stay as they were measured
 python -m benchmarks.programs --sizes large        only these sizes; --without torch.compile saves most of the time
+python -m benchmarks.programs --add torch.compile  beside nbgrad and JAX, without first calls: the rest of a row stays
 python -m benchmarks.programs --redraw             measure nothing: write everything again from results.json
 python -m benchmarks.programs --readme             also replace the section about programs in README.md
 """
@@ -13,9 +14,11 @@ import argparse
 import json
 import os
 import re
+import signal
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -34,8 +37,24 @@ DATA = Path(__file__).with_name("results.json")
 DOCS = README.parent / "docs"
 
 
+@contextmanager
+def patient(seconds: float) -> Iterator[None]:
+    """Raise TimeoutError in what takes longer than these seconds; 0 waits for ever."""
+
+    def end(*_: Any) -> None:
+        raise TimeoutError(f"not compiled within {seconds:g} s")
+
+    before = signal.signal(signal.SIGALRM, end)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
 def checked_steps(
-    program: Program, size: str, arrays: tuple[Any, ...], without: set[str], patience: float
+    program: Program, size: str, arrays: tuple[Any, ...], without: set[str], patience: float, firsts: bool
 ) -> tuple[dict[str, Callable[[], Any]], dict[str, First], dict[str, str]]:
     """Give the steps of all libraries, their results compared, the seconds of first calls, and why one has no step.
 
@@ -50,14 +69,15 @@ def checked_steps(
         reason = "left out" if library in without else why_not_compiled() if library == "torch.compile" else None
         if reason is None:
             try:
-                if library in COMPILERS and patience:
+                if library in COMPILERS and firsts:
                     found = first_calls(program.name, size, library, patience)
                     if found is None:
                         skipped[library] = f"not compiled within {patience:g} s"
                         continue
                     first[library] = found
-                step = make(program, arrays)
-                compared(program, library, step, arrays, expected)
+                with patient(patience):
+                    step = make(program, arrays)
+                    compared(program, library, step, arrays, expected)
                 steps[library] = step
             except Exception as error:  # whatever a peer has to say
                 if library in ("nbgrad", "jax"):
@@ -92,11 +112,17 @@ def work(program: Program, arrays: tuple[Any, ...]) -> dict[str, float]:
 
 
 def speed(
-    program: Program, size: str, rounds: int, without: set[str], peaks: dict[str, float], patience: float
+    program: Program,
+    size: str,
+    rounds: int,
+    without: set[str],
+    peaks: dict[str, float],
+    patience: float,
+    firsts: bool = True,
 ) -> Results:
     """Give times, ratios, first calls, memory, and the floor."""
     arrays = program.make(size)
-    steps, first, skipped = checked_steps(program, size, arrays, without, patience)
+    steps, first, skipped = checked_steps(program, size, arrays, without, patience, firsts)
     samples = measure.interleaved(steps, rounds)
     explained = jitted_by_nbgrad(program).explain(*arrays)
     counted = work(program, arrays)
@@ -108,13 +134,21 @@ def speed(
         "seconds": {name: measure.quartiles(times) for name, times in samples.items()},
         "nbgrad_over": {name: measure.ratios(samples, "nbgrad", name) for name in steps if name != "nbgrad"},
         "over_jax": {name: measure.ratios(samples, name, "jax") for name in steps if "jax" in steps},
-        "cold": {name: found.cold for name, found in first.items()},
-        "warm": {name: found.warm for name, found in first.items()},
+        **{which: {name: getattr(found, which) for name, found in first.items()} for which in First._fields},
         "skipped": skipped,
         "memory": memory(program, arrays, explained, "jax" in steps),
         "floor": max(busy),
         "explain": explained,
     }
+
+
+def add(row: Results, found: Results, libraries: list[str]) -> None:
+    """Write what was found of some libraries into a row that stands."""
+    for library in libraries:
+        for what in ("seconds", "nbgrad_over", "over_jax", "skipped"):
+            row[what].pop(library, None)
+            if library in found[what]:
+                row[what][library] = found[what][library]
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -123,6 +157,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--only", default="", metavar="NAMES", help="which programs, by commas")
     parser.add_argument("--sizes", default=f"{SMALL},{LARGE}", help="which sizes (default: small,large)")
     parser.add_argument("--without", default="", metavar="LIBRARIES", help="libraries to leave out, by commas")
+    parser.add_argument("--add", default="", metavar="LIBRARIES", help="libraries to add to rows that stand, by commas")
     parser.add_argument("--rounds", type=int, default=11, help="turns of each library (default: 11)")
     parser.add_argument(
         "--patience", type=float, default=120, metavar="SECONDS", help="for a compiler's first call (default: 120)"
@@ -133,20 +168,22 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--directory", type=Path, help="where all results go, instead of docs/ and beside this file")
     options = parser.parse_args(arguments)
 
-    names, without, sizes = (
-        list(filter(None, text.split(","))) for text in (options.only, options.without, options.sizes)
+    names, without, sizes, added = (
+        list(filter(None, text.split(","))) for text in (options.only, options.without, options.sizes, options.add)
     )
     known = {"program": PROGRAMS, "library": [*LIBRARIES][1:], "size": [SMALL, LARGE]}
-    for what, given in (("program", names), ("library", without), ("size", sizes)):
+    for what, given in (("program", names), ("library", [*without, *added]), ("size", sizes)):
         absent = set(given) - set(known[what])
         if absent:
             parser.error(f"no such {what}: {', '.join(sorted(absent))}; there are {', '.join(known[what])}")
     data = options.directory / "programs.json" if options.directory else DATA
     docs = options.directory or DOCS
-    rounds, patience = (2, 0) if options.quick else (options.rounds, options.patience)
+    rounds, patience = 2 if options.quick else options.rounds, options.patience
     results: Results = {"rows": {}}
-    if data.exists() and (names or options.redraw or len(sizes) == 1):
+    if data.exists() and (names or added or options.redraw or len(sizes) == 1):
         results = json.loads(data.read_text())
+    if added:
+        without = [library for library in LIBRARIES if library not in ("nbgrad", "jax", *added)]
     if not options.redraw:
         results |= circumstances(rounds) | {"patience": patience}
         with two_threads():
@@ -156,7 +193,12 @@ def main(arguments: list[str] | None = None) -> None:
             chosen = [(p, size) for p in PROGRAMS.values() for size in sizes if not names or p.name in names]
             for program, size in measure.progress(chosen, "programs"):
                 try:
-                    found = speed(program, size, rounds, set(without), peaks, patience)
+                    firsts = not (options.quick or added)
+                    found = speed(program, size, rounds, set(without), peaks, patience, firsts)
+                    if added:
+                        stands = results["rows"][program.name][size]
+                        add(stands, found, added)
+                        found = stands
                 except Exception as error:  # the others are measured all the same
                     failed.append(f"{program.name} ({size}): {type(error).__name__}: {error}")
                     continue

@@ -22,6 +22,8 @@ Results = dict[str, Any]
 LIMITS = {SMALL: 0.35, LARGE: 0.6}
 #: Promised ratios of first calls: geometric means, and worst ones.
 FIRST_LIMITS = {"cold": (1.0, 2.0), "warm": (0.3, math.inf)}
+#: Programs whose first call, with an empty cache, has a promise of its own.
+FIRST_LIMIT = {"euler": 1.0, "long-euler": 1.0}
 SINGLE_LIMIT, MEMORY_LIMIT = 0.9, 0.8
 #: A library is ahead of nbgrad where its time is shorter by more than this.
 AHEAD = 1.02
@@ -47,28 +49,42 @@ def _memory(results: Results, size: str) -> float:
 
 
 def _firsts(results: Results, size: str, which: str) -> dict[str, float]:
-    """Give, by program, nbgrad's time to its first call over JAX's, "cold" or "warm", where both were measured."""
+    """Give, by program, nbgrad's time to its first call over JAX's, of one of `FIRSTS`, where both were measured."""
     found = {name: row.get(which, {}) for name, row in rows_of(results, size).items()}
     return {name: first["nbgrad"] / first["jax"] for name, first in found.items() if {"nbgrad", "jax"} <= first.keys()}
+
+
+#: What is told of first calls, by the measurement.
+FIRSTS = {
+    "cold": "with an empty cache",
+    "warm": "in a second process",
+    "cold_process": "with an empty cache, imports included",
+    "warm_process": "in a second process, imports included",
+}
 
 
 def first_calls(results: Results) -> str:
     """Give the table of times to the first call; empty where none was measured."""
     lines = []
     for size in LIMITS:
-        for which, what in (("cold", "with an empty cache"), ("warm", "in a second process")):
+        for which, what in FIRSTS.items():
             over = _firsts(results, size, which)
             if over:
-                mean, worst = FIRST_LIMITS[which]
+                mean, worst = FIRST_LIMITS.get(which, (math.inf, math.inf))
                 slowest = max(over, key=lambda name: over[name])
                 lines.append(
                     [
                         f"{size} sizes, {what}",
                         _judged(geometric_mean(over.values()), mean),
-                        f"{mean:g}",
+                        f"{mean:g}" if mean < math.inf else "",
                         f"{_judged(over[slowest], worst)}, {slowest}",
                     ]
                 )
+    alone = _firsts(results, SMALL, "cold")
+    for name, limit in FIRST_LIMIT.items():
+        if name in alone:
+            title = results["rows"][name][SMALL]["title"]
+            lines.append([f"{title}, {FIRSTS['cold']}", _judged(alone[name], limit), f"{limit:g}", ""])
     head = ["nbgrad's first call over JAX's", "geometric mean", "promised", "worst (2 with an empty cache)"]
     return _table(head, lines) if lines else ""
 
@@ -186,9 +202,10 @@ the ratios within a round, with quartiles. nbgrad gets NumPy arrays and gives ne
 already. The floor is what reading the arguments and writing the gradients takes at the speed of a copy, or the
 operations of JAX's program, as XLA counts them, at the measured peak of matrix products, whichever is longer. Memory is
 the bytes of results and of everything between the steps, as the two compilers plan it, nbgrad's over JAX's. First calls
-are those of new processes, without their imports, all sources being bytecode as after an installation: one with an
-empty cache, and a second one that finds what the first has left (JAX with its persistent cache). What a compiler has
-not compiled after {patience:g} s is left out."""
+are those of new processes, all sources being bytecode as after an installation: one with an empty cache, and a second
+one that finds what the first has left (JAX with its persistent cache). They leave out what is imported before the call,
+which is all of JAX, but not `nbgrad.jit`, which is imported when it is first used; with imports included, they are the
+time from the start of the process. What a compiler has not compiled after {patience:g} s is left out."""
 
 
 def document(results: Results) -> str:

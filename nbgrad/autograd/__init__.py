@@ -10,27 +10,31 @@ from ..variable import Variable as Variable
 from . import functional as functional
 from .gradcheck import GradcheckError as GradcheckError
 from .gradcheck import gradcheck as gradcheck
+from .reverse import backward as backward
 from .reverse import grad as grad
 
 if TYPE_CHECKING:
     from . import forward_ad as forward_ad
+    from . import function as function
 else:
 
     def __getattr__(name):
         """Import what is asked for seldom, when it is."""
-        if name != "forward_ad":
+        if name not in ("forward_ad", "function"):
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
         from importlib import import_module
 
-        return import_module(".forward_ad", __name__)
+        return import_module(f".{name}", __name__)
 
 
 __all__ = [
     "Function",
     "GradcheckError",
     "Variable",
+    "backward",
     "detect_anomaly",
     "forward_ad",
+    "function",
     "functional",
     "grad",
     "gradcheck",

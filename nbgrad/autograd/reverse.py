@@ -63,3 +63,39 @@ def grad(
                 "pass allow_unused=True to get None for it"
             )
     return tuple(results)
+
+
+def backward(
+    tensors: Variable | Sequence[Variable],
+    grad_tensors: Any = None,
+    retain_graph: bool | None = None,
+    create_graph: bool = False,
+    grad_variables: Any = None,
+    inputs: Variable | Sequence[Variable] | None = None,
+) -> None:
+    """Add the sum of the gradients of `tensors` to `grad` of the leaves they were computed from, all or none.
+
+    `grad_tensors` are the cotangents of the tensors (1 for those of one element). Raises RuntimeError where one is
+    missing, ValueError for one of another shape or another number of them, and whatever `Variable.backward` raises.
+    """
+    ys = [tensors] if isinstance(tensors, Variable) else list(tensors)
+    given = grad_variables if grad_tensors is None else grad_tensors
+    if given is None or isinstance(given, Variable) or is_array(given):
+        given = [given] * (1 if given is not None else len(ys))
+    starts = list(given)
+    if not ys or len(starts) != len(ys):
+        raise ValueError(f"backward: {len(ys)} tensors and {len(starts)} grad_tensors: give one for each")
+    if len(ys) == 1:
+        ys[0].backward(starts[0], retain_graph, create_graph, inputs)
+        return
+    parts = []
+    for position, (y, start) in enumerate(zip(ys, starts, strict=True)):
+        if start is None:
+            if y.size != 1:
+                raise RuntimeError(f"backward: tensor {position} of shape {y.shape} needs one of grad_tensors")
+            parts.append(y.reshape(()))
+        elif tuple(start.shape) != y.shape:
+            raise ValueError(f"backward: grad_tensors[{position}] has shape {tuple(start.shape)}, its tensor {y.shape}")
+        else:
+            parts.append((y * start).sum())
+    sum(parts[1:], parts[0]).backward(None, retain_graph, create_graph, inputs)

@@ -7,6 +7,8 @@ where no Variable is among the arguments; what is None, or whole, or a text is a
 from ..autograd.transforms import grad as grad
 from ..autograd.transforms import value_and_grad as value_and_grad
 from ..nests import register_nest as register_nest
+from .functional_call import functional_call as functional_call
+from .functional_call import stack_module_state as stack_module_state
 from .jacobians import hessian as hessian
 from .jacobians import jacfwd as jacfwd
 from .jacobians import jacobian as jacobian
@@ -18,6 +20,7 @@ from .products import vjp as vjp
 from .vectorize import vmap as vmap
 
 __all__ = [
+    "functional_call",
     "grad",
     "hessian",
     "hvp",
@@ -27,6 +30,7 @@ __all__ = [
     "jvp",
     "linearize",
     "register_nest",
+    "stack_module_state",
     "value_and_grad",
     "vjp",
     "vmap",

@@ -24,6 +24,13 @@ class ValuesAndIndices(NamedTuple):
     values: Any
     indices: Any
 
+    def __array__(self, *_: Any, **__: Any) -> Any:
+        """Refuse to be one array, which would have the indices for its second row. Raises TypeError."""
+        raise TypeError(
+            "values and their indices were about to become one array: take .values, or give axis= instead of dim where "
+            "values are all that is wanted, as in x.max(axis=-1, keepdims=True)"
+        )
+
 
 class _Calls:
     """The compiled call that finds extrema, made when it is first asked for."""

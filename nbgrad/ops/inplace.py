@@ -17,6 +17,7 @@ from ..arrays import Array, as_array, is_array, is_stand_in
 from ..function import Function, constant
 from ..grad_mode import is_grad_enabled
 from ..history import Lost, Stale
+from ..kernels import dispatch
 from ..kernels.operators import OPERATORS
 from ..nests import flatten
 from ..registry import ENTRIES
@@ -206,10 +207,11 @@ def last_ones(index: Index, shape: tuple[int, ...]) -> Array | None:
         every = np.arange(math.prod(form)).reshape(form)
         there: Any = traced.pick_from(traced.put_into(blank, key, every), key) == every
         return there.astype(float).reshape((*form, *(1,) * (len(shape) - 1 if rows else 0)))
-    if shape and index.is_rows():
-        positions = within(shape, index.key[0], shape[0])
+    here = Index(tuple(map(dispatch.in_numpy, index.key))) if index.foreign else index
+    if shape and here.is_rows():
+        positions = within(shape, here.key[0], shape[0])
     else:
-        positions = index.positions(shape[:1] if rows else shape)
+        positions = here.positions(shape[:1] if rows else shape)
     flat = positions.reshape(-1)
     size = shape[0] if rows else math.prod(shape)
     if size > 64 * flat.size + 4096:  # more places than it is worth to set aside
@@ -331,7 +333,12 @@ def index_add_(self: Variable, dim: int, index: Any, source: Any, *, alpha: floa
     """
     unseen = getrefcount(self) <= IN_METHOD
     place = Index(_along(self, "index_add_", dim, index))
-    added = Scatter(place, tuple(self.shape))(as_variable(source))
+    given = as_variable(source)
+    try:
+        added = Scatter(place, tuple(self.shape))(given)
+    except ValueError:
+        wanted = tuple(_shape_at(place, self._array))
+        raise ValueError(f"index_add_: source has shape {given.shape}: it must be {wanted}") from None
     return written_by("index_add_", add, None, self, (added * alpha if alpha != 1 else added,), {}, unseen)
 
 

@@ -193,14 +193,17 @@ class RandomSampler(Sampler):
             raise ValueError(f"RandomSampler: num_samples should be a positive integer, got {self.num_samples}")
 
     def __iter__(self) -> Iterator[int]:
-        count = len(self.data_source)
-        if self.replacement:
-            drawn = (self.generator or default_generator).draw("uniform", (self.num_samples,), np.float64)
-            return iter((drawn * count).astype(np.int64).tolist())
-        order: list[int] = []
-        while len(order) < self.num_samples:
-            order += _shuffled(count, self.generator)
-        return iter(order[: self.num_samples])
+        count, left = len(self.data_source), self.num_samples
+        if not count:
+            raise ValueError(f"RandomSampler: {left} samples of data without elements")
+        while left > 0:  # in pieces: loops without an end ask for as many numbers as there are
+            if self.replacement:
+                drawn = (self.generator or default_generator).draw("uniform", (min(left, 1024),), np.float64)
+                piece = (drawn * count).astype(np.int64).tolist()
+            else:
+                piece = _shuffled(count, self.generator)[:left]
+            yield from piece
+            left -= len(piece)
 
     def __len__(self) -> int:
         return self.num_samples

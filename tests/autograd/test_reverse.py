@@ -158,3 +158,21 @@ def test_hooks_change_what_is_given():
     gx, gy = grad(y.sum(), [x, y])
     np.testing.assert_array_equal(gx.data, 2 * 2 * w.data)
     np.testing.assert_array_equal(gy.data, [2, 2])
+
+
+def test_several_roots_are_walked_back_from_at_once():
+    x = nbgrad.tensor([1.0, 2.0], requires_grad=True)
+    nbgrad.autograd.backward([x * 2, (x * x).sum(), x * 3], [nbgrad.ones(2), None, nbgrad.tensor([1.0, 0.0])])
+    np.testing.assert_array_equal(x.grad.data, [2 + 2 + 3, 2 + 4])
+    x.grad = None
+    nbgrad.autograd.backward((x * x).sum(), create_graph=True)
+    x.grad.sum().backward(inputs=[x])
+    np.testing.assert_array_equal(x.grad.data, [4, 6])
+    for tensors, cotangents, error in (
+        ([x * 2, x.sum()], None, RuntimeError),
+        ([x * 2, x.sum()], [nbgrad.ones(3), None], ValueError),
+        ([x * 2, x * 2], [nbgrad.ones(2)], ValueError),
+        ([], None, ValueError),
+    ):
+        with pytest.raises(error, match="backward"):
+            nbgrad.autograd.backward(tensors, cotangents)

@@ -48,3 +48,61 @@ def test_values_and_vectors():
     assert (layer.weight.data == 1).all() and (layer.bias.data == 1).all()
     with pytest.raises(ValueError, match="a vector of 9 elements is wanted"):
         utils.vector_to_parameters(nbgrad.zeros(8), layer.parameters())
+
+
+# ---- sequences of several lengths -----------------------------------------------------------------------------------
+
+SEQUENCES = [np.random.default_rng(n).normal(size=(n, 3)) for n in (2, 5, 5, 1)]
+STATE = np.random.default_rng(0).normal(size=(4, 4, 4))
+
+
+def packed_figures(library, rnn, kind):
+    """Give what a recurrent network makes of sequences of several lengths, and its gradients."""
+    model = getattr(library.nn, kind)(3, 4, num_layers=2, bidirectional=True)
+    drawn = np.random.default_rng(7)
+    for parameter in model.parameters():
+        parameter.data = library.from_numpy(drawn.normal(size=tuple(parameter.shape)))
+    state = library.from_numpy(STATE)
+    sequences = [library.from_numpy(x) for x in SEQUENCES]
+    padded, lengths = rnn.pad_sequence(sequences), library.tensor([2, 5, 5, 1])
+    found = [padded, rnn.pad_sequence(sequences, batch_first=True, padding_value=-1.0, padding_side="left")]
+    for first in (None, (state, state * 0.5) if kind == "LSTM" else state):
+        packed = rnn.pack_padded_sequence(padded, lengths, enforce_sorted=False)
+        y, last = model(packed, first)
+        whole, back = rnn.pad_packed_sequence(y, total_length=7, padding_value=-2.0)
+        ends = last if kind == "LSTM" else (last,)
+        ((whole**2).sum() + sum((end**3).sum() for end in ends)).backward()
+        found += [*packed, *y, whole, back, *ends]
+    y, last = model(rnn.pack_sequence([sequences[1], sequences[0]]))
+    found += [y.data, y.batch_sizes, *rnn.unpack_sequence(y), *rnn.unpad_sequence(padded.clone(), lengths)]
+    alike = rnn.pack_padded_sequence(padded[:, 1:3].swapaxes(0, 1).contiguous(), library.tensor([5, 4]), True)
+    found += [alike.data, rnn.pad_packed_sequence(alike, batch_first=True)[0]]
+    return [x.detach().numpy() for x in [*found, *(parameter.grad for parameter in model.parameters())]]
+
+
+@pytest.mark.parametrize("kind", ["RNN", "GRU", "LSTM"])
+def test_packed_sequences_are_run_as_by_pytorch(kind):
+    torch = peer("torch")
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float64)
+    try:
+        expected = packed_figures(torch, torch.nn.utils.rnn, kind)
+    finally:
+        torch.set_default_dtype(before)
+    for a, b in zip(packed_figures(nbgrad, utils.rnn, kind), expected, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-12)
+
+
+def test_lengths_that_no_sequences_have_are_refused():
+    padded = nbgrad.zeros(4, 2, 3)
+    for lengths in ([4], [5, 1], [4, 0], [1, 4]):
+        with pytest.raises(ValueError, match="pack_padded_sequence"):
+            utils.rnn.pack_padded_sequence(padded, lengths)
+    with pytest.raises(ValueError, match="total_length"):
+        utils.rnn.pad_packed_sequence(utils.rnn.pack_padded_sequence(padded, [4, 2]), total_length=3)
+    with pytest.raises(ValueError, match="padding_side"):
+        utils.rnn.pad_sequence([padded], padding_side="up")
+    with pytest.raises(ValueError, match="no sequences"):
+        utils.rnn.pad_sequence([])
+    with pytest.raises(ValueError, match="packed rows have 2 features"):
+        nn.LSTM(2, 3)(utils.rnn.pack_padded_sequence(padded, [4, 2]))

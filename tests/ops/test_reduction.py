@@ -534,3 +534,20 @@ def test_reductions_in_another_dtype_are_compiled():
     np.testing.assert_allclose(value, expected, rtol=1e-7)
     np.testing.assert_allclose(slope, theirs, rtol=1e-6)
     assert slope.dtype == np.float32
+
+
+def test_values_and_their_indices_never_become_one_array():
+    """Which NumPy makes of a pair unasked, with the indices for its second row."""
+    x = nbgrad.tensor([[1.0, 3.0], [4.0, 2.0]])
+    for wrong in (
+        lambda: x.data - x.max(-1, keepdims=True),
+        lambda: np.exp(x.max(-1)),
+        lambda: np.sum(x.sort()),
+        lambda: np.asarray(x.median(-1)),
+        lambda: x - x.max(-1, keepdims=True),
+    ):
+        with pytest.raises(TypeError, match=r"take \.values, or give axis= instead of dim"):
+            wrong()
+    values, places = x.max(-1, keepdims=True)
+    np.testing.assert_array_equal(values.data, x.max(axis=-1, keepdims=True).data)
+    np.testing.assert_array_equal(places.data, [[1], [0]])

@@ -9,6 +9,7 @@ from nbgrad.utils.data import (
     DataLoader,
     Dataset,
     IterableDataset,
+    RandomSampler,
     StackDataset,
     Subset,
     TensorDataset,
@@ -77,6 +78,15 @@ def test_datasets():
     assert set(weighted) == {1, 3} and 650 < weighted.count(3) < 850
     assert sorted(WeightedRandomSampler([1, 1, 0, 1], 3, replacement=False)) == [0, 1, 3]
     assert list(BatchSampler(range(5), 2, True)) == [[0, 1], [2, 3]]
+
+
+def test_random_numbers_are_drawn_as_they_are_needed():
+    for replacement in (True, False):
+        endless = iter(RandomSampler(range(3), replacement, num_samples=10**12))
+        assert {next(endless) for _ in range(3000)} == {0, 1, 2}
+        assert len(list(RandomSampler(range(3), replacement, num_samples=1031))) == 1031
+        with pytest.raises(ValueError, match="2 samples of data without elements"):
+            list(RandomSampler([], replacement, num_samples=2))
 
 
 @pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")

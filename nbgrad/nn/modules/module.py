@@ -13,7 +13,7 @@ from ...arrays import is_array
 from ...ops.creation import zeros_like
 from ...variable import Variable
 from ..parameter import Buffer, Parameter, is_passing
-from .hooks import Removable, changed, changes, hooked
+from .hooks import Removable, backward_hooks, backward_pre_hook, changed, changes, hooked
 
 Self = TypeVar("Self", bound="Module")
 
@@ -433,6 +433,18 @@ class Module:
     def register_forward_hook(self, hook: Any, *, prepend: bool = False, with_kwargs: bool = False) -> Removable:
         """Call ``hook(module, inputs, output)`` after `forward`, which may give another output."""
         return hooked(self._hooks, hook, prepend, with_kwargs)
+
+    def register_full_backward_hook(self, hook: Any, prepend: bool = False) -> Removable:
+        """Call ``hook(module, grad_input, grad_output)`` in backward, which may give other gradients of the inputs.
+
+        Both are tuples, of the arguments and of the results, with None for those that require no gradient.
+        """
+        before, after = backward_hooks(self, hook)
+        return hooked(self._hooks, after, prepend, True, hooked(self._pre_hooks, before, prepend, True))
+
+    def register_full_backward_pre_hook(self, hook: Any, prepend: bool = False) -> Removable:
+        """Call ``hook(module, grad_output)`` in backward before the module's own, which may give other gradients."""
+        return hooked(self._hooks, backward_pre_hook(hook), prepend, True)
 
     # ---- copies and looks -------------------------------------------------------------------------------------------
 

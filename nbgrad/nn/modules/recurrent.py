@@ -14,6 +14,7 @@ from ...variable import data_of
 from .. import functional, init
 from ..parameter import Parameter
 from ..recurrence import lstm
+from ..utils.rnn import PackedSequence, segments
 from .module import Module
 
 #: Blocks of rows that the weights of a kind have: gates, and what is proposed.
@@ -103,10 +104,12 @@ class _Recurrent(Module):
     def forward(self, input: Any, hx: Any = None) -> Any:
         """Give the last layer's output at every step, and the last state of every layer and direction.
 
-        Inputs have the shape (steps, batch, features), (batch, steps, features) with `batch_first`, or no batch.
-        Raises ValueError for other shapes.
+        Inputs have the shape (steps, batch, features), (batch, steps, features) with `batch_first`, or no batch; of a
+        `PackedSequence` the output is one. Raises ValueError for other shapes.
         """
         name = type(self).__name__
+        if isinstance(input, PackedSequence):
+            return self._of_packed(input, hx)
         if input.ndim not in (2, 3) or input.shape[-1] != self.input_size:
             raise ValueError(f"{name}: input has 2 or 3 dimensions, the last of size {self.input_size}: {input.shape}")
         alone = input.ndim == 2
@@ -130,6 +133,48 @@ class _Recurrent(Module):
             x = x.swapaxes(0, 1)
         return x, last if self.mode == "LSTM" else last[0]
 
+    def _of_packed(self, packed: PackedSequence, hx: Any) -> Any:
+        """Run on sequences of several lengths: steps in parts, at whose ends some end."""
+        x, parts = packed.data, segments(packed.batch_sizes)
+        if x.ndim != 2 or x.shape[-1] != self.input_size:
+            raise ValueError(f"{type(self).__name__}: packed rows have {self.input_size} features, got {x.shape}")
+        if hx is not None and packed.sorted_indices is not None:
+            hx = tuple(h[:, packed.sorted_indices] for h in hx) if self.mode == "LSTM" else hx[:, packed.sorted_indices]
+        states = self._states(x[: parts[0][2]][None], hx, False)
+        ends: list[tuple[Any, ...]] = []
+        for layer in range(self.num_layers):
+            if layer and self.dropout and self.training:
+                x = functional.dropout(x, self.dropout, True)
+            outputs = []
+            for direction, suffix in enumerate(self._suffixes(layer)):
+                state = tuple(part[len(ends)] for part in states)
+                run = self._packed_back if direction else self._packed_forth
+                output, end = run(x, parts, state, suffix)
+                outputs.append(output)
+                ends.append(end)
+            x = outputs[0] if len(outputs) == 1 else cat(outputs, -1)
+        last = tuple(stack(list(of_kind)) for of_kind in zip(*ends, strict=True))
+        if packed.unsorted_indices is not None:
+            last = tuple(h[:, packed.unsorted_indices] for h in last)
+        return packed._replace(data=x), last if self.mode == "LSTM" else last[0]
+
+    def _packed_forth(self, x: Any, parts: Any, state: Any, suffix: str) -> tuple[Any, tuple[Any, ...]]:
+        outputs, ended = [], []
+        for begin, end, count in parts:
+            ended.append(tuple(h[count:] for h in state))
+            state = tuple(h[:count] for h in state)
+            y, state = self._run(x[begin:end].reshape((-1, count, x.shape[1])), state, suffix, False)
+            outputs.append(y.reshape((end - begin, -1)))
+        return cat(outputs), tuple(cat([h, *reversed(rest)]) for h, *rest in zip(state, *ended, strict=True))
+
+    def _packed_back(self, x: Any, parts: Any, state: Any, suffix: str) -> tuple[Any, tuple[Any, ...]]:
+        outputs, reached = [], tuple(h[:0] for h in state)
+        for begin, end, count in reversed(parts):  # the longest begin, others join where they end
+            reached = tuple(cat([h, first[h.shape[0] : count]]) for h, first in zip(reached, state, strict=True))
+            y, reached = self._run(x[begin:end].reshape((-1, count, x.shape[1])), reached, suffix, True)
+            outputs.append(y.reshape((end - begin, -1)))
+        return cat(outputs[::-1]), reached
+
     def _states(self, x: Any, hx: Any, alone: bool) -> tuple[Any, ...]:
         """Give the states to begin with, each of shape (layers and directions, batch, features)."""
         count, batch = self.num_layers * (2 if self.bidirectional else 1), x.shape[1]
@@ -137,6 +182,8 @@ class _Recurrent(Module):
         if hx is None:
             options: Any = {"dtype": x.dtype, "device": getattr(x, "device", None)}
             return tuple(zeros(count, batch, size, **options) for size in sizes)
+        if self.mode == "LSTM" and not (isinstance(hx, tuple | list) and len(hx) == 2):
+            raise TypeError(f"LSTM: the state is a pair (h, c), got {type(hx).__name__}")
         given = tuple(hx) if self.mode == "LSTM" else (hx,)
         if alone:
             given = tuple(part[:, None] for part in given)

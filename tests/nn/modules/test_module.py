@@ -101,6 +101,62 @@ def test_hooks_see_and_change():
     assert layer(nbgrad.tensor(1.0)).item() == 1 and seen == [12, 2]
 
 
+def hooked_figures(library):
+    """Give what hooks of backward see, and the gradients that they made of it."""
+    net = library.nn.Sequential(library.nn.Linear(3, 4), library.nn.Tanh(), library.nn.Linear(4, 2))
+    drawn = np.random.default_rng(2)
+    for parameter in net.parameters():
+        parameter.data = library.from_numpy(drawn.normal(size=tuple(parameter.shape)))
+    x = library.tensor(np.arange(6.0).reshape(2, 3) / 6, requires_grad=True)
+    seen = []
+    handles = [
+        net[0].register_full_backward_hook(lambda module, given, gradients: seen.append(given + gradients)),
+        net[1].register_full_backward_hook(lambda module, given, gradients: (given[0] * 3,)),
+        net[2].register_full_backward_pre_hook(lambda module, gradients: (gradients[0] * 2,)),
+    ]
+    (g,) = library.autograd.grad((net(x) ** 3).sum(), x, create_graph=True)
+    (g * g).sum().backward()
+    found = [y.detach().clone() for y in (g, x.grad, *(parameter.grad for parameter in net.parameters()))]
+    net(x.detach()).sum().backward()  # nothing that goes in has a gradient
+    assert seen[-1][0] is None and len(seen) == 3
+    for handle in handles:
+        handle.remove()
+    net(x).sum().backward()
+    assert len(seen) == 3
+    return [value.detach().numpy() for value in [*found, *(g for pair in seen for g in pair if g is not None)]]
+
+
+@pytest.mark.filterwarnings("ignore:Full backward hook is firing:UserWarning")  # PyTorch's own
+def test_hooks_of_backward_see_and_change_as_in_pytorch():
+    torch = peer("torch")
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float64)
+    try:
+        expected = hooked_figures(torch)
+    finally:
+        torch.set_default_dtype(before)
+    for a, b in zip(hooked_figures(nbgrad), expected, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-12)
+
+
+def test_hooks_of_backward_tell_apart_what_goes_in_and_out():
+    class Both(nn.Module):
+        def forward(self, a, b, factor=2.0):
+            return a * b, a + b * factor
+
+    both, seen = Both(), []
+    a, b = nbgrad.ones(2, requires_grad=True), nbgrad.ones(2)
+    with both.register_full_backward_hook(lambda module, given, gradients: seen.append((given, gradients))):
+        double, total = both(a, b, factor=3.0)
+        (double.sum() + 5 * total.sum()).backward()
+        both(both(a, b)[0], b)[0].sum().backward()  # each call has gradients of its own
+    assert len(seen) == 3
+    ((first, second), (product, summed)), (_, (last, _)), _ = seen
+    assert second is None
+    for found, expected in ((first, 6), (product, 1), (summed, 5), (last, 1)):
+        np.testing.assert_array_equal(found.data, [expected] * 2)
+
+
 def test_copies_have_parameters_of_their_own():
     net = Net()
     for other in (copy.deepcopy(net), pickle.loads(pickle.dumps(net))):

@@ -6,11 +6,12 @@ import math
 from collections.abc import Iterable
 from typing import Any
 
-from ..grad_mode import no_grad
-from ..ops.elementwise import abs as absolute
-from ..ops.joining import cat, stack
-from ..ops.norms import norm
-from ..variable import Variable
+from ...grad_mode import no_grad
+from ...ops.elementwise import abs as absolute
+from ...ops.joining import cat, stack
+from ...ops.norms import norm
+from ...variable import Variable
+from . import rnn as rnn
 
 
 def _graded(parameters: Variable | Iterable[Variable]) -> list[Variable]:
