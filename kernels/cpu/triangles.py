@@ -1,4 +1,8 @@
-"""Inverses of small lower triangles, which LAPACK's callers in NumPy would find by elimination of whole matrices."""
+"""Inverses and products of lower triangles, which LAPACK's callers in NumPy would find of whole matrices.
+
+Large ones are cut into halves, so that what is known to be zero is not multiplied, and products by BLAS are most of
+the work.
+"""
 
 from __future__ import annotations
 
@@ -13,14 +17,67 @@ from .failures import checked
 
 Array = npt.NDArray[Any]
 
-#: The most rows for which this takes less time than halves that BLAS puts together.
-MOST = 64
+#: The most rows for which a loop takes less time than halves that BLAS puts together, and a whole product than halves.
+MOST, _WHOLE = 64, 64
 
 
 def inverse(x: Array) -> Array:
     """Give the inverses of lower triangles, with zeros above the diagonal; what is there in `x` is not read."""
-    y: Array = checked(_kernel(), x)
+    n = x.shape[-1]
+    if n <= MOST and x.dtype.char in "fd":
+        return checked(_kernel(), x)
+    half, y = n // 2, np.zeros_like(x)
+    first = y[..., :half, :half] = inverse(x[..., :half, :half])
+    last = y[..., half:, half:] = inverse(x[..., half:, half:])
+    y[..., half:, :half] = -(last @ (x[..., half:, :half] @ first))
     return y
+
+
+def _turned(x: Array) -> Array:
+    return x.swapaxes(-1, -2)
+
+
+def product(a: Array, b: Array) -> Array:
+    """Give a @ b of lower triangles, with zeros above their diagonals."""
+    n = a.shape[-1]
+    if n <= _WHOLE:
+        return a @ b
+    half, y = n // 2, np.zeros_like(a)
+    y[..., :half, :half] = product(a[..., :half, :half], b[..., :half, :half])
+    y[..., half:, half:] = product(a[..., half:, half:], b[..., half:, half:])
+    np.matmul(a[..., half:, :half], b[..., :half, :half], out=y[..., half:, :half])
+    y[..., half:, :half] += a[..., half:, half:] @ b[..., half:, :half]
+    return y
+
+
+def turned_product(a: Array, b: Array, below: bool = False) -> Array:
+    """Give a.T @ b of lower triangles; with `below` that of any b, with zeros above the diagonal."""
+    n = a.shape[-1]
+    if n <= _WHOLE:
+        y = _turned(a) @ b
+        return np.tril(y) if below else y
+    half, y = n // 2, np.zeros_like(a)
+    more = _turned(a[..., half:, :half]) @ b[..., half:, :half]
+    first = turned_product(a[..., :half, :half], b[..., :half, :half], below)
+    y[..., :half, :half] = first + (np.tril(more) if below else more)
+    y[..., half:, half:] = turned_product(a[..., half:, half:], b[..., half:, half:], below)
+    np.matmul(_turned(a[..., half:, half:]), b[..., half:, :half], out=y[..., half:, :half])
+    if not below:
+        np.matmul(_turned(a[..., half:, :half]), b[..., half:, half:], out=y[..., :half, half:])
+    return y
+
+
+def cholesky_slope(gy: Array, y: Array) -> Array:
+    """Give the gradient, which is symmetric, by positive definite matrices of their lower factors y.
+
+    With P the lower triangle of y.T @ gy with half of its diagonal, and X the inverse of y, that is the symmetric part
+    of X.T @ P @ X (I. Murray, "Differentiation of the Cholesky decomposition", 2016).
+    """
+    with np.errstate(all="ignore"):  # infinities and NaN are as silent as everywhere
+        inner, backwards = turned_product(y, gy, below=True), inverse(y)
+        inner[..., range(y.shape[-1]), range(y.shape[-1])] *= 0.5
+        found = turned_product(backwards, product(inner, backwards))
+        return (found + _turned(found)) * y.dtype.type(0.5)
 
 
 @once

@@ -70,6 +70,8 @@ class LayerNorm(Operation):
             gx, gw, gb = norms.layer_norm_slopes(cotangents, rows, scale, self.state)
         else:
             gx = norms.layer_norm_slope(cotangents, rows, scale, self.state)
+        if x.ndim == 2 and weight.ndim == 1:
+            return gx, gw if self.needs(1) else None, gb if self.needs(2) else None
         shapes = x.shape, weight.shape, bias.shape
         pairs = enumerate(zip((gx, gw, gb), shapes, strict=True))
         return tuple([g.reshape(shape) if g is not None and self.needs(i) else None for i, (g, shape) in pairs])
@@ -138,6 +140,11 @@ def layer_norm(
         char, ends = array.dtype.char, array.shape[-len(shape) :] == shape
         if type(array) is np.ndarray and array.size and char in "fd" and ends:
             return LayerNorm(eps)(input, _constant(shape, char, 1.0), _constant(shape, char, 0.0))
+    if type(input) is type(weight) is type(bias) is Variable:
+        arrays = x, w, b = input._array, weight._array, bias._array
+        alike = x.dtype == w.dtype == b.dtype and x.shape[-len(shape) :] == w.shape == b.shape == shape
+        if alike and shape and x.size and x.dtype.char in "fd" and all([type(a) is np.ndarray for a in arrays]):
+            return LayerNorm(eps)(input, weight, bias)
     if not shape or input.shape[-len(shape) :] != shape:
         raise ValueError(f"layer_norm: input of shape {input.shape} does not end in the shape {shape} to normalise")
     for name, value in (("weight", weight), ("bias", bias)):

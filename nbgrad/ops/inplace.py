@@ -49,13 +49,18 @@ def setitem(input: Variable, key: Any, value: Any) -> None:
     Variable(12.)
     """
     unseen = getrefcount(input) <= IN_SETITEM
-    if unseen and type(input) is Variable and type(key) in _BASIC and _write_alone(input, key, value):
+    if unseen and type(input) is Variable and _is_plain(key) and _write_alone(input, key, value):
         return
     write_elements(input, "x[key] = value", key, value, unseen)
 
 
 #: Types of an index that is a single number or slice, or all there is.
 _BASIC = frozenset({int, slice, type(Ellipsis)})
+
+
+def _is_plain(key: Any) -> bool:
+    """Tell whether an index is one of those, or a tuple of them."""
+    return type(key) in _BASIC or (type(key) is tuple and all([type(part) in _BASIC for part in key]))
 
 
 def _write_alone(x: Variable, key: Any, value: Any) -> bool:
@@ -74,7 +79,8 @@ def _write_alone(x: Variable, key: Any, value: Any) -> bool:
         given = value._array
         if type(given) is not np.ndarray or given.dtype is not array.dtype:
             return False
-        if given.ndim > array.ndim or (given.ndim == array.ndim and type(key) is int):
+        numbers = type(key) is int if type(key) is not tuple else [type(part) for part in key].count(int)
+        if given.ndim > array.ndim - numbers:
             return False
         later = value._generation
     elif (type(value) is float or type(value) is int) and array.dtype.char in "fd":
@@ -234,7 +240,7 @@ def writing_elements(find: Callable[..., tuple[Any, Any]]) -> Callable[..., Vari
     def method(self: Variable, *arguments: Any, **options: Any) -> Variable:
         unseen = getrefcount(self) <= IN_METHOD
         key, value = find(self, *arguments, **options)
-        if unseen and type(self) is Variable and type(key) in _BASIC and _write_alone(self, key, value):
+        if unseen and type(self) is Variable and _is_plain(key) and _write_alone(self, key, value):
             return self
         write_elements(self, find.__name__, key, value, unseen)
         return self

@@ -569,3 +569,32 @@ def test_random_numbers_on_anothers_memory_are_seen_by_all_that_share_it(form):
         x.uniform_()
     with nbgrad.no_grad():
         assert (x.uniform_().data < 1).all()
+
+
+@pytest.mark.parametrize(
+    ("key", "shape"),
+    [
+        ((slice(1, -1), slice(1, -1)), (2, 2)),
+        ((0, slice(None)), (4,)),
+        ((1, 2), ()),
+        ((..., 0), (4,)),
+        ((slice(0, 2), slice(0, 3)), (2, 1)),
+        ((slice(0, 2), 1), (1, 2)),  # has a dimension more than what is written to
+    ],
+)
+def test_what_a_tuple_of_slices_and_numbers_picks_is_written_as_by_torch(key, shape):
+    torch = peer("torch")
+    start, weights = np.arange(16.0).reshape(4, 4), np.linspace(1, 2, 16).reshape(4, 4)
+    found = []
+    for library in (nbgrad, torch):
+        x = library.tensor(start, requires_grad=True)
+        v = library.tensor(np.full(shape, 0.5), requires_grad=True)
+        y = x * 2
+        y[key] = v * v
+        y[key] = v * 3
+        gradients = library.autograd.grad((y * y * library.tensor(weights)).sum(), [x, v], create_graph=True)
+        seconds = library.autograd.grad(sum([(g * g).sum() for g in gradients]), [x, v])
+        found.append([a.detach().numpy() for a in (y, *gradients, *seconds)])
+    for mine, theirs in zip(*found, strict=True):
+        np.testing.assert_allclose(mine, theirs, rtol=1e-12)
+        assert mine.shape == theirs.shape

@@ -19,3 +19,25 @@ def test_inverses_of_lower_triangles(dtype, n):
         assert found.dtype == dtype and found.shape == x.shape
         assert not np.triu(found, 1).any()
         np.testing.assert_allclose(found, exact, 0, 8 * (n + 1) * np.finfo(dtype).eps)
+
+
+@pytest.mark.parametrize("n", [0, 3, 65, 150])
+@pytest.mark.parametrize("stack", [(), (2,)])
+def test_products_and_slopes_of_lower_triangles(n, stack):
+    random = np.random.default_rng(n)
+    a, b = (np.tril(random.standard_normal((*stack, n, n))) for _ in range(2))
+    any_b = random.standard_normal((*stack, n, n))
+    turned = a.swapaxes(-1, -2)
+    for found, expected in (
+        (triangles.product(a, b), a @ b),
+        (triangles.turned_product(a, b), turned @ b),
+        (triangles.turned_product(a, any_b, below=True), np.tril(turned @ any_b)),
+    ):
+        np.testing.assert_allclose(found, expected, 0, 1e-12 * max(n, 1))
+    factor = np.tril(random.standard_normal((*stack, n, n)), -1) / (n + 1) + np.eye(n)
+    exact = np.linalg.inv(factor)
+    np.testing.assert_allclose(triangles.inverse(factor), exact, 0, 1e-12)
+    lower = np.tril(factor.swapaxes(-1, -2) @ any_b) * (1 - np.eye(n) / 2)
+    half = exact.swapaxes(-1, -2) @ lower @ exact
+    expected = (half + half.swapaxes(-1, -2)) / 2
+    np.testing.assert_allclose(triangles.cholesky_slope(any_b, factor), expected, 0, 1e-12 * max(n, 1))
