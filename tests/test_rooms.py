@@ -245,6 +245,7 @@ ELSEWHERE = {
     "nbgrad/nn/modules/hooks.py": "nn/modules/test_module.py",
     "nbgrad/nn/utils/rnn.py": "nn/test_utils.py",
     "nbgrad/nn/parameter.py": "nn/modules/test_module.py",
+    "nbgrad/optim/scheduler.py": "optim/test_lr_scheduler.py",
     "nbgrad/tracing/lifting.py": "optim/test_optimizer.py",
     "kernels/cpu/updates.py": "optim/test_optimizer.py",
     "nbgrad/loops/": "loops/test_programs.py",
