@@ -46,32 +46,41 @@ def fresh_environment(**further: str) -> dict[str, str]:
     return kept | further
 
 
-def time_of(step: Callable[[], Any], calls: int) -> float:
+def time_of(step: Callable[[], Any], calls: int, clock: Callable[[], float] = time.perf_counter) -> float:
     """Give the seconds that one call takes, as the mean of `calls` in a row."""
     repeat = itertools.repeat(None, calls)
-    start = time.perf_counter()
+    start = clock()
     for _ in repeat:
         step()
-    return (time.perf_counter() - start) / calls
+    return (clock() - start) / calls
 
 
-def interleaved(steps: dict[str, Callable[[], Any]], rounds: int) -> dict[str, list[float]]:
+def interleaved(
+    steps: dict[str, Callable[[], Any]],
+    rounds: int,
+    sample: float = SAMPLE,
+    pause: float = PAUSE,
+    clock: Callable[[], float] = time.perf_counter,
+) -> dict[str, list[float]]:
     """Give the seconds a call of each step, once a round; the steps take turns, and the order turns too.
 
-    Whatever else the machine does thus meets all of them, and the ratios of one round can be compared.
+    Whatever else the machine does thus meets all of them, and the ratios of one round can be compared. A step's turn is
+    one call that warms up, and then as many as take `sample` seconds, at least one.
     """
     calls = {}
     for name, step in steps.items():
         step()
-        calls[name] = max(1, round(SAMPLE / time_of(step, max(1, round(SAMPLE / 4 / time_of(step, 1))))))
+        few = max(1, round(sample / 4 / time_of(step, 1, clock)))
+        calls[name] = max(1, round(sample / time_of(step, few, clock)))
     samples: dict[str, list[float]] = {name: [] for name in steps}
     names = list(steps)
     for number in range(rounds):
         first = number % len(names)
         for name in names[first:] + names[:first]:
-            time.sleep(PAUSE)
+            if pause:
+                time.sleep(pause)
             steps[name]()
-            samples[name].append(time_of(steps[name], calls[name]))
+            samples[name].append(time_of(steps[name], calls[name], clock))
     return samples
 
 

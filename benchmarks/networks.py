@@ -3,11 +3,12 @@
 python -m benchmarks.networks                            measure, and write docs/networks.md
 python -m benchmarks.networks --only conv2d,attention    some of them; nothing is written
 
-Libraries take turns, call by call; times are medians, and ratios the medians of the ratios within a turn. In one thread
-they are that thread's time on the processor, which others at work do not lengthen as much. The floor of what multiplies
-matrices are its products at the measured peak, forward once and backward twice; of decompositions the textbook's; of
-anything else its arrays at the speed of a copy: the input read and the result written, and backward as much again with
-the cotangent, or the passes that a case states.
+Libraries take turns (`measure.interleaved`), each for a millisecond or two of calls in a row, or for one call that
+takes longer; times are medians, and ratios the medians of the ratios within a turn. In one thread they are that
+thread's time on the processor, which others at work do not lengthen as much. The floor of what multiplies matrices are
+its products at the measured peak, forward once and backward twice; of decompositions the textbook's; of anything else
+its arrays at the speed of a copy: the input read and the result written, and backward as much again with the cotangent,
+or the passes that a case states.
 """
 
 from __future__ import annotations
@@ -23,8 +24,12 @@ from typing import Any
 
 import numpy as np
 
+from . import measure
 from .network_cases import CASES, Case
 from .report import BUSY, processor
+
+#: Seconds of calls in a row: enough for a library to find caches and predictions of branches that are its own.
+SAMPLE = 0.0015
 
 
 def _whole_numbers(random: np.random.Generator, shape: tuple[int, ...], bound: int, distinct: bool) -> np.ndarray:
@@ -69,16 +74,11 @@ def steps(case: Case) -> tuple[Callable[[], Any], Callable[[], Any]]:
 def measured(case: Case, seconds: float, clock: Callable[[], float]) -> tuple[float, float, float]:
     """Give the medians of both times, and of the ratios."""
     here, there = steps(case)
-    times: list[tuple[float, float]] = []
-    end = time.perf_counter() + seconds
-    while time.perf_counter() < end or len(times) < 7:
-        begin = clock()
-        here()
-        middle = clock()
-        there()
-        times.append((middle - begin, clock() - middle))
-    table = np.array(times[2:])
-    return float(np.median(table[:, 0])), float(np.median(table[:, 1])), float(np.median(table[:, 0] / table[:, 1]))
+    turn = sum(measure.time_of(step, 1) for step in (here, there))
+    rounds = max(7, round(seconds / max(2 * SAMPLE, turn)))
+    samples = measure.interleaved({"nbgrad": here, "torch": there}, rounds, SAMPLE, 0, clock)
+    middle = [measure.quartiles(samples[name])["median"] for name in ("nbgrad", "torch")]
+    return middle[0], middle[1], measure.ratios(samples, "nbgrad", "torch")["median"]
 
 
 def speeds(clock: Callable[[], float]) -> tuple[dict[str, float], float]:
@@ -114,10 +114,11 @@ DOCS = Path(__file__).parent.parent / "docs" / "networks.md"
 HEAD = """# What networks are made of: how long it takes
 
 Forward and backward of float32, or of what the line says, nbgrad and PyTorch {torch} eagerly in {threads} thread{s}
-each, call by call in turns: medians{clock}. The floor of what multiplies matrices are its products at the measured
-peak, {peak:.0f} GFLOP/s ({double:.0f} in float64), forward once and backward twice, of decompositions the
-textbook's; of anything else what it reads and writes at the measured speed of a copy, {speed:.1f} GB/s. At most 1.0 of
-PyTorch is promised of large arrays, 0.5 of small ones; what misses is in bold.
+each. They take turns, each for {sample:g} ms of calls in a row, or for one call that takes longer, after one that warms
+up; medians{clock}, and of the ratios within a turn. The floor of what
+multiplies matrices are its products at the measured peak, {peak:.0f} GFLOP/s ({double:.0f} in float64), forward once
+and backward twice, of decompositions the textbook's; of anything else what it reads and writes at the measured speed of
+a copy, {speed:.1f} GB/s. At most 1.0 of PyTorch is promised of large arrays, 0.5 of small ones; what misses is in bold.
 
 `python -m benchmarks.networks` on {processor}, {date}; the load was {load:.1f} before the run{busy}.
 
@@ -155,6 +156,7 @@ def main() -> None:
     about = HEAD.format(
         torch=torch.__version__.split("+")[0],
         threads=options.threads,
+        sample=1e3 * SAMPLE,
         s="s" * (options.threads > 1),
         clock=" of the thread's time on the processor" if options.threads == 1 else "",
         peak=2 * peaks["float32"] / 1e9,

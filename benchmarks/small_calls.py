@@ -688,8 +688,11 @@ F.scaled_dot_product_attention(b, b, b)
 LEFT_OUT = {
     "cuda": "needs a GPU",
     "histogramdd": "the cells of a grid, found as those of `histogram`, which has a row",
+    "segment_reduce": "`scatter_reduce`, which has a row, of places that lengths are counted to",
     "svd_lowrank": "random numbers, products, `qr` and `svd`, which have rows",
     "pca_lowrank": "`svd_lowrank` of what is left of its means",
+    **dict.fromkeys(("special.j0", "special.j1", "special.y0", "special.y1"), "other names of what has rows"),
+    **dict.fromkeys(("special.beta", "special.betaln", "special.betainc"), "torch has no such functions"),
     "multi_head_attention_forward": "nn.MultiheadAttention's inside: products and softmax, which have rows",
 }
 #: Draw numbers of their own, or none: shapes and dtypes are all there is to compare.

@@ -4,10 +4,18 @@ import importlib
 import importlib.util
 import json
 import os
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+
+
+def _names() -> list[str]:
+    from benchmarks.programs import PROGRAMS
+
+    return [*PROGRAMS]
 
 
 @pytest.fixture(autouse=True)
@@ -60,6 +68,7 @@ def test_first_calls() -> None:
     for module in (nbgrad.tracing, nbgrad.kernels.loop_nest):  # read as bytecode, as after an installation
         assert Path(importlib.util.cache_from_source(str(module.__file__))).exists()
     assert found is not None and found.cold > 0 < found.warm
+    assert found.cold_process > found.cold and found.warm_process > found.warm
     assert first_calls("smoothing", "small", "nbgrad", 0.01) is None
     with pytest.raises(RuntimeError, match="KeyError"):
         first_calls("smoothing", "tiny", "nbgrad", 60)
@@ -73,6 +82,7 @@ def test_what_jax_has_not_compiled_has_no_ratio() -> None:
     row = {
         "title": "one", "limit": None, "seconds": both, "nbgrad_over": {"jax": quartiles}, "floor": 0.1,
         "memory": {"nbgrad": 1, "jax": 2}, "cold": {"nbgrad": 3.0, "jax": 1.0}, "warm": {"nbgrad": 0.1, "jax": 1.0},
+        "cold_process": {"nbgrad": 4.0, "jax": 8.0},
     }  # fmt: skip
     other = {
         "title": "other", "limit": None, "seconds": {"nbgrad": quartiles}, "nbgrad_over": {}, "floor": 0.1,
@@ -81,6 +91,7 @@ def test_what_jax_has_not_compiled_has_no_ratio() -> None:
     results = {"rows": {"one": {"small": row}, "other": {"small": other}}}
     assert "| 2 programs, small sizes |" in summary(results)
     assert "**3.00**, one" in first_calls(results) and "0.10, one" in first_calls(results)
+    assert "imports included | 0.50 |  | 0.50, one" in first_calls(results)
     assert "| other |" in table(results, "small")
 
 
@@ -115,3 +126,32 @@ def test_a_wrong_gradient_is_found() -> None:
     compared(program, "torch", step, arrays, expected)
     with pytest.raises(AssertionError, match="gradient 1"):
         compared(program, "torch", step, arrays, [expected[0], expected[1] * 1.01])
+
+
+@pytest.mark.parametrize("name", _names())
+def test_compiled_programs_give_what_eager_ones_give(name: str) -> None:
+    """Values, first and second gradients: within some ulp of an array's largest element."""
+    import nbgrad
+    from benchmarks.programs import PROGRAMS
+    from benchmarks.programs.libraries import nbgrad_names
+    from nbgrad.nests import flatten
+
+    program = PROGRAMS[name]
+    arrays = program.make("small")
+    formula, chosen = partial(program.formula, nbgrad_names()), tuple(range(program.parameters))
+    random = np.random.default_rng(1)
+    directions = [random.standard_normal(x.shape).astype(x.dtype) for x in arrays[: program.parameters]]
+
+    def along(*arguments: Any) -> Any:
+        gradients = nbgrad.grad(formula, chosen)(*arguments)
+        return sum((g * v).sum() for g, v in zip(gradients, directions, strict=True))
+
+    for function in (nbgrad.value_and_grad(formula, chosen), nbgrad.grad(along, chosen)):
+        eager: list[Any] = []
+        compiled: list[Any] = []
+        flatten(function(*arrays), eager)
+        flatten(nbgrad.jit(function)(*arrays), compiled)
+        for x, y in zip(map(np.asarray, eager), map(np.asarray, compiled), strict=True):
+            assert x.dtype == y.dtype and x.shape == y.shape
+            ulp = np.spacing(np.abs(x).max().astype(program.dtype))
+            assert np.abs(x - y).max() <= 32 * ulp, f"{name}: {np.abs(x - y).max() / ulp:.0f} ulp"

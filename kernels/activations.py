@@ -8,14 +8,8 @@ from typing import Any
 from . import scalars as s
 from .formula import ScalarFunction
 from .scalars import where
-from .special import ndtr
 
 _LAMBDA, _ALPHA = 1.0507009873554804934193349852946, 1.6732632423543772848170429916717  # of Klambauer et al. (2017)
-
-
-def _density(x: Any) -> Any:
-    """Give the density of the standard normal distribution."""
-    return 1 / math.sqrt(2 * math.pi) * s._gaussian(x * math.sqrt(0.5))
 
 
 def _gelu_tanh(x: Any) -> Any:
@@ -34,7 +28,11 @@ celu = ScalarFunction(
     "celu", lambda x, a: where(x > 0, x, a * s.expm1(x / a)), lambda y, x, a: where(x > 0, 1, s.exp(x / a)), None
 )
 elu = ScalarFunction("elu", _elu, lambda y, x, a, b, c: where(x > 0, b, b * a * c * s.exp(c * x)), None, None, None)
-gelu = ScalarFunction("gelu", lambda x: x * ndtr(x), lambda y, x: ndtr(x) + x * _density(x))
+gelu = ScalarFunction(
+    "gelu",
+    lambda x: x * s._normal_share(x),
+    lambda y, x: s._normal_share(x) + x * (1 / math.sqrt(2 * math.pi) * s._bell(x)),
+)
 gelu_tanh = ScalarFunction("gelu_tanh", _gelu_tanh)
 hardshrink = ScalarFunction(
     "hardshrink",

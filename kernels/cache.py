@@ -91,6 +91,11 @@ def key_of(name: str, *parts: str) -> str:
     return f"{name[:80]}-{digest[:32]}"
 
 
+def holds(key: str) -> bool:
+    """Tell whether a kernel is stored under `key`, whatever `read` has to say of it."""
+    return os.path.exists(directory() / f"{key}.kernel")
+
+
 def read(key: str) -> CompiledKernel | None:
     """Give the kernel stored under `key`, or None where there is none that can be trusted."""
     base = directory()

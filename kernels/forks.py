@@ -21,12 +21,13 @@ _holding: dict[int, Iterator[None]] = {}
 _raised: dict[int, BaseException] = {}
 
 
-def hold_over_fork(lock: Any, outermost: bool = False) -> None:
-    """Have every fork of this process acquire a lock before, and release it after, in parent and child.
+def hold_over_fork(*locks: Any, outermost: bool = False) -> None:
+    """Have every fork of this process acquire locks before, in order, and release them after, in parent and child.
 
-    `outermost`: whoever holds it may take the others.
+    `outermost`: whoever holds them may take the others.
     """
-    _locks.insert(0 if outermost else len(_locks), lock)
+    place = 0 if outermost else len(_locks)
+    _locks[place:place] = locks
 
 
 def llvm_lock() -> Any:

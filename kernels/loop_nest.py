@@ -36,11 +36,18 @@ class Operand(NamedTuple):
     bounds: tuple[str, ...] = ()
     #: What is drawn (`philox.KINDS`) of a stream of numbers whose state the array is; "" for an array's elements.
     drawn: str = ""
+    #: The value that is a position in a table whose rows are read; "" for an array's own rows.
+    picked: str = ""
 
     @property
     def held(self) -> str:
         """The dtype of the array."""
         return "uint64" if self.drawn else self.dtype
+
+    @property
+    def row(self) -> str:
+        """Write the place of a row's first element."""
+        return f"{self.name}_row + {self.picked} * {self.name}_pick" if self.picked else f"{self.name}_row"
 
 
 class Assign(NamedTuple):
@@ -65,11 +72,14 @@ class Fold(NamedTuple):
     identity: float
     wide: str
     dtype: str
-    #: "row", "column" or "all"
+    #: "row", "column", "all", or "place": into rows that positions tell
     over: str
     #: The level of the argument, and the stage in which it is known.
     level: str
     stage: int
+    #: The value that is the position of an element, or of a row of them, and whether it is an element's.
+    place: str = ""
+    apart: bool = False
 
 
 @dataclass
@@ -115,6 +125,7 @@ class Nest:
         assigns = {s.name: s for s in self.steps if isinstance(s, Assign) and s.level == ELEMENT}
         dear = {name: operand for operand, name in self.kept}
         wanted = {fold.argument for fold in folds} | {value for _, value in stores}
+        wanted |= {fold.place for fold in folds if fold.apart}
         wanted |= {name for name in dear if assigns[name].stage == stage}
         order: list[Assign] = []
         loads = {f"v_{o.name}": o for o in self.loads if o.level == ELEMENT}
@@ -161,10 +172,15 @@ def size_names(nest: Nest) -> list[str]:
             names += [f"{operand.name}_step{axis}" for axis in range(nest.outer)]
         if operand.drawn:
             names.append(f"{operand.name}_first")
+        if operand.picked:
+            names.append(f"{operand.name}_pick")
         if operand.level == ELEMENT and operand.inner == "s":
             names.append(f"{operand.name}_inner")
         for dimension in operand.bounds:
             names += [f"{operand.name}_low{dimension}", f"{operand.name}_high{dimension}"]
+    for step in nest.steps:
+        if isinstance(step, Fold) and step.place:
+            names += [f"{step.name}_size", f"{step.name}_width"]
     return names
 
 

@@ -292,6 +292,9 @@ atanh = _elementary("atanh", lambda y, x: 1 / _below_one(x), cost=70)
 _gaussian: ScalarFunction = _slope("gaussian", None, lambda y, x: where(y == 0, 0, -2 * x * y), cost=30)
 erf = _elementary("erf", lambda y, x: 2 / math.sqrt(math.pi) * _gaussian(x), cost=60)
 erfc = _elementary("erfc", lambda y, x: -2 / math.sqrt(math.pi) * _gaussian(x), cost=120)
+# the standard normal distribution, for networks: quicker than by erfc, at the cost of the last digit
+_bell: ScalarFunction = _slope("bell", None, lambda y, x: where(y == 0, 0, -x * y), cost=30)
+_normal_share = _slope("normal_share", None, lambda y, x: 1 / math.sqrt(2 * math.pi) * _bell(x), cost=50)
 # sqrt(pi)/2 * exp(y*y) in y and x, of which each alone has too few digits in places
 _erfinv_slope = _slope("erfinv_slope", None, None, lambda s, y, x: 2 * y * s * s, cost=70)
 erfinv = _elementary("erfinv", lambda y, x: _erfinv_slope(y, x), cost=200)

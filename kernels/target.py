@@ -264,6 +264,9 @@ class Compiler(Protocol):
     def source(self, nest: Nest) -> str:
         """Write a nest's loop."""
 
+    def begin(self, label: str, nest: Nest, blocks: int, elements: int) -> None:
+        """Begin to compile a nest for `loops`, if that is done aside."""
+
     def loops(
         self, label: str, nest: Nest, sizes: Sequence[int], blocks: int, offsets: Sequence[int], elements: int
     ) -> Loops:

@@ -340,6 +340,8 @@ if TYPE_CHECKING:
     from .ops.making import empty_like as empty_like
     from .ops.making import logspace as logspace
     from .ops.making import scalar_tensor as scalar_tensor
+    from .ops.masks import masked_fill as masked_fill
+    from .ops.masks import masked_scatter as masked_scatter
     from .ops.matrices import matrix_exp as matrix_exp
     from .ops.older import cholesky as cholesky
     from .ops.older import det as det
@@ -382,14 +384,13 @@ if TYPE_CHECKING:
     from .ops.putting import index_fill as index_fill
     from .ops.putting import index_put as index_put
     from .ops.putting import index_reduce as index_reduce
-    from .ops.putting import masked_fill as masked_fill
-    from .ops.putting import masked_scatter as masked_scatter
     from .ops.putting import put as put
     from .ops.putting import scatter as scatter
     from .ops.putting import scatter_add as scatter_add
     from .ops.putting import scatter_reduce as scatter_reduce
     from .ops.putting import select_scatter as select_scatter
     from .ops.putting import slice_scatter as slice_scatter
+    from .ops.segments import segment_reduce as segment_reduce
     from .ops.sorting import argsort as argsort
     from .ops.sorting import kthvalue as kthvalue
     from .ops.sorting import median as median

@@ -271,3 +271,15 @@ class Part:
         """Add it to an array of its shape."""
         view = total[self.key]
         np.add(view, self.gy, out=view)
+
+
+class Count(int):
+    """A number of elements, NumPy's ``x.size``, which may be called as PyTorch's: ``x.size()``, ``x.size(0)``."""
+
+    shape: tuple[int, ...]
+
+    def __call__(self, dim: int | None = None) -> Any:
+        try:
+            return self.shape if dim is None else self.shape[dim]
+        except IndexError:
+            raise IndexError(f"size: dimension {dim} is out of range for shape {self.shape}") from None

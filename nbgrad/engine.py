@@ -110,6 +110,10 @@ def start_of(what: str, output: Variable, gradient: Any, create_graph: bool) -> 
             )
         start = dispatch.filled(y, 1)
         return constant(start) if create_graph else start
+    if type(gradient) is Variable and type(gradient._array) is np.ndarray is type(y):
+        start = gradient._array
+        if start.shape == y.shape and start.dtype == y.dtype:
+            return gradient if create_graph else start
     start = gradient._array if isinstance(gradient, Variable) else as_array(gradient)
     if start.shape != y.shape and not (start.ndim == 0 and y.size == 1):
         raise ValueError(f"{what}: gradient has shape {start.shape}, the output {y.shape}: they must be the same")
@@ -202,7 +206,8 @@ def walk_all(
     quick = usual and not latest
     limited = gate is not None and gate.targets is not None
     first = outputs[0].creator
-    if len(outputs) == 1 and first is not None and not first.multiple and gate is None:
+    stop = gate if gate is not None and (gate.captured or _WATCHED) else None  # what notes anything on the way
+    if len(outputs) == 1 and first is not None and not first.multiple and (gate is None or gate.admits(first)):
         lone, lone_gy = first, cotangents[0]  # checked by _start, so nothing needs to be looked at
         inputs = ()
     while True:
@@ -286,8 +291,8 @@ def walk_all(
             gy = pending.pop(function)
         else:
             return leaves if quick else history.leaves_now(leaves, ops.add if recorded else add)
-        if gate is not None and (limited or id(function) in _WATCHED):
-            gy, goes_on = gate.passes(function, gy)
+        if stop is not None and (limited or id(function) in _WATCHED):
+            gy, goes_on = stop.passes(function, gy)
             if not goes_on:
                 inputs = ()
                 continue

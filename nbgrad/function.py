@@ -31,7 +31,7 @@ _new = object.__new__
 DIFFERENTIABLE = (np.dtype(np.float32), np.dtype(np.float64))
 
 #: Arrays of more bytes are kept by the graph only where a rule reads them: to find out costs more than small ones do.
-LARGE = 1 << 14
+LARGE = 1 << 15
 
 
 def without_elements(inputs: tuple[Variable, ...], read: Sequence[bool]) -> tuple[Variable, ...]:

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from .arrays import as_array
+from .kernels import dispatch
 from .ops import elementwise as plain
 from .ops import extrema, norms, reduction, scan, sorting
 from .ops.arguments import axes_of
@@ -119,8 +120,8 @@ def cumprod(input: Any, dim: int, *, dtype: Any = None, mask: Any = None) -> Any
 def _counts(x: Any, inside: Any, dim: Any, keepdim: bool) -> Any:
     """Give how many elements are looked at, in the dtype of x."""
     axes = axes_of("mean", _over(dim), x.ndim)
-    looked = np.ones(x.shape, bool) if inside is None else inside
-    return np.sum(looked, axis=axes, keepdims=keepdim, dtype=np.int64).astype(x.dtype)
+    looked = dispatch.full(tuple(x.shape), True, np.bool_, data_of(x)) if inside is None else inside
+    return reduction.sum(looked, axes, keepdim).astype(x.dtype)
 
 
 def mean(input: Any, dim: Any = None, *, keepdim: bool = False, dtype: Any = None, mask: Any = None) -> Any:

@@ -24,31 +24,52 @@ def _leading_to(outputs: Sequence[Variable], targets: Sequence[Variable], missin
 
     The places of targets that are nowhere are put into `missing`.
     """
-    wanted = {place(x) for x in targets}
-    creators = {x.creator for x in targets if x.creator is not None}
+    wanted: set[Any] = set()
+    creators: set[Function] = set()
+    for x in targets:
+        wanted.add(place(x))
+        if x.creator is not None:
+            creators.add(x.creator)
+    missing |= wanted
+    stack: list[Any] = []
+    for y in outputs:
+        missing.discard(place(y))
+        if y.creator is not None:
+            stack.append(y.creator)
     useful: set[Function] = set()
     seen: set[Function] = set()
     gone: Function | None = None
-    missing |= wanted - {place(y) for y in outputs}
-    stack = [(y.creator, False) for y in outputs if y.creator is not None]
     while stack:
-        function, done = stack.pop()
+        function = stack.pop()
+        if function is None:  # all that is behind the next one was looked at
+            function, inputs = stack.pop()
+            if any([x.creator in useful for x in inputs]):
+                useful.add(function)
+            continue
+        if function in seen:
+            continue
+        seen.add(function)
         inputs = function.inputs
         if inputs is None:
-            gone, inputs = function, ()
-        elif history.writes:
+            gone = function
+            continue
+        if history.writes:
             inputs = history.as_recorded(function)
-        if done:
-            if any([place(x) in wanted or x.creator in useful or x.creator in creators for x in inputs]):
-                useful.add(function)
-        elif function not in seen:
-            seen.add(function)
-            stack.append((function, True))
-            stack.extend([(x.creator, False) for x in inputs if x.creator is not None])
-            if missing:
-                missing.difference_update(
-                    [place(x) if x.creator is None or x.creator in creators else id(x) for x in inputs]
-                )
+        leads, behind = False, []
+        for x in inputs:
+            if x.creator is not None:
+                behind.append(x.creator)
+                if x.creator not in creators:
+                    continue
+            key = place(x)
+            if x.creator is not None or key in wanted:
+                leads = True
+                missing.discard(key)
+        if leads:
+            useful.add(function)
+        elif behind:
+            stack += ((function, inputs), None)
+        stack += behind
     if gone is not None and missing:  # the way to what is missing may have led through here
         raise freed(gone)
     return useful
@@ -72,7 +93,7 @@ class Gate:
         recorded: bool,
         unused: set[Any] | None,
     ) -> None:
-        self.targets = None if targets is None else set(targets)
+        self.targets = targets
         self.useful = None if targets is None else _leading_to(outputs, targets, set() if unused is None else unused)
         self.captured: dict[Function, list[Variable]] = {}
         self.recorded = recorded

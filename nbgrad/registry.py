@@ -74,10 +74,12 @@ LATER = {
         "picking",
     ),
     "histogramdd": "histograms",
+    **dict.fromkeys(("masked_fill", "masked_scatter"), "masks"),
+    "segment_reduce": "segments",
     **dict.fromkeys(
         (
-            "diagonal_scatter", "index_add", "index_copy", "index_fill", "index_put", "index_reduce", "masked_fill",
-            "masked_scatter", "put", "scatter", "scatter_add", "scatter_reduce", "select_scatter", "slice_scatter",
+            "diagonal_scatter", "index_add", "index_copy", "index_fill", "index_put", "index_reduce", "put", "scatter",
+            "scatter_add", "scatter_reduce", "select_scatter", "slice_scatter",
         ),
         "putting",
     ),

@@ -39,6 +39,9 @@ expit, gammaln, psi = sigmoid, lgamma, digamma
 def _floating(*xs: Any) -> list[Any]:
     """Give operands in a floating dtype, float64 for whole numbers; Python numbers as they are."""
     arrays = [x if isinstance(x, int | float) else plain(x) for x in xs]
+    for x in arrays:
+        if not isinstance(x, int | float) and x.dtype.kind not in "fiub":
+            raise TypeError(f"special: an operand of dtype {x.dtype}: takes numbers, and Variables and arrays of them")
     return [x if isinstance(x, int | float) or x.dtype.kind == "f" else astype(x, np.float64) for x in arrays]
 
 
@@ -72,9 +75,9 @@ def _given(name: str, function: Callable[..., Any], sentence: str, arity: int = 
             return quick(input, other)
         return computed(input, other)
 
-    made = one if arity == 1 else two
+    made = one if arity == 1 else two if arity == 2 else computed
     made.__name__ = made.__qualname__ = name
-    made.__module__, made.__doc__ = __name__, f"{sentence}, elementwise{', with broadcasting' * (arity == 2)}."
+    made.__module__, made.__doc__ = __name__, f"{sentence}, elementwise{', with broadcasting' * (arity > 1)}."
     __all__.append(name)
     return made
 
@@ -92,6 +95,9 @@ ndtr = _own("ndtr", "The share of the standard normal distribution below input")
 ndtri = _own("ndtri", "The inverse of `ndtr`")
 log_ndtr = _own("log_ndtr", "The logarithm of `ndtr`, accurate where that is small")
 xlog1py = _own("xlog1py", "input * log(1 + other), 0 where input is", 2)
+beta = _own("beta", "gamma(input) * gamma(other) / gamma(input + other)", 2)
+betaln = _own("betaln", "The logarithm of the size of `beta`", 2)
+betainc = _own("betainc", "The share of the beta distribution of the first two operands that is below the third", 3)
 zeta = _own("zeta", "Hurwitz's zeta function, the sum of 1 / (k + other)**input over k = 0, 1, ...", 2)
 
 # ---- Bessel and Airy functions --------------------------------------------------------------------------------------
@@ -110,6 +116,8 @@ for _name, _behind, _sentence in (
     ("scaled_modified_bessel_k1", "k1e", "exp(input) * modified_bessel_k1(input)"),
 ):
     globals()[_name] = _given(_name, partial(applied, _behind), _sentence, 1, _behind)
+j0, j1, y0, y1 = (globals()[f"bessel_{_name}"] for _name in ("j0", "j1", "y0", "y1"))
+__all__ += ["j0", "j1", "y0", "y1"]
 spherical_bessel_j0 = _given(
     "spherical_bessel_j0", lambda x: sinc(mul(x, 1 / math.pi)), "The spherical Bessel function sin(input) / input"
 )

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from . import sharing
-from .arrays import Array, as_array, as_data, instead_of_an_array, is_array, numpys_method, of_numpys_own
+from .arrays import Array, Count, as_array, as_data, instead_of_an_array, is_array, numpys_method, of_numpys_own
 from .grad_mode import differentiating, is_grad_enabled
 from .hooks import Handle, hook_keys, look_at_leaves, watch
 from .kernels import dispatch, placement
@@ -58,15 +58,6 @@ def get_default_dtype() -> np.dtype[Any]:
 #: The generations of Variables that are cut off the graph on purpose, each its own: views share it, and follow what is
 #: written to one another, but nothing that is written before or behind the cut.
 cuts = itertools.count(-2, -1)
-
-
-class _Count(int):
-    """A number of elements, NumPy's ``x.size``, which may be called as PyTorch's: ``x.size()``, ``x.size(0)``."""
-
-    shape: tuple[int, ...]
-
-    def __call__(self, dim: int | None = None) -> Any:
-        return self.shape if dim is None else self.shape[dim]
 
 
 def _stores_an_element() -> bool:
@@ -207,9 +198,9 @@ class Variable(Methods):
         return self._array.ndim
 
     @property
-    def size(self) -> _Count:
+    def size(self) -> Count:
         """The array's number of elements; PyTorch's ``x.size()`` and ``x.size(dim)`` give the shape."""
-        count = _Count(self._array.size)
+        count = Count(self._array.size)
         count.shape = self._array.shape
         return count
 
@@ -458,6 +449,8 @@ class Variable(Methods):
         """
         if self._generation < 0:
             raise RuntimeError("register_hook: this Variable does not require a gradient")
+        if not callable(hook):
+            raise TypeError(f"register_hook: takes a function of a gradient, got {type(hook).__name__}")
         if self._hooks is None:
             self._hooks = {}
         key = next(hook_keys)

@@ -134,8 +134,9 @@ def check(program):
     """Look at what an interrupt left, and run the program again."""
     if not nbgrad.is_grad_enabled() or grad_mode._outer.get() is not None:
         raise Wrong("the recording of gradients is not as it was")
-    with codegen._compiling:
-        pass  # what was interrupted is still compiled
+    for place in codegen._compiling:
+        with place:
+            pass  # what was interrupted is still compiled
     if failures._noted:
         raise Wrong("an exception is still to be raised in some call")
     left = []

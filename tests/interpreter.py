@@ -94,7 +94,7 @@ class Memory:
 
 
 class Pointer:
-    """Elements from a place on; a whole number picks one, an `Along` one for each turn."""
+    """Elements from a place on; a whole number picks one, an `Along` or an array one for each turn."""
 
     __slots__ = ("array", "memory", "origin", "wide")
 
@@ -107,8 +107,9 @@ class Pointer:
     def _place(self, index: Any) -> Any:
         if type(index) is not Along:
             place = self.origin + index
-            if not 0 <= place < self.array.size:
-                self._refuse(place, place)
+            low, high = (place.min(), place.max()) if isinstance(place, np.ndarray) and place.ndim else (place, place)
+            if not 0 <= low <= high < self.array.size:
+                self._refuse(low, high)
             return place
         first = self.origin + index.start
         if not index.count:
@@ -159,6 +160,7 @@ def _inversion(a: Any, b: Any) -> Any:
 
 #: Functions that neither NumPy nor SciPy has by our name.
 _OWN: dict[str, Callable[..., Any]] = {
+    "bell": lambda x: np.exp(-x * x / 2),
     "cospi": lambda x: _sinpi(x + 0.5),
     "digamma": lambda x: peer("scipy.special").psi(x),
     "erfinv_slope": lambda y, x: np.sqrt(np.pi) / 2 * np.exp(y * y),
@@ -166,6 +168,7 @@ _OWN: dict[str, Callable[..., Any]] = {
     "hurwitz": lambda s, x: peer("scipy.special").zeta(s, x),
     "inversion": _inversion,
     "lgamma": lambda x: peer("scipy.special").gammaln(x),
+    "normal_share": lambda x: peer("scipy.special").ndtr(x),
     "pow": np.power,
     "share": lambda a, b: np.where(a == b, 0.5, peer("scipy.special").expit(a - b)),
     "sigmoid": lambda x: peer("scipy.special").expit(x),
@@ -287,6 +290,7 @@ def _namespace(lanes: int, chunk: int) -> dict[str, Any]:
         **dict.fromkeys(("align_stack", "clear_exceptions", "clear_all_exceptions", "never_inline"), lambda: None),
         "gathering": lambda *kind: _defined(folding.gathering_source(*kind, lanes), "gather", names),
         "drawing": lambda kind, dtype: functools.partial(_draw, kind, dtype),
+        "short_rows": lambda *kind: _defined(folding.row_source(*kind), "row", names),
         "folding": lambda *kind: _defined(folding.folding_source(*kind), "fold", names),
     }
     for i in range(OUTPUTS):
@@ -429,6 +433,9 @@ class Interpreted(compiler.Compiler):
         """Write a nest's loop, for as many lanes as there are now."""
         self._texts.clear()
         return super().source(nest)
+
+    def begin(self, label: str, nest: Any, blocks: int, elements: int) -> None:
+        """Compile nothing."""
 
     def loops(
         self, label: str, nest: Any, sizes: Sequence[int], blocks: int, offsets: Sequence[int], elements: int

@@ -13,7 +13,7 @@ import nbgrad
 from nbgrad.__main__ import main
 from nbgrad.kernels import cache
 from nbgrad.kernels.cache import CompiledKernel
-from nbgrad.kernels.cpu import codegen
+from nbgrad.kernels.cpu import processor
 
 
 @pytest.fixture
@@ -37,7 +37,7 @@ def test_info_tells_versions_target_threads_cache_and_cuda(place, capsys):
     for package in ("numpy", "numba", "llvmlite"):
         assert found[package] == importlib.metadata.version(package)
     assert found["python"].startswith(sys.version.split()[0])
-    assert found["cpu target"] == codegen.target()[0]
+    assert found["cpu target"] == processor.target()[0]
     assert found["threads"] == f"{nbgrad.get_num_threads()} of {os.cpu_count()}"
     assert found["cache"] == f"{place} (0 kernels, 0.0 MB)"
     assert "cupy" in found["cuda"]

@@ -170,6 +170,33 @@ def test_a_fork_while_another_thread_compiles(tmp_path):
     assert finish(start(code, NBGRAD_CACHE_DIR=str(tmp_path))) == "right\n"
 
 
+FORK_WITH_KERNELS_BEGUN = """
+import threading
+from nbgrad.kernels.cpu import codegen
+nbgrad.exp(np.ones(3))
+codegen._compiling[:] = codegen._compiling[:1]         # the second kernel waits for the first
+compile_, go = codegen._compile, threading.Event()
+
+def slowly(*arguments):
+    go.wait(1.0)
+    return compile_(*arguments)
+
+codegen._compile = slowly
+text = "def loop(args, dims, steps, data):\\n    float64_pointer(args[0])[0] = {}\\n"
+for number in (1.25, 2.25):
+    codegen.begin("begun", text.format(number))
+in_child(lambda: codegen.address("begun", text.format(2.25)) and large(nbgrad.exp, np.exp))
+assert codegen.address("begun", text.format(2.25))
+print("right")
+"""
+
+
+@FORKS
+def test_a_child_waits_for_no_kernel_that_was_begun(tmp_path):
+    code = FORKING.replace("signal.alarm(60)", "signal.alarm(20)") + FORK_WITH_KERNELS_BEGUN
+    assert finish(start(code, NBGRAD_CACHE_DIR=str(tmp_path))) == "right\n"
+
+
 FORK_WHILE_SHARING = """
 import threading
 stop = threading.Event()

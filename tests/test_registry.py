@@ -120,7 +120,13 @@ FIRST = {
     ),
     **dict.fromkeys(("tril_indices", "triu_indices"), "row"),
     **dict.fromkeys(("pca_lowrank", "svd_lowrank"), "A"),
-    **{"where": "condition", "polygamma": "n", "randperm": "n", "searchsorted": "sorted_sequence"},
+    **{
+        "where": "condition",
+        "polygamma": "n",
+        "randperm": "n",
+        "searchsorted": "sorted_sequence",
+        "segment_reduce": "data",
+    },
 }
 
 

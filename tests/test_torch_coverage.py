@@ -12,12 +12,16 @@ def test_the_page_has_counts_names_and_reasons():
     found = {
         "add": Found([Outcome(2), Outcome(2)], [Refusal()]),
         "fft.fft": Found([Outcome(2), Outcome(0, "fft.fft: wrong", "for a reason")], [Refusal(), Refusal("taken")]),
+        "half": Found([Outcome(0, "half: gradient", "it has none", by_values=True)], []),
         "cfloat": None,
     }
     text = page(found)
-    assert "| torch | 2 | 1 | 2 | 2 (100.00 %) | 0 | 0 | 1 | 1 |" in text
-    assert "| all | 3 | 2 | 4 | 3 (75.00 %) | 0 | 1 | 3 | 2 |" in text
-    assert "Exist: `add`." in text and f"| `cfloat` | {ABSENT['cfloat']} |" in text
+    assert "| torch | 3 | 2 | 3 | 3 (100.00 %) | 1 | 0 | 1 | 1 |" in text
+    assert "| all | 4 | 3 | 5 | 4 (80.00 %) | 1 | 1 | 3 | 2 |" in text
+    disagree, by_values = text.split("## Samples that disagree")[1].split("## Samples judged by their values alone")
+    assert "| `fft.fft` | 1 | for a reason |" in disagree and "`half`" not in disagree
+    assert "| `half` | 1 | it has none |" in by_values.split("## Wider tolerances")[0]
+    assert "Exist: `add`, `half`." in text and f"| `cfloat` | {ABSENT['cfloat']} |" in text
     assert "| `fft.fft` | 1 | for a reason |" in text and "| `fft.fft` | 1 |  |" in text
     assert family_of("nn.functional.pad") == "nn.functional" and reason_of("nothing:of_it") == "not yet"
 

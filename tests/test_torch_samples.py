@@ -11,6 +11,8 @@ import torch_samples
 from peers import peer
 from torch_samples import ABSENT, DISAGREEMENTS, TO_COME, existing, function_of, name_of, outcomes, refusals
 
+import nbgrad
+
 #: Operations of which the usual suite takes samples: some of each family, of few kernels.
 SOME = {
     "add", "addmm", "amax", "argmax", "cat", "cumsum", "diag_embed", "diff", "expand", "fft.rfft", "floor", "isclose",
@@ -77,3 +79,16 @@ def test_what_does_not_exist_is_named_with_a_reason() -> None:
     assert {name for name in missing if name not in named and name.split(":")[0] not in named} == set()
     assert ABSENT.keys() - known == set(), "torch has no such entries"
     assert all(ABSENT.values()) and all(d.reason and d.says for ds in DISAGREEMENTS.values() for d in ds)
+
+
+def test_gradients_that_torchs_suite_leaves_out_are_judged_by_values() -> None:
+    entries = {name_of(entry): entry for entry in torch_samples.database()}
+    orders = {"half": 0, "as_strided_scatter": 0, "nn.functional.linear_cross_entropy:chunked": 1, "add": 2}
+    assert {name: torch_samples.checked_order(entries[name]) for name in orders} == orders
+    entry = entries["half"]
+    (found,) = outcomes(entry, torch_samples.function_of(entry), "float64", most=1)
+    assert found.agrees and found.by_values and found.reason
+    (wrong,) = outcomes(entry, lambda x, **options: nbgrad.astype(x.detach(), "float16") + 1, "float64", most=1)
+    assert not wrong.agrees and not wrong.reason
+    (wrong,) = outcomes(entries["add"], lambda x, y, **options: x.detach() + y, "float64", most=1)
+    assert not wrong.agrees and "gradient" in wrong.error

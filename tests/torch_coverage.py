@@ -19,7 +19,7 @@ if __package__:  # as a module of the tests, whose helpers are found by name
 
 import torch_samples
 from peers import peer
-from torch_samples import ABSENT, NAMESPACES, TO_COME, Outcome, Refusal, function_of, name_of, outcomes, refusals
+from torch_samples import ABSENT, NAMESPACES, TO_COME, WIDER, Outcome, Refusal, function_of, name_of, outcomes, refusals
 
 import nbgrad
 
@@ -57,8 +57,12 @@ Written by `python -m tests.torch_coverage`, which calls whatever of PyTorch's o
 on a CPU's floating numbers with PyTorch's own samples, in float32 and float64, and holds values, shapes, dtypes, first
 gradients, and second ones where PyTorch has them and they are no NaN, against PyTorch's. An operation may have several
 entries, as `round:decimals_3`. Arguments have PyTorch's names, and `axis` and `keepdims` do for `dim` and `keepdim`.
-Of samples that draw random numbers shapes and dtypes are compared. Where values agree and gradients do not, PyTorch's
-own suite may expect its gradients to be wrong, or not look at them: these samples have a column of their own.
+Of samples that draw random numbers shapes and dtypes are compared.
+
+Counted is as in PyTorch's own suite: what it leaves out, or expects to be wrong, of an operation's gradients decides
+nothing, and a sample whose gradients differ there agrees if its values do (and its first gradients, where only second
+ones are left out). The column "by values alone" says how many of those that agree are judged so, and a table below why
+their gradients differ.
 """
 
 
@@ -67,7 +71,7 @@ def page(found: dict[str, Found | None]) -> str:
     torch = peer("torch")
     families = [family for family in ("torch", *NAMESPACES) if any(family_of(name) == family for name in found)]
     lines = [PREFACE, f"PyTorch {torch.__version__.split('+')[0]}, nbgrad {nbgrad.__version__}.", ""]
-    lines += ["| | entries | exist | samples | agree | whose gradients PyTorch's suite leaves out "]
+    lines += ["| | entries | exist | samples | agree | of these by values alone "]
     lines[-1] += "| disagree for a known reason | wrong inputs | refused |"
     lines += ["| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |"]
     lines += [_row(f, {n: x for n, x in found.items() if family_of(n) == f}) for f in families]
@@ -82,9 +86,16 @@ def page(found: dict[str, Found | None]) -> str:
         if missing:
             lines += ["| do not exist | because |", "| --- | --- |"]
             lines += [f"| {', '.join(names)} | {reason} |" for reason, names in missing.items()] + [""]
-    differing = [(name, reason, count) for name, x in found.items() if x for reason, count in _reasons(x).items()]
-    lines += ["## Samples that disagree", "", "| operation | samples | because |", "| --- | ---: | --- |"]
-    lines += [f"| `{name}` | {count} | {reason} |" for name, reason, count in differing]
+    for title, by_values in (("Samples that disagree", False), ("Samples judged by their values alone", True)):
+        lines += [f"## {title}", "", "| operation | samples | because |", "| --- | ---: | --- |"]
+        for name, x in found.items():
+            reasons = _reasons(x, by_values) if x else {}
+            lines += [f"| `{name}` | {count} | {reason} |" for reason, count in reasons.items()]
+        lines += [""]
+    lines += ["## Wider tolerances", "", "| operation | dtype | relative, absolute | because |"]
+    lines += ["| --- | --- | --- | --- |"]
+    for (name, dtype), wider in WIDER.items():
+        lines += [f"| `{name}` | {dtype} | {wider.tolerance[0]:g}, {wider.tolerance[1]:g} | {wider.reason} |"]
     lines += ["", "## Wrong inputs of PyTorch's that are taken", "", "| operation | inputs | because |"]
     lines += ["| --- | ---: | --- |"]
     taken = [(name, r.reason) for name, x in found.items() if x for r in x.wrong_inputs if r.taken]
@@ -97,19 +108,19 @@ def reason_of(name: str) -> str:
     return next((ABSENT[n] for n in (name, name.split(":")[0]) if n in ABSENT), NOT_YET)
 
 
-def _reasons(found: Found) -> Counter[str]:
-    return Counter(o.reason or "**unknown**" for o in found.outcomes if o.error)
+def _reasons(found: Found, by_values: bool) -> Counter[str]:
+    return Counter(o.reason or "**unknown**" for o in found.outcomes if o.error and o.by_values == by_values)
 
 
 def _row(name: str, found: dict[str, Found | None]) -> str:
     there = [x for x in found.values() if x is not None]
     samples = [o for x in there for o in x.outcomes]
-    agree, by_torch = sum(not o.error for o in samples), sum(o.by_torch for o in samples)
-    known = sum(bool(o.reason) for o in samples) - by_torch
+    agree, by_values = sum(o.agrees for o in samples), sum(o.by_values for o in samples)
+    known = sum(bool(o.reason) for o in samples) - by_values
     wrong = [refusal for x in there for refusal in x.wrong_inputs]
     share = f"{agree} ({100 * agree / len(samples):.2f} %)" if samples else "0"
     refused = sum(not refusal.taken for refusal in wrong)
-    numbers = (len(found), len(there), len(samples), share, by_torch, known, len(wrong), refused)
+    numbers = (len(found), len(there), len(samples), share, by_values, known, len(wrong), refused)
     return f"| {name} | {' | '.join(map(str, numbers))} |"
 
 

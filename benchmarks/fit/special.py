@@ -66,6 +66,22 @@ def erfc_fits(kind: str, degree: int, *places: Any) -> dict[str, Fit | Split]:
     }
 
 
+def normal_tail(t: Any) -> Any:
+    """(1 - ndtr(x)) * exp(x*x/2) * (x + 4) for t = x / (x + 4)."""
+    x = 4 * t / (1 - t)
+    return mp.erfc(x / mp.sqrt(2)) / 2 * mp.exp(x * x / 2) * (x + 4)
+
+
+def normal_tail_rest(t: Any) -> Any:
+    """What that has beyond its value at 0, divided by t."""
+    return (normal_tail(t) - 2) / t if abs(t) > _TINY else mp.diff(normal_tail, 0)
+
+
+def normal_tail_weight(t: Any) -> Any:
+    """For errors relative to it."""
+    return abs(t / normal_tail(t)) + mp.mpf(10) ** -3
+
+
 def erfinv_factor(w: Any) -> Any:
     """erfinv(x) / x for w = -log(1 - x**2)."""
     x = mp.sqrt(-mp.expm1(-w))
@@ -185,6 +201,8 @@ FITS: dict[str, Fit | Known | Split] = {
     "ERFC_NEAR": Fit(erf_rest, 0, "0.64", {"float32": 5, "float64": 10}, erf_weight),
     **erfc_fits("float64", 19, "3.75", "0.8", "27.3"),
     **erfc_fits("float32", 7, "2.5", "0.8", "10.2"),
+    "NORMAL_TAIL:64": Fit(normal_tail_rest, 0, "0.9064", {"float64": 21}, normal_tail_weight),
+    "NORMAL_TAIL:32": Fit(normal_tail_rest, 0, "0.784", {"float32": 8}, normal_tail_weight),
     "ERFINV_AT_0": Split(mp.sqrt(mp.pi) / 2, {"float32": 0, "float64": 0}),
     "ERFINV_SLOPE": Fit(erfinv_slope, "0.1", 6, {"float32": 1, "float64": 1}, _relative(erfinv_slope)),
     **erfinv_fits("float64", 20, "4.5", "3.7", "6.004"),

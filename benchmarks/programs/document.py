@@ -47,25 +47,34 @@ def _memory(results: Results, size: str) -> float:
 
 
 def _firsts(results: Results, size: str, which: str) -> dict[str, float]:
-    """Give, by program, nbgrad's time to its first call over JAX's, "cold" or "warm", where both were measured."""
+    """Give, by program, nbgrad's time to its first call over JAX's, of one of `FIRSTS`, where both were measured."""
     found = {name: row.get(which, {}) for name, row in rows_of(results, size).items()}
     return {name: first["nbgrad"] / first["jax"] for name, first in found.items() if {"nbgrad", "jax"} <= first.keys()}
+
+
+#: What is told of first calls, by the measurement.
+FIRSTS = {
+    "cold": "with an empty cache",
+    "warm": "in a second process",
+    "cold_process": "with an empty cache, imports included",
+    "warm_process": "in a second process, imports included",
+}
 
 
 def first_calls(results: Results) -> str:
     """Give the table of times to the first call; empty where none was measured."""
     lines = []
     for size in LIMITS:
-        for which, what in (("cold", "with an empty cache"), ("warm", "in a second process")):
+        for which, what in FIRSTS.items():
             over = _firsts(results, size, which)
             if over:
-                mean, worst = FIRST_LIMITS[which]
+                mean, worst = FIRST_LIMITS.get(which, (math.inf, math.inf))
                 slowest = max(over, key=lambda name: over[name])
                 lines.append(
                     [
                         f"{size} sizes, {what}",
                         _judged(geometric_mean(over.values()), mean),
-                        f"{mean:g}",
+                        f"{mean:g}" if mean < math.inf else "",
                         f"{_judged(over[slowest], worst)}, {slowest}",
                     ]
                 )
@@ -186,9 +195,10 @@ the ratios within a round, with quartiles. nbgrad gets NumPy arrays and gives ne
 already. The floor is what reading the arguments and writing the gradients takes at the speed of a copy, or the
 operations of JAX's program, as XLA counts them, at the measured peak of matrix products, whichever is longer. Memory is
 the bytes of results and of everything between the steps, as the two compilers plan it, nbgrad's over JAX's. First calls
-are those of new processes, without their imports, all sources being bytecode as after an installation: one with an
-empty cache, and a second one that finds what the first has left (JAX with its persistent cache). What a compiler has
-not compiled after {patience:g} s is left out."""
+are those of new processes, all sources being bytecode as after an installation: one with an empty cache, and a second
+one that finds what the first has left (JAX with its persistent cache). They leave out what is imported before the call,
+which is all of JAX, but not `nbgrad.jit`, which is imported when it is first used; with imports included, they are the
+time from the start of the process. What a compiler has not compiled after {patience:g} s is left out."""
 
 
 def document(results: Results) -> str:

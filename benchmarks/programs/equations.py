@@ -13,11 +13,20 @@ def _values(random: Any, count: int, *_: int) -> Any:
     return (random.uniform(0, 2, count),)
 
 
-@program("30 explicit Euler steps of {0} values", _values, 1, small=(5000,), large=(200_000,), limit=0.35)
-def euler(m: Any, y: Any) -> Any:
-    for _ in range(30):
+def _euler_steps(m: Any, y: Any, count: int) -> Any:
+    for _ in range(count):
         y = y + 0.01 * m.where(y > 1, y * (1 - y / 3), m.sin(y))
     return m.sum(y**2)
+
+
+@program("30 explicit Euler steps of {0} values", _values, 1, small=(5000,), large=(200_000,), limit=0.35)
+def euler(m: Any, y: Any) -> Any:
+    return _euler_steps(m, y, 30)
+
+
+@program("300 explicit Euler steps of {0} values", _values, 1, small=(5000,), large=(50_000,), limit=0.35)
+def long_euler(m: Any, y: Any) -> Any:
+    return _euler_steps(m, y, 300)
 
 
 @program("heat along a rod of {0} places, 5 steps", _values, 1, small=(20_000,), large=(1_000_000,), limit=0.25)

@@ -1,6 +1,7 @@
 """How long a compiler takes to its first value and gradients, in processes of their own: the first, and a second one.
 
-python -m benchmarks.programs.first lstm small jax     prints the seconds in this process, without those of imports
+python -m benchmarks.programs.first lstm small jax     prints the seconds in this process, without those of imports,
+                                                       and the time of day then
 """
 
 from __future__ import annotations
@@ -34,10 +35,15 @@ _CACHES = {
 
 
 class First(NamedTuple):
-    """Seconds to the first results: with an empty cache, and in a second process, which finds what the first left."""
+    """Seconds to the first results: with an empty cache, and in a second process, which finds what the first left.
+
+    Both without imports, as far as those come before the call, and both from the start of the process.
+    """
 
     cold: float
     warm: float
+    cold_process: float
+    warm_process: float
 
 
 def seconds_of(name: str, size: str, library: str) -> float:
@@ -61,7 +67,7 @@ def first_calls(name: str, size: str, library: str, patience: float) -> First | 
         environment = os.environ | others | {variable: cache}
         cold = _in_a_process(name, size, library, patience, environment)
         warm = None if cold is None else _in_a_process(name, size, library, patience, environment)
-    return None if cold is None or warm is None else First(cold, warm)
+    return None if cold is None or warm is None else First(cold[0], warm[0], cold[1], warm[1])
 
 
 @once
@@ -74,8 +80,12 @@ def _write_bytecode() -> None:
         compileall.compile_dir(place, quiet=2)
 
 
-def _in_a_process(name: str, size: str, library: str, patience: float, environment: dict[str, str]) -> float | None:
+def _in_a_process(
+    name: str, size: str, library: str, patience: float, environment: dict[str, str]
+) -> tuple[float, float] | None:
+    """Give the seconds that a process says its first call took, and those since it was started."""
     command = [sys.executable, "-m", "benchmarks.programs.first", name, size, library]
+    start = time.time()
     # a session of its own, so that the compilers that it starts end with it
     with subprocess.Popen(
         command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
@@ -87,8 +97,9 @@ def _in_a_process(name: str, size: str, library: str, patience: float, environme
             return None
     if process.returncode:
         raise RuntimeError((said.strip().splitlines() or ["no reason given"])[-1][:120])
-    return float(printed.strip().splitlines()[-1])
+    seconds, end = map(float, printed.strip().splitlines()[-1].split())
+    return seconds, end - start
 
 
 if __name__ == "__main__":
-    print(seconds_of(*sys.argv[1:4]))
+    print(seconds_of(*sys.argv[1:4]), time.time())

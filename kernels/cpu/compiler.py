@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..loop_nest import Nest, size_names
-from . import codegen, fused, products, rows
+from . import codegen, fused, launch, pool, products, rows
 from .launch import Launch, launcher, replayer, signature
 from .threads import SHARE_ABOVE
 
@@ -42,8 +42,9 @@ class Compiler:
         self.target = target
         #: The texts of nests and what these cost: where Python has unrolled a loop, most nests are equal.
         self._texts: dict[Any, tuple[str, int]] = {}
-        #: Where loops' machine code is, by label and text, of which `codegen` takes a hash whenever it is asked.
-        self._loops: dict[tuple[str, str], int] = {}
+        #: Where loops' machine code is, by label and text, of which `codegen` takes a hash whenever it is asked;
+        #: None where it has been begun.
+        self._loops: dict[tuple[str, str], int | None] = {}
 
     def contiguous_array(self, x: Any) -> Any:
         """Return an array whose elements follow one another: itself, if they do."""
@@ -69,15 +70,15 @@ class Compiler:
         if not products.is_small(stack, m, k, n):
             return None
         text = products.launched(dtype)
-        launch = Launch(codegen.address(f"product_{dtype}", text), (*sizes, *steps), 1, offsets, False)
-        return [(launcher(launch), launch)], text
+        found = Launch(codegen.address(f"product_{dtype}", text), (*sizes, *steps), 1, offsets, False)
+        return [(launcher(found), found)], text
 
     def rows(
         self, what: str, dtype: str, sizes: Sequence[int], steps: Sequence[int], offsets: Sequence[int]
     ) -> tuple[protocol.Loops, str] | None:
         """Return the loop that picks rows, or adds them up."""
-        launch, text = rows.launch(what, dtype, sizes, steps, offsets)
-        return [(launcher(launch), launch)], text
+        found, text = rows.launch(what, dtype, sizes, steps, offsets)
+        return [(launcher(found), found)], text
 
     def ready(self, what: str) -> None:
         """Raise nothing: loops can be launched."""
@@ -113,6 +114,20 @@ class Compiler:
             nest.text, nest.cost = self._texts[known]
         return nest.text
 
+    def begin(self, label: str, nest: Nest, blocks: int, elements: int) -> None:
+        """Begin to compile a nest, and what it takes to launch it."""
+        key = label, self.source(nest)
+        if key not in self._loops:
+            self._loops[key] = None
+            codegen.begin(f"fused_{label}", key[1])
+        shared = self._is_shared(nest, blocks, elements)
+        launch.begin(not shared)
+        if shared:
+            pool.begin()
+
+    def _is_shared(self, nest: Nest, blocks: int, elements: int) -> bool:
+        return blocks > 1 and elements * nest.cost > SHARE_ABOVE
+
     def loops(
         self, label: str, nest: Nest, sizes: Sequence[int], blocks: int, offsets: Sequence[int], elements: int
     ) -> protocol.Loops:
@@ -123,11 +138,11 @@ class Compiler:
             if len(self._loops) > _MOST_TEXTS:
                 self._loops.clear()
             address = self._loops[key] = codegen.address(f"fused_{label}", key[1])
-        shared = blocks > 1 and elements * nest.cost > SHARE_ABOVE
+        shared = self._is_shared(nest, blocks, elements)
         launches = [Launch(address, sizes, blocks, offsets, shared)]
         if nest.partials and blocks > 1:
             launches.append(Launch(address, sizes, 0, offsets, False))
-        return [(launcher(launch), launch) for launch in launches]
+        return [(launcher(each), each) for each in launches]
 
 
 @once

@@ -23,6 +23,8 @@ Array = npt.NDArray[Any]
 #: The most elements of a window, and channels of input and output together, for which it is quicker than BLAS; and by
 #: how much there may be more places in an image with all its surroundings than in the output, for `input`.
 _TAPS, _CHANNELS, _SURPLUS = 49, 96, 1.5
+#: The most channels of images with many places: weights are brought into registers once for all places of an image.
+_MORE_CHANNELS, _MANY_PLACES = 192, 512
 #: Sums that are kept in registers, and output channels that an element of the input is multiplied for.
 _SUMS, _TOGETHER = 12, 4
 #: Elements that stay in the caches, of results that are yet to be brought together.
@@ -31,7 +33,8 @@ _BLOCK = 1 << 17
 
 def fits(frame: Frame, groups: int, channels: tuple[int, int]) -> bool:
     """Tell whether a convolution is of one or two dimensions, by single steps, of few channels and long rows."""
-    few = groups == 1 and sum(channels) <= _CHANNELS and 1 < math.prod(frame.kernel) <= _TAPS
+    most = _MORE_CHANNELS if math.prod(frame.places) >= _MANY_PLACES else _CHANNELS
+    few = groups == 1 and sum(channels) <= most and 1 < math.prod(frame.kernel) <= _TAPS
     around = min(*frame.before, *frame.behind) >= 0 and set(frame.stride) == {1}
     return few and around and len(frame.kernel) <= 2 and min(frame.places) > 0 and frame.places[-1] >= 8
 

@@ -19,7 +19,7 @@ from .threads import ACCESS, ADDITION
 def source(nest: Nest) -> str:
     """Write the loop; its arguments are a counter of blocks, the sizes, and the operands."""
     loop = _Loop(nest)
-    return "\n".join([*parts.texts(loop.parts), str(loop.text)])
+    return "\n".join([*parts.texts(loop.parts | loop.chores), str(loop.text)])
 
 
 class _Loop:
@@ -29,6 +29,8 @@ class _Loop:
         self.nest, self.text = nest, Text()
         #: The functions that long bodies are cut into: their names, by their texts.
         self.parts: dict[str, str] = {}
+        #: Likewise what many folds of a loop have to have done besides, which LLVM is to look at once.
+        self.chores: dict[str, str] = {}
         self.folds = [step for step in nest.steps if isinstance(step, Fold)]
         self.partials = {name: operand for operand, _, name in nest.partials}
         self.wholes = {name: operand for _, operand, name in nest.partials}
@@ -54,6 +56,10 @@ class _Loop:
             for fold in in_lanes:
                 room = f"{fold.dtype}_room({parts.spaced(CHUNK, fold.dtype)})"
                 put(f"{fold.name}_lanes = {fold.wide}_lanes()", f"{fold.name}_values = {room}")
+            apart = [fold for fold in self.folds if fold.apart]
+            for fold in apart:
+                put(f"{fold.name}_values = {fold.dtype}_room({parts.spaced(CHUNK, fold.dtype)})")
+            put(*(f"{name}_places = int64_room({parts.spaced(CHUNK, 'int64')})" for name in _places(apart)))
             for operand in nest.loads:
                 if operand.drawn:
                     put(f"{operand.name}_values = {operand.dtype}_room({CHUNK + 2 * GROUP[operand.dtype]})")
@@ -79,13 +85,13 @@ class _Loop:
             for fold in self.folds:
                 identity = identity_text(fold.identity, fold.wide)
                 if fold.over == "all" and fold.level == ELEMENT:
-                    put("for lane in range(used):", f"    {fold.name}_lanes[lane] = {identity}")
+                    put(self._cleared(fold, f"{fold.name}_lanes"))
                 elif fold.over == "all":
                     put(f"{fold.name}_total = {identity}")
-                elif fold.over == "column":
-                    name = self.partials[fold.name].name
-                    put(f"{name}_begin = block * width", "for j in range(np.uintp(width)):")
-                    put(f"    store_{self.numbers[name]}({name}, {name}_begin + j, {identity})")
+                elif fold.over in ("column", "place"):
+                    name, size = self.partials[fold.name].name, _size(fold)
+                    put(f"{name}_begin = block * {size.removeprefix('np.uintp')}")
+                    put(self._cleared(fold, f"offset({name}, {name}_begin)", size))
             for operand, _ in self.nest.kept:
                 put(f"{operand.name}_row = block * width")
             self._rows()
@@ -99,20 +105,32 @@ class _Loop:
                 for fold in self.folds:
                     if fold.over != "row":
                         q, r = self.partials[fold.name], self.wholes[fold.name]
-                        put(f"for j in range({_size(fold)}):", f"    {r.name}[j] = {r.dtype}({q.name}[j])")
+                        lines = ["for j in range(count):", f"    store_1(whole, j, {r.dtype}(load_back_0(parts, j)))"]
+                        put(f"{self._chore('settle', 'whole, parts, count', lines)}({r.name}, {q.name}, {_size(fold)})")
 
     def _combine_blocks(self) -> None:
         """Write what a launch for no blocks does, after that for all of them: their results become the first's."""
-        put = self.text.put
-        with self.text.block("if dims[0] == 0:", "for block in range(1, blocks):"):
+        with self.text.block("if dims[0] == 0:"):
             for fold in self.folds:
                 if fold.over == "row":
                     continue
-                name = self.partials[fold.name].name
-                number = self.numbers[name]
-                old, new = (f"load_back_{number}({name}, {place})" for place in ("j", "begin + j"))
-                put(f"begin = np.uintp(block) * {_size(fold)}", f"for j in range({_size(fold)}):")
-                put(*indented(_combined(fold, old, new, f"store_{number}({name}, j, {{}})")))
+                combined = _combined(
+                    fold, "load_back_0(parts, j)", "load_back_0(parts, begin + j)", "store_0(parts, j, {})"
+                )
+                lines = ["for block in range(1, blocks):", "    begin = np.uintp(block) * count"]
+                lines += ["    for j in range(count):", *indented(combined, 2)]
+                name = self._chore("combine", "parts, count, blocks", lines)
+                self.text.put(f"{name}({self.partials[fold.name].name}, {_size(fold)}, blocks)")
+
+    def _cleared(self, fold: Fold, place: str, count: str = "np.uintp(used)") -> str:
+        """Write: what begins at a place is nothing yet."""
+        lines = ["for j in range(count):", f"    store_0(parts, j, {identity_text(fold.identity, fold.wide)})"]
+        return f"{self._chore('clear', 'parts, count', lines)}({place}, {count})"
+
+    def _chore(self, what: str, arguments: str, lines: list[str]) -> str:
+        """Give the name of a function of the kernel's own."""
+        text = "\n".join([f"({arguments}):", *indented(lines)])
+        return self.chores.setdefault(text, f"{what}{len(self.chores)}")
 
     def _rows(self) -> None:
         nest, put = self.nest, self.text.put
@@ -121,7 +139,7 @@ class _Loop:
             put("n = min(width, length - row * width)" if nest.flat else "n = width")
             for operand in nest.loads:
                 if operand.level == ROW:
-                    put(*_loads(operand, f"{operand.name}_row"))
+                    put(*_loads(operand, operand.row))
             for stage in range(nest.stages):
                 for step in nest.steps:
                     if step.level == ROW and step.stage == stage:
@@ -142,9 +160,9 @@ class _Loop:
         if not (folds or stores or order):
             return
         for operand in used:
-            if operand.inner == "0":
-                put(*_loads(operand, f"{operand.name}_row"))
-        streams = [o for o in used if o.inner != "0" or o.bounds]
+            if operand.inner == "0" and not operand.picked:
+                put(*_loads(operand, operand.row))
+        streams = [o for o in used if o.inner != "0" or o.bounds or o.picked]
         if parts.is_long(order):
             self._in_parts(order, streams, back, stores, folds)
             return
@@ -160,21 +178,21 @@ class _Loop:
                 body.append(f"store_{numbers[operand.name]}({operand.name}, {operand.name}_row + j, {step.name})")
         body += [f"store_{numbers[o.name]}({o.name}, {_place(o)}, {o.dtype}({value}))" for o, value in stores]
         for fold in folds:
-            if fold.over == "column":
+            if fold.over == "column" or (fold.place and not fold.apart):
                 name = self.partials[fold.name].name
-                place, number = f"{name}_begin + j", numbers[name]
-                target = f"store_{number}({name}, {place}, {{}})"
-                body += _combined(fold, f"load_back_{number}({name}, {place})", put_back=target)
-        lanes = [fold for fold in folds if fold.over != "column"]
-        if not lanes and not drawn:
+                first = f"{fold.place} * {fold.name}_width + " if fold.place else ""
+                body += self._added(fold, f"{name}_begin + {first}j")
+        lanes = [fold for fold in folds if fold.over in ("row", "all")]
+        apart = [fold for fold in folds if fold.apart]
+        if not (lanes or drawn or apart):
             put("for j in range(np.uintp(n)):", *indented(body))
             return
         rows = [fold for fold in lanes if fold.over == "row"]
         for fold in rows:
-            identity = identity_text(fold.identity, fold.wide)
-            put(f"if n > {LANES}:", "    for lane in range(used):", f"        {fold.name}_lanes[lane] = {identity}")
+            put(f"if n > {LANES}:", f"    {self._cleared(fold, f'{fold.name}_lanes')}")
         # values wait in memory for a loop that adds them up: in one loop, the wider sums would make all vectors narrow
-        waiting = [f"{fold.name}_values[place] = {fold.argument}" for fold in lanes]
+        waiting = [f"store_{OUTPUTS - 1}({fold.name}_values, place, {fold.argument})" for fold in [*lanes, *apart]]
+        waiting += [f"store_{OUTPUTS - 1}({name}_places, place, {name})" for name in _places(apart)]
         with self.text.block(f"for start in range(np.uintp(0), np.uintp(n), np.uintp({CHUNK})):"):
             put(f"count = min(np.uintp(n) - start, np.uintp({CHUNK}))")
             put(*(_draw(operand, f"{operand.name}_row + start", "count") for operand in drawn))
@@ -182,9 +200,33 @@ class _Loop:
             for fold in lanes:
                 gathered = f"{_gather(fold)}({fold.name}_lanes, {fold.name}_values, count)"
                 put(*([f"if n > {LANES}:", f"    {gathered}"] if fold in rows else [gathered]))
-        for fold in rows:
-            put("left = used", f"if n <= {LANES}:", "    left = used // 2", *indented(_paired(fold)))
-            put(f"{fold.name} = {fold.dtype}({_fold(fold)}({fold.name}_lanes, left))")
+            self._add_apart(apart)
+        self._end_rows(rows, LANES)
+
+    def _added(self, fold: Fold, place: str, value: str | None = None) -> list[str]:
+        """Write: a value is combined with an element of a block's results."""
+        name = self.partials[fold.name].name
+        number = self.numbers[name]
+        return _combined(fold, f"load_back_{number}({name}, {place})", value, f"store_{number}({name}, {place}, {{}})")
+
+    def _add_apart(self, folds: list[Fold]) -> None:
+        """Write: the values of a chunk go to their places, one after the other."""
+        if folds:
+            with self.text.block("for turn in range(count):"):
+                for fold in folds:
+                    name = self.partials[fold.name].name
+                    self.text.put(f"to = {name}_begin + load({fold.place}_places, turn) * {fold.name}_width")
+                    self.text.put(*self._added(fold, "to", f"load({fold.name}_values, turn)"))
+
+    def _end_rows(self, folds: list[Fold], few: int) -> None:
+        """Write what rows fold to: short ones from their values, which are in one chunk, others from lanes."""
+        for fold in folds:
+            self.text.put(
+                f"if n <= {few}:",
+                f"    {fold.name} = {fold.dtype}({_short(fold)}({fold.name}_values, np.uintp(n)))",
+                "else:",
+                f"    {fold.name} = {fold.dtype}({_fold(fold)}({fold.name}_lanes, used))",
+            )
 
     def _in_parts(
         self,
@@ -202,41 +244,44 @@ class _Loop:
             if operand.drawn:
                 return f"offset({operand.name}_values, {operand.name}_shift)"
             step = f" * {operand.name}_inner" if operand.inner == "s" else ""
-            return f"offset({operand.name}, {of_blocks.get(operand.name, f'{operand.name}_row + start{step}')})"
+            if operand.picked and operand.inner == "0":  # each element's place is another row's
+                return f"offset({operand.name}, {operand.name}_row)"
+            return f"offset({operand.name}, {of_blocks.get(operand.name, f'{operand.row} + start{step}')})"
 
         made = {step.name for step in order}
         kept = {name: operand for name, operand in self.dear.items() if name in made}
-        for limits in (parts.SHORT, parts.LONG):
-            pieces = parts.cut(order, *limits)
-            writer = parts.Parts(pieces, loads, {n: self.dear[n] for n in back}, kept, stores, folds, address, CHUNK)
-            functions = dict(self.parts)
-            calls = writer.written(functions, _combined)
-            if 2 * (len(functions) - len(self.parts)) <= len(pieces):
-                break
-        self.parts = functions
-        lanes = [fold for fold in folds if fold.over != "column"]
+        pieces = parts.cut(order)
+        writer = parts.Parts(pieces, loads, {n: self.dear[n] for n in back}, kept, stores, folds, address, CHUNK)
+        calls = writer.written(self.parts, _combined)
+        lanes = [fold for fold in folds if fold.over in ("row", "all")]
         for dtype, count in writer.rooms.items():
             put(f"wait_{dtype} = {dtype}_room({count * parts.spaced(writer.chunk, dtype)})")
-        for fold in lanes:
-            if fold.over == "row":
-                identity = identity_text(fold.identity, fold.wide)
-                put("for lane in range(used):", f"    {fold.name}_lanes[lane] = {identity}")
+        rows, few = [fold for fold in lanes if fold.over == "row"], min(LANES, writer.chunk)
+        for fold in rows:
+            put(f"if n > {few}:", f"    {self._cleared(fold, f'{fold.name}_lanes')}")
         with self.text.block(f"for start in range(np.uintp(0), np.uintp(n), np.uintp({writer.chunk})):"):
             put(f"count = min(np.uintp(n) - start, np.uintp({writer.chunk}))")
             for fold in folds:
-                if fold.over == "column":
+                if fold.over == "column" or (fold.place and not fold.apart):
                     name = self.partials[fold.name].name
-                    put(f"{fold.name}_column = offset({name}, {name}_begin + start)")
+                    first = f"{fold.place} * {fold.name}_width + " if fold.place else ""
+                    put(f"{fold.name}_column = offset({name}, {name}_begin + {first}start)")
             put(*(_draw(o, f"{o.name}_row + start", "count") for o in loads if o.drawn))
             put(*calls)
-            put(*(f"{_gather(fold)}({fold.name}_lanes, {fold.name}_values, count)" for fold in lanes))
-        for fold in lanes:
-            if fold.over == "row":
-                put(f"{fold.name} = {fold.dtype}({_fold(fold)}({fold.name}_lanes, used))")
+            for fold in lanes:
+                gathered = f"{_gather(fold)}({fold.name}_lanes, {fold.name}_values, count)"
+                put(*([f"if n > {few}:", f"    {gathered}"] if fold in rows else [gathered]))
+            self._add_apart([fold for fold in folds if fold.apart])
+        self._end_rows(rows, few)
 
 
 def _size(fold: Fold) -> str:
-    return "np.uintp(width)" if fold.over == "column" else "np.uintp(1)"
+    return f"np.uintp({fold.name}_size)" if fold.place else f"np.uintp({'width' if fold.over == 'column' else 1})"
+
+
+def _places(folds: list[Fold]) -> list[str]:
+    """Give the values that tell where elements are added, each once."""
+    return list(dict.fromkeys(fold.place for fold in folds))
 
 
 def _gather(fold: Fold) -> str:
@@ -247,18 +292,8 @@ def _fold(fold: Fold) -> str:
     return f"fold_{fold.combine.name}_{fold.wide}"
 
 
-def _paired(fold: Fold) -> list[str]:
-    """Write: the values of a short row are combined in pairs, into half as many lanes as it would take."""
-    values, lanes = f"{fold.name}_values", f"{fold.name}_lanes"
-    steps, (value,) = formula.source([fold.combine.expression], fold.wide, {0: "old", 1: "new"}, "c")
-    old, new = (f"{fold.wide}(load({values}, {place}))" for place in ("lane", "lane + np.uintp(left)"))
-    return [
-        "for lane in range(np.uintp(n), np.uintp(used)):",
-        f"    {values}[lane] = {identity_text(fold.identity, fold.dtype)}",
-        f"{lanes}[0] = {fold.wide}(load({values}, np.uintp(0)))",
-        "for lane in range(np.uintp(left)):",
-        *indented([f"old = {old}", f"new = {new}", *steps, f"{lanes}[lane] = {fold.wide}({value})"]),
-    ]
+def _short(fold: Fold) -> str:
+    return f"row_{fold.combine.name}_{fold.dtype}"
 
 
 def _functions(folds: list[Fold]) -> list[str]:
@@ -267,6 +302,8 @@ def _functions(folds: list[Fold]) -> list[str]:
     for fold in folds:
         lines.append(f'{_gather(fold)} = gathering("{fold.combine.name}", "{fold.dtype}", "{fold.wide}")')
         lines.append(f'{_fold(fold)} = folding("{fold.combine.name}", "{fold.wide}")')
+        if fold.over == "row":
+            lines.append(f'{_short(fold)} = short_rows("{fold.combine.name}", "{fold.dtype}", "{fold.wide}")')
     return list(dict.fromkeys(lines))
 
 
@@ -298,7 +335,9 @@ def _loads(operand: Operand, place: str) -> list[str]:
 def _place(operand: Operand) -> str:
     if operand.drawn:
         return f"np.uintp({operand.name}_shift) + place"
-    return f"{operand.name}_row + j" + (f" * {operand.name}_inner" if operand.inner == "s" else "")
+    if operand.picked and operand.inner == "0":
+        return operand.row
+    return f"{operand.row} + j" + (f" * {operand.name}_inner" if operand.inner == "s" else "")
 
 
 def _loaded(operand: Operand, place: str) -> str:
@@ -329,7 +368,9 @@ def cost(nest: Nest) -> int:
             used, back, order = nest.needed(stage)
             # what is folded waits in memory, and is taken into a lane
             accesses = len(back) + len(stores) + 4 * len(folds)
-            accesses += sum([operand.inner != "0" for operand in used]) + sum([step.name in kept for step in order])
+            accesses += sum([operand.inner != "0" or bool(operand.picked) for operand in used]) + sum(
+                [step.name in kept for step in order]
+            )
             total += sum([COSTS[operand.drawn] for operand in used if operand.drawn])
             total += ACCESS * accesses + cost_of([*order, *folds])
         nest.cost = max(1, total // ADDITION)

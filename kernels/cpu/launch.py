@@ -57,6 +57,14 @@ def _method(name: str, source: str) -> Any:
     return method(name, codegen.address(name, source, entry="call"))
 
 
+@once
+def begin(replayed: bool) -> None:
+    """Begin to compile what launches loops, and what recognises arrays where no `replayer` does."""
+    codegen.begin("launch", _SOURCE, "call")
+    if not replayed:
+        codegen.begin("fits", _COMPARE, "call")
+
+
 class Launch(NamedTuple):
     """What a loop is run with: see `launcher`."""
 

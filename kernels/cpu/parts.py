@@ -18,8 +18,9 @@ from .sizes import OUTPUTS
 
 #: What a loop's body costs at most that is not cut, in additions; LLVM takes 0.3 ms for one, more the longer it is.
 WHOLE = 450
-#: What a part costs at least and at most: first where most parts turn out to be equal, then where they do not.
-SHORT, LONG = (40, 120), (150, 450)
+#: What a part costs at least and at most. Steps of a recurrence wait for one another: a processor works on several
+#: turns of a short loop at once, of a long one only on the one that it waits in (a fifth of the time for 100 steps).
+LEAST, MOST = 40, 120
 #: Bytes of values that wait between parts, at most, unless the chunks become shorter than this many elements.
 _MEMORY, _SHORTEST = 1 << 18, 32
 _SIZES = {"bool": 1, "8": 1, "16": 2, "32": 4, "64": 8}
@@ -39,7 +40,7 @@ def spaced(chunk: int, dtype: str) -> int:
 
 
 def _weight(step: Assign) -> int:
-    return 1 if step.expression is None else min(formula.cost_of(step.expression), SHORT[1] // 2)
+    return 1 if step.expression is None else min(formula.cost_of(step.expression), MOST // 2)
 
 
 def is_long(order: Sequence[Assign]) -> bool:
@@ -47,7 +48,7 @@ def is_long(order: Sequence[Assign]) -> bool:
     return sum(map(_weight, order)) > WHOLE
 
 
-def cut(order: Sequence[Assign], least: int, most: int) -> list[list[Assign]]:
+def cut(order: Sequence[Assign]) -> list[list[Assign]]:
     """Cut steps into parts, in the same places of what repeats itself."""
     weights = [_weight(step) for step in order]
     place = {step.name: i for i, step in enumerate(order)}
@@ -66,10 +67,10 @@ def cut(order: Sequence[Assign], least: int, most: int) -> list[list[Assign]]:
     begin = 0
     while begin < len(order):
         total, end, candidates = 0, begin, []
-        while end < len(order) and total < most:
+        while end < len(order) and total < MOST:
             total += weights[end]
             end += 1
-            if total >= least:
+            if total >= LEAST:
                 candidates.append(end)
         if end == len(order):
             parts.append(list(order[begin:]))
@@ -138,6 +139,7 @@ class Parts:
         """Give what a part reads of values for each element."""
         names = [a for step in self.parts[number] for a in step.arguments]
         names += [value for _, value in self.stores[number]] + [fold.argument for fold in self.folds[number]]
+        names += [fold.place for fold in self.folds[number] if fold.apart]
         return list(dict.fromkeys(names))
 
     def _find_slots(self) -> None:
@@ -188,6 +190,8 @@ class Parts:
 
         def place(operand: Operand) -> tuple[str, str]:
             pointer = parameter(self.address(operand))
+            if operand.picked and operand.inner == "0":
+                return pointer, f"{named(operand.picked)} * {parameter(f'{operand.name}_pick')}"
             return pointer, f"j * {parameter(f'{operand.name}_inner')}" if operand.inner == "s" else "j"
 
         def loaded(operand: Operand) -> str:
@@ -238,7 +242,9 @@ class Parts:
             output(*place(operand), text)
         for fold in self.folds[number]:
             value = named(fold.argument)
-            if fold.over != "column":
+            if fold.apart:
+                output(parameter(f"{fold.place}_places"), "j", named(fold.place))
+            if fold.apart or not (fold.place or fold.over == "column"):
                 output(parameter(f"{fold.name}_values"), "j", value)
                 continue
             which = min(outputs, OUTPUTS - 1)

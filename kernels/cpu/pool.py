@@ -13,6 +13,7 @@ import atexit
 import ctypes
 import os
 import threading
+from functools import cache as once
 from textwrap import indent
 from typing import Any
 
@@ -158,6 +159,13 @@ _threads: list[threading.Thread] = []
 _changing = threading.Lock()
 
 ADDRESS = _words.ctypes.data
+
+
+@once
+def begin() -> None:
+    """Begin to compile them."""
+    codegen.begin("share", _SHARE)
+    codegen.begin("serve", _SERVE, "call")
 
 
 def compiled() -> tuple[int, int]:

@@ -11,6 +11,7 @@ import os
 from typing import Any
 
 from . import failures, pool
+from .processor import cores
 
 #: The elements above which a loop of additions is shared: 15 us. Measured with two threads: where the workers are
 #: awake, sharing costs 1 to 2 us and halves the time; where they sleep, 3 us: they take 30.
@@ -53,12 +54,7 @@ def get_num_threads() -> int:
     global _count
     if _count is None:
         asked = os.environ.get("NBGRAD_NUM_THREADS", "")
-        if asked.isdecimal() and int(asked) > 0:
-            _count = int(asked)
-        elif hasattr(os, "sched_getaffinity"):
-            _count = len(os.sched_getaffinity(0))
-        else:
-            _count = os.cpu_count() or 1
+        _count = int(asked) if asked.isdecimal() and int(asked) > 0 else cores()
     return _count
 
 

@@ -81,6 +81,9 @@ class Compiler:
         """Tell whether two arrays may have memory in common."""
         return bool(x.data.ptr < y.data.ptr + y.nbytes and y.data.ptr < x.data.ptr + x.nbytes)
 
+    def begin(self, label: str, nest: Nest, blocks: int, elements: int) -> None:
+        """Do nothing: nests are compiled when they are asked for."""
+
     def loops(
         self, label: str, nest: Nest, sizes: Sequence[int], blocks: int, offsets: Sequence[int], elements: int
     ) -> protocol.Loops:

@@ -10,6 +10,8 @@ from ..engine import gradients
 from ..kernels import dispatch
 from ..variable import Variable
 
+_SINGLE = (Variable, int, float)
+
 
 def grad(
     outputs: Variable | Sequence[Variable],
@@ -45,7 +47,7 @@ def grad(
     if grad_outputs is None:
         starts: list[Any] = [None] * len(ys)
     else:
-        single = isinstance(grad_outputs, Variable | int | float) or is_array(grad_outputs)
+        single = type(grad_outputs) is Variable or isinstance(grad_outputs, _SINGLE) or is_array(grad_outputs)
         starts = [grad_outputs] if single else list(grad_outputs)
     if len(starts) != len(ys):
         raise ValueError(f"grad: {len(ys)} outputs and {len(starts)} grad_outputs: give one for each")

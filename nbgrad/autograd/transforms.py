@@ -45,6 +45,8 @@ def value_and_grad(
     >>> nbgrad.grad(lambda p: (p["w"] ** 2 + p["b"]).sum())({"w": np.array([3.0]), "b": np.array([0.0])})
     {'w': array([6.]), 'b': array([1.])}
     """
+    if not callable(function):
+        raise TypeError(f"grad: differentiates a function, got {type(function).__name__}")
     wanted, single = _numbers_of_arguments(argnums, argnum)
 
     @functools.wraps(function)

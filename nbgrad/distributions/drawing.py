@@ -81,7 +81,7 @@ class StandardDirichlet(Operation):
         return self.output
 
     def vjp(self, gy: Any, y: Any, a: Any) -> Any:
-        slope = beta_slope(y, a, sub(sum(a, -1, keepdim=True), a))
+        slope = beta_slope(y, sub(1, y), a, sub(sum(a, -1, keepdim=True), a))
         return mul(slope, sub(gy, sum(mul(y, gy), -1, keepdim=True)))
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import builtins
 import math
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 import numpy as np
@@ -204,7 +204,7 @@ def _fractional_max_pool(dims: int, indices_too: bool) -> Any:
             if k + count - 1 > n:
                 raise ValueError(f"{what}: {size} windows of {kernels} elements do not fit into {x.shape[2:]}")
         drawn = rand(*x.shape[:2], dims, dtype=x.dtype) if _random_samples is None else _random_samples
-        shares = dispatch.in_numpy(data_of(drawn))
+        shares = data_of(drawn)
         if shares.shape != (*x.shape[:2], dims):
             raise ValueError(f"{what}: _random_samples has shape {shares.shape}: it must be {(*x.shape[:2], dims)}")
         return _fractional(x, kernels, size, shares, added, return_indices or indices_too)
@@ -224,39 +224,40 @@ def _fractional_max_pool(dims: int, indices_too: bool) -> Any:
 def _fractional(
     x: Any, kernels: tuple[int, ...], size: tuple[int, ...], shares: Any, added: bool, indices_too: bool
 ) -> Any:
-    dims = len(kernels)
-    flat: Any = 0
-    for axis, (n, k, count) in enumerate(zip(x.shape[2:], kernels, size, strict=True)):
-        share = shares[..., axis if dims == 3 else 1 - axis, None]  # torch's order
-        begins = np.empty((*x.shape[:2], count), np.int64)
-        if count > 1:
-            alpha = shares.dtype.type((n - k) / (count - 1))
-            turns = np.arange(count - 1, dtype=shares.dtype)
-            begins[..., :-1] = ((turns + share) * alpha).astype(np.int64) - (share * alpha).astype(np.int64)
-        begins[..., -1] = n - k
-        places = begins[..., None] + np.arange(k)
-        shape = [*x.shape[:2], *[1] * (2 * dims)]
-        shape[2 + axis], shape[2 + dims + axis] = count, k
-        flat = flat * n + places.reshape(shape)
-    flat = flat.reshape(*x.shape[:2], math.prod(size), math.prod(kernels))
-    if type(x) is Variable and type(data_of(x)) is np.ndarray:
+    flat = dispatch.called("fractional_max_pool", partial(_windows, tuple(x.shape), kernels, size), shares)
+    if type(x) is Variable and type(data_of(x)) is type(flat) is np.ndarray:
         begins = np.arange(math.prod(x.shape[:2])).reshape(*x.shape[:2], 1) * math.prod(x.shape[2:])
         both = largest_of(x, flat + begins[..., None], begins, True)
         if both is not None:
             y, chosen = [unbatched(reshape(a, *x.shape[:2], *size), added) for a in both]
             return (y, chosen) if indices_too else y
     images = reshape(x, *x.shape[:2], math.prod(x.shape[2:]), 1)
-    seen = take_along_dim(
-        images, dispatch.beside(flat.reshape(*x.shape[:2], flat.shape[2] * flat.shape[3], 1), data_of(x)), 2
-    )
+    flat = dispatch.beside(flat, data_of(x))
+    seen = take_along_dim(images, reshape(flat, *x.shape[:2], flat.shape[2] * flat.shape[3], 1), 2)
     values, chosen = max(reshape(seen, *flat.shape), -1)
-    chosen = dispatch.in_numpy(data_of(chosen))
-    places = np.take_along_axis(flat, chosen[..., None], -1)
-    found = [
-        unbatched(reshape(a, *x.shape[:2], *size), added)
-        for a in (values, as_places(dispatch.beside(places, data_of(x)), x))
-    ]
+    places = take_along_dim(flat, data_of(chosen)[..., None], -1)
+    found = [unbatched(reshape(a, *x.shape[:2], *size), added) for a in (values, as_places(places, x))]
     return tuple(found) if indices_too else found[0]
+
+
+def _windows(shape: tuple[int, ...], kernels: tuple[int, ...], size: tuple[int, ...], shares: Any) -> Any:
+    """Give the places that windows see, counted through an image, from what was drawn for each and its dimensions."""
+    shares = dispatch.in_numpy(shares)
+    dims = len(kernels)
+    flat: Any = 0
+    for axis, (n, k, count) in enumerate(zip(shape[2:], kernels, size, strict=True)):
+        share = shares[..., axis if dims == 3 else 1 - axis, None]  # torch's order
+        begins = np.empty((*shape[:2], count), np.int64)
+        if count > 1:
+            alpha = shares.dtype.type((n - k) / (count - 1))
+            turns = np.arange(count - 1, dtype=shares.dtype)
+            begins[..., :-1] = ((turns + share) * alpha).astype(np.int64) - (share * alpha).astype(np.int64)
+        begins[..., -1] = n - k
+        places = begins[..., None] + np.arange(k)
+        ones = [*shape[:2], *[1] * (2 * dims)]
+        ones[2 + axis], ones[2 + dims + axis] = count, k
+        flat = flat * n + places.reshape(ones)
+    return flat.reshape(*shape[:2], math.prod(size), math.prod(kernels))
 
 
 fractional_max_pool2d, fractional_max_pool3d = (_fractional_max_pool(dims, False) for dims in (2, 3))

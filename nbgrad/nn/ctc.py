@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import numpy as np
 
-from ..arrays import Array
+from ..arrays import Array, is_stand_in
 from ..kernels import dispatch
 from ..kernels.cpu import alignments
 from ..ops.elementwise import logaddexp, mul, neg, where
@@ -14,6 +15,7 @@ from ..ops.indexing import getitem
 from ..ops.joining import take_along_dim
 from ..ops.reduction import logsumexp, mean
 from ..ops.shape import reshape, unsqueeze
+from ..ops.steps import plain
 from ..variable import data_of
 from .by_kernel import ByKernel, have_kernels
 from .padding import pad
@@ -49,36 +51,40 @@ def ctc_loss(
     if x.ndim not in (2, 3):
         raise ValueError(f"ctc_loss: log_probs has shape {x.shape}: it is (time, samples, classes), or (time, classes)")
     x = unsqueeze(x, 1) if alone else x
-    labels, inputs, outputs = _checked(targets, input_lengths, target_lengths, blank, x.shape)
-    each = _losses(x, labels, inputs, outputs, blank)
-    return _reduced(each, outputs, reduction, zero_infinity, alone)
+    given = [data_of(plain(a)) for a in (targets, input_lengths, target_lengths)]
+    # how long the longest target is nobody knows of those that have no elements yet: as long as there is room
+    room = given[0].shape[-1] if given[0].ndim and any(map(is_stand_in, given)) else None
+    paths = dispatch.called("ctc_loss", partial(_checked, blank=blank, shape=tuple(x.shape), room=room), *given)
+    return _reduced(_losses(x, *paths), paths[-1], reduction, zero_infinity, alone)
 
 
-def _losses(x: Any, labels: Array, inputs: Array, outputs: Array, blank: int) -> Any:
-    """Give the loss of each sample, composed; where it is infinite, it has no gradient."""
-    time, samples, _ = x.shape
-    longest = labels.shape[1]
+def _paths(labels: Array, inputs: Array, outputs: Array, blank: int) -> tuple[Array, ...]:
+    """Give states, those that may be jumped to, where samples end, final states, which there are, targets' lengths."""
+    samples, longest = labels.shape
     # blanks before, between and behind the labels
     states = np.full((samples, 2 * longest + 1), blank)
     states[:, 1::2] = labels
     # a label may follow the one before without a blank, if it is another one
     jumps = np.zeros(states.shape, np.bool_)
     jumps[:, 3::2] = labels[:, 1:] != labels[:, :-1]
+    last = 2 * outputs[:, None]
+    final = np.concatenate([last, np.maximum(last - 1, 0)], 1)
+    return states, jumps, inputs[:, None], final, np.concatenate([last >= 0, last > 0], 1), outputs
+
+
+def _losses(x: Any, *paths: Array) -> Any:
+    """Give the loss of each sample along its `_paths`, composed; where it is infinite, it has no gradient."""
     here = data_of(x)
-    states, jumps, ends = (dispatch.beside(a, here) for a in (states, jumps, inputs[:, None]))
+    states, jumps, ends, final, only = (dispatch.beside(a, here) for a in paths[:5])
     emitted = take_along_dim(x, states[None], 2)
-    first = np.zeros(jumps.shape, np.bool_)
+    first = np.zeros(tuple(jumps.shape), np.bool_)
     first[:, :2] = True
     alpha = where(dispatch.beside(first, here), getitem(emitted, 0), _NEVER)
-    for step in range(1, time):
+    for step in range(1, x.shape[0]):
         stayed = logaddexp(alpha, _shifted(alpha, 1))
         reached = where(jumps, logaddexp(stayed, _shifted(alpha, 2)), stayed)
         alpha = where(step < ends, reached + getitem(emitted, step), alpha)
-    last = 2 * outputs[:, None]
-    both = np.concatenate([last, np.maximum(last - 1, 0)], 1)
-    final = take_along_dim(alpha, dispatch.beside(both, here), 1)
-    only = np.concatenate([last >= 0, last > 0], 1)
-    each = neg(logsumexp(where(dispatch.beside(only, here), final, _NEVER), 1))
+    each = neg(logsumexp(where(only, take_along_dim(alpha, final, 1), _NEVER), 1))
     # a number that stands for infinity would have a gradient
     return where(data_of(each) > -_NEVER / 2, np.inf, each)
 
@@ -89,7 +95,7 @@ def _reduced(each: Any, outputs: Array, reduction: str, zero_infinity: bool, alo
     if zero_infinity:
         each = where(here == np.inf, 0.0, each)
     if reduction == "mean":
-        lengths = dispatch.beside(np.maximum(outputs, 1).astype(here.dtype), here)
+        lengths = np.maximum(dispatch.beside(outputs, here), 1).astype(here.dtype)
         return mean(each / lengths)
     return reduced("ctc_loss", reshape(each, ()) if alone and reduction == "none" else each, reduction)
 
@@ -115,7 +121,7 @@ class Ctc(ByKernel):
         longest = outputs.max(initial=0)
         # what is behind a target's end may be no class
         labels = np.where(np.arange(longest) < outputs[:, None], self.labels[:, :longest], self.blank)
-        return _losses(xs[0], labels, inputs, outputs, int(self.blank))
+        return _losses(xs[0], *_paths(labels, inputs, outputs, int(self.blank)))
 
 
 def _by_kernel(x: Any, targets: Any, input_lengths: Any, target_lengths: Any, blank: int) -> Any:
@@ -152,20 +158,20 @@ def _shifted(alpha: Any, by: int) -> Any:
 
 
 def _checked(
-    targets: Any, input_lengths: Any, target_lengths: Any, blank: int, shape: tuple[int, ...]
-) -> tuple[Any, Any, Any]:
-    """Give targets as rows of labels, and both lengths, as arrays of NumPy's."""
+    targets: Any, input_lengths: Any, target_lengths: Any, blank: int, shape: tuple[int, ...], room: int | None
+) -> tuple[Array, ...]:
+    """Give the `_paths` of targets, as arrays of NumPy's, with room for so many labels or for the longest target."""
     time, samples, classes = shape
     lengths = []
     for name, given in (("input_lengths", input_lengths), ("target_lengths", target_lengths)):
-        length = np.asarray(dispatch.in_numpy(data_of(given))).reshape(-1)
+        length = np.asarray(dispatch.in_numpy(given)).reshape(-1)
         if length.dtype.kind not in "iu":
             raise TypeError(f"ctc_loss: {name} have dtype {length.dtype}: they must be whole numbers")
         if length.size != samples:
             raise ValueError(f"ctc_loss: {length.size} {name} for {samples} samples")
         lengths.append(length.astype(np.int64))
     inputs, outputs = lengths
-    labels = np.asarray(dispatch.in_numpy(data_of(targets)))
+    labels = np.asarray(dispatch.in_numpy(targets))
     if labels.dtype.kind not in "iu":
         labels = labels.astype(np.int64)
     if not 0 <= blank < classes:
@@ -173,10 +179,11 @@ def _checked(
     if inputs.max(initial=0) > time or inputs.min(initial=0) < 0 or outputs.min(initial=0) < 0:
         raise ValueError(f"ctc_loss: input_lengths {inputs} of {time} steps, target_lengths {outputs}")
     longest = int(outputs.max(initial=0))
+    width = longest if room is None else room
     if labels.ndim == 1 and (samples != 1 or labels.size == outputs.sum()):
         if labels.size < outputs.sum():
             raise ValueError(f"ctc_loss: {labels.size} labels for target_lengths {outputs}")
-        rows = np.full((samples, longest), blank)
+        rows = np.full((samples, width), blank)
         for row, end, count in zip(rows, np.cumsum(outputs).tolist(), outputs.tolist(), strict=True):
             row[:count] = labels[end - count : end]
         labels = rows
@@ -186,7 +193,7 @@ def _checked(
             raise ValueError(
                 f"ctc_loss: targets of shape {labels.shape} for {samples} samples of up to {longest} labels"
             )
-        labels = np.where(np.arange(longest) < outputs[:, None], labels[:, :longest], blank)
+        labels = np.where(np.arange(width) < outputs[:, None], labels[:, :width], blank)
     if labels.size and (labels.min() < 0 or labels.max() >= classes):
         raise ValueError(f"ctc_loss: labels from {labels.min()} to {labels.max()} of {classes} classes")
-    return labels, inputs, outputs
+    return _paths(labels, inputs, outputs, blank)

@@ -14,6 +14,7 @@ from ..ops.norms import vector_norm
 from ..ops.reduction import sum
 from ..ops.shape import expand
 from ..variable import data_of
+from .reduced import broadcasting
 from .windows import operand
 
 __all__ = ["cosine_similarity", "pairwise_distance", "pdist"]
@@ -30,7 +31,9 @@ def cosine_similarity(x1: Any, x2: Any, dim: int = 1, eps: float = 1e-8) -> Any:
     Variable([0.6])
     """
     x, y = operand("cosine_similarity", x1), operand("cosine_similarity", x2)
-    product = mul(x, y)  # which says what does not broadcast
+    if x.shape != y.shape:
+        broadcasting("cosine_similarity", x, y)
+    product = mul(x, y)
     axis = axis_of("cosine_similarity", dim, product.ndim) if product.ndim or dim not in (0, -1) else ()
     if x.shape != product.shape:
         x = expand(x, *product.shape)

@@ -25,7 +25,7 @@ from ..ops.reduction import sum
 from ..ops.shape import BroadcastTo, reshape
 from ..ops.writing import as_like
 from ..variable import Given, Variable, data_of
-from .reduced import number_of, old_arguments, reduced, same_shape
+from .reduced import broadcasting, number_of, old_arguments, reduced, same_shape
 from .windows import any_operand, operand
 
 __all__ = [
@@ -265,6 +265,8 @@ def kl_div(
     if size_average is not None or reduce is not None:
         raise old_arguments("kl_div")
     x, t = operand("kl_div", input), operand("kl_div", target)
+    if x.shape != t.shape:
+        broadcasting("kl_div", x, t)
     each = mul(plain.exp(t), sub(t, x)) if log_target else sub(_own_entropy(t), mul(t, x))
     if reduction == "batchmean":
         return div(sum(each), float(x.shape[0] if x.ndim else 1))

@@ -238,8 +238,9 @@ def multi_margin_loss(
     w = None if weight is None else operand(what, weight)
     if w is not None and w.shape != (x.shape[1],):
         raise ValueError(f"{what}: weight has shape {w.shape}: it must be ({x.shape[1]},)")
-    if type(labels) is np.ndarray and labels.min(initial=0) < 0:
-        raise IndexError(f"{what}: the target is {labels.min()}: classes are from 0 to {x.shape[1] - 1}")
+    if type(labels) is np.ndarray and labels.size and not 0 <= labels.min() <= labels.max() < x.shape[1]:
+        low, high = labels.min(), labels.max()
+        raise IndexError(f"{what}: targets from {low} to {high}: classes are from 0 to {x.shape[1] - 1}")
     rows = _multi_margin(x, labels, p, margin, w)
     return reduced(what, reshape(rows, ()) if alone and reduction == "none" else rows, reduction)
 

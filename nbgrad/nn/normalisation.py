@@ -273,6 +273,9 @@ def batch_norm(
               [ 1.]])
     """
     x = operand("batch_norm", input)
+    if x.shape == (0,):  # no samples of no channels, to PyTorch
+        x = reshape(x, (0, 0))
+        return reshape(batch_norm(x, running_mean, running_var, weight, bias, training, momentum, eps), (0,))
     if x.ndim < 2:
         raise ValueError(f"batch_norm: input has shape {x.shape}: it is (samples, channels, ...)")
     named = {"running_mean": running_mean, "running_var": running_var, "weight": weight, "bias": bias}

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..arrays import Array
+from ..kernels.shapes import broadcast_shapes
 from ..ops.reduction import mean, sum
 
 
@@ -22,8 +23,23 @@ def reduced(what: str, each: Any, reduction: str) -> Any:
 
 
 def same_shape(what: str, input: Any, target: Any) -> None:
-    if input.shape != target.shape:
-        raise ValueError(f"{what}: input has shape {input.shape}, target {target.shape}: they must be the same")
+    try:
+        if input.shape == target.shape:
+            return
+    except AttributeError:
+        kinds = f"{type(input).__name__} and {type(target).__name__}"
+        raise TypeError(f"{what}: input and target are {kinds}: give Variables or arrays") from None
+    raise ValueError(f"{what}: input has shape {input.shape}, target {target.shape}: they must be the same")
+
+
+def broadcasting(what: str, input: Any, target: Any) -> None:
+    try:
+        broadcast_shapes(tuple(input.shape), tuple(target.shape))
+    except ValueError:
+        raise ValueError(
+            f"{what}: shapes {tuple(input.shape)} and {tuple(target.shape)} do not broadcast: dimensions must be equal "
+            "or 1, counted from the last"
+        ) from None
 
 
 def old_arguments(what: str) -> TypeError:

@@ -70,6 +70,7 @@ def lerp(input: Given, end: Any, weight: Any) -> Given:
     if _are_floating(input, end) and (type(weight) is builtins.float or _are_floating(weight)):
         return _lerp(input, end, weight)
     input, end = plain(input), plain(end)
+    weight = weight if isinstance(weight, builtins.int | builtins.float) else plain(weight)
     _floating_operands("lerp", input, end, weight)
     return _lerp(input, end, weight)
 
@@ -123,6 +124,8 @@ def float_power(input: Any, exponent: Any) -> Any:
 
 def _double(x: Any) -> Any:
     x = plain(x)
+    if x.dtype.kind not in "fiub":
+        raise TypeError(f"float_power: operand of dtype {x.dtype}: takes numbers, and Variables and arrays of them")
     return x if x.dtype == np.float64 else astype(x, np.float64)
 
 

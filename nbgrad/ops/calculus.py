@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from ..arrays import as_array
+from ..kernels import dispatch
 from ..registry import operation
 from ..variable import Variable, data_of
 from .arguments import axes_of, axis_of, either
@@ -129,7 +130,7 @@ def _gradient(y: Any, along: int, places: Any, order: int) -> Any:
     h = as_array(h).astype(y.dtype)
 
     def column(values: Any) -> Any:
-        shaped = as_array(values).reshape(-1, *(1,) * (y.ndim - 1 - along))
+        shaped = dispatch.beside(as_array(values).reshape(-1, *(1,) * (y.ndim - 1 - along)), data_of(y))
         return Variable(shaped, requires_grad=False) if isinstance(y, Variable) else shaped
 
     def taken(*terms: tuple[int, Any]) -> Any:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -200,6 +200,16 @@ def _plain(data: Any) -> Any:
     return dispatch.in_numpy(data_of(data))
 
 
+def _fresh(what: str, make: Callable[..., Any], shape: tuple[int, ...], *rest: Any) -> Any:
+    """Give what makes an array of a shape. Raises ValueError for negative sizes."""
+    try:
+        return make(shape, *rest)
+    except ValueError:
+        if min(shape, default=0) >= 0:
+            raise
+        raise ValueError(f"{what}: a size is negative, in {shape}: give 0 or more") from None
+
+
 def _sizes(sizes: tuple[Any, ...], size: Any) -> tuple[Any, ...]:
     """Give sizes that come as arguments, as one sequence, or by their name."""
     return sizes if size is None else (*sizes, size)
@@ -210,7 +220,7 @@ def zeros(
 ) -> Variable:
     """Make a Variable of zeros; sizes as arguments or as one sequence."""
     shape, kind = whole_numbers("zeros", _sizes(sizes, size)), _floating(dtype)
-    return _of_new(_target(device).zeros(shape, kind), requires_grad)
+    return _of_new(_fresh("zeros", _target(device).zeros, shape, kind), requires_grad)
 
 
 def ones(
@@ -218,7 +228,7 @@ def ones(
 ) -> Variable:
     """Make a Variable of ones; sizes as arguments or as one sequence."""
     shape, kind = whole_numbers("ones", _sizes(sizes, size)), _floating(dtype)
-    return _of_new(_target(device).full(shape, 1, kind), requires_grad)
+    return _of_new(_fresh("ones", _target(device).full, shape, 1, kind), requires_grad)
 
 
 def empty(
@@ -226,7 +236,7 @@ def empty(
 ) -> Variable:
     """Make a Variable whose elements are whatever the memory held."""
     shape, kind = whole_numbers("empty", _sizes(sizes, size)), _floating(dtype)
-    return _of_new(_target(device).empty(shape, kind), requires_grad)
+    return _of_new(_fresh("empty", _target(device).empty, shape, kind), requires_grad)
 
 
 def full(size: Any, fill_value: Any, dtype: Dtype = None, requires_grad: bool = False, device: Any = None) -> Variable:
@@ -237,7 +247,7 @@ def full(size: Any, fill_value: Any, dtype: Dtype = None, requires_grad: bool = 
     """
     if type(fill_value) is float and dtype is None:
         shape = whole_numbers("full", tuple(size) if isinstance(size, tuple | list) else (size,))
-        return _of_new(_target(device).full(shape, fill_value, get_default_dtype()), requires_grad)
+        return _of_new(_fresh("full", _target(device).full, shape, fill_value, get_default_dtype()), requires_grad)
     if _records("full", fill_value, requires_grad):
         shape = whole_numbers("full", (size,) if not isinstance(size, tuple | list) else tuple(size))
         return _finished(clone(broadcast_to(as_variable(fill_value), shape)), dtype, requires_grad, device)
@@ -247,11 +257,13 @@ def full(size: Any, fill_value: Any, dtype: Dtype = None, requires_grad: bool = 
         value = _numeric("full", as_array(fill_value))
         dtype = get_default_dtype() if isinstance(fill_value, float) else value.dtype
     shape = whole_numbers("full", (size,) if not isinstance(size, tuple | list) else tuple(size))
-    return _of_new(_target(device).full(shape, fill_value, np.dtype(dtype)), requires_grad)
+    return _of_new(_fresh("full", _target(device).full, shape, fill_value, np.dtype(dtype)), requires_grad)
 
 
 def eye(n: int, m: int | None = None, dtype: Dtype = None, requires_grad: bool = False, device: Any = None) -> Variable:
     """Make an n by m matrix (n by n unless given) with ones on the diagonal."""
+    if n < 0 or (m is not None and m < 0):
+        raise ValueError(f"eye: {n} rows and {n if m is None else m} columns: give 0 or more")
     return _made(np.eye(n, m, dtype=_floating(dtype)), requires_grad, device)
 
 
@@ -305,6 +317,8 @@ def linspace(
     start: Any, end: Any, steps: int, dtype: Dtype = None, requires_grad: bool = False, device: Any = None
 ) -> Variable:
     """Make a Variable of `steps` evenly spaced values from `start` to `end`, both included."""
+    if steps < 0:
+        raise ValueError(f"linspace: {steps} steps: give 0 or more")
     if _records("linspace", [start, end], requires_grad):
         share = np.linspace(0, 1, steps)
         return _finished(start * (1 - share) + end * share, _floating(dtype), requires_grad, device)

@@ -24,6 +24,7 @@ from ..variable import Variable, data_of
 from .elementwise import add, div, eq, mul, neg, reciprocal, sub, where
 from .indexing import getitem
 from .joining import cat
+from .lapack import by_numpy, lapack
 from .linalg import matmul
 from .shape import Permute, broadcast_to, permute, unsqueeze
 
@@ -40,12 +41,6 @@ def _operand(what: str, x: Any, square: bool = True) -> Any:
     if x.ndim < 2 or (square and x.shape[-1] != x.shape[-2]):
         raise np.linalg.LinAlgError(f"{what}: shape {x.shape}: takes {'square ' if square else ''}matrices")
     return x
-
-
-def _lapack(name: str, *arrays: Any, **options: Any) -> Any:
-    """Call NumPy's function; whole numbers become float64 there."""
-    placement.only_on_cpu(name, "LAPACK", arrays)
-    return getattr(np.linalg, name)(*arrays, **options)
 
 
 def _eye(x: Any, size: int | None = None) -> Array:
@@ -79,11 +74,11 @@ class Inverse(Operation):
 
     __slots__ = ("output",)
     keeps_output = True
-    work = staticmethod(lambda: small.calls.called(np.linalg.inv))
+    work = staticmethod(lambda: small.calls.called(by_numpy("inv")))
     reads_all = False
 
     def forward(self, x: Array) -> Array:
-        self.output = as_array(_lapack("inv", x))
+        self.output = as_array(lapack("inv", x))
         return self.output
 
     def vjp(self, gy: Any, y: Any, x: Any) -> Any:
@@ -124,14 +119,14 @@ class Solve(Operation):
     __slots__ = ("output",)
     arity = 2
     keeps_output = True
-    work = staticmethod(lambda: small.calls.called(np.linalg.solve))
+    work = staticmethod(lambda: small.calls.called(by_numpy("solve")))
     reads_all = False
 
     def reads(self, inputs: tuple[Variable, ...]) -> Any:
         return (0,)
 
     def forward(self, a: Array, b: Array) -> Array:
-        self.output = as_array(_lapack("solve", a, b))
+        self.output = as_array(lapack("solve", a, b))
         return self.output
 
     def vjp(self, gy: Any, y: Any, a: Any, b: Any) -> Any:
@@ -145,7 +140,7 @@ class Determinant(Operation):
     __slots__ = ("output",)
 
     def forward(self, x: Array) -> Array:
-        self.output = as_array(_lapack("det", x))
+        self.output = as_array(lapack("det", x))
         return self.output
 
     def vjp(self, gy: Any, y: Any, x: Any) -> Any:
@@ -158,7 +153,7 @@ class LogDeterminant(Operation):
     __slots__ = ()
 
     def forward(self, x: Array) -> Array:
-        return as_array(_lapack("slogdet", x)[1])
+        return as_array(lapack("slogdet", x)[1])
 
     def vjp(self, gy: Any, y: Any, x: Any) -> Any:
         return mul(_spread(gy), transposed(_inverse_for("slogdet", x)))
@@ -182,11 +177,11 @@ class Cholesky(Operation):
 
     __slots__ = ("output",)
     keeps_output = True
-    work = staticmethod(lambda: small.calls.called(np.linalg.cholesky))
+    work = staticmethod(lambda: small.calls.called(by_numpy("cholesky")))
     reads_all = False
 
     def forward(self, x: Array) -> Array:
-        self.output = as_array(_lapack("cholesky", x))
+        self.output = as_array(lapack("cholesky", x))
         return self.output
 
     def vjp(self, gy: Any, y: Any, x: Any) -> Any:
@@ -204,7 +199,7 @@ class Pseudoinverse(Operation):
         self.options = options
 
     def forward(self, x: Array) -> Array:
-        self.output = as_array(_lapack("pinv", x, **self.options))
+        self.output = as_array(lapack("pinv", x, **self.options))
         return self.output
 
     def vjp(self, gy: Any, y: Any, x: Any) -> Any:
@@ -235,7 +230,7 @@ class Eigh(Several):
         self.lower = lower
 
     def forward(self, x: Array) -> Any:
-        return tuple(_lapack("eigh", x, UPLO="L" if self.lower else "U"))
+        return tuple(lapack("eigh", x, UPLO="L" if self.lower else "U"))
 
     def vjp(self, gy: Any, y: Any, x: Any) -> Any:
         (gw, gv), (w, v) = gy, y
@@ -259,7 +254,7 @@ class SVD(Several):
     """Singular values, descending, between orthonormal columns and rows: x = u * s @ vh."""
 
     def forward(self, x: Array) -> Any:
-        return tuple(_lapack("svd", x, full_matrices=False))
+        return tuple(lapack("svd", x, full_matrices=False))
 
     def vjp(self, gy: Any, y: Any, x: Any) -> Any:
         (gu, gs, gvh), (u, s, vh) = gy, y
@@ -286,7 +281,7 @@ class QR(Several):
     """Orthonormal columns q and upper triangular r of x = q @ r, for matrices that are not wide and of full rank."""
 
     def forward(self, x: Array) -> Any:
-        return tuple(_lapack("qr", x))
+        return tuple(lapack("qr", x))
 
     def vjp(self, gy: Any, y: Any, x: Any) -> Any:
         (gq, gr), (q, r) = gy, y
@@ -381,7 +376,7 @@ def det(input: Any) -> Any:
 def slogdet(input: Any) -> SignAndLogarithm:
     """Give the signs of determinants, which have no gradient, and the logarithms of their absolute values."""
     input = _operand("slogdet", input)
-    sign = as_array(_lapack("slogdet", data_of(input))[0])
+    sign = as_array(lapack("slogdet", data_of(input))[0])
     signs = Variable(sign, requires_grad=False) if isinstance(input, Variable) else sign
     return SignAndLogarithm(signs, LogDeterminant()(input))
 
@@ -416,7 +411,7 @@ def pinv(input: Any, *, atol: Any = None, rtol: Any = None, hermitian: bool = Fa
 def _relative(x: Any, atol: Any, rtol: Any) -> Array:
     """Give an absolute and a relative limit of singular values as a relative one."""
     data = data_of(x)
-    largest = _lapack("svd", data, compute_uv=False).max(-1, initial=0)
+    largest = lapack("svd", data, compute_uv=False).max(-1, initial=0)
     with np.errstate(all="ignore"):
         share = np.asarray(data_of(atol)) / largest
     limit: Array = np.maximum(np.where(largest > 0, share, 0), 0.0 if rtol is None else data_of(rtol))
@@ -446,7 +441,7 @@ def svd(input: Any, full_matrices: bool = True) -> SVDFactors:
     u, s, vh = SVD().applied(input)
     m, n = input.shape[-2:]
     if full_matrices and m != n:
-        whole = _lapack("svd", data_of(input))
+        whole = lapack("svd", data_of(input))
         if m > n:
             u = cat([u, _beyond(u, whole[0][..., n:])], -1)
         else:
@@ -484,7 +479,7 @@ def qr(input: Any, mode: str = "reduced") -> QRFactors:
         if isinstance(input, Variable) and input.requires_grad and is_grad_enabled():
             raise TypeError(f"qr of shape {input.shape}, complete: the matrix does not determine all columns of q, "
                             "which so have no gradient: give mode 'reduced', or input.detach()")  # fmt: skip
-        return QRFactors(*[_beside(input, part) for part in _lapack("qr", data_of(input), mode="complete")])
+        return QRFactors(*[_beside(input, part) for part in lapack("qr", data_of(input), mode="complete")])
     if m >= n:
         q, r = QR().applied(input)
     else:

@@ -14,6 +14,8 @@ import numpy as np
 
 from ..arrays import as_array
 from ..variable import data_of
+from .by_scipy import functions as _f
+from .by_scipy import scipy_special
 from .elementwise import (
     abs,
     add,
@@ -32,28 +34,8 @@ from .elementwise import (
     sub,
     where,
 )  # fmt: skip
-from .quantiles import gamma_slope
+from .shares import SHARES
 
-
-def scipy_special(name: str) -> Any:
-    """Give scipy.special, for a function of it."""
-    try:
-        import scipy.special
-    except ImportError:
-        raise ImportError(f"{name}: SciPy computes it: pip install scipy") from None
-    return scipy.special
-
-
-class Functions:
-    """The functions by their names, for the formulas below; `special` says what applies one."""
-
-    apply: Callable[..., Any]
-
-    def __getattr__(self, name: str) -> Any:
-        return lambda *xs: self.apply(name, *xs)
-
-
-functions = _f = Functions()
 _ROOT_PI = math.sqrt(math.pi)
 
 
@@ -73,27 +55,6 @@ def _between(name: str, sign: int) -> Any:
         return _halved(sub(below, above) if sign < 0 else add(below, above))
 
     return slope
-
-
-def _power_exp(a: Any, x: Any) -> Any:
-    """Give x**(a - 1) * exp(-x) / gamma(a), the density of the gamma distribution."""
-    return exp(sub(sub(_f.xlogy(sub(a, 1), x), x), _f.gammaln(a)))
-
-
-def _beta_density(a: Any, b: Any, x: Any) -> Any:
-    return exp(sub(add(_f.xlogy(sub(a, 1), x), _f.xlog1py(sub(b, 1), neg(x))), _f.betaln(a, b)))
-
-
-def _t_density(df: Any, t: Any) -> Any:
-    scale = sub(_f.gammaln(mul(add(df, 1), 0.5)), _f.gammaln(mul(df, 0.5)))
-    power = mul(mul(add(df, 1), -0.5), log(add(div(square(t), df), 1)))
-    return div(exp(add(scale, power)), sqrt(mul(df, math.pi)))
-
-
-def _f_density(n: Any, d: Any, x: Any) -> Any:
-    """Give the density of the F distribution, by that of the beta distribution at n*x / (d + n*x)."""
-    whole = add(d, mul(n, x))
-    return mul(_beta_density(mul(n, 0.5), mul(d, 0.5), div(mul(n, x), whole)), div(mul(n, d), square(whole)))
 
 
 def _recurrent(name: str, factor: Callable[..., Any], count: int) -> Any:
@@ -145,7 +106,7 @@ def _spheroidal(kind: str, form: str) -> Any:
 
 #: For each function of scipy.special, its derivatives by its arguments, of (value, *arguments); None where there is no
 #: formula. Of several results, a tuple of such tuples.
-DERIVATIVES: dict[str, Any] = {
+DERIVATIVES: dict[str, Any] = SHARES | {
     # gamma and beta
     "gamma": (lambda y, x: mul(y, _f.digamma(x)),),
     "rgamma": (lambda y, x: neg(mul(y, _f.digamma(x))),),
@@ -167,76 +128,8 @@ DERIVATIVES: dict[str, Any] = {
         lambda y, x, m: mul(y, sub(_f.digamma(add(x, m)), _f.digamma(x))),
         lambda y, x, m: mul(y, _f.digamma(add(x, m))),
     ),
-    "gammainc": (lambda y, a, x: neg(mul(_power_exp(a, x), gamma_slope(a, x))), lambda y, a, x: _power_exp(a, x)),
-    "gammaincc": (lambda y, a, x: mul(_power_exp(a, x), gamma_slope(a, x)), lambda y, a, x: neg(_power_exp(a, x))),
-    "gammaincinv": (lambda y, a, p: gamma_slope(a, y), lambda y, a, p: reciprocal(_power_exp(a, y))),
-    "gammainccinv": (lambda y, a, p: gamma_slope(a, y), lambda y, a, p: neg(reciprocal(_power_exp(a, y)))),
-    "betainc": (None, None, lambda y, a, b, x: _beta_density(a, b, x)),
-    "betaincc": (None, None, lambda y, a, b, x: neg(_beta_density(a, b, x))),
-    "betaincinv": (None, None, lambda y, a, b, p: reciprocal(_beta_density(a, b, y))),
-    "betainccinv": (None, None, lambda y, a, b, p: neg(reciprocal(_beta_density(a, b, y)))),
     "zetac": (None,),
     "zeta": (None, lambda y, s, x: neg(mul(s, _f.zeta(add(s, 1), x)))),
-    # distributions
-    "log_ndtr": (lambda y, x: exp(sub(mul(square(x), -0.5), add(y, 0.5 * math.log(2 * math.pi)))),),
-    "ndtri": (lambda y, p: mul(exp(mul(square(y), 0.5)), math.sqrt(2 * math.pi)),),
-    "ndtri_exp": (lambda y, x: mul(exp(add(mul(square(y), 0.5), x)), math.sqrt(2 * math.pi)),),
-    "chdtr": (None, lambda y, v, x: mul(_power_exp(mul(v, 0.5), mul(x, 0.5)), 0.5)),
-    "chdtrc": (None, lambda y, v, x: mul(_power_exp(mul(v, 0.5), mul(x, 0.5)), -0.5)),
-    "chdtri": (None, lambda y, v, p: div(-2.0, _power_exp(mul(v, 0.5), mul(y, 0.5)))),
-    "gdtr": (
-        lambda y, a, b, x: mul(x, _power_exp(b, mul(a, x))),
-        None,
-        lambda y, a, b, x: mul(a, _power_exp(b, mul(a, x))),
-    ),
-    "gdtrc": (
-        lambda y, a, b, x: neg(mul(x, _power_exp(b, mul(a, x)))),
-        None,
-        lambda y, a, b, x: neg(mul(a, _power_exp(b, mul(a, x)))),
-    ),
-    "pdtr": (None, lambda y, k, m: neg(_power_exp(add(k, 1), m))),
-    "pdtrc": (None, lambda y, k, m: _power_exp(add(k, 1), m)),
-    "stdtr": (None, lambda y, df, t: _t_density(df, t)),
-    "stdtrit": (None, lambda y, df, p: reciprocal(_t_density(df, y))),
-    "fdtr": (None, None, lambda y, n, d, x: _f_density(n, d, x)),
-    "fdtrc": (None, None, lambda y, n, d, x: neg(_f_density(n, d, x))),
-    "fdtri": (None, None, lambda y, n, d, p: reciprocal(_f_density(n, d, y))),
-    "bdtr": (None, None, lambda y, k, n, p: neg(_beta_density(add(k, 1), sub(n, k), p))),
-    "bdtrc": (None, None, lambda y, k, n, p: _beta_density(add(k, 1), sub(n, k), p)),
-    "nbdtr": (None, None, lambda y, k, n, p: _beta_density(n, add(k, 1), p)),
-    "nbdtrc": (None, None, lambda y, k, n, p: neg(_beta_density(n, add(k, 1), p))),
-    "bdtri": (None, None, lambda y, k, n, q: neg(reciprocal(_beta_density(add(k, 1), sub(n, k), y)))),
-    "nbdtri": (None, None, lambda y, k, n, q: reciprocal(_beta_density(n, add(k, 1), y))),
-    "pdtri": (None, lambda y, k, q: neg(reciprocal(_power_exp(add(k, 1), y)))),
-    "gdtrix": (
-        lambda y, a, b, p: neg(div(y, a)),
-        None,
-        lambda y, a, b, p: reciprocal(mul(a, _power_exp(b, mul(a, y)))),
-    ),
-    "gdtria": (
-        lambda y, p, b, x: reciprocal(mul(x, _power_exp(b, mul(y, x)))),
-        None,
-        lambda y, p, b, x: neg(div(y, x)),
-    ),
-    "chndtr": (
-        lambda y, x, k, c: mul(sub(_f.chndtr(x, sub(k, 2), c), y), 0.5),
-        None,
-        lambda y, x, k, c: mul(sub(_f.chndtr(x, add(k, 2), c), y), 0.5),
-    ),
-    "chndtrix": (lambda y, p, k, c: div(2.0, sub(_f.chndtr(y, sub(k, 2), c), p)), None, None),
-    "nrdtrimn": (
-        lambda y, p, s, x: mul(neg(s), mul(exp(mul(square(_f.ndtri(p)), 0.5)), math.sqrt(2 * math.pi))),
-        lambda y, p, s, x: neg(_f.ndtri(p)),
-        lambda y, p, s, x: add(mul(y, 0.0), 1),
-    ),
-    "nrdtrisd": (
-        lambda y, m, p, x: neg(reciprocal(_f.ndtri(p))),
-        lambda y, m, p, x: neg(
-            mul(div(y, _f.ndtri(p)), mul(exp(mul(square(_f.ndtri(p)), 0.5)), math.sqrt(2 * math.pi)))
-        ),
-        lambda y, m, p, x: reciprocal(_f.ndtri(p)),
-    ),
-    "tklmbda": (lambda y, x, p: _tukey_density(y, p), None),
     "owens_t": (
         lambda y, h, a: mul(
             mul(exp(mul(square(h), -0.5)), sub(mul(_f.ndtr(mul(h, a)), 2.0), 1)), -0.5 / math.sqrt(2 * math.pi)
@@ -471,14 +364,6 @@ def _is_within(x: Any, d: Any) -> Any:
 
 def _root_one(x: Any, d: Any) -> Any:
     return sqrt(add(square(div(x, d)), 1))
-
-
-def _tukey_density(y: Any, p: Any) -> Any:
-    """Give the density of Tukey's lambda distribution from its distribution function, 0 where that has ended."""
-    ended = as_array((data_of(y) <= 0) | (data_of(y) >= 1))
-    y = where(ended, 0.5, y)
-    slope = add(exp(_f.xlogy(sub(p, 1), y)), exp(_f.xlog1py(sub(p, 1), neg(y))))
-    return where(ended, 0.0, reciprocal(slope))
 
 
 def _shifted(x: Any) -> Any:

@@ -180,7 +180,9 @@ def normal(
         )
     shape = np.broadcast_shapes(mean.shape, deviation.shape) if size is None else whole_numbers("normal", (size,))
     arrays = [a for a, given in zip(numbers, (input, std), strict=True) if not isinstance(given, int | float)]
-    kind = np.dtype(dtype) if dtype is not None else np.result_type(*arrays) if arrays else get_default_dtype()
+    if dtype is None and arrays:
+        dtype = np.result_type(*[a.dtype for a in arrays])
+    kind = get_default_dtype() if dtype is None else np.dtype(dtype)
     if kind.char not in "fd":
         raise TypeError(f"normal: draws float32 or float64, not {kind}")
     like = arrays[0] if arrays else mean
@@ -225,31 +227,34 @@ def multinomial(input: Any, num_samples: int, replacement: bool = False, *, gene
     x = operand(input)
     if x.dtype.kind != "f":
         raise TypeError(f"multinomial: weights have dtype {x.dtype}: they must be floating")
-    weights = dispatch.in_numpy(data_of(x)).astype(np.float64)
-    if weights.ndim not in (1, 2) or num_samples < 1:
+    like = data_of(x)
+    if x.ndim not in (1, 2) or num_samples < 1:
         raise ValueError(f"multinomial: {num_samples} samples of shape {x.shape}: give 1 or more of a vector or matrix")
-    rows = np.atleast_2d(weights)
+    rows, classes = (1, *x.shape)[-2:]
+    if not replacement and num_samples > classes:
+        raise ValueError(f"multinomial: {num_samples} samples of {classes} classes, without one twice")
+    if replacement:
+        drawn = drawn_beside("multinomial", generator, like, "random", (rows, num_samples))
+    else:
+        drawn = drawn_beside("multinomial", generator, like, "standard_exponential", (rows, classes))
+    found = dispatch.called("multinomial", partial(_chosen, num_samples, replacement), like, drawn)
+    return Variable(found, requires_grad=False) if isinstance(x, Variable) else found
+
+
+def _chosen(count: int, replacement: bool, weights: Any, drawn: Any) -> Any:
+    """Give numbers of classes by weights, from what was drawn. Raises ValueError for what are no weights."""
+    rows, numbers = np.atleast_2d(dispatch.in_numpy(weights).astype(np.float64)), dispatch.in_numpy(drawn)
     if not np.isfinite(rows).all() or (rows < 0).any() or (rows.sum(1) <= 0).any():
         raise ValueError("multinomial: weights are finite, not negative, and not all 0")
-    if not replacement and num_samples > rows.shape[1]:
-        raise ValueError(f"multinomial: {num_samples} samples of {rows.shape[1]} classes, without one twice")
-    like = data_of(x)
     if replacement:
         sums = np.cumsum(rows, 1)
-        drawn = np.asarray(
-            dispatch.in_numpy(drawn_beside("multinomial", generator, like, "random", (len(rows), num_samples)))
-        )
-        found = np.stack([np.searchsorted(s, d * s[-1], "right") for s, d in zip(sums, drawn, strict=True)])
+        found = np.stack([np.searchsorted(s, d * s[-1], "right") for s, d in zip(sums, numbers, strict=True)])
         found = np.minimum(found, rows.shape[1] - 1)
     else:
         # the largest of weights over exponential variables (Efraimidis and Spirakis, 2006)
-        times = np.asarray(
-            dispatch.in_numpy(drawn_beside("multinomial", generator, like, "standard_exponential", rows.shape))
-        )
         with np.errstate(divide="ignore"):
-            found = np.argsort(times / rows, 1, kind="stable")[:, :num_samples]
-    found = dispatch.beside((found if weights.ndim == 2 else found[0]).astype(np.int64), like)
-    return Variable(found, requires_grad=False) if isinstance(x, Variable) else found
+            found = np.argsort(numbers / rows, 1, kind="stable")[:, :count]
+    return dispatch.beside((found if weights.ndim == 2 else found[0]).astype(np.int64), weights)
 
 
 # ---- in place -------------------------------------------------------------------------------------------------------

@@ -184,7 +184,11 @@ def pow(input: Any, exponent: Any) -> Any:
             return _pow(input, exponent)
     arrays = [as_array(data_of(v)) for v in (input, exponent)]
     if all(array.dtype.kind in "iub" for array in arrays):  # NumPy knows which whole powers exist
-        result = dispatch.power(*(data_of(v) for v in (input, exponent)))
+        try:
+            result = dispatch.power(*(data_of(v) for v in (input, exponent)))
+        except ValueError as error:  # of shapes, too
+            kinds = " and ".join(str(array.dtype) for array in arrays)
+            raise ValueError(f"pow: {error} Dtypes are {kinds}: convert one to a floating dtype") from None
         return Variable(as_array(result)) if isinstance(input, Variable) or isinstance(exponent, Variable) else result
     return _pow(input, exponent)
 

@@ -6,14 +6,14 @@ follow from those for the square part: what is beyond it is solved with that.
 
 from __future__ import annotations
 
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..arrays import Array, as_array
+from ..arrays import Array
 from ..function import Operation
-from ..kernels import placement
+from ..kernels import dispatch, placement
 from ..kernels.shapes import broadcast_shapes
 from ..registry import operation
 from ..variable import Variable, data_of
@@ -150,16 +150,32 @@ class PackedLU(Operation):
         return gx if under is None else cat([gx, under], -2)
 
 
-def _factored(what: str, input: Any) -> tuple[Any, Array, Array, Array]:
-    """Give packed triangles, exchanges counted from 0, the order of rows, and where a pivot is 0."""
+def _factored(what: str, input: Any, regular: bool = False) -> tuple[Any, Array, Array, Array]:
+    """Give packed triangles, exchanges counted from 0, the order of rows, and where a pivot is 0.
+
+    Raises LinAlgError where one is and the matrix has to be `regular`.
+    """
     x = _operand(what, input, square=False)
-    packed, pivots, info = _getrf(data_of(x))
-    order = _order(pivots, x.shape[-2])
+    packed, pivots, order, info = dispatch.called(what, partial(_ordered, what, regular), data_of(x))
     return PackedLU(packed)(_in_order(x, order)), pivots, order, info
 
 
+def _ordered(what: str, regular: bool, x: Array) -> tuple[Array, Array, Array, Array]:
+    packed, pivots, info = _getrf(x)
+    if regular and info.any():
+        raise np.linalg.LinAlgError(f"{what}: pivot {int(info.max())} is 0: the matrix is singular")
+    return packed, pivots, _order(pivots, x.shape[-2]), info
+
+
+def _order_of(what: str, pivots: Any, rows: int) -> Array:
+    """Give the order of rows that exchanges make, counted from 1 as `lu_factor` gives them."""
+    found: Array = dispatch.called(what, lambda pivots: _order(np.asarray(pivots) - 1, rows), data_of(plain(pivots)))
+    return found
+
+
 def _like(x: Any, array: Array) -> Any:
-    return Variable(as_array(array), requires_grad=False) if isinstance(x, Variable) else as_array(array)
+    array = dispatch.beside(data_of(plain(array)), data_of(x))
+    return Variable(array, requires_grad=False) if isinstance(x, Variable) else array
 
 
 def lu(A: Any, *, pivot: bool = True) -> LU:
@@ -183,18 +199,14 @@ def _pivoting(what: str, pivot: bool) -> None:
 def lu_factor(A: Any, *, pivot: bool = True) -> Factors:
     """Factor matrices as `lu` does: both triangles in one matrix, and rows exchanged, counted from 1. Needs SciPy."""
     _pivoting("lu_factor", pivot)
-    packed, pivots, _, info = _factored("lu_factor", A)
-    if info.any():
-        raise np.linalg.LinAlgError(f"lu_factor: pivot {int(info.max())} is 0: the matrix is singular")
+    packed, pivots, _, _ = _factored("lu_factor", A, regular=True)
     return Factors(packed, _like(packed, pivots + 1))
 
 
 def lu_factor_ex(A: Any, *, pivot: bool = True, check_errors: bool = False) -> FactorsAndInfo:
     """Factor matrices as `lu_factor` does, and tell where a pivot is 0, counted from 1, rather than raise."""
     _pivoting("lu_factor_ex", pivot)
-    packed, pivots, _, info = _factored("lu_factor_ex", A)
-    if check_errors and info.any():
-        raise np.linalg.LinAlgError(f"lu_factor_ex: pivot {int(info.max())} is 0: the matrix is singular")
+    packed, pivots, _, info = _factored("lu_factor_ex", A, regular=check_errors)
     return FactorsAndInfo(packed, _like(packed, pivots + 1), _like(packed, info))
 
 
@@ -203,7 +215,7 @@ def lu_solve(LU: Any, pivots: Any, B: Any, *, left: bool = True, adjoint: bool =
     if not left:
         return transposed(lu_solve(LU, pivots, transposed(plain(B)), adjoint=not adjoint))
     packed, b = _operand("lu_solve", LU), plain(B)
-    order = _order(np.asarray(data_of(pivots)) - 1, packed.shape[-1])
+    order = _order_of("lu_solve", pivots, packed.shape[-1])
     if b.ndim < 2 or b.shape[-2] != packed.shape[-1]:
         raise ValueError(f"lu_solve: shapes {packed.shape} and {b.shape} do not match")
     if packed.ndim != 2 or b.ndim != 2:
@@ -221,7 +233,7 @@ def lu_solve(LU: Any, pivots: Any, B: Any, *, left: bool = True, adjoint: bool =
 def lu_unpack(input: Any, LU_pivots: Any, unpack_data: bool = True, unpack_pivots: bool = True) -> Any:
     """Give the permutation and the triangles of what `lu_factor` gave; empty ones of what is not asked for."""
     packed = _operand("lu_unpack", input, square=False)
-    pivots = np.asarray(data_of(LU_pivots))
+    pivots = data_of(plain(LU_pivots))
     if pivots.dtype != np.int32:
         raise TypeError(f"lu_unpack: pivots have dtype {pivots.dtype}: they are int32, as lu_factor gives them")
     empty = _like(packed, np.zeros(0, packed.dtype))
@@ -229,7 +241,7 @@ def lu_unpack(input: Any, LU_pivots: Any, unpack_data: bool = True, unpack_pivot
     if unpack_data:
         lower, upper = _split(packed)
     if unpack_pivots:
-        order = _order(pivots - 1, packed.shape[-2])
+        order = _order_of("lu_unpack", pivots, packed.shape[-2])
         made = (order[..., None, :] == np.arange(packed.shape[-2])[:, None]).astype(packed.dtype)
         permutation = _like(packed, made)
     return LU(permutation, lower, upper)
@@ -315,7 +327,7 @@ def _reflected(a: Any, tau: Any, x: Any, order: Any) -> Any:
     m = a.shape[-2]
     for i in order:
         column = getitem(a, (..., slice(None), slice(i, i + 1)))
-        v = add(tril(column, -i - 1), np.eye(m, 1, -i, dtype=a.dtype))
+        v = add(tril(column, -i - 1), dispatch.beside(np.eye(m, 1, -i, dtype=a.dtype), data_of(a)))
         factor = unsqueeze(getitem(tau, (..., slice(i, i + 1))), -1)
         x = sub(x, matmul(mul(v, factor), matmul(transposed(v), x)))
     return x

@@ -14,7 +14,7 @@ import numpy as np
 
 from ..arrays import Array, as_array
 from ..function import Operation
-from ..kernels import placement
+from ..kernels import dispatch, placement
 from ..registry import operation
 from ..variable import Variable, data_of
 from .arguments import axes_of, axis_of
@@ -130,7 +130,7 @@ def _pair(what: str, x: Any) -> Any:
         x = as_array(x)
         return _parts(x)
     real = _floating(what, x)
-    zeros = np.zeros(real.shape, real.dtype)
+    zeros = dispatch.zeros(tuple(real.shape), real.dtype, data_of(real))
     return stack([real, Variable(zeros, requires_grad=False) if isinstance(real, Variable) else zeros])
 
 
@@ -147,7 +147,7 @@ def _resized(x: Any, axis: int, size: int) -> Any:
     before: tuple[Any, ...] = (slice(None),) * axis
     if x.shape[axis] >= size:
         return x if x.shape[axis] == size else getitem(x, (*before, slice(size)))
-    zeros = np.zeros((*x.shape[:axis], size - x.shape[axis], *x.shape[axis + 1 :]), x.dtype)
+    zeros = dispatch.zeros((*x.shape[:axis], size - x.shape[axis], *x.shape[axis + 1 :]), x.dtype, data_of(x))
     return cat([x, Variable(zeros, requires_grad=False) if isinstance(x, Variable) else zeros], axis)
 
 

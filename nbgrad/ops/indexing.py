@@ -73,6 +73,10 @@ class Index:
             self.foreign = [p for p in parts if is_array(p) and not isinstance(p, np.ndarray)]
             self.stand_in, self.placed = next(filter(is_stand_in, self.foreign), None), None
 
+    def is_rows(self) -> bool:
+        """Tell whether this is one array of whole numbers, of NumPy's."""
+        return self.advanced and len(self.key) == 1 and not self.masks_only and not self.foreign
+
     def plain(self) -> tuple[Any, ...]:
         """Give the parts as they were given, of Variables their arrays."""
         return tuple([data_of(p) for p in self.given]) if self.advanced else self.key
@@ -177,6 +181,9 @@ def within(shape: tuple[int, ...], index: Array, count: int) -> Array:
     Raises IndexError for positions outside.
     """
     if isinstance(index, np.ndarray):  # needs no kernels
+        own = own_positions(index, count)
+        if own is not None:
+            return own
         lowest, highest = bounds(index)
         if not (-count <= lowest and highest < count):
             raise _outside(f"indexing shape {shape}", index, count)

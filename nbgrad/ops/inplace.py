@@ -17,13 +17,14 @@ from ..arrays import Array, as_array, is_array, is_stand_in
 from ..function import Function, constant
 from ..grad_mode import is_grad_enabled
 from ..history import Lost, Stale
+from ..kernels import dispatch
 from ..kernels.operators import OPERATORS
 from ..nests import flatten
 from ..registry import ENTRIES
 from ..variable import Variable, as_variable, cuts, data_of
 from .arguments import axis_of
 from .elementwise import TABLE, add, polygamma, where
-from .indexing import Index, Scatter
+from .indexing import Index, Scatter, within
 from .rewriting import IN_METHOD, IN_SETITEM, check_holds, in_place, in_place_operator, written_by
 from .shape import Reshape
 from .writing import Put, Writing, has_memory_alone, put, traced_part
@@ -158,6 +159,8 @@ def write_elements(x: Variable, what: str, key: Any, value: Any, unseen: bool) -
         if v is None:
             v = Variable(as_array(given).astype(array.dtype, copy=False), requires_grad=False)
         v = writing.as_it_is(as_variable(v))
+        if array.ndim and not traced and index.is_rows():
+            index = Index.of_rows(within(array.shape, index.key[0], array.shape[0]))
         shape = _shape_at(index, array)
         extra = v.ndim - len(shape)
         if extra > 0 and all([size == 1 for size in v.shape[:extra]]):
@@ -183,6 +186,8 @@ def _shape_at(index: Index, array: Any) -> tuple[int, ...]:
     """Give the shape of what is picked from an array at an index."""
     if traced_part(index) is not None:
         return index.stand_in.pick_from(array, index.plain()).shape
+    if array.ndim and index.is_rows():
+        return (*index.key[0].shape, *array.shape[1:])
     return (np.broadcast_to(False, array.shape) if index.advanced else array)[index.key].shape
 
 
@@ -196,7 +201,11 @@ def last_ones(index: Index, shape: tuple[int, ...]) -> Array | None:
         every = np.arange(math.prod(form)).reshape(form)
         there: Any = traced.pick_from(traced.put_into(blank, key, every), key) == every
         return there.astype(float).reshape((*form, *(1,) * (len(shape) - 1 if rows else 0)))
-    positions = index.positions(shape[:1] if rows else shape)
+    here = Index(tuple(map(dispatch.in_numpy, index.key))) if index.foreign else index
+    if shape and here.is_rows():
+        positions = within(shape, here.key[0], shape[0])
+    else:
+        positions = here.positions(shape[:1] if rows else shape)
     flat = positions.reshape(-1)
     size = shape[0] if rows else math.prod(shape)
     if size > 64 * flat.size + 4096:  # more places than it is worth to set aside
@@ -318,7 +327,12 @@ def index_add_(self: Variable, dim: int, index: Any, source: Any, *, alpha: floa
     """
     unseen = getrefcount(self) <= IN_METHOD
     place = Index(_along(self, "index_add_", dim, index))
-    added = Scatter(place, tuple(self.shape))(as_variable(source))
+    given = as_variable(source)
+    try:
+        added = Scatter(place, tuple(self.shape))(given)
+    except ValueError:
+        wanted = tuple(_shape_at(place, self._array))
+        raise ValueError(f"index_add_: source has shape {given.shape}: it must be {wanted}") from None
     return written_by("index_add_", add, None, self, (added * alpha if alpha != 1 else added,), {}, unseen)
 
 

@@ -109,7 +109,11 @@ def matmul(input: Any, other: Any) -> Any:
 
 
 def _of_any(input: Any, other: Any) -> Any:
-    _check_operands("matmul", input, other)
+    kind = type(input)
+    if kind is type(other) is np.ndarray:
+        return MatMul().forward(input, other)
+    if kind is not Variable or type(other) is not Variable:
+        _check_operands("matmul", input, other)
     return MatMul()(input, other)
 
 

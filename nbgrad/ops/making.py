@@ -65,8 +65,10 @@ def new_full(
 def new_tensor(
     input: Any, data: Any, *, dtype: Dtype = None, requires_grad: bool = False, device: Any = None
 ) -> Variable:
-    """Make a Variable of numbers, with the dtype of input unless given."""
-    return tensor(data, operand(input).dtype if dtype is None else dtype, requires_grad, device)
+    """Make a Variable of numbers, with the dtype of input and on its device unless given."""
+    x = operand(input)
+    kind = x.dtype if dtype is None else dtype
+    return tensor(data, kind, requires_grad, placement.named(device, data_of(x)).name)
 
 
 @operation(method=False)

@@ -9,7 +9,7 @@ import numpy as np
 
 from ..arrays import Array, as_array
 from ..function import Operation
-from ..kernels import placement
+from ..kernels import dispatch, placement
 from ..registry import operation
 from ..variable import Variable, data_of
 from .arguments import axes_of, axis_of, either
@@ -17,7 +17,6 @@ from .decomposition import (
     Several,
     ValuesAndVectors,
     _eye,
-    _lapack,
     _operand,
     _scaled,
     eigh,
@@ -31,6 +30,7 @@ from .diagonals import diagonal as _diagonal
 from .elementwise import abs, add, div, mul, sub, where
 from .indexing import getitem
 from .joining import cat
+from .lapack import lapack
 from .linalg import matmul
 from .norms import vector_norm
 from .products import _cross
@@ -129,7 +129,7 @@ def matrix_rank(A: Any, *, atol: Any = None, rtol: Any = None, hermitian: bool =
     x = _operand("matrix_rank", A, square=hermitian)
     data = data_of(x)
     atol = tol if atol is None else atol
-    values = np.abs(np.linalg.eigvalsh(data)) if hermitian else _lapack("svd", data, compute_uv=False)
+    values = np.abs(np.linalg.eigvalsh(data)) if hermitian else lapack("svd", data, compute_uv=False)
     largest = values.max(-1, initial=0)
     if rtol is None:
         rtol = max(x.shape[-2:]) * float(np.finfo(values.dtype).eps) if atol is None else 0.0
@@ -177,7 +177,8 @@ class Exponential(Operation):
 
     def forward(self, x: Array) -> Array:
         placement.only_on_cpu("matrix_exp", "NumPy", (x,))
-        return as_array(_exponential(x.astype(np.float64)).astype(x.dtype))
+        found: Array = dispatch.called("matrix_exp", lambda x: as_array(_exponential(x).astype(x.dtype)), x)
+        return found
 
     def vjp(self, gy: Any, y: Any, x: Any) -> Any:
         n = x.shape[-1]
@@ -188,6 +189,7 @@ class Exponential(Operation):
 
 
 def _exponential(x: Any) -> Any:
+    x = x.astype(np.float64)
     norm = np.abs(x).sum(-2).max(-1, initial=0)
     with np.errstate(divide="ignore", invalid="ignore"):
         halvings = np.maximum(np.ceil(np.log2(np.where(norm > 0, norm, 1) / _LIMIT)), 0)
@@ -226,7 +228,7 @@ class Eig(Several):
     """Eigenvalues and eigenvectors of square matrices that have real ones."""
 
     def forward(self, x: Array) -> Any:
-        values, vectors = _lapack("eig", x)
+        values, vectors = lapack("eig", x)
         if np.iscomplexobj(values):
             if np.any(values.imag != 0):
                 raise np.linalg.LinAlgError(

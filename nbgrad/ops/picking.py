@@ -162,6 +162,8 @@ def nonzero(input: Any, *, as_tuple: bool = False) -> Any:
     data = data_of(operand(input))
     if type(data) is np.ndarray and data.ndim and not as_tuple and type(input) is Variable:
         return constant(np.array(data.nonzero()).T.copy())
+    if data.dtype.kind not in "fiub":
+        raise TypeError(f"nonzero: dtype {data.dtype}: takes numbers and truth values")
     host = dispatch.in_numpy(data)
     flat = np.flatnonzero(host)  # which refuses traced arrays, whose elements nobody knows
     along = np.unravel_index(flat, host.shape) if host.ndim else (() if not as_tuple else (flat,))
@@ -183,10 +185,14 @@ def nonzero_static(input: Any, *, size: int, fill_value: int = -1) -> Any:
     """Give so many rows of `nonzero`, and rows of a value where there are fewer."""
     if size < 0:
         raise ValueError(f"nonzero_static: size is {size}: it must not be negative")
-    rows = data_of(nonzero(input))[:size]
-    found = np.full((size, rows.shape[1]), fill_value)
-    found[: len(rows)] = dispatch.in_numpy(rows)
-    found = dispatch.beside(found, rows)
+
+    def first(x: Any) -> Any:
+        rows = dispatch.in_numpy(nonzero(x))[:size]
+        found = np.full((size, rows.shape[1]), fill_value)
+        found[: len(rows)] = rows
+        return dispatch.beside(found, x)
+
+    found = dispatch.called("nonzero_static", first, data_of(operand(input)))
     return Variable(found) if isinstance(input, Variable) else found
 
 
@@ -339,6 +345,14 @@ def unravel_index(input: Any, shape: Any) -> tuple[Any, ...]:
     """Give for positions counted through a shape their places along each dimension; ValueError for those outside."""
     places = positions_of("unravel_index", input)
     sizes = (shape,) if isinstance(shape, int) else tuple(shape)
-    found = np.unravel_index(dispatch.in_numpy(places), sizes)
+
+    def along_each(places: Any) -> Any:
+        try:
+            return np.unravel_index(dispatch.in_numpy(places), sizes)
+        except ValueError:
+            low, high = places.min(), places.max()
+            raise ValueError(f"unravel_index: positions from {low} to {high} of shape {sizes}") from None
+
+    found = dispatch.called("unravel_index", along_each, places)
     wrap = Variable if isinstance(input, Variable) else lambda x: x
-    return tuple([wrap(dispatch.beside(np.asarray(along), places)) for along in found])
+    return tuple([wrap(dispatch.beside(as_array(along), places)) for along in found])

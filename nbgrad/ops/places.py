@@ -16,6 +16,7 @@ import numpy as np
 
 from ..arrays import Array
 from ..function import Operation
+from ..kernels import dispatch
 from ..kernels.cpu import small
 from ..kernels.lazy import lazy
 from ..variable import Variable, data_of
@@ -157,22 +158,32 @@ class ExtremeAt(Operation):
         self.places, self.kind = places.reshape(-1), kind
 
     def forward(self, x: Array, v: Array) -> Array:
-        flat = x.flatten()
-        (np.maximum if self.kind == "amax" else np.minimum).at(flat, self.places, v.reshape(-1))
-        self.output: Array = flat.reshape(x.shape)
+        self.output: Array = dispatch.called(self.kind, self._extrema, x, v, self.places)
         return self.output
+
+    def _extrema(self, x: Array, v: Array, places: Array) -> Array:
+        flat = x.flatten()
+        try:
+            (np.maximum if self.kind == "amax" else np.minimum).at(flat, places, v.reshape(-1))
+        except IndexError as error:  # of positions that a compiled program has not looked at yet
+            raise IndexError(f"scatter: {error}, counted through an array of shape {x.shape}") from None
+        return flat.reshape(x.shape)
 
     def vjp(self, gy: Any, y: Any, x: Any, v: Any) -> Any:
         here, there, found = data_of(x), data_of(v), data_of(y)
         own, others = here == found, there.reshape(-1) == found.reshape(-1)[self.places]
-        equal = own.flatten().astype(here.dtype)
-        np.add.at(equal, self.places, others)
+        equal = dispatch.called("ties", _counted, own, others, self.places).astype(here.dtype)
         share = div(gy, np.maximum(equal, 1).reshape(here.shape))
         gx = mul(share, own.astype(here.dtype)) if self.needs(0) else None
         if not self.needs(1):
             return gx, None
         picked = GetItem(Index.of_rows(self.places))(Reshape((here.size,))(share))
         return gx, Reshape(there.shape)(mul(picked, others.astype(here.dtype)))
+
+
+def _counted(own: Array, others: Array, places: Array) -> Array:
+    """Count for each element how many are equal to it: itself, if it is its own extremum, and others at its place."""
+    return own.reshape(-1) + np.bincount(places, others, own.size)
 
 
 def _last_of_each(places: Array, size: int) -> Array:

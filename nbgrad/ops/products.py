@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 
 from ..arrays import is_array
+from ..kernels import dispatch
 from ..registry import operation
-from ..variable import Variable
+from ..variable import Variable, data_of
 from .arguments import axis_of, either, whole_numbers
 from .elementwise import add, mul, sub
 from .indexing import getitem
@@ -302,7 +303,7 @@ def vander(x: Any, *, N: int | None = None) -> Any:
     (count,) = whole_numbers("vander", (x.shape[-1] if N is None else N,))
     if count < 1 and N is not None:
         raise ValueError(f"vander: N is {N}: give at least 1")
-    ones = np.ones((*x.shape, 1), x.dtype)
+    ones = dispatch.full((*x.shape, 1), 1, x.dtype, data_of(x))
     if count <= 1:
         made = ones[..., :count]
         return Variable(made) if isinstance(x, Variable) else made

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 
 from ..arrays import is_array, is_stand_in
-from ..function import constant
 from ..kernels import dispatch
 from ..kernels.strides import dense
 from ..registry import operation
@@ -19,18 +18,18 @@ from .elementwise import add, div, mul, where
 from .indexing import AddRows, GetItem, Index, Scatter, getitem, own_places, own_positions
 from .inplace import last_ones
 from .joining import AddAlong, cat, is_small, positions_along
-from .picking import among, check_places, mask_of, operand, positions_of
+from .picking import among, check_places, operand, positions_of
 from .places import AddAt, ExtremeAt, FillAt, WriteAt, is_few, places_picked
 from .places import calls as finding
 from .reduction import amax, amin, prod
-from .shape import Reshape, astype, broadcast_to, reshape
+from .shape import astype, broadcast_to, reshape
 from .writing import Put
 
 
 def _both(x: Any, values: Any) -> tuple[Any, Any]:
     """Give both as Variables if one is, and the values in the dtype of x."""
     if not isinstance(values, Variable) and not is_array(values):
-        values = np.asarray(values, x.dtype)
+        values = dispatch.beside(np.asarray(values, x.dtype), data_of(x))
     values = values if values.dtype == x.dtype else astype(values, x.dtype)
     if isinstance(x, Variable) or isinstance(values, Variable):
         return as_variable(x), as_variable(values)
@@ -78,7 +77,7 @@ def _added(x: Any, dim: Any, index: Any, source: Any) -> Any:
 
 def _cut(x: Variable, source: Any, there: Any) -> Any:
     """Give what of a source goes to places in x, None of what does not belong to both."""
-    if not _alike(x, source):
+    if not are_alike(x, source):
         return None
     given, wanted = source._array.shape, there.shape
     if given == wanted:
@@ -88,7 +87,7 @@ def _cut(x: Variable, source: Any, there: Any) -> Any:
     return GetItem.apply(source, tuple([slice(0, n) for n in wanted]))
 
 
-def _alike(x: Any, source: Any) -> bool:
+def are_alike(x: Any, source: Any) -> bool:
     """Tell whether both are small, and Variables of one dtype."""
     if type(x) is not Variable or type(source) is not Variable or x._array.dtype != source._array.dtype:
         return False
@@ -133,7 +132,7 @@ def index_add(input: Any, dim: int, index: Any, source: Any, *, alpha: float = 1
     Raises IndexError for positions outside, ValueError for a source of another shape.
     """
     x, s = operand(input), operand(source)
-    if alpha == 1 and type(dim) is int and 0 <= dim < x.ndim == s.ndim and _alike(x, s):
+    if alpha == 1 and type(dim) is int and 0 <= dim < x.ndim == s.ndim and are_alike(x, s):
         own = own_places(positions_of("index_add", index), x.shape[dim])
         if own is not None and own.ndim == 1 and s.shape == (*x.shape[:dim], own.size, *x.shape[dim + 1 :]):
             return add(x, AddRows.apply(s, own, dim, tuple(x.shape)))
@@ -152,7 +151,7 @@ def index_copy(input: Any, dim: int, index: Any, source: Any) -> Any:
     Raises IndexError for positions outside, ValueError for a source of another shape.
     """
     there = _places_along(input, dim, index, True)
-    if there is not None and is_few(source) and source._array.shape == there.shape and _alike(input, source):
+    if there is not None and is_few(source) and source._array.shape == there.shape and are_alike(input, source):
         return WriteAt.apply(input, source, there)
     x, s = operand(input), operand(source)
     axis, places = _along("index_copy", x, dim, index, s)
@@ -183,7 +182,7 @@ def index_reduce(input: Any, dim: int, index: Any, source: Any, reduce: str, *, 
     """
     if include_self and reduce in ("amax", "amin") and is_few(source):
         there = _places_along(input, dim, index, True, repeated=True)
-        if there is not None and source._array.shape == there.shape and _alike(input, source):
+        if there is not None and source._array.shape == there.shape and are_alike(input, source):
             return ExtremeAt(there, reduce)(input, source)
     x, s = operand(input), operand(source)
     if reduce not in ("prod", "mean", "amax", "amin"):
@@ -270,7 +269,7 @@ def scatter_add(input: Any, dim: int, index: Any, src: Any) -> Any:
     if added is not None:
         return added
     x = operand(input)
-    if type(dim) is int and 0 <= dim < x.ndim and isinstance(src, Variable) and _alike(x, src):
+    if type(dim) is int and 0 <= dim < x.ndim and isinstance(src, Variable) and are_alike(x, src):
         own = own_places(positions_of("scatter_add", index), x.shape[dim])
         if own is not None and own.shape == src.shape and _beside(own.shape, dim) == _beside(x.shape, dim):
             return add(x, AddAlong.apply(src, own, dim, tuple(x.shape)))
@@ -343,11 +342,17 @@ _NEUTRAL: dict[str, Any] = {
 def by_order(x: Any, key: tuple[Any, ...], source: Any, kind: str) -> Any:
     """Multiply, or take the extremum of, what goes to each place: as a table with a row a place, filled up."""
     shape, data = tuple(x.shape), data_of(x)
-    if any([is_stand_in(part) for part in (*key, data)]):
-        raise TypeError("scatter: products and extrema of traced positions: how many meet depends on elements")
     flat: Any = 0
     for part, step in zip(key, dense(shape), strict=True):
         flat = flat + dispatch.in_numpy(part) * step
+    if any([is_stand_in(part) for part in (*key, data)]):
+        if kind == "prod":
+            raise TypeError(
+                "scatter: products at positions that jit traces, or vmap has many of: how many meet depends on "
+                "elements: take the positions from outside of the function"
+            )
+        x, source = _both(x, source)
+        return ExtremeAt(dispatch.broadcast_to(flat, tuple(source.shape)), kind)(x, source)
     flat = np.broadcast_to(flat, source.shape).reshape(-1)
     if kind != "prod" and type(data) is type(data_of(source)) is np.ndarray and data.dtype.kind == "f":
         x, source = _both(x, source)
@@ -371,13 +376,13 @@ def by_order(x: Any, key: tuple[Any, ...], source: Any, kind: str) -> Any:
     return reshape(found, shape)
 
 
-# ---- masks, and pieces ----------------------------------------------------------------------------------------------
+# ---- pieces ----------------------------------------------------------------------------------------------------------
 
 
 @operation
 def put(input: Any, index: Any, source: Any, accumulate: bool = False) -> Any:
     """Put elements at positions counted through all of input, or add them; raises IndexError for positions outside."""
-    if is_few(input) and is_few(source) and not accumulate and type(index) is Variable and _alike(input, source):
+    if is_few(input) and is_few(source) and not accumulate and type(index) is Variable and are_alike(input, source):
         own = own_positions(index._array, input._array.size)
         if own is not None and own.size == source._array.size:
             return WriteAt.apply(input, source, finding.last(own, input._array.size))
@@ -386,62 +391,6 @@ def put(input: Any, index: Any, source: Any, accumulate: bool = False) -> Any:
         raise ValueError(f"put: {s.size} elements for {places.size} positions: give as many")
     work = add_at if accumulate else put_at
     return reshape(work(reshape(x, (x.size,)), places.reshape(-1), reshape(s, (s.size,))), x.shape)
-
-
-@operation
-def masked_fill(input: Any, mask: Any, value: Any) -> Any:
-    """Put one value where a mask holds; the two broadcast. Raises TypeError for another mask, ValueError for values.
-
-    >>> import nbgrad
-    >>> nbgrad.tensor([1.0, 2.0]).masked_fill(nbgrad.tensor([True, False]), 0.0)
-    Variable([0., 2.])
-    """
-    if type(input) is Variable and (type(value) is float or type(value) is int) and input._array.dtype.char in "fd":
-        given = mask if type(mask) is Variable else constant(mask) if type(mask) is np.ndarray else None
-        if given is not None and given._array.dtype.char == "?":
-            return where(given, value, input)
-    x, where_ = operand(input), mask_of("masked_fill", mask)
-    if np.ndim(data_of(value)):
-        raise ValueError(f"masked_fill: the value has shape {np.shape(data_of(value))}: give one number")
-    if isinstance(value, Variable) or is_array(value):
-        value = value if value.dtype == x.dtype else astype(value, x.dtype)
-    elif isinstance(value, float) and x.dtype.kind != "f":
-        raise TypeError(f"masked_fill: {value} does not fit dtype {x.dtype}")
-    else:
-        value = np.asarray(value, x.dtype)
-    if isinstance(x, Variable):
-        where_ = Variable(where_, requires_grad=False)
-    return where(where_, value, x)
-
-
-@operation
-def masked_scatter(input: Any, mask: Any, source: Any) -> Any:
-    """Put elements of source, in order, where a mask holds; the mask broadcasts with input.
-
-    Raises TypeError for another mask or dtype, ValueError for too few elements.
-    """
-    if is_few(input) and is_few(source) and type(mask) is Variable and _alike(input, source):
-        holds = mask._array
-        if holds.dtype.char == "?" and holds.shape == input._array.shape:
-            there = np.flatnonzero(holds)
-            if there.size <= source._array.size:
-                flat = Reshape.apply(source, (source._array.size,))
-                return WriteAt.apply(input, GetItem.apply(flat, slice(0, there.size)), there)
-    x, where_, s = operand(input), mask_of("masked_scatter", mask), operand(source)
-    if s.dtype != x.dtype:
-        raise TypeError(f"masked_scatter: source has dtype {s.dtype}, input {x.dtype}: convert one of them")
-    shape = np.broadcast_shapes(x.shape, where_.shape)
-    x = x if tuple(x.shape) == shape else broadcast_to(x, shape)
-    where_ = where_ if where_.shape == shape else dispatch.broadcast_to(where_, shape)
-    if is_stand_in(where_):
-        raise TypeError("masked_scatter: a traced mask: how many elements it takes depends on elements")
-    count = int(dispatch.in_numpy(where_).sum())
-    if count > s.size:
-        raise ValueError(f"masked_scatter: {s.size} elements for {count} places")
-    values = getitem(reshape(s, (s.size,)), slice(0, count))
-    if is_few(x) and type(values) is Variable and count:
-        return WriteAt.apply(x, values, np.flatnonzero(where_))
-    return put_at(x, where_, values) if shape else where(where_, reshape(values, ()) if count else x, x)
 
 
 @operation

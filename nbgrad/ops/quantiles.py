@@ -84,20 +84,20 @@ def gamma_slope(a: Any, x: Any) -> Any:
     return _in_pieces(slope, a, _at_least_tiny(x))
 
 
-def beta_slope(x: Any, a: Any, b: Any) -> Any:
+def beta_slope(x: Any, rest: Any, a: Any, b: Any) -> Any:
     """Give dx/da / (1 - x) of the quantile x of a beta distribution of a and b, elementwise, in one dtype.
 
-    Below the mode t is x * exp(-v), above it 1 - t is (1 - x) * exp(-v).
+    The rest is 1 - x, which may be small. Below the mode t is x * exp(-v), above it 1 - t is (1 - x) * exp(-v).
     """
 
-    def slope(x: Any, a: Any, b: Any) -> Any:
+    def slope(x: Any, rest: Any, a: Any, b: Any) -> Any:
         low = lt(mul(x, add(a, b)), a)
-        rest = sub(1.0, x)
         near, far, power, other = where(low, x, rest), where(low, rest, x), where(low, a, b), where(low, b, a)
         above, ratio = clamp(sub(other, 1.0), min=0.0), div(near, far)
         width = _width(sub(power, mul(above, ratio)), div(mul(above, ratio), far))
         width = where(lt(width, 1.0), width, div(sub(1.0, mul(above, log(far))), power))
-        score = add(sub(log(x), digamma(a)), digamma(add(a, b)))
+        logarithm = where(lt(x, 0.5), log(x), log1p(neg(rest)))
+        score = add(sub(logarithm, digamma(a)), digamma(add(a, b)))
         lows, ratios, powers, others, scores = _inner(low, ratio, power, sub(other, 1.0), score)
 
         def integrand(v: Any) -> Any:
@@ -106,4 +106,4 @@ def beta_slope(x: Any, a: Any, b: Any) -> Any:
 
         return mul(where(low, neg(div(x, rest)), 1.0), _integral(width, integrand))
 
-    return _in_pieces(slope, _at_least_tiny(x), a, b)
+    return _in_pieces(slope, _at_least_tiny(x), _at_least_tiny(rest), a, b)

@@ -479,6 +479,6 @@ def floating_dtype(what: str, dtype: npt.DTypeLike) -> np.dtype[Any]:
 
 
 def _one_axis(what: str, x: Any, dim: Any, axis: Any) -> int:
-    if type(dim) is int and axis is None and type(x) is Variable and 0 <= dim < x._array.ndim:
-        return dim
+    if type(dim) is int and axis is None and type(x) is Variable and -x._array.ndim <= dim < x._array.ndim:
+        return dim if dim >= 0 else dim + x._array.ndim
     return axis_of(what, either(what, "dim", dim, "axis", axis, -1), builtins.max(x.ndim, 1))

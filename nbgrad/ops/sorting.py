@@ -10,13 +10,15 @@ from typing import Any
 import numpy as np
 
 from ..arrays import Array, as_array, is_stand_in
+from ..kernels import dispatch
+from ..kernels.cpu import ordering
 from ..registry import operation
 from ..variable import Given, Variable, data_of
 from .arguments import axis_of, either, whole_numbers
 from .elementwise import add, div, mul, sub, where
 from .extrema import ValuesAndIndices
 from .indexing import GetItem, getitem
-from .joining import take_along_dim
+from .joining import TakeAlong, take_along_dim
 from .reduction import sum
 from .shape import Reshape, permute, reshape
 from .steps import constant, plain
@@ -33,8 +35,11 @@ def _picked(x: Any, places: Array, along: int, keepdim: bool = True) -> ValuesAn
         places = as_array(places).reshape(())
         values = x
     else:
-        places = np.ascontiguousarray(places) if type(places) is np.ndarray else places
-        values = take_along_dim(x, places, along)
+        if type(places) is np.ndarray:
+            places = np.ascontiguousarray(places)
+            values = TakeAlong.apply(x, places.copy(), along)  # a copy: the other one is the caller's
+        else:
+            values = take_along_dim(x, places, along)
         if not keepdim:
             shape = (*x.shape[:along], *x.shape[along + 1 :])
             values, places = Reshape(shape)(values), places.reshape(shape)
@@ -45,6 +50,8 @@ def _order(x: Array, along: int, descending: bool = False) -> Array:
     """Give the places of the elements in order; equal ones keep theirs."""
     if not x.ndim:
         return np.zeros((), np.int64)
+    if ordering.is_for(x, along):
+        return ordering.order(x, along, descending)
     if not descending:
         return np.argsort(x, along, kind="stable")
     turned = (*(slice(None),) * along, slice(None, None, -1))
@@ -149,7 +156,7 @@ def kthvalue(
 def _middle(x: Array, along: int, skips_nan: bool) -> Array:
     """Give the place of the lower of the middle elements; of the first NaN, unless these are skipped."""
     size = x.shape[along]
-    order = np.argsort(x, along, kind="stable")
+    order = _order(x, along)
     if x.dtype.kind != "f":
         return np.take(order, [(size - 1) // 2], along)
     count = np.sum(x == x, along, keepdims=True)
@@ -169,7 +176,11 @@ def _median(what: str, input: Any, dim: Any, keepdim: bool, axis: Any, keepdims:
     along = axis_of(what, dim, max(x.ndim, 1))
     if x.ndim and not x.shape[along]:
         raise IndexError(f"{what}: no elements to take it of in dimension {along} of shape {x.shape}")
-    return _picked(x, _middle(data_of(x), along, skips_nan) if x.ndim else np.zeros((), np.int64), along, keep)
+    if not x.ndim:
+        return _picked(x, np.zeros((), np.int64), along, keep)
+    data = data_of(x)
+    middle = _middle(dispatch.in_numpy(data), along, skips_nan)
+    return _picked(x, dispatch.beside(middle, data), along, keep)
 
 
 def _evenly(x: Any, skips_nan: bool) -> Any:
@@ -180,20 +191,22 @@ def _evenly(x: Any, skips_nan: bool) -> Any:
     flat = reshape(x, (x.size,))
     data = data_of(flat)
     if type(data) is np.ndarray and data.dtype.char in "fd":
-        order = data.argsort(kind="stable")
+        order = _order(data, 0)
         place = (data.size - 1) // 2
         least, value, next_, last = data[order[[max(place - 1, 0), place, min(place + 1, data.size - 1), -1]]].tolist()
         if last == last and (least < value or not place) and (value < next_ or place == data.size - 1):
             return GetItem.apply(flat, int(order[place]))  # without NaN, and it is the only one
-    value = np.take(data, _middle(data, 0, skips_nan)[0])
+    here = dispatch.in_numpy(data)
+    value = np.take(here, _middle(here, 0, skips_nan)[0])
     if x.dtype.kind != "f":
-        return Variable(as_array(value), requires_grad=False) if isinstance(x, Variable) else as_array(value)
-    same = (data == value) | ((data != data) & (value != value))
+        found = dispatch.beside(as_array(value), data)
+        return Variable(found, requires_grad=False) if isinstance(x, Variable) else found
+    same = (here == value) | ((here != here) & (value != value))
     count = np.sum(same)
-    center = as_array(np.nan_to_num(value, nan=0.0, posinf=0.0, neginf=0.0)).astype(x.dtype)
-    shares = where(same, sub(flat, center), np.zeros((), x.dtype))
+    center = dispatch.beside(as_array(np.nan_to_num(value, nan=0.0, posinf=0.0, neginf=0.0)).astype(x.dtype), data)
+    shares = where(dispatch.beside(same, data), sub(flat, center), np.zeros((), x.dtype))
     if is_stand_in(count) or count > 1:  # what is added up is 0, or what the value is far off all
-        shares = div(shares, as_array(count).astype(x.dtype))
+        shares = div(shares, dispatch.beside(as_array(count).astype(x.dtype), data))
     return add(sum(shares), center)
 
 
@@ -236,13 +249,15 @@ def mode(
         return _picked(x, np.zeros((), np.int64), 0)
     if not x.shape[along]:
         raise IndexError(f"mode: no elements to take it of in dimension {along} of shape {x.shape}")
-    order = np.moveaxis(np.argsort(data_of(x), along, kind="stable"), along, -1)
-    lines = np.take_along_axis(np.moveaxis(data_of(x), along, -1), order, -1)
+    data = dispatch.in_numpy(data_of(x))
+    order = np.moveaxis(_order(data, along), along, -1)
+    lines = np.take_along_axis(np.moveaxis(data, along, -1), order, -1)
     numbers = np.broadcast_to(np.arange(lines.shape[-1]), lines.shape)
     begins = np.concatenate([np.ones_like(lines[..., :1], bool), lines[..., 1:] != lines[..., :-1]], -1)
     length = numbers - np.maximum.accumulate(np.where(begins, numbers, 0), -1)  # of the run, up to each element
     last = np.argmax(length, -1)[..., None]
-    return _picked(x, np.moveaxis(np.take_along_axis(order, last, -1), -1, along), along, keep)
+    places = np.moveaxis(np.take_along_axis(order, last, -1), -1, along)
+    return _picked(x, dispatch.beside(places, data_of(x)), along, keep)
 
 
 # ---- quantiles ------------------------------------------------------------------------------------------------------
@@ -258,7 +273,7 @@ def _quantile(
         raise TypeError(f"{what}: dtype {x.dtype}: convert to a floating dtype first")
     if method not in _METHODS:
         raise ValueError(f"{what}: interpolation is one of {', '.join(_METHODS)}, got {method!r}")
-    shares = np.asarray(data_of(q), np.float64)
+    shares = np.asarray(dispatch.in_numpy(data_of(q)), np.float64)
     if hasattr(q, "dtype") and q.dtype != x.dtype:
         raise TypeError(f"{what}: q has dtype {q.dtype}, input {x.dtype}: convert one of them first")
     if shares.ndim > 1:
@@ -276,7 +291,8 @@ def _quantile(
         lines = permute(x, (*(i for i in range(x.ndim) if i != along), along)) if x.ndim else reshape(x, (1,))
     if not lines.shape[-1]:
         raise ValueError(f"{what}: no elements to take it of in shape {x.shape}")
-    of_shares = reshape(q, (shares.size,)) if isinstance(q, Variable) else shares.reshape(-1).astype(x.dtype)
+    known = dispatch.beside(shares.reshape(-1).astype(x.dtype), data_of(x))
+    of_shares = reshape(q, (shares.size,)) if isinstance(q, Variable) else known
     found = _between(lines, of_shares, method, skips_nan)
     found = permute(found, (found.ndim - 1, *range(found.ndim - 1)))
     if keep:
@@ -286,9 +302,9 @@ def _quantile(
 
 def _between(lines: Any, q: Any, method: str, skips_nan: bool) -> Any:
     """Give what lies at shares q between the elements of lines in order, as a last dimension."""
-    shares = data_of(q)
+    shares = dispatch.in_numpy(data_of(q))
     ordered = sort(lines, -1).values
-    data = data_of(ordered)
+    data = dispatch.in_numpy(data_of(ordered))
     count = np.sum(data == data, -1, keepdims=True)
     last = np.maximum(count - 1, 0) if skips_nan else np.full_like(count, lines.shape[-1] - 1)
     places = last * shares
@@ -296,12 +312,13 @@ def _between(lines: Any, q: Any, method: str, skips_nan: bool) -> Any:
         places = np.where(count < lines.shape[-1], last, places)
     if method in ("lower", "higher", "nearest"):
         rounded = {"lower": np.floor, "higher": np.ceil, "nearest": np.rint}[method](places)
-        return take_along_dim(ordered, rounded.astype(np.int64), -1)
+        return take_along_dim(ordered, dispatch.beside(rounded.astype(np.int64), data_of(lines)), -1)
     lower, upper = (f(places).astype(np.int64) for f in (np.floor, np.ceil))
     weight = np.full(places.shape, 0.5) if method == "midpoint" else places - lower
-    first, second = take_along_dim(ordered, lower, -1), take_along_dim(ordered, upper, -1)
     # infinities next to each other have no difference
     weights: Any = as_array(np.where(lower == upper, 0, weight).astype(lines.dtype))
+    lower, upper, last, weights = (dispatch.beside(a, data_of(lines)) for a in (lower, upper, last, weights))
+    first, second = take_along_dim(ordered, lower, -1), take_along_dim(ordered, upper, -1)
     equal = weights == 0
     if isinstance(q, Variable) and method == "linear":
         weights = sub(mul(q, last.astype(lines.dtype)), lower.astype(lines.dtype))
@@ -380,11 +397,13 @@ def unique(
     x = plain(input)
     dim = either("unique", "dim", dim, "axis", axis)
     along = None if dim is None else axis_of("unique", dim, max(x.ndim, 1))
-    data = data_of(x)
+    like = data_of(x)
+    data = dispatch.in_numpy(like)
     if not x.ndim:
         along = None
-    values, firsts, inverse, counts = np.unique(data, True, True, True, axis=along, equal_nan=False)
-    inverse = inverse.reshape(data.shape if dim is None else -1)
+    found = np.unique(data, True, True, True, axis=along, equal_nan=False)
+    values, firsts, inverse, counts = (dispatch.beside(a, like) for a in found)
+    inverse = inverse.reshape(tuple(data.shape) if dim is None else -1)
     values = values if not isinstance(x, Variable) else _firsts(x, firsts, along)
     return _results(x, (values, *[inverse] * return_inverse, *[counts] * return_counts))
 
@@ -404,7 +423,7 @@ def unique_consecutive(
     """
     x = plain(input)
     dim = either("unique_consecutive", "dim", dim, "axis", axis)
-    data = data_of(x)
+    data = dispatch.in_numpy(data_of(x))
     along = None if dim is None else axis_of("unique_consecutive", dim, x.ndim)
     rows = data.reshape(-1) if along is None else np.moveaxis(data, along, 0)
     changes = (
@@ -418,6 +437,9 @@ def unique_consecutive(
         inverse = inverse.reshape(data.shape)
     else:
         values = np.moveaxis(values, 0, dim)
+    firsts, values, inverse, counts = (
+        dispatch.beside(a, data_of(x)) for a in (np.flatnonzero(begins), values, inverse, counts)
+    )
     if isinstance(x, Variable) and (rows.size or dim is None):
-        values = _firsts(x, np.flatnonzero(begins), along)
+        values = _firsts(x, firsts, along)
     return _results(x, (values, *[inverse] * return_inverse, *[counts] * return_counts))

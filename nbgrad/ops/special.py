@@ -18,7 +18,8 @@ from ..kernels import placement, special
 from ..kernels.cpu import small
 from ..registry import ENTRIES, operation
 from ..variable import Given, Variable, data_of
-from .derivatives import DERIVATIVES, functions, scipy_special
+from .by_scipy import functions, scipy_special
+from .derivatives import DERIVATIVES
 from .elementwise import _expose, add, clamp, lgamma, logical_and, lt, mul, ne, remainder, sub, where
 from .shape import astype
 
@@ -56,7 +57,7 @@ def fmod(input: Any, other: Any) -> Any:
 
     Where other is 0 that is NaN, and 0 of whole numbers.
     """
-    if np.result_type(*[data_of(x) if isinstance(x, Variable) else x for x in (input, other)]).kind not in "iu":
+    if np.result_type(*[getattr(x, "dtype", x) for x in (input, other)]).kind not in "iu":
         return _fmod(input, other)
     rest = remainder(input, other)  # which has the sign of other
     return where(logical_and(ne(rest, 0), ne(lt(rest, 0), lt(input, 0))), sub(rest, other), rest)
@@ -75,6 +76,20 @@ def logit(input: Given, eps: float | None = None) -> Given:
 # ---- what SciPy computes --------------------------------------------------------------------------------------------
 
 
+@once
+def _by_scipy(name: str) -> Callable[..., Any]:
+    """Give SciPy's function, which of shapes that do not broadcast says whose they are."""
+    function: Any = getattr(scipy_special(name), name)
+
+    def by_scipy(*xs: Any) -> Any:
+        try:
+            return function(*xs)
+        except ValueError as error:
+            raise ValueError(f"{name}: {str(error).strip()}: dimensions must be equal or 1") from None
+
+    return function if getattr(function, "nin", 2) < 2 else by_scipy
+
+
 class Special(Operation):
     """A function that SciPy computes, or one of its several results."""
 
@@ -85,7 +100,7 @@ class Special(Operation):
 
     def forward(self, *xs: Array) -> Array:
         placement.only_on_cpu(self.name, "SciPy", xs)
-        found = getattr(scipy_special(self.name), self.name)(*xs)
+        found = _by_scipy(self.name)(*xs)
         self.output = as_array(found if self.place is None else found[self.place])
         return self.output
 
@@ -103,16 +118,20 @@ class Special(Operation):
         return mul(gy, partials[index](y, *xs))
 
 
+def _arity(name: str) -> int:
+    return int(getattr(getattr(scipy_special(name), name), "nin", 2))
+
+
 @once
 def kind_of(name: str) -> type[Special]:
     """Give the class of one function that SciPy computes, whose `apply` is a compiled call of its ufunc."""
-    behind = getattr(scipy_special(name), name)
+    behind = _by_scipy(name)
 
     def __init__(self: Special) -> None:
         Special.__init__(self, name)
 
     members = {"__slots__": (), "__init__": __init__, "work": staticmethod(lambda: small.calls.called(behind))}
-    return type("Special", (Special,), members | {"arity": getattr(behind, "nin", 2), "keeps_output": True})
+    return type("Special", (Special,), members | {"arity": _arity(name), "keeps_output": True})
 
 
 @once

@@ -12,6 +12,7 @@ from ..kernels import reductions
 from ..kernels.reductions import Reduction
 from ..registry import operation
 from ..variable import Given, Variable
+from .arguments import axes_of, either
 from .elementwise import eq, gt, ne
 from .reduction import Amax, Amin, Extremum, kind_of, mean, reduce, reducing, sum
 
@@ -159,6 +160,8 @@ def any(
     found: Any = _extreme_truth(Amax, input, dim, keepdim, axis, keepdims)
     if found is not None:
         return found
+    input = input if isinstance(input, Variable) else as_array(input)
+    axes_of("any", either("any", "dim", dim, "axis", axis), input.ndim)
     return gt(count_nonzero(input, dim, keepdim, axis=axis, keepdims=keepdims), 0)
 
 
@@ -176,4 +179,5 @@ def all(
     if found is not None:
         return found
     input = input if isinstance(input, Variable) else as_array(input)
+    axes_of("all", either("all", "dim", dim, "axis", axis), input.ndim)
     return eq(sum(eq(input, False if input.dtype == np.bool_ else 0), dim, keepdim, axis=axis, keepdims=keepdims), 0)

@@ -122,6 +122,10 @@ def round(input: Given, decimals: int = 0) -> Given:
     Variable([ 0.,  2., -3.])
     """
     x = _real("round", input)
+    try:
+        decimals = decimals.__index__()
+    except AttributeError:
+        raise TypeError(f"round: decimals is {decimals!r}: give a whole number") from None
     if x.dtype.kind != "f":
         if decimals:
             raise TypeError(f"round: {decimals} decimals of dtype {x.dtype}: whole numbers have none")
@@ -178,12 +182,14 @@ def frexp(input: Any) -> tuple[Any, Any]:
     x = plain(input)
     if x.dtype.kind != "f":
         raise TypeError(f"frexp: dtype {x.dtype}: takes a floating one")
-    exponent = np.frexp(data_of(x))[1]
+    like = data_of(x)
+    exponent = np.frexp(dispatch.in_numpy(like))[1]
     mantissa = x
     for part in (exponent // 2, exponent - exponent // 2):  # of which none is out of range
-        scale = as_array(np.ldexp(np.ones((), x.dtype), -part))
+        scale = dispatch.beside(as_array(np.ldexp(np.ones((), x.dtype), -part)), like)
         mantissa = mul(mantissa, constant_of(scale) if type(x) is Variable else scale)
-    return mantissa, Variable(as_array(exponent), requires_grad=False) if isinstance(x, Variable) else exponent
+    exponent = dispatch.beside(as_array(exponent), like)
+    return mantissa, Variable(exponent, requires_grad=False) if isinstance(x, Variable) else exponent
 
 
 # ---- truth about elements -------------------------------------------------------------------------------------------
@@ -208,7 +214,7 @@ def _largest(x: Any) -> Any:
 def _all_true(x: Any) -> Any:
     if type(x) is Variable and type(x._array) is np.ndarray:
         return constant_of(np.ones(x._array.shape, np.bool_))
-    return constant("isreal", np.isreal, x)
+    return constant("isreal", lambda x: dispatch.full(tuple(x.shape), True, np.bool_, x), x)
 
 
 def _signbits(x: Any) -> Any:
@@ -258,8 +264,9 @@ def isclose(input: Any, other: Any, rtol: float = 1e-05, atol: float = 1e-08, eq
         x, y = (v.astype(np.float64) if v.dtype.kind in "iub" else v for v in (x, y))
         difference = np.abs(x - y)
         with np.errstate(all="ignore"):
-            near = (x == y) | (np.isfinite(difference) & (difference <= atol + np.abs(rtol * y)))
-        return near | (np.isnan(x) & np.isnan(y)) if equal_nan else near
+            within = np.logical_and(np.isfinite(difference), difference <= atol + np.abs(rtol * y))
+            near = np.logical_or(x == y, within)
+        return np.logical_or(near, np.logical_and(np.isnan(x), np.isnan(y))) if equal_nan else near
 
     with np.errstate(all="ignore"):
         return constant("isclose", close, input, other)
@@ -268,7 +275,7 @@ def isclose(input: Any, other: Any, rtol: float = 1e-05, atol: float = 1e-08, eq
 @operation
 def allclose(input: Any, other: Any, rtol: float = 1e-05, atol: float = 1e-08, equal_nan: bool = False) -> bool:
     """Tell whether `isclose` holds everywhere, as a Python truth value."""
-    return bool(np.all(data_of(isclose(input, other, rtol, atol, equal_nan))))
+    return bool(data_of(isclose(input, other, rtol, atol, equal_nan)).all())
 
 
 @operation
@@ -291,7 +298,7 @@ def isin(input: Any, test_elements: Any, *, assume_unique: bool = False, invert:
         if type(x) is np.ndarray is type(y) and x.ndim and y.size and x.size * y.size <= _PAIRS:
             among = (x[..., None] == y.reshape(-1)).any(-1)
             return ~among if invert else among
-        return np.isin(x, y, invert=invert)
+        return dispatch.beside(np.isin(dispatch.in_numpy(x), dispatch.in_numpy(y), invert=invert), x)
 
     return constant("isin", found, plain(input), plain(test_elements))
 

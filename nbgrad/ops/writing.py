@@ -20,7 +20,7 @@ from ..function import Operation
 from ..history import Lost
 from ..kernels import dispatch
 from ..variable import Variable, data_of
-from .indexing import GetItem, Index, Scatter
+from .indexing import GetItem, GetRows, Index, Scatter
 from .shape import Reshape
 
 
@@ -78,7 +78,10 @@ class Put(Operation):
         return super().pull(gy)
 
     def vjp(self, gy: Any, y: Any, x: Any, v: Any) -> Any:
-        gv = GetItem(self.index)(gy) if self.needs(1) else None
+        gv: Any = None
+        if self.needs(1):
+            rows = self.index.is_rows() and self.index.checked
+            gv = GetRows.apply(gy, self.index.key[0], 0) if rows else GetItem(self.index)(gy)
         if gv is not None and self.last is not None:
             gv = gv * as_like(gy, self.last)
         return Without(self.index)(gy) if self.needs(0) else None, gv

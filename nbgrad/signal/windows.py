@@ -139,8 +139,8 @@ def kaiser(
     M: int, *, beta: float = 12.0, sym: bool = True, dtype: Any = None, requires_grad: bool = False, device: Any = None
 ) -> Variable:
     """Give Kaiser's window, I0(beta sqrt(1 - (2 n / (M - 1) - 1)**2)) / I0(beta). Raises ValueError for beta < 0."""
-    if beta < 0:
-        raise ValueError(f"kaiser: beta is {beta}: give 0 or more")
+    if not isinstance(beta, int | float) or beta < 0:
+        raise ValueError(f"kaiser: beta is {beta}: give a number, 0 or more")
     return _window(
         "kaiser", M, sym, dtype, requires_grad, device,
         lambda n, length: np.i0(beta * np.sqrt(np.maximum(1 - (2 * n / (length - 1) - 1) ** 2, 0))) / np.i0(beta),

@@ -38,6 +38,8 @@ def jit(
     """
     if function is None:
         return functools.partial(jit, static_argnums=static_argnums, donate_argnums=donate_argnums)
+    if not callable(function):
+        raise TypeError(f"jit: compiles a function, got {type(function).__name__}")
     from .compiled import Jitted
 
     static = (static_argnums,) if isinstance(static_argnums, int) else static_argnums

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import functools
+import gc
 import sys
 import warnings
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -49,6 +51,21 @@ def _forget_traces_with(array: Array) -> None:
 
 
 data_replaced.append(_forget_traces_with)
+
+
+@contextmanager
+def _nothing_collected() -> Iterator[None]:
+    """Keep Python from looking for garbage: most of what a trace makes stays, and is looked through again and again.
+
+    That takes a sixth of the time that tracing does.
+    """
+    enabled = gc.isenabled()
+    try:
+        gc.disable()
+        yield
+    finally:
+        if enabled:
+            gc.enable()
 
 
 #: A function that gives None for arguments of another kind; else, without a trace, results, and what puts them
@@ -174,7 +191,8 @@ class Jitted:
         changed = None if trace is None else trace.bindings.changed()
         if trace is None or changed is not None:
             try:
-                new = Trace(self.function, structure, kinds, self.donate, key[-1], state)
+                with _nothing_collected():
+                    new = Trace(self.function, structure, kinds, self.donate, key[-1], state)
             except TypeError as error:
                 left = None if trace is None else trace.bindings.left_traced()
                 if left is None:

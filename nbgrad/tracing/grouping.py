@@ -9,7 +9,7 @@ from typing import Any
 from ..kernels.loop_nest import ELEMENT, NEST, ROW
 from ..kernels.strides import dense
 from .layout import breaks, padded, places_in
-from .program import Access, Call, Fold, Join, Literal, Map, Node, Pad, Program, memory_of, root_of, stretched
+from .program import Access, Call, Fold, Join, Literal, Map, Node, Pad, Program, Rows, memory_of, root_of, stretched
 
 #: Values that one loop folds, at most; and where one would write too many, the operations of each.
 _MOST_FOLDS, _FEWER_STEPS = 100, 400
@@ -124,6 +124,8 @@ class Grouping:
             if isinstance(x.operation, Pad):
                 found |= breaks(x.shape, padded(x).strides)
                 found |= {axis for axis, size in enumerate(x.shape) if x.inputs[0].shape[axis] != size}
+            if isinstance(x.operation, Rows):  # the first axis of a row
+                found |= {len(x.shape) + 1 - len(x.inputs[0].shape)} if len(x.inputs[0].shape) > 1 else set()
         for place in self.joined.get(node, []):
             found |= breaks(node.shape, place.strides)
         return found
@@ -132,6 +134,8 @@ class Grouping:
         """Give the number of dimensions that a fold needs the row to have; None if it does not matter."""
         if fold is None or len(fold.axes) == len(space):
             return None
+        if fold.rows:
+            return len(space) - len(fold.axes)
         axes, last = fold.axes, len(space) - 1
         if axes[-1] - axes[0] + 1 == len(axes):
             if axes[-1] == last:
@@ -143,6 +147,8 @@ class Grouping:
     def over(self, group: Group, node: Node) -> str:
         fold = node.operation
         assert isinstance(fold, Fold)
+        if fold.rows:
+            return "place"
         if len(fold.axes) == len(group.space):
             return "all"
         return "row" if fold.axes[-1] == len(group.space) - 1 else "column"
@@ -175,7 +181,7 @@ class Grouping:
         level = group.level_of(shape, chosen)
         if level is None or (level == NEST and group.size != 1):
             return False
-        if fold is not None and (level != ELEMENT and len(fold.axes) != len(group.space)):
+        if fold is not None and level != ELEMENT and (fold.rows or len(fold.axes) != len(group.space)):
             return False
         if fold is None and level == ROW and not any(self.group_of.get(x) is group for x in inputs):
             return False

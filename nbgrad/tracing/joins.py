@@ -11,6 +11,7 @@ from . import lowering
 from .layout import places_in
 from .program import Access, Draw, Fold, Join, Map, Node, Pad, Program, View, root_of, stretched
 from .rewriting import is_sum, readers_of, rewritten, terms_of
+from .rows import is_picked, row_slice, sliced_rows
 
 
 def joined_in_place(program: Program) -> Program:
@@ -156,7 +157,8 @@ def slices_before_formulas(program: Program) -> Program:
         inner = len(readers[node]) == 1 and readers[node][0] in cut and readers[node][0].shape == node.shape
         once = len(views) == len(readers[node]) > 1 and sum(view.size for view in views) <= node.size
         if (inner or once) and not any(isinstance(x.operation, (Pad, Draw)) for x in node.inputs):
-            cut.add(node)
+            if inner or not is_picked(node) or all([row_slice(view) is not None for view in views]):
+                cut.add(node)
     # a loop whose values would have to be there before any slice is better cut itself, or left whole
     for node in program.nodes:
         if node in cut and any(_is_whole(x, cut) for x in map(stretched, node.inputs)):
@@ -169,6 +171,8 @@ def slices_before_formulas(program: Program) -> Program:
 
     def made(node: Node, view: Node, places: dict[Node, Node]) -> Node:
         """Give a formula's slice."""
+        if is_picked(node):
+            return sliced_rows(program, view, [places[x] for x in node.inputs[1].inputs])
         inputs = []
         for x in node.inputs:
             base = stretched(x)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..kernels.strides import dense
-from .program import Access, Constant, Join, Node, Pad, View, apply_view, is_view, reshaped
+from .program import Access, Constant, Join, Node, Pad, Rows, View, apply_view, is_view, reshaped
 
 
 def access(node: Node) -> Access:
@@ -23,8 +23,8 @@ def access(node: Node) -> Access:
         chain.append(node)
         node = node.inputs[0]
     if node.place is None:
-        if isinstance(node.operation, Pad):
-            raise ValueError("zeros around a value are nowhere in memory")
+        if isinstance(node.operation, Pad | Rows):
+            raise ValueError("zeros around a value, and rows that positions pick, are nowhere in memory")
         steps = dense(node.shape)
         if isinstance(node.operation, Constant):
             steps = tuple(step // node.dtype.itemsize for step in node.array.strides)

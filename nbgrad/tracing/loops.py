@@ -13,7 +13,11 @@ from ..kernels.strides import dense, joined
 from ..kernels.target import Compiler
 from .grouping import Group, Grouping
 from .layout import access, padded
-from .program import Access, Draw, Fold, Literal, Map, Node, Pad, dtype_name, stretched
+from .program import Access, Draw, Fold, Literal, Map, Node, Pad, Rows, dtype_name, stretched
+
+_RANKS = {NEST: 0, ROW: 1, ELEMENT: 2}
+#: How many times fewer elements the tables have that a loop's blocks add up in than the loop.
+_TABLES = 4
 
 
 class Places(Protocol):
@@ -52,6 +56,9 @@ class Loop:
         self.steps_of: dict[str, tuple[int, ...]] = {}  # strides over the space, by operand
         self.windows: dict[Node, dict[int, tuple[int, int]]] = {}  # where along axes there is more than zeros
         self.bounds_of: dict[str, int] = {}
+        self.positions: dict[Node, Node] = {}  # of rows that a formula reads
+        self.picks: dict[str, int] = {}  # the steps from row to row of tables that positions pick rows of, by operand
+        self.tables: dict[str, tuple[int, int]] = {}  # elements of what is added up by positions, and of a row of it
         self.firsts: dict[str, int] = {}  # where in their streams draws begin, by operand
 
     def build(self) -> tuple[Nest, list[tuple[str, int]]]:
@@ -63,7 +70,9 @@ class Loop:
                 x = stretched(x)
                 if x not in inside and not isinstance(x.operation, Literal):
                     external[x] = None
-        reads = [self._read(x) for x in external]
+                if isinstance(x.operation, Rows):
+                    self.positions[x] = stretched(node.inputs[0])
+        reads = [self._read(x) for x in sorted(external, key=lambda x: isinstance(x.operation, Rows))]
         if self.group.inner is not None:
             reads = [self._even(*read) for read in reads]
         writes = [n for n in group.nodes if self.grouping.is_written(n) and n not in group.late and n.size]
@@ -72,6 +81,8 @@ class Loop:
         loads: dict[Node, Operand] = {}
         for number, (x, place, strides) in enumerate(reads):
             operand = self._operand(f"p{number}", x, strides)
+            if isinstance(x.operation, Rows):
+                operand = self._picked(operand, x, loads[self.positions[x]])
             loads[x] = operand
             nest.loads.append(operand)
             if isinstance(x.operation, Draw):
@@ -106,6 +117,10 @@ class Loop:
 
     def _read(self, x: Node) -> tuple[Node, Access, tuple[int, ...]]:
         """Give where a value is read, and the steps over the whole space."""
+        if isinstance(x.operation, Rows):
+            place = access(x.inputs[0])
+            lead = len(x.shape) + 1 - len(place.strides)
+            return x, place, self._spread(x.shape, (0,) * lead + place.strides[1:])
         if not isinstance(x.operation, Pad):
             place = access(x)
             return x, place, self._spread(x.shape, place.strides)
@@ -179,6 +194,12 @@ class Loop:
             return self._window(name, node, inner)
         return Operand(name, dtype_name(node.dtype), level, inner, drawn=drawn)
 
+    def _picked(self, operand: Operand, x: Node, positions: Operand) -> Operand:
+        """Give the operand for rows of a table, by that for their positions."""
+        self.picks[operand.name] = access(x.inputs[0]).strides[0]
+        level = max(operand.level, positions.level, key=_RANKS.__getitem__)
+        return operand._replace(level=level, picked=f"v_{positions.name}")
+
     def _window(self, name: str, node: Node, inner: str) -> Operand:
         """Give the operand for what has zeros around it, and note where along the loops' dimensions it is."""
         window, bounds = self.windows[node], []
@@ -196,7 +217,6 @@ class Loop:
 
     def _formulas(self, nest: Nest, loads: dict[Node, Operand]) -> None:
         group = self.group
-        ranks = {NEST: 0, ROW: 1, ELEMENT: 2}
         for x, operand in loads.items():
             self.values[x] = (f"v_{operand.name}", operand.level, 0)
         for node in group.nodes:
@@ -210,7 +230,7 @@ class Loop:
                     continue
                 value, at, when = self.values[x]
                 arguments.append(value)
-                level = at if ranks[at] > ranks[level] else level
+                level = max(level, at, key=_RANKS.__getitem__)
                 stage = max(stage, when)
             operation = node.operation
             if isinstance(operation, Fold):
@@ -218,9 +238,12 @@ class Loop:
                 identity, wide = self.compiler.fold_of(operation.combine, dtype_name(node.dtype))
                 # a value that is the same all along the row is still folded as often as it is repeated
                 level = ELEMENT if node.inputs[0].shape == group.space else ROW
-                fold = Folding(
-                    name, arguments[0], operation.combine, identity, wide, dtype_name(node.dtype), over, level, stage
-                )
+                dtype = dtype_name(node.dtype)
+                fold = Folding(name, arguments[0], operation.combine, identity, wide, dtype, over, level, stage)
+                if operation.rows:  # as they are added up one by one anywhere
+                    apart = self.values[inputs[1]][1] == ELEMENT
+                    fold = fold._replace(wide=dtype, place=arguments[1], apart=apart)
+                    self.tables[name] = node.size, node.size // node.shape[0]
                 nest.steps.append(fold)
                 self.values[node] = (name, ROW if over == "row" else NEST, stage + 1 if over == "row" else stage)
                 continue
@@ -248,11 +271,11 @@ class Loop:
 
     def sizes(self) -> tuple[list[int], int]:
         """Give the values of `size_names`, and the number of blocks."""
-        nest, space, compiler = self.nest, self.group.space, self.compiler
+        nest, space = self.nest, self.group.space
         total = math.prod(space)
         if self.flat:
             length = total
-            blocks = compiler.blocks(nest, length, length)
+            blocks = self._blocks(length)
             width = -(-length // blocks)
             width = -(-width // 1024) * 1024 if blocks > 1 else max(width, 1)
             rows = max(1, -(-length // width))
@@ -262,7 +285,7 @@ class Loop:
         else:
             width = self.width
             rows = math.prod(space[axis] for part in self.outer for axis in part)
-            blocks = compiler.blocks(nest, rows, total)
+            blocks = self._blocks(rows)
             rows_in_block = max(1, -(-rows // blocks))
             blocks = max(1, -(-rows // rows_in_block))
             values = {}
@@ -276,9 +299,22 @@ class Loop:
                 for axis, part in enumerate(self.outer):
                     values[f"{name}_step{axis}"] = strides[part[-1]]
             values[f"{name}_inner"] = strides[self.row[-1]] if self.row else 0
+        values |= {f"{name}_pick": step for name, step in self.picks.items()}
+        for name, (size, across) in self.tables.items():
+            values |= {f"{name}_size": size, f"{name}_width": across}
         values |= {f"{name}_first": first for name, first in self.firsts.items()}
         for operand in [*(o for o, _, _ in nest.partials), *(o for o, _ in nest.kept)]:
             for axis in range(nest.outer):
                 values[f"{operand.name}_step{axis}"] = 0
         values |= self.bounds_of
         return [values[name] for name in size_names(nest)], blocks
+
+    def _blocks(self, rows: int) -> int:
+        """Give the number of blocks, each of which has a table of its own for what is added up by positions."""
+        elements = math.prod(self.group.space)
+        blocks = self.compiler.blocks(self.nest, rows, elements)
+        tables = sum(size for size, _ in self.tables.values())
+        if not tables:
+            return blocks
+        few = min(blocks, elements // (_TABLES * tables))
+        return max(1, few - few % 2)  # which two threads share evenly

@@ -16,10 +16,12 @@ from ..kernels.formula import Expression
 from . import lowering, picking
 from .joins import joined_in_place, slices_before_formulas, sums_of_parts_joined
 from .layout import access, can_reshape
-from .products import products_of_all_steps, sums_of_products
-from .program import Draw, Fold, Join, Map, Node, Pad, Program, View, reshaped, root_of, stretched
+from .products import products_in_order, products_of_all_steps, sums_of_products
+from .program import Draw, Fold, Join, Map, Node, Pad, Program, Rows, View, reshaped, root_of, stretched
 from .rewriting import Pass, Replace, needed, readers_of, rewritten
+from .rows import rows_in_loops
 from .short_rows import short_rows_unrolled
+from .sums import sums_of_sums
 
 Shape = tuple[int, ...]
 
@@ -206,7 +208,7 @@ def _can_be_seen(leaves: set[Node], views: Sequence[View], across: set[Node]) ->
     for leaf in leaves:
         if leaf.size == 1:
             continue
-        if isinstance(root_of(leaf).operation, Pad):
+        if isinstance(root_of(leaf).operation, Pad | Rows):
             return False
         seen: Node | None = _Imagined.stretched(leaf, shape)
         for view in views:
@@ -245,10 +247,11 @@ def reshapings_after_formulas(program: Program) -> Program:
                 return None
             inputs = [_in_shape(program, x, node.shape, shape) for x in inputs]
             return lowering.reshape(program, program.add(node.operation, inputs, shape, node.dtype), node.shape)
-        if isinstance(node.operation, Fold) and len(node.operation.axes) == len(node.shape):
+        fold = node.operation
+        if isinstance(fold, Fold) and len(fold.axes) == len(node.shape) and not fold.rows:
             source = reshaped(inputs[0])
             if source is not inputs[0] and source.shape:
-                fold = Fold(node.operation.combine, tuple(range(len(source.shape))))
+                fold = Fold(fold.combine, tuple(range(len(source.shape))))
                 found = program.add(fold, (source,), (1,) * len(source.shape), node.dtype)
                 return lowering.reshape(program, found, node.shape)
         return None
@@ -376,6 +379,9 @@ PASSES: tuple[Pass, ...] = (
     sums_of_parts_joined,
     products_of_all_steps,
     sums_of_products,
+    products_in_order,
+    sums_of_sums,
+    rows_in_loops,
     slices_before_formulas,
     short_rows_unrolled,
     views_before_formulas,

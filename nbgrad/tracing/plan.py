@@ -53,11 +53,14 @@ class Plan:
         }
         #: What a loop's launch is in compiled code, if it is, and the names of its operands.
         self._launches: list[tuple[Any, list[str]]] = []
-        self.steps: list[Step] = []
+        begun: list[Callable[[], Step]] = []
         for number, step in enumerate(grouping.steps):
             self.memory.before(step, number)
-            self.steps.append(self._loop(step, grouping) if isinstance(step, Group) else self._call(step))
+            begun.append(self._loop(step, grouping) if isinstance(step, Group) else self._call(step))
             self.memory.after(number)
+        self.steps: list[Step] = []
+        for finish in begun:  # all loops are being compiled by now, several at a time
+            self.steps.append(finish())
         self._only_loops = not program.checks and all(step.source is not None for step in self.steps)
         self._given: set[Node] = set()
         self.results = [self._result(node) for node in self.outputs]
@@ -76,8 +79,8 @@ class Plan:
 
     # ---- the steps --------------------------------------------------------------------------------------------------
 
-    def _loop(self, group: Group, grouping: Grouping) -> Step:
-        """Make the loop of a group; gives the lines that run it and what comes after it."""
+    def _loop(self, group: Group, grouping: Grouping) -> Callable[[], Step]:
+        """Begin to make the loop of a group; gives what waits for it."""
         builder = Loop(group, grouping, self.compiler, self.memory)
         nest, operands = builder.build()
         sizes, blocks = builder.sizes()
@@ -86,8 +89,9 @@ class Plan:
         for operand, _ in nest.kept:
             names.append(self.memory.scratch((self.compiler.kept(nest, sizes, blocks),), operand.dtype))
             offsets.append(0)
-        for operand, _, over in builder.late:
-            shape = (blocks,) if over == "all" else (blocks, builder.width)
+        for operand, fold_node, over in builder.late:
+            across = {"all": 1, "column": builder.width, "place": fold_node.size}
+            shape = (blocks, across[over])
             names.append(self.memory.scratch(shape, operand.dtype))
             offsets.append(0)
         for _, fold_node, _ in builder.late:
@@ -96,16 +100,27 @@ class Plan:
             offsets.append(place.offset * fold_node.dtype.itemsize)
         operations = [label_of(node) for node in group.nodes]
         label = "_".join(dict.fromkeys(operations))[:40]
+        elements = math.prod(group.space)
+        self.compiler.begin(label, nest, blocks, elements)
+
+        def finish() -> Step:
+            loops = self.compiler.loops(label, nest, sizes, blocks, offsets, elements)
+            lines = self._launched(loops, names)
+            return Step(f"loop over {group.space}", lines, builder.bytes, operations, self.compiler.source(nest))
+
+        return finish
+
+    def _launched(self, loops: Loops, names: list[str]) -> list[str]:
+        """Write the lines that launch the loops of the next step on the arrays of some names."""
         first = f"kernel{len(self.steps)}"
         lines = []
-        loops = self.compiler.loops(label, nest, sizes, blocks, offsets, math.prod(group.space))
         for name, (loop, launch) in zip((first, f"{first}_blocks"), loops, strict=False):
             self.namespace[name] = loop
             self._launches.append((launch, names))
             lines.append(f"{name}({', '.join(names)})")
-        return Step(f"loop over {group.space}", lines, builder.bytes, operations, self.compiler.source(nest))
+        return lines
 
-    def _call(self, node: Node) -> Step:
+    def _call(self, node: Node) -> Callable[[], Step]:
         operation = node.operation
         assert isinstance(operation, Call)
         multiplies = operation.identity == "matmul"
@@ -134,38 +149,37 @@ class Plan:
             self.namespace[f"node{node.number}"] = node
             line = f"{name} = settled(call{node.number}({arguments}), node{node.number}, {arguments})"
         moved = sum(x.size * x.dtype.itemsize for x in (*node.inputs, node))
-        return Step(operation.label, [line], moved, [], None)
+        return lambda: Step(operation.label, [line], moved, [], None)
 
-    def _small_product(self, node: Node, laid: Laid, loops: Loops, text: str) -> Step:
+    def _small_product(self, node: Node, laid: Laid, loops: Loops, text: str) -> Callable[[], Step]:
         """Make the loop of a product that is too small for BLAS."""
         assert isinstance(node.operation, Call)
-        names = [self.memory.of(place.root) for place in laid.places]
-        name = f"kernel{len(self.steps)}"
-        ((self.namespace[name], launch),) = loops
-        self._launches.append((launch, names))
+        label, names = node.operation.label, [self.memory.of(place.root) for place in laid.places]
         moved = sum(x.size * x.dtype.itemsize for x in (*node.inputs, node))
         _, m, k, n = laid.sizes
-        return Step(node.operation.label, [f"{name}({', '.join(names)})"], moved, [f"({m}, {k}) @ ({k}, {n})"], text)
+        return lambda: Step(label, self._launched(loops, names), moved, [f"({m}, {k}) @ ({k}, {n})"], text)
 
-    def _rows(self, node: Node, picked: Picked, loops: Loops, text: str) -> Step:
+    def _rows(self, node: Node, picked: Picked, loops: Loops, text: str) -> Callable[[], Step]:
         """Make the loop that picks rows or adds them up; where it fails, the call tells what is wrong."""
         operation = node.operation
         assert isinstance(operation, Call)
         arguments = ", ".join(self.memory.viewed(x) for x in node.inputs)
         result, failed = self.memory.of(node), self.memory.scratch((1,), np.int64)
         names = [*(self.memory.of(place.root) for place in picked.places), failed]
-        name, called = f"kernel{len(self.steps)}", f"call{node.number}"
-        ((self.namespace[name], launch),) = loops
+        called = f"call{node.number}"
         self.namespace[called] = operation.function
-        self._launches.append((launch, names))
         if self.memory.returned.get(node, node.shape) != node.shape:
             result = f"{result}.reshape({node.shape})"
-        lines = [f"{failed}[0] = 0", f"{name}({', '.join(names)})"]
-        lines.append(f"if {failed}[0]: {called}({arguments}, {result})")
+        again = f"if {failed}[0]: {called}({arguments}, {result})"
         moved = sum(x.size * x.dtype.itemsize for x in (*node.inputs, node))
         count, number, _, width = picked.sizes
         done = f"{number} of ({count}, {width})" if operation.label == "gather" else f"into ({count}, {width})"
-        return Step(operation.label, lines, moved, [done], text)
+
+        def finish() -> Step:
+            lines = [f"{failed}[0] = 0", *self._launched(loops, names), again]
+            return Step(operation.label, lines, moved, [done], text)
+
+        return finish
 
     def _result(self, node: Node) -> str:
         memory, root = self.memory, reshaped(node)

@@ -7,14 +7,18 @@ have, put together.
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from ..kernels import scalars
+import numpy as np
+
+from ..kernels import formula, placement, scalars
+from ..kernels.cpu.products import is_small
 from ..kernels.strides import dense
 from . import lowering
 from .layout import access, can_reshape
-from .program import Access, Call, Constant, Input, Node, Program, View
+from .program import Access, Call, Constant, Input, Map, Node, Program, View
 from .rewriting import is_sum, readers_of, rewritten, terms_of
 
 #: Products from which it is worth their while to be one.
@@ -78,6 +82,51 @@ def sums_of_products(program: Program) -> Program:
         return total
 
     return rewritten(program, replaced)
+
+
+def products_in_order(program: Program) -> Program:
+    """Have products of stacks written in the order of axes in which they are wanted, where else a loop would copy them.
+
+    So heads of attention come out beside each other, for the next product: BLAS writes rows with any step between.
+    """
+    if program.target is not placement.CPU or not any([_is_stacked(node) for node in program.nodes]):
+        return program
+    readers, results = readers_of(program), set(program.outputs)
+
+    def replaced(node: Node, places: dict[Node, Node]) -> Node | None:
+        if not isinstance(node.operation, Map) or node.operation.expression is not formula.variable(0):
+            return None
+        (product,), order = node.inputs, tuple(range(len(node.shape)))
+        while len(readers[product]) == 1 and product not in results and isinstance(product.operation, View):
+            if product.operation.kind != "transpose":
+                return None
+            order = tuple([product.operation.argument[axis] for axis in order])
+            (product,) = product.inputs
+        alone = len(readers[product]) == 1 and product not in results
+        if not alone or not _is_stacked(product) or node.dtype != product.dtype:
+            return None
+        call = Call(_InOrder(order), ("matmul", order), "matmul", True)
+        return program.add(call, [places[x] for x in product.inputs], node.shape, node.dtype)
+
+    return rewritten(program, replaced)
+
+
+class _InOrder:
+    """Multiplies matrices into an array that has the product's axes in another order."""
+
+    def __init__(self, order: tuple[int, ...]) -> None:
+        self.back = tuple(sorted(range(len(order)), key=order.__getitem__))
+
+    def __call__(self, x: Any, w: Any, y: Any) -> None:
+        np.matmul(x, w, y.transpose(self.back))
+
+
+def _is_stacked(node: Node) -> bool:
+    """Tell whether a node is a product of stacks of matrices that BLAS multiplies."""
+    if not isinstance(node.operation, Call) or node.operation.identity != "matmul" or len(node.shape) < 3:
+        return False
+    *stack, m, n = node.shape
+    return node.dtype.char in "fd" and not is_small(math.prod(stack), m, node.inputs[0].shape[-1], n)
 
 
 # ---- as loops -------------------------------------------------------------------------------------------------------

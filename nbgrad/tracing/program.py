@@ -50,10 +50,15 @@ class Map(NamedTuple):
 
 
 class Fold(NamedTuple):
-    """The elements along axes combined; the axes stay, with size 1."""
+    """The elements along axes combined; the axes stay, with size 1.
+
+    Where rows are counted, they are combined into so many, by positions along the axes, which are the second
+    input; the rows are in the place of the axes, which are the first.
+    """
 
     combine: ScalarFunction
     axes: tuple[int, ...]
+    rows: int = 0
 
 
 class Draw(NamedTuple):
@@ -85,6 +90,13 @@ class Pad(NamedTuple):
     starts: tuple[int, ...]
 
 
+class Rows(NamedTuple):
+    """Rows of a table that positions pick, which a loop reads where they lie.
+
+    The positions, known to be rows, have ones for the axes of a row. Only formulas of them and these positions take it.
+    """
+
+
 class Call(NamedTuple):
     """A function of arrays, called as it is; `into` tells whether it takes ``out=``."""
 
@@ -97,7 +109,7 @@ class Call(NamedTuple):
 #: A function that begins to look at an array, and gives one that waits, and raises what there is to raise.
 Look = Callable[[Any], Callable[[], object]]
 
-Operation = Input | Constant | Literal | Draw | Map | Fold | View | Join | Pad | Call
+Operation = Input | Constant | Literal | Draw | Map | Fold | View | Join | Pad | Rows | Call
 
 
 class Access(NamedTuple):
@@ -325,9 +337,9 @@ def root_of(node: Node) -> Node:
 
 
 def memory_of(node: Node) -> Node:
-    """Give what has the memory that a value is read from, with zeros around it or not."""
+    """Give what has the memory that a value is read from, with zeros around it or not, or the table of its rows."""
     node = root_of(node)
-    while isinstance(node.operation, Pad):
+    while isinstance(node.operation, Pad | Rows):
         node = root_of(node.inputs[0])
     return node
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable
+from functools import lru_cache
 from operator import attrgetter
 
 from ..kernels import formula, scalars
+from ..kernels.formula import Expression
 from .program import Map, Node, Program
 
 Pass = Callable[[Program], Program]
@@ -63,12 +65,18 @@ def readers_of(program: Program) -> dict[Node, list[Node]]:
 def is_sum(node: Node) -> bool:
     """Tell whether a formula is a sum of two values of its dtype."""
     operation = node.operation
-    if not isinstance(operation, Map) or operation.expression is None or len(node.inputs) != 2:
+    if not isinstance(operation, Map) or len(node.inputs) != 2 or not _adds(operation.expression):
         return False
-    expression = operation.expression
-    if expression.function is not scalars.add or any(x.dtype != node.dtype for x in node.inputs):
+    first, second = node.inputs
+    return first.dtype == second.dtype == node.dtype
+
+
+@lru_cache(1024)
+def _adds(expression: Expression | None) -> bool:
+    """Tell whether an expression is the sum of the first input and the second."""
+    if expression is None or expression.function is not scalars.add:
         return False
-    return all(x is formula.variable(i) for i, x in enumerate(expression.arguments))
+    return all([x is formula.variable(i) for i, x in enumerate(expression.arguments)])
 
 
 def terms_of(node: Node, readers: dict[Node, list[Node]], results: set[Node]) -> list[Node]:

@@ -14,7 +14,7 @@ import math
 from ..kernels import formula, scalars
 from . import lowering
 from .layout import access
-from .program import Draw, Fold, Join, Literal, Map, Node, Pad, Program, View, dtype_name, root_of, stretched
+from .program import Draw, Fold, Join, Literal, Map, Node, Pad, Program, Rows, View, dtype_name, root_of, stretched
 from .rewriting import readers_of, rewritten
 
 #: Elements of a row that is unrolled at most, the rows that it takes, and formulas that come of them; and where rows
@@ -47,7 +47,7 @@ def _is_dear(node: Node) -> bool:
 
 def _rows_of(fold: Node) -> _Seed | None:
     """Give what a fold is over, if it has short rows in memory's order; None for any other node."""
-    if not isinstance(fold.operation, Fold):
+    if not isinstance(fold.operation, Fold) or fold.operation.rows:
         return None
     (rows,) = fold.inputs
     order = tuple(range(len(rows.shape)))
@@ -154,7 +154,9 @@ class _Unrolled:
         return len(self.inside) > before
 
     def _is_formula(self, node: Node) -> bool:
-        return isinstance(node.operation, Map) and not any(isinstance(x.operation, (Pad, Draw)) for x in node.inputs)
+        return isinstance(node.operation, Map) and not any(
+            isinstance(x.operation, (Pad, Draw, Rows)) for x in node.inputs
+        )
 
     def _is_wanted(self, node: Node) -> bool:
         """Tell whether somebody needs unrolled rows as an array."""
@@ -180,7 +182,7 @@ class _Unrolled:
                     continue
                 if _is_apart(x) and x.shape == rows.shape:
                     continue
-                if isinstance(x.operation, (Pad, Draw)):
+                if isinstance(x.operation, (Pad, Draw, Rows)):
                     return None
                 if isinstance(x.operation, Map) and x.shape == rows.shape:
                     region.add(x)

@@ -243,8 +243,8 @@ class Trace:
         None if arrays cannot be looked at quickly.
         """
         replay = self.plan.replay() if not self.streams and self.state is None else None
-        fits = self.compiler.fits(arrays)
-        if replay is not None or fits is None:
+        fits = self.compiler.fits(arrays) if replay is None else None
+        if fits is None:
             return replay
         run = self.run
         return lambda *arrays: run(*arrays) if fits(*arrays) else None

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from cases import ANY, draw
 from families import Member, check_derivatives, check_traced, check_values, parameters
+from peers import peer
 
 import nbgrad
 from nbgrad.nn import activations
@@ -56,6 +57,27 @@ def test_large_numbers_overflow_nowhere(name):
     y = getattr(F, name)(x)
     (slope,) = nbgrad.autograd.grad(y.sum(), x)
     assert np.isfinite(y.data[:4]).all() and np.isfinite(slope.data[:4]).all()
+
+
+@pytest.mark.parametrize(("dtype", "least"), [("float32", -13), ("float64", -37)])
+def test_gelu_keeps_its_digits_where_little_is_left(dtype, least):
+    mp = peer("mpmath")
+    x = np.concatenate([np.linspace(least, 12, 60), [-1e-3, 0.0, 1e-3]]).astype(dtype)
+    v = nbgrad.tensor(x, requires_grad=True)
+    y = F.gelu(v)
+    (slope,) = nbgrad.autograd.grad(y.sum(), v)
+    with mp.workdps(40):
+        numbers = [mp.mpf(float(number)) for number in x]
+        shares = [mp.erfc(-number / mp.sqrt(2)) / 2 for number in numbers]
+        products = [number * share for number, share in zip(numbers, shares, strict=True)]
+        density = [mp.exp(-(number**2) / 2) / mp.sqrt(2 * mp.pi) for number in numbers]
+        terms = zip(numbers, shares, density, strict=True)
+        slopes = [(share + number * d, share + abs(number) * d) for number, share, d in terms]
+    eps = 16 * np.finfo(dtype).eps
+    np.testing.assert_allclose(y.data.astype(float), np.array(products, float), eps, np.finfo(dtype).tiny)
+    exact, scale = np.array(slopes, float).T
+    assert (np.abs(slope.data - exact) <= eps * scale + np.finfo(dtype).tiny).all()
+    assert F.gelu(np.array([0.0], dtype)) == 0 and F.gelu(np.array([1e-30], dtype)) == np.array(5e-31, dtype)
 
 
 def test_drawn_slopes_are_between_the_bounds():

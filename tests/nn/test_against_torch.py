@@ -280,3 +280,22 @@ def test_refusals(name):
     work, kind, message = REFUSALS[name]
     with pytest.raises(kind, match=message):
         work()
+
+
+def test_ctc_takes_traced_targets_and_lengths():
+    """What is a label's, and how long a target is, is looked at in every run."""
+    x = np.random.default_rng(0).normal(size=(5, 2, 4))
+
+    def loss(x, *given):
+        return functional.ctc_loss(functional.log_softmax(x, 2), *given)
+
+    compiled, eager = nbgrad.jit(nbgrad.value_and_grad(loss)), nbgrad.value_and_grad(loss)
+    for targets in (np.array([[1, 2], [3, 3]]), np.array([1, 2, 3])):
+        for lengths in (np.array([2, 1]), np.array([1, 2])):
+            given = x, targets, np.array([5, 4]), lengths
+            for mine, wanted in zip(compiled(*given), eager(*given), strict=True):
+                np.testing.assert_allclose(mine, wanted, rtol=1e-10)
+        with pytest.raises(ValueError, match=r"ctc_loss: .*3"):
+            compiled(x, targets, np.array([5, 4]), np.array([3, 1]))
+        with pytest.raises(ValueError, match="labels from 0 to 12 of 4 classes"):
+            compiled(x, targets * 4, np.array([5, 4]), np.array([2, 1]))

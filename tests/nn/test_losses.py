@@ -35,8 +35,8 @@ def test_a_loss_of_classes_is_one_node(name):
     y = getattr(functional, name)(x, np.array([0, 3, 1]))
     assert type(y.creator) is {"cross_entropy": classes.CrossEntropy, "nll_loss": SumsAt}[name]
     assert y.creator.inputs[0] is x
-    x = Variable(draw(cases.ANY, (700, 4)))  # which is no small one
-    y = getattr(functional, name)(x, np.arange(700) % 4)
+    x = Variable(draw(cases.ANY, (1100, 4)))  # which is no small one
+    y = getattr(functional, name)(x, np.arange(1100) % 4)
     assert type(y.creator) is {"cross_entropy": classes.CrossEntropy, "nll_loss": classes.Nll}[name]
 
 

@@ -326,7 +326,7 @@ REFUSALS = {
     "ones": (lambda: nbgrad.ones("a"), TypeError, "ones: sizes and dimensions are whole numbers"),
     "empty": (lambda: nbgrad.empty((2, None)), TypeError, "empty: sizes and dimensions are whole numbers"),
     "full": (lambda: nbgrad.full(2.5, 1), TypeError, "full: sizes and dimensions are whole numbers"),
-    "negative": (lambda: nbgrad.zeros(-1), ValueError, "negative dimensions"),
+    "negative": (lambda: nbgrad.zeros(-1), ValueError, "zeros: a size is negative"),
     "arange": (lambda: nbgrad.arange(), TypeError, "arange: takes 1 to 3 bounds, got 0"),
     "arange-away": (lambda: nbgrad.arange(0, -3, 2), ValueError, "arange: a step of 2 does not lead from 0 to -3"),
     "arange-back": (lambda: nbgrad.arange(0, 3, -1), ValueError, "arange: a step of -1 does not lead from 0 to 3"),

@@ -160,3 +160,18 @@ def test_what_has_no_decomposition_is_told_rather_than_raised():
 def test_wrong_arguments_are_refused(call, error, says):
     with pytest.raises(error, match=says):
         call(nbgrad.tensor(_well(np.ones((3, 3)))))
+
+
+def test_lu_is_compiled_and_for_many_and_still_refuses_what_is_singular():
+    x = np.array([[0.0, 2.0, 1.0], [1.0, 1.0, 3.0], [2.0, 1.0, 1.0]])
+
+    def solved(x):
+        return nbgrad.linalg.lu_solve(*nbgrad.linalg.lu_factor(x), np.ones((3, 1)))
+
+    compiled = nbgrad.jit(solved)
+    stack = np.stack([x, x[::-1]])  # whose rows are exchanged in another order
+    for one in stack:
+        np.testing.assert_allclose(compiled(one), np.linalg.solve(one, np.ones((3, 1))), rtol=1e-13)
+    np.testing.assert_allclose(nbgrad.vmap(solved)(stack), [solved(one) for one in stack], rtol=1e-13)
+    with pytest.raises(np.linalg.LinAlgError, match="lu_factor: pivot 1 is 0"):
+        compiled(np.zeros((3, 3)))

@@ -223,3 +223,32 @@ def test_extrema_at_places_are_one_node_whose_ties_share(rows, dtype, kind):
     extremum = np.full(x.shape, -np.inf if kind == "amax" else np.inf)
     (np.maximum if kind == "amax" else np.minimum).at(extremum, lines, source)
     np.testing.assert_array_equal(left.data, np.where(met[:, None], extremum, x))
+
+
+# ---- traced positions and masks -------------------------------------------------------------------------------------
+
+
+@pytest.mark.filterwarnings("ignore:index_reduce")
+def test_extrema_at_traced_positions_and_traced_masks_are_what_they_are_eagerly():
+    x, source, mask = draw(ANY, (4, 3)), draw(ANY, (3, 3), seed=7), MASK
+    source[2] = source[0]  # a tie, whose gradient is shared
+    calls = {
+        "index_reduce": (lambda x, s, places: nbgrad.index_reduce(x, 0, places, s, "amax"), np.array([3, 0, 3])),
+        "masked_scatter": (lambda x, s, mask: nbgrad.masked_scatter(x, mask, s), mask),
+    }
+    compiled = {}
+    for name, (function, where) in calls.items():
+        compiled[name] = nbgrad.jit(function)
+        np.testing.assert_array_equal(compiled[name](x, source, where), function(x, source, where))
+        gradient = nbgrad.grad(lambda *given, f=function: (f(*given) ** 2).sum(), (0, 1))
+        for mine, wanted in zip(nbgrad.jit(gradient)(x, source, where), gradient(x, source, where), strict=True):
+            np.testing.assert_allclose(mine, wanted, rtol=1e-13)
+        many = nbgrad.vmap(function)(np.stack([x, x + 1]), np.stack([source, -source]), np.stack([where, where[::-1]]))
+        one_by_one = [function(x, source, where), function(x + 1, -source, where[::-1])]
+        np.testing.assert_array_equal(many, one_by_one)
+    with pytest.raises(IndexError, match=r"index_reduce: positions from 0 to 4|scatter: index"):
+        compiled["index_reduce"](x, source, np.array([4, 0, 3]))
+    with pytest.raises(ValueError, match="masked_scatter: 9 elements for 12 places"):
+        compiled["masked_scatter"](x, source, np.ones_like(mask))
+    with pytest.raises(TypeError, match=r"products at positions that jit traces.*take the positions from outside"):
+        nbgrad.jit(lambda x, s, places: nbgrad.index_reduce(x, 0, places, s, "prod"))(x, source, np.array([3, 0, 3]))

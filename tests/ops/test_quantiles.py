@@ -49,14 +49,16 @@ def test_betas_quantiles_move_as_their_shares_say(a, b):
             t = mp.mpf(point)
             slope = slopes_by_digits(lambda a, t=t: mp.betainc(a, b, 0, t, regularized=True), a)
             wanted.append(float(-slope * mp.beta(a, b) / (t ** (mp.mpf(a) - 1) * (1 - t) ** b)))
-    np.testing.assert_allclose(beta_slope(x, np.full_like(x, a), np.full_like(x, b)), wanted, rtol=1e-10)
+    np.testing.assert_allclose(beta_slope(x, 1 - x, np.full_like(x, a), np.full_like(x, b)), wanted, rtol=1e-10)
 
 
 def test_slopes_have_gradients():
     a, x = nbgrad.tensor([0.4, 3.0]), nbgrad.tensor([0.2, 3.5])
     assert nbgrad.autograd.gradcheck(gamma_slope, (a.requires_grad_(), x.requires_grad_()), rtol=1e-5)
     share = nbgrad.tensor([0.2, 0.8], requires_grad=True)
-    assert nbgrad.autograd.gradcheck(beta_slope, (share, a, nbgrad.tensor([2.0, 0.7])), rtol=1e-5)
+    assert nbgrad.autograd.gradcheck(
+        lambda x, a, b: beta_slope(x, 1 - x, a, b), (share, a, nbgrad.tensor([2.0, 0.7])), rtol=1e-5
+    )
 
 
 def test_many_elements_are_taken_in_pieces():

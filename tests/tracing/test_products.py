@@ -122,3 +122,41 @@ def test_a_matrix_that_changes_is_no_argument():
 
     for function in (changing, nbgrad.jit(changing)):
         np.testing.assert_allclose(function(W, X), changing(W, X), 1e-13)
+
+
+# ---- stacks whose axes are wanted in another order ------------------------------------------------------------------
+
+
+def heads(x, w):
+    """Two heads a row, multiplied with each other, beside each other again."""
+    split = (x @ w).reshape(3, 10, 2, 8)
+    queries, keys = split.swapaxes(1, 2), split[:, ::-1].swapaxes(1, 2)
+    mixed = (queries @ keys.swapaxes(2, 3)) @ queries
+    return (nbgrad.tanh(mixed.swapaxes(1, 2).reshape(3, 10, 16) @ w) ** 2).sum()
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_stacks_are_written_in_the_order_in_which_they_are_wanted(dtype, kernels):
+    random = np.random.default_rng(0)
+    x, w = random.standard_normal((3, 10, 16)).astype(dtype), 0.1 * random.standard_normal((16, 16)).astype(dtype)
+    both = nbgrad.value_and_grad(heads, (0, 1))
+    jitted = nbgrad.jit(both)
+    (value, found), (expected, slopes) = jitted(x, w), both(x, w)
+    tolerance = 1e-4 if dtype == "float32" else 1e-11
+    np.testing.assert_allclose(value, expected, rtol=tolerance)
+    for g, e in zip(found, slopes, strict=True):
+        np.testing.assert_allclose(g, e, rtol=tolerance, atol=tolerance)
+    forward = nbgrad.jit(heads)
+    np.testing.assert_allclose(forward(x, w), expected, rtol=tolerance)
+    assert "value" not in forward.explain(x, w)
+
+
+@pytest.mark.parametrize("order", [(0, 2, 1, 3), (0, 3, 1, 2), (3, 2, 1, 0), (0, 1, 3, 2)])
+def test_a_stack_in_any_order(order, kernels):
+    random = np.random.default_rng(0)
+    x, w = random.standard_normal((2, 3, 10, 16)), random.standard_normal((2, 3, 16, 9))
+    turned = nbgrad.jit(lambda x, w: (x @ w).transpose(order).reshape(-1))
+    np.testing.assert_allclose(turned(x, w), (x @ w).transpose(order).reshape(-1), rtol=1e-12)
+    twice = nbgrad.jit(lambda x, w: (x @ w, (x @ w).transpose(order).reshape(-1)))
+    for found, expected in zip(twice(x, w), (x @ w, (x @ w).transpose(order).reshape(-1)), strict=True):
+        np.testing.assert_allclose(found, expected, rtol=1e-12)

@@ -157,13 +157,23 @@ def share(a: Any, b: Any) -> Any:
     return fma(lost * y, ONE - y, y) if absolute(d) < INFINITY else y
 
 
-def gaussian(x: Any) -> Any:
-    """exp(-x*x), with the square's rounding error."""
-    a = absolute(x)
-    square, lost = two_product(a, a)
+def exp_of_square(square: Any, lost: Any) -> Any:
+    """exp(-square - lost) of a square and its rounding error."""
     k, high, low = reduced(EXP_BEGIN if square > -EXP_BEGIN else -square)
     r = high + (low - (lost if square < -EXP_BEGIN else ZERO))
-    return x if x != x else scale(fma(r * r, polynomial(r, EXP), r) + ONE, k)
+    return scale(fma(r * r, polynomial(r, EXP), r) + ONE, k)
+
+
+def gaussian(x: Any) -> Any:
+    """exp(-x*x), with the square's rounding error."""
+    square, lost = two_product(x, x)
+    return x if x != x else exp_of_square(square, lost)
+
+
+def bell(x: Any) -> Any:
+    """exp(-x*x/2), with the square's rounding error."""
+    square, lost = two_product(x, x)
+    return x if x != x else exp_of_square(HALF * square, HALF * lost)
 
 
 def plus_softened(x: Any, a: Any, a_low: Any) -> Any:

@@ -14,7 +14,7 @@ from ..ndarray import DATA, DTYPE, FLAGS, NDIM, PAYLOAD, SHAPE, STRIDES, TYPE
 from ..ufunc import keep_forever
 
 #: Arrays of more elements are NumPy's, and the graph's other way's: what a call costs besides no longer shows.
-SMALL = 2048
+SMALL = 4096
 #: Arrays of more dimensions are, too.
 DIMENSIONS = 16
 

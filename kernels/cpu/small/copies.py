@@ -236,17 +236,19 @@ _ROWS = f"""{BEGIN}
 {whole_number("rows", "size")}
     if x_dtype != word_at(api + {AT["int64"]}) or x_flags & {CONTIGUOUS | ALIGNED} != {CONTIGUOUS | ALIGNED}:
         fits = False
-    if fits:
-        for i in range(x_n):
-            position = word_at(x_data + 8 * i)
-            if position < (-rows if count == 2 else 0) or position >= rows:
-                fits = False
     if not fits or x_ndim == 0:
 {HAND_ON}
 {new_array("y", "x_dtype", "x_ndim", "x_shape")}
+    to = word_at(y + {DATA})
+    lowest = -rows if count == 2 else 0
+    outside = 0  # is negative as soon as what a position is above the lowest is, or what is left above one
     for i in range(x_n):
         position = word_at(x_data + 8 * i)
-        words_at(word_at(y + {DATA}) + 8 * i)[0] = position + rows if position < 0 else position
+        outside |= (position - lowest) | (rows - 1 - position)
+        words_at(to + 8 * i)[0] = position + rows if position < 0 else position
+    if outside < 0:
+        invoke_1(word_at(api + {AT["Py_DecRef"]}), (y,))
+{HAND_ON}
     return y
 """
 
@@ -275,7 +277,7 @@ _OF_ROWS = f"""
                 picked[positions_ndim + i - 1] = word_at(table + 8 * i)
                 inner *= word_at(table + 8 * i)
     each = 1
-    span = max(lines, 1)
+    further = 0
 """
 
 # positions along an axis, which they lack if there is one for each line: each element has its own
@@ -306,7 +308,7 @@ _ALONG = f"""
             if i != along and picked[i - (lacking if i > along else 0)] != length:
                 fits = False
     each = inner
-    span = outer * lines
+    further = lines * inner
 """
 
 
@@ -314,8 +316,8 @@ def _picking(count: int, form: str, puts: bool) -> str:
     """Write a call that gives the elements of x at positions, or zeros with the elements of x added at positions.
 
     One of the two arrays is a table of `outer` times `size` times `inner` elements, in C order. The other one has
-    `outer` times `lines` times `inner` of these, each at a position among `size`: positions are `each` apart from one
-    line to the next, and `beside` from one element to the next.
+    `outer` times `lines` times `inner` of these, each at a position among `size`: positions are `further` apart from
+    one of the outer ones to the next, `each` from one line to the next, and `beside` from one element to the next.
     """
     begin = f"""{BEGIN}
     fits = count == {count}
@@ -333,18 +335,27 @@ def _picking(count: int, form: str, puts: bool) -> str:
 """
     within = f"""
     if fits:
+        outside = 0  # is negative as soon as a position is, or what is left above one
         for i in range(positions_n):
             position = word_at(positions_data + 8 * i)
-            if position < 0 or position >= size:
-                fits = False
+            outside |= position | (size - 1 - position)
+        fits = outside >= 0
     if not fits:
 {HAND_ON}
 """
     walk = """
-    for i in range(outer * lines):
-        for j in range(inner):
-            position = word_at(positions_data + 8 * ((i % span) * each + j * beside))
-            there = ((i // lines * size + position) * inner + j) * itemsize
+    row = inner * itemsize
+    column = itemsize
+    if inner == 1:  # lines of one element are one of as many
+        inner = lines
+        lines = 1
+        beside = each
+        column = 0
+    for a in range(outer):
+        for i in range(lines):
+            first = positions_data + 8 * (a * further + i * each)
+            for j in range(inner):
+                there = (a * size + word_at(first + 8 * j * beside)) * row + j * column
 """
     if not puts:
         return f"""{begin}
@@ -358,12 +369,13 @@ def _picking(count: int, form: str, puts: bool) -> str:
         fits = False
 {within}
 {new_array("y", "x_dtype", "picked_ndim", "address(picked)")}
+    here = word_at(y + {DATA})
 {walk}
-            here = word_at(y + {DATA}) + (i * inner + j) * itemsize
-            if itemsize == 8:
-                words_at(here)[0] = words_at(x_data + there)[0]
-            else:
-                int32_place(here)[0] = int32_place(x_data + there)[0]
+                if itemsize == 8:
+                    words_at(here)[0] = words_at(x_data + there)[0]
+                else:
+                    int32_place(here)[0] = int32_place(x_data + there)[0]
+                here += itemsize
     return y
 """
     return f"""{begin}
@@ -384,13 +396,14 @@ def _picking(count: int, form: str, puts: bool) -> str:
 {new_array("y", "x_dtype", "ndim", "table")}
 {cleared("y", "n")}
     step = 0 if repeated else itemsize
+    start = word_at(y + {DATA})
+    here = x_data
 {walk}
-            to = word_at(y + {DATA}) + there
-            here = x_data + (i * inner + j) * step
-            if itemsize == 8:
-                float64_place(to)[0] += float64_place(here)[0]
-            else:
-                float32_place(to)[0] += float32_place(here)[0]
+                if itemsize == 8:
+                    float64_place(start + there)[0] += float64_place(here)[0]
+                else:
+                    float32_place(start + there)[0] += float32_place(here)[0]
+                here += step
     clear_exceptions()
     return y
 """

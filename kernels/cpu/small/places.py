@@ -60,10 +60,11 @@ def _within(count: str) -> str:
     if places_flags & {CONTIGUOUS | ALIGNED} != {CONTIGUOUS | ALIGNED}:
         fits = False
     if fits:
+        outside = 0  # is negative as soon as what a place is above the lowest is, or what is left above one
         for i in range(places_n):
             place = word_at(places_data + 8 * i)
-            if place < -1 or place >= {count}:
-                fits = False
+            outside |= (place + 1) | ({count} - 1 - place)
+        fits = outside >= 0
     if not fits:
 {HAND_ON}
 """
@@ -211,29 +212,49 @@ _FOUND = f"""{BEGIN}
         elif axis == along:
             picked[axis] = positions_n
         total *= picked[axis]
+    size = shape[along]
+    outside = 0  # is negative as soon as a position is, or what is left above one
     for i in range(positions_n):
         position = word_at(positions_data + 8 * i)
-        if position < 0 or position >= shape[along]:
-            fits = False
-    if not fits or total > {SMALL}:
+        outside |= position | (size - 1 - position)
+    if not fits or outside < 0 or total > {SMALL}:
 {HAND_ON}
     whole = word_at(positions + {DTYPE})
 {new_array("y", "whole", "ndim", "address(picked)")}
     start = word_at(y + {DATA})
+    steps = int64_lanes()
     at = int64_lanes()
-    for axis in range(ndim):
+    step = 1
+    for back in range(ndim):
+        axis = ndim - 1 - back
         at[axis] = 0
-    for i in range(total):
-        position = word_at(positions_data + 8 * (at[along] if lines else i))
-        place = 0
-        for axis in range(ndim):
-            place = place * shape[axis] + (position if axis == along else at[axis])
-        words_at(start + 8 * i)[0] = place
-        axis = ndim - 1
+        steps[axis] = step
+        step *= shape[axis]
+    step = steps[along]
+    steps[along] = 0  # a place along the axis is its position's affair
+    length = picked[ndim - 1]
+    line = positions_data
+    first = 0
+    if total == 0:
+        return y
+    for _ in range(total // length):  # along the last axis
+        if lines and along < ndim - 1:
+            ahead = word_at(positions_data + 8 * at[along]) * step
+            for k in range(length):
+                words_at(start + 8 * k)[0] = first + ahead + k
+        else:
+            for k in range(length):
+                words_at(start + 8 * k)[0] = first + k * steps[ndim - 1] + word_at(line + 8 * k) * step
+            if not lines:
+                line += 8 * length
+        start += 8 * length
+        axis = ndim - 2
         while axis >= 0:
             at[axis] += 1
+            first += steps[axis]
             if at[axis] < picked[axis]:
                 break
+            first -= picked[axis] * steps[axis]
             at[axis] = 0
             axis -= 1
     return y

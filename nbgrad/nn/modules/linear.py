@@ -6,6 +6,7 @@ import math
 from typing import Any
 
 from ...ops.creation import empty
+from ...ops.shape import flatten
 from .. import functional, init
 from ..parameter import Parameter
 from .declared import REQUIRED, declared
@@ -215,9 +216,7 @@ class Flatten(Module):
 
     def forward(self, input: Any) -> Any:
         """Give the input in that shape."""
-        start, end = self.start_dim % input.ndim, self.end_dim % input.ndim
-        size = math.prod(input.shape[start : end + 1])
-        return input.reshape((*input.shape[:start], size, *input.shape[end + 1 :]))
+        return flatten(input, self.start_dim, self.end_dim)
 
     def extra_repr(self) -> str:
         """Show the options."""

@@ -182,6 +182,8 @@ class _Recurrent(Module):
         if hx is None:
             options: Any = {"dtype": x.dtype, "device": getattr(x, "device", None)}
             return tuple(zeros(count, batch, size, **options) for size in sizes)
+        if self.mode == "LSTM" and not (isinstance(hx, tuple | list) and len(hx) == 2):
+            raise TypeError(f"LSTM: the state is a pair (h, c), got {type(hx).__name__}")
         given = tuple(hx) if self.mode == "LSTM" else (hx,)
         if alone:
             given = tuple(part[:, None] for part in given)

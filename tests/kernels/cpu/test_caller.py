@@ -9,6 +9,7 @@ from layouts import LAYOUTS, SHAPES, array, assert_same, outcome
 import nbgrad
 from nbgrad.kernels.cpu import caller, ndarray
 from nbgrad.kernels.cpu.caller import fast_call
+from nbgrad.kernels.cpu.small.calls import SMALL
 from nbgrad.ops.elementwise import OPERATIONS
 
 pytestmark = pytest.mark.skipif(not ndarray.layout_holds(), reason="arrays cannot be read by their layout here")
@@ -31,7 +32,7 @@ def add(handed_on):
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-@pytest.mark.parametrize("shape", [(), (0,), (3,), (2, 3), (1, 1, 4), (2048,)])
+@pytest.mark.parametrize("shape", [(), (0,), (3,), (2, 3), (1, 1, 4), (SMALL,)])
 def test_contiguous_arrays_of_one_shape_and_dtype_are_answered(add, handed_on, shape, dtype):
     x, y = np.full(shape, 1.5, dtype), np.full(shape, 2.25, dtype)
     found = add(x, y)
@@ -102,14 +103,14 @@ class Own(np.ndarray):
         (base[:3], [0.0] * 3),
         (base[:3], base[:4]),
         (base[:3], base[2::-1]),
-        (np.zeros((64, 1)), np.zeros((1, 64))),
+        (np.zeros((SMALL, 1)), np.zeros((1, 2))),
         (base[:4].reshape(2, 2), base[:4].reshape(2, 2).T),
         (base[:4], base[:4].reshape(2, 2)),
         (base[:3], np.zeros(3, np.float32)),
         (np.zeros(3, int), np.zeros(3, int)),
         (np.zeros(3, ">f8"), np.zeros(3, ">f8")),
         (np.zeros(3).view(Own), base[:3]),
-        (np.zeros(2049), np.zeros(2049)),
+        (np.zeros(SMALL + 1), np.zeros(SMALL + 1)),
         (np.frombuffer(bytes(25), np.float64, 3, 1), base[:3]),
         (base[:3], base[:3], unwriteable),
         (base[:3], base[:3], base[1:4]),
@@ -149,7 +150,7 @@ def test_arrays_that_broadcast_are_answered_as_by_the_ufunc(name, drawn, dtype):
     if type(found) is str:
         easy = all(layout in ("contiguous", "read-only") for _, layout in drawn[: operation.arity])
         expected = outcome(operation.kernel, *arrays)
-        assert not easy or isinstance(expected, ValueError) or expected.size > 2048
+        assert not easy or isinstance(expected, ValueError) or expected.size > SMALL
     else:
         assert_same(found, operation.kernel(*arrays, out=...))
 

@@ -3,13 +3,14 @@
 import os
 import platform
 import re
+import threading
 
 import numpy as np
 import pytest
 from workers import race, run_python
 
-from nbgrad.kernels import cache
-from nbgrad.kernels.cpu import backend, codegen, elementwise, frontend, threads, ufunc
+from nbgrad.kernels import cache, forks
+from nbgrad.kernels.cpu import backend, codegen, elementwise, folding, frontend, threads, ufunc
 from nbgrad.kernels.formula import NUMBER, inputs, trace
 from nbgrad.kernels.scalars import add, mul, relu, square, where
 
@@ -90,7 +91,7 @@ def test_numba_is_not_imported_for_kernels(tmp_path):
 def test_the_target_can_be_chosen_as_numbas(monkeypatch):
     monkeypatch.setenv("NUMBA_CPU_NAME", "generic")
     monkeypatch.setenv("NUMBA_CPU_FEATURES", "+sse2")
-    assert codegen.target.__wrapped__() == ("generic", "+sse2")
+    assert backend.target.__wrapped__() == ("generic", "+sse2")
 
 
 def test_a_symbol_that_nobody_has_is_an_error(place, monkeypatch):
@@ -113,6 +114,59 @@ def test_threads_that_want_one_kernel_get_one(place, compiled):
     found = race(lambda _: codegen.address("k", SOURCE.format(value=8.0)), 6)
     assert len(compiled) == 1
     assert len(set(found)) == 1
+
+
+def test_what_is_begun_is_compiled_meanwhile_and_once(place, compiled, monkeypatch):
+    monkeypatch.setattr(codegen, "_compiling", [threading.Lock(), threading.Lock()])
+    together = threading.Barrier(2)
+    compile_ = codegen._compile
+
+    def meeting(*arguments):
+        together.wait(60)  # nobody gets on alone
+        return compile_(*arguments)
+
+    monkeypatch.setattr(codegen, "_compile", meeting)
+    sources = [SOURCE.format(value=value) for value in (21.0, 22.0)]
+    for source in sources:
+        codegen.begin("k", source)
+        codegen.begin("k", source)
+    assert [run(codegen.address("k", source)) for source in sources] == [[21.0] * 3, [22.0] * 3]
+    assert len(compiled) == 2 and not codegen._begun
+    codegen._addresses.clear()
+    codegen.begin("k", sources[0])  # it is in the cache
+    assert not codegen._begun
+
+
+def test_what_folds_share_is_begun_with_a_kernel(place, compiled):
+    symbol = "nbgrad_gather_add_float32_float64"
+    kernel = 'gather = gathering("add", "float32", "float64")\n' + SOURCE.format(value=23.0)
+    codegen.begin("k", kernel)
+    assert len(codegen._begun) == 2
+    assert codegen.address("k", kernel)
+    codegen.address(symbol, folding.source_of(symbol), symbol, ())
+    assert sum(f"def {symbol}(" in source for source in compiled) == 1
+
+
+def test_what_was_begun_and_failed_is_an_error_where_it_is_wanted(place):
+    for _ in range(2):
+        codegen.begin("k", SOURCE.format(value="no_such_name"))
+        with pytest.raises(NameError, match="no_such_name"):
+            codegen.address("k", SOURCE.format(value="no_such_name"))
+    assert not codegen._begun
+
+
+def test_llvm_compiles_while_another_thread_has_its_lock():
+    codegen.address("k", SOURCE.format(value=24.0))
+    builder = backend._llvm().create_pass_builder(backend.machine(), backend._llvm().create_pipeline_tuning_options())
+    passes = builder.getModulePassManager()
+    text = frontend.module_text(SOURCE.format(value=24.0), "loop", "k", "contract")
+    module = backend._llvm().parse_assembly(text, backend._llvm().create_context())
+    run_passes = backend._unlocked("LLVMPY_RunNewModulePassManager")
+    with forks.llvm_lock():
+        worker = threading.Thread(target=run_passes, args=(passes, module, builder))
+        worker.start()
+        worker.join(60)
+        assert not worker.is_alive()
 
 
 def test_kernels_of_two_processes_may_meet_in_one(place):

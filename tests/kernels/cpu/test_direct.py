@@ -72,3 +72,11 @@ def test_what_is_left_to_others():
         assert not direct.fits(other, 1, (3, 4)) and not direct.fits_back(other, 1, (3, 4))
     assert not direct.fits(frame, 2, (4, 4)) and not direct.fits(frame, 1, (64, 64))
     assert not direct.fits_back(frame._replace(before=(3, 1)), 1, (3, 4))
+
+
+def test_many_channels_take_many_places():
+    def square(size):
+        return Frame((size, size), (3, 3), (1, 1), (1, 1), (1, 1), (1, 1))
+
+    assert direct.fits(square(28), 1, (64, 64)) and not direct.fits(square(14), 1, (64, 64))
+    assert direct.fits(square(14), 1, (32, 64)) and not direct.fits(square(28), 1, (128, 128))

@@ -51,6 +51,30 @@ def test_values_are_combined_whatever_their_number(combine, dtype, exact):
         np.testing.assert_allclose(result[0], expected, rtol=1e-13 if dtype == "float64" else 2e-7)
 
 
+@pytest.mark.parametrize(
+    ("combine", "dtype", "exact"),
+    [("add", "float32", np.sum), ("add", "int64", np.sum), ("maximum", "float64", np.max)],
+)
+def test_short_rows_are_combined_by_the_values_alone(combine, dtype, exact):
+    """What lies behind them does not count."""
+    _, wide = fold_of(formula._scalar_functions[combine], dtype)
+    text = [
+        f'row = short_rows("{combine}", "{dtype}", "{wide}")',
+        "def loop(args, dims, steps, data):",
+        f"    {wide}_pointer(args[1])[0] = row({dtype}_pointer(args[0]), np.uintp(dims[0]))",
+    ]
+    loop = threads.LOOP(codegen.address(f"test_row_{combine}_{dtype}", "\n".join(text) + "\n"))
+    made = np.random.default_rng(0).uniform(-9, 9, LANES)
+    for count in (1, 2, 15, 16, 17, 25, LANES):
+        values = np.full(LANES + 16, 1e3).astype(dtype)
+        values[:count] = made[:count]
+        result = np.zeros(1, wide)
+        pointers = (ctypes.c_void_p * 2)(values.ctypes.data, result.ctypes.data)
+        expected = exact(values[:count].astype(wide))
+        loop(ctypes.addressof(pointers), ctypes.addressof((ctypes.c_ssize_t * 1)(count)), None, None)
+        np.testing.assert_allclose(result[0], expected, rtol=1e-13)
+
+
 def test_kernels_share_the_functions():
     """They are in objects of their own, which kernels only name."""
     once, often = (codegen._compile(text("add", "float32", folds), "loop", ("contract",)) for folds in (1, 6))

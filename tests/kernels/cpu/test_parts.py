@@ -76,8 +76,8 @@ def test_rows_columns_and_strides_in_parts(monkeypatch, dtype):
     """Interpreted: values kept for later stages, sums of rows and columns, strides, truth values."""
     interpret_loops(monkeypatch)
     monkeypatch.setattr(parts, "WHOLE", 12)
-    monkeypatch.setattr(parts, "SHORT", (3, 8))
-    monkeypatch.setattr(parts, "LONG", (4, 9))
+    monkeypatch.setattr(parts, "LEAST", 3)
+    monkeypatch.setattr(parts, "MOST", 8)
     rng = np.random.default_rng(0)
     x, w, b = (rng.standard_normal(shape).astype(dtype) for shape in ((6, 5), (5, 6), (5,)))
 

@@ -60,5 +60,5 @@ def test_what_is_no_dtype_or_not_small_is_handed_on():
     cast = call(conversion.cast())
     for wrong in (None, "f", np.float32, np.dtype(">f4"), np.dtype("U1"), np.dtype(complex)):
         assert cast(np.ones(2), wrong) is HANDED_ON
-    assert cast(np.ones(3000), np.dtype("f")) is HANDED_ON and cast([1.0], np.dtype("f")) is HANDED_ON
+    assert cast(np.ones(5000), np.dtype("f")) is HANDED_ON and cast([1.0], np.dtype("f")) is HANDED_ON
     assert cast(np.ones(2)) is HANDED_ON and cast(np.ones(2, complex), np.dtype("f")) is HANDED_ON

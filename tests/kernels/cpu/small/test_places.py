@@ -9,6 +9,7 @@ pytestmark = pytest.mark.skipif(not ndarray.layout_holds(), reason="arrays canno
 
 HANDED_ON = object()
 X = np.arange(6.0).reshape(2, 3)
+LOWEST, HIGHEST = np.iinfo(np.int64).min, np.iinfo(np.int64).max
 PLACES = np.array([[5, -1], [0, 2]])
 
 
@@ -66,6 +67,8 @@ def test_positions_become_places():
     [
         ("at", (X, np.array([6]))),
         ("at", (X, np.array([-2]))),
+        ("at", (X, np.array([5, LOWEST]))),
+        ("at", (X, np.array([HIGHEST, 5]))),
         ("at", (X, PLACES.astype(np.int32))),
         ("at", (X.astype(np.float16), PLACES)),
         ("at", (X, PLACES[:, ::-1])),
@@ -79,6 +82,8 @@ def test_positions_become_places():
         ("sums", (X, np.array([0]), np.array([0]), np.ones(2), (2,))),
         ("found", (np.array([3]), (2, 3), 1, True)),
         ("found", (np.array([-1]), (2, 3), 1, True)),
+        ("found", (np.array([LOWEST, 2]), (2, 3), 1, True)),
+        ("found", (np.array([HIGHEST, 2]), (2, 3), 1, True)),
         ("found", (np.array([0]), (2, 3), 2, True)),
         ("found", (np.array([[0], [0], [0]]), (2, 3), 1, False)),
         ("last", (np.array([3]), 3)),

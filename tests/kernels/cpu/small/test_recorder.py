@@ -139,7 +139,7 @@ def test_others_are_handed_on():
     nodes = recorder.Nodes(GetItem, GetItem, "inputs", "generation", ("index",))
     call = recorder.recorded(work, BOXES, nodes, 1, lambda *given: seen.append(given))
     x = Variable(np.ones(3))
-    large = Variable(np.ones(3000))
+    large = Variable(np.ones(5000))
     unset = Variable.__new__(Variable)
     odd = [(), (x,), (x, 0, 0), (Own(np.ones(3)), 0), (1.0, 0), (large, 0), (unset, 0), (x, "key"), (x, 7), (x.data, 7)]
     for arguments in odd:
