@@ -245,7 +245,7 @@ ELSEWHERE = {
     "nbgrad/nn/modules/normalisation.py": "nn/modules/test_layers_of_pytorch.py",
     "nbgrad/nn/modules/recurrent.py": "nn/modules/test_layers_of_pytorch.py",
     "nbgrad/nn/modules/hooks.py": "nn/modules/test_module.py",
-    "nbgrad/nn/utils/rnn.py": "nn/test_utils.py",
+    "nbgrad/nn/utils/": "nn/test_utils.py",
     "nbgrad/nn/parameter.py": "nn/modules/test_module.py",
     "nbgrad/optim/scheduler.py": "optim/test_lr_scheduler.py",
     "nbgrad/tracing/lifting.py": "optim/test_optimizer.py",
