@@ -75,7 +75,8 @@ def register_parametrization(module: Any, tensor_name: str, parametrization: Mod
 
 def _set_class(module: Any) -> None:
     """Have attributes of a module computed where they are to be."""
-    kind, names = getattr(type(module), "_plain", type(module)), tuple(module.parametrizations._modules)
+    kind: Any = getattr(type(module), "_plain", type(module))
+    names = tuple(module.parametrizations._modules)
     module.__class__ = _class_of(kind, names) if names else kind
 
 
