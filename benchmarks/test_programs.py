@@ -89,6 +89,9 @@ def test_what_jax_has_not_compiled_has_no_ratio() -> None:
         "memory": {"nbgrad": 1}, "cold": {"nbgrad": 3.0}, "warm": {"nbgrad": 0.1},
     }  # fmt: skip
     results = {"rows": {"one": {"small": row}, "other": {"small": other}}}
+    assert "| its own, with an empty cache | **3.00** | 1 |" in first_calls(
+        {"rows": {"euler": {"small": row | {"title": "its own"}}}}
+    )
     assert "| 2 programs, small sizes |" in summary(results)
     assert "**3.00**, one" in first_calls(results) and "0.10, one" in first_calls(results)
     assert "imports included | 0.50 |  | 0.50, one" in first_calls(results)

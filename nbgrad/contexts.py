@@ -151,9 +151,11 @@ def _cut(x: Any) -> Variable:
     return Variable(x.data if isinstance(x, Variable) else x, requires_grad=False)
 
 
-@functools.cache
 def _class_of(kind: Any) -> Any:
-    return type(kind.__name__, (_Contextual,), {"kind": kind})
+    """Give the class of a kind's nodes, which lives as long as that does."""
+    if "_nodes" not in vars(kind):
+        kind._nodes = type(kind.__name__, (_Contextual,), {"kind": kind})
+    return kind._nodes
 
 
 def applied(kind: Any, arguments: tuple[Any, ...]) -> Any:
