@@ -158,7 +158,7 @@ def _class_of(kind: Any) -> Any:
     return kind._nodes
 
 
-def applied(kind: type[Function], arguments: tuple[Any, ...]) -> Any:
+def applied(kind: Any, arguments: tuple[Any, ...]) -> Any:
     """Call a class with static `forward` and `backward`."""
     if not isinstance(inspect.getattr_static(kind, "forward"), staticmethod):
         raise TypeError(

@@ -9,51 +9,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from .optimizer import Optimizer
+from .scheduler import LRScheduler as LRScheduler
 
-
-class LRScheduler:
-    """The base of schedulers: `rate` says what each group's rate becomes."""
-
-    def __init__(self, optimizer: Optimizer, last_epoch: int = -1) -> None:
-        if not isinstance(optimizer, Optimizer):
-            raise TypeError(f"{type(self).__name__}: {type(optimizer).__name__} is not an Optimizer")
-        self.optimizer = optimizer
-        for number, group in enumerate(optimizer.param_groups):
-            if last_epoch == -1:
-                group.setdefault("initial_lr", float(group["lr"]))
-            elif "initial_lr" not in group:
-                raise KeyError(f"param 'initial_lr' is not specified in param_groups[{number}] when resuming")
-        self.base_lrs = [group["initial_lr"] for group in optimizer.param_groups]
-        self.last_epoch = last_epoch
-        self.step()
-
-    def rate(self, base: float, now: float, number: int) -> float:
-        """Give the rate of a group, from the one it began with and the one it has."""
-        raise NotImplementedError
-
-    def at(self, base: float, epoch: int) -> float | None:
-        """Give the rate of an epoch by itself, None where it is known from the one before only."""
-        return None
-
-    def step(self, epoch: int | None = None) -> None:
-        """Go to the next epoch, or to a given one."""
-        self.last_epoch = self.last_epoch + 1 if epoch is None else epoch
-        for number, group in enumerate(self.optimizer.param_groups):
-            base = self.base_lrs[number]
-            at = None if epoch is None else self.at(base, epoch)
-            group["lr"] = self.rate(base, float(group["lr"]), number) if at is None else at
-
-    def get_last_lr(self) -> list[float]:
-        """Give the rates as they are."""
-        return [float(group["lr"]) for group in self.optimizer.param_groups]
-
-    def state_dict(self) -> dict[str, Any]:
-        """Give all but the optimiser and functions."""
-        return {k: v for k, v in self.__dict__.items() if k != "optimizer" and not callable(v)}
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Take over a state."""
-        self.__dict__.update(state_dict)
+#: What older programs call it.
+_LRScheduler = LRScheduler
 
 
 class LambdaLR(LRScheduler):
@@ -453,3 +412,53 @@ class ReduceLROnPlateau(LRScheduler):
                 if old - new > self.eps:
                     group["lr"] = new
             self.cooldown_counter, self.num_bad_epochs = self.cooldown, 0
+
+
+class CyclicLR(LRScheduler):
+    """The rate goes up and down between two, evenly, the height of each round the same or falling; momentum against it.
+
+    `mode` is triangular, triangular2 (half of the height before) or exp_range (``gamma`` to the number of steps), or
+    `scale_fn` gives the height from the round, or with ``scale_mode="iterations"`` from the step.
+    """
+
+    def __init__(
+        self, optimizer: Optimizer, base_lr: Any, max_lr: Any, step_size_up: int = 2000, step_size_down: Any = None,
+        mode: str = "triangular", gamma: float = 1.0, scale_fn: Any = None, scale_mode: str = "cycle",
+        cycle_momentum: bool = True, base_momentum: float = 0.8, max_momentum: float = 0.9, last_epoch: int = -1,
+    ) -> None:  # fmt: skip
+        if scale_fn is None and mode not in ("triangular", "triangular2", "exp_range"):
+            raise ValueError(f"CyclicLR: mode is triangular, triangular2 or exp_range, not {mode!r}")
+        groups = optimizer.param_groups
+        every = [list(x) if isinstance(x, list | tuple) else [x] * len(groups) for x in (base_lr, max_lr)]
+        if any(len(x) != len(groups) for x in every):
+            raise ValueError(f"CyclicLR: base_lr and max_lr are numbers, or {len(groups)} of them")
+        if cycle_momentum and any("momentum" not in group and "betas" not in group for group in groups):
+            raise ValueError("CyclicLR: the optimiser has no momentum to cycle: cycle_momentum=False")
+        if last_epoch == -1:
+            for rate, group in zip(every[0], groups, strict=True):
+                group["lr"] = group["initial_lr"] = rate
+        self.max_lrs, self.up = every[1], float(step_size_up)
+        self.total = self.up + float(step_size_up if step_size_down is None else step_size_down)
+        self.mode, self.gamma, self.scale_fn, self.scale_mode = mode, gamma, scale_fn, scale_mode
+        self.momenta = (base_momentum, max_momentum) if cycle_momentum else None
+        super().__init__(optimizer, last_epoch)
+
+    def rate(self, base: float, now: float, number: int) -> float:
+        rounds = math.floor(1 + self.last_epoch / self.total)
+        place = 1.0 + self.last_epoch / self.total - rounds
+        share = self.up / self.total
+        height = place / share if place <= share else (place - 1) / (share - 1)
+        if self.scale_fn is not None:
+            scale = self.scale_fn(rounds if self.scale_mode == "cycle" else self.last_epoch)
+        elif self.mode == "exp_range":
+            scale = self.gamma**self.last_epoch
+        else:
+            scale = 1.0 if self.mode == "triangular" else 1 / 2.0 ** (rounds - 1)
+        if self.momenta is not None:
+            low, high = self.momenta
+            group, momentum = self.optimizer.param_groups[number], high - (high - low) * height * scale
+            if "betas" in group:
+                group["betas"] = (momentum, *group["betas"][1:])
+            else:
+                group["momentum"] = momentum
+        return float(base + (self.max_lrs[number] - base) * height * scale)

@@ -1,3 +1,5 @@
+import copy
+
 import numpy as np
 import pytest
 from peers import peer
@@ -106,3 +108,88 @@ def test_lengths_that_no_sequences_have_are_refused():
         utils.rnn.pad_sequence([])
     with pytest.raises(ValueError, match="packed rows have 2 features"):
         nn.LSTM(2, 3)(utils.rnn.pack_padded_sequence(padded, [4, 2]))
+
+
+# ---- parameters that are computed -----------------------------------------------------------------------------------
+
+
+def normed_figures(library, parametrizations):
+    """Give weights, gradients and names of layers whose weights are computed."""
+    found, names = [], []
+    layers = [
+        (library.nn.Linear(3, 2), lambda layer: parametrizations.weight_norm(layer), (4, 3)),
+        (library.nn.Conv1d(3, 2, 2), lambda layer: parametrizations.weight_norm(layer, dim=None), (2, 3, 5)),
+        (library.nn.Linear(3, 2), lambda layer: parametrizations.spectral_norm(layer, n_power_iterations=400), (4, 3)),
+        (
+            library.nn.ConvTranspose1d(3, 2, 2),
+            lambda layer: parametrizations.spectral_norm(layer, n_power_iterations=400),
+            (2, 3, 5),
+        ),
+    ]
+    for layer, change, shape in layers:
+        drawn = np.random.default_rng(4)
+        for parameter in layer.parameters():
+            parameter.data = library.from_numpy(drawn.normal(size=tuple(parameter.shape)))
+        assert change(layer) is layer
+        (layer(library.from_numpy(drawn.normal(size=shape))) ** 3).sum().backward()
+        names += [name for name, _ in layer.named_parameters()] + [f"buffer {n}" for n, _ in layer.named_buffers()]
+        found += [layer.weight, *layer.parameters(), *(parameter.grad for parameter in layer.parameters())]
+    return [x.detach().numpy() for x in found], names
+
+
+def test_weights_are_computed_as_by_pytorch():
+    torch = peer("torch")
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float64)
+    try:
+        expected, names = normed_figures(torch, torch.nn.utils.parametrizations)
+    finally:
+        torch.set_default_dtype(before)
+    found, own = normed_figures(nbgrad, utils.parametrizations)
+    assert own == names
+    for a, b in zip(found, expected, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-6, atol=1e-9)
+
+
+class Positive(nn.Module):
+    def forward(self, x):
+        return x.exp()
+
+    def right_inverse(self, y):
+        return y.log()
+
+
+def test_any_module_computes_a_parameter_and_is_taken_off_again():
+    parametrize, layer = utils.parametrize, nn.Linear(2, 1, bias=False)
+    layer.weight.data = np.array([[2.0, 3.0]])
+    parametrize.register_parametrization(layer, "weight", Positive())
+    np.testing.assert_allclose(layer.weight.data, [[2, 3]])
+    assert parametrize.is_parametrized(layer, "weight") and isinstance(layer, nn.Linear)
+    optimizer = nbgrad.optim.SGD(layer.parameters(), lr=0.1)
+
+    @nbgrad.jit
+    def step(x):
+        optimizer.zero_grad()
+        layer(x).sum().backward()
+        optimizer.step()
+
+    step(nbgrad.ones(1, 2))
+    expected = np.array([[2.0, 3.0]]) * np.exp(-0.1 * np.array([[2.0, 3.0]]))
+    np.testing.assert_allclose(layer.weight.data, expected)
+    other = copy.deepcopy(layer)
+    other.parametrizations.weight.original.data[...] = 0
+    np.testing.assert_allclose(layer.weight.data, expected)
+    parametrize.remove_parametrizations(layer, "weight")
+    assert type(layer) is nn.Linear and [name for name, _ in layer.named_parameters()] == ["weight"]
+    np.testing.assert_allclose(layer.weight.data, expected)
+    np.testing.assert_allclose(other.weight.data, np.ones((1, 2)))
+    for wrong in (
+        lambda: parametrize.remove_parametrizations(layer, "weight"),
+        lambda: parametrize.register_parametrization(layer, "bias", Positive()),
+        lambda: parametrize.register_parametrization(layer, "weight", nn.Flatten(0)),
+        lambda: utils.spectral_norm(layer, "wait"),
+        lambda: utils.spectral_norm(layer, n_power_iterations=0),
+    ):
+        with pytest.raises(ValueError, match=r"parametrization|spectral_norm"):
+            wrong()
+    assert layer.weight.requires_grad

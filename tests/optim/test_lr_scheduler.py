@@ -17,6 +17,11 @@ CASES = {
     "CosineAnnealingWarmRestarts": lambda s, o: s.CosineAnnealingWarmRestarts(o, 3, 2, 0.01),
     "OneCycleLR": lambda s, o: s.OneCycleLR(o, 1.0, 20),
     "OneCycleLR-linear": lambda s, o: s.OneCycleLR(o, 1.0, 20, anneal_strategy="linear", three_phase=True),
+    "CyclicLR": lambda s, o: s.CyclicLR(o, 0.01, 0.1, 3, 2),
+    "CyclicLR-halves": lambda s, o: s.CyclicLR(o, 0.01, 0.1, 3, mode="triangular2", cycle_momentum=False),
+    "CyclicLR-falls": lambda s, o: s.CyclicLR(o, [0.01], [0.1], 3, mode="exp_range", gamma=0.9),
+    "CyclicLR-own": lambda s, o: s.CyclicLR(o, 0.01, 0.1, 3, scale_fn=lambda n: 1 / n),
+    "get_lr": lambda s, o: warm_up(s)(o),
     "LambdaLR": lambda s, o: s.LambdaLR(o, lambda epoch: 1 / (1 + epoch)),
     "MultiplicativeLR": lambda s, o: s.MultiplicativeLR(o, lambda epoch: 0.9),
     "LinearLR": lambda s, o: s.LinearLR(o, 0.2, 0.8, 6),
@@ -25,6 +30,20 @@ CASES = {
     "SequentialLR": lambda s, o: s.SequentialLR(o, [s.LinearLR(o, 0.1, total_iters=4), s.ExponentialLR(o, 0.9)], [4]),
     "ChainedScheduler": lambda s, o: s.ChainedScheduler([s.ConstantLR(o, 0.5, 4), s.ExponentialLR(o, 0.9)]),
 }
+
+
+def warm_up(schedulers):
+    """Write a scheduler as people do for PyTorch."""
+
+    class WarmUp(schedulers._LRScheduler):
+        def __init__(self, optimizer, steps=4, last_epoch=-1):
+            self.steps = steps
+            super().__init__(optimizer, last_epoch)
+
+        def get_lr(self):
+            return [base * min(1, (self.last_epoch + 1) / self.steps) for base in self.base_lrs]
+
+    return WarmUp
 
 
 def optimizers():
@@ -76,3 +95,17 @@ def test_refusals():
     ):
         with pytest.raises(error):
             call()
+
+
+def test_what_no_scheduler_can_do_is_refused():
+    ours = optim.SGD([nbgrad.tensor([1.0], requires_grad=True)], lr=0.4)
+    schedulers = optim.lr_scheduler
+    for make in (
+        lambda: schedulers.CyclicLR(ours, 0.1, 1.0, mode="round"),
+        lambda: schedulers.CyclicLR(ours, [0.1, 0.2], 1.0),
+        lambda: schedulers.CyclicLR(optim.Adagrad(ours.param_groups[0]["params"]), 0.1, 1.0),
+    ):
+        with pytest.raises(ValueError, match="CyclicLR"):
+            make()
+    with pytest.raises(NotImplementedError, match=r"define get_lr\(self\)"):
+        schedulers.LRScheduler(ours)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ...grad_mode import no_grad
 from ...ops.elementwise import abs as absolute
@@ -85,3 +85,16 @@ def vector_to_parameters(vec: Variable, parameters: Iterable[Variable]) -> None:
     for x in kept:
         x.data = vec.data[begin : begin + int(x.size)].reshape(x.shape)
         begin += int(x.size)
+
+
+if not TYPE_CHECKING:
+
+    def __getattr__(name):
+        """Import what is asked for seldom, when it is; the older names give what the newer ones do."""
+        from importlib import import_module
+
+        if name in ("parametrizations", "parametrize"):
+            return import_module(f".{name}", __name__)
+        if name in ("spectral_norm", "weight_norm"):
+            return getattr(import_module(".parametrizations", __name__), name)
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
