@@ -462,11 +462,14 @@ else:
         elif name in FUNCTIONS:
             found = getattr(import_module(f".{FUNCTIONS[name]}", __name__), name)
         else:
-            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+            found = import_module(".synonyms", __name__).of_name(name)
+            if found is None:
+                raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
         globals()[name] = found
         return found
 
     def __dir__():
         from .registry import FUNCTIONS, LATER, MODULES, load
+        from .synonyms import NAMES
 
-        return [*globals(), *(name for name in LATER if load(name).public), *MODULES, *FUNCTIONS]
+        return [*globals(), *(name for name in LATER if load(name).public), *MODULES, *FUNCTIONS, *NAMES]
