@@ -19,7 +19,7 @@ from .rewriting import readers_of, rewritten
 
 #: Elements of a row that is unrolled at most, the rows that it takes, and formulas that come of them; and where rows
 #: are taken from memory in another order first.
-_LONGEST, _LEAST_ROWS, _MOST_FORMULAS, _MOST_REARRANGED = 16, 32, 1500, 320
+_LONGEST, _LEAST_ROWS, _MOST_FORMULAS, _MOST_REARRANGED = 16, 32, 1500, 160
 #: Elements of a row whose elements are read from memory, where they lie beside each other, at most; and where each is
 #: the beginning of many that do.
 _LONGEST_READ, _LONGEST_APART = 4, 64
