@@ -194,10 +194,12 @@ def main(arguments: list[str] | None = None) -> None:
             for program, size in measure.progress(chosen, "programs"):
                 try:
                     firsts = not (options.quick or added)
-                    found = speed(program, size, rounds, set(without), peaks, patience, firsts)
-                    if added:
+                    if not added:
+                        found = speed(program, size, rounds, set(without), peaks, patience, firsts)
+                    else:  # whoever did not compile it before is not asked again
                         stands = results["rows"][program.name][size]
-                        add(stands, found, added)
+                        left_out = {*without, *stands["skipped"]} - {*added}
+                        add(stands, speed(program, size, rounds, left_out, peaks, patience, firsts), added)
                         found = stands
                 except Exception as error:  # the others are measured all the same
                     failed.append(f"{program.name} ({size}): {type(error).__name__}: {error}")
