@@ -34,6 +34,14 @@ EXPLANATIONS: dict[tuple[str, str], str] = {
         "14 products are 60 million operations, two thirds of the time; BLAS multiplies the 32 small matrices of a "
         "stack one after the other in one thread"
     ),
+    ("attention", "large"): (
+        "products are four fifths of the time; a stack's matrices of 256 x 32 are multiplied by BLAS one after the "
+        "other, where torch.compile has one call for the stack"
+    ),
+    ("long-attention", "large"): (
+        "six products of 2048 x 2048 by 64 are seven eighths of the time, at two thirds of the peak of square ones; "
+        "both call a BLAS, NumPy's OpenBLAS here, oneMKL there"
+    ),
     ("ridge", "small"): (
         "BLAS reads the 800 KB twice, 11 us each in one thread, whatever its number of threads; as formulas of one "
         "loop that reads them once, rows of 50 take 21 ns forth alone, where BLAS takes 6"
