@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import _thread
 import atexit
+import hashlib
 import heapq
 import itertools
 import os
 import threading
 import time
 from functools import cache as once
-from pathlib import Path
 from typing import Any
 
 from .. import cache, progress
@@ -46,10 +46,14 @@ def _stamp() -> tuple[str, ...]:
     """Everything besides the source that shapes machine code: the compiler, the processor, and our own compiler."""
     import llvmlite
 
-    cpu = Path(__file__).parent
-    rooms = sorted([*(cpu / "frontend").glob("*.py"), *(cpu / "elementary").rglob("*.py")])
-    ours = [path.read_text() for path in (*(cpu / name for name in _FILES), *rooms)]
-    return llvmlite.__version__, *identity(), cache.key_of("cpu", *ours)
+    cpu = os.path.dirname(__file__)
+    rooms = [room for name in ("frontend", "elementary") for room, _, _ in os.walk(os.path.join(cpu, name))]
+    inside = [os.path.join(room, file) for room in rooms for file in os.listdir(room) if file.endswith(".py")]
+    ours = hashlib.sha256()
+    for path in (*(os.path.join(cpu, name) for name in _FILES), *sorted(inside)):
+        with open(path, "rb") as file:
+            ours.update(file.read() + b"\0")
+    return llvmlite.__version__, *identity(), ours.hexdigest()
 
 
 def _missing_symbols(kernel: CompiledKernel) -> list[str]:

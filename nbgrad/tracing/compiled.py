@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import functools
-import gc
 import sys
 import warnings
 import weakref
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -19,6 +17,7 @@ from ..kernels import dispatch
 from ..kernels.target import Compiler
 from ..nests import flatten
 from ..variable import Variable, data_replaced, default_dtype_changed, get_default_dtype
+from . import nothing_collected
 from .explain import explain
 from .lifting import Settings, State, found
 from .replay import Replay, in_order
@@ -51,21 +50,6 @@ def _forget_traces_with(array: Array) -> None:
 
 
 data_replaced.append(_forget_traces_with)
-
-
-@contextmanager
-def _nothing_collected() -> Iterator[None]:
-    """Keep Python from looking for garbage: most of what a trace makes stays, and is looked through again and again.
-
-    That takes a sixth of the time that tracing does.
-    """
-    enabled = gc.isenabled()
-    try:
-        gc.disable()
-        yield
-    finally:
-        if enabled:
-            gc.enable()
 
 
 #: A function that gives None for arguments of another kind; else, without a trace, results, and what puts them
@@ -191,7 +175,7 @@ class Jitted:
         changed = None if trace is None else trace.bindings.changed()
         if trace is None or changed is not None:
             try:
-                with _nothing_collected():
+                with nothing_collected():
                     new = Trace(self.function, structure, kinds, self.donate, key[-1], state)
             except TypeError as error:
                 left = None if trace is None else trace.bindings.left_traced()
