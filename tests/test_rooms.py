@@ -272,6 +272,7 @@ ELSEWHERE = {
     "nbgrad/ops/reporting.py": "ops/test_factorization.py",
     "nbgrad/special.py": "ops/test_special.py",
     "nbgrad/tracing/calls.py": "tracing/test_symbol.py",
+    "nbgrad/tracing/collecting.py": "tracing/test_compiled.py",
     "nbgrad/tracing/explain.py": "tracing/test_compiled.py",
     "nbgrad/tracing/lowering.py": "tracing/test_layers.py",
     "nbgrad/tracing/numpy_rules.py": "interop/test_numpy.py",

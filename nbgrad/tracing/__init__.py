@@ -7,25 +7,8 @@ buffers of it, `compiled` is the function that users call. None of them is impor
 from __future__ import annotations
 
 import functools
-import gc
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from typing import Any
-
-
-@contextmanager
-def nothing_collected() -> Iterator[None]:
-    """Keep Python from looking for garbage: most of what imports and traces make stays, to be looked through again.
-
-    That takes a sixth of the time that tracing does.
-    """
-    enabled = gc.isenabled()
-    try:
-        gc.disable()
-        yield
-    finally:
-        if enabled:
-            gc.enable()
 
 
 def jit(
@@ -57,6 +40,8 @@ def jit(
         return functools.partial(jit, static_argnums=static_argnums, donate_argnums=donate_argnums)
     if not callable(function):
         raise TypeError(f"jit: compiles a function, got {type(function).__name__}")
+    from .collecting import nothing_collected
+
     with nothing_collected():
         from .compiled import Jitted
 

@@ -17,7 +17,7 @@ from ..kernels import dispatch
 from ..kernels.target import Compiler
 from ..nests import flatten
 from ..variable import Variable, data_replaced, default_dtype_changed, get_default_dtype
-from . import nothing_collected
+from .collecting import nothing_collected
 from .explain import explain
 from .lifting import Settings, State, found
 from .replay import Replay, in_order
