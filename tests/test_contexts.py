@@ -204,3 +204,26 @@ def test_nothing_is_recorded_where_nothing_is_to_be_and_nothing_holds_itself():
         assert seen() is None
     finally:
         gc.enable()
+
+
+def test_a_class_made_of_another_has_nodes_of_its_own():
+    class Cube(nbgrad.autograd.Function):
+        @staticmethod
+        def forward(ctx, x):
+            ctx.save_for_backward(x)
+            return x**3
+
+        @staticmethod
+        def backward(ctx, g):
+            (x,) = ctx.saved_tensors
+            return 3 * x**2 * g
+
+    class Straight(Cube):
+        @staticmethod
+        def backward(ctx, g):
+            return g
+
+    for kind, slope in ((Cube, 12.0), (Straight, 1.0), (Cube, 12.0)):
+        x = nbgrad.tensor([2.0], requires_grad=True)
+        kind.apply(x).backward()
+        assert x.grad.item() == slope

@@ -64,8 +64,7 @@ def _chi_moves(v: Any, x: Any, factor: float) -> Any:
 
 def _beta_moves(a: Any, b: Any, x: Any, rest: Any) -> Any:
     """Give the density of the beta distribution times how its quantile x moves with a, nothing at 0 and 1."""
-    tiny = float(np.finfo(x.dtype).tiny)
-    x, rest = clamp(x, min=tiny), clamp(rest, min=tiny)
+    x = clamp(x, min=float(np.finfo(x.dtype).tiny))  # whose power may be infinite at 0
     return mul(_beta_density(a, add(b, 1), x, rest), mul(div(b, add(a, b)), beta_slope(x, rest, a, b)))
 
 
