@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 from ...arrays import is_stand_in
@@ -115,6 +116,15 @@ class _Recurrent(Module):
         alone = input.ndim == 2
         x = input[:, None] if alone else input.swapaxes(0, 1) if self.batch_first else input
         states = self._states(x, hx, alone)
+        x, last = self._layers(x, states, self._run)
+        if alone:
+            x, last = x[:, 0], tuple(part[:, 0] for part in last)
+        elif self.batch_first:
+            x = x.swapaxes(0, 1)
+        return x, last if self.mode == "LSTM" else last[0]
+
+    def _layers(self, x: Any, states: Any, run: Callable[..., Any]) -> tuple[Any, tuple[Any, ...]]:
+        """Run all layers, in both directions where asked to; gives the last one's output, and all last states."""
         ends: list[tuple[Any, ...]] = []
         for layer in range(self.num_layers):
             if layer and self.dropout and self.training:
@@ -122,16 +132,11 @@ class _Recurrent(Module):
             outputs = []
             for direction, suffix in enumerate(self._suffixes(layer)):
                 state = tuple(part[len(ends)] for part in states)
-                output, end = self._run(x, state, suffix, bool(direction))
+                output, end = run(x, state, suffix, bool(direction))
                 outputs.append(output)
                 ends.append(end)
             x = outputs[0] if len(outputs) == 1 else cat(outputs, -1)
-        last = tuple(stack(list(parts)) for parts in zip(*ends, strict=True))
-        if alone:
-            x, last = x[:, 0], tuple(part[:, 0] for part in last)
-        elif self.batch_first:
-            x = x.swapaxes(0, 1)
-        return x, last if self.mode == "LSTM" else last[0]
+        return x, tuple(stack(list(parts)) for parts in zip(*ends, strict=True))
 
     def _of_packed(self, packed: PackedSequence, hx: Any) -> Any:
         """Run on sequences of several lengths: steps in parts, at whose ends some end."""
@@ -141,19 +146,11 @@ class _Recurrent(Module):
         if hx is not None and packed.sorted_indices is not None:
             hx = tuple(h[:, packed.sorted_indices] for h in hx) if self.mode == "LSTM" else hx[:, packed.sorted_indices]
         states = self._states(x[: parts[0][2]][None], hx, False)
-        ends: list[tuple[Any, ...]] = []
-        for layer in range(self.num_layers):
-            if layer and self.dropout and self.training:
-                x = functional.dropout(x, self.dropout, True)
-            outputs = []
-            for direction, suffix in enumerate(self._suffixes(layer)):
-                state = tuple(part[len(ends)] for part in states)
-                run = self._packed_back if direction else self._packed_forth
-                output, end = run(x, parts, state, suffix)
-                outputs.append(output)
-                ends.append(end)
-            x = outputs[0] if len(outputs) == 1 else cat(outputs, -1)
-        last = tuple(stack(list(of_kind)) for of_kind in zip(*ends, strict=True))
+
+        def run(x: Any, state: Any, suffix: str, back: bool) -> tuple[Any, tuple[Any, ...]]:
+            return (self._packed_back if back else self._packed_forth)(x, parts, state, suffix)
+
+        x, last = self._layers(x, states, run)
         if packed.unsorted_indices is not None:
             last = tuple(h[:, packed.unsorted_indices] for h in last)
         return packed._replace(data=x), last if self.mode == "LSTM" else last[0]
