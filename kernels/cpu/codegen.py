@@ -131,10 +131,15 @@ class _Compilation:
         number = next(_numbers)
         heapq.heappush(_waiting, (-len(self.source), number, self))
         place = _compiling[number % len(_compiling)]
+        started = threading.Lock()
+        started.acquire()
         try:
-            _thread.start_new_thread(_compile_waiting, (place,))
+            _thread.start_new_thread(_compile_waiting, (place, started))
         except RuntimeError:  # the system has no more
-            _compile_waiting(place)
+            _compile_waiting(place, started)
+        # until a thread has begun it has the identity of the one that started it, and would be taken for that one where
+        # an exception is to be raised there (`interrupts.raise_afterwards`)
+        started.acquire()
         return self
 
     def run(self) -> None:
@@ -166,7 +171,8 @@ _begun: dict[str, _Compilation] = {}
 _numbers = itertools.count()
 
 
-def _compile_waiting(place: threading.Lock) -> None:
+def _compile_waiting(place: threading.Lock, started: threading.Lock) -> None:
+    started.release()
     with place:
         while True:
             try:

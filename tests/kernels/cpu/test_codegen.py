@@ -1,9 +1,11 @@
 """From source to machine code: compiled once, vectorised, and only for what it was compiled for."""
 
+import _thread
 import os
 import platform
 import re
 import threading
+import time
 
 import numpy as np
 import pytest
@@ -135,6 +137,32 @@ def test_what_is_begun_is_compiled_meanwhile_and_once(place, compiled, monkeypat
     codegen._addresses.clear()
     codegen.begin("k", sources[0])  # it is in the cache
     assert not codegen._begun
+
+
+def test_no_thread_that_compiles_is_still_starting_when_it_was_begun(place, monkeypatch):
+    """Until then CPython gives it the identity of its starter, and what is to be raised there could hit it."""
+    start, begun = _thread.start_new_thread, []
+
+    def slowly(function, arguments):
+        def work():
+            time.sleep(0.1)
+            begun.append(threading.get_ident())
+            function(*arguments)
+
+        return start(work, ())
+
+    monkeypatch.setattr(_thread, "start_new_thread", slowly)
+    codegen.begin("k", SOURCE.format(value=25.0))
+    assert begun and begun[0] != threading.get_ident()
+    assert codegen.address("k", SOURCE.format(value=25.0))
+
+
+def test_a_kernel_is_compiled_where_no_thread_can_be_started(place, monkeypatch):
+    def refused(function, arguments):
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(_thread, "start_new_thread", refused)
+    assert run(codegen.address("k", SOURCE.format(value=26.0))) == [26.0] * 3
 
 
 def test_what_folds_share_is_begun_with_a_kernel(place, compiled):
