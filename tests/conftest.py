@@ -5,6 +5,7 @@ import os
 import sys
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -19,6 +20,11 @@ def pytest_cmdline_main(config: pytest.Config) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    # the same examples in every run, which fails for what was changed alone; long runs look for others
+    hypothesis.settings.register_profile(
+        "nbgrad", deadline=None, derandomize=not os.environ.get("NBGRAD_SEARCH"), print_blob=True
+    )
+    hypothesis.settings.load_profile("nbgrad")
     if config.getoption("markexpr") == "cuda":  # before tests/cuda is collected, which is left out otherwise
         os.environ.setdefault("NBGRAD_TEST_CUDA", "1")
     if os.environ.get("NBGRAD_TEST_LAYOUT") == "unknown":  # as where arrays cannot be read by their layout

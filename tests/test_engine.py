@@ -196,7 +196,7 @@ def build(library, leaves, steps):
     return values
 
 
-@settings(max_examples=60, deadline=None, derandomize=True)
+@settings(max_examples=60)
 @given(
     shapes=st.lists(st.sampled_from(SHAPES), min_size=1, max_size=3),
     steps=STEPS,

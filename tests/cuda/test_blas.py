@@ -32,7 +32,7 @@ layouts = some.tuples(some.permutations([0, 1, 2]), some.tuples(*[some.sampled_f
     some.booleans(),
     some.sampled_from(["float32", "float64"]),
 )
-@hypothesis.settings(max_examples=400, deadline=None)
+@hypothesis.settings(max_examples=400)
 def test_products_are_numpys(sizes, ranks, memory, one_stack, dtype):
     m, k, n, stack = sizes
     random = np.random.default_rng(0)

@@ -324,7 +324,7 @@ PROGRAMS = {
 }
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=40, suppress_health_check=list(HealthCheck))
 @given(
     name=st.sampled_from(sorted(PROGRAMS)),
     shape=st.one_of(

@@ -318,7 +318,7 @@ def complex_step(root, position, point):
     return value.imag / step
 
 
-@settings(max_examples=60, deadline=None, derandomize=True)
+@settings(max_examples=60)
 @given(TREES, POINTS, st.integers(0, 1), st.integers(0, 1))
 def test_derivatives_of_random_formulas(root, point, first, second):
     slope = derivative(root, first)

@@ -5,7 +5,7 @@ import os
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import HealthCheck, assume, given, reject, settings
 from loop_generator import programs
 from numba import prange
 from plainly import derivative, leaves
@@ -21,6 +21,14 @@ def helper(p, q):
     return q - 0.5 * p
 
 
+def as_python(program, given):
+    """Give what a program gives uncompiled; leaves out what Python refuses, of which a kernel makes inf and NaN."""
+    try:
+        return leaves(program(*given))
+    except (ArithmeticError, ValueError):
+        reject()
+
+
 def compare(text):
     """Hold the derivatives of a program against each other and against differences, where these say anything."""
     program = defined("program", text, {"np": np, "math": math, "helper": helper, "prange": prange})
@@ -28,7 +36,7 @@ def compare(text):
     program.__globals__["__name__"] = "program"
     given = (X, 0.6, -1.1, 3)
     with np.errstate(all="ignore"):
-        expected = leaves(program(*given))
+        expected = as_python(program, given)
         assume(all(np.all(np.isfinite(y)) and np.all(np.abs(y) < 1e6) for y in expected))
         rng = np.random.default_rng(1)
         cotangents = [1.0, rng.normal(size=4)]
@@ -46,7 +54,7 @@ def compare(text):
 
         def at(step):
             rest = [x + step * d for x, d in zip(given[:3], directions, strict=True)]
-            return sum(np.sum(y * c) for y, c in zip(leaves(program(*rest, 3)), cotangents, strict=True))
+            return sum(np.sum(y * c) for y, c in zip(as_python(program, (*rest, 3)), cotangents, strict=True))
 
         slopes = [(at(step) - at(-step)) / (2 * step) for step in (1e-5, 1e-6, 1e-7)]
         one_sided = [(at(step) - at(0)) / step for step in (1e-6, -1e-6)]
@@ -56,16 +64,14 @@ def compare(text):
             assert abs(slopes[1] - along) < 1e-3 * scale, f"{text}\nalong {along}, differences {slopes}"
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=40, suppress_health_check=list(HealthCheck))
 @given(programs())
 def test_random_programs(text):
     compare(text)
 
 
 @pytest.mark.slow
-@settings(
-    max_examples=int(os.environ.get("NBGRAD_LOOPS", 3000)), deadline=None, suppress_health_check=list(HealthCheck)
-)
+@settings(max_examples=int(os.environ.get("NBGRAD_LOOPS", 3000)), suppress_health_check=list(HealthCheck))
 @given(programs())
 def test_many_random_programs(text):
     compare(text)

@@ -60,7 +60,7 @@ def test_einsum_is_compiled(kernels):
 
 
 @given(st.data())
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_einsum_of_random_equations(data):
     """Sizes of 1 stretch, as NumPy has them."""
     inputs = data.draw(st.lists(st.text("ijkl", max_size=3), min_size=1, max_size=4))

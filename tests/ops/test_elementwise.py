@@ -345,7 +345,7 @@ def test_default_dtype_decides_where_no_array_does():
 
 
 @pytest.mark.parametrize("name", ["add", "mul", "div", "maximum", "atan2"])
-@settings(deadline=None, max_examples=40, derandomize=True)
+@settings(max_examples=40)
 @given(
     shapes=hnp.mutually_broadcastable_shapes(num_shapes=2, max_dims=4, max_side=3, min_side=0), seed=st.integers(0, 9)
 )
@@ -355,7 +355,7 @@ def test_gradients_of_broadcast_inputs_are_torchs(name, shapes, seed):
     cases.assert_same_as_torch(case.function, case.torch, arrays)
 
 
-@settings(deadline=None, max_examples=40, derandomize=True)
+@settings(max_examples=40)
 @given(shapes=hnp.mutually_broadcastable_shapes(num_shapes=3, max_dims=3, max_side=3, min_side=0))
 def test_gradients_of_three_broadcast_inputs_are_torchs(shapes):
     case = next(case for case in PLAIN if case.name == "where")

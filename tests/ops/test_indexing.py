@@ -286,14 +286,14 @@ def test_a_scalar_has_no_rows():
 # ---- properties -----------------------------------------------------------------------------------------------------
 
 
-@settings(deadline=None, max_examples=60, derandomize=True)
+@settings(max_examples=60)
 @given(data=st.data())
 def test_any_basic_index(data):
     shape = data.draw(hnp.array_shapes(min_dims=1, max_dims=4, min_side=0, max_side=4))
     check(draw(cases.ANY, shape), data.draw(hnp.basic_indices(shape, allow_newaxis=True)))
 
 
-@settings(deadline=None, max_examples=60, derandomize=True)
+@settings(max_examples=60)
 @given(data=st.data())
 def test_any_integer_arrays(data):
     shape = data.draw(hnp.array_shapes(min_dims=1, max_dims=4, min_side=1, max_side=4))
@@ -303,7 +303,7 @@ def test_any_integer_arrays(data):
     check(draw(cases.ANY, shape), index)
 
 
-@settings(deadline=None, max_examples=60, derandomize=True)
+@settings(max_examples=60)
 @given(data=st.data())
 def test_any_mixture(data):
     """Whole numbers, slices, None, an ellipsis, arrays and masks in one index."""

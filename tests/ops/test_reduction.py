@@ -451,7 +451,7 @@ def test_dtypes_that_floating_reductions_cannot_take_are_refused(name, array):
 # ---- properties -----------------------------------------------------------------------------------------------------
 
 
-@settings(deadline=None, max_examples=50, derandomize=True)
+@settings(max_examples=50)
 @given(data=st.data())
 def test_any_shape_and_axes(data):
     shape = data.draw(hnp.array_shapes(min_dims=1, max_dims=4, min_side=0, max_side=3))

@@ -180,7 +180,7 @@ def test_gradients_of_logcumsumexp_where_elements_leave_no_trace():
 # ---- lengths --------------------------------------------------------------------------------------------------------
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     st.sampled_from(SCANS),
     st.sampled_from([(1, 1 << 16), (70, 130), (9, 66), (3, 1 << 16), (130, 70)]),

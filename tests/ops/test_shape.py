@@ -227,7 +227,7 @@ def test_refusals_name_the_function_and_the_shapes(name):
 # ---- properties -----------------------------------------------------------------------------------------------------
 
 
-@settings(deadline=None, max_examples=50, derandomize=True)
+@settings(max_examples=50)
 @given(shapes=hnp.mutually_broadcastable_shapes(num_shapes=1, base_shape=(2, 3, 2), max_dims=3))
 def test_sum_to_is_the_adjoint_of_broadcast_to(shapes):
     (small,), large = shapes.input_shapes, shapes.result_shape
@@ -238,7 +238,7 @@ def test_sum_to_is_the_adjoint_of_broadcast_to(shapes):
     assert nbgrad.sum_to(y, small).shape == small
 
 
-@settings(deadline=None, max_examples=40, derandomize=True)
+@settings(max_examples=40)
 @given(data=st.data())
 def test_permuting_and_back_is_the_identity(data):
     shape = data.draw(hnp.array_shapes(min_dims=1, max_dims=5, min_side=0, max_side=3))

@@ -485,7 +485,6 @@ FUZZ = int(os.environ.get("NBGRAD_FUZZ", "0"))
 random_programs = settings(
     max_examples=FUZZ or 6,
     derandomize=not FUZZ,
-    deadline=None,
     # a program compiles for seconds, smaller ones for minutes
     phases=(Phase.reuse, Phase.generate, Phase.shrink) if FUZZ else (Phase.generate,),
     suppress_health_check=list(HealthCheck),

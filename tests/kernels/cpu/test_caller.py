@@ -59,7 +59,7 @@ def test_results_may_lie_over_their_inputs_element_for_element(add, handed_on):
 
 
 @given(st.sampled_from(SHAPES), st.data(), st.sampled_from(sorted(LAYOUTS)), st.sampled_from("fd"))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_results_are_written_where_inputs_broadcast_to(shape, data, layout, dtype):
     """As by NumPy, which sorts out overlaps, or handed on; an input may be where the result goes."""
     drop = data.draw(st.integers(0, len(shape)))
@@ -141,7 +141,7 @@ def test_what_is_raised_there_is_raised_here():
     ),
     st.sampled_from("fd"),
 )
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=600)
 def test_arrays_that_broadcast_are_answered_as_by_the_ufunc(name, drawn, dtype):
     operation = OPERATIONS[name]
     arrays = [array(shape, layout, dtype, seed) for seed, (shape, layout) in enumerate(drawn)][: operation.arity]

@@ -400,7 +400,7 @@ def numbers(dtype, **options):
     return arrays(dtype, st.integers(1, 40), elements=st.floats(width=width, **options))
 
 
-few = settings(max_examples=25, deadline=None)
+few = settings(max_examples=25)
 
 
 @each_dtype

@@ -12,7 +12,7 @@ sizes = st.integers(0, 10)
 
 
 @given(sizes, sizes, sizes, st.sampled_from(sorted(set(LAYOUTS) - {"large"})), st.sampled_from("fd"))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_each_result_is_the_sum_over_the_inner_dimension(m, k, n, layout, dtype):
     x, w = array((m, k), layout, dtype), array((k, n), layout, dtype, 1)
     found = products.multiply(x, w)

@@ -179,7 +179,7 @@ def reduced(draw):
     return base[tuple(slice(None, None, s) for s in steps)], axes
 
 
-@settings(max_examples=60, deadline=None, derandomize=True)
+@settings(max_examples=60)
 @given(reduced())
 def test_any_axes_of_any_layout(case):
     x, axes = case

@@ -33,7 +33,7 @@ NUMBERS += [
 
 
 @given(st.lists(st.sampled_from(NUMBERS), max_size=3), st.sampled_from("fd"), st.sampled_from(DTYPES))
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 def test_numbers_are_converted_unless_numpy_would_warn(numbers, source, target):
     with np.errstate(all="ignore"):
         x = np.array(numbers, source)
@@ -47,7 +47,7 @@ def test_numbers_are_converted_unless_numpy_would_warn(numbers, source, target):
 
 
 @given(st.sampled_from(SHAPES), st.sampled_from(sorted(LAYOUTS)), st.sampled_from(DTYPES), st.sampled_from(DTYPES))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_arrays_are_converted_as_by_numpy(shape, layout, source, target):
     x = np.abs(array(shape, layout, "d")).astype(source) if source in "?BHIL" else array(shape, layout, source)
     found = call(conversion.cast())(x, np.dtype(target))

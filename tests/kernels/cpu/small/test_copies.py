@@ -17,7 +17,7 @@ layouts, shapes, dtypes = st.sampled_from(sorted(LAYOUTS)), st.sampled_from(SHAP
 
 
 @given(shapes, st.lists(layouts, min_size=1, max_size=3), dtypes, st.integers(-1, 3), st.booleans())
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_arrays_are_joined_as_by_numpy(shape, each, dtype, axis, new):
     arrays = [array(shape, layout, dtype, seed) for seed, layout in enumerate(each)]
     found = call(copies.stack() if new else copies.cat())(*arrays, axis)
@@ -28,7 +28,7 @@ def test_arrays_are_joined_as_by_numpy(shape, each, dtype, axis, new):
 
 
 @given(shapes, dtypes)
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_unlike_arrays_are_handed_on(shape, dtype):
     x = array(shape, dtype=dtype)
     for other in (array((*shape, 2)), array(shape).astype("e"), [1.0], None):
@@ -44,7 +44,7 @@ keys = st.lists(
 
 
 @given(shapes, keys.map(tuple), layouts, st.sampled_from("fd"))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_values_are_put_into_zeros(shape, key, layout, dtype):
     target = np.zeros(shape, dtype)
     place = outcome(picked, target, key)
@@ -68,7 +68,7 @@ positions = st.lists(st.integers(-5, 5) | st.sampled_from(extremes), max_size=6)
 
 
 @given(positions, st.integers(0, 6), st.sampled_from(["contiguous", "strided", "misaligned", "subclass", "read-only"]))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_positions_are_copied_and_counted_from_the_front(given_positions, count, layout):
     x = LAYOUTS[layout](np.array(given_positions, np.int64))
     found = call(copies.rows())(x, count)
@@ -89,7 +89,7 @@ def test_positions_are_copied_and_counted_from_the_front(given_positions, count,
     st.sampled_from("fd"),
     st.booleans(),
 )
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_lines_are_picked_and_added(shape, rows, layout, dtype, several):
     axis = shape.index(4)
     before = (slice(None),) * axis
@@ -121,7 +121,7 @@ SIZES = [(4,), (4, 5), (4, 2, 3), (4, 0), (1, 3)]
 
 
 @given(st.sampled_from(SIZES), st.data(), layouts, st.sampled_from("fd"))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_elements_along_an_axis_are_picked_and_added(shape, data, layout, dtype):
     axis = data.draw(st.integers(0, len(shape) - 1))
     one = data.draw(st.booleans())

@@ -16,7 +16,7 @@ shapes = st.lists(st.sampled_from([0, 1, 3, 5, 9, 70]), max_size=3).map(tuple)
 
 
 @given(shapes, shapes, layouts, layouts, st.sampled_from("fdi"))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_products_have_the_same_bits_either_way(first, second, one, other, dtype):
     if len(first) == len(second) == 3:
         first, second = (2, *first[1:]), (2, first[-1], second[-1])
@@ -37,7 +37,7 @@ def test_operands_that_are_no_arrays_are_handed_on():
 
 
 @given(st.sampled_from([(1, 3, 4), (5, 1, 9), (0, 2, 3), (20, 70, 3)]), layouts, layouts, st.sampled_from("fd"))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_maps_have_the_bits_of_product_and_sum(sizes, one, other, dtype):
     m, k, n = sizes
     x, weight, bias = array((m, k), one, dtype), array((n, k), other, dtype, 1), array((n,), one, dtype, 2)

@@ -24,7 +24,7 @@ NAMES = ["sum", "mean", "amax", "logsumexp", "count_nonzero", "var"]
 
 
 @given(st.sampled_from(NAMES), shapes, layouts, dtypes, st.booleans(), st.data())
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_reductions_have_the_same_bits_either_way(name, shape, layout, dtype, keepdim, data):
     x = array(shape, layout, dtype)
     axes = tuple(sorted(data.draw(st.sets(st.integers(0, max(x.ndim - 1, 0)), max_size=x.ndim))))
@@ -57,7 +57,7 @@ def test_numbers_that_are_none_are_handed_on(numbers):
 
 
 @given(shapes, layouts, dtypes, st.data())
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_what_broadcasting_stretched_is_added_up(shape, layout, dtype, data):
     x = array(shape, layout, dtype)
     drop = data.draw(st.integers(0, x.ndim))
@@ -70,7 +70,7 @@ def test_what_broadcasting_stretched_is_added_up(shape, layout, dtype, data):
 
 
 @given(st.sampled_from(["softmax", "log_softmax", "softmax_vjp"]), shapes, layouts, layouts, dtypes, st.integers(-1, 3))
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 def test_values_for_each_element_have_the_same_bits_either_way(name, shape, first, second, dtype, axis):
     arrays = [array(shape, first, dtype), array(shape, second, dtype, 1)][: 1 + name.endswith("vjp")]
     found = call(reductions.spread(kernels.TABLE[name]))(*arrays, axis)
@@ -81,7 +81,7 @@ def test_values_for_each_element_have_the_same_bits_either_way(name, shape, firs
 
 
 @given(shapes, layouts, st.sampled_from("fdl"), st.integers(-1, 3), st.booleans(), st.booleans(), st.booleans())
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_extrema_are_where_numpy_finds_them(shape, layout, dtype, axis, keepdim, largest, nan):
     x = array(shape, layout, dtype)
     if nan and x.size > 2 and dtype != "l" and x.flags.writeable:

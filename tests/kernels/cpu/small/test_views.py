@@ -33,7 +33,7 @@ def picked(x, key):
 
 
 @given(shapes, layouts, keys)
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 def test_keys_pick_what_they_pick_for_numpy(shape, layout, key):
     x = array(shape, layout)
     found = call(views.getitem())(x, key)
@@ -49,7 +49,7 @@ def test_keys_pick_what_they_pick_for_numpy(shape, layout, key):
 
 
 @given(shapes, layouts, st.lists(st.integers(-2, 60), max_size=4).map(tuple))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_shapes_are_numpys(shape, layout, sizes):
     x = array(shape, layout)
     for target in (sizes, (x.size,), (-1,), (-1, *x.shape[1:]), (*x.shape, 1), x.shape[::-1]):
@@ -64,7 +64,7 @@ def test_shapes_are_numpys(shape, layout, sizes):
 
 
 @given(shapes, layouts, st.randoms(use_true_random=False))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_axes_are_put_in_order_as_by_numpy(shape, layout, random):
     x = array(shape, layout)
     axes = random.sample(range(x.ndim), x.ndim)
@@ -79,7 +79,7 @@ def test_axes_are_put_in_order_as_by_numpy(shape, layout, random):
 
 
 @given(shapes, layouts, st.lists(st.integers(0, 4), max_size=2).map(tuple))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_broadcast_views_are_numpys(shape, layout, more):
     x = array(shape, layout)
     for target in ((*more, *x.shape), (*more, *[3 if size == 1 else size for size in x.shape]), more):
@@ -92,7 +92,7 @@ def test_broadcast_views_are_numpys(shape, layout, more):
 
 
 @given(shapes, layouts, st.data())
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_what_a_reduction_gave_is_repeated_along_its_axes(shape, layout, data):
     axes = tuple(sorted(data.draw(st.sets(st.integers(0, max(len(shape) - 1, 0)), max_size=len(shape)))))
     keepdim = data.draw(st.booleans())
