@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import ast
 
 
 class Text:
@@ -43,3 +47,17 @@ class Text:
 def indented(lines: Iterable[str], depth: int = 1) -> list[str]:
     """Return lines as they stand inside so many blocks."""
     return ["    " * depth + line for line in lines]
+
+
+def parsed(text: str) -> ast.Module:
+    """Parse Python, beside other threads that do.
+
+    CPython 3.11 counts how deep a tree is for all threads together, and raises SystemError where two are being made.
+    """
+    import ast
+
+    while True:
+        try:
+            return ast.parse(text)
+        except SystemError:
+            continue

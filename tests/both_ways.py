@@ -217,17 +217,17 @@ def main(seed, count):
         from nbgrad.kernels.cpu import caller, launch, ndarray
 
         caller.layout_holds = launch.layout_holds = ndarray.layout_holds = lambda: False
-    kept = None
-    if "--guarded" in sys.argv:
+    guarded = "--guarded" in sys.argv
+    if guarded:
         import guard_pages
 
-        kept = guard_pages.install()
+        guard_pages.install()
     warnings.simplefilter("ignore")
     for number in range(count):
         pick = random.Random(f"{seed} {number}")
         arrays, function = draw(pick)
         shown = ", ".join(f"{x.dtype}{x.shape}{x.strides}" for x in arrays)
-        print(number, shown, outcome(arrays, function, pick.random() < 0.8), flush=kept is not None)
+        print(number, shown, outcome(arrays, function, pick.random() < 0.8), flush=guarded)
 
 
 if __name__ == "__main__":

@@ -309,7 +309,7 @@ def main():
                 del operations[few[count] :]
         FLOATS[:], ODD[:] = ["d"], ["D", "O", "U3", "M8[s]", ">d", "S2"]
     warnings.simplefilter("ignore")
-    kept = guard_pages.install()
+    words = guard_pages.install()
     end = time.monotonic() + options.seconds
     for number in range(options.first, options.first + options.rounds):
         if time.monotonic() > end:
@@ -320,7 +320,7 @@ def main():
         if number % 50 == 0:
             check()
     check()
-    assert kept[0][0] > options.rounds or options.rounds == sys.maxsize  # arrays were allocated so
+    assert words[0] > options.rounds or options.rounds == sys.maxsize  # arrays were allocated so
     os.write(1, b"whole\n")
     os._exit(0)
 

@@ -11,6 +11,7 @@ import mmap
 from numpy._core import _multiarray_umath
 
 from nbgrad.kernels.cpu import codegen
+from nbgrad.kernels.cpu.ufunc import keep_forever
 
 _PAGE = mmap.PAGESIZE
 _C = ctypes.CDLL(None)
@@ -70,7 +71,7 @@ class Handler(ctypes.Structure):
 
 
 def install():
-    """Have arrays of this thread, from now on, in memory with guards; gives what must be kept alive as long."""
+    """Have arrays of this thread, from now on, in memory with guards; gives words, of which the first counts them."""
     context = (ctypes.c_int64 * 8)(0, *(ctypes.cast(getattr(_C, name), ctypes.c_void_p).value for name in _FUNCTIONS))
     entries = [codegen.address(f"guarded_{name}", source, entry="call") for name, source in _SOURCES.items()]
     handler = Handler(b"guard pages", 1, ctypes.addressof(context), *entries)
@@ -80,4 +81,5 @@ def install():
     capsule = ctypes.PYFUNCTYPE(ctypes.py_object, ctypes.c_void_p, ctypes.c_char_p, ctypes.c_void_p)
     new = capsule(("PyCapsule_New", api))(ctypes.addressof(handler), b"mem_handler", None)
     ctypes.PYFUNCTYPE(ctypes.py_object, ctypes.py_object)(table[_SET_HANDLER])(new)
-    return context, handler
+    keep_forever(context, handler)  # arrays may be freed at the very end
+    return context

@@ -8,6 +8,7 @@ from typing import Any
 
 from .. import philox
 from ..philox import BLOCKS, GROUP, elements_of, words_of
+from ..text import parsed
 from .frontend.source import Source
 
 
@@ -45,7 +46,7 @@ def drawing(kind: str, dtype: str) -> Source:
     from . import elementary
     from .frontend import memory, numbers
 
-    tree = ast.parse(drawing_source(kind, dtype)).body[0]
+    tree = parsed(drawing_source(kind, dtype)).body[0]
     assert isinstance(tree, ast.FunctionDef)
     names = elementary.specialise(Source.of, numbers.NAMESPACE) | memory.NAMESPACE | philox.CONSTANTS
     return Source(f"draw_{kind}_{dtype}", lambda: tree, names, "contract", inline=False)

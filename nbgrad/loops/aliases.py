@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from .keeping import Keeping
-from .language import Allocate, Block, Loop, Product, Program, Statement, Store, Value, View, names_in
+from .language import Allocate, Block, Loop, Product, Program, Statement, Store, Value, View, expression_of, names_in
 from .writing import dtype_of, place_of, shape_of, updates
 
 
@@ -152,7 +152,7 @@ class Aliases(Keeping):
         for carried in arrays:
             if carried.target.name not in filled:
                 self.need(loop.block, *carried.target.sizes)
-                fresh = ast.parse(f"np.zeros({shape_of(carried.target)}, {dtype_of(carried.target)})", mode="eval").body
+                fresh = expression_of(f"np.zeros({shape_of(carried.target)}, {dtype_of(carried.target)})")
                 moved.append((self.bar(carried.target), fresh))
         # what comes from a cotangent that is handed on must be read before that is given anew
         order = updates(moved)

@@ -20,6 +20,7 @@ from .language import (
     Store,
     Value,
     View,
+    expression_of,
     leaves,
     text,
     written_form,
@@ -142,7 +143,7 @@ class Tangent(Forward):
             case View(target=target, base=base, value=value):
                 lines = super().statement(statement)
                 if self.active(target):
-                    taken = ast.parse(text(value), mode="eval").body
+                    taken = expression_of(text(value))
                     for inner in ast.walk(taken):
                         if isinstance(inner, ast.Name) and inner.id == base.name:
                             inner.id = self.dot(base)
@@ -226,7 +227,7 @@ class Tangent(Forward):
             pairs.append((target.name, carried.after))
             if self.active(target):
                 lines.append(f"{self.dot(target)} = {self._tangent_of(carried.before, target)}")
-                after = ast.parse(self._tangent_of(carried.after, target), mode="eval").body
+                after = expression_of(self._tangent_of(carried.after, target))
                 pairs.append((self.dot(target), after))
         if statement.turns is not None:
             lines.append(f"{statement.turns} = 0")

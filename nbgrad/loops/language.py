@@ -13,6 +13,8 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+from ..kernels.text import parsed
+
 #: Types of numbers are names of dtypes.
 FLOATING = ("float32", "float64")
 
@@ -400,6 +402,13 @@ def whole(node: ast.Constant) -> Any:
 def text(node: ast.AST) -> str:
     """Write an expression as source."""
     return ast.unparse(node)
+
+
+def expression_of(source: str) -> ast.expr:
+    """Read an expression: what `text` wrote."""
+    (statement,) = parsed(source).body
+    assert isinstance(statement, ast.Expr)
+    return statement.value
 
 
 def names_in(*nodes: ast.AST | None) -> set[str]:

@@ -13,7 +13,7 @@ import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from ..kernels.text import indented
+from ..kernels.text import indented, parsed
 from .independence import independent, is_sum
 from .language import Block, Loop, Plain, Program, Value, text, whole
 from .replaying import Replaying
@@ -226,7 +226,7 @@ class Pieces(Replaying):
 
     def _read(self, loop: Loop, body: list[str], outside: dict[str, int]) -> _Reader:
         reader = _Reader(str(loop.counter), outside)
-        tree = ast.parse(textwrap.dedent("\n".join(body)))
+        tree = parsed(textwrap.dedent("\n".join(body)))
         reader.assigned = {n.id for n in ast.walk(tree) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)}
         reader.visit(tree)
         return reader

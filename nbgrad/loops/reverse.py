@@ -28,6 +28,7 @@ from .language import (
     Store,
     Value,
     View,
+    expression_of,
     leaves,
     names_in,
     text,
@@ -186,7 +187,7 @@ class Reverse(Pieces):
                 if value.ndim is None or not self.known.active(value.name) or value.name in self.handed:
                     continue
                 if isinstance(statement, View):
-                    taken = ast.parse(text(statement.value), mode="eval").body
+                    taken = expression_of(text(statement.value))
                     base = statement.base.name
                     for inner in ast.walk(taken):
                         if isinstance(inner, ast.Name) and inner.id == base:

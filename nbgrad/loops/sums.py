@@ -10,6 +10,7 @@ import ast
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from ..kernels.text import parsed
 from .language import names_in, text
 
 
@@ -20,7 +21,7 @@ def summed(
 
     `arrays` tells the dtype of each array, and what those have in common that may share memory.
     """
-    tree = ast.parse("\n".join(body))
+    tree = parsed("\n".join(body))
     bound = {counter}
     for node in ast.walk(tree):
         if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):

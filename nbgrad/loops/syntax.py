@@ -8,6 +8,8 @@ import textwrap
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from ..kernels.text import parsed
+
 #: What the function gives, and whether it has given it from inside a loop.
 RESULT, RETURNED = "$result", "$returned"
 
@@ -28,7 +30,7 @@ def read(function: Callable[..., Any]) -> ast.FunctionDef:
             "a file or a notebook's cell"
         ) from None
     try:
-        tree = ast.parse(textwrap.dedent("".join(lines)))
+        tree = parsed(textwrap.dedent("".join(lines)))
     except SyntaxError:
         tree = ast.Module([], [])
     for node in tree.body[:1]:

@@ -1,6 +1,10 @@
 """Text that is being written: blocks indent what is written in them."""
 
-from nbgrad.kernels.text import Text, indented
+import ast
+
+import pytest
+
+from nbgrad.kernels.text import Text, indented, parsed
 
 
 def test_blocks_nest():
@@ -33,3 +37,17 @@ def test_lines_of_a_block_may_come_indented():
         text.put("if True:", *indented(["return 1"]))
     assert text.lines == ["def f():", "    if True:", "        return 1"]
     assert indented(["x", "  y"], 2) == ["        x", "          y"]
+
+
+def test_parsing_is_tried_again_where_another_thread_parsed_meanwhile(monkeypatch):
+    parse, failures = ast.parse, [SystemError("AST constructor recursion depth mismatch")] * 2
+
+    def disturbed(text):
+        if failures:
+            raise failures.pop()
+        return parse(text)
+
+    monkeypatch.setattr(ast, "parse", disturbed)
+    assert ast.unparse(parsed("x = 1")) == "x = 1" and not failures
+    with pytest.raises(SyntaxError):
+        parsed("x = ")

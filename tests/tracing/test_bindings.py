@@ -35,6 +35,8 @@ def set_(name, value):
 def as_it_was():
     before = RATE, WEIGHTS
     yield
+    Scale.shared = Settings.rate = Settings.Deep.rate = with_attribute.rate = 2.0
+    with_default.__defaults__[0].update(rate=2.0)
     set_("RATE", before[0])
     set_("WEIGHTS", before[1])
     set_("scaled", SCALED)

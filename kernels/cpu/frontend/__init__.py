@@ -34,13 +34,14 @@ def module_text(source: str, entry: str, symbol: str, flags: str) -> str:
     """Translate a kernel's text to LLVM's language, as a module with the function `entry` under the name `symbol`."""
     import ast
 
+    from ...text import parsed
     from .. import folding
     from . import memory
     from .source import Source
     from .translate import translated
 
     names = dict(namespace())
-    for node in ast.parse(source).body:
+    for node in parsed(source).body:
         if isinstance(node, ast.FunctionDef):
             names[node.name] = Source(node.name, partial(_itself, node), names, flags, inline=False)
         elif isinstance(node, ast.Assign):

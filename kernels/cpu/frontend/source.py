@@ -9,6 +9,7 @@ from types import FunctionType
 from typing import Any
 
 from ...lazy import lazy
+from ...text import parsed
 from .writer import Function
 
 
@@ -43,5 +44,5 @@ class Source:
 @once
 def _trees(filename: str) -> dict[int, ast.FunctionDef]:
     with open(filename, encoding="utf-8") as file:
-        tree = ast.parse(file.read())
+        tree = parsed(file.read())
     return {node.lineno: node for node in tree.body if isinstance(node, ast.FunctionDef)}
