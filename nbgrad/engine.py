@@ -24,8 +24,6 @@ from .ownership import ALONE, is_private
 from .pruning import Gate, freed, place
 from .variable import Variable
 
-new = object.__new__
-
 _WATCHED = hooks.watched
 
 _NOTHING: frozenset[Any] = frozenset()  # a set not yet made
@@ -208,7 +206,7 @@ def walk_all(
     first = outputs[0].creator
     stop = gate if gate is not None and (gate.captured or _WATCHED) else None  # what notes anything on the way
     if len(outputs) == 1 and first is not None and not first.multiple and (gate is None or gate.admits(first)):
-        lone, lone_gy = first, cotangents[0]  # checked by _start, so nothing needs to be looked at
+        lone, lone_gy = first, cotangents[0]  # checked by start_of, so nothing needs to be looked at
         inputs = ()
     while True:
         index = 0
