@@ -224,7 +224,7 @@ def walk_all(
                         owner: Any = x if source is None else source
                         total = leaves.get(x) if source is None else lone_gy if owner is lone else pending.get(owner)
                         if total is not None and (not moves or type(total) is type(gx.gy)):
-                            if owner in owned or (getrefcount(total) <= _ALONE and _is_own(total)):
+                            if owner in owned or (getrefcount(total) <= _THE_WALKS and _is_own(total)):
                                 gx.add_to(total)
                                 continue
                         gx = gx.whole()
@@ -316,14 +316,14 @@ def walk_all(
             function.inputs = None
 
 
-def _lonely() -> int:
+def _count_of_the_walks() -> int:
     """Find out what the count of references is of a cotangent that nobody but the walk has, asked as the walk does."""
     pending = {0: np.zeros(2)}
     total = pending.get(0)
     return getrefcount(total)
 
 
-_ALONE = _lonely()
+_THE_WALKS = _count_of_the_walks()
 
 
 def _is_own(array: Any) -> bool:

@@ -174,7 +174,7 @@ def test_operations_say_what_they_want_and_not_where():
 #: What has its tests elsewhere, below tests/; a directory stands for all in it.
 ELSEWHERE = {
     "kernels/cpu/elementary/": "kernels/cpu/test_elementary.py",
-    "nbgrad/compiled_calls.py": "test_function.py",
+    "nbgrad/constants.py": "ops/test_elementwise.py",
     "kernels/cpu/alignments.py": "nn/test_by_kernel.py",
     "kernels/cpu/channels.py": "nn/test_normalisation.py",
     "kernels/cpu/compiler.py": "tracing/test_plan.py",
