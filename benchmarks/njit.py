@@ -67,7 +67,6 @@ def programs() -> dict[str, tuple[Any, tuple[Any, ...]]]:
     def draw(*shape: int) -> Any:
         return rng.normal(size=shape)
 
-    found.log_density, found.slope_of = numba.njit(found.log_density), numba.njit(found.slope_of)
     square = draw(120, 120)
     sizes = {
         "N-body energy, 300 bodies": (found.energy, (draw(300, 3), draw(300), 3.0)),

@@ -5,6 +5,7 @@ python examples/loops.py    the value of each, one of its derivatives, and how l
 
 import math
 
+import numba
 import numpy as np
 
 
@@ -131,6 +132,7 @@ def monte_carlo(spot, strike, rate, sigma, years, normals):
     return math.exp(-rate * years) * total / normals.size
 
 
+@numba.njit
 def log_density(x, precision):
     total = 0.0
     for i in range(x.size):
@@ -138,6 +140,7 @@ def log_density(x, precision):
     return total
 
 
+@numba.njit
 def slope_of(x, precision):
     g = np.empty_like(x)
     for i in range(x.size):

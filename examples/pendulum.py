@@ -104,7 +104,7 @@ def main():
         ("Jacobian", left, jacobian.plan(z)),
         ("Hessian", curvature, hessian.plan(z, np.zeros(constraints(z).size))),
     ):
-        print(f"{name} {matrix.shape[0]} x {matrix.shape[1]}, {matrix.nnz} elements, found by {plan.count} colours")
+        print(f"{name} {matrix.shape[0]} x {matrix.shape[1]}, {matrix.nnz} elements, colours needed: {plan.count}")
     print(f"effort {float(effort(z)):.4f}, largest torque {abs(torque).max():.3f}")
     figure, (first, second, third) = plt.subplots(1, 3, figsize=(12, 3.6), layout="constrained")
     t = np.linspace(0, SECONDS, options.times)

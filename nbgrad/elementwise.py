@@ -16,16 +16,18 @@ import numpy as np
 
 from . import sharing
 from .arrays import Array, as_array, is_array, is_stand_in
-from .compiled_calls import recorded_elementwise
+from .constants import compared_number, number_like, numbers
 from .function import LARGE, Function, as_plain, without_elements
 from .grad_mode import is_grad_enabled
 from .kernels import dispatch, formula, placement, scalars
+from .kernels.cpu import caller
 from .kernels.cpu import elementwise as cpu
 from .kernels.cpu.ndarray import as_method
 from .kernels.formula import COMPARISON, FLOATING, LOGICAL, NUMBER, SIGNED, TRUTH, Expression, ScalarFunction
 from .kernels.lazy import lazy
 from .kernels.operators import OPERATORS
 from .kernels.shapes import broadcast_shapes
+from .recording import recorded
 from .variable import Variable, as_variable, data_of
 
 
@@ -113,8 +115,8 @@ class Elementwise:
             "call": self.call,
             "is_grad_enabled": is_grad_enabled,
             "on_other_types": on_other_types,
-            "number": _compared_number if self.domain == COMPARISON else number_like,
-            "numbers": _numbers,
+            "number": compared_number if self.domain == COMPARISON else number_like,
+            "numbers": numbers,
             "refusal": refusal,
             "thin": _thin,
         }
@@ -364,13 +366,28 @@ def first_call(operation: Elementwise, arguments: tuple[Any, ...]) -> Any:
         return operation.in_traces(*arguments)
     slowly = operation._prepared(operation.namespace)
     code = slowly.__code__
-    quickly = recorded_elementwise(operation, slowly, _numbers)
+    quickly = _recorded(operation, slowly)
     if quickly is not slowly:
         operation.namespace["quickly"] = quickly
         code = _quick_code(operation.arity)
         _install(operation, quickly)
     operation.function.__code__ = code if operation.parameters is None else _with_parameters(code, operation.parameters)
     return operation.function(*arguments)
+
+
+def _recorded(operation: Elementwise, slowly: Callable[..., Any]) -> Callable[..., Any]:
+    """Give the compiled call that applies an operation to small arrays; `slowly` has all others, and all if none is."""
+    work = caller.elementwise(operation.kernel)
+    return slowly if work is None else recorded(work, operation.arity, slowly, numbers, **nodes_of(operation))
+
+
+def nodes_of(operation: Elementwise) -> dict[str, Any]:
+    """Give what compiled calls are to know of an operation's nodes, which are made by its first call."""
+    if not operation.differentiable:
+        return {}
+    even, node = operation.namespace["EvenNode"], operation.namespace["Node"]
+    output = "output" if "output" in vars(node) else None
+    return {"kind": even if operation.arity == 1 else node, "even": even, "output": output, "keeps_output": True}
 
 
 def _install(operation: Elementwise, quickly: Callable[..., Any]) -> None:
@@ -421,61 +438,13 @@ def on_other_types(operation: Elementwise, arguments: tuple[Any, ...]) -> Any:
     for argument in arguments:
         if not isinstance(argument, Variable):
             if isinstance(argument, int | float):
-                argument = (_compared_number if operation.domain == COMPARISON else number_like)(argument, dtype)
+                argument = (compared_number if operation.domain == COMPARISON else number_like)(argument, dtype)
             else:
                 argument = as_variable(argument)
         elif type(argument) is not Variable:
             argument = as_plain(argument)
         converted.append(argument)
     return operation.function(*converted)
-
-
-#: The constants for numbers, by the letters of dtypes and by themselves: compiled calls look here.
-_numbers: dict[tuple[str, Any], Variable] = {}
-#: Those that there were before it became full: somebody may be about to use one.
-_numbers_before: dict[tuple[str, Any], Variable] = {}
-
-
-def _compared_number(value: float, dtype: Any) -> Variable:
-    """Give the constant for a Python number to compare with, which may lie outside the dtype's range."""
-    if dtype.kind in "iu" and type(value) is int:
-        limits = np.iinfo(dtype)
-        if not limits.min <= value <= limits.max:
-            return Variable(np.asarray(value), requires_grad=False)
-    return number_like(value, dtype)
-
-
-def number_like(value: float, dtype: Any) -> Variable:
-    """Give the constant for a Python number that meets a Variable of `dtype`, whose dtype it takes (NEP 50)."""
-    # 0.0 and -0.0 would be one key
-    key: tuple[str, Any] = dtype.char, value or str(float(value))
-    if dtype.kind == "f" and key in _numbers:
-        return _numbers[key]
-    if dtype.kind == "f" or (dtype.kind in "iu" and type(value) is int):
-        with np.errstate(over="ignore"):  # to infinity, silently
-            data = np.array(value, dtype)
-    else:
-        data = np.asarray(value)
-    data.flags.writeable = False
-    constant = Variable(data, requires_grad=False)
-    # 1 and 1.0 only mean the same to a floating dtype
-    if dtype.kind == "f":
-        if len(_numbers) > 1000:
-            _numbers_before.clear()
-            _numbers_before.update(_numbers)
-            _numbers.clear()
-        _numbers[key] = constant
-    return constant
-
-
-def constant_like(value: Any, x: Variable) -> Any:
-    """Give the constant for a Python number that meets a Variable, and anything else as it is."""
-    if type(value) is float or type(value) is int:
-        try:
-            return _numbers[x._array.dtype.char, value]
-        except KeyError:
-            return number_like(value, x._array.dtype)
-    return value
 
 
 def refusal(operation: Elementwise, error: Exception, arguments: tuple[Any, ...]) -> Exception:

@@ -24,8 +24,6 @@ from .ownership import ALONE, is_private
 from .pruning import Gate, freed, place
 from .variable import Variable
 
-new = object.__new__
-
 _WATCHED = hooks.watched
 
 _NOTHING: frozenset[Any] = frozenset()  # a set not yet made
@@ -208,7 +206,7 @@ def walk_all(
     first = outputs[0].creator
     stop = gate if gate is not None and (gate.captured or _WATCHED) else None  # what notes anything on the way
     if len(outputs) == 1 and first is not None and not first.multiple and (gate is None or gate.admits(first)):
-        lone, lone_gy = first, cotangents[0]  # checked by _start, so nothing needs to be looked at
+        lone, lone_gy = first, cotangents[0]  # checked by start_of, so nothing needs to be looked at
         inputs = ()
     while True:
         index = 0
@@ -226,7 +224,7 @@ def walk_all(
                         owner: Any = x if source is None else source
                         total = leaves.get(x) if source is None else lone_gy if owner is lone else pending.get(owner)
                         if total is not None and (not moves or type(total) is type(gx.gy)):
-                            if owner in owned or (getrefcount(total) <= _ALONE and _is_own(total)):
+                            if owner in owned or (getrefcount(total) <= _THE_WALKS and _is_own(total)):
                                 gx.add_to(total)
                                 continue
                         gx = gx.whole()
@@ -318,14 +316,14 @@ def walk_all(
             function.inputs = None
 
 
-def _lonely() -> int:
+def _count_of_the_walks() -> int:
     """Find out what the count of references is of a cotangent that nobody but the walk has, asked as the walk does."""
     pending = {0: np.zeros(2)}
     total = pending.get(0)
     return getrefcount(total)
 
 
-_ALONE = _lonely()
+_THE_WALKS = _count_of_the_walks()
 
 
 def _is_own(array: Any) -> bool:

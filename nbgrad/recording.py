@@ -1,4 +1,7 @@
-"""Operations on small arrays as one compiled call: what `kernels.cpu.small` makes of Variables and their graph."""
+"""Operations on small arrays as one compiled call: what `kernels.cpu.small` makes of Variables and their graph.
+
+Compiled calls are made when they are first asked for, and not by a trace, where they would only hand on.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from . import history, sharing
 from .grad_mode import recording_mode
 from .kernels.cpu import small
+from .kernels.cpu.ndarray import as_method
 from .variable import Variable
 
 if TYPE_CHECKING:
@@ -83,3 +87,35 @@ class Applied:
         made = recorded_by(kind, slowly)
         kind.apply = staticmethod(made)
         return made
+
+
+class RecordedCall:
+    """An attribute that is `recorded_by` of an Operation: made when it is first asked for, and not by a trace."""
+
+    def __init__(self, kind: type[Operation], otherwise: Callable[..., Any]) -> None:
+        self.kind, self.otherwise = kind, otherwise
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self.name = name
+
+    def __get__(self, instance: Any, owner: type) -> Callable[..., Any]:
+        if sharing.stand_ins:  # which the compiled call would only hand on
+            return self.otherwise
+        made = instance.__dict__[self.name] = recorded_by(self.kind, self.otherwise)
+        return made
+
+
+def giving_way(name: str, slowly: Callable[..., Any], make: Callable[[], Callable[..., Any]]) -> Callable[..., Any]:
+    """Give an operator of that name for Variable which, when it is first used, gives way to what `make` makes.
+
+    While a function is traced it is `slowly`: compiled calls would only hand on.
+    """
+
+    def first(self: Any, other: Any) -> Any:
+        if sharing.stand_ins:
+            return slowly(self, other)
+        call = make()
+        setattr(Variable, name, as_method(call))
+        return call(self, other)
+
+    return first

@@ -1,9 +1,7 @@
-"""The walk back: order, numbers, dtypes, what it frees, and what it refuses."""
+"""The walk back: order, dtypes, what is refused, threads, and random graphs against PyTorch."""
 
-import gc
 import sys
 import threading
-import weakref
 
 import numpy as np
 import pytest
@@ -11,13 +9,13 @@ from graphs import Note, scalar, vector
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from peers import peer
-from workers import race, raced, run_python
+from workers import race, raced
 
 import nbgrad
 from nbgrad import Function, Variable
 from nbgrad.autograd import grad
 
-# ---- order and shape of the graph -----------------------------------------------------------------------------------
+# ---- order and shape of the graph ------------------------------------------------------------------------------------
 
 
 def test_functions_are_passed_once_and_in_the_order_of_generations():
@@ -162,9 +160,10 @@ def test_a_walk_leaves_no_trace_in_the_next():
     assert (x * x).grad is None
 
 
-# ---- random graphs against PyTorch ----------------------------------------------------------------------------------
+# ---- random graphs against PyTorch -----------------------------------------------------------------------------------
 
 SHAPES = [(), (3,), (1,), (2, 1), (2, 3), (1, 3), (1, 1)]
+
 STEPS = st.lists(
     st.tuples(st.sampled_from(["add", "sub", "mul", "tanh", "sum", "twice", "view"]), st.integers(0), st.integers(0)),
     min_size=1,
@@ -246,333 +245,7 @@ def test_random_graphs_agree_with_torch(shapes, steps, picks, seed):
             np.testing.assert_allclose(x.grad.data, b + g.data, rtol=1e-9, atol=1e-9)
 
 
-# ---- freeing, and walking again -------------------------------------------------------------------------------------
-
-
-def test_a_second_walk_names_the_remedy():
-    x = vector(1.0, 2.0)
-    y = (x * x).sum()
-    y.backward()
-    for again in (
-        lambda: y.backward(),
-        lambda: y.backward(create_graph=True),
-        lambda: grad(y, x),
-        lambda: grad(y, x, allow_unused=True),
-        lambda: grad(y, x, materialize_grads=True),
-        lambda: y.backward(inputs=[x]),
-        lambda: (y * 2).backward(),
-        lambda: grad(y * 2, x),
-    ):
-        with pytest.raises(RuntimeError, match=r"freed by an earlier backward.*retain_graph=True"):
-            again()
-    np.testing.assert_array_equal(x.grad.data, [2, 4])
-
-
-def test_grad_frees_the_graph_too():
-    x = vector(1.0, 2.0)
-    y = (x * x).sum()
-    grad(y, x)
-    with pytest.raises(RuntimeError, match="freed"):
-        y.backward()
-    assert x.grad is None
-
-
-def test_retain_graph_walks_as_often_as_wanted():
-    x = vector(1.0, 2.0)
-    y = (nbgrad.exp(x) * x).sum()
-    for k in range(1, 4):
-        y.backward(retain_graph=True)
-        np.testing.assert_allclose(x.grad.data, k * np.exp(x.data) * (1 + x.data))
-    y.backward()
-    with pytest.raises(RuntimeError, match="freed"):
-        y.backward()
-
-
-def test_create_graph_retains_unless_told_otherwise():
-    x = scalar(2.0)
-    y = x**3
-    grad(y, x, create_graph=True)
-    (g,) = grad(y, x, create_graph=True, retain_graph=False)
-    with pytest.raises(RuntimeError, match="freed"):
-        y.backward()
-    assert g.data == 12
-
-
-def test_a_shared_part_that_was_freed_is_noticed_and_nothing_is_added():
-    x, w = scalar(2.0), scalar(3.0)
-    shared = x * x
-    first, second = shared * 2, shared * w + w
-    first.backward()
-    assert x.grad.data == 8
-    with pytest.raises(RuntimeError, match="freed"):
-        second.backward()
-    assert x.grad.data == 8 and w.grad is None
-
-
-def test_the_graph_above_a_freed_part_can_be_walked_where_it_is_whole():
-    x, w = scalar(2.0), scalar(3.0)
-    shared = x * x
-    shared.backward()
-    (gw,) = grad(shared * w, w)
-    assert gw.data == 4
-
-
-def test_computing_anew_is_the_other_remedy():
-    x = scalar(2.0)
-    for k in range(1, 3):
-        (x * x).backward()
-        assert x.grad.data == 4 * k
-
-
-def test_memory_is_freed_while_walking():
-    x = vector(1.0, 2.0)
-    alive_at_the_start = []
-    references = []
-
-    def look(gradient):
-        alive_at_the_start.append([reference() is not None for reference in references])
-
-    first = x * 2
-    first.register_hook(look)
-    y = first
-    for _ in range(5):
-        y = nbgrad.exp(y * 0.1)
-        references.append(weakref.ref(y))
-    y = y.sum()
-    gc.disable()
-    try:
-        assert all(reference() is not None for reference in references)
-        y.backward()
-        assert alive_at_the_start == [[False] * 5]
-        assert y.creator is not None and y.creator.inputs is None
-    finally:
-        gc.enable()
-
-
-def test_retain_graph_keeps_the_memory():
-    x = vector(1.0, 2.0)
-    y = x * 2
-    reference = weakref.ref(y)
-    z = (y * y).sum()
-    del y
-    z.backward(retain_graph=True)
-    assert reference() is not None
-    z.backward()
-    assert reference() is None
-
-
-BUILDERS = [
-    lambda x: (x * x).sum(),
-    lambda x: nbgrad.exp(x.reshape(2, 1) @ x.reshape(1, 2)).mean(),
-    lambda x: nbgrad.cat([x, x[:1]]).max(),
-    lambda x: nbgrad.logsumexp(x, 0) + x.prod() + nbgrad.softmax(x, 0)[0],
-    lambda x: Note("n", [])(x).sum(),
-]
-
-
-@pytest.mark.parametrize("build_graph", BUILDERS)
-@pytest.mark.parametrize("walk", ["none", "backward", "grad", "retained", "error"])
-def test_graphs_have_no_reference_cycles(build_graph, walk):
-    build_graph(vector(1.0, 2.0)).backward()  # compiling leaves garbage behind that holds its arguments
-    gc.collect()
-    gc.disable()
-    try:
-        x = vector(1.0, 2.0)
-        inner = x * 3.0
-        y = build_graph(inner)
-        references = [weakref.ref(v) for v in (x, inner, y, inner.creator, y.creator)]
-        if walk == "backward":
-            y.backward()
-        elif walk == "retained":
-            y.backward(retain_graph=True)
-        elif walk == "grad":
-            grad(y, x)
-        elif walk == "error":
-            with pytest.raises(ValueError, match="gradient has shape"):
-                y.backward(np.ones(7))
-        del x, inner, y
-        assert all(reference() is None for reference in references)
-    finally:
-        gc.enable()
-
-
-def test_a_hook_does_not_keep_the_graph():
-    gc.collect()
-    gc.disable()
-    try:
-        x = vector(1.0, 2.0)
-        y = x * 2
-        y.register_hook(lambda g: None)
-        y.retain_grad()
-        x.register_hook(lambda g: None)
-        references = [weakref.ref(x), weakref.ref(y), weakref.ref(y.creator)]
-        del x, y
-        assert all(reference() is None for reference in references)
-    finally:
-        gc.enable()
-
-
-# ---- a million operations -------------------------------------------------------------------------------------------
-
-CHAIN = """
-import numpy as np, nbgrad
-n = 1_000_000
-x = nbgrad.Variable(np.array(1.0))
-y = x
-for _ in range(n):
-    y = y * 1.000001
-"""
-
-
-@pytest.mark.slow
-def test_a_million_operations_forward_and_destroyed():
-    printed = run_python(CHAIN + "print(y.generation)\ndel y\nprint('gone')")
-    assert printed == "1000000\ngone\n"
-
-
-@pytest.mark.slow
-def test_a_million_operations_backward():
-    printed = run_python(CHAIN + "y.backward()\nprint(np.isclose(x.grad.data, 1.000001**n), y.creator.inputs)")
-    assert printed == "True None\n"
-
-
-@pytest.mark.slow
-def test_a_million_operations_backward_retained_and_destroyed():
-    printed = run_python(
-        CHAIN + "y.backward(retain_graph=True)\nprint(np.isclose(x.grad.data, 1.000001**n))\ndel y\nprint('gone')"
-    )
-    assert printed == "True\ngone\n"
-
-
-def test_long_chains_recorded_to_targets_and_of_users_functions():
-    printed = run_python("""
-import numpy as np, nbgrad
-class Keep(nbgrad.Function):
-    def forward(self, x):
-        return x + 0.0
-    def backward(self, gy):
-        return gy
-x = nbgrad.Variable(np.array(1.0))
-def chain(step, n):
-    y = x
-    for _ in range(n):
-        y = step(y)
-    return y
-y = chain(lambda y: y * 1.00001, 40_000)
-(g,) = nbgrad.autograd.grad(y, x, create_graph=True)
-print(np.isclose(g.data, 1.00001**40_000))
-(g2,) = nbgrad.autograd.grad(g * x, x)
-print(np.isclose(g2.data, 1.00001**40_000))
-del y, g, g2
-y = chain(lambda y: Keep()(y), 40_000)
-y.backward(inputs=[x])
-print(x.grad.data)
-y = chain(lambda y: Keep()(y), 40_000)
-del y
-y = chain(lambda y: nbgrad.tanh(y + x).reshape(1)[0], 20_000)
-y.backward()
-del y
-y = chain(lambda y: y.sum(), 40_000)
-del y
-print('gone')
-""")
-    assert printed == "True\nTrue\n1.0\ngone\n"
-
-
-def test_operations_take_at_most_a_kilobyte_each():
-    printed = run_python("""
-import tracemalloc
-import numpy as np, nbgrad
-x = nbgrad.Variable(np.array(1.0))
-(x * 1.000001).backward()
-x.cleargrad()
-n = 50_000
-tracemalloc.start()
-y = x
-for _ in range(n):
-    y = y * 1.000001
-y.backward()
-print(tracemalloc.get_traced_memory()[1] / n)
-""")
-    assert 100 < float(printed) <= 1024
-
-
-# ---- create_graph ---------------------------------------------------------------------------------------------------
-
-CLOSED_FORMS = [
-    ("x**4", lambda x: x**4, [lambda x: 4 * x**3, lambda x: 12 * x**2, lambda x: 24 * x]),
-    ("sin", nbgrad.sin, [np.cos, lambda x: -np.sin(x), lambda x: -np.cos(x)]),
-    ("exp(2x)", lambda x: nbgrad.exp(2 * x), [lambda x, k=k: 2**k * np.exp(2 * x) for k in (1, 2, 3)]),
-    ("1/x", lambda x: 1 / x, [lambda x: -1 / x**2, lambda x: 2 / x**3, lambda x: -6 / x**4]),
-    ("log", nbgrad.log, [lambda x: 1 / x, lambda x: -1 / x**2, lambda x: 2 / x**3]),
-    ("x*exp(x)", lambda x: x * nbgrad.exp(x), [lambda x, k=k: (x + k) * np.exp(x) for k in (1, 2, 3)]),
-]
-
-
-@pytest.mark.parametrize(("name", "function", "derivatives"), CLOSED_FORMS, ids=[c[0] for c in CLOSED_FORMS])
-@pytest.mark.parametrize("way", ["grad", "backward"])
-def test_derivatives_to_third_order_have_their_closed_forms(name, function, derivatives, way):
-    x = vector(0.7, 1.3, 2.1)
-    value = function(x)
-    for closed_form in derivatives:
-        if way == "grad":
-            (value,) = grad(value.sum(), x, create_graph=True)
-        else:
-            x.cleargrad()
-            value.sum().backward(create_graph=True)
-            value = x.grad
-            assert value.requires_grad
-        np.testing.assert_allclose(value.data, closed_form(x.data), rtol=1e-11)
-
-
-def test_mixed_third_derivatives_agree_with_torch():
-    torch = peer("torch")
-    a, b = np.array([0.5, -1.2, 0.3]), np.array([[1.0], [0.4]])
-
-    def third(library, x, y, differentiate):
-        value = (library.tanh(x * y) * library.exp(x) + x * x * y).sum()
-        (gx,) = differentiate(value, x, create_graph=True)
-        (gxy,) = differentiate((gx * gx).sum(), y, create_graph=True)
-        return differentiate((gxy * y).sum(), [x, y])
-
-    mine = third(nbgrad, Variable(a), Variable(b), grad)
-    expected = third(
-        torch, torch.tensor(a, requires_grad=True), torch.tensor(b, requires_grad=True), torch.autograd.grad
-    )
-    for g, p in zip(mine, expected, strict=True):
-        np.testing.assert_allclose(g.data, p.numpy(), rtol=1e-9)
-
-
-def test_recorded_gradients_accumulate():
-    x = scalar(2.0)
-    (x**3).backward(create_graph=True)
-    (x**2).backward(create_graph=True)
-    assert x.grad.data == 12 + 4
-    (second,) = grad(x.grad, x)
-    assert second.data == 12 + 2
-
-
-def test_a_gradient_penalty_agrees_with_torch():
-    torch = peer("torch")
-    weights, points = np.random.default_rng(0).normal(size=(3, 2)), np.random.default_rng(1).normal(size=(4, 3))
-
-    w, x = Variable(weights), Variable(points)
-    y = nbgrad.tanh(x @ w).sum()
-    y.backward(create_graph=True)
-    gx = x.grad
-    x.cleargrad()
-    w.cleargrad()
-    ((gx * gx).sum() + y).backward()
-
-    tw, tx = torch.tensor(weights, requires_grad=True), torch.tensor(points, requires_grad=True)
-    ty = torch.tanh(tx @ tw).sum()
-    (tgx,) = torch.autograd.grad(ty, tx, create_graph=True)
-    ((tgx * tgx).sum() + ty).backward()
-    np.testing.assert_allclose(w.grad.data, tw.grad.numpy(), rtol=1e-11)
-    np.testing.assert_allclose(x.grad.data, tx.grad.numpy(), rtol=1e-11)
-
-
-# ---- dtypes and broadcasting ----------------------------------------------------------------------------------------
+# ---- dtypes and broadcasting -----------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("create_graph", [False, True])
@@ -656,7 +329,7 @@ def test_empty_arrays_keep_their_dtype():
     assert a.grad.dtype == np.float32 and b.grad.dtype == np.float64
 
 
-# ---- what is refused ------------------------------------------------------------------------------------------------
+# ---- what is refused -------------------------------------------------------------------------------------------------
 
 
 def test_an_output_that_is_no_scalar_needs_a_cotangent():
@@ -754,7 +427,7 @@ def test_operations_that_fail_leave_the_graph_usable():
     np.testing.assert_array_equal(x.grad.data, [2, 4])
 
 
-# ---- threads --------------------------------------------------------------------------------------------------------
+# ---- threads ---------------------------------------------------------------------------------------------------------
 
 
 def test_threads_walk_graphs_of_their_own_and_a_shared_leaf():

@@ -1,60 +1,17 @@
-"""Function: what users write subclasses of."""
+"""Function: what users write subclasses of, and what a call leaves behind."""
 
 import gc
-import subprocess
-import sys
 import weakref
 
 import numpy as np
 import pytest
+from graphs import Add, Square, scalar
 
 import nbgrad
 from nbgrad import Function, Variable
-from nbgrad.autograd import grad, gradcheck
+from nbgrad.autograd import grad
 
-
-class Square(Function):
-    def forward(self, x):
-        return x * x
-
-    def backward(self, gy):
-        return 2 * self.inputs[0].data * gy
-
-
-class Add(Function):
-    def forward(self, x, y):
-        return x + y
-
-    def backward(self, gy):
-        return gy, gy
-
-
-class Split(Function):
-    """Two outputs, used in part or whole."""
-
-    def forward(self, x):
-        return x * x, np.exp(x)
-
-    def backward(self, g_square, g_exp):
-        x = self.inputs[0].data
-        return 2 * x * g_square + np.exp(x) * g_exp
-
-
-class Cube(Function):
-    """A rule in nbgrad's functions, hence with gradients of any order."""
-
-    def forward(self, x):
-        return x**3
-
-    def vjp(self, gy, y, x):
-        return gy * 3 * x * x
-
-
-def scalar(value: float) -> Variable:
-    return Variable(np.array(value))
-
-
-# ---- the call -------------------------------------------------------------------------------------------------------
+# ---- the call --------------------------------------------------------------------------------------------------------
 
 
 def test_what_a_call_leaves_behind():
@@ -168,7 +125,18 @@ def test_undefined_methods_are_named():
         y.backward()
 
 
-# ---- several outputs ------------------------------------------------------------------------------------------------
+# ---- several outputs -------------------------------------------------------------------------------------------------
+
+
+class Split(Function):
+    """Two outputs, used in part or whole."""
+
+    def forward(self, x):
+        return x * x, np.exp(x)
+
+    def backward(self, g_square, g_exp):
+        x = self.inputs[0].data
+        return 2 * x * g_square + np.exp(x) * g_exp
 
 
 @pytest.mark.parametrize("used", [(True, True), (True, False), (False, True)])
@@ -245,7 +213,7 @@ def test_hooks_and_retained_gradients_of_single_outputs():
     np.testing.assert_allclose(x.grad.data, 100 * 2 * 0.5 + 2 * np.exp(0.5))
 
 
-# ---- instances used again -------------------------------------------------------------------------------------------
+# ---- instances used again --------------------------------------------------------------------------------------------
 
 
 def test_an_instance_called_twice_makes_two_nodes():
@@ -308,393 +276,7 @@ def test_state_kept_by_forward_belongs_to_its_call():
     np.testing.assert_allclose(z.grad.data, 0.5 * np.exp(1.0))
 
 
-# ---- what backward gives --------------------------------------------------------------------------------------------
-
-
-def custom(result):
-    """Make a Function of two inputs, their sum, whose backward gives what `result` makes of the cotangent."""
-
-    class Custom(Function):
-        def forward(self, x, y):
-            return x + y
-
-        def backward(self, gy):
-            return result(gy)
-
-    return Custom()
-
-
-BAD_GRADIENTS = [
-    (lambda g: g, RuntimeError, "1 gradients for 2 inputs"),
-    (lambda g: (g, g, g), RuntimeError, "3 gradients for 2 inputs"),
-    (lambda g: (), RuntimeError, "0 gradients for 2 inputs"),
-    (lambda g: (g, g[:1]), ValueError, r"shape \(1,\) for input 1 of shape \(3,\)"),
-    (lambda g: (np.ones(4), g), ValueError, r"shape \(4,\) for input 0 of shape \(3,\)"),
-    (lambda g: (np.float64(1.0), g), ValueError, r"shape \(\) for input 0 of shape \(3,\)"),
-    (lambda g: (g, np.ones((3, 2))), ValueError, r"shape \(3, 2\) for input 1"),
-    (lambda g: (g.astype(np.int64), g), TypeError, "dtype int64 for input 0 of dtype float64"),
-    (lambda g: (g, g > 0), TypeError, "dtype bool for input 1"),
-    (lambda g: (g, g.astype(complex)), TypeError, "dtype complex128 for input 1"),
-    (lambda g: (g, "text"), TypeError, "dtype <U4 for input 1"),
-    (lambda g: (g, Variable(g)), TypeError, "a Variable for input 1: backward works on arrays"),
-]
-
-
-@pytest.mark.parametrize(("result", "kind", "message"), BAD_GRADIENTS)
-@pytest.mark.parametrize("create_graph", [False, True])
-def test_wrong_gradients_are_named_and_nothing_is_lost(result, kind, message, create_graph):
-    x, y = Variable(np.ones(3)), Variable(np.ones(3))
-    (x * 5).sum().backward()
-    z = custom(result)(x * 2, y).sum() + x.sum()
-    with pytest.raises(kind, match=rf"Custom\.backward gave .*{message}"):
-        z.backward(create_graph=create_graph)
-    np.testing.assert_array_equal(x.grad.data, [5, 5, 5])
-    assert y.grad is None
-    (x * y).sum().backward()
-    np.testing.assert_array_equal(x.grad.data, [6, 6, 6])
-
-
-def test_none_stands_for_no_gradient():
-    x, y = Variable(np.ones(3)), Variable(np.ones(3))
-    custom(lambda g: (g, None))(x, y).sum().backward()
-    np.testing.assert_array_equal(x.grad.data, [1, 1, 1])
-    assert y.grad is None
-
-
-def test_a_list_of_gradients_and_constants_are_fine():
-    x = Variable(np.ones(3))
-    custom(lambda g: [g, "never looked at"])(x, nbgrad.ones(3)).sum().backward()
-    np.testing.assert_array_equal(x.grad.data, [1, 1, 1])
-
-
-def test_a_gradient_of_the_broadcast_shape_is_summed():
-    x, y = Variable(np.ones((1, 3))), Variable(np.array(1.0))
-    custom(lambda g: (g, g))(x, Variable(np.ones((2, 3)))).sum().backward()
-    np.testing.assert_array_equal(x.grad.data, [[2, 2, 2]])
-    custom(lambda g: (g, g))(Variable(np.ones((2, 3))), y).sum().backward()
-    assert y.grad.shape == () and y.grad.data == 6
-
-
-@pytest.mark.parametrize(("dtype", "computed"), [(np.float32, np.float64), (np.float64, np.float32)])
-def test_a_gradient_of_another_floating_dtype_is_converted(dtype, computed):
-    x = Variable(np.ones(4, dtype))
-    custom(lambda g: (g.astype(computed), g))(x, nbgrad.ones(4)).sum().backward()
-    assert x.grad.dtype == dtype
-    np.testing.assert_array_equal(x.grad.data, np.ones(4))
-
-
-def test_half_the_bytes_and_twice_the_elements():
-    class Single(Function):
-        """Computes in single precision and broadcasts: its cotangent has as many bytes as its input."""
-
-        def forward(self, x):
-            return x.astype(np.float32) * np.ones((2, 1), np.float32)
-
-        def backward(self, gy):
-            return gy
-
-    x = Variable(np.ones((1, 3)))
-    Single()(x).sum().backward()
-    assert x.grad.dtype == np.float64
-    np.testing.assert_array_equal(x.grad.data, [[2, 2, 2]])
-
-
-def test_gradients_given_are_not_shared():
-    saved = np.full(3, 7.0)
-    x, y = Variable(np.ones(3)), Variable(np.ones(3))
-    custom(lambda g: (saved, saved))(x, y).sum().backward()
-    x.grad.zero_()
-    np.testing.assert_array_equal(saved, [7, 7, 7])
-    np.testing.assert_array_equal(y.grad.data, [7, 7, 7])
-    y.grad.data[0] = 1
-    np.testing.assert_array_equal(saved, [7, 7, 7])
-    custom(lambda g: (saved[::-1], saved))(x, y).sum().backward()
-    np.testing.assert_array_equal(saved, [7, 7, 7])
-
-
-def test_errors_raised_in_backward_pass_through():
-    def fail(g):
-        raise LookupError("on the way")
-
-    x = Variable(np.ones(3))
-    with pytest.raises(LookupError, match="on the way"):
-        custom(fail)(x, x).sum().backward()
-    assert x.grad is None
-
-
-# ---- a backward that writes into its argument -----------------------------------------------------------------------
-
-
-class DoubleInPlace(Function):
-    """Writes into the cotangent, as NumPy users might: must be right, or refused, but never spoil anything else."""
-
-    def forward(self, x):
-        return 2 * x
-
-    def backward(self, gy):
-        gy *= 2
-        return gy
-
-
-def attempt(function):
-    """Run what may be refused because it writes into a read-only cotangent; gives whether it ran."""
-    try:
-        function()
-    except ValueError as error:
-        assert "read-only" in str(error)
-        return False
-    return True
-
-
-def test_writing_into_the_cotangent_does_not_spoil_later_walks():
-    # in a process of its own: were it to fail, every later test here would
-    script = """
-import numpy, nbgrad
-class DoubleInPlace(nbgrad.Function):
-    def forward(self, x):
-        return 2 * x
-    def backward(self, gy):
-        gy *= 2
-        return gy
-x, y = nbgrad.Variable(numpy.array(3.0)), nbgrad.Variable(numpy.array(2.0))
-try:
-    DoubleInPlace()(x).backward()
-    assert x.grad.data == 2, x.grad
-except ValueError as error:
-    assert "read-only" in str(error)
-(y * y).backward()
-print(y.grad.data)
-"""
-    run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
-    assert run.stdout == "4.0\n", run.stderr
-
-
-def test_writing_into_the_cotangent_does_not_spoil_others():
-    x, w = Variable(np.ones(2)), Variable(np.ones(2))
-    start = np.ones(2)
-    if attempt(lambda: (DoubleInPlace()(x) + w).backward(start)):
-        np.testing.assert_array_equal(x.grad.data, [2, 2])
-        np.testing.assert_array_equal(w.grad.data, [1, 1])
-    np.testing.assert_array_equal(start, [1, 1])
-
-
-def test_writing_into_the_cotangent_does_not_spoil_second_derivatives():
-    x = scalar(3.0)
-    found = []
-    y = DoubleInPlace()(x) ** 2
-
-    def twice():
-        (g,) = grad(y, x, create_graph=True)
-        found.extend([g, *grad(g, x)])
-
-    try:
-        ran = attempt(twice)
-    except RuntimeError as error:
-        assert "second derivative" in str(error)
-        ran = False
-    if ran:
-        assert [g.item() for g in found] == [24.0, 8.0]
-
-
-# ---- second derivatives ---------------------------------------------------------------------------------------------
-
-
-def test_a_second_derivative_through_array_code_is_refused():
-    x = scalar(3.0)
-    y = Square()(x)
-    (g,) = grad(y, x, create_graph=True)
-    assert g.data == 6
-    with pytest.raises(RuntimeError, match=r"second derivative goes through Square\.backward.*Square\.vjp\(self, gy"):
-        grad(g, x)
-    with pytest.raises(RuntimeError, match=r"second derivative goes through Square\.backward"):
-        g.backward()
-    assert x.grad is None
-
-
-def test_a_second_derivative_by_the_cotangent_is_refused_too():
-    x = nbgrad.tensor([3.0], requires_grad=True)
-    seed = nbgrad.tensor([1.0], requires_grad=True)
-    (g,) = grad(Square()(x), x, seed, create_graph=True)
-    with pytest.raises(RuntimeError, match="second derivative"):
-        grad(g, seed)
-
-
-def test_a_penalty_on_the_gradient_is_refused_where_it_would_be_wrong():
-    x, w = scalar(3.0), scalar(2.0)
-    (gx,) = grad(Square()(x) * w, x, create_graph=True)
-    loss = gx * gx + w * x
-    with pytest.raises(RuntimeError, match="second derivative"):
-        loss.backward()
-    assert x.grad is None and w.grad is None
-
-
-def test_third_derivatives_are_refused():
-    x = scalar(3.0)
-    (g,) = grad(nbgrad.sin(x) * Cube()(x), x, create_graph=True)
-    (gg,) = grad(g, x, create_graph=True)
-    value = Square()(gg)
-    (ggg,) = grad(value, x, create_graph=True)
-    with pytest.raises(RuntimeError, match="second derivative"):
-        grad(ggg, x)
-
-
-def test_other_ways_than_through_the_array_code_go_on():
-    x, w = scalar(3.0), scalar(2.0)
-    (gw,) = grad(Square()(x) * w**2, w, create_graph=True)
-    (gww,) = grad(gw, w, retain_graph=True)
-    assert gww.data == 2 * 9
-    (gwx,) = grad(gw, x)  # only one derivative goes through Square here
-    assert gwx.data == 2 * 2 * 2 * 3
-
-
-def test_a_backward_that_hands_the_cotangent_through_has_every_order():
-    a, b = scalar(2.0), scalar(3.0)
-    y = Add()(a * a, b) ** 3
-    (g,) = grad(y, a, create_graph=True)
-    (gg,) = grad(g, a, create_graph=True)
-    (ggg,) = grad(gg, a)
-    s = 7.0  # y = (a**2 + b)**3
-    np.testing.assert_allclose(g.data, 3 * s**2 * 4)
-    np.testing.assert_allclose(gg.data, 6 * s * 16 + 6 * s**2)
-    np.testing.assert_allclose(ggg.data, 48 * 8 + 72 * 2 * s)
-
-
-def test_one_array_in_two_cotangents_is_not_mixed_up():
-    class Both(Function):
-        def forward(self, a, b):
-            return a + 1, b + 1
-
-        def backward(self, ga, gb):
-            return ga, gb
-
-    a, b = scalar(1.0), scalar(1.0)
-    seed = scalar(3.0)
-    ga, gb = grad(Both()(a, b), [a, b], [seed, seed.detach()], create_graph=True)
-    assert ga.data == 3 and gb.data == 3
-    try:
-        (through,) = grad(ga * 5, seed)
-    except RuntimeError as error:
-        assert "second derivative" in str(error)
-    else:
-        assert through.data == 5
-
-
-def test_a_vjp_gives_every_order():
-    x = Variable(np.array([0.5, -1.5]))
-    value = Cube()(x).sum()
-    for closed_form in (3 * x.data**2, 6 * x.data, np.array([6.0, 6.0])):
-        (g,) = grad(value, x, create_graph=True)
-        np.testing.assert_allclose(g.data, closed_form)
-        value = g.sum()
-    x.cleargrad()
-    Cube()(x).sum().backward()
-    np.testing.assert_allclose(x.grad.data, 3 * x.data**2)
-    assert gradcheck(lambda v: Cube()(v), Variable(np.array([0.5, -1.5])), order=2)
-
-
-def test_a_vjp_that_uses_its_output():
-    class Exp(Function):
-        def forward(self, x):
-            return np.exp(x)
-
-        def vjp(self, gy, y, x):
-            return gy * y
-
-    assert gradcheck(lambda v: Exp()(v * v), Variable(np.array([0.5, -0.5])), order=2)
-    x = scalar(0.5)
-    value = Exp()(x)
-    for _ in range(3):
-        (value,) = grad(value, x, create_graph=True)
-        np.testing.assert_allclose(value.data, np.exp(0.5))
-
-
-def test_a_vjp_may_be_written_with_users_functions():
-    class Sine(Function):
-        def forward(self, x):
-            return np.sin(x)
-
-        def vjp(self, gy, y, x):
-            return gy * Cosine()(x)
-
-    class Cosine(Function):
-        def forward(self, x):
-            return np.cos(x)
-
-        def vjp(self, gy, y, x):
-            return -gy * Sine()(x)
-
-    x = scalar(0.5)
-    Sine()(x).backward()
-    np.testing.assert_allclose(x.grad.data, np.cos(0.5))
-    assert gradcheck(lambda v: Sine()(v), Variable(np.array([0.5])), order=2)
-
-
-def test_a_vjp_of_several_inputs_with_none():
-    class ScaleBy(Function):
-        def forward(self, x, factor):
-            return x * factor
-
-        def vjp(self, gy, y, x, factor):
-            return gy * factor, None
-
-    x, factor = Variable(np.array([1.0, 2.0])), Variable(np.array([3.0, 3.0]))
-    ScaleBy()(x, factor).sum().backward()
-    np.testing.assert_array_equal(x.grad.data, [3, 3])
-    assert factor.grad is None
-
-
-class SplitRule(Function):
-    """Several outputs with a rule: cotangents come as a list."""
-
-    def forward(self, x):
-        return x * x, np.exp(x)
-
-    def vjp(self, gys, y, x):
-        g_square, g_exp = gys
-        return g_square * 2 * x + g_exp * nbgrad.exp(x)
-
-
-@pytest.mark.parametrize("used", [(True, True), (True, False), (False, True)])
-def test_a_vjp_of_several_outputs_partly_used(used):
-    x = Variable(np.array(0.5))
-    square, exp = SplitRule()(x)
-    loss = sum((y * y for y, use in zip((square, exp), used, strict=True) if use), start=0.0)
-    (g,) = grad(loss, x, create_graph=True)
-    (gg,) = grad(g, x)
-    np.testing.assert_allclose(g.data, used[0] * 4 * 0.5**3 + used[1] * 2 * np.exp(1.0))
-    np.testing.assert_allclose(gg.data, used[0] * 12 * 0.5**2 + used[1] * 4 * np.exp(1.0))
-
-
-def with_vjp(result):
-    class Ruled(Function):
-        def forward(self, x, y):
-            return x + y
-
-        def vjp(self, gy, y, x0, x1):
-            return result(gy)
-
-    return Ruled()
-
-
-@pytest.mark.parametrize("create_graph", [False, True])
-@pytest.mark.parametrize(
-    ("result", "kind", "message"),
-    [
-        (lambda g: g, RuntimeError, "1 gradients for 2 inputs"),
-        (lambda g: (g, g, g), RuntimeError, "3 gradients for 2 inputs"),
-        (lambda g: (g, g.reshape(3, 2)), ValueError, r"shape \(3, 2\)"),
-        (lambda g: (g[:1, :1], g), ValueError, r"shape \(1, 1\)"),
-        (lambda g: (g > 0, g), TypeError, "dtype bool"),
-    ],
-)
-def test_wrong_gradients_of_a_vjp_are_named(result, kind, message, create_graph):
-    x, y = Variable(np.ones((2, 3))), Variable(np.ones((2, 3)))
-    with pytest.raises(kind, match=rf"Ruled\.vjp gave .*{message}"):
-        with_vjp(result)(x, y).sum().backward(create_graph=create_graph)
-    assert x.grad is None and y.grad is None
-
-
-# ---- reentrancy -----------------------------------------------------------------------------------------------------
+# ---- reentrancy ------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("outer", [1, 3])

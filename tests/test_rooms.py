@@ -174,12 +174,12 @@ def test_operations_say_what_they_want_and_not_where():
 #: What has its tests elsewhere, below tests/; a directory stands for all in it.
 ELSEWHERE = {
     "kernels/cpu/elementary/": "kernels/cpu/test_elementary.py",
-    "nbgrad/compiled_calls.py": "test_function.py",
+    "nbgrad/constants.py": "ops/test_elementwise.py",
     "kernels/cpu/alignments.py": "nn/test_by_kernel.py",
     "kernels/cpu/channels.py": "nn/test_normalisation.py",
-    "kernels/cpu/compiler.py": "tracing/test_compiled.py",
+    "kernels/cpu/compiler.py": "tracing/test_plan.py",
     "kernels/cpu/failures.py": "kernels/cpu/test_ufunc.py",
-    "kernels/cpu/launch.py": "tracing/test_compiled.py",
+    "kernels/cpu/launch.py": "tracing/test_plan.py",
     "kernels/cpu/margins.py": "nn/test_by_kernel.py",
     "kernels/cpu/backend.py": "kernels/cpu/test_codegen.py",
     "kernels/cpu/frontend/": "kernels/cpu/test_frontend.py",
@@ -272,14 +272,8 @@ ELSEWHERE = {
     "nbgrad/ops/reporting.py": "ops/test_factorization.py",
     "nbgrad/special.py": "ops/test_special.py",
     "nbgrad/tracing/calls.py": "tracing/test_symbol.py",
-    "nbgrad/tracing/collecting.py": "tracing/test_compiled.py",
-    "nbgrad/tracing/explain.py": "tracing/test_compiled.py",
     "nbgrad/tracing/lowering.py": "tracing/test_layers.py",
     "nbgrad/tracing/numpy_rules.py": "interop/test_numpy.py",
-    "nbgrad/tracing/plan.py": "tracing/test_compiled.py",
-    "nbgrad/tracing/refusals.py": "tracing/test_symbol.py",
-    "nbgrad/tracing/replay.py": "tracing/test_compiled.py",
-    "nbgrad/tracing/trace.py": "tracing/test_compiled.py",
     "nbgrad/version.py": "test_main.py",
 }
 

@@ -1,21 +1,14 @@
-"""Variable: the array, its conversions, and the rules about gradients."""
+"""Variable: making one, reading it, another array in its place, what requires a gradient."""
 
-import _thread
-import copy
 import math
-import operator as operators
-import pickle
-import time
 
 import numpy as np
 import pytest
-from peers import peer
 
 import nbgrad
 from nbgrad import Variable
-from nbgrad.autograd.functional import jacobian
 
-# ---- making one -----------------------------------------------------------------------------------------------------
+# ---- making one ------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -131,7 +124,7 @@ def test_cleargrad():
     assert x.grad.data == 4
 
 
-# ---- reading it -----------------------------------------------------------------------------------------------------
+# ---- reading it ------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -283,135 +276,7 @@ def test_hash_is_identity():
     assert len({x, y, x}) == 2
 
 
-# ---- arithmetic -----------------------------------------------------------------------------------------------------
-
-OPERATORS = [
-    ("x + y", lambda x, y: x + y),
-    ("x - y", lambda x, y: x - y),
-    ("x * y", lambda x, y: x * y),
-    ("x / y", lambda x, y: x / y),
-    ("x ** y", lambda x, y: x**y),
-    ("-x", lambda x, y: -x + 0 * y),
-    ("abs(x)", lambda x, y: abs(x) * y),
-    ("2 + x - 3", lambda x, y: 2 + x - 3 + y * 1),
-    ("5 - x", lambda x, y: (5 - x) * (y - 5)),
-    ("2 * x", lambda x, y: 2 * x + y * 2),
-    ("3 / x", lambda x, y: 3 / x + y / 3),
-    ("2 ** x", lambda x, y: 2**x + y**2),
-]
-
-
-@pytest.mark.parametrize(("text", "function"), OPERATORS, ids=[text for text, _ in OPERATORS])
-def test_operators_and_their_reflections_agree_with_torch(text, function):
-    torch = peer("torch")
-    a, b = np.array([0.5, 1.5, 2.5]), np.array([2.0, -1.0, 3.0])
-    x, y = Variable(a), Variable(b)
-    result = function(x, y)
-    result.backward(np.array([1.0, 2.0, 3.0]))
-    tx, ty = torch.tensor(a, requires_grad=True), torch.tensor(b, requires_grad=True)
-    expected = function(tx, ty)
-    expected.backward(torch.tensor([1.0, 2.0, 3.0], dtype=torch.float64))
-    np.testing.assert_allclose(result.data, expected.detach().numpy(), rtol=1e-12)
-    np.testing.assert_allclose(x.grad.data, tx.grad.numpy(), rtol=1e-12)
-    np.testing.assert_allclose(y.grad.data, ty.grad.numpy(), rtol=1e-12)
-
-
-@pytest.mark.parametrize("operator", [lambda x, y: x + y, lambda x, y: x - y, lambda x, y: x * y, lambda x, y: x / y])
-def test_arrays_on_the_left_give_variables(operator):
-    array = np.array([1.0, 2.0])
-    x = Variable(np.array([4.0, 5.0]))
-    y = operator(array, x)
-    assert type(y) is Variable
-    np.testing.assert_allclose(y.data, operator(array, x.data))
-    y.sum().backward()
-    assert x.grad is not None
-
-
-def test_matmul_reflected():
-    array = np.arange(4.0).reshape(2, 2)
-    x = Variable(np.array([1.0, 2.0]))
-    for y, expected in ((array @ x, array.sum(0)), (x @ array, array.sum(1))):
-        y.sum().backward()
-        np.testing.assert_array_equal(x.grad.data, expected)
-        x.cleargrad()
-
-
-@pytest.mark.parametrize("number", [2, 2.5, True])
-def test_python_numbers_do_not_change_the_dtype(number):
-    x = Variable(np.array([1.0, 2.0], np.float32))
-    for y in (x + number, number * x, x / number, number - x, x**number):
-        assert y.dtype == np.float32
-    ((x * number) / 2).sum().backward()
-    assert x.grad.dtype == np.float32
-    np.testing.assert_allclose(x.grad.data, [float(number) / 2] * 2)
-
-
-@pytest.mark.parametrize("other", ["text", None, [1.0], object(), 1j])
-def test_operands_that_are_no_numbers(other):
-    x = Variable(np.ones(1))
-    with pytest.raises(TypeError):
-        x + other
-    with pytest.raises(TypeError):
-        other * x
-
-
-def test_shapes_that_do_not_broadcast_are_named():
-    x, y = Variable(np.ones((2, 3))), Variable(np.ones((2, 4)))
-    with pytest.raises(ValueError, match=r"add: shapes \(2, 3\) and \(2, 4\) do not broadcast"):
-        x + y
-    (x + 1).sum().backward()
-    np.testing.assert_array_equal(x.grad.data, np.ones((2, 3)))
-
-
-def test_numpy_functions_that_lose_gradients_are_refused():
-    x = Variable(np.array([1.0, 2.0]))
-    np.testing.assert_array_equal(np.exp(x).data, nbgrad.exp(x).data)
-    assert np.exp(x).requires_grad
-    with pytest.raises(TypeError, match=r"np\.spacing"):
-        np.spacing(x)
-    with pytest.raises(TypeError, match=r"np\.add\.reduceat"):
-        np.add.reduceat(x, [0])
-    with pytest.raises(TypeError, match=r"np\.multiply with \['out'\]"):
-        np.multiply(x, 2.0, out=np.empty(2))
-    with pytest.raises(TypeError):
-        array = np.ones(2)
-        array += x
-
-
-@pytest.mark.parametrize("array", [np.array(2.0), np.array([1.0, 2.0])], ids=["number", "vector"])
-def test_the_line_of_gradient_descent(array):
-    w = Variable(array.copy())
-    (w * w).sum().backward()
-    held = w.data
-    w.data -= 0.1 * w.grad
-    assert w.data is held and type(w.data) is np.ndarray
-    np.testing.assert_allclose(w.data, 0.8 * array)
-    for step in (0.1 * w.grad, (0.1 * w.grad).data, 0.1 * w.grad.data):
-        before = w.data.copy()
-        w.data = w.data - step  # a scalar of NumPy's, where w has no dimensions
-        assert type(w.data) is np.ndarray and w.requires_grad and w.is_leaf
-        np.testing.assert_allclose(w.data, before - 0.2 * array)
-    w.grad = None
-    (w * w).sum().backward()
-    np.testing.assert_array_equal(w.grad.data, 2 * w.data)
-
-
-@pytest.mark.parametrize("operator", ["add", "sub", "mul", "truediv", "floordiv", "mod", "pow", "matmul"])
-def test_arrays_change_in_place_by_variables_that_record_nothing(operator):
-    expected, step = np.array([[7.0, 8.0], [9.0, 10.0]]), np.array([[2.0, 3.0], [1.0, 4.0]])
-    array, x = expected.copy(), Variable(step)
-    in_place = getattr(operators, f"i{operator}")
-    in_place(expected, step)
-    assert in_place(array, x.detach()) is array
-    np.testing.assert_array_equal(array, expected)
-    with pytest.raises(TypeError, match="does not work on Variables"):
-        in_place(array, x)
-    np.testing.assert_array_equal(array, expected)
-    with nbgrad.no_grad():
-        in_place(array, x)
-
-
-# ---- the array is replaced ------------------------------------------------------------------------------------------
+# ---- the array is replaced -------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("given", [None, [1.0], 1.0, "text", {}, (1.0,), lambda: None], ids=lambda v: type(v).__name__)
@@ -499,115 +364,7 @@ def test_subclasses_of_numpys_array(tmp_path):
     assert mapped[0] == 5 and type(y.data) is np.ndarray
 
 
-# ---- numbers out of Variables ---------------------------------------------------------------------------------------
-
-NUMBERS = {
-    "float": float,
-    "int": int,
-    "math.sin": math.sin,
-    "math.floor": math.floor,
-    "item": lambda x: x.item(),
-    "tolist": lambda x: x.tolist(),
-    "complex": complex,
-    "array.fill": lambda x: np.zeros(2).fill(x),
-}
-
-
-@pytest.mark.parametrize("name", NUMBERS)
-def test_numbers_lose_no_gradient_while_it_is_taken(name):
-    number = NUMBERS[name]
-
-    def f(x):
-        return x[0] * 2 + (number(x[0]) or 0)
-
-    for transform in (nbgrad.grad, nbgrad.value_and_grad, lambda f: lambda v: jacobian(f, v)):
-        with pytest.raises((RuntimeError, ValueError)) as caught:
-            transform(f)(np.array([1.0, 2.0]))
-        message = str(
-            caught.value.__cause__ or caught.value
-        )  # NumPy says something of its own, and gives ours as cause
-        assert "inside a function that is being differentiated, loses the gradient unseen" in message
-        assert "nbgrad.sin" in message and "x.detach()" in message
-    # where nothing is lost it is as everywhere
-    x = Variable(np.array([1.0, 2.0]))
-    number(x[0])
-    for harmless in (lambda v: v[0] * 2 + float(v.detach()[0]), lambda v: no_grad_number(number, v) + v[0] * 2):
-        np.testing.assert_array_equal(nbgrad.grad(harmless)(x.data), [2, 0])
-    number(x[0])
-
-
-def no_grad_number(number, v):
-    with nbgrad.no_grad():
-        number(v[0])
-    return 0
-
-
-def test_what_shows_and_decides_loses_nothing():
-    def f(x):
-        text = f"{x[0]:.1f} {x} {x[0]!r}"
-        while x.sum() < 10:
-            x = x * 2
-        return x[0] if x[0] > 1 and bool(x[1]) and text else x[1]
-
-    np.testing.assert_array_equal(nbgrad.grad(f)(np.array([1.0, 2.0])), [4, 0])
-
-
-@pytest.mark.parametrize("dtype", [np.float64, np.float32, int, complex])
-@pytest.mark.parametrize("transformed", [False, True])
-def test_an_element_of_a_plain_array_loses_no_gradient(dtype, transformed):
-    def f(x):
-        array = np.zeros(3, dtype)
-        array[0] = x[0] ** 2
-        return x.sum() + array.sum()
-
-    with pytest.raises((RuntimeError, ValueError), match=r"gradient unseen|array element") as caught:
-        (nbgrad.grad(f) if transformed else f)(Variable(np.ones(3)) if not transformed else np.ones(3))
-    # for floats NumPy says something of its own, and gives ours as the cause
-    assert "gradient unseen" in str(caught.value.__cause__ or caught.value)
-    losses = np.zeros(2, dtype)
-    losses[0] = Variable(np.array(2.0)).item()
-    losses[1] = Variable(np.array(2.0)).detach()
-    with nbgrad.no_grad():
-        losses[1] += Variable(np.array(2.0)).item()
-        losses[0] = Variable(np.array(3.0))
-    assert losses.tolist() == [3, 4]
-
-
-def test_a_number_where_no_line_of_python_asks_for_it():
-    found = []
-    _thread.start_new_thread(found.extend, (map(float, [Variable(np.array(2.0))]),))
-    end = time.monotonic() + 10
-    while not found and time.monotonic() < end:
-        time.sleep(0.001)
-    assert found == [2.0]
-
-
-def test_size_may_be_called():
-    x = nbgrad.ones(2, 3)
-    assert (x.size, x.size(), x.size(0), x.size(-1)) == (6, (2, 3), 2, 3)
-    assert isinstance(x.size, int) and repr(x.size) == "6"
-    np.testing.assert_array_equal((x.sum() / x.size).data, 1)
-    assert (nbgrad.ones(2, dtype=np.float32) / x.size).dtype == np.float32
-
-
-def test_elements_are_put_where_nothing_is_recorded():
-    x = nbgrad.zeros(2, 3)
-    x[0, 1] = 5.0
-    x[1] = nbgrad.tensor([1.0, 2.0, 3.0])
-    x[x > 4] = -1
-    x[nbgrad.tensor([0]), [2]] = 7
-    np.testing.assert_array_equal(x.data, [[0, -1, 7], [1, 2, 3]])
-    leaf = Variable(np.ones(3))
-    with nbgrad.no_grad():
-        leaf[1:] = leaf[:2] * 4
-    np.testing.assert_array_equal(leaf.data, [1, 4, 4])
-    with pytest.raises(RuntimeError, match=r"a leaf that requires a gradient .*no_grad"):
-        leaf[0] = 1
-    with pytest.raises(IndexError):
-        x[2] = 1
-
-
-# ---- arrays of every kind -------------------------------------------------------------------------------------------
+# ---- arrays of every kind --------------------------------------------------------------------------------------------
 
 LAYOUTS = {
     "0-d": np.array(1.5),
@@ -651,7 +408,7 @@ def test_nan_and_infinity_pass_silently():
         np.testing.assert_array_equal(x.grad.data, np.exp(x.data) * 2 + np.inf)
 
 
-# ---- requires_grad --------------------------------------------------------------------------------------------------
+# ---- requires_grad ---------------------------------------------------------------------------------------------------
 
 
 def test_requires_grad_of_leaves_may_be_set():
@@ -725,113 +482,3 @@ def test_hooks_and_retained_gradients_need_a_gradient():
         x.retain_grad()
     with pytest.raises(RuntimeError, match="register_hook: this Variable does not require"):
         x.register_hook(lambda g: None)
-
-
-# ---- subclasses and copies ------------------------------------------------------------------------------------------
-
-
-class Parameter(Variable):
-    """A subclass, as users write them."""
-
-
-def test_a_subclass_gets_its_gradient():
-    p = Parameter(np.array([1.0, 2.0]))
-    y = (p * p + nbgrad.exp(p)).sum() + nbgrad.cat([p, p]).sum() + p @ p
-    y.backward()
-    np.testing.assert_allclose(p.grad.data, 4 * p.data + np.exp(p.data) + 2)
-    (g,) = nbgrad.autograd.grad((p**3).sum(), p, create_graph=True)
-    (gg,) = nbgrad.autograd.grad(g.sum(), p)
-    np.testing.assert_allclose(gg.data, 6 * p.data)
-
-
-def test_copies_of_leaves():
-    x = Variable(np.array([1.0, 2.0]), name="w")
-    x.grad = nbgrad.ones(2)
-    x.register_hook(lambda g: g * 100)
-    deep = copy.deepcopy(x)
-    assert not np.shares_memory(deep.data, x.data) and not np.shares_memory(deep.grad.data, x.grad.data)
-    assert deep.requires_grad and deep.is_leaf and deep.name == "w" and type(deep) is Variable
-    (deep * deep).sum().backward()
-    np.testing.assert_array_equal(deep.grad.data, [3, 5])
-    np.testing.assert_array_equal(x.grad.data, [1, 1])
-    shallow = copy.copy(x)
-    assert shallow.data is x.data and shallow.requires_grad and shallow.grad is None
-    pair = copy.deepcopy([x, x])
-    assert pair[0] is pair[1] is not x
-    assert not copy.deepcopy(nbgrad.ones(2)).requires_grad
-
-
-@pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
-def test_pickles_are_leaves(protocol):
-    p = Parameter(np.array([1.0, 2.0]), name="w")
-    p.scale = 3.0
-    p.grad = nbgrad.ones(2)
-    p.register_hook(lambda g: None)
-    for x in (p, p * 2, p.sum(), nbgrad.ones(2), (p > 1)):
-        y = pickle.loads(pickle.dumps(x, protocol))
-        assert type(y) is type(x) and y.requires_grad == x.requires_grad and y.is_leaf and y.name == x.name
-        assert y.grad is None and y.generation == 0
-        np.testing.assert_array_equal(y.data, x.data)
-    y = pickle.loads(pickle.dumps(p, protocol))
-    assert y.scale == 3 and copy.deepcopy(p).scale == 3
-    (y * y).sum().backward()
-    np.testing.assert_array_equal(y.grad.data, [2, 4])
-
-
-@pytest.mark.parametrize(
-    "copied", [copy.copy, copy.deepcopy, lambda x: copy.deepcopy([x, x])[1], lambda x: copy.copy(2.0 * x) / 2.0]
-)
-def test_copies_inside_of_a_function_being_differentiated_go_on(copied):
-    x = np.array([1.0, 2.0, 3.0])
-    gradient = nbgrad.grad(lambda x: (copied(x) ** 2).sum())
-    for compiled in (gradient, nbgrad.jit(gradient)):
-        np.testing.assert_array_equal(compiled(x), 2.0 * x)
-    np.testing.assert_array_equal(nbgrad.grad(lambda x: gradient(x).sum())(x), [2.0, 2.0, 2.0])
-
-
-def test_copies_of_computed_variables():
-    y = Variable(np.ones(2)) * 2
-    with pytest.raises(RuntimeError, match=r"deep copy of a computed Variable.*x\.detach\(\)\.clone\(\)"):
-        copy.deepcopy({"y": [y]})
-    shallow = copy.copy(y)
-    assert shallow.is_leaf and shallow.requires_grad and shallow.data is y.data
-    torch = peer("torch")
-    t = torch.ones(2, requires_grad=True) * 2
-    assert copy.copy(t).is_leaf and pickle.loads(pickle.dumps(t)).is_leaf
-    with pytest.raises(RuntimeError, match="deepcopy"):
-        copy.deepcopy(t)
-
-
-def test_masked_arrays_lose_no_gradient():
-    masked, x = np.ma.masked_array([1.0, 2.0], [True, False]), nbgrad.tensor([1.0, 2.0], requires_grad=True)
-    for function in (lambda: masked * x, lambda: np.ma.multiply(masked, x)):
-        with pytest.raises((TypeError, RuntimeError)):
-            function()
-
-
-def test_methods_of_arrays_that_are_numpys_functions():
-    x = Variable(np.array([[3.0, 1.0], [2.0, 4.0]]))
-    (x.ravel() @ x.take([0, 1, 2, 3]) + x.trace() + x.diagonal().sum()).backward()
-    np.testing.assert_array_equal(x.grad.data, [[8, 2], [4, 10]])
-    assert x.argmax() == 3 and x.argmin(0).tolist() == [1, 0] and x.round().tolist() == x.tolist()
-    with pytest.raises(AttributeError, match="'Variable' object has no attribute 'tofile'"):
-        x.tofile("name")
-
-
-def test_pytorchs_other_names_of_methods():
-    torch = peer("torch")
-    values = np.arange(1.0, 10.0).reshape(3, 3) ** 1.5
-    x, t = nbgrad.tensor(values, requires_grad=True), torch.tensor(values, requires_grad=True)
-    for name in ("nelement", "ndimension", "element_size", "is_floating_point", "is_contiguous", "stride"):
-        for a, b in ((x, t), (x.t(), t.t())):
-            assert getattr(a, name)() == getattr(b, name)(), name
-    assert x.stride(0) == t.stride(0) and x.type_as(nbgrad.ones(1, dtype=np.float32)).dtype == np.float32
-
-    def total(x, library):
-        zero = library.zeros_like(x)
-        found = x.inverse() + x.where(x > 5, zero) + x.multiply(2).subtract(x).negative() + (x / 30).arcsin()
-        return (found * x.greater(x - 1) + x.absolute().arctan2(x * 2)).sum()
-
-    total(x, nbgrad).backward()
-    total(t, torch).backward()
-    np.testing.assert_allclose(x.grad.data, t.grad.numpy(), rtol=1e-9)

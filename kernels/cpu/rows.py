@@ -47,7 +47,7 @@ def source(what: str, number: str) -> str:
         put(f"x = {number}_pointer(args[2])", "rows = int64_pointer(args[3])", f"y = {number}_pointer(args[4])")
         put("outside = int64_pointer(args[5])", "if blocks == 1:", "    outside[0] = 0")
         with text.block("for block in range(first_block, first_block + dims[0]):"):
-            (_picked if what == PICKED else _added)(text, number)
+            _picked(text) if what == PICKED else _added(text, number)
         put("clear_exceptions()")
     return str(text)
 
@@ -56,7 +56,7 @@ def _position(text: Text) -> None:
     text.put("position = rows[i * step]", "if position < 0:", "    position += count")
 
 
-def _picked(text: Text, number: str) -> None:
+def _picked(text: Text) -> None:
     with text.block("for i in range(block * in_block, min(block * in_block + in_block, number)):"):
         _position(text)
         with text.block("if np.uintp(position) >= np.uintp(count):"):

@@ -40,8 +40,9 @@ class Linearised:
         positions = transforms._positions(what, function, arguments, wanted)
         given: list[Any] = []
         self.nests = [flatten(arguments[position], given) for position in positions]
-        #: Whether the derivatives are to be differentiable themselves.
-        self.recorded = differentiating.get() or any(isinstance(x, Variable) for x in given)
+        inside = differentiating.get()
+        #: Whether Variables come out.
+        self.variables = inside or any(isinstance(x, Variable) for x in given)
         #: Which leaves are differentiated by, and the Variables in their places.
         self.takes = [not constants or _has_gradients(x) for x in given]
         places = [
@@ -62,10 +63,9 @@ class Linearised:
                 value = function(*replaced, **(options or {}))
         finally:
             differentiating.reset(token)
-        self.aux: Any = None
+        aux: Any = None
         if has_aux:
             value, aux = transforms.with_aux(what, function, value)
-            self.aux = aux if self.recorded else transforms.without_variables(aux)
         found: list[Any] = []
         self.structure = flatten(value, found)
         #: What is no result of numbers, in the places where it stands.
@@ -77,25 +77,30 @@ class Linearised:
                     "numbers, and nests of them; what else there is goes out with has_aux"
                 )
         self.outputs = [as_result(x) for x in found if _is_result(x)]
+        ends = (*self.outputs, *transforms.variables_in(aux))
+        #: Whether the derivatives are to be differentiable themselves.
+        self.recorded = inside or (self.variables and transforms.leads_outside(ends, self.inputs))
+        without = transforms.without_graph if self.variables else transforms.without_variables
+        self.aux: Any = aux if self.recorded else without(aux)
 
     @property
     def value(self) -> Any:
-        """What the function gave: arrays, unless derivatives are recorded."""
-        return self.like_value([self.given(y) for y in self.outputs])
+        """What the function gave."""
+        return self.like_value(self.outputs if self.recorded else [y.data for y in self.outputs])
 
-    def given(self, x: Variable) -> Any:
-        """Give a Variable as it is wanted: as an array, unless derivatives are recorded."""
-        return x if self.recorded else x.data
+    def wanted(self, x: Any) -> Any:
+        """Give an array as it is wanted, as a Variable if such come out, and anything else as it is."""
+        return Variable(x, requires_grad=False) if self.variables and is_array(x) else x
 
     def like_value(self, parts: Sequence[Any]) -> Any:
         """Give a nest like the function's value."""
-        rest = iter(parts)
+        rest = iter([self.wanted(part) for part in parts])
         places = range(len(parts) + len(self.others))
         return unflatten(self.structure, iter([self.others[i] if i in self.others else next(rest) for i in places]))
 
     def like_arguments(self, parts: Sequence[Any]) -> Any:
         """Give nests like the arguments that are differentiated by, None for their constants."""
-        rest = iter(parts)
+        rest = iter([self.wanted(part) for part in parts])
         leaves = iter([next(rest) if takes else None for takes in self.takes])
         nests = tuple(unflatten(nest, leaves) for nest in self.nests)
         return nests[0] if self.single else nests
@@ -127,11 +132,10 @@ class Linearised:
     def back(self, cotangent: Any) -> Any:
         """Give the cotangents of the arguments."""
         seeds = self.leaves_like_value(cotangent)
-        recorded = self.recorded or any(isinstance(seed, Variable) for seed in seeds)
         pairs = zip(self.outputs, seeds, strict=True)
         starts = [like(f"{self.what}: cotangent {i}", y, g) for i, (y, g) in enumerate(pairs)]
-        made = self.pulled(starts, recorded)
-        return self.like_arguments(made if recorded else [g.data for g in made])
+        made = self.pulled(starts, self.recorded or any([start.requires_grad for start in starts]))
+        return self.like_arguments(made if self._shown(seeds) else [g.data for g in made])
 
     def pulled(self, starts: Sequence[Variable], recorded: bool) -> list[Variable]:
         """Give the cotangents of the inputs, zeros where there is no way to them."""
@@ -145,11 +149,14 @@ class Linearised:
     def forth(self, tangent: Any) -> Any:
         """Give the tangent of the value."""
         tangents = self.leaves_like_arguments(tangent)
-        recorded = self.recorded or any(isinstance(t, Variable) for t in tangents)
         pairs = zip(self.inputs, tangents, strict=True)
         given = [like(f"{self.what}: tangent {i}", x, t) for i, (x, t) in enumerate(pairs)]
-        made = self.pushed(self.outputs, given, recorded)
-        return self.like_value(made if recorded else [t.data for t in made])
+        made = self.pushed(self.outputs, given, self.recorded or any([t.requires_grad for t in given]))
+        return self.like_value(made if self._shown(tangents) else [t.data for t in made])
+
+    def _shown(self, seeds: Sequence[Any]) -> bool:
+        """Tell whether Variables come out of a walk that begins with these."""
+        return self.variables or any(isinstance(seed, Variable) for seed in seeds)
 
     def pushed(self, outputs: Sequence[Variable], tangents: Sequence[Variable], recorded: bool) -> list[Variable]:
         """Give the tangents of Variables that depend on the inputs, zeros for those that do not."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from operator import index
 from typing import Any
 
@@ -29,10 +29,11 @@ def value_and_grad(
 
     `argnums` names the positional arguments to differentiate by; a sequence gives a tuple of gradients. HIPS autograd's
     name for it, `argnum`, is taken as well. Arrays and numbers in, arrays out; where an argument is a Variable,
-    Variables come out, differentiable in turn. The gradient by a list, tuple or dict of arrays, nested or not, is such
-    a nest itself; None in it stays None. A value that is a number, or an array of one element, does not depend on
-    anything, and its gradient is zero. With `has_aux` the function gives (value, anything), and so it is ((value,
-    anything), gradient) that comes out, with arrays for Variables if arrays went in.
+    Variables come out, differentiable in turn by what requires a gradient, among the arguments or outside. The gradient
+    by a list, tuple or dict of arrays, nested or not, is such a nest itself; None in it stays None. A value that is a
+    number, or an array of one element, does not depend on anything, and its gradient is zero. With `has_aux` the
+    function gives (value, anything), and so it is ((value, anything), gradient) that comes out, with arrays for
+    Variables if arrays went in.
 
     Raises TypeError for arguments without gradients and for a value that is not one element. Inside, a Variable that
     depends on the arguments does not become a number, which would lose the gradient unseen: RuntimeError says so.
@@ -55,7 +56,7 @@ def value_and_grad(
         # Inside another transformed function the result may depend on that one's arguments, by whatever way.
         given: list[Any] = []
         nests = [flatten(arguments[position], given) for position in positions]
-        recorded = differentiating.get() or any(isinstance(x, Variable) for x in given)
+        inside = differentiating.get()
         replacements = [None if x is None else _leaf(function, wanted, x) for x in given]
         inputs = [x for x in replacements if x is not None]
         replaced, leaves = list(arguments), iter(replacements)
@@ -71,6 +72,8 @@ def value_and_grad(
                 value = _value(function, found)
         finally:
             differentiating.reset(token)
+        variables = inside or any(isinstance(x, Variable) for x in given)
+        recorded = inside or (variables and leads_outside((value, *variables_in(aux)), inputs))
         results: list[Variable | None] = [None] * len(inputs)
         if value.requires_grad:
             results = gradients([value], inputs, [None], None, create_graph=recorded)
@@ -78,12 +81,12 @@ def value_and_grad(
             gx if gx is not None else Variable(dispatch.zeros(x.shape, x.dtype, x.data), requires_grad=False)
             for gx, x in zip(results, inputs, strict=True)
         ]
-        rest = iter(gradients_found if recorded else [gx.data for gx in gradients_found])
+        rest = iter(gradients_found if variables else [gx.data for gx in gradients_found])
         gradient_leaves = iter([None if x is None else next(rest) for x in given])
         by_argument = tuple(unflatten(nest, gradient_leaves) for nest in nests)
-        made: Any = value if recorded else value.data
+        made: Any = value if recorded else Variable(value.data, requires_grad=False) if variables else value.data
         if has_aux:
-            made = made, (aux if recorded else without_variables(aux))
+            made = made, (aux if recorded else without_graph(aux) if variables else without_variables(aux))
         return made, (by_argument[0] if single else by_argument)
 
     whole = getattr(function, "gradient_of", None)  # of what nbgrad.njit compiled
@@ -128,6 +131,43 @@ def without_variables(nest: Any) -> Any:
     leaves: list[Any] = []
     structure = flatten(nest, leaves)
     return unflatten(structure, iter([data_of(leaf) for leaf in leaves]))
+
+
+def without_graph(nest: Any) -> Any:
+    """Give a nest with constants in the place of Variables."""
+    leaves: list[Any] = []
+    structure = flatten(nest, leaves)
+    return unflatten(structure, iter([leaf.detach() if isinstance(leaf, Variable) else leaf for leaf in leaves]))
+
+
+def variables_in(nest: Any) -> list[Variable]:
+    """List the Variables in a nest."""
+    leaves: list[Any] = []
+    flatten(nest, leaves)
+    return [leaf for leaf in leaves if isinstance(leaf, Variable)]
+
+
+def leads_outside(outputs: Iterable[Variable], inputs: Sequence[Variable]) -> bool:
+    """Tell whether what a function gave depends on a Variable that requires a gradient and is none of its inputs.
+
+    Where none does, nobody can ask for the gradient of a derivative: what it would go back to is the function's own.
+    """
+    if any([x.creator is not None for x in inputs]):  # what stands for an argument that required one
+        return True
+    own, seen = {id(x) for x in inputs}, set()
+    pending = [y for y in outputs if y._generation >= 0]
+    while pending:
+        x = pending.pop()
+        function = x.creator
+        if function is None:
+            if id(x) not in own:
+                return True
+        elif id(function) not in seen:
+            seen.add(id(function))
+            if function.inputs is None:  # freed by a walk inside
+                return True
+            pending += [x for x in function.inputs if x._generation >= 0]
+    return False
 
 
 def _name(function: Callable[..., Any]) -> str:

@@ -141,14 +141,14 @@ class KernelCache:
         self.name, self.key, self.source = name, key, source
         self._described: str | None = None
 
-    def _key(self, signature: Any, context: Any) -> str:
+    def _key(self, signature: Any) -> str:
         if self._described is None:
             self._described = self.key()
         return cache.key_of(self.name, self._described, str(signature), *_stamp())
 
     def load_overload(self, signature: Any, context: Any) -> Any:
         """Give what was compiled for a signature, None where there is nothing that fits."""
-        kernel = cache.read(self._key(signature, context))
+        kernel = cache.read(self._key(signature))
         if kernel is None:
             return None
         try:
@@ -162,17 +162,12 @@ class KernelCache:
         if result.lifted or (result.library is not None and result.library.has_dynamic_globals):
             return
         code = serialize.dumps(result._reduce())
-        cache.write(self._key(signature, None), CompiledKernel("numba", (), code), self.source(signature))
+        cache.write(self._key(signature), CompiledKernel("numba", (), code), self.source(signature))
 
     def enable(self) -> None:
         """Do nothing: it is always on."""
 
     disable = flush = enable
-
-
-class _nothing:
-    def __enter__(self) -> None: ...
-    def __exit__(self, *_: object) -> None: ...
 
 
 # ---- derivatives -----------------------------------------------------------------------------------------------------
@@ -298,10 +293,8 @@ class Derivative:
         self.parallel, self.checkpoint, self.reusing = parallel, checkpoint, reusing
         self.__name__ = f"{of.__name__}_{kind}"
         self._made: dict[tuple[Any, ...], Any] = {}
-        self._sources: dict[tuple[Any, ...], str] = {}
         self._python: dict[tuple[Any, ...], Any] = {}
-        node_arguments = list(inspect.signature(of).parameters)
-        self.parameters = node_arguments
+        self.parameters = list(inspect.signature(of).parameters)
         self._type = types.Dispatcher(self)  # type: ignore[type-var]
         self._written: dict[tuple[Kind, ...], set[str]] = {}
 

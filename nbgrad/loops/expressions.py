@@ -113,7 +113,7 @@ def lower(lowering: Lowering, node: ast.expr, wish: str = "t") -> Meaning:
         case ast.Attribute(value=base, attr=attribute):
             return _attribute(lowering, lower(lowering, base), attribute)
         case ast.Call():
-            return call(lowering, node, wish)
+            return call(lowering, node)
         case ast.Lambda(args=arguments, body=body):
             given = ast.Return(body)
             made = ast.FunctionDef("lambda", arguments, [given], [], None, None)
@@ -225,7 +225,7 @@ def _attribute(lowering: Lowering, base: Meaning, attribute: str) -> Meaning:
     raise lowering.refuse(f"the attribute {attribute!r}", "use numbers and arrays")
 
 
-def call(lowering: Lowering, node: ast.Call, wish: str = "t") -> Meaning:
+def call(lowering: Lowering, node: ast.Call) -> Meaning:
     """Lower a call."""
     function = lower(lowering, node.func)
     if isinstance(function, Known) and function.value is len and isinstance(node.args[0], ast.Call):

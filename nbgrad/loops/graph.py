@@ -209,7 +209,7 @@ def contraction(function: Any, order: int, along: int, wanted: tuple[int, ...], 
     if found is None:
         if order == 1 and not along:
             first = function._derivative("vjp", wanted)
-            found = _entry(function, first, kinds)
+            found = _entry(function, first)
         else:
             python = function.py_func
             names = len(kinds)
@@ -222,7 +222,7 @@ def contraction(function: Any, order: int, along: int, wanted: tuple[int, ...], 
     return found
 
 
-def _entry(function: Any, derivative: Derivative, kinds: tuple[Any, ...]) -> Any:
+def _entry(function: Any, derivative: Derivative) -> Any:
     def call(*arguments: Any) -> Any:
         count = len(arguments) - len(derivative.parameters)
         return function.entry("vjp", count, derivative.chosen)(*arguments)

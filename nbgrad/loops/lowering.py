@@ -229,7 +229,7 @@ def _loop(lowering: Lowering, statement: ast.For | ast.While, live: set[str]) ->
                     raise lowering.refuse("this condition of while", "compute it in the loop, and break")
             statements(lowering, statement.body, inside | needed)
             for key in sorted(bound):
-                _carry_on(lowering, made, key, before, scope.names.get(key), live, outer)
+                _carry_on(lowering, made, key, scope.names.get(key), live, outer)
             if stop:
                 made.stop = number_of(lowering, scope.names[stop]).node
             if stop or test is not None:
@@ -301,7 +301,6 @@ def _carry_on(
     lowering: Lowering,
     loop: Loop,
     key: str,
-    before: dict[str, Meaning],
     after: Meaning | None,
     live: set[str],
     outer: Block,

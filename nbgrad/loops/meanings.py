@@ -117,9 +117,6 @@ def as_dtype(value: Any) -> str | None:
 
 # ---- functions -------------------------------------------------------------------------------------------------------
 
-#: Scalar functions that Python's math module calls otherwise.
-_OTHERWISE = {"gamma": None, "pow": "pow", "fabs": "abs"}
-
 #: What is one of LLVM's instructions or a formula, and not worth a name of its own.
 CHEAP = frozenset({"abs", "neg", "positive", "add", "sub", "mul", "div", "square", "maximum", "minimum", "sqrt"})
 

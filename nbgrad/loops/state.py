@@ -86,7 +86,7 @@ class Lowering:
         """Give a number that may be written twice."""
         return scalar if scalar.atomic else self.assign(wish, scalar)
 
-    def refuse(self, construct: str, remedy: str, node: ast.AST | None = None) -> TypeError:
+    def refuse(self, construct: str, remedy: str) -> TypeError:
         """Give the error for what has no derivative."""
         return syntax.refuse(self.scopes[-1].name if self.scopes else self.function, self.line, construct, remedy)
 

@@ -12,7 +12,8 @@ from collections.abc import Callable
 from functools import cache as once
 from typing import Any
 
-from ..elementwise import Elementwise, constant_like
+from ..constants import constant_like
+from ..elementwise import Elementwise
 from ..kernels import activations
 from ..kernels.formula import FLOATING, NUMBER, ScalarFunction
 from ..ops import elementwise

@@ -24,10 +24,10 @@ def _probability(what: str, p: float) -> float:
     return float(p)
 
 
-def _kept(what: str, x: Any, p: float, features: bool) -> Any:
+def _kept(x: Any, p: float, features: bool) -> Any:
     """Draw 1 for what is kept and 0 for the rest: for each element, or for each of (samples, channels)."""
     shape = (*x.shape[:2], *(1,) * (x.ndim - 2)) if features else tuple(x.shape)
-    drawn = uniform_like(what, x, shape=shape)
+    drawn = uniform_like(x, shape=shape)
     kept = ge(data_of(drawn), p).astype(x.dtype)
     return Variable(kept, requires_grad=False) if isinstance(x, Variable) else kept
 
@@ -41,9 +41,9 @@ def _dropped(what: str, input: Any, p: float, training: bool, inplace: bool, fea
     if not training or not p:
         return x
     if type(x) is Variable and not features:
-        scaled = _kept_times(uniform_like(what, x), float(p), 1 / (1 - p) if p < 1 else 0.0)
+        scaled = _kept_times(uniform_like(x), float(p), 1 / (1 - p) if p < 1 else 0.0)
     else:
-        scaled = mul(_kept(what, x, p, features), 1 / (1 - p) if p < 1 else 0.0)
+        scaled = mul(_kept(x, p, features), 1 / (1 - p) if p < 1 else 0.0)
     return in_place(what, mul)(x, scaled) if inplace else mul(x, scaled)
 
 
@@ -85,7 +85,7 @@ def _dropped_channels_in_place(what: str, x: Any, p: float, training: bool) -> A
     _probability(what, p)
     if not training or not p:
         return x
-    mask = _kept(what, x[None], p, True)[0]
+    mask = _kept(x[None], p, True)[0]
     return in_place(what, mul)(x, mul(mask, 1 / (1 - p) if p < 1 else 0.0))
 
 
@@ -113,7 +113,7 @@ def _alpha(what: str, input: Any, p: float, training: bool, inplace: bool, featu
         return in_place(what, mul)(x, 0.0) if inplace else mul(x, 0.0)
     lowest = float(selu(np.array(-np.inf)))
     scale = 1 / math.sqrt((1 - p) * (1 + p * lowest**2))
-    mask = _kept(what, x, p, features)
+    mask = _kept(x, p, features)
     # scale * (x * mask + lowest * (1 - mask) - lowest * p), the mean of which is 0
     shift = add(mul(mask, -lowest * scale), (1 - p) * lowest * scale)
 

@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 
 from ..arrays import Array, is_stand_in
-from ..compiled_calls import RecordedCall
 from ..function import Operation
 from ..kernels.cpu import small
 from ..ops.elementwise import OPERATIONS, add, mul
 from ..ops.linalg import MatMul, matmul
 from ..ops.reduction import sum
 from ..ops.shape import SumTo, permute, reshape, t
+from ..recording import RecordedCall
 from ..variable import Variable, data_of
 from .windows import operand
 

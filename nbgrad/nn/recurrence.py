@@ -52,7 +52,7 @@ def _backward() -> np.ufunc:
     return recurrent.backward(results)
 
 
-def _shapes(given: Any, h: Any) -> list[tuple[int, ...]]:
+def _shapes(given: Any) -> list[tuple[int, ...]]:
     """Give the shapes of what the forward pass gives: outputs with the last memory behind them, gates, memories."""
     steps, batch, rows = given.shape
     return [(steps + 1, batch, rows // 4), (4, steps, batch, rows // 4), (steps, batch, rows // 4)]
@@ -76,7 +76,7 @@ def _with_rows(*arrays: Array) -> list[Array]:
 def run(given: Array, h: Array, c: Array, weight: Array) -> Array:
     """Go through the steps; gives all results, one after the other."""
     given, c = _with_rows(given, c)
-    shapes = _shapes(given, h)
+    shapes = _shapes(given)
     size = h.shape[1]
     flat = np.empty(sum(int(np.prod(shape)) for shape in shapes), given.dtype)
     y, gates, memories = _parts(flat, shapes)
@@ -131,7 +131,7 @@ class Lstm(Operation):
     def forward(self, given: Array, h: Array, c: Array, weight: Array) -> Array:
         called: Any = given
         flat = called.called("lstm", run, (given, h, c, weight)) if is_stand_in(given) else run(given, h, c, weight)
-        self.rest = _parts(flat, _shapes(given, h))
+        self.rest = _parts(flat, _shapes(given))
         return self.rest[0]
 
     def vjp(self, gy: Any, y: Any, given: Any, h: Any, c: Any, weight: Any) -> Any:

@@ -8,9 +8,8 @@ from typing import Any
 import numpy as np
 
 from .. import registry
-from ..compiled_calls import giving_way
 from ..kernels.operators import install_operators
-from ..recording import recorded_by
+from ..recording import giving_way, recorded_by
 from ..variable import Variable
 from . import arithmetic as arithmetic  # each registers its operations
 from . import extrema as extrema

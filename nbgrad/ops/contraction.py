@@ -46,7 +46,7 @@ def einsum(input: Any, *operands: Any) -> Any:
     equation, arrays = _equation_and_operands(input, operands)
     inputs, output = _labels(equation, arrays)
     sizes = _sizes(equation, inputs, arrays)
-    parts = [_prepared(x, labels, sizes, output) for x, labels in zip(arrays, inputs, strict=True)]
+    parts = [_prepared(x, labels, sizes) for x, labels in zip(arrays, inputs, strict=True)]
     for positions in _path(parts, output, sizes):
         chosen = [parts.pop(i) for i in sorted(positions, reverse=True)][::-1]
         wanted = set(output).union(*(part.labels for part in parts))
@@ -125,7 +125,7 @@ def _sizes(equation: str, inputs: Sequence[str], arrays: Sequence[Any]) -> dict[
     return sizes
 
 
-def _prepared(x: Any, labels: str, sizes: dict[str, int], output: str) -> Labelled:
+def _prepared(x: Any, labels: str, sizes: dict[str, int]) -> Labelled:
     """Give an operand without dimensions that are only stretched, and with diagonals where a name came twice."""
     kept = [i for i, label in enumerate(labels) if x.shape[i] == sizes[label]]
     if len(kept) < len(labels):

@@ -411,10 +411,10 @@ def randn(
     return _of_new(drawn("randn", "normal", _sizes(sizes, size), dtype, device, generator), requires_grad)
 
 
-def uniform_like(what: str, x: Any, low: float = 0.0, high: float = 1.0, shape: Any = None) -> Any:
+def uniform_like(x: Any, low: float = 0.0, high: float = 1.0, shape: Any = None) -> Any:
     """Give numbers uniform in [low, high), of the dtype of x, where it is: a Variable for a Variable.
 
-    They have the shape of x unless told otherwise; `what` asks for them.
+    They have the shape of x unless told otherwise.
     """
     data = data_of(x)
     size = tuple(data.shape) if shape is None else shape

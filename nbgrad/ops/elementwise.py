@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any, Protocol, overload
 import numpy as np
 
 from ..arrays import Array, as_array, is_array, is_weak
-from ..elementwise import Elementwise, constant_like, number_like
+from ..constants import constant_like, number_like
+from ..elementwise import Elementwise
 from ..kernels import dispatch, formula, scalars
 from ..kernels.formula import FLOATING, NUMBER, Expression, ScalarFunction
 from ..registry import ENTRIES, operation, register_elementwise

@@ -9,13 +9,13 @@ from typing import Any, overload
 import numpy as np
 
 from ..arrays import Array, as_array, is_array
-from ..compiled_calls import RecordedCall
 from ..function import Operation
 from ..kernels import dispatch
 from ..kernels.cpu import small
 from ..kernels.cpu.failures import checked
 from ..kernels.cpu.indexing import add_along, own_places, take_along
 from ..kernels.strides import dense
+from ..recording import RecordedCall
 from ..registry import operation
 from ..variable import Given, Variable, as_variable, data_of
 from .arguments import axis_of, either

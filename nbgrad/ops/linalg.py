@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any, Protocol, overload
 import numpy as np
 
 from ..arrays import Array, as_array, is_array
-from ..compiled_calls import RecordedCall
 from ..function import Operation
 from ..kernels import dispatch
 from ..kernels.cpu import small
+from ..recording import RecordedCall
 from ..registry import operation
 from ..variable import Variable
 from .elementwise import add, mul

@@ -35,7 +35,7 @@ class ResultAndInfo(NamedTuple):
     info: Any
 
 
-def _told(what: str, x: Any, fails: Callable[[Any], Any], function: Callable[[Any], Any], check: bool) -> Any:
+def _told(x: Any, fails: Callable[[Any], Any], function: Callable[[Any], Any], check: bool) -> Any:
     """Apply a function to the matrices for which another one does not fail, and give NaN for the others; and which."""
     data = data_of(x)
     info = np.zeros(x.shape[:-2], np.int32)
@@ -72,15 +72,15 @@ def _indefinite(matrix: Any) -> int:
 def cholesky_ex(A: Any, *, upper: bool = False, check_errors: bool = False) -> FactorAndInfo:
     """Give `cholesky`, and for each matrix 0, or the size of its first block that is not positive definite."""
     x = _operand("cholesky_ex", A)
-    return FactorAndInfo(*_told("cholesky_ex", x, _indefinite, lambda x: cholesky(x, upper=upper), check_errors))
+    return FactorAndInfo(*_told(x, _indefinite, lambda x: cholesky(x, upper=upper), check_errors))
 
 
 def inv_ex(A: Any, *, check_errors: bool = False) -> InverseAndInfo:
     """Give `inv`, and for each matrix 0, or its size if it is singular."""
-    return InverseAndInfo(*_told("inv_ex", _operand("inv_ex", A), _singular, inv, check_errors))
+    return InverseAndInfo(*_told(_operand("inv_ex", A), _singular, inv, check_errors))
 
 
 def solve_ex(A: Any, B: Any, *, left: bool = True, check_errors: bool = False) -> ResultAndInfo:
     """Give `solve`, and for each matrix 0, or its size if it is singular."""
     a, b = _operand("solve_ex", A), plain(B)
-    return ResultAndInfo(*_told("solve_ex", a, _singular, lambda a: solve(a, b, left=left), check_errors))
+    return ResultAndInfo(*_told(a, _singular, lambda a: solve(a, b, left=left), check_errors))

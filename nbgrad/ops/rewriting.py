@@ -11,8 +11,8 @@ import numpy as np
 
 from .. import history, hooks, registry, sharing
 from ..arrays import Array, is_stand_in
-from ..compiled_calls import nodes_of
-from ..elementwise import Elementwise, number_like
+from ..constants import number_like
+from ..elementwise import Elementwise, nodes_of
 from ..function import LARGE, without_elements
 from ..grad_mode import enable_grad, is_grad_enabled
 from ..history import Lost

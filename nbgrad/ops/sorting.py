@@ -83,7 +83,7 @@ def argsort(
     """Give the places of the elements in order, in the ways of `sort`."""
     x = plain(input)
     along = _along("argsort", x, dim, axis)
-    return constant("argsort", lambda data: _order(data, along, bool(descending)), x)
+    return constant(lambda data: _order(data, along, bool(descending)), x)
 
 
 @operation

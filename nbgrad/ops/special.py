@@ -180,7 +180,7 @@ functions.apply = applied
 # ---- for users ------------------------------------------------------------------------------------------------------
 
 
-def _floating(what: str, *xs: Any) -> list[Any]:
+def _floating(*xs: Any) -> list[Any]:
     """Give operands in a floating dtype, float64 for whole numbers."""
     for x in xs:
         if type(x) is not Variable or x._array.dtype.char not in "fd":
@@ -196,7 +196,7 @@ def i0(input: Given) -> Given:
     """Give the modified Bessel function of order 0, elementwise; SciPy computes it, its derivative is `special.i1`."""
     if type(input) is Variable and input._array.dtype.char in "fd":
         return kind_of("i0").apply(input)
-    return applied("i0", *_floating("i0", input))
+    return applied("i0", *_floating(input))
 
 
 @operation(alias="igamma")
@@ -207,7 +207,7 @@ def gammainc(input: Any, other: Any) -> Any:
     """
     if type(input) is Variable is type(other) and input._array.dtype.char == other._array.dtype.char == "d":
         return kind_of("gammainc").apply(input, other)
-    return applied("gammainc", *_floating("gammainc", input, other))
+    return applied("gammainc", *_floating(input, other))
 
 
 @operation(alias="igammac")
@@ -215,7 +215,7 @@ def gammaincc(input: Any, other: Any) -> Any:
     """Give 1 - gammainc(input, other), accurate where that is small."""
     if type(input) is Variable is type(other) and input._array.dtype.char == other._array.dtype.char == "d":
         return kind_of("gammaincc").apply(input, other)
-    return applied("gammaincc", *_floating("gammaincc", input, other))
+    return applied("gammaincc", *_floating(input, other))
 
 
 igamma, igammac = gammainc, gammaincc
@@ -230,7 +230,7 @@ def multigammaln(input: Given, p: int) -> Given:
     """
     if isinstance(p, bool) or not isinstance(p, int) or p < 1:
         raise ValueError(f"multigammaln: dimension {p!r}: give a whole number above 0")
-    (x,) = _floating("multigammaln", input)
+    (x,) = _floating(input)
     data = data_of(x)
     if not is_stand_in(data) and bool((data <= (p - 1) / 2).any()):
         raise ValueError(f"multigammaln: elements of dimension {p} have to be above {(p - 1) / 2}")

@@ -72,7 +72,7 @@ def plain(x: Any) -> Any:
     return x if isinstance(x, Variable) or is_array(x) else as_array(x)
 
 
-def constant(what: str, function: Callable[..., Any], *xs: Any) -> Any:
+def constant(function: Callable[..., Any], *xs: Any) -> Any:
     """Apply a function of NumPy's, whose result has no gradient: to Variables (at least one), or arrays."""
     if type(function) is np.ufunc and not sharing.stand_ins and [type(x) is Variable for x in xs].count(False) == 0:
         return _constant(function)(*xs)
@@ -214,13 +214,13 @@ def _largest(x: Any) -> Any:
 def _all_true(x: Any) -> Any:
     if type(x) is Variable and type(x._array) is np.ndarray:
         return constant_of(np.ones(x._array.shape, np.bool_))
-    return constant("isreal", lambda x: dispatch.full(tuple(x.shape), True, np.bool_, x), x)
+    return constant(lambda x: dispatch.full(tuple(x.shape), True, np.bool_, x), x)
 
 
 def _signbits(x: Any) -> Any:
     if type(x) is Variable and x._array.dtype.char in "fd":
         return _constant(np.signbit)(x)
-    return constant("signbit", _signbit, x)
+    return constant(_signbit, x)
 
 
 isnan = _truth("isnan", lambda x: ne(x, x), "NaN")
@@ -269,7 +269,7 @@ def isclose(input: Any, other: Any, rtol: float = 1e-05, atol: float = 1e-08, eq
         return np.logical_or(near, np.logical_and(np.isnan(x), np.isnan(y))) if equal_nan else near
 
     with np.errstate(all="ignore"):
-        return constant("isclose", close, input, other)
+        return constant(close, input, other)
 
 
 @operation
@@ -300,7 +300,7 @@ def isin(input: Any, test_elements: Any, *, assume_unique: bool = False, invert:
             return ~among if invert else among
         return dispatch.beside(np.isin(dispatch.in_numpy(x), dispatch.in_numpy(y), invert=invert), x)
 
-    return constant("isin", found, plain(input), plain(test_elements))
+    return constant(found, plain(input), plain(test_elements))
 
 
 # ---- whole numbers --------------------------------------------------------------------------------------------------
@@ -315,7 +315,7 @@ def _of_whole(name: str, function: Any, sentence: str, truth: bool, arity: int =
         dtypes = [x.dtype for x in arrays if not isinstance(x, int)]
         if any(dtype.kind not in kinds for dtype in dtypes):
             raise TypeError(f"{name}: dtypes {' and '.join(map(str, dtypes))}: takes whole numbers")
-        return constant(name, function, *arrays)
+        return constant(function, *arrays)
 
     def one(input: Any) -> Any:
         if type(input) is Variable and input._array.dtype.char in letters:

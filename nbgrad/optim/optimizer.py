@@ -374,12 +374,12 @@ class Optimizer:
                 if x in self.state:
                     count = float(group.steps.data[k])
                     state[number] = {"step": Variable(np.array(count, np.float32), requires_grad=False)}
-                    state[number] |= {name: self._shown(name, x, value) for name, value in self.state[x].items()}
+                    state[number] |= {name: self._shown(name, value) for name, value in self.state[x].items()}
             packed = {name: value for name, value in group.items() if name != "params"}
             groups.append({**packed, "params": [numbers[id(x)] for x in group["params"]]})
         return {"state": state, "param_groups": groups}
 
-    def _shown(self, name: str, x: Variable, value: Variable) -> Variable:
+    def _shown(self, name: str, value: Variable) -> Variable:
         """Give what is kept for a parameter as PyTorch has it: one number where it is the same for all elements."""
         return value.detach().reshape(-1)[0] if name in self.uniform and value.size else value.detach()
 

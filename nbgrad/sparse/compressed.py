@@ -111,7 +111,7 @@ class SparseJacobian:
             if x.requires_grad:
                 raise TypeError(f"{self.what}: a sparse matrix has no gradients: give x.detach()")
             x = x.data
-        plan, values_of = self._planned(x, arguments, options)
+        plan, values_of = self._planned(arguments, options)
         values, *aux = values_of(*arguments, **options)
         values = values.data if isinstance(values, Variable) else values
         matrix = plan.matrix(dispatch.in_numpy(values))
@@ -119,10 +119,10 @@ class SparseJacobian:
 
     def plan(self, *arguments: Any, **options: Any) -> Plan:
         """Give the structure at some arguments: `count` is the number of colours, `forward` the direction."""
-        plan: Plan = self._planned(arguments[self.argnums], arguments, options)[0]
+        plan: Plan = self._planned(arguments, options)[0]
         return plan
 
-    def _planned(self, x: Any, arguments: Sequence[Any], options: dict[str, Any]) -> Any:
+    def _planned(self, arguments: Sequence[Any], options: dict[str, Any]) -> Any:
         key = tuple([(getattr(y, "shape", None), getattr(y, "dtype", None)) for y in arguments])
         found = self._plans.get(key)
         if found is None:

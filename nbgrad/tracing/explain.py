@@ -13,7 +13,8 @@ from .plan import Plan
 
 def explain(plan: Plan, arrays: Sequence[Any], rounds: int = 20) -> str:
     """Describe the steps with the bytes they move and the microseconds they take on these arrays, at best."""
-    lines = [f"{len(plan.steps)} steps, {sum(plan.memory.buffers)} bytes of workspace"]
+    count = len(plan.steps)
+    lines = [f"{count} step{'s' * (count != 1)}, {sum(plan.memory.buffers)} bytes of workspace"]
     for number, (step, seconds) in enumerate(zip(plan.steps, step_times(plan, arrays, rounds), strict=True), 1):
         rate = f"{step.bytes / seconds / 1e9:.1f} GB/s" if seconds > 0 else ""
         lines.append(f"{number:3}. {step.label}: {step.bytes} bytes in {seconds * 1e6:.1f} us {rate}")

@@ -7,12 +7,22 @@ import numpy as np
 import pytest
 from plainly import check, derivative, source
 
+import nbgrad
+
 CASES = programs.arguments()
 
 
 @pytest.mark.parametrize("function", CASES, ids=lambda function: function.__name__)
 def test_programs(function):
     check(function, *CASES[function])
+
+
+def test_what_a_program_calls_compiles_with_it():
+    """As `python examples/loops.py` has it."""
+    value, x = nbgrad.njit(programs.leapfrog)(*CASES[programs.leapfrog])
+    expected, places = programs.leapfrog(*CASES[programs.leapfrog])
+    np.testing.assert_allclose(value, expected, rtol=1e-13)
+    np.testing.assert_allclose(x, places, rtol=1e-13)
 
 
 # ---- what of Python is differentiated --------------------------------------------------------------------------------

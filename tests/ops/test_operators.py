@@ -132,6 +132,132 @@ def test_operands_that_are_no_numbers_are_refused(name, operand):
         BINARY[name](operand, x)
 
 
+OPERATORS = [
+    ("x + y", lambda x, y: x + y),
+    ("x - y", lambda x, y: x - y),
+    ("x * y", lambda x, y: x * y),
+    ("x / y", lambda x, y: x / y),
+    ("x ** y", lambda x, y: x**y),
+    ("-x", lambda x, y: -x + 0 * y),
+    ("abs(x)", lambda x, y: abs(x) * y),
+    ("2 + x - 3", lambda x, y: 2 + x - 3 + y * 1),
+    ("5 - x", lambda x, y: (5 - x) * (y - 5)),
+    ("2 * x", lambda x, y: 2 * x + y * 2),
+    ("3 / x", lambda x, y: 3 / x + y / 3),
+    ("2 ** x", lambda x, y: 2**x + y**2),
+]
+
+
+@pytest.mark.parametrize(("text", "function"), OPERATORS, ids=[text for text, _ in OPERATORS])
+def test_operators_and_their_reflections_agree_with_torch(text, function):
+    torch = peer("torch")
+    a, b = np.array([0.5, 1.5, 2.5]), np.array([2.0, -1.0, 3.0])
+    x, y = Variable(a), Variable(b)
+    result = function(x, y)
+    result.backward(np.array([1.0, 2.0, 3.0]))
+    tx, ty = torch.tensor(a, requires_grad=True), torch.tensor(b, requires_grad=True)
+    expected = function(tx, ty)
+    expected.backward(torch.tensor([1.0, 2.0, 3.0], dtype=torch.float64))
+    np.testing.assert_allclose(result.data, expected.detach().numpy(), rtol=1e-12)
+    np.testing.assert_allclose(x.grad.data, tx.grad.numpy(), rtol=1e-12)
+    np.testing.assert_allclose(y.grad.data, ty.grad.numpy(), rtol=1e-12)
+
+
+@pytest.mark.parametrize("function", [lambda x, y: x + y, lambda x, y: x - y, lambda x, y: x * y, lambda x, y: x / y])
+def test_arrays_on_the_left_give_variables(function):
+    array = np.array([1.0, 2.0])
+    x = Variable(np.array([4.0, 5.0]))
+    y = function(array, x)
+    assert type(y) is Variable
+    np.testing.assert_allclose(y.data, function(array, x.data))
+    y.sum().backward()
+    assert x.grad is not None
+
+
+def test_matmul_reflected():
+    array = np.arange(4.0).reshape(2, 2)
+    x = Variable(np.array([1.0, 2.0]))
+    for y, expected in ((array @ x, array.sum(0)), (x @ array, array.sum(1))):
+        y.sum().backward()
+        np.testing.assert_array_equal(x.grad.data, expected)
+        x.cleargrad()
+
+
+@pytest.mark.parametrize("number", [2, 2.5, True])
+def test_python_numbers_do_not_change_the_dtype(number):
+    x = Variable(np.array([1.0, 2.0], np.float32))
+    for y in (x + number, number * x, x / number, number - x, x**number):
+        assert y.dtype == np.float32
+    ((x * number) / 2).sum().backward()
+    assert x.grad.dtype == np.float32
+    np.testing.assert_allclose(x.grad.data, [float(number) / 2] * 2)
+
+
+@pytest.mark.parametrize("other", ["text", None, [1.0], object(), 1j])
+def test_operands_that_are_no_numbers(other):
+    x = Variable(np.ones(1))
+    with pytest.raises(TypeError):
+        x + other
+    with pytest.raises(TypeError):
+        other * x
+
+
+def test_shapes_that_do_not_broadcast_are_named():
+    x, y = Variable(np.ones((2, 3))), Variable(np.ones((2, 4)))
+    with pytest.raises(ValueError, match=r"add: shapes \(2, 3\) and \(2, 4\) do not broadcast"):
+        x + y
+    (x + 1).sum().backward()
+    np.testing.assert_array_equal(x.grad.data, np.ones((2, 3)))
+
+
+def test_numpy_functions_that_lose_gradients_are_refused():
+    x = Variable(np.array([1.0, 2.0]))
+    np.testing.assert_array_equal(np.exp(x).data, nbgrad.exp(x).data)
+    assert np.exp(x).requires_grad
+    with pytest.raises(TypeError, match=r"np\.spacing"):
+        np.spacing(x)
+    with pytest.raises(TypeError, match=r"np\.add\.reduceat"):
+        np.add.reduceat(x, [0])
+    with pytest.raises(TypeError, match=r"np\.multiply with \['out'\]"):
+        np.multiply(x, 2.0, out=np.empty(2))
+    with pytest.raises(TypeError):
+        array = np.ones(2)
+        array += x
+
+
+@pytest.mark.parametrize("array", [np.array(2.0), np.array([1.0, 2.0])], ids=["number", "vector"])
+def test_the_line_of_gradient_descent(array):
+    w = Variable(array.copy())
+    (w * w).sum().backward()
+    held = w.data
+    w.data -= 0.1 * w.grad
+    assert w.data is held and type(w.data) is np.ndarray
+    np.testing.assert_allclose(w.data, 0.8 * array)
+    for step in (0.1 * w.grad, (0.1 * w.grad).data, 0.1 * w.grad.data):
+        before = w.data.copy()
+        w.data = w.data - step  # a scalar of NumPy's, where w has no dimensions
+        assert type(w.data) is np.ndarray and w.requires_grad and w.is_leaf
+        np.testing.assert_allclose(w.data, before - 0.2 * array)
+    w.grad = None
+    (w * w).sum().backward()
+    np.testing.assert_array_equal(w.grad.data, 2 * w.data)
+
+
+@pytest.mark.parametrize("name", ["add", "sub", "mul", "truediv", "floordiv", "mod", "pow", "matmul"])
+def test_arrays_change_in_place_by_variables_that_record_nothing(name):
+    expected, step = np.array([[7.0, 8.0], [9.0, 10.0]]), np.array([[2.0, 3.0], [1.0, 4.0]])
+    array, x = expected.copy(), Variable(step)
+    in_place = getattr(operator, f"i{name}")
+    in_place(expected, step)
+    assert in_place(array, x.detach()) is array
+    np.testing.assert_array_equal(array, expected)
+    with pytest.raises(TypeError, match="does not work on Variables"):
+        in_place(array, x)
+    np.testing.assert_array_equal(array, expected)
+    with nbgrad.no_grad():
+        in_place(array, x)
+
+
 # ---- methods --------------------------------------------------------------------------------------------------------
 
 METHODS = [case for case in ELEMENTWISE if hasattr(Variable, case.name) and case.function is TABLE[case.name]]

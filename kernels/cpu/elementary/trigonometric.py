@@ -166,11 +166,6 @@ def cos(x: Any) -> Any:
     return beyond(x, FAR, _wave(m + ONE, r, rest), _cos_far)
 
 
-def sincos(x: Any) -> tuple[Any, Any]:
-    """The sine and the cosine."""
-    return sin(x), cos(x)
-
-
 def _slope(m: Any, r: Any, rest: Any) -> Any:
     """tan(r - rest), or -1 over it, by m.
 

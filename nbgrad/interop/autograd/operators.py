@@ -83,7 +83,7 @@ def jacobian(at: Linearised) -> Any:
         raise TypeError("jacobian: takes a function from one array to another; use make_vjp for nests of them")
     from ...func.jacobians import blocks
 
-    return blocks(at, False, None)[0][0]
+    return at.like_arguments(blocks(at, False, None)[0])
 
 
 def hessian(fun: Callable[..., Any], argnum: int = 0) -> Callable[..., Any]:
