@@ -124,7 +124,7 @@ def _transposed(
     cotangents: list[Any] = [None if y is None else constant(dispatch.filled(y._array, 0.0)) for y in outputs]
     wanted = [u for u in cotangents if u is not None]
     for u in wanted:
-        u.requires_grad = True
+        u._require(True)
     assert function.inputs is not None
     with set_grad_enabled(True):
         back = function.pull_graph(cotangents if function.multiple else cotangents[0])

@@ -26,6 +26,15 @@ hook_keys = itertools.count()
 #: Whether the walk must look at leaves before it writes their gradients: one got a hook, or an array of another shape.
 leaves_differ = False
 
+#: Called when a leaf has come to require a gradient, or none, or has got a hook, or lost one.
+leaf_changed: list[Callable[[], None]] = []
+
+
+def tell_of_leaf() -> None:
+    """Tell whoever compiled what leaves were."""
+    for notice in leaf_changed:
+        notice()
+
 
 class Watcher(NamedTuple):
     """An output's hooks, which outlive it, and the output itself, whose `grad` only matters while somebody has it."""
@@ -44,6 +53,7 @@ class Handle:
     def remove(self) -> None:
         """Remove the hook; once is enough."""
         self._hooks.pop(self._key, None)
+        tell_of_leaf()
 
     __call__ = remove
 
@@ -59,6 +69,7 @@ def watch(variable: Variable) -> None:
     function = variable.creator
     if function is None:
         look_at_leaves()
+        tell_of_leaf()
         return
     key = id(function)
     if key not in watched:

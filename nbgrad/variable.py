@@ -15,7 +15,7 @@ import numpy.typing as npt
 from . import sharing
 from .arrays import Array, Count, as_array, as_data, instead_of_an_array, is_array, numpys_method, of_numpys_own
 from .grad_mode import differentiating, is_grad_enabled
-from .hooks import Handle, hook_keys, look_at_leaves, watch
+from .hooks import Handle, hook_keys, look_at_leaves, tell_of_leaf, watch
 from .kernels import dispatch, placement
 from .kernels.operators import Operators
 from .registry import late_method
@@ -130,7 +130,7 @@ class Variable(Methods):
         if requires_grad is None and data.dtype.char in "fd":
             self._generation = 0
         elif requires_grad:
-            self.requires_grad = True
+            self._require(True)
         if sharing.active:
             sharing.note(self)
 
@@ -396,6 +396,12 @@ class Variable(Methods):
 
     @requires_grad.setter
     def requires_grad(self, wanted: bool) -> None:
+        before = self._generation >= 0
+        self._require(wanted)
+        if (self._generation >= 0) is not before:
+            tell_of_leaf()
+
+    def _require(self, wanted: bool) -> None:
         if self.creator is not None:
             if wanted:
                 return

@@ -53,7 +53,7 @@ def _place(x: Any, recorded: bool) -> Variable:
         y: Variable = Reshape(tuple(x.shape))(x)
         return y
     leaf = constant(x)
-    leaf.requires_grad = True
+    leaf._require(True)
     return leaf
 
 

@@ -17,8 +17,7 @@ from ..kernels import formula, placement
 from ..kernels.cpu import updates
 from ..kernels.cpu.launch import signature
 from ..kernels.formula import FLOATING, NUMBER, Expression
-from ..nn.modules.hooks import changed, changes
-from ..ops.creation import zeros_like
+from ..nn.modules.hooks import changed, changes, forget
 from ..variable import Variable
 
 #: Stands for options that must be given.
@@ -40,6 +39,8 @@ class Group(dict[str, Any]):
 
     def _note(self, name: str, value: Any) -> None:
         if name in ("params", "initial_lr", "max_lr", "min_lr"):
+            if name == "params":
+                changed[0] = next(changes)
             return
         found = list(value) if isinstance(value, tuple | list) else [value]
         for place, number in enumerate(found):
@@ -217,8 +218,7 @@ class Optimizer:
         """Forget the gradients, or make them zero."""
         for group in self.param_groups:
             for x in group["params"]:
-                if x.grad is not None:
-                    x.grad = None if set_to_none else zeros_like(x.grad)
+                forget(x, set_to_none)
 
     # ---- the step ---------------------------------------------------------------------------------------------------
 
@@ -356,6 +356,11 @@ class Optimizer:
             for x in group["params"]:
                 found += [x, *self._kept(x, group, names)]
         return found
+
+    def extent(self) -> tuple[int, ...]:
+        """Give what tells quickly that somebody took something from the lists and dicts, or put something in."""
+        groups = self.param_groups
+        return id(self.state), len(self.state), *[len(group["params"]) for group in groups]
 
     def layout(self) -> Any:
         """Give what a traced step depends on besides arrays."""

@@ -1,9 +1,10 @@
 """What the names that a traced function reads from outside stood for when it was traced.
 
 A name that stands for something else later, as `rate` after ``rate = 0.1``, has the function traced anew: its trace
-has what the name stood for then. Looked at are names of globals and of surrounding functions, attributes of instances
-and classes, also by way of properties and operators, and what lists, dicts and sets that these hold consist of; of
-functions that are called as well, but not of libraries'.
+has what the name stood for then. Looked at are names of globals and of surrounding functions, attributes of instances,
+classes and modules, also by way of properties, operators and parents' methods, and what lists, dicts and sets that
+these hold consist of; of functions that are called as well, but not of libraries'. Where code reads attributes whose
+names it computes, as `vars` and ``getattr(self, f"w{i}")`` do, all that an instance has is looked at.
 
 What the function itself changes while it is traced, no run changes again. A number that it read before, as in
 ``self.t = self.t + 1``, is another one at the next call, and so has it traced anew; what only counts, ``self.calls +=
@@ -14,10 +15,24 @@ from __future__ import annotations
 
 import dis
 import functools
+import keyword
+import operator
 import sys
-from collections import Counter, deque
+import threading
+import warnings
+from collections import ChainMap, Counter, UserDict, UserList, deque
 from collections.abc import Callable, Iterable, Iterator
-from types import BuiltinFunctionType, CellType, CodeType, FunctionType, MemberDescriptorType, MethodType, ModuleType
+from contextvars import ContextVar
+from types import (
+    BuiltinFunctionType,
+    CellType,
+    CodeType,
+    FunctionType,
+    MappingProxyType,
+    MemberDescriptorType,
+    MethodType,
+    ModuleType,
+)
 from typing import Any
 
 import numpy as np
@@ -26,12 +41,18 @@ from ..arrays import is_stand_in
 from ..variable import Variable
 from .purity import is_ours, names_of
 
-#: Values that are looked at, at most, and items of a container.
-_MOST, _ITEMS = 1000, 64
+#: Values that are looked at, at most; items of a container that are, one by one and all at once.
+_MOST, _ITEMS, _AT_ONCE = 3000, 64, 4096
+_CONTAINERS = (dict, list, deque, set, MappingProxyType, ChainMap, UserDict, UserList)
 _PLAIN = (bool, int, float, complex, str, bytes, type(None), tuple, frozenset, np.generic)
 _NOT_THERE = object()
 #: Methods that Python calls by other means than their names, and which say nothing of what a function reads.
-_UNREAD = {f"__{name}__" for name in "init new del repr str eq ne hash setattr init_subclass post_init replace".split()}
+_UNREAD = {f"__{name}__" for name in "init new del repr str setattr init_subclass post_init replace".split()}
+#: What reads attributes or globals by strings, and what reads all that there are.
+_BY_STRINGS = {"getattr", "hasattr", "globals", "vars", "__dict__", "__getattribute__", "attrgetter"}
+_OF_ALL = {"vars", "__dict__", "asdict", "astuple", "attrgetter"}
+#: Stands among names for all names that an instance has.
+_ANY = "*"
 
 
 class _Attribute(str):
@@ -40,14 +61,21 @@ class _Attribute(str):
     __slots__ = ()
 
 
+class _Absent(str):
+    """The key of a place that is no attribute of an instance, in the instance's dict."""
+
+    __slots__ = ()
+
+
 class _Whole:
-    """The key of a place that is a whole container: how many items it has, or, of a set, which."""
+    """The key of a place that is a whole container."""
 
     def __repr__(self) -> str:
         return "items"
 
 
-_WHOLE = _Whole()
+#: How many items a container has, or, of a set, which; all items of one; what a context variable is.
+_WHOLE, _EACH, _CONTEXT = _Whole(), _Whole(), _Whole()
 
 
 class Bindings:
@@ -58,7 +86,10 @@ class Bindings:
         self._values: list[Any] = []
         self._taken: set[tuple[int, Any]] = set()
         self._reads: Counter[str] = Counter()  # of names: how often code reads them, other than to add to them
-        self._walk(deque(roots))
+        self._asked: set[str] = set()  # names that code asks for where they may be missing
+        waiting = deque(roots)
+        self._roots = {id(root) for root in waiting}
+        self._walk(waiting)
 
     def __bool__(self) -> bool:
         return bool(self._places)
@@ -69,7 +100,8 @@ class Bindings:
             found = _at(container, key)
             if found is value:
                 continue
-            if not isinstance(value, _PLAIN) or type(found) is not type(value) or not _equal(found, value):
+            pairs = zip(found, value, strict=False) if key is _EACH else [(found, value)]
+            if (key is _EACH and len(found) != len(value)) or not all(_is_same(new, old) for new, old in pairs):
                 return name
             self._values[number] = found
         return None
@@ -83,9 +115,11 @@ class Bindings:
         grown = []
         for number, ((container, key, name), new) in enumerate(zip(self._places, self._values, strict=True)):
             old = values.get((id(container), key), new)
-            if key is _WHOLE and old != new:  # what it appends to, as a log
-                grown.append(number)
-            if old is new or key is _WHOLE or _is_traced(old):
+            if key is _WHOLE or key is _EACH:
+                if old != new if key is _WHOLE else not _are(new, old):  # what it appends to, as a log
+                    grown.append(number)
+                continue
+            if old is new or _is_traced(old):
                 continue
             numbers = isinstance(old, _PLAIN) and isinstance(new, _PLAIN)
             if _is_traced(new) or (numbers and (name.startswith("[") or self._reads[name.rpartition(".")[2]])):
@@ -98,7 +132,7 @@ class Bindings:
         """Put back what stood where a traced array is by now, and give the name of such a place."""
         left = None
         for (container, key, name), value in zip(self._places, self._values, strict=True):
-            if key is not _WHOLE and _is_traced(_at(container, key)) and not _is_traced(value):
+            if not isinstance(key, _Whole | _Absent) and _is_traced(_at(container, key)) and not _is_traced(value):
                 left = name
                 if isinstance(container, CellType):
                     container.cell_contents = value
@@ -111,7 +145,7 @@ class Bindings:
     def guarded(self, call: Callable[..., Any], named: bool) -> Callable[..., Any]:
         """Give a call that gives None where a name has come to stand for something else."""
         tests: list[str] = []
-        namespace: dict[str, Any] = {"call": call, "values": self._values}
+        namespace: dict[str, Any] = {"call": call, "values": self._values, "are": _are, "all_of": _all_of}
         for number, (container, key, _) in enumerate(self._places):
             namespace[f"place_{number}"] = container
             namespace[f"key_{number}"] = key
@@ -119,11 +153,21 @@ class Bindings:
                 whole = f"place_{number}" if isinstance(container, set) else f"len(place_{number})"
                 tests.append(f"{whole} == values[{number}]")
                 continue
+            if key is _EACH:
+                tests.append(f"are(all_of(place_{number}), values[{number}])")
+                continue
+            if isinstance(key, _Absent):
+                tests.append(f"key_{number} not in place_{number}")
+                continue
             what = f"[key_{number}]"
             if isinstance(container, CellType):
                 what = ".cell_contents"
+            elif key is _CONTEXT:
+                what = ".get()"
             elif isinstance(key, _Attribute):
                 what = f".{key}"
+            elif hasattr(type(container), "__missing__"):  # which may add the item
+                what = f".get(key_{number})"
             tests.append(f"place_{number}{what} is values[{number}]")
         given = "*arguments, **options" if named else "*arguments"
         lines = [
@@ -150,7 +194,7 @@ class Bindings:
                 for instance in instances:
                     self._attributes(instance, names, waiting)
                 if not waiting:
-                    break
+                    return
             value = waiting.popleft()
             if id(value) in seen:
                 continue
@@ -161,12 +205,17 @@ class Bindings:
                 self._function(value, names, waiting)
                 if value.__dict__ and not is_ours(value.__module__):
                     instances.append(value)  # it may have attributes of its own
+                    if _is_librarys(value.__globals__.get("__name__")):  # or be made of others, as by singledispatch
+                        waiting += value.__dict__.values()
             elif isinstance(value, functools.partial):
-                waiting += (value.func, *value.args, *value.keywords.values())
-            elif isinstance(value, dict | list | deque | set):
-                self._items(value, waiting)
-            elif isinstance(value, tuple):
-                waiting += value[:_ITEMS]
+                waiting += (value.func, value.args, value.keywords)
+            elif isinstance(value, operator.attrgetter | operator.methodcaller):
+                names |= {part for text in value.__reduce__()[1] if isinstance(text, str) for part in text.split(".")}
+            elif isinstance(value, ContextVar):
+                self._take(value, _CONTEXT, value.name, waiting)
+            elif isinstance(value, ModuleType):
+                if _is_users(value):
+                    instances.append(value)
             elif _is_lifted(value):
                 if hasattr(value, "_modules"):
                     waiting += (*value._modules.values(), type(value).forward)
@@ -177,54 +226,90 @@ class Bindings:
             elif isinstance(value, type):
                 if not is_ours(value.__module__) and not _is_librarys(value.__module__):
                     instances.append(value)
-            elif not is_ours(type(value).__module__):
-                instances.append(value)
-                waiting += _operators(type(value))
+            else:
+                if isinstance(value, _CONTAINERS):
+                    self._items(value, waiting)
+                elif isinstance(value, tuple):
+                    waiting += filter(_leads_on, value)
+                if not is_ours(type(value).__module__):
+                    instances.append(value)
+                    waiting += _operators(type(value))
+        if waiting:
+            warnings.warn(
+                f"jit: a function leads to more than {_MOST} functions, instances and containers from outside, and "
+                "no more are looked at: make an argument of what else it reads and becomes another value",
+                stacklevel=2,
+            )
 
     def _items(self, value: Any, waiting: deque[Any]) -> None:
-        if not isinstance(value, dict) or type(value) is dict or len(value) <= _ITEMS:
+        count = len(value)
+        if isinstance(value, set) or not _ITEMS < count <= _AT_ONCE:
             self._take(value, _WHOLE, "items", waiting)
-        if len(value) <= _ITEMS and not isinstance(value, set):
-            for key in list(value if isinstance(value, dict) else range(len(value))):  # others may add to it
+        else:
+            self._take(value, _EACH, "items", waiting)
+            waiting += filter(_leads_on, _all_of(value))
+        if count <= _ITEMS and not isinstance(value, set):
+            for key in list(value if hasattr(value, "keys") else range(count)):  # others may add to it
                 self._take(value, key, f"[{key!r}]", waiting)
 
     def _function(self, function: FunctionType, names: set[str], waiting: deque[Any]) -> None:
         code = function.__code__
         mentioned = set(names_of(code))
-        if "getattr" in mentioned:
-            mentioned |= {text for text in code.co_consts if isinstance(text, str) and text.isidentifier()}
+        if not mentioned.isdisjoint(_BY_STRINGS):
+            self._asked |= set(_strings(code))
+            mentioned |= self._asked
         waiting += [*(function.__defaults__ or ()), *(function.__kwdefaults__ or {}).values()]
         places = list(zip(code.co_freevars, function.__closure__ or (), strict=True))
         if is_ours(function.__globals__.get("__name__")):  # of transforms, whose names stay what they are
             waiting += (_at(cell, None) for _, cell in places)
             return
+        if not mentioned.isdisjoint(_OF_ALL) or ("getattr" in mentioned and _computes_strings(code)):
+            names.add(_ANY)
         names |= mentioned
         self._reads.update(_read(code))
+        if id(function) not in self._roots:
+            self._take(function, _Attribute("__code__"), function.__name__, waiting)  # a module that was loaded again
+        waiting += _imported(function)
         found: list[tuple[Any, Any, str]] = [(cell, None, name) for name, cell in places]
         found += [(function.__globals__, name, name) for name in sorted(mentioned)]
         for container, key, name in found:
             self._take(container, key, name, waiting)
             value = _at(container, key)
-            if isinstance(value, ModuleType) and _is_users(value):
-                for attribute in sorted(mentioned):
-                    self._take(vars(value), attribute, f"{name}.{attribute}", waiting)
+            if "getattr" in mentioned:  # by names that stand somewhere else
+                texts: Iterable[Any] = [value]
+                if isinstance(value, list | tuple | set | frozenset | dict) and len(value) <= _AT_ONCE:
+                    texts = value
+                names |= {text for text in texts if isinstance(text, str)}
 
     def _attributes(self, instance: Any, names: set[str], waiting: deque[Any]) -> None:
         kind = instance if isinstance(instance, type) else type(instance)
-        own = {} if kind is instance else getattr(instance, "__dict__", {})
-        for name in sorted(names):
+        own: dict[str, Any] = {} if kind is instance else getattr(instance, "__dict__", {})
+        parents: list[type] = [*kind.__mro__, *(type(kind).__mro__ if kind is instance else ())]
+        called = getattr(instance, "__name__", None) if isinstance(instance, ModuleType) else kind.__name__
+        looked_at = names | own.keys() if _ANY in names else names
+        for name in sorted(key for key in looked_at if isinstance(key, str)):
+            holders = [parent for parent in parents if name in vars(parent)]
+            found = vars(holders[0])[name] if holders else _NOT_THERE
             if name in own:
-                self._take(own, name, f"{kind.__name__}.{name}", waiting)
+                plain = _is_read_plainly(kind, name) and not hasattr(type(found), "__set__")
+                container, key = (instance, _Attribute(name)) if plain else (own, name)
+                self._take(container, key, f"{called}.{name}", waiting)
+                if plain:
+                    continue
+            elif not holders and name in self._asked and isinstance(own, dict) and kind is not instance:
+                self._take(own, _Absent(name), f"{called}.{name}", waiting)
+            if not holders or is_ours(holders[0].__module__) or _is_librarys(holders[0].__module__):
                 continue
-            holder = next((parent for parent in kind.__mro__ if name in vars(parent)), object)
-            if is_ours(holder.__module__) or _is_librarys(holder.__module__):
-                continue
-            found = vars(holder)[name]
             if isinstance(found, MemberDescriptorType) or not hasattr(type(found), "__get__"):
-                self._take(instance, _Attribute(name), f"{kind.__name__}.{name}", waiting)
-            elif (id(holder), name) not in self._taken:
-                self._taken.add((id(holder), name))
-                waiting.append(_called(found))
+                self._take(instance, _Attribute(name), f"{called}.{name}", waiting)
+                continue
+            for parent in holders if "super" in names else holders[:1]:
+                if (id(parent), name) in self._taken or is_ours(parent.__module__):
+                    continue
+                self._taken.add((id(parent), name))
+                self._places.append((vars(parent), name, f"{parent.__name__}.{name}"))
+                self._values.append(vars(parent)[name])
+                waiting.append(_called(vars(parent)[name]))
 
     def _take(self, container: Any, key: Any, name: str, waiting: deque[Any]) -> None:
         """Take note of a place, and have the walk go on from what is there."""
@@ -233,24 +318,61 @@ class Bindings:
             return
         self._taken.add((id(container), key))
         if _stays(value):
-            if isinstance(value, type):
+            if isinstance(value, type | ModuleType):
                 waiting.append(value)
             return
         self._places.append((container, key, name))
         self._values.append(value)
-        if not isinstance(value, (*_PLAIN, np.ndarray, Variable)) or type(value) is tuple:
+        if _leads_on(value) and key is not _EACH:
             waiting.append(value)
+
+
+#: How attributes are read where a class does not say: of instances, and of what each thread has.
+_PLAIN_READING: tuple[Any, ...] = (object.__getattribute__, threading.local.__getattribute__)
+
+
+def _is_read_plainly(kind: type, name: str) -> bool:
+    return kind.__getattribute__ in _PLAIN_READING and name.isidentifier() and not keyword.iskeyword(name)
 
 
 def _at(container: Any, key: Any) -> Any:
     try:
         if key is _WHOLE:
             return frozenset(container) if isinstance(container, set) else len(container)
+        if key is _EACH:
+            return _all_of(container)
+        if key is _CONTEXT:
+            return container.get()
+        if isinstance(key, _Absent):
+            return key in container
         if isinstance(key, _Attribute):
             return getattr(container, key)
-        return container.cell_contents if isinstance(container, CellType) else container[key]
+        if isinstance(container, CellType):
+            return container.cell_contents
+        if hasattr(type(container), "__missing__"):  # which may add the item
+            return container.get(key, _NOT_THERE)
+        return container[key]
     except (AttributeError, LookupError, ValueError):  # deleted, or not yet filled
         return _NOT_THERE
+
+
+def _all_of(container: Any) -> list[Any]:
+    """Give all items of a container, and all keys if it has any."""
+    return [*container, *container.values()] if hasattr(container, "keys") else list(container)
+
+
+def _are(some: list[Any], others: list[Any]) -> bool:
+    return len(some) == len(others) and all(map(operator.is_, some, others))
+
+
+def _leads_on(value: Any) -> bool:
+    """Tell whether there may be places behind a value."""
+    return isinstance(value, tuple) or not isinstance(value, (*_PLAIN, np.ndarray, Variable))
+
+
+def _is_same(found: Any, value: Any) -> bool:
+    """Tell whether a value is what was found before, or a number that equals it."""
+    return found is value or (isinstance(value, _PLAIN) and type(found) is type(value) and _equal(found, value))
 
 
 def _is_traced(value: Any) -> bool:
@@ -265,6 +387,8 @@ def _called(found: Any) -> Any:
         return found.fget
     if isinstance(found, functools.cached_property | functools.partialmethod):
         return found.func
+    if isinstance(found, functools.singledispatchmethod):
+        return found.dispatcher
     return found
 
 
@@ -274,7 +398,9 @@ def _operators(kind: type) -> Iterator[Any]:
         if not is_ours(parent.__module__) and not _is_librarys(parent.__module__):
             for name, found in list(vars(parent).items()):
                 if name.startswith("__") and name not in _UNREAD and isinstance(found, FunctionType):
-                    yield found
+                    # what dataclasses write reads all that they have
+                    if found.__code__.co_filename != "<string>":
+                        yield found
 
 
 @functools.lru_cache(1024)  # functions are traced again and again
@@ -291,6 +417,52 @@ def _read(code: CodeType) -> tuple[str, ...]:
         added = [*added[1:], instruction.argrepr if what == "BINARY_OP" else ""]
     inner = [name for part in code.co_consts if isinstance(part, CodeType) for name in _read(part)]
     return (*reads.elements(), *inner)
+
+
+def _strings(code: CodeType) -> Iterator[str]:
+    """Give the strings of code that may be names."""
+    for constant in code.co_consts:
+        if isinstance(constant, CodeType):
+            yield from _strings(constant)
+        texts = constant if isinstance(constant, tuple | frozenset) else [constant]
+        yield from (text for text in texts if isinstance(text, str) and text.isidentifier())
+
+
+def _computes_strings(code: CodeType) -> bool:
+    """Tell whether code puts strings together, which may be names."""
+    return (
+        not {"format", "join", "str"}.isdisjoint(code.co_names)
+        or any(isinstance(constant, str) and "%" in constant for constant in code.co_consts)
+        or any(step.opname in ("FORMAT_VALUE", "FORMAT_SIMPLE", "BUILD_STRING") for step in dis.get_instructions(code))
+        or any(isinstance(part, CodeType) and _computes_strings(part) for part in code.co_consts)
+    )
+
+
+def _imported(function: FunctionType) -> Iterator[ModuleType]:
+    """Give the modules that a function imports itself."""
+    for name, level in _imports(function.__code__):
+        full = name
+        if level:
+            package = function.__globals__.get("__package__") or ""
+            full = ".".join([*package.split(".")[: package.count(".") + 2 - level], *filter(None, [name])])
+        parts = full.split(".")
+        for count in range(1, len(parts) + 1):
+            module = sys.modules.get(".".join(parts[:count]))
+            if module is not None:
+                yield module
+
+
+@functools.lru_cache(1024)
+def _imports(code: CodeType) -> tuple[tuple[str, int], ...]:
+    """Give the names of modules that code imports, and how many packages above they are looked for."""
+    found: list[tuple[str, int]] = []
+    loaded: list[Any] = [0, None]  # at last the level, and the names that are taken
+    for instruction in dis.get_instructions(code):
+        if instruction.opname == "IMPORT_NAME":
+            found.append((instruction.argval, loaded[-2]))
+        elif instruction.opname.startswith("LOAD_"):
+            loaded.append(instruction.argval)
+    return (*found, *(name for part in code.co_consts if isinstance(part, CodeType) for name in _imports(part)))
 
 
 def _equal(one: Any, other: Any) -> bool:

@@ -1,13 +1,13 @@
 """Which array each value of a program is in, by the name that it has in the function that runs the program.
 
 Values between the steps share memory where they do not live together. Results get new arrays, or are written over
-arguments that their caller donated.
+arguments that their caller donated, any of them, or over the one that they are the next value of, and no other.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -40,8 +40,22 @@ _PAGE = 4096
 class Memory:
     """The arrays of a program's values, found step by step: `before` and `after` go along with them."""
 
-    def __init__(self, program: Program, grouping: Grouping, compiler: Compiler, donated: Sequence[int]) -> None:
+    def __init__(
+        self,
+        program: Program,
+        grouping: Grouping,
+        compiler: Compiler,
+        donated: Sequence[int],
+        homes: Mapping[int, int],
+    ) -> None:
         self.program, self.grouping, self._donated = program, grouping, set(donated)
+        #: The arguments that a value is the next one of, where it is no other result as well.
+        self._homes: dict[Node, list[int]] = {}
+        others = {root_of(node) for k, node in enumerate(program.outputs) if k not in homes.values()}
+        for position, k in homes.items():
+            root = root_of(program.outputs[k])
+            if root not in others:
+                self._homes.setdefault(root, []).append(position)
         #: What the names stand for, where it stays the same in every run.
         self.namespace: dict[str, Any] = {}
         self.place: dict[Node, str] = {}
@@ -154,7 +168,8 @@ class Memory:
         for x in self.program.inputs:
             assert isinstance(x.operation, Input)
             place = f"x{x.operation.position}"
-            if x.operation.position not in self._donated or place in self.taken:
+            free = x.operation.position in self._donated or x.operation.position in self._homes.get(node, ())
+            if not free or place in self.taken:
                 continue
             if x.shape != node.shape or x.shape != self.returned[node] or x.dtype != node.dtype:
                 continue

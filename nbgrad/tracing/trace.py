@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import fields, is_dataclass
 from typing import Any
@@ -94,6 +95,8 @@ class Trace:
         given = len(self.inputs)
         #: What takes what it becomes in a run: the place among the arguments, and the node.
         self.updates: list[tuple[int, Node]] = []
+        #: The Variables whose gradients it fills and never forgets, to which eager mode would add.
+        self.filled: list[Variable] = []
         if state is None:
             result = self._traced(function, positional, named)
         else:
@@ -133,8 +136,8 @@ class Trace:
         _refuse_foreign_leaves(self.inputs, self.computed)
         positions = self._donated_inputs(structure, donated)
         wanted = [*self.outputs, *(node for _, node in self.updates)]
-        changing = [place for place, _ in self.updates]
-        self.plan = Plan(self.program, wanted, self.compiler, [*positions, *changing])
+        homes = {place: number for number, (place, _) in enumerate(self.updates, len(self.outputs))}
+        self.plan = Plan(self.program, wanted, self.compiler, positions, homes)
         self.run = self._with_hidden(self.plan.run) if self.streams or state else self.plan.run
         self.build = self._builder()
         # in the graph the inputs are still needed for the way back
@@ -187,9 +190,13 @@ class Trace:
         return symbols
 
     def _note_updates(self, variables: Sequence[Variable], symbols: Sequence[Symbol], begin: int) -> None:
-        """Note what has become of what stands for arguments."""
+        """Note what has become of what stands for arguments, or was put in their places."""
+        assert self.state is not None
+        assigned = self.state.assigned()
         for place, (x, symbol) in enumerate(zip(variables, symbols, strict=True), begin):
-            became: Any = x._array
+            became: Any = assigned.get(id(x), x)._array
+            if not isinstance(became, Symbol):
+                became = Symbol(self.program, self.program.constant(became))
             changed = became is not symbol and became.node is not symbol.node
             if changed:
                 self.updates.append((place, became.node))
@@ -199,9 +206,23 @@ class Trace:
                     "that no optimiser changed there: have its step in the function, or take nbgrad.grad or "
                     "nbgrad.autograd.grad and return what they give"
                 )
+            if x.grad is not None and id(x) not in self.state.forgotten:
+                self.filled.append(x)
+        if self.filled:
+            warnings.warn(
+                "jit: a traced function fills gradients that it does not forget, and no run adds to those of an "
+                "earlier one, as eager mode does: have optimizer.zero_grad() in the function",
+                stacklevel=2,
+            )
 
     def hidden(self) -> list[Array]:
         """Give the arguments that nobody gives: what may change, and the states of generators, which move on."""
+        for x in self.filled:
+            if x.grad is not None:
+                raise TypeError(
+                    f"jit: a parameter of shape {x.shape} has a gradient, to which eager mode would add and no run "
+                    "does: have optimizer.zero_grad() in the function, or call it before"
+                )
         bring = self.program.target.bring
         states = [bring(generator.reserve(blocks)) for generator, blocks in self.streams]
         return [x._array for x in self.state.variables] + states if self.state is not None else states

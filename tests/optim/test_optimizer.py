@@ -458,3 +458,217 @@ def test_options_may_be_set_in_any_way():
     assert optimizer.param_groups[0].setdefault("lr", 7.0) == 0.5
     optimizer.step()
     np.testing.assert_allclose(x.data, 0.5)
+
+
+def train(make, changes=(), steps=4, body=None):
+    """Train one model eagerly and its like compiled, change both in the same way, and hold them together."""
+
+    def usual(net, optimizer, x):
+        optimizer.zero_grad()
+        loss = (net(x) ** 2).mean()
+        loss.backward()
+        optimizer.step()
+        return loss
+
+    pairs = []
+    for _ in range(2):
+        nbgrad.manual_seed(0)
+        net = make()
+        pairs.append((net, optim.Adam(net.parameters(), lr=0.1)))
+    (net, optimizer), (other, its) = pairs
+    take = nbgrad.jit(lambda x: (body or usual)(net, optimizer, x))
+    rng = np.random.default_rng(0)
+    for number in range(steps):
+        x = nbgrad.tensor(rng.normal(size=(4, 3)))
+        for change in dict(changes).get(number, ()):
+            for each in pairs:
+                change(*each)
+        np.testing.assert_allclose(take(x).data, (body or usual)(other, its, x).data, rtol=1e-6, atol=1e-12)
+        kept = [[*each.named_parameters(), *each.named_buffers()] for each in (net, other)]
+        for (name, p), (_, q) in zip(*kept, strict=True):
+            np.testing.assert_allclose(p.data, q.data, rtol=1e-6, atol=1e-9, err_msg=f"{name} in step {number}")
+    return net
+
+
+def two_layers():
+    return nn.Sequential(nn.Linear(3, 4, dtype=np.float64), nn.Tanh(), nn.Linear(4, 2, dtype=np.float64))
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: nn.Sequential(
+            nn.Linear(3, 4, dtype=np.float64), nn.BatchNorm1d(4, dtype=np.float64), nn.Linear(4, 2, dtype=np.float64)
+        ),
+        lambda: nn.Sequential(
+            nn.utils.parametrizations.spectral_norm(nn.Linear(3, 4, dtype=np.float64)),
+            nn.Linear(4, 2, dtype=np.float64),
+        ),
+    ],
+)
+def test_what_is_kept_is_written_over_itself_and_nothing_else(make, kernels):
+    train(make)  # arrays of one size, any of which another could be written over
+
+
+def swapped(m, x):
+    kept = m.a.clone()
+    m.a.copy_(m.b)
+    m.b.copy_(kept)
+
+
+def shifted(m, x):
+    m.c.copy_(m.b * 2.0)
+    m.b.copy_(m.a * 2.0)
+    m.a.copy_(x * 2.0)
+
+
+def all_the_same(m, x):
+    y = m.a * 2.0 + x
+    m.a.copy_(y)
+    m.b.copy_(y)
+    m.c.copy_(y.flip(0))
+    return y.clone()
+
+
+def earlier(m, x):
+    kept = m.a.clone()
+    m.a.mul_(2.0)
+    return kept, x - m.a
+
+
+def by_rows(m, x):
+    m.a.copy_(nbgrad.softmax(m.b, 0))
+    m.b.copy_(nbgrad.softmax(m.a + m.c, 0))
+    m.c.copy_(nbgrad.cumsum(m.c, 0))
+    return m.a * 1.0
+
+
+@pytest.mark.parametrize("body", [swapped, shifted, all_the_same, earlier, by_rows])
+def test_each_buffer_is_written_over_itself_and_results_over_none(body, kernels):
+    class Net(nn.Module):
+        def __init__(self):
+            super().__init__()
+            for number, name in enumerate("abc"):
+                self.register_buffer(name, nbgrad.tensor([1.0, 2.0, 4.0]) * (number + 1))
+
+        def forward(self, x):
+            return body(self, x)
+
+    eager, compiled = Net(), Net()
+    run = nbgrad.jit(compiled)
+    given = []
+    for number in range(3):
+        x = nbgrad.ones(3) * number
+        results = [y if isinstance(y, tuple) else (y,) for y in (run(x), eager(x)) if y is not None]
+        given += [(found, expected.data.copy()) for found, expected in zip(*results, strict=True)]
+        for (name, found), expected in zip(compiled.named_buffers(), eager.buffers(), strict=True):
+            np.testing.assert_allclose(found.data, expected.data, rtol=1e-12, err_msg=name)
+    for found, expected in given:
+        np.testing.assert_allclose(found.data, expected, rtol=1e-12)
+
+
+def test_buffers_that_are_assigned_in_compiled_functions(kernels):
+    class Net(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layer = nn.Linear(3, 2, dtype=np.float64)
+            self.register_buffer("mean", nbgrad.zeros(()))
+            self.register_buffer("last", nbgrad.zeros(4, 2))
+            self.register_buffer("earlier", nbgrad.ones(4, 2))
+
+        def forward(self, x):
+            y = self.layer(x)
+            with nbgrad.no_grad():
+                self.mean = 0.9 * self.mean + 0.1 * y.mean()
+                self.earlier, self.last = self.last, y.detach() * self.earlier
+            return y + self.mean
+
+    net = train(Net)
+    assert type(net.mean.data) is np.ndarray and list(net._buffers) == ["mean", "last", "earlier"]
+
+
+@pytest.mark.parametrize("name", ["other", "nothing", "shared"])
+def test_buffers_that_no_run_would_assign_are_refused(name):
+    class Net(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.register_buffer("other", nbgrad.zeros(2))
+            self.register_buffer("nothing", None)
+            self.register_buffer("shared", nbgrad.zeros(3))
+            self.register_buffer("sharing", self.shared)
+
+        def forward(self, x):
+            setattr(self, name, x * 2.0)
+            return x
+
+    net = Net()
+    before = dict(net._buffers)
+    with pytest.raises(TypeError, match=f"jit: the traced function put an array of shape .* where the buffer '{name}'"):
+        nbgrad.jit(net)(nbgrad.ones(3))
+    assert all(net._buffers[key] is value for key, value in before.items())
+
+
+def freeze(wanted):
+    return lambda net, optimizer: [setattr(p, "requires_grad", wanted) for p in net[0].parameters()]
+
+
+def tripled(net, optimizer):
+    net.handle = net[0].weight.register_hook(lambda g: g * 3)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {1: [freeze(False)], 3: [freeze(True)]},
+        {1: [tripled], 2: [lambda net, optimizer: net.handle.remove()]},
+        {1: [lambda net, optimizer: setattr(net[0], "forward", lambda x, old=net[0].forward: old(x) * 2)]},
+        {2: [lambda net, optimizer: optimizer.state.clear()]},
+    ],
+)
+def test_compiled_steps_follow_what_was_set_in_between(changes):  # calls are recognised quickly if compiled only
+    train(two_layers, changes)
+
+
+@pytest.mark.parametrize(
+    "change", [lambda group: group["params"].pop(), lambda group: group.update(params=group["params"][:2])]
+)
+def test_compiled_steps_notice_parameters_that_were_taken_away(change):
+    net = two_layers()
+    optimizer = optim.SGD(net.parameters(), lr=0.1)
+
+    @nbgrad.jit
+    def step(x):
+        optimizer.zero_grad()
+        net(x).sum().backward()
+        optimizer.step()
+
+    step(nbgrad.ones(1, 3))
+    change(optimizer.param_groups[0])
+    with pytest.raises(TypeError, match=r"filled grad of a parameter .* that no optimiser changed"):
+        step(nbgrad.ones(1, 3))
+
+
+def test_gradients_that_runs_would_not_add_to_are_told_of():
+    def body(net, optimizer, x):
+        loss = (net(x) ** 2).mean()
+        loss.backward()
+        optimizer.step()
+        return loss
+
+    with pytest.warns(UserWarning, match=r"fills gradients that it does not forget.*optimizer.zero_grad\(\)"):
+        train(two_layers, {k: [lambda net, optimizer: optimizer.zero_grad()] for k in range(4)}, body=body)
+
+    def forgetting(net, optimizer, x):
+        loss = body(net, optimizer, x)
+        net.zero_grad(set_to_none=False)
+        return loss
+
+    train(two_layers, body=forgetting)
+    net = two_layers()
+    optimizer = optim.SGD(net.parameters(), lr=0.1)
+    with pytest.warns(UserWarning, match="does not forget"):
+        step = nbgrad.jit(lambda x: body(net, optimizer, x))
+        step(nbgrad.ones(1, 3))
+    net(nbgrad.ones(1, 3)).sum().backward()
+    with pytest.raises(TypeError, match="has a gradient, to which eager mode would add and no run does"):
+        step(nbgrad.ones(1, 3))

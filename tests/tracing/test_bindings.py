@@ -1,8 +1,13 @@
 """What names from outside of a compiled function stand for: another value has it traced anew."""
 
+import dataclasses
+import sys
+import threading
 import types
-from collections import OrderedDict, deque
-from functools import cached_property, partial
+from collections import ChainMap, OrderedDict, UserDict, defaultdict, deque, namedtuple
+from contextvars import ContextVar
+from functools import cached_property, partial, singledispatch, singledispatchmethod
+from operator import attrgetter
 
 import numpy as np
 import pytest
@@ -352,3 +357,212 @@ def test_what_modules_hold_besides_numbers():
         change(net[0])
         for _ in range(2):
             np.testing.assert_array_equal(compiled(X), net(X))
+
+
+class Parent:
+    def __init__(self):
+        self.base = 2.0
+
+    def scaled(self, x):
+        return x * self.base
+
+    @property
+    def twice(self):
+        return 2 * self.base
+
+
+class Child(Parent):
+    def scaled(self, x):
+        return super().scaled(x) + 1.0
+
+    @property
+    def twice(self):
+        return super().twice + 1.0
+
+
+class Named(type):
+    @property
+    def rate(cls):
+        return cls.hidden
+
+
+class WithRate(metaclass=Named):
+    hidden = 2.0
+
+
+class Stored:
+    """Attributes that are found by strings, in many ways, and an equality of its own."""
+
+    def __init__(self):
+        object.__setattr__(self, "store", {"rate": 2.0})
+        self.w0 = self.w1 = self.power = 2.0
+
+    def __getattr__(self, name):
+        try:
+            return self.__dict__["store"][name]
+        except KeyError:
+            raise AttributeError(name) from None
+
+    def __eq__(self, other):
+        return self.power == other
+
+    def __hash__(self):
+        return 0
+
+    @singledispatchmethod
+    def dispatched(self, x):
+        return x * self.power
+
+
+@dataclasses.dataclass
+class Record:
+    rate: float = 2.0
+
+
+class Listed(list):
+    rate = 2.0
+
+
+class Pair(namedtuple("Pair", "first second")):
+    @property
+    def total(self):
+        return self.first[0] * RATE
+
+
+def with_rate(settings, x):
+    return x * settings.rate
+
+
+@singledispatch
+def dispatched(x):
+    return x * RATE
+
+
+def importing(x):
+    import settings_of_a_test.deep
+    from settings_of_a_test import rate
+
+    return x * rate * settings_of_a_test.deep.rate
+
+
+def multiplied(x, rate):
+    return x * rate
+
+
+def subtracted(x, rate):
+    return x - rate
+
+
+class Holder:
+    """One of each thing that is looked into."""
+
+    def __init__(self):
+        self.child, self.stored, self.record, self.listed = Child(), Stored(), Record(), Listed([1.0])
+        self.pair, self.chain, self.user = Pair([2.0], 1), ChainMap({"rate": 2.0}), UserDict(rate=2.0)
+        self.back = {"rate": 2.0}
+        self.proxy = types.MappingProxyType(self.back)
+        self.many = [2.0] * 100
+        self.table = {number: [2.0] for number in range(100)}
+        self.layers = tuple({"w": 2.0} for _ in range(100))
+        self.context = ContextVar("rate", default=2.0)
+        self.partial = partial(multiplied, rate=2.0)
+        self.names = ["w0"]
+        self.default = defaultdict(lambda: 2.0, rate=2.0)
+        self.module = types.ModuleType("settings_of_a_test")
+        self.module.deep = types.ModuleType("settings_of_a_test.deep")
+        self.module.rate = self.module.deep.rate = 2.0
+
+
+@pytest.mark.parametrize(
+    ("function", "change"),
+    [
+        (lambda h, x: h.child.scaled(x), lambda h: setattr(h.child, "base", 3.0)),
+        (lambda h, x: x * h.child.twice, lambda h: setattr(h.child, "base", 3.0)),
+        (lambda h, x: h.child.scaled(x), lambda h: setattr(Child, "scaled", lambda self, x: x * 5.0)),
+        (lambda h, x: x * WithRate.rate, lambda h: setattr(WithRate, "hidden", 3.0)),
+        (lambda h, x: x * h.stored.rate, lambda h: h.stored.store.update(rate=3.0)),
+        (lambda h, x: x * (2.0 if h.stored == 3.0 else 4.0), lambda h: setattr(h.stored, "power", 3.0)),
+        (lambda h, x: h.stored.dispatched(x), lambda h: setattr(h.stored, "power", 3.0)),
+        (lambda h, x: x * vars(h.stored)["w1"], lambda h: setattr(h.stored, "w1", 3.0)),
+        (lambda h, x: x * h.stored.__dict__["w1"], lambda h: setattr(h.stored, "w1", 3.0)),
+        (lambda h, x: sum(x * getattr(h.stored, f"w{i}") for i in range(2)), lambda h: setattr(h.stored, "w1", 3.0)),
+        (lambda h, x: sum(x * getattr(h.stored, n) for n in ("w0", "w1")), lambda h: setattr(h.stored, "w1", 3.0)),
+        (lambda h, x: sum(x * getattr(h.stored, n) for n in h.names), lambda h: setattr(h.stored, "w0", 3.0)),
+        (lambda h, x, get=attrgetter("w1"): x * get(h.stored), lambda h: setattr(h.stored, "w1", 3.0)),
+        (lambda h, x: x * (2.0 if hasattr(h.child, "shift") else 3.0), lambda h: setattr(h.child, "shift", 3.0)),
+        (lambda h, x: x * getattr(h.record, "lambda", 2.0), lambda h: setattr(h.record, "lambda", 3.0)),
+        (lambda h, x: x * globals()["RATE"], lambda h: set_("RATE", 3.0)),
+        (lambda h, x: multiplied(x, **dataclasses.asdict(h.record)), lambda h: setattr(h.record, "rate", 3.0)),
+        (lambda h, x: x * h.listed.rate, lambda h: setattr(h.listed, "rate", 3.0)),
+        (lambda h, x: x * h.pair.total, lambda h: h.pair.first.__setitem__(0, 3.0)),
+        (lambda h, x: x * h.pair.total, lambda h: set_("RATE", 3.0)),
+        (lambda h, x: x * h.chain["rate"], lambda h: h.chain.update(rate=3.0)),
+        (lambda h, x: x * h.user["rate"], lambda h: h.user.update(rate=3.0)),
+        (lambda h, x: x * h.proxy["rate"], lambda h: h.back.update(rate=3.0)),
+        (lambda h, x: x * h.many[70], lambda h: h.many.__setitem__(70, 3.0)),
+        (lambda h, x: x * len(h.many), lambda h: h.many.append(3.0)),
+        (lambda h, x: x * h.table[70][0], lambda h: h.table.update({70: [3.0]})),
+        (lambda h, x: x * h.table[70][0], lambda h: h.table[70].__setitem__(0, 3.0)),
+        (lambda h, x: x * h.layers[70]["w"], lambda h: h.layers[70].update(w=3.0)),
+        (lambda h, x: x * h.context.get(), lambda h: h.context.set(3.0)),
+        (lambda h, x: h.partial(x), lambda h: h.partial.keywords.update(rate=3.0)),
+        (lambda h, x: with_rate(h.module.deep, x), lambda h: setattr(h.module.deep, "rate", 3.0)),
+        (lambda h, x: dispatched(x), lambda h: set_("RATE", 3.0)),
+        (lambda h, x: importing(x), lambda h: setattr(h.module, "rate", 3.0)),
+        (lambda h, x: importing(x), lambda h: setattr(h.module.deep, "rate", 3.0)),
+        (lambda h, x: multiplied(x, 2.0), lambda h: setattr(multiplied, "__code__", subtracted.__code__)),
+    ],
+)
+def test_more_ways_to_a_number(function, change, monkeypatch):
+    holder = Holder()
+    monkeypatch.setitem(sys.modules, "settings_of_a_test", holder.module)
+    monkeypatch.setitem(sys.modules, "settings_of_a_test.deep", holder.module.deep)
+    method, hidden, code = Child.scaled, WithRate.hidden, multiplied.__code__
+    compiled = nbgrad.jit(lambda x: function(holder, x))
+    try:
+        for step in (lambda h: None, change):
+            step(holder)
+            for _ in range(3):  # the slow way, and the quick one
+                np.testing.assert_array_equal(compiled(X), function(holder, X))
+        assert traces(compiled) == 2
+    finally:
+        Child.scaled, WithRate.hidden, multiplied.__code__ = method, hidden, code
+
+
+def test_equal_items_of_long_containers_have_nothing_traced_anew():
+    holder = Holder()
+    compiled = nbgrad.jit(lambda x: x * holder.many[70] + holder.default["rate"])
+    for change in (lambda: None, lambda: holder.many.__setitem__(slice(None), [float("2")] * 100)):
+        change()
+        for _ in range(3):
+            np.testing.assert_array_equal(compiled(X), X * 2.0 + 2.0)
+    assert traces(compiled) == 1
+    del holder.default["rate"]
+    holder.default["other"] = 1.0
+    compiled(X)
+    assert list(holder.default) == ["other", "rate"]  # put there by the function, not by looking
+    holder.many[70] = 2
+    assert compiled(X).dtype == np.float64
+    assert traces(compiled) == 3
+
+
+def test_attributes_of_each_thread():
+    local = threading.local()
+    compiled = nbgrad.jit(lambda x: x * local.rate)
+    results = {}
+
+    def work(rate):
+        local.rate = rate
+        results[rate] = [compiled(X) for _ in range(3)]
+
+    for rate in (2.0, 3.0, 2.0):
+        thread = threading.Thread(target=work, args=(rate,))
+        thread.start()
+        thread.join()
+        np.testing.assert_array_equal(results[rate], [X * rate] * 3)
+
+
+def test_more_than_is_looked_at_is_told_of():
+    tree = [[[{}] for _ in range(60)] for _ in range(60)]
+    with pytest.warns(UserWarning, match="more than 3000 functions, instances and containers"):
+        nbgrad.jit(lambda x: x * len(tree))(X)

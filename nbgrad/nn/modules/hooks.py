@@ -7,11 +7,33 @@ from collections.abc import Callable
 from typing import Any
 
 from ...function import Function
+from ...hooks import leaf_changed
+from ...ops.creation import zeros_like
 from ...variable import Variable, as_variable
 
-#: How often a module has got another parameter, buffer, part, mode, setting or hook: what was compiled looks here.
+#: How often a module has got another parameter, buffer, part, mode, setting or hook, or a leaf has come to require a
+#: gradient or none, or got a hook: what was compiled looks here.
 changes = itertools.count(1)
 changed = [0]
+
+
+def _note() -> None:
+    changed[0] = next(changes)
+
+
+leaf_changed.append(_note)
+
+#: Sets of the ids of Variables whose gradients were forgotten, one for each function that is being traced.
+forgetting: list[set[int]] = []
+
+
+def forget(x: Variable, set_to_none: bool) -> None:
+    """Forget a gradient, or make it zero."""
+    for ids in forgetting:
+        ids.add(id(x))
+    if x.grad is not None:
+        x.grad = None if set_to_none else zeros_like(x.grad)
+
 
 _keys = itertools.count()
 

@@ -10,10 +10,9 @@ from typing import Any, NamedTuple, TypeVar
 import numpy as np
 
 from ...arrays import is_array
-from ...ops.creation import zeros_like
 from ...variable import Variable
 from ..parameter import Buffer, Parameter, is_passing
-from .hooks import Removable, backward_hooks, backward_pre_hook, changed, changes, hooked
+from .hooks import Removable, backward_hooks, backward_pre_hook, changed, changes, forget, hooked
 
 Self = TypeVar("Self", bound="Module")
 
@@ -129,7 +128,7 @@ class Module:
                 self._buffers[name] = value
                 changed[0] = next(changes)
         else:
-            if is_setting(value) and own.get(name, own) is not value:
+            if name == "forward" or (is_setting(value) and own.get(name, own) is not value):
                 changed[0] = next(changes)
             object.__setattr__(self, name, value)
 
@@ -309,8 +308,7 @@ class Module:
     def zero_grad(self, set_to_none: bool = True) -> None:
         """Forget the gradients of all parameters, or make them zero."""
         for parameter in self.parameters():
-            if parameter.grad is not None:
-                parameter.grad = None if set_to_none else zeros_like(parameter.grad)
+            forget(parameter, set_to_none)
 
     def apply(self: Self, fn: Callable[[Module], Any]) -> Self:
         """Call a function of all modules in this one, and of this one last."""
