@@ -61,9 +61,9 @@ class GradScaler:
 
     ``scale(loss).backward()``, ``step(optimizer)`` and ``update()``, as in PyTorch: `step` divides the gradients by the
     scale (as ``unscale_(optimizer)`` does before, to clip them), and takes no step where one of them is not
-    finite. Then `update` multiplies the scale by `backoff_factor`, or by `growth_factor` after `growth_interval` updates
-    without. It looks at numbers, so that it belongs outside of compiled functions. With ``enabled=False`` nothing is
-    scaled or looked at.
+    finite. Then `update` multiplies the scale by `backoff_factor`, or by `growth_factor` after `growth_interval`
+    updates without. It looks at numbers, so that it belongs outside of compiled functions. With ``enabled=False``
+    nothing is scaled or looked at.
 
     Raises ValueError for factors on the wrong side of 1, RuntimeError for calls out of order.
 

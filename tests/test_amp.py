@@ -67,7 +67,7 @@ def test_small_gradients_are_saved_by_the_scale():
     """What comes back in float32 is 1e-60 in between, which is 0 there."""
 
     def gradient(scaler):
-        x = nbgrad.tensor([0.5], requires_grad=True)
+        x = nbgrad.tensor([0.5], dtype=nbgrad.float32, requires_grad=True)
         scaler.scale(((x * 1e30) * 1e-30 * 1e-30).sum()).backward()
         scaler.unscale_(nbgrad.optim.SGD([x]))
         return x.grad.item()
