@@ -11,6 +11,7 @@ Variable(0.5)
 """
 
 from . import constraints as constraints
+from . import transforms as transforms
 from .composed import Independent as Independent
 from .composed import MixtureSameFamily as MixtureSameFamily
 from .continuous import Beta as Beta
@@ -26,11 +27,39 @@ from .continuous import Uniform as Uniform
 from .discrete import Bernoulli as Bernoulli
 from .discrete import Binomial as Binomial
 from .discrete import Categorical as Categorical
+from .discrete import Geometric as Geometric
 from .discrete import Multinomial as Multinomial
 from .discrete import NegativeBinomial as NegativeBinomial
 from .discrete import Poisson as Poisson
 from .distribution import Distribution as Distribution
 from .kl import kl_divergence as kl_divergence
 from .kl import register_kl as register_kl
+from .ratios import Chi2 as Chi2
+from .ratios import FisherSnedecor as FisherSnedecor
+from .ratios import InverseGamma as InverseGamma
+from .ratios import VonMises as VonMises
+from .tails import Gumbel as Gumbel
+from .tails import HalfCauchy as HalfCauchy
+from .tails import Kumaraswamy as Kumaraswamy
+from .tails import Pareto as Pareto
+from .tails import Weibull as Weibull
+from .transformed import TransformedDistribution as TransformedDistribution
+from .transforms import AbsTransform as AbsTransform
+from .transforms import AffineTransform as AffineTransform
+from .transforms import ComposeTransform as ComposeTransform
+from .transforms import CorrCholeskyTransform as CorrCholeskyTransform
+from .transforms import CumulativeDistributionTransform as CumulativeDistributionTransform
+from .transforms import ExpTransform as ExpTransform
+from .transforms import IndependentTransform as IndependentTransform
+from .transforms import LowerCholeskyTransform as LowerCholeskyTransform
+from .transforms import PowerTransform as PowerTransform
+from .transforms import ReshapeTransform as ReshapeTransform
+from .transforms import SigmoidTransform as SigmoidTransform
+from .transforms import SoftmaxTransform as SoftmaxTransform
+from .transforms import SoftplusTransform as SoftplusTransform
+from .transforms import StickBreakingTransform as StickBreakingTransform
+from .transforms import TanhTransform as TanhTransform
+from .transforms import Transform as Transform
+from .transforms import identity_transform as identity_transform
 from .vectors import Dirichlet as Dirichlet
 from .vectors import MultivariateNormal as MultivariateNormal

@@ -40,11 +40,22 @@ lower_cholesky = Constraint(
     lambda x: (np.tril(x) == x).all((-1, -2)) & (np.diagonal(x, 0, -2, -1) > 0).all(-1),
     2,
 )
+corr_cholesky = Constraint(
+    "a lower triangle with a diagonal above 0 and rows of length 1",
+    lambda x: lower_cholesky.holds(x) & (np.abs(np.square(x).sum(-1) - 1) < 1e-4).all(-1),
+    2,
+)
 positive_definite = Constraint(
     "a symmetric matrix of positive eigenvalues",
     lambda x: np.isclose(x, x.swapaxes(-1, -2), 1e-5, 1e-6).all((-1, -2)) & (np.linalg.eigvalsh(x) > 0).all(-1),
     2,
 )
+
+
+def greater_than_eq(low: Any) -> Constraint:
+    """Give the numbers from one on."""
+    low = dispatch.in_numpy(data_of(low))
+    return Constraint(f"{low} or above", lambda x: x >= low)
 
 
 def interval(low: Any, high: Any) -> Constraint:

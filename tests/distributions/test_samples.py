@@ -23,11 +23,22 @@ SAME = {
     "Gamma, 1": (lambda: d.Gamma(1.0, 2.0), lambda s: s.gamma(1, scale=0.5)),
     "Gamma, 30": (lambda: d.Gamma(30.0, 2.0), lambda s: s.gamma(30, scale=0.5)),
     "Beta": (lambda: d.Beta(0.5, 3.0), lambda s: s.beta(0.5, 3)),
+    "Gumbel": (lambda: d.Gumbel(1.0, 2.0), lambda s: s.gumbel_r(1, 2)),
+    "HalfCauchy": (lambda: d.HalfCauchy(2.0), lambda s: s.halfcauchy(scale=2)),
+    "Weibull": (lambda: d.Weibull(2.0, 1.5), lambda s: s.weibull_min(1.5, scale=2)),
+    "Pareto": (lambda: d.Pareto(2.0, 1.5), lambda s: s.pareto(1.5, scale=2)),
+    "InverseGamma": (lambda: d.InverseGamma(1.5, 2.0), lambda s: s.invgamma(1.5, scale=2)),
+    "Chi2": (lambda: d.Chi2(3.0), lambda s: s.chi2(3)),
+    "FisherSnedecor": (lambda: d.FisherSnedecor(3.0, 5.0), lambda s: s.f(3, 5)),
+    "VonMises, 0.5": (lambda: d.VonMises(0.0, 0.5), lambda s: s.vonmises(0.5)),
+    "VonMises, 20": (lambda: d.VonMises(0.0, 20.0), lambda s: s.vonmises(20)),
+    "VonMises, 1e-5": (lambda: d.VonMises(0.0, 1e-5), lambda s: s.uniform(-np.pi, 2 * np.pi)),
 }
 COUNTED = {
     "Bernoulli": (lambda: d.Bernoulli(0.3), lambda s: s.bernoulli(0.3)),
     "Binomial": (lambda: d.Binomial(7, 0.3), lambda s: s.binom(7, 0.3)),
     "NegativeBinomial": (lambda: d.NegativeBinomial(2.5, 0.6), lambda s: s.nbinom(2.5, 0.4)),
+    "Geometric": (lambda: d.Geometric(0.3), lambda s: s.geom(0.3, loc=-1)),
     "Poisson": (lambda: d.Poisson(2.5), lambda s: s.poisson(2.5)),
     "Categorical": (
         lambda: d.Categorical(np.array([1.0, 0.0, 2.0, 5.0])),
@@ -101,7 +112,9 @@ def test_gammas_and_dirichlets_samples_move_as_torchs():
     [
         ("Normal", (1.0, 2.0)), ("LogNormal", (0.5, 0.3)), ("HalfNormal", (2.0,)), ("Laplace", (1.0, 2.0)),
         ("Uniform", (1.0, 3.0)), ("Exponential", (2.0,)), ("Gamma", (0.6, 2.0)), ("Gamma", (7.0, 2.0)),
-        ("Beta", (0.6, 2.0)), ("StudentT", (9.0, 1.0, 2.0)),
+        ("Beta", (0.6, 2.0)), ("StudentT", (9.0, 1.0, 2.0)), ("Gumbel", (1.0, 0.5)), ("Weibull", (1.0, 2.0)),
+        ("Pareto", (1.0, 12.0)), ("Kumaraswamy", (2.0, 1.5)), ("InverseGamma", (12.0, 3.0)), ("Chi2", (3.0,)),
+        ("FisherSnedecor", (5.0, 20.0)),
     ],
 )  # fmt: skip
 def test_what_samples_move_by_is_what_means_move_by(name, parameters):
