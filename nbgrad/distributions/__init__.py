@@ -38,6 +38,11 @@ from .ratios import Chi2 as Chi2
 from .ratios import FisherSnedecor as FisherSnedecor
 from .ratios import InverseGamma as InverseGamma
 from .ratios import VonMises as VonMises
+from .relaxed import LogisticNormal as LogisticNormal
+from .relaxed import OneHotCategorical as OneHotCategorical
+from .relaxed import OneHotCategoricalStraightThrough as OneHotCategoricalStraightThrough
+from .relaxed import RelaxedBernoulli as RelaxedBernoulli
+from .relaxed import RelaxedOneHotCategorical as RelaxedOneHotCategorical
 from .tails import Gumbel as Gumbel
 from .tails import HalfCauchy as HalfCauchy
 from .tails import Kumaraswamy as Kumaraswamy

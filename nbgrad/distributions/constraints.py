@@ -33,6 +33,7 @@ nonnegative = Constraint("0 or above", lambda x: x >= 0)
 unit_interval = Constraint("from 0 to 1", lambda x: (x >= 0) & (x <= 1))
 nonnegative_integer = Constraint("a whole number, 0 or above", lambda x: (x >= 0) & (x % 1 == 0))
 boolean = Constraint("0 or 1", lambda x: (x == 0) | (x == 1))
+one_hot = Constraint("0 and a single 1", lambda x: ((x == 0) | (x == 1)).all(-1) & (x.sum(-1) == 1), 1)
 real_vector = Constraint("numbers", lambda x: (x == x).all(-1), 1)
 simplex = Constraint("0 or above, with a sum of 1", lambda x: (x >= 0).all(-1) & (np.abs(x.sum(-1) - 1) < 1e-6), 1)
 lower_cholesky = Constraint(

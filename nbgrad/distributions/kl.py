@@ -17,6 +17,7 @@ from .composed import Independent
 from .continuous import Beta, Cauchy, Exponential, Gamma, HalfNormal, Laplace, LogNormal, Normal, Uniform
 from .discrete import Bernoulli, Binomial, Categorical, Geometric, Poisson
 from .distribution import Distribution, sum_rightmost
+from .relaxed import OneHotCategorical
 from .tails import Gumbel, Pareto
 from .vectors import Dirichlet, MultivariateNormal
 
@@ -155,6 +156,7 @@ def _binomial(p: Any, q: Any) -> Any:
     return where(more, math.inf, p.total_count * found)
 
 
+@register_kl(OneHotCategorical, OneHotCategorical)
 @register_kl(Categorical, Categorical)
 def _categorical(p: Any, q: Any) -> Any:
     terms = p.probs * (p.logits - q.logits)

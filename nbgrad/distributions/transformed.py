@@ -63,7 +63,9 @@ class TransformedDistribution(Composed):
         for one in reversed(self.transforms):
             shape = one.inverse_shape(shape)
         base = self.base_dist.expand(shape[: len(shape) - len(self.base_dist.event_shape)])
-        return TransformedDistribution(base, self.transforms, self._validate_args)
+        new = self._copy()
+        TransformedDistribution.__init__(new, base, self.transforms, self._validate_args)
+        return new
 
     @property
     def has_rsample(self) -> Any:

@@ -43,6 +43,8 @@ CASES = {
     "NegativeBinomial": ((A, CHANCES), None, np.array([0.0, 2.0, 5.0])),
     "Poisson": ((A,), (B,), np.array([0.0, 2.0, 5.0])),
     "Categorical": ((WEIGHTS,), (WEIGHTS[::-1].copy(),), np.array([[0, 2], [1, 1], [2, 0]])),
+    "OneHotCategorical": ((WEIGHTS,), (WEIGHTS[::-1].copy(),), np.array([[0.0, 1.0, 0.0], [1.0, 0.0, 0.0]])),
+    "OneHotCategoricalStraightThrough": ((WEIGHTS,), None, np.array([[0.0, 1.0, 0.0], [1.0, 0.0, 0.0]])),
     "Multinomial": ((5, WEIGHTS), None, np.array([1.0, 1.0, 3.0])),
 }
 #: What torch has of each besides; the others it refuses.
@@ -334,6 +336,53 @@ def test_dtypes_devices_and_shapes():
     assert repr(distributions.Normal(1.0, 2.0)) == "Normal(loc: 1.0, scale: 2.0)"
 
 
+def relaxed(module, tensor, name):
+    temperature = tensor(np.array(0.7))
+    return {
+        "bernoulli": lambda: module.RelaxedBernoulli(temperature, tensor(CHANCES)),
+        "bernoulli, logits": lambda: module.RelaxedBernoulli(temperature, logits=tensor(LOGITS)),
+        "classes": lambda: module.RelaxedOneHotCategorical(temperature, tensor(WEIGHTS)),
+        "classes, logits": lambda: module.RelaxedOneHotCategorical(temperature, logits=tensor(np.log(WEIGHTS) + 1)),
+        "shares": lambda: module.LogisticNormal(tensor(np.array([A[:2], B[:2]])), tensor(B[:2])),
+    }[name]()
+
+
+@pytest.mark.parametrize("name", ["bernoulli", "bernoulli, logits", "classes", "classes, logits", "shares"])
+def test_relaxed_distributions_are_torchs(kernels, name):
+    torch = peer("torch")
+    values = np.array([0.1, 0.3, 0.6]) if "bernoulli" in name else np.array([[[0.1, 0.3, 0.6]], [[0.5, 0.2, 0.3]]])
+    mine, theirs = relaxed(distributions, nbgrad.tensor, name), relaxed(torch.distributions, torch.tensor, name)
+    assert (mine.batch_shape, mine.event_shape) == (tuple(theirs.batch_shape), tuple(theirs.event_shape))
+    x, t = nbgrad.tensor(values, requires_grad=True), torch.tensor(values, requires_grad=True)
+    found, wanted = mine.log_prob(x), theirs.log_prob(t)
+    np.testing.assert_allclose(found.data, wanted.detach().numpy(), rtol=1e-9)
+    found.sum().backward()
+    wanted.sum().backward()
+    np.testing.assert_allclose(x.grad.data, t.grad.numpy(), rtol=1e-8)
+    assert mine.has_rsample and mine.rsample((5,)).shape == tuple(theirs.rsample((5,)).shape)
+    wider = mine.expand((2, *mine.batch_shape))
+    assert type(wider) is type(mine) and wider.log_prob(mine.sample()).shape == (2, *mine.batch_shape)
+    compiled = nbgrad.jit(lambda value: relaxed(distributions, nbgrad.tensor, name).log_prob(value))
+    np.testing.assert_allclose(np.asarray(compiled(values).data), found.data, rtol=1e-12)
+    if "shares" not in name:
+        kind, given = type(mine), LOGITS if "bernoulli" in name else WEIGHTS
+        by_temperature = nbgrad.grad(lambda t: kind(t, logits=given).log_prob(values).sum())
+        np.testing.assert_allclose(nbgrad.jit(by_temperature)(0.7), by_temperature(0.7), rtol=1e-9)
+
+
+def test_one_hot_values_are_all_told():
+    made = distributions.OneHotCategorical(WEIGHTS)
+    assert made.enumerate_support().shape == (3, 2, 3) and made.enumerate_support(False).shape == (3, 1, 3)
+    np.testing.assert_allclose(made.log_prob(made.enumerate_support()).exp().sum(0).data, 1)
+    sample = made.sample((7,))
+    assert sample.shape == (7, 2, 3) and (sample.sum(-1).data == 1).all()
+    logits = nbgrad.tensor(np.log(WEIGHTS), requires_grad=True)
+    through = distributions.OneHotCategoricalStraightThrough(logits=logits)
+    (through.rsample() * np.array([1.0, 2.0, 4.0])).sum().backward()
+    wanted = nbgrad.grad(lambda x: (nbgrad.softmax(x, -1) * np.array([1.0, 2.0, 4.0])).sum())(np.log(WEIGHTS))
+    np.testing.assert_allclose(logits.grad.data, wanted, rtol=1e-12)
+
+
 def test_import_is_left_to_who_needs_it():
     from nbgrad.registry import MODULES
 
@@ -371,6 +420,12 @@ def test_import_is_left_to_who_needs_it():
         (lambda d: d.MultivariateNormal(A, -np.eye(3)), ValueError, "parameter covariance_matrix .* positive eigenv"),
         (lambda d: d.MixtureSameFamily(d.Normal(A, B), d.Normal(A, B)), ValueError, "Normal and Normal given"),
         (lambda d: d.MixtureSameFamily(d.Categorical(np.ones(2)), d.Normal(A, B)), ValueError, "2 weights for"),
+        (lambda d: d.OneHotCategorical(A).log_prob(np.array([0.5, 0.5, 0.0])), ValueError, "value .* 0 and a single 1"),
+        (lambda d: d.RelaxedBernoulli(-1.0, 0.5), ValueError, "parameter temperature .* above 0"),
+        (lambda d: d.RelaxedOneHotCategorical(1.0, A).log_prob(A), ValueError, "with a sum of 1"),
+        (lambda d: d.LogisticNormal(0.0, 1.0), ValueError, "LogisticNormal: loc and scale have one dimension"),
+        (lambda d: d.Pareto(2.0, 1.0).log_prob(1.0), ValueError, "Pareto: value .* 2.0 or above"),
+        (lambda d: d.Geometric(0.0), ValueError, "Geometric: parameter probs .* above 0, up to 1"),
         (lambda d: d.Poisson(1.0).rsample(), NotImplementedError, "Poisson: samples do not move with the parameters"),
         (lambda d: d.Dirichlet(A).cdf(A / A.sum()), NotImplementedError, "Dirichlet: there is no formula for its cdf"),
     ],

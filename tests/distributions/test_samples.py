@@ -89,6 +89,23 @@ def test_vectors_have_their_means_and_covariances():
     assert sample.var() == pytest.approx(mixture.variance.item(), rel=0.05)
 
 
+def test_relaxed_samples_are_of_the_class_that_is_drawn():
+    """The largest share falls to a class as often as the class is drawn, whatever the temperature."""
+    weights = np.array([0.2, 0.5, 0.3])
+    for temperature in (0.1, 2.0):
+        sample = d.RelaxedOneHotCategorical(temperature, weights).sample((COUNT,)).data
+        np.testing.assert_allclose(sample.sum(-1), 1, rtol=1e-6)
+        np.testing.assert_allclose(np.bincount(sample.argmax(-1)) / COUNT, weights, atol=0.015)
+        assert (d.RelaxedBernoulli(temperature, 0.3).sample((COUNT,)).data > 0.5).mean() == pytest.approx(
+            0.3, abs=0.015
+        )
+    hits = d.OneHotCategorical(weights).sample((COUNT,)).data
+    np.testing.assert_allclose(hits.mean(0), weights, atol=0.015)
+    probs = nbgrad.tensor(0.3, requires_grad=True)
+    d.RelaxedBernoulli(0.5, probs).rsample((COUNT,)).mean().backward()
+    assert probs.grad.item() > 0.5
+
+
 def test_gammas_and_dirichlets_samples_move_as_torchs():
     torch = peer("torch")
     a = nbgrad.tensor([0.2, 0.9, 3.0, 40.0], requires_grad=True)
