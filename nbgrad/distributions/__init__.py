@@ -34,6 +34,8 @@ from .discrete import Poisson as Poisson
 from .distribution import Distribution as Distribution
 from .kl import kl_divergence as kl_divergence
 from .kl import register_kl as register_kl
+from .matrices import LKJCholesky as LKJCholesky
+from .matrices import LowRankMultivariateNormal as LowRankMultivariateNormal
 from .ratios import Chi2 as Chi2
 from .ratios import FisherSnedecor as FisherSnedecor
 from .ratios import InverseGamma as InverseGamma

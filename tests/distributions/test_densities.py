@@ -38,6 +38,11 @@ CASES = {
     "Geometric": ((CHANCES,), (CHANCES[::-1].copy(),), np.array([0.0, 2.0, 5.0])),
     "Dirichlet": ((np.array([A, B]),), (np.array([B, A]),), np.array([0.2, 0.3, 0.5])),
     "MultivariateNormal": ((A[:2], FACTOR @ FACTOR.T), (B[:2], FACTOR.T @ FACTOR), np.array([[0.3, 1.0], [2.0, 0.1]])),
+    "LowRankMultivariateNormal": (
+        (np.array([A, B]), np.array([[1.0, 0.5], [-0.5, 2.0], [0.3, 0.1]]), B),
+        None,
+        np.array([0.3, 1.0, -2.0]),
+    ),
     "Bernoulli": ((CHANCES,), (CHANCES[::-1].copy(),), np.array([0.0, 1.0, 1.0])),
     "Binomial": ((np.array(5.0), CHANCES), (np.array(5.0), CHANCES[::-1].copy()), np.array([0.0, 2.0, 5.0])),
     "NegativeBinomial": ((A, CHANCES), None, np.array([0.0, 2.0, 5.0])),
@@ -336,6 +341,22 @@ def test_dtypes_devices_and_shapes():
     assert repr(distributions.Normal(1.0, 2.0)) == "Normal(loc: 1.0, scale: 2.0)"
 
 
+def test_factors_of_correlations_are_torchs():
+    torch = peer("torch")
+    concentration = np.array([0.7, 1.0, 3.0])
+    matrix = np.array([[1.0, 0.3, -0.2, 0.1], [0.3, 1.0, 0.4, 0.0], [-0.2, 0.4, 1.0, 0.5], [0.1, 0.0, 0.5, 1.0]])
+    value = np.linalg.cholesky(matrix)
+    x, t = nbgrad.tensor(concentration, requires_grad=True), torch.tensor(concentration, requires_grad=True)
+    mine, theirs = distributions.LKJCholesky(4, x), torch.distributions.LKJCholesky(4, t)
+    found, wanted = mine.log_prob(value), theirs.log_prob(torch.tensor(value))
+    np.testing.assert_allclose(found.data, wanted.detach().numpy(), rtol=1e-9)
+    found.sum().backward()
+    wanted.sum().backward()
+    np.testing.assert_allclose(x.grad.data, t.grad.numpy(), rtol=1e-9)
+    assert mine.expand((2, 3)).sample((5,)).shape == (5, 2, 3, 4, 4)
+    assert np.isfinite(mine.log_prob(mine.sample((9,))).data).all()
+
+
 def relaxed(module, tensor, name):
     temperature = tensor(np.array(0.7))
     return {
@@ -423,6 +444,9 @@ def test_import_is_left_to_who_needs_it():
         (lambda d: d.OneHotCategorical(A).log_prob(np.array([0.5, 0.5, 0.0])), ValueError, "value .* 0 and a single 1"),
         (lambda d: d.RelaxedBernoulli(-1.0, 0.5), ValueError, "parameter temperature .* above 0"),
         (lambda d: d.RelaxedOneHotCategorical(1.0, A).log_prob(A), ValueError, "with a sum of 1"),
+        (lambda d: d.LKJCholesky(1), ValueError, "LKJCholesky: dim is a whole number, 2 or above, got 1"),
+        (lambda d: d.LKJCholesky(2).log_prob(np.ones((2, 2))), ValueError, "rows of length 1"),
+        (lambda d: d.LowRankMultivariateNormal(A, np.ones((2, 1)), A), ValueError, r"cov_factor of shape \(2, 1\)"),
         (lambda d: d.LogisticNormal(0.0, 1.0), ValueError, "LogisticNormal: loc and scale have one dimension"),
         (lambda d: d.Pareto(2.0, 1.0).log_prob(1.0), ValueError, "Pareto: value .* 2.0 or above"),
         (lambda d: d.Geometric(0.0), ValueError, "Geometric: parameter probs .* above 0, up to 1"),

@@ -89,6 +89,26 @@ def test_vectors_have_their_means_and_covariances():
     assert sample.var() == pytest.approx(mixture.variance.item(), rel=0.05)
 
 
+def test_correlations_and_vectors_of_few_directions():
+    """A correlation of an LKJ matrix of 3 rows is, from 0 to 1, a beta number of ``concentration + 1/2`` twice.
+
+    PyTorch 2.13 draws the rows below the second too long.
+    """
+    stats = peer("scipy.stats")
+    factors = d.LKJCholesky(3, 2.0).sample((COUNT,)).data
+    matrices = factors @ factors.swapaxes(-1, -2)
+    np.testing.assert_allclose(np.diagonal(matrices, 0, -2, -1), 1, rtol=1e-5)
+    for i, j in ((1, 0), (2, 0), (2, 1)):
+        assert stats.kstest((matrices[:, i, j] + 1) / 2, stats.beta(2.5, 2.5).cdf).pvalue > 1e-3
+    made = d.LowRankMultivariateNormal(np.array([1.0, 0.0, -1.0]), np.array([[1.0], [0.5], [-1.0]]), np.full(3, 0.2))
+    sample = made.sample((COUNT,)).data
+    np.testing.assert_allclose(sample.mean(0), [1, 0, -1], atol=0.05)
+    np.testing.assert_allclose(np.cov(sample.T), made.covariance_matrix.data, atol=0.06)
+    factor = made.scale_tril.data
+    np.testing.assert_allclose(factor @ factor.T, made.covariance_matrix.data, rtol=1e-12)
+    np.testing.assert_allclose(made.precision_matrix.data, np.linalg.inv(made.covariance_matrix.data), rtol=1e-9)
+
+
 def test_relaxed_samples_are_of_the_class_that_is_drawn():
     """The largest share falls to a class as often as the class is drawn, whatever the temperature."""
     weights = np.array([0.2, 0.5, 0.3])
