@@ -191,6 +191,7 @@ from .tracing import jit as jit
 from .version import __version__ as __version__
 
 if TYPE_CHECKING:
+    from . import amp as amp
     from . import distributions as distributions
     from . import fft as fft
     from . import func as func
@@ -200,6 +201,8 @@ if TYPE_CHECKING:
     from . import signal as signal
     from . import special as special
     from . import utils as utils
+    from .amp import GradScaler as GradScaler
+    from .amp import autocast as autocast
     from .dtypes import bool as bool
     from .dtypes import double as double
     from .dtypes import dtype as dtype

@@ -109,6 +109,31 @@ def backward(
                 _writing.release()
             except RuntimeError:  # one came before it was acquired
                 pass
+    if hooks.after_writing:
+        hooks.show_written(list(leaves))
+
+
+def register_post_accumulate_grad_hook(self: Variable, hook: Callable[[Variable], Any]) -> hooks.Handle:
+    """Call `hook` with this leaf whenever backward has written its `grad`, as for a step of its own optimiser.
+
+    Hooks run when backward has written the gradients of all leaves, so that a hook may write over its leaf; what they
+    give is not looked at. Gives a handle whose ``remove()`` removes the hook. Raises RuntimeError for what is no leaf
+    that requires a gradient, TypeError for what is no function.
+
+    >>> import nbgrad
+    >>> x = nbgrad.tensor([1.0, 2.0], requires_grad=True)
+    >>> step = nbgrad.optim.SGD([x], lr=0.1)
+    >>> handle = x.register_post_accumulate_grad_hook(lambda leaf: (step.step(), step.zero_grad()))
+    >>> (x * x).sum().backward()
+    >>> x, x.grad
+    (Variable([0.8, 1.6]), None)
+    """
+    if self.creator is not None or self._generation < 0:
+        what = "does not require a gradient" if self._generation < 0 else "was computed from others"
+        raise RuntimeError(f"register_post_accumulate_grad_hook: takes leaves that require a gradient; this one {what}")
+    if not callable(hook):
+        raise TypeError(f"register_post_accumulate_grad_hook: takes a function of a leaf, got {type(hook).__name__}")
+    return hooks.call_after(self, hook)
 
 
 def _begin(output: Variable, gradient: Any, create_graph: bool, targets: Sequence[Variable] | None) -> Any:
@@ -185,3 +210,6 @@ def _checked(x: Variable, held: Any) -> Variable:
 
 
 Variable.backward = backward  # type: ignore[assignment, method-assign]
+Variable.register_post_accumulate_grad_hook = (  # type: ignore[method-assign]
+    register_post_accumulate_grad_hook  # type: ignore[assignment]
+)

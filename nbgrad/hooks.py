@@ -25,6 +25,9 @@ watched: dict[int, weakref.ref[Function]] = {}
 hook_keys = itertools.count()
 #: Whether the walk must look at leaves before it writes their gradients: one got a hook, or an array of another shape.
 leaves_differ = False
+#: What is called with leaves after their gradients were written, by the leaves' ids: hardly any leaf has such hooks, so
+#: that it has no place for them.
+after_writing: dict[int, tuple[weakref.ref[Variable], Hooks]] = {}
 
 #: Called when a leaf has come to require a gradient, or none, or has got a hook, or lost one.
 leaf_changed: list[Callable[[], None]] = []
@@ -62,6 +65,26 @@ def look_at_leaves() -> None:
     """Have walks look at leaves from now on."""
     global leaves_differ
     leaves_differ = True
+
+
+def call_after(variable: Variable, hook: Callable[[Variable], Any]) -> Handle:
+    """Have a leaf shown to a hook after its gradient was written."""
+    key = id(variable)
+    if key not in after_writing:
+        forget = after_writing.pop  # which outlives the names of this file
+        after_writing[key] = weakref.ref(variable, lambda _: forget(key, None)), {}
+    hooks = after_writing[key][1]
+    number = next(hook_keys)
+    hooks[number] = hook
+    return Handle(hooks, number)
+
+
+def show_written(leaves: list[Variable]) -> None:
+    """Call the hooks that wait for gradients of leaves to be written, of one leaf after the other."""
+    for x in leaves:
+        _, hooks = after_writing.get(id(x), (None, {}))
+        for hook in list(hooks.values()):
+            hook(x)
 
 
 def watch(variable: Variable) -> None:

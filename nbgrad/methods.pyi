@@ -1,18 +1,19 @@
 """What Variable has from elsewhere, for editors and type checkers: nothing else reads this file.
 
-`ops` installs the methods of registered operations and the operators, `accumulate` installs backward. A test holds
-these declarations to what is installed: the same names, the same parameters.
+`ops` installs the methods of registered operations and the operators, `accumulate` installs backward and its hooks. A
+test holds these declarations to what is installed: the same names, the same parameters.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, overload
 
 import numpy as np
 import numpy.typing as npt
 
 from .arrays import Array
+from .hooks import Handle
 from .ops.extrema import ValuesAndIndices
 from .variable import Operand, Variable
 
@@ -28,6 +29,7 @@ class Methods:
         create_graph: bool = False,
         inputs: Variable | Sequence[Variable] | None = None,
     ) -> None: ...
+    def register_post_accumulate_grad_hook(self, hook: Callable[[Variable], Any]) -> Handle: ...
     @property
     def T(self) -> Variable: ...
     def __getitem__(self, key: Any) -> Variable: ...

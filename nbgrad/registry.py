@@ -167,10 +167,12 @@ IN_PLACE = {
 LATER.update(dict.fromkeys(IN_PLACE, "rewriting"))
 
 #: Modules of nbgrad that are imported when first asked for.
-MODULES = ("distributions", "fft", "func", "masked", "math", "optim", "signal", "special", "utils")
+MODULES = ("amp", "distributions", "fft", "func", "masked", "math", "optim", "signal", "special", "utils")
 
 #: What is no operation, by the modules of nbgrad that are imported when one is first asked for.
 FUNCTIONS = {
+    "GradScaler": "amp",
+    "autocast": "amp",
     "device": "kernels.placement",
     "load": "saving",
     "njit": "loops.differentiable",

@@ -174,3 +174,80 @@ def test_a_hook_that_runs_backward_to_itself():
     x.register_hook(lambda g: (x * 2).backward())
     with pytest.raises(RecursionError, match=r"a hook on a Variable of shape .* runs backward to that Variable again"):
         (x * 3).backward()
+
+
+# ---- after gradients are written ------------------------------------------------------------------------------------
+
+
+def test_steps_in_the_walk_back_agree_with_torch(kernels):
+    """A leaf is shown once its gradient is written, for each backward; `grad` of all others are written, too."""
+    torch = peer("torch")
+    data = np.array([1.0, -2.0]), np.array([0.5, 3.0])
+
+    def trained(library, make):
+        leaves = [make(x) for x in data]
+        kinds = [library.optim.SGD([x], lr=0.1, momentum=0.5) for x in leaves]
+        seen = []
+
+        def hook(leaf):
+            number = next(k for k, x in enumerate(leaves) if x is leaf)
+            seen.append(number)
+            kinds[number].step()
+            kinds[number].zero_grad()
+
+        for x in leaves:
+            x.register_post_accumulate_grad_hook(hook)
+        for _ in range(3):
+            ((leaves[0] * leaves[1]).sum() ** 2).backward()
+        assert all(x.grad is None for x in leaves) and sorted(seen) == [0, 0, 0, 1, 1, 1]
+        return [x.detach().numpy() for x in leaves]
+
+    ours = trained(nbgrad, lambda x: nbgrad.tensor(x.copy(), requires_grad=True))
+    theirs = trained(torch, lambda x: torch.tensor(x.copy(), requires_grad=True))
+    for one, other in zip(ours, theirs, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-12)
+
+
+def test_hooks_after_gradients_are_those_of_backward_alone():
+    x = vector(1.0, 2.0)
+    seen = []
+    handle = x.register_post_accumulate_grad_hook(lambda leaf: seen.append(leaf.grad.tolist()))
+    grad((x * x).sum(), x)
+    assert seen == []
+    (x * x).sum().backward(create_graph=True)
+    nbgrad.autograd.backward([(x * 1.0).sum(), x.sum()])
+    assert seen == [[2.0, 4.0], [4.0, 6.0]]
+    handle.remove()
+    (x * x).sum().backward()
+    assert len(seen) == 2
+    number = len(hooks.after_writing)
+    del x
+    gc.collect()
+    assert len(hooks.after_writing) == number - 1
+
+
+def test_hooks_after_gradients_are_part_of_compiled_steps(kernels):
+    x = nbgrad.tensor([1.0, 2.0], requires_grad=True)
+    optimizer = nbgrad.optim.SGD([x], lr=0.25)
+    x.register_post_accumulate_grad_hook(lambda leaf: optimizer.step())
+
+    @nbgrad.jit
+    def step(factor):
+        optimizer.zero_grad()
+        loss = (x * x).sum() * factor
+        loss.backward()
+        return loss
+
+    losses = [step(np.array(factor)).item() for factor in (1.0, 1.0, 2.0)]
+    np.testing.assert_allclose(losses, [5.0, 1.25, 0.625])
+    np.testing.assert_allclose(x.data, 0.0)
+
+
+def test_hooks_after_gradients_are_those_of_leaves():
+    x = vector(1.0)
+    with pytest.raises(RuntimeError, match="takes leaves that require a gradient; this one was computed"):
+        (x * 2).register_post_accumulate_grad_hook(print)
+    with pytest.raises(RuntimeError, match="takes leaves that require a gradient; this one does not require"):
+        x.detach().register_post_accumulate_grad_hook(print)
+    with pytest.raises(TypeError, match="takes a function of a leaf, got int"):
+        x.register_post_accumulate_grad_hook(3)

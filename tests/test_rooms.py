@@ -35,7 +35,7 @@ ROOMS = [
         "nbgrad/sparse/",
         "nbgrad/special.py",
     ],
-    ["nbgrad/optim/", "nbgrad/utils/", "nbgrad/saving.py"],
+    ["nbgrad/amp.py", "nbgrad/optim/", "nbgrad/utils/", "nbgrad/saving.py"],
     ["nbgrad/interop/autograd/", "nbgrad/interop/scipy/"],
     ["nbgrad/tracing/"],
     ["nbgrad/loops/", "nbgrad/math.py"],

@@ -25,44 +25,109 @@ def gradcheck(
     atol: float = 1e-5,
     rtol: float = 1e-4,
     order: int = 1,
+    *,
+    raise_exception: bool = True,
+    fast_mode: bool = False,
 ) -> bool:
     """Hold the gradients of a function against central differences; with ``order=2`` those of its gradients too.
 
     Every element of every Jacobian is compared: ``|a - n| <= atol + rtol * |n|``. Inputs that require gradients must be
-    float64, since differences of float32 show nothing at these tolerances.
+    float64, since differences of float32 show nothing at these tolerances. `fast_mode`, PyTorch's look at one direction
+    only, is taken, and every element compared all the same.
 
-    Gives True. Raises GradcheckError with the worst element, TypeError for inputs that cannot be checked.
+    Gives True. Raises GradcheckError with the worst element, in the place of which ``raise_exception=False`` gives
+    False; TypeError for inputs that cannot be checked.
 
     >>> import nbgrad
     >>> nbgrad.autograd.gradcheck(nbgrad.tanh, nbgrad.randn(3, requires_grad=True), order=2)
     True
     """
+    given = _given("gradcheck", inputs)
+    if order not in (1, 2):
+        raise ValueError(f"gradcheck: order is 1 or 2, got {order}")
+    try:
+        _check(function, given, eps, atol, rtol, "gradient")
+        if order == 2:
+            _check_second(function, given, _seeds(function, given), eps, atol, rtol)
+    except GradcheckError:
+        if raise_exception:
+            raise
+        return False
+    return True
+
+
+def gradgradcheck(
+    function: Callable[..., Any],
+    inputs: Variable | Sequence[Any],
+    grad_outputs: Variable | Sequence[Any] | None = None,
+    eps: float = 1e-6,
+    atol: float = 1e-5,
+    rtol: float = 1e-4,
+    *,
+    raise_exception: bool = True,
+    fast_mode: bool = False,
+) -> bool:
+    """Hold the gradients of a function's gradients, by its inputs and the cotangents, against central differences.
+
+    `grad_outputs` are the cotangents at which this is done, one for each output; some are drawn where none are given.
+    Gives and raises as `gradcheck` does, and ValueError for another number of cotangents than of outputs.
+
+    >>> import nbgrad
+    >>> nbgrad.autograd.gradgradcheck(nbgrad.tanh, nbgrad.randn(3, requires_grad=True))
+    True
+    """
+    given = _given("gradgradcheck", inputs)
+    seeds = _seeds(function, given)
+    if grad_outputs is not None:
+        cotangents = [grad_outputs] if isinstance(grad_outputs, Variable) else list(grad_outputs)
+        if len(cotangents) != len(seeds):
+            raise ValueError(
+                f"gradgradcheck: {len(cotangents)} grad_outputs for {len(seeds)} outputs that require gradients: "
+                "give one for each"
+            )
+        seeds = [Variable(c.data) for c in cotangents]
+    try:
+        _check_second(function, given, seeds, eps, atol, rtol)
+    except GradcheckError:
+        if raise_exception:
+            raise
+        return False
+    return True
+
+
+def _given(what: str, inputs: Variable | Sequence[Any]) -> tuple[Any, ...]:
+    """Give inputs as a tuple; raises TypeError unless some require gradients, all of which are float64."""
     given = (inputs,) if isinstance(inputs, Variable) else tuple(inputs)
     checked = [x for x in given if isinstance(x, Variable) and x.requires_grad]
     if not checked:
-        raise TypeError("gradcheck: no input requires a gradient")
+        raise TypeError(f"{what}: no input requires a gradient")
     for x in checked:
         if x.dtype != np.float64:
-            raise TypeError(f"gradcheck: an input of dtype {x.dtype} requires a gradient: give float64")
-    if order not in (1, 2):
-        raise ValueError(f"gradcheck: order is 1 or 2, got {order}")
-    _check(function, given, eps, atol, rtol, "gradient")
-    if order == 2:
-        random = np.random.default_rng(0)
-        with enable_grad():
-            outputs = [y for y in _outputs(function(*given)) if y.requires_grad]
-        seeds = [
-            Variable(dispatch.beside(np.asarray(random.uniform(0.5, 1.5, y.shape), y.dtype), y.data)) for y in outputs
-        ]
+            raise TypeError(f"{what}: an input of dtype {x.dtype} requires a gradient: give float64")
+    return given
 
-        def first(*arguments: Any) -> list[Any]:
-            xs, cotangents = arguments[: len(given)], arguments[len(given) :]
-            ys = [y for y in _outputs(function(*xs)) if y.requires_grad]
-            wanted = [x for x in xs if isinstance(x, Variable) and x.requires_grad]
-            return [g for g in gradients(ys, wanted, list(cotangents), None, create_graph=True) if g is not None]
 
-        _check(first, (*given, *seeds), eps, atol, rtol, "second derivative")
-    return True
+def _seeds(function: Callable[..., Any], given: Sequence[Any]) -> list[Variable]:
+    """Draw a cotangent for each output that has a gradient."""
+    random = np.random.default_rng(0)
+    with enable_grad():
+        outputs = [y for y in _outputs(function(*given)) if y.requires_grad]
+    drawn = [np.asarray(random.uniform(0.5, 1.5, y.shape), y.dtype) for y in outputs]
+    return [Variable(dispatch.beside(c, y.data)) for c, y in zip(drawn, outputs, strict=True)]
+
+
+def _check_second(
+    function: Callable[..., Any], given: Sequence[Any], seeds: list[Variable], eps: float, atol: float, rtol: float
+) -> None:
+    """Check the gradients as functions of the inputs and of the cotangents."""
+
+    def first(*arguments: Any) -> list[Any]:
+        xs, cotangents = arguments[: len(given)], arguments[len(given) :]
+        ys = [y for y in _outputs(function(*xs)) if y.requires_grad]
+        wanted = [x for x in xs if isinstance(x, Variable) and x.requires_grad]
+        return [g for g in gradients(ys, wanted, list(cotangents), None, create_graph=True) if g is not None]
+
+    _check(first, (*given, *seeds), eps, atol, rtol, "second derivative")
 
 
 def _outputs(result: Any) -> list[Variable]:

@@ -118,6 +118,29 @@ def grad(
     return wrapper
 
 
+def grad_and_value(
+    func: Callable[..., Any], argnums: int | Sequence[int] = 0, has_aux: bool = False
+) -> Callable[..., Any]:
+    """Turn a function with a scalar value into one that gives (gradient, value), as torch.func has it.
+
+    With `has_aux` the function gives (value, anything), and (gradient, (value, anything)) comes out. Otherwise as
+    `value_and_grad`, whose result is the other way round.
+
+    >>> import numpy as np, nbgrad
+    >>> gradient, value = nbgrad.func.grad_and_value(lambda x: (x * x).sum())(np.array([1.0, 2.0]))
+    >>> print(gradient, value)
+    [2. 4.] 5.0
+    """
+    both = value_and_grad(func, argnums, has_aux)
+
+    @functools.wraps(func)
+    def wrapper(*arguments: Any, **options: Any) -> Any:
+        value, gradient = both(*arguments, **options)
+        return gradient, value
+
+    return wrapper
+
+
 def with_aux(what: str, function: Callable[..., Any], given: Any) -> tuple[Any, Any]:
     """Take apart what a function gives together with what is not to be differentiated."""
     if not isinstance(given, tuple) or len(given) != 2:

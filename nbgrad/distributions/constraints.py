@@ -33,6 +33,7 @@ nonnegative = Constraint("0 or above", lambda x: x >= 0)
 unit_interval = Constraint("from 0 to 1", lambda x: (x >= 0) & (x <= 1))
 nonnegative_integer = Constraint("a whole number, 0 or above", lambda x: (x >= 0) & (x % 1 == 0))
 boolean = Constraint("0 or 1", lambda x: (x == 0) | (x == 1))
+one_hot = Constraint("0 and a single 1", lambda x: ((x == 0) | (x == 1)).all(-1) & (x.sum(-1) == 1), 1)
 real_vector = Constraint("numbers", lambda x: (x == x).all(-1), 1)
 simplex = Constraint("0 or above, with a sum of 1", lambda x: (x >= 0).all(-1) & (np.abs(x.sum(-1) - 1) < 1e-6), 1)
 lower_cholesky = Constraint(
@@ -40,11 +41,22 @@ lower_cholesky = Constraint(
     lambda x: (np.tril(x) == x).all((-1, -2)) & (np.diagonal(x, 0, -2, -1) > 0).all(-1),
     2,
 )
+corr_cholesky = Constraint(
+    "a lower triangle with a diagonal above 0 and rows of length 1",
+    lambda x: lower_cholesky.holds(x) & (np.abs(np.square(x).sum(-1) - 1) < 1e-4).all(-1),
+    2,
+)
 positive_definite = Constraint(
     "a symmetric matrix of positive eigenvalues",
     lambda x: np.isclose(x, x.swapaxes(-1, -2), 1e-5, 1e-6).all((-1, -2)) & (np.linalg.eigvalsh(x) > 0).all(-1),
     2,
 )
+
+
+def greater_than_eq(low: Any) -> Constraint:
+    """Give the numbers from one on."""
+    low = dispatch.in_numpy(data_of(low))
+    return Constraint(f"{low} or above", lambda x: x >= low)
 
 
 def interval(low: Any, high: Any) -> Constraint:

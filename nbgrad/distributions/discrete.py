@@ -201,6 +201,43 @@ class NegativeBinomial(Chances):
         return self._drawn("poisson", where(self.total_count > 0, rates, 0.0))
 
 
+class Geometric(Chances):
+    """The distribution of how often something fails before it happens, by its probability in each try."""
+
+    arg_constraints: ClassVar = {
+        "probs": Constraint("above 0, up to 1", lambda x: (x > 0) & (x <= 1)), "logits": constraints.real
+    }  # fmt: skip
+    support = constraints.nonnegative_integer
+
+    def __init__(self, probs: Any = None, logits: Any = None, validate_args: bool | None = None) -> None:
+        super().__init__(validate_args, **one_of("Geometric", probs, logits))
+
+    @property
+    def mean(self) -> Any:
+        return 1 / self.probs - 1
+
+    @property
+    def mode(self) -> Any:
+        return self.probs * 0.0
+
+    @property
+    def variance(self) -> Any:
+        return (1 / self.probs - 1) / self.probs
+
+    def entropy(self) -> Any:
+        logits = self.logits
+        return (softplus(logits) - logits * self.probs) / self.probs
+
+    def _log_prob(self, x: Any) -> Any:
+        probs = self.probs
+        certain = (probs == 1) & (x == 0)
+        return x * log1p(-where(certain, 0.0, probs)) + log(probs)
+
+    def _sample(self, shape: tuple[int, ...]) -> Any:
+        drawn = clamp(self._noise("random", shape), min=float(np.finfo(self._like.dtype).tiny))
+        return floor(log(drawn) / log1p(-self.probs))
+
+
 class Poisson(Chances):
     """The distribution of how often something happens that comes at a rate."""
 

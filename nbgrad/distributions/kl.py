@@ -10,13 +10,15 @@ import numpy as np
 
 from ..arrays import is_stand_in
 from ..kernels import dispatch
-from ..ops.elementwise import abs, digamma, exp, lgamma, log, softplus, square, where
+from ..ops.elementwise import abs, digamma, exp, lgamma, log, log1p, softplus, square, where
 from ..ops.factorization import solve_triangular
 from ..ops.special import xlogy
 from .composed import Independent
 from .continuous import Beta, Cauchy, Exponential, Gamma, HalfNormal, Laplace, LogNormal, Normal, Uniform
-from .discrete import Bernoulli, Binomial, Categorical, Poisson
+from .discrete import Bernoulli, Binomial, Categorical, Geometric, Poisson
 from .distribution import Distribution, sum_rightmost
+from .relaxed import OneHotCategorical
+from .tails import Gumbel, Pareto
 from .vectors import Dirichlet, MultivariateNormal
 
 Divergence = TypeVar("Divergence", bound=Callable[..., Any])
@@ -91,6 +93,20 @@ def _gamma(p: Any, q: Any) -> Any:
     return rates + lgamma(b) - lgamma(a) + (a - b) * digamma(a)
 
 
+@register_kl(Gumbel, Gumbel)
+def _gumbel(p: Any, q: Any) -> Any:
+    ratio, apart = p.scale / q.scale, (q.loc - p.loc) / q.scale
+    euler = float(np.euler_gamma)
+    return euler * ratio - log(ratio) - (1 + euler) - apart + exp(apart + lgamma(1 + ratio))
+
+
+@register_kl(Pareto, Pareto)
+def _pareto(p: Any, q: Any) -> Any:
+    ratio = q.alpha / p.alpha
+    inside = p.scale >= q.scale
+    return where(inside, q.alpha * log(p.scale / q.scale) - log(ratio) + ratio - 1, math.inf)
+
+
 @register_kl(Beta, Beta)
 def _beta(p: Any, q: Any) -> Any:
     pairs = [(p.concentration1, q.concentration1), (p.concentration0, q.concentration0)]
@@ -140,10 +156,16 @@ def _binomial(p: Any, q: Any) -> Any:
     return where(more, math.inf, p.total_count * found)
 
 
+@register_kl(OneHotCategorical, OneHotCategorical)
 @register_kl(Categorical, Categorical)
 def _categorical(p: Any, q: Any) -> Any:
     terms = p.probs * (p.logits - q.logits)
     return where(p.probs == 0, 0.0, where(q.probs == 0, math.inf, terms)).sum(-1)
+
+
+@register_kl(Geometric, Geometric)
+def _geometric(p: Any, q: Any) -> Any:
+    return -p.entropy() - log1p(-q.probs) / p.probs - q.logits
 
 
 @register_kl(Poisson, Poisson)

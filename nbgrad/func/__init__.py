@@ -5,6 +5,7 @@ where no Variable is among the arguments; what is None, or whole, or a text is a
 """
 
 from ..autograd.transforms import grad as grad
+from ..autograd.transforms import grad_and_value as grad_and_value
 from ..autograd.transforms import value_and_grad as value_and_grad
 from ..nests import register_nest as register_nest
 from .functional_call import functional_call as functional_call
@@ -22,6 +23,7 @@ from .vectorize import vmap as vmap
 __all__ = [
     "functional_call",
     "grad",
+    "grad_and_value",
     "hessian",
     "hvp",
     "jacfwd",

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from .modules import *  # noqa: F403
     from .parameter import Buffer as Buffer
     from .parameter import Parameter as Parameter
+    from .parameter import UninitializedBuffer as UninitializedBuffer
+    from .parameter import UninitializedParameter as UninitializedParameter
 else:
 
     def __getattr__(name):
@@ -33,4 +35,15 @@ else:
         from .modules import __dict__ as modules
 
         kinds = [name for name, value in modules.items() if isinstance(value, type)]
-        return [*globals(), "init", "modules", "parameter", "utils", "Parameter", "Buffer", *kinds]
+        return [
+            *globals(),
+            "init",
+            "modules",
+            "parameter",
+            "utils",
+            "Parameter",
+            "Buffer",
+            "UninitializedParameter",
+            "UninitializedBuffer",
+            *kinds,
+        ]

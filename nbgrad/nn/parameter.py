@@ -24,8 +24,8 @@ class _Marks:
         return id(x) in self._known
 
 
-#: What was made a parameter, or a buffer by its own class, and the buffers that no state has.
-_parameters, _buffers, _passing = _Marks(), _Marks(), _Marks()
+#: What was made a parameter, or a buffer by its own class, the buffers that no state has, and what has no shape yet.
+_parameters, _buffers, _passing, _lazy = _Marks(), _Marks(), _Marks(), _Marks()
 
 
 class _Marked(type):
@@ -69,22 +69,58 @@ class Buffer(metaclass=_Marked):
         return x
 
 
+class UninitializedParameter(metaclass=_Marked):
+    """A Parameter without elements, whose shape the first call of a lazy module tells; it stays the same object.
+
+    ``isinstance(x, UninitializedParameter)`` tells of any Variable whether it was made one, `is_lazy` whether it still
+    waits for its elements.
+    """
+
+    marked = _lazy
+
+    def __new__(cls, requires_grad: bool = True, device: Any = None, dtype: Any = None) -> Any:
+        """Mark a Variable of no elements."""
+        x = Parameter(empty(0, dtype=dtype, device=device), requires_grad)
+        cls.marked.add(x)
+        return x
+
+
+class UninitializedBuffer(metaclass=_Marked):
+    """A buffer without elements, whose shape the first call of a lazy module tells."""
+
+    marked = _lazy
+
+    def __new__(cls, requires_grad: bool = False, device: Any = None, dtype: Any = None) -> Any:
+        """Mark a Variable of no elements."""
+        x = Variable(empty(0, dtype=dtype, device=device)._array, requires_grad=requires_grad)
+        cls.marked.add(x)
+        return x
+
+
+def is_lazy(x: Any) -> bool:
+    """Tell whether a parameter or a buffer has no shape yet."""
+    return isinstance(x, Variable) and x in _lazy and x.shape == (0,)
+
+
 def is_passing(x: Variable) -> bool:
     """Tell whether a buffer is to be left out of the state of its module."""
     return x in _passing
 
 
+_ALL = _parameters, _buffers, _passing, _lazy
+
+
 def _marked(*kinds: bool) -> Variable:
     """Make a Variable without an array, which copies and pickles put there, and mark it."""
     x = Variable.__new__(Variable)
-    for marks, wanted in zip((_parameters, _buffers, _passing), kinds, strict=True):
+    for marks, wanted in zip(_ALL, kinds, strict=True):
         if wanted:
             marks.add(x)
     return x
 
 
 def _again(x: Variable) -> tuple[Callable[..., Variable], tuple[Any, ...]] | None:
-    kinds = tuple([x in marks for marks in (_parameters, _buffers, _passing)])
+    kinds = tuple([x in marks for marks in _ALL])
     return (_marked, kinds) if any(kinds) else None
 
 

@@ -13,6 +13,8 @@ from .algorithms import NAdam as NAdam
 from .algorithms import RAdam as RAdam
 from .algorithms import RMSprop as RMSprop
 from .lbfgs import LBFGS as LBFGS
+from .older import ASGD as ASGD
+from .older import Rprop as Rprop
 from .optimizer import Optimizer as Optimizer
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from .optimizer import Group, Optimizer
 from .pure import Pure, pure
 
 
-class _Declared(Optimizer):
+class Declared(Optimizer):
     """What the optimisers here share: options by name, and signs and decays of gradients."""
 
     @classmethod
@@ -23,7 +23,7 @@ class _Declared(Optimizer):
         return pure(cls, options)
 
 
-def _refuse(differentiable: bool) -> None:
+def refuse(differentiable: bool) -> None:
     """Raise NotImplementedError for steps that gradients should go through."""
     if differentiable:
         raise NotImplementedError(
@@ -31,14 +31,14 @@ def _refuse(differentiable: bool) -> None:
         )
 
 
-def _steep(flags: Any, p: Any, g: Any, decay: Any) -> Any:
+def steep(flags: Any, p: Any, g: Any, decay: Any) -> Any:
     """Give the gradient to follow: upwards if asked to, with the decay of weights."""
     decays, maximise = flags[:2]
     g = -g if maximise else g
     return g + decay * p if decays else g
 
 
-class SGD(_Declared):
+class SGD(Declared):
     """Steps down the gradient, with momentum (Nesterov's if asked for) and decay of weights."""
 
     count_of_numbers = 4
@@ -57,7 +57,7 @@ class SGD(_Declared):
         differentiable: bool = False,
         fused: Any = None,
     ) -> None:
-        _refuse(differentiable)
+        refuse(differentiable)
         if nesterov and (momentum <= 0 or dampening != 0):
             raise ValueError("Nesterov momentum requires a momentum and zero dampening")
         options = {"lr": lr, "momentum": momentum, "dampening": dampening, "weight_decay": weight_decay}
@@ -77,14 +77,14 @@ class SGD(_Declared):
     @classmethod
     def formula(cls, flags: tuple[Any, ...], p: Any, g: Any, *rest: Any) -> Any:
         *states, lr, decay, momentum, damped = rest
-        g = _steep(flags, p, g, decay)
+        g = steep(flags, p, g, decay)
         if not states:
             return [p - lr * g]
         m = momentum * states[0] + damped * g
         return p - lr * (g + momentum * m if flags[3] else m), m
 
 
-class Adam(_Declared):
+class Adam(Declared):
     """Steps by running means of gradients over the roots of those of their squares (Kingma and Ba, 2015)."""
 
     count_of_numbers = 8
@@ -106,7 +106,7 @@ class Adam(_Declared):
         fused: Any = None,
         decoupled_weight_decay: bool = False,
     ) -> None:
-        _refuse(differentiable)
+        refuse(differentiable)
         options = {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay, "amsgrad": amsgrad}
         decoupled = self.decoupled or decoupled_weight_decay
         super().__init__(params, options | {"maximize": maximize, "decoupled_weight_decay": decoupled})
@@ -129,7 +129,7 @@ class Adam(_Declared):
     @classmethod
     def formula(cls, flags: tuple[Any, ...], p: Any, g: Any, m: Any, v: Any, *rest: Any) -> Any:
         *largest, size, root, share, second, new, eps, decay, shrunk = rest
-        g = _steep(flags, p, g, decay)
+        g = steep(flags, p, g, decay)
         p = p * shrunk if flags[2] else p
         m = m + share * (g - m)
         v = second * v + new * (g * g)
@@ -156,7 +156,7 @@ class AdamW(Adam):
         super().__init__(params, lr, betas, eps, weight_decay, amsgrad, **options)
 
 
-class Adamax(_Declared):
+class Adamax(Declared):
     """Adam by the largest gradients instead of squares (Kingma and Ba, 2015)."""
 
     count_of_numbers = 5
@@ -174,7 +174,7 @@ class Adamax(_Declared):
         differentiable: bool = False,
         capturable: bool = False,
     ) -> None:
-        _refuse(differentiable)
+        refuse(differentiable)
         options = {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay}
         super().__init__(params, options | {"maximize": maximize})
 
@@ -197,13 +197,13 @@ class Adamax(_Declared):
     @classmethod
     def formula(cls, flags: tuple[Any, ...], p: Any, g: Any, m: Any, top: Any, *numbers: Any) -> Any:
         size, share, second, eps, decay = numbers
-        g = _steep(flags, p, g, decay)
+        g = steep(flags, p, g, decay)
         m = m + share * (g - m)
         top = maximum(second * top, absolute(g) + eps)
         return p - size * (m / top), m, top
 
 
-class Adagrad(_Declared):
+class Adagrad(Declared):
     """Steps over the roots of the sums of squares (Duchi, Hazan and Singer, 2011)."""
 
     count_of_numbers = 3
@@ -222,7 +222,7 @@ class Adagrad(_Declared):
         differentiable: bool = False,
         fused: Any = None,
     ) -> None:
-        _refuse(differentiable)
+        refuse(differentiable)
         options = {"lr": lr, "lr_decay": lr_decay, "eps": eps, "weight_decay": weight_decay, "maximize": maximize}
         super().__init__(params, options | {"initial_accumulator_value": initial_accumulator_value})
 
@@ -242,12 +242,12 @@ class Adagrad(_Declared):
     @classmethod
     def formula(cls, flags: tuple[Any, ...], p: Any, g: Any, total: Any, *numbers: Any) -> Any:
         size, eps, decay = numbers
-        g = _steep(flags, p, g, decay)
+        g = steep(flags, p, g, decay)
         total = total + g * g
         return p - size * (g / (sqrt(total) + eps)), total
 
 
-class RMSprop(_Declared):
+class RMSprop(Declared):
     """Steps over the roots of running means of squares (Hinton, 2012)."""
 
     count_of_numbers = 6
@@ -266,7 +266,7 @@ class RMSprop(_Declared):
         maximize: bool = False,
         differentiable: bool = False,
     ) -> None:
-        _refuse(differentiable)
+        refuse(differentiable)
         options = {"lr": lr, "alpha": alpha, "eps": eps, "weight_decay": weight_decay, "momentum": momentum}
         super().__init__(params, options | {"centered": centered, "maximize": maximize})
 
@@ -287,7 +287,7 @@ class RMSprop(_Declared):
     @classmethod
     def formula(cls, flags: tuple[Any, ...], p: Any, g: Any, v: Any, *rest: Any) -> Any:
         *states, lr, alpha, new, eps, decay, momentum = rest
-        g = _steep(flags, p, g, decay)
+        g = steep(flags, p, g, decay)
         v = alpha * v + new * (g * g)
         results = [v]
         spread = v
@@ -303,7 +303,7 @@ class RMSprop(_Declared):
         return [p - lr * step, *results]
 
 
-class Adadelta(_Declared):
+class Adadelta(Declared):
     """Steps in the units of the parameters (Zeiler, 2012)."""
 
     count_of_numbers = 5
@@ -321,7 +321,7 @@ class Adadelta(_Declared):
         maximize: bool = False,
         differentiable: bool = False,
     ) -> None:
-        _refuse(differentiable)
+        refuse(differentiable)
         super().__init__(params, {"lr": lr, "rho": rho, "eps": eps, "weight_decay": weight_decay, "maximize": maximize})
 
     def flags(self, group: Group) -> tuple[Any, ...]:
@@ -337,13 +337,13 @@ class Adadelta(_Declared):
     @classmethod
     def formula(cls, flags: tuple[Any, ...], p: Any, g: Any, v: Any, moved: Any, *numbers: Any) -> Any:
         lr, rho, new, eps, decay = numbers
-        g = _steep(flags, p, g, decay)
+        g = steep(flags, p, g, decay)
         v = rho * v + new * (g * g)
         step = sqrt(moved + eps) / sqrt(v + eps) * g
         return p - lr * step, v, rho * moved + new * (step * step)
 
 
-class NAdam(_Declared):
+class NAdam(Declared):
     """Adam with Nesterov's momentum (Dozat, 2016)."""
 
     count_of_numbers = 11
@@ -364,7 +364,7 @@ class NAdam(_Declared):
         capturable: bool = False,
         differentiable: bool = False,
     ) -> None:
-        _refuse(differentiable)
+        refuse(differentiable)
         options = {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay, "maximize": maximize}
         super().__init__(
             params, options | {"momentum_decay": momentum_decay, "decoupled_weight_decay": decoupled_weight_decay}
@@ -391,7 +391,7 @@ class NAdam(_Declared):
     @classmethod
     def formula(cls, flags: tuple[Any, ...], p: Any, g: Any, m: Any, v: Any, product: Any, *numbers: Any) -> Any:
         lr, mu, rest, following, root, share, second, new, eps, decay, shrunk = numbers
-        g = _steep(flags, p, g, decay)
+        g = steep(flags, p, g, decay)
         p = p * shrunk if flags[2] else p
         m = m + share * (g - m)
         v = second * v + new * (g * g)
@@ -401,7 +401,7 @@ class NAdam(_Declared):
         return p - lr * (ahead / spread), m, v, product
 
 
-class RAdam(_Declared):
+class RAdam(Declared):
     """Adam that takes variances into account when there are enough of them (Liu et al., 2020)."""
 
     count_of_numbers = 8
@@ -420,7 +420,7 @@ class RAdam(_Declared):
         capturable: bool = False,
         differentiable: bool = False,
     ) -> None:
-        _refuse(differentiable)
+        refuse(differentiable)
         options = {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay, "maximize": maximize}
         super().__init__(params, options | {"decoupled_weight_decay": decoupled_weight_decay})
 
@@ -449,7 +449,7 @@ class RAdam(_Declared):
     @classmethod
     def formula(cls, flags: tuple[Any, ...], p: Any, g: Any, m: Any, v: Any, *numbers: Any) -> Any:
         by_spread, plain, share, second, new, eps, decay, shrunk = numbers
-        g = _steep(flags, p, g, decay)
+        g = steep(flags, p, g, decay)
         p = p * shrunk if flags[2] else p
         m = m + share * (g - m)
         v = second * v + new * (g * g)

@@ -7,7 +7,7 @@ import pytest
 
 import nbgrad
 from nbgrad import Function, Variable
-from nbgrad.autograd import GradcheckError, gradcheck
+from nbgrad.autograd import GradcheckError, gradcheck, gradgradcheck
 
 
 def point(*values: float) -> Variable:
@@ -230,3 +230,29 @@ def test_every_shape(shape):
     if x.size:
         with pytest.raises(GradcheckError):
             gradcheck(lambda v: CubeArrays(1.01)(v), x)
+
+
+def test_gradgradcheck_looks_at_second_derivatives_alone():
+    assert gradgradcheck(lambda x: Cube()(x), point(*X)) is True
+    with pytest.raises(GradcheckError, match=r"second derivative of output 0 .* by input 0"):
+        gradgradcheck(lambda x: Cube(second=1.0005)(x), point(*X))
+    assert gradgradcheck(lambda x: Cube(second=1.0005)(x), point(*X), raise_exception=False) is False
+    assert gradcheck(lambda x: Cube(first=0.5)(x), point(*X), raise_exception=False) is False
+
+
+def test_gradgradcheck_takes_cotangents():
+    def torn(x):  # right but at cotangents above 1
+        class Torn(Function):
+            def forward(self, x):
+                return x**2
+
+            def vjp(self, gy, y, x):
+                return 2 * x * gy * nbgrad.where(gy > 1, 1.0 + 0.0 * gy, 1.0)
+
+        return Torn()(x)
+
+    assert gradgradcheck(torn, point(*X), [point(0.5, 0.25, -1.0)])
+    with pytest.raises(ValueError, match="2 grad_outputs for 1 outputs"):
+        gradgradcheck(torn, point(*X), [point(0.5), point(0.5)])
+    with pytest.raises(TypeError, match="gradgradcheck: no input requires"):
+        gradgradcheck(torn, point(*X).detach())

@@ -353,3 +353,24 @@ def test_a_constant_has_zero_gradients(constant):
 def test_what_is_no_value(value):
     with pytest.raises(TypeError, match="its value must be a number"):
         nbgrad.grad(lambda x: value)(np.ones(2))
+
+
+def test_grad_and_value_gives_what_torch_gives():
+    torch = peer("torch")
+
+    def function(w, x):
+        return ((w * x) ** 2).sum(), {"seen": w * x}
+
+    arrays = np.array([0.5, -1.0]), np.array([1.0, 3.0])
+    for options in ({}, {"argnums": 1}, {"argnums": (0, 1)}):
+        ours = nbgrad.func.grad_and_value(function, has_aux=True, **options)(*arrays)
+        theirs = torch.func.grad_and_value(function, has_aux=True, **options)(*map(torch.tensor, arrays))
+        gradients, (value, aux) = ours
+        wanted, (number, seen) = theirs
+        wanted = np.array(torch.stack(wanted).tolist() if isinstance(wanted, tuple) else wanted.tolist())
+        np.testing.assert_allclose(np.array(gradients), wanted, rtol=1e-13)
+        np.testing.assert_allclose([value, *aux["seen"]], [number.item(), *seen["seen"].tolist()], rtol=1e-13)
+        gradients, value = nbgrad.func.grad_and_value(lambda w, x: function(w, x)[0], **options)(*arrays)
+        np.testing.assert_allclose(np.array(gradients), wanted, rtol=1e-13)
+        np.testing.assert_allclose(value, number.item(), rtol=1e-13)
+    assert nbgrad.autograd.no_grad is nbgrad.no_grad and nbgrad.autograd.enable_grad is nbgrad.enable_grad

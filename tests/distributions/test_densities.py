@@ -26,18 +26,43 @@ CASES = {
     "Exponential": ((A,), (B,), np.array([0.3, 1.0, 4.0])),
     "Gamma": ((A, B), (B, A), np.array([0.3, 1.0, 4.0])),
     "Beta": ((A, B), (B, A), np.array([0.3, 0.1, 0.8])),
+    "Gumbel": ((A, B), (B, A), np.array([-0.3, 1.0, 4.0])),
+    "HalfCauchy": ((B,), None, np.array([0.3, 1.0, 4.0])),
+    "Weibull": ((A, B + 1), None, np.array([0.3, 1.0, 4.0])),
+    "Pareto": ((B, A), (B / 2, B), np.array([1.7, 1.0, 4.0])),
+    "Kumaraswamy": ((A + 1, B + 1), None, np.array([0.3, 0.1, 0.8])),
+    "InverseGamma": ((A, B), None, np.array([0.3, 1.0, 4.0])),
+    "Chi2": ((A,), (B,), np.array([0.3, 1.0, 4.0])),
+    "FisherSnedecor": ((A, B + 3), None, np.array([0.3, 1.0, 4.0])),
+    "VonMises": ((A, B), None, np.array([-0.3, 1.0, 3.0])),
+    "Geometric": ((CHANCES,), (CHANCES[::-1].copy(),), np.array([0.0, 2.0, 5.0])),
     "Dirichlet": ((np.array([A, B]),), (np.array([B, A]),), np.array([0.2, 0.3, 0.5])),
     "MultivariateNormal": ((A[:2], FACTOR @ FACTOR.T), (B[:2], FACTOR.T @ FACTOR), np.array([[0.3, 1.0], [2.0, 0.1]])),
+    "LowRankMultivariateNormal": (
+        (np.array([A, B]), np.array([[1.0, 0.5], [-0.5, 2.0], [0.3, 0.1]]), B),
+        None,
+        np.array([0.3, 1.0, -2.0]),
+    ),
     "Bernoulli": ((CHANCES,), (CHANCES[::-1].copy(),), np.array([0.0, 1.0, 1.0])),
     "Binomial": ((np.array(5.0), CHANCES), (np.array(5.0), CHANCES[::-1].copy()), np.array([0.0, 2.0, 5.0])),
     "NegativeBinomial": ((A, CHANCES), None, np.array([0.0, 2.0, 5.0])),
     "Poisson": ((A,), (B,), np.array([0.0, 2.0, 5.0])),
     "Categorical": ((WEIGHTS,), (WEIGHTS[::-1].copy(),), np.array([[0, 2], [1, 1], [2, 0]])),
+    "OneHotCategorical": ((WEIGHTS,), (WEIGHTS[::-1].copy(),), np.array([[0.0, 1.0, 0.0], [1.0, 0.0, 0.0]])),
+    "OneHotCategoricalStraightThrough": ((WEIGHTS,), None, np.array([[0.0, 1.0, 0.0], [1.0, 0.0, 0.0]])),
     "Multinomial": ((5, WEIGHTS), None, np.array([1.0, 1.0, 3.0])),
 }
 #: What torch has of each besides; the others it refuses.
-WITH_SHARES = {"Normal", "LogNormal", "HalfNormal", "Cauchy", "Laplace", "Uniform", "Exponential"}
-NO_ENTROPY = {"NegativeBinomial", "Poisson"}
+WITH_SHARES = {
+    *("Normal", "LogNormal", "HalfNormal", "Cauchy", "Laplace", "Uniform", "Exponential"),
+    *("Gumbel", "HalfCauchy", "Weibull", "Pareto", "Kumaraswamy"),
+}
+NO_ENTROPY = {"NegativeBinomial", "Poisson", "FisherSnedecor", "VonMises"}
+
+#: Those by the logarithms of odds.
+ODDS = ["Bernoulli", "Binomial", "NegativeBinomial", "Geometric"]
+#: Where torch computes approximations.
+APPROXIMATE = {"VonMises": 1e-6}
 
 
 def made(module, name, arguments, wrap):
@@ -48,7 +73,7 @@ class Sides:
     """The same distributions here and in torch."""
 
     def __init__(self, name, other=False):
-        self.torch = peer("torch")
+        self.torch, self.rtol = peer("torch"), APPROXIMATE.get(name, 0)
         given, of_other, value = CASES[name]
         self.arrays = [x for x in (*given, *(of_other if other else ()), value) if isinstance(x, np.ndarray)]
         leaf = {"requires_grad": True}
@@ -73,6 +98,7 @@ class Sides:
 
     def agree(self, found, wanted, rtol=1e-9):
         """Hold values, and the gradients of weighed sums, against torch's."""
+        rtol = max(rtol, self.rtol)
         assert found.shape == tuple(wanted.shape)
         np.testing.assert_allclose(found.data, wanted.detach().numpy(), rtol=rtol, atol=1e-12)
         if not wanted.requires_grad or not np.isfinite(found.data).all():
@@ -83,7 +109,7 @@ class Sides:
         for x, y in zip(self.mine, self.theirs, strict=True):
             mine = np.zeros(x.shape) if x.grad is None else x.grad.data
             theirs = np.zeros(x.shape) if y.grad is None else y.grad.numpy()
-            np.testing.assert_allclose(mine, theirs, rtol=1e-7, atol=1e-9)
+            np.testing.assert_allclose(mine, theirs, rtol=max(1e-7, self.rtol), atol=1e-9)
             x.grad = y.grad = None
 
 
@@ -103,7 +129,12 @@ def test_moments_and_entropies_are_torchs(sides):
     ((mine, theirs),) = sides.pairs
     for name in ("mean", "variance"):
         sides.agree(getattr(mine, name), getattr(theirs, name))
-    if type(mine).__name__ not in ("Beta", "Multinomial", "Uniform"):  # whose mode torch has not, or in another form
+    if type(mine).__name__ not in (
+        "Beta",
+        "Kumaraswamy",
+        "Multinomial",
+        "Uniform",
+    ):  # whose mode torch has not, or in another form
         np.testing.assert_allclose(mine.mode.data, theirs.mode.detach().numpy())
     if type(mine).__name__ in NO_ENTROPY:
         with pytest.raises(NotImplementedError, match="there is no formula for its entropy"):
@@ -111,6 +142,26 @@ def test_moments_and_entropies_are_torchs(sides):
     else:
         # torch computes lgamma of the whole number of a Multinomial in float32
         sides.agree(mine.entropy(), theirs.entropy(), 1e-7 if type(mine).__name__ == "Multinomial" else 1e-9)
+
+
+@pytest.mark.parametrize("name", ["Kumaraswamy", "Weibull", "InverseGamma", "FisherSnedecor"])
+def test_densities_are_flat_where_they_are_highest(name):
+    made = getattr(distributions, name)(np.array([2.5, 4.0]), np.array([1.5, 3.0]))
+    place = made.mode.detach()
+    place.requires_grad = True
+    (slope,) = nbgrad.autograd.grad(made.log_prob(place).sum(), place)
+    np.testing.assert_allclose(slope.data, 0, atol=1e-12)
+
+
+def test_angles_are_scipys():
+    """torch's Bessel functions are approximations of seven digits."""
+    stats = peer("scipy.stats")
+    places, k = np.array([-3.0, 0.1, 2.0]), np.array([1e-3, 2.0, 700.0])
+    made = distributions.VonMises(0.2, k)
+    np.testing.assert_allclose(made.log_prob(places).data, stats.vonmises(k, 0.2).logpdf(places), rtol=1e-9)
+    np.testing.assert_allclose(made.variance.data[1], 1 - 0.697774657964, rtol=1e-9)
+    x = nbgrad.tensor(k[:2], requires_grad=True)
+    assert nbgrad.autograd.gradcheck(lambda k: distributions.VonMises(0.2, k).log_prob(0.5), (x,), order=2)
 
 
 @pytest.mark.parametrize("name", sorted(WITH_SHARES))
@@ -129,9 +180,13 @@ def test_shares_that_torch_has_none_of_are_scipys():
         (distributions.Gamma(A, B), stats.gamma(A, scale=1 / B)),
         (distributions.Beta(A, B), stats.beta(A, B)),
         (distributions.StudentT(A, B, 2.0), stats.t(A, B, 2.0)),
+        (distributions.InverseGamma(A, B), stats.invgamma(A, scale=B)),
+        (distributions.Chi2(A), stats.chi2(A)),
     ):
         np.testing.assert_allclose(mine.icdf(shares).data, theirs.ppf(shares), rtol=1e-9)
         np.testing.assert_allclose(mine.cdf(theirs.ppf(shares)).data, shares, rtol=1e-9)
+    places = stats.f(A, B).ppf(shares)
+    np.testing.assert_allclose(distributions.FisherSnedecor(A, B).cdf(places).data, shares, rtol=1e-9)
     a = nbgrad.tensor(A, requires_grad=True)
     assert nbgrad.autograd.gradcheck(lambda a: distributions.Gamma(a, 2.0).cdf(1.5), (a,))
 
@@ -171,11 +226,13 @@ def test_pairs_of_ones_own_are_registered():
     assert distributions.kl_divergence(Shifted(0.0, 1.0), distributions.Normal(0.0, 1.0)).item() == 0
 
 
-@pytest.mark.parametrize("name", ["Bernoulli", "Binomial", "NegativeBinomial", "Categorical", "Multinomial"])
+@pytest.mark.parametrize(
+    "name", ["Bernoulli", "Binomial", "NegativeBinomial", "Geometric", "Categorical", "Multinomial"]
+)
 def test_logits_are_torchs(name):
     torch = peer("torch")
     count = {"Binomial": (5,), "NegativeBinomial": (5,), "Multinomial": (5,)}.get(name, ())
-    logits = LOGITS if name in ("Bernoulli", "Binomial", "NegativeBinomial") else np.log(WEIGHTS) + 1
+    logits = LOGITS if name in ODDS else np.log(WEIGHTS) + 1
     value = CASES[name][2]
     x, y = nbgrad.tensor(logits, requires_grad=True), torch.tensor(logits, requires_grad=True)
     mine = getattr(distributions, name)(*count, logits=x)
@@ -284,6 +341,69 @@ def test_dtypes_devices_and_shapes():
     assert repr(distributions.Normal(1.0, 2.0)) == "Normal(loc: 1.0, scale: 2.0)"
 
 
+def test_factors_of_correlations_are_torchs():
+    torch = peer("torch")
+    concentration = np.array([0.7, 1.0, 3.0])
+    matrix = np.array([[1.0, 0.3, -0.2, 0.1], [0.3, 1.0, 0.4, 0.0], [-0.2, 0.4, 1.0, 0.5], [0.1, 0.0, 0.5, 1.0]])
+    value = np.linalg.cholesky(matrix)
+    x, t = nbgrad.tensor(concentration, requires_grad=True), torch.tensor(concentration, requires_grad=True)
+    mine, theirs = distributions.LKJCholesky(4, x), torch.distributions.LKJCholesky(4, t)
+    found, wanted = mine.log_prob(value), theirs.log_prob(torch.tensor(value))
+    np.testing.assert_allclose(found.data, wanted.detach().numpy(), rtol=1e-9)
+    found.sum().backward()
+    wanted.sum().backward()
+    np.testing.assert_allclose(x.grad.data, t.grad.numpy(), rtol=1e-9)
+    assert mine.expand((2, 3)).sample((5,)).shape == (5, 2, 3, 4, 4)
+    assert np.isfinite(mine.log_prob(mine.sample((9,))).data).all()
+
+
+def relaxed(module, tensor, name):
+    temperature = tensor(np.array(0.7))
+    return {
+        "bernoulli": lambda: module.RelaxedBernoulli(temperature, tensor(CHANCES)),
+        "bernoulli, logits": lambda: module.RelaxedBernoulli(temperature, logits=tensor(LOGITS)),
+        "classes": lambda: module.RelaxedOneHotCategorical(temperature, tensor(WEIGHTS)),
+        "classes, logits": lambda: module.RelaxedOneHotCategorical(temperature, logits=tensor(np.log(WEIGHTS) + 1)),
+        "shares": lambda: module.LogisticNormal(tensor(np.array([A[:2], B[:2]])), tensor(B[:2])),
+    }[name]()
+
+
+@pytest.mark.parametrize("name", ["bernoulli", "bernoulli, logits", "classes", "classes, logits", "shares"])
+def test_relaxed_distributions_are_torchs(kernels, name):
+    torch = peer("torch")
+    values = np.array([0.1, 0.3, 0.6]) if "bernoulli" in name else np.array([[[0.1, 0.3, 0.6]], [[0.5, 0.2, 0.3]]])
+    mine, theirs = relaxed(distributions, nbgrad.tensor, name), relaxed(torch.distributions, torch.tensor, name)
+    assert (mine.batch_shape, mine.event_shape) == (tuple(theirs.batch_shape), tuple(theirs.event_shape))
+    x, t = nbgrad.tensor(values, requires_grad=True), torch.tensor(values, requires_grad=True)
+    found, wanted = mine.log_prob(x), theirs.log_prob(t)
+    np.testing.assert_allclose(found.data, wanted.detach().numpy(), rtol=1e-9)
+    found.sum().backward()
+    wanted.sum().backward()
+    np.testing.assert_allclose(x.grad.data, t.grad.numpy(), rtol=1e-8)
+    assert mine.has_rsample and mine.rsample((5,)).shape == tuple(theirs.rsample((5,)).shape)
+    wider = mine.expand((2, *mine.batch_shape))
+    assert type(wider) is type(mine) and wider.log_prob(mine.sample()).shape == (2, *mine.batch_shape)
+    compiled = nbgrad.jit(lambda value: relaxed(distributions, nbgrad.tensor, name).log_prob(value))
+    np.testing.assert_allclose(np.asarray(compiled(values).data), found.data, rtol=1e-12)
+    if "shares" not in name:
+        kind, given = type(mine), LOGITS if "bernoulli" in name else WEIGHTS
+        by_temperature = nbgrad.grad(lambda t: kind(t, logits=given).log_prob(values).sum())
+        np.testing.assert_allclose(nbgrad.jit(by_temperature)(0.7), by_temperature(0.7), rtol=1e-9)
+
+
+def test_one_hot_values_are_all_told():
+    made = distributions.OneHotCategorical(WEIGHTS)
+    assert made.enumerate_support().shape == (3, 2, 3) and made.enumerate_support(False).shape == (3, 1, 3)
+    np.testing.assert_allclose(made.log_prob(made.enumerate_support()).exp().sum(0).data, 1)
+    sample = made.sample((7,))
+    assert sample.shape == (7, 2, 3) and (sample.sum(-1).data == 1).all()
+    logits = nbgrad.tensor(np.log(WEIGHTS), requires_grad=True)
+    through = distributions.OneHotCategoricalStraightThrough(logits=logits)
+    (through.rsample() * np.array([1.0, 2.0, 4.0])).sum().backward()
+    wanted = nbgrad.grad(lambda x: (nbgrad.softmax(x, -1) * np.array([1.0, 2.0, 4.0])).sum())(np.log(WEIGHTS))
+    np.testing.assert_allclose(logits.grad.data, wanted, rtol=1e-12)
+
+
 def test_import_is_left_to_who_needs_it():
     from nbgrad.registry import MODULES
 
@@ -321,6 +441,15 @@ def test_import_is_left_to_who_needs_it():
         (lambda d: d.MultivariateNormal(A, -np.eye(3)), ValueError, "parameter covariance_matrix .* positive eigenv"),
         (lambda d: d.MixtureSameFamily(d.Normal(A, B), d.Normal(A, B)), ValueError, "Normal and Normal given"),
         (lambda d: d.MixtureSameFamily(d.Categorical(np.ones(2)), d.Normal(A, B)), ValueError, "2 weights for"),
+        (lambda d: d.OneHotCategorical(A).log_prob(np.array([0.5, 0.5, 0.0])), ValueError, "value .* 0 and a single 1"),
+        (lambda d: d.RelaxedBernoulli(-1.0, 0.5), ValueError, "parameter temperature .* above 0"),
+        (lambda d: d.RelaxedOneHotCategorical(1.0, A).log_prob(A), ValueError, "with a sum of 1"),
+        (lambda d: d.LKJCholesky(1), ValueError, "LKJCholesky: dim is a whole number, 2 or above, got 1"),
+        (lambda d: d.LKJCholesky(2).log_prob(np.ones((2, 2))), ValueError, "rows of length 1"),
+        (lambda d: d.LowRankMultivariateNormal(A, np.ones((2, 1)), A), ValueError, r"cov_factor of shape \(2, 1\)"),
+        (lambda d: d.LogisticNormal(0.0, 1.0), ValueError, "LogisticNormal: loc and scale have one dimension"),
+        (lambda d: d.Pareto(2.0, 1.0).log_prob(1.0), ValueError, "Pareto: value .* 2.0 or above"),
+        (lambda d: d.Geometric(0.0), ValueError, "Geometric: parameter probs .* above 0, up to 1"),
         (lambda d: d.Poisson(1.0).rsample(), NotImplementedError, "Poisson: samples do not move with the parameters"),
         (lambda d: d.Dirichlet(A).cdf(A / A.sum()), NotImplementedError, "Dirichlet: there is no formula for its cdf"),
     ],

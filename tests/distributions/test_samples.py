@@ -23,11 +23,22 @@ SAME = {
     "Gamma, 1": (lambda: d.Gamma(1.0, 2.0), lambda s: s.gamma(1, scale=0.5)),
     "Gamma, 30": (lambda: d.Gamma(30.0, 2.0), lambda s: s.gamma(30, scale=0.5)),
     "Beta": (lambda: d.Beta(0.5, 3.0), lambda s: s.beta(0.5, 3)),
+    "Gumbel": (lambda: d.Gumbel(1.0, 2.0), lambda s: s.gumbel_r(1, 2)),
+    "HalfCauchy": (lambda: d.HalfCauchy(2.0), lambda s: s.halfcauchy(scale=2)),
+    "Weibull": (lambda: d.Weibull(2.0, 1.5), lambda s: s.weibull_min(1.5, scale=2)),
+    "Pareto": (lambda: d.Pareto(2.0, 1.5), lambda s: s.pareto(1.5, scale=2)),
+    "InverseGamma": (lambda: d.InverseGamma(1.5, 2.0), lambda s: s.invgamma(1.5, scale=2)),
+    "Chi2": (lambda: d.Chi2(3.0), lambda s: s.chi2(3)),
+    "FisherSnedecor": (lambda: d.FisherSnedecor(3.0, 5.0), lambda s: s.f(3, 5)),
+    "VonMises, 0.5": (lambda: d.VonMises(0.0, 0.5), lambda s: s.vonmises(0.5)),
+    "VonMises, 20": (lambda: d.VonMises(0.0, 20.0), lambda s: s.vonmises(20)),
+    "VonMises, 1e-5": (lambda: d.VonMises(0.0, 1e-5), lambda s: s.uniform(-np.pi, 2 * np.pi)),
 }
 COUNTED = {
     "Bernoulli": (lambda: d.Bernoulli(0.3), lambda s: s.bernoulli(0.3)),
     "Binomial": (lambda: d.Binomial(7, 0.3), lambda s: s.binom(7, 0.3)),
     "NegativeBinomial": (lambda: d.NegativeBinomial(2.5, 0.6), lambda s: s.nbinom(2.5, 0.4)),
+    "Geometric": (lambda: d.Geometric(0.3), lambda s: s.geom(0.3, loc=-1)),
     "Poisson": (lambda: d.Poisson(2.5), lambda s: s.poisson(2.5)),
     "Categorical": (
         lambda: d.Categorical(np.array([1.0, 0.0, 2.0, 5.0])),
@@ -78,6 +89,43 @@ def test_vectors_have_their_means_and_covariances():
     assert sample.var() == pytest.approx(mixture.variance.item(), rel=0.05)
 
 
+def test_correlations_and_vectors_of_few_directions():
+    """A correlation of an LKJ matrix of 3 rows is, from 0 to 1, a beta number of ``concentration + 1/2`` twice.
+
+    PyTorch 2.13 draws the rows below the second too long.
+    """
+    stats = peer("scipy.stats")
+    factors = d.LKJCholesky(3, 2.0).sample((COUNT,)).data
+    matrices = factors @ factors.swapaxes(-1, -2)
+    np.testing.assert_allclose(np.diagonal(matrices, 0, -2, -1), 1, rtol=1e-5)
+    for i, j in ((1, 0), (2, 0), (2, 1)):
+        assert stats.kstest((matrices[:, i, j] + 1) / 2, stats.beta(2.5, 2.5).cdf).pvalue > 1e-3
+    made = d.LowRankMultivariateNormal(np.array([1.0, 0.0, -1.0]), np.array([[1.0], [0.5], [-1.0]]), np.full(3, 0.2))
+    sample = made.sample((COUNT,)).data
+    np.testing.assert_allclose(sample.mean(0), [1, 0, -1], atol=0.05)
+    np.testing.assert_allclose(np.cov(sample.T), made.covariance_matrix.data, atol=0.06)
+    factor = made.scale_tril.data
+    np.testing.assert_allclose(factor @ factor.T, made.covariance_matrix.data, rtol=1e-12)
+    np.testing.assert_allclose(made.precision_matrix.data, np.linalg.inv(made.covariance_matrix.data), rtol=1e-9)
+
+
+def test_relaxed_samples_are_of_the_class_that_is_drawn():
+    """The largest share falls to a class as often as the class is drawn, whatever the temperature."""
+    weights = np.array([0.2, 0.5, 0.3])
+    for temperature in (0.1, 2.0):
+        sample = d.RelaxedOneHotCategorical(temperature, weights).sample((COUNT,)).data
+        np.testing.assert_allclose(sample.sum(-1), 1, rtol=1e-6)
+        np.testing.assert_allclose(np.bincount(sample.argmax(-1)) / COUNT, weights, atol=0.015)
+        assert (d.RelaxedBernoulli(temperature, 0.3).sample((COUNT,)).data > 0.5).mean() == pytest.approx(
+            0.3, abs=0.015
+        )
+    hits = d.OneHotCategorical(weights).sample((COUNT,)).data
+    np.testing.assert_allclose(hits.mean(0), weights, atol=0.015)
+    probs = nbgrad.tensor(0.3, requires_grad=True)
+    d.RelaxedBernoulli(0.5, probs).rsample((COUNT,)).mean().backward()
+    assert probs.grad.item() > 0.5
+
+
 def test_gammas_and_dirichlets_samples_move_as_torchs():
     torch = peer("torch")
     a = nbgrad.tensor([0.2, 0.9, 3.0, 40.0], requires_grad=True)
@@ -101,7 +149,9 @@ def test_gammas_and_dirichlets_samples_move_as_torchs():
     [
         ("Normal", (1.0, 2.0)), ("LogNormal", (0.5, 0.3)), ("HalfNormal", (2.0,)), ("Laplace", (1.0, 2.0)),
         ("Uniform", (1.0, 3.0)), ("Exponential", (2.0,)), ("Gamma", (0.6, 2.0)), ("Gamma", (7.0, 2.0)),
-        ("Beta", (0.6, 2.0)), ("StudentT", (9.0, 1.0, 2.0)),
+        ("Beta", (0.6, 2.0)), ("StudentT", (9.0, 1.0, 2.0)), ("Gumbel", (1.0, 0.5)), ("Weibull", (1.0, 2.0)),
+        ("Pareto", (1.0, 12.0)), ("Kumaraswamy", (2.0, 1.5)), ("InverseGamma", (12.0, 3.0)), ("Chi2", (3.0,)),
+        ("FisherSnedecor", (5.0, 20.0)),
     ],
 )  # fmt: skip
 def test_what_samples_move_by_is_what_means_move_by(name, parameters):

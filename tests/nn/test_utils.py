@@ -193,3 +193,70 @@ def test_any_module_computes_a_parameter_and_is_taken_off_again():
         with pytest.raises(ValueError, match=r"parametrization|spectral_norm"):
             wrong()
     assert layer.weight.requires_grad
+
+
+@pytest.mark.parametrize("orthogonal_map", ["matrix_exp", "cayley", "householder", None])
+@pytest.mark.parametrize("shape", [(4, 4), (5, 3), (3, 5), (2, 4, 3)])
+def test_orthogonal_weights_are_those_of_pytorch(shape, orthogonal_map):
+    """From the same base and original: the value, gradients, and what is learned of; with and without a base."""
+    torch = peer("torch")
+    weight = np.random.default_rng(0).normal(size=shape)
+    for from_base in (True, False):
+        layers = []
+        for library in (nbgrad, torch):
+            layer = library.nn.Module()
+            layer.weight = library.nn.Parameter(library.from_numpy(weight.copy()))
+            kwargs = {"orthogonal_map": orthogonal_map, "use_trivialization": from_base}
+            change = library.nn.utils.parametrizations.orthogonal
+            assert change(layer, **kwargs) is layer
+            layers.append(layer)
+        ours, theirs = layers
+        assert [*ours.state_dict()] == [*theirs.state_dict()]
+        original = ours.parametrizations.weight.original
+        if from_base:
+            value, k = ours.weight.detach(), min(shape[-2:])
+            tall = value if shape[-2] >= shape[-1] else value.mT
+            np.testing.assert_allclose(
+                (tall.mT @ tall).data, np.broadcast_to(np.eye(k), (*shape[:-2], k, k)), atol=1e-12
+            )
+            if shape[-1] == shape[-2]:
+                np.testing.assert_allclose(value.data, theirs.weight.detach().numpy(), atol=1e-12)
+            theirs.parametrizations.weight[0].base.data = torch.from_numpy(ours.parametrizations.weight[0].base.data)
+        np.testing.assert_allclose(original.data, theirs.parametrizations.weight.original.detach().numpy(), atol=1e-12)
+        moved = original.data + np.tril(np.random.default_rng(1).normal(size=shape), -1)
+        original.data = moved
+        theirs.parametrizations.weight.original.data = torch.from_numpy(moved.copy())
+        np.testing.assert_allclose(ours.weight.data, theirs.weight.detach().numpy(), atol=1e-12)
+        (ours.weight**3).sum().backward()
+        (theirs.weight**3).sum().backward()
+        wanted = theirs.parametrizations.weight.original.grad.numpy()
+        np.testing.assert_allclose(original.grad.data, wanted, rtol=1e-9, atol=1e-10)
+
+
+def test_orthogonal_weights_stay_what_they_were_and_are_trained(kernels):
+    layer = nn.Linear(3, 3, bias=False)
+    nn.init.orthogonal_(layer.weight)
+    before = layer.weight.data.copy()
+    utils.parametrizations.orthogonal(layer)
+    np.testing.assert_allclose(layer.weight.data, before, atol=1e-6)
+    optimizer = nbgrad.optim.SGD(layer.parameters(), lr=0.1)
+
+    @nbgrad.jit
+    def step(x):
+        optimizer.zero_grad()
+        loss = ((layer(x) - x) ** 2).sum()
+        loss.backward()
+        optimizer.step()
+        return loss
+
+    losses = [step(nbgrad.eye(3)).item() for _ in range(30)]
+    assert losses[-1] < losses[0]
+    value = layer.weight.data
+    np.testing.assert_allclose(value.T @ value, np.eye(3), atol=1e-5)
+    for wrong, match in (
+        (lambda: utils.parametrizations.orthogonal(nn.Linear(2, 2), "bias"), r"'bias' has shape \(2,\)"),
+        (lambda: utils.parametrizations.orthogonal(nn.Linear(2, 2), "wait"), "Linear has no parameter 'wait'"),
+        (lambda: utils.parametrizations.orthogonal(nn.Linear(2, 2), orthogonal_map="qr"), "or householder, not 'qr'"),
+    ):
+        with pytest.raises(ValueError, match=match):
+            wrong()

@@ -20,7 +20,10 @@ def test_adam_by_hand():
         np.testing.assert_allclose(v.data, x, rtol=1e-13)
 
 
-@pytest.mark.parametrize("kind", ["SGD", "Adam", "AdamW", "Adagrad", "RMSprop", "Adadelta", "NAdam", "RAdam", "Adamax"])
+KINDS = ["SGD", "Adam", "AdamW", "Adagrad", "RMSprop", "Adadelta", "NAdam", "RAdam", "Adamax", "Rprop", "ASGD"]
+
+
+@pytest.mark.parametrize("kind", KINDS)
 def test_every_one_goes_down(kind):
     x = nbgrad.tensor([1.0, -2.0], requires_grad=True)
     optimizer = getattr(optim, kind)([x], lr=0.05)

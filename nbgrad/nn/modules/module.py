@@ -11,7 +11,7 @@ import numpy as np
 
 from ...arrays import is_array
 from ...variable import Variable
-from ..parameter import Buffer, Parameter, is_passing
+from ..parameter import Buffer, Parameter, is_lazy, is_passing
 from .hooks import Removable, backward_hooks, backward_pre_hook, changed, changes, forget, hooked
 
 Self = TypeVar("Self", bound="Module")
@@ -401,7 +401,7 @@ class Module:
                 array = _as_array(state_dict[key])
                 if array is None:
                     faults.append(f"{key} is a {type(state_dict[key]).__name__} and no array")
-                elif tuple(array.shape) != value.shape:
+                elif tuple(array.shape) != value.shape and not is_lazy(value):
                     faults.append(
                         f"size mismatch for {key}: it has shape {tuple(array.shape)}, the module {value.shape}"
                     )

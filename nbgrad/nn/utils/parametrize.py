@@ -32,6 +32,12 @@ class ParametrizationList(Module):
         self.add_module(str(self.count), parametrization)
         self.count += 1
 
+    def __len__(self) -> int:
+        return self.count
+
+    def __getitem__(self, index: int) -> Any:
+        return self._modules[str(range(self.count)[index])]
+
     def forward(self) -> Any:
         """Compute the parameter."""
         value = self._modules["0"](*[getattr(self, name) for name in self.originals])
