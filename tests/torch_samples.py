@@ -79,6 +79,10 @@ CALLS: dict[str, Callable[..., Any]] = {
     ),
     "_segment_reduce": nbgrad.segment_reduce,
     "einsum": lambda tensors, equation: nbgrad.einsum(equation, *tensors),
+    **{
+        f"linalg.{name}": lambda a, _name=name: getattr(nbgrad.linalg, _name)(a, return_complex=True)
+        for name in ("eig", "eigvals")
+    },
     "linalg.lstsq:grad_oriented": lambda a, b, driver: nbgrad.linalg.lstsq(a, b, driver=driver)[:2],
     "linalg.pinv:singular": lambda a, b: nbgrad.linalg.pinv(a @ b.mT),
     "special.polygamma": lambda x, n: nbgrad.special.polygamma(n, x),
@@ -124,17 +128,18 @@ def _without_signs(parts: Any) -> list[Any]:
     return [u[..., :k], s, wide]
 
 
-def _in_reals(parts: Any) -> Any:
-    """Give torch's complex results that are real as such; ours, and others, as they are."""
-    parts = list(parts) if isinstance(parts, tuple) else [parts]
-    complex_ = [getattr(part, "is_complex", bool)() for part in parts]
-    return [part.real if c and not part.imag.any() else part for part, c in zip(parts, complex_, strict=True)]
+def _without_phases(parts: Any) -> list[Any]:
+    """Give complex eigenvalues, and the moduli of the elements of their vectors, which no phase changes."""
+    values, vectors = parts
+    if isinstance(vectors, tuple):
+        return [*values, nbgrad.hypot(*vectors)]
+    return [values.real, values.imag, vectors.abs()]
 
 
-#: What is compared of results, of theirs and of ours: those that are determined up to signs, and those that are real.
+#: What is compared of results, of theirs and of ours: those that are determined up to signs or phases.
 COMPARED: dict[str, Callable[[Any], Any]] = {
     **dict.fromkeys(("linalg.eigh", "linalg.svd", "pca_lowrank", "svd", "svd_lowrank"), _without_signs),
-    **dict.fromkeys(("linalg.eig", "linalg.eigvals"), _in_reals),
+    "linalg.eig": _without_phases,
 }
 
 
@@ -275,10 +280,8 @@ class Disagreement(NamedTuple):
     by_values: bool = False
 
 
-_REAL = "dtypes are real: there are results where all eigenvalues are, which torch gives as complex numbers"
 #: Samples that disagree, by operation.
 DISAGREEMENTS: dict[str, tuple[Disagreement, ...]] = {
-    **dict.fromkeys(("linalg.eig", "linalg.eigvals"), (Disagreement("there are complex eigenvalues", _REAL),)),
     "cov": (
         Disagreement("aweights=float32[2]", "where differences cancel, both have the rounding errors of float32",
                      by_values=True),
