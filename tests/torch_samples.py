@@ -232,7 +232,6 @@ _COMPLEX = "its result is complex: nbgrad's dtypes are real, and functions that 
 _SPARSE = "sparse arrays do not exist here"
 _INTERNAL = "torch's own, behind other functions, and no part of its documented names"
 _DTYPE = "NumPy has no such dtype"
-_PACKED = "LAPACK's packed form of symmetric factors, which nothing else here takes: linalg.solve solves"
 _GPU = "compiles C++ text for GPUs: nbgrad.elementwise makes kernels of Python formulas"
 _MEMORY = "is about how torch lays out memory"
 
@@ -240,7 +239,6 @@ _MEMORY = "is about how torch lays out memory"
 ABSENT: dict[str, str] = {
     **dict.fromkeys(("cdouble", "cfloat", "chalf", "complex", "polar", "view_as_complex"), _COMPLEX),
     **dict.fromkeys(("to_sparse", "sparse.mm", "sparse.sampled_addmm"), _SPARSE),
-    **dict.fromkeys(("linalg.ldl_factor", "linalg.ldl_factor_ex", "linalg.ldl_solve"), _PACKED),
     "bfloat16": _DTYPE,
     "__rdiv__": "Python 2 called it, Python 3 calls __rtruediv__",
     **dict.fromkeys(("resize_", "resize_as_"), "what is written in place keeps its shape"),
