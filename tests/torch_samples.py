@@ -228,7 +228,7 @@ def existing() -> Iterator[tuple[Any, Callable[..., Any]]]:
 
 # ---- what does not, and why -----------------------------------------------------------------------------------------
 
-_COMPLEX = "its result is complex: nbgrad's dtypes are real, and functions that need two give (real, imag)"
+_COMPLEX = "dtypes are real: complex numbers are pairs, which nbgrad.complex makes"
 _SPARSE = "sparse arrays do not exist here"
 _INTERNAL = "torch's own, behind other functions, and no part of its documented names"
 _DTYPE = "NumPy has no such dtype"
@@ -237,7 +237,7 @@ _MEMORY = "is about how torch lays out memory"
 
 #: Entries that do not exist here, each with the reason.
 ABSENT: dict[str, str] = {
-    **dict.fromkeys(("cdouble", "cfloat", "chalf", "complex", "polar", "view_as_complex"), _COMPLEX),
+    **dict.fromkeys(("cdouble", "cfloat", "chalf"), _COMPLEX),
     **dict.fromkeys(("to_sparse", "sparse.mm", "sparse.sampled_addmm"), _SPARSE),
     "bfloat16": _DTYPE,
     "__rdiv__": "Python 2 called it, Python 3 calls __rtruediv__",
@@ -254,7 +254,7 @@ ABSENT: dict[str, str] = {
         (
             "_batch_norm_with_update", "_chunk_cat", "_native_batch_norm_legit",
             "_softmax_backward_data", "_unsafe_masked_index", "_unsafe_masked_index_put_accumulate",
-            "_upsample_bilinear2d_aa", "hash_tensor", "max_pool2d_with_indices_backward", "native_batch_norm",
+            "_upsample_bilinear2d_aa", "max_pool2d_with_indices_backward", "native_batch_norm",
             "native_dropout_backward", "native_group_norm", "native_layer_norm", "torch.ops.aten._safe_softmax.default",
         ),
         _INTERNAL,

@@ -29,12 +29,12 @@ from .decomposition import (
 )  # fmt: skip
 from .diagonals import diagonal as _diagonal
 from .elementwise import abs, add, div, eq, mul, neg, sub, where
-from .fourier import Complex
 from .indexing import getitem
 from .joining import cat
 from .lapack import lapack
 from .linalg import matmul
 from .norms import vector_norm
+from .pairs import Complex
 from .products import _cross
 from .reduction import amax, amin, floating_dtype, sum
 from .shape import astype, permute, reshape, squeeze, unsqueeze
