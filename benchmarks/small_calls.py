@@ -206,6 +206,7 @@ t.log_softmax(m, 1)  ~  nn.log_softmax(m, 1)
 t.var_mean(m, 1)
 t.std_mean(m, 1)
 t.count_nonzero(m)  ~  n.count_nonzero(m)
+t.hash_tensor(m)
 t.any(z)  ~  n.any(z)
 t.any(z, 1)  ~  n.any(z, 1)
 t.all(z)  ~  n.all(z)
@@ -361,6 +362,9 @@ t.linalg.eigvalsh(A)  ~  n.linalg.eigvalsh(A)
 t.linalg.householder_product(A, v)
 t.linalg.inv(A)  ~  n.linalg.inv(A)
 t.linalg.inv_ex(A)
+t.linalg.ldl_factor(A)
+t.linalg.ldl_factor_ex(A)
+linalg.ldl_solve: t.linalg.ldl_solve(*t.linalg.ldl_factor(A.detach()), B)
 t.linalg.lstsq(A, B)
 t.linalg.lu(A)
 t.linalg.lu_factor(A)
@@ -468,6 +472,10 @@ t.fft.rfft2(m).real  ~  n.fft.rfft2(m).real
 t.fft.rfftn(m).real  ~  n.fft.rfftn(m).real
 t.fft.rfftfreq(8)  ~  n.fft.rfftfreq(8)
 t.stft(x, 4, return_complex=True).real
+t.complex(m, k).real
+t.polar(m, k).real  ~  m * n.cos(k)
+t.view_as_complex(w[:, :2].contiguous()).real
+t.view_as_real(t.complex(m, k))
 """,
     "masked": """
 t.masked.amax(m, 1, mask=z)

@@ -337,6 +337,7 @@ if TYPE_CHECKING:
     from .ops.factorization import ormqr as ormqr
     from .ops.factorization import triangular_solve as triangular_solve
     from .ops.fourier import stft as stft
+    from .ops.hashing import hash_tensor as hash_tensor
     from .ops.histograms import histogramdd as histogramdd
     from .ops.low_rank import pca_lowrank as pca_lowrank
     from .ops.low_rank import svd_lowrank as svd_lowrank
@@ -355,6 +356,10 @@ if TYPE_CHECKING:
     from .ops.older import qr as qr
     from .ops.older import slogdet as slogdet
     from .ops.older import svd as svd
+    from .ops.pairs import complex as complex
+    from .ops.pairs import polar as polar
+    from .ops.pairs import view_as_complex as view_as_complex
+    from .ops.pairs import view_as_real as view_as_real
     from .ops.picking import argwhere as argwhere
     from .ops.picking import bincount as bincount
     from .ops.picking import bucketize as bucketize

@@ -21,8 +21,9 @@ import numpy as np
 
 from .arrays import is_array
 from .ops.arguments import axes_of
-from .ops.fourier import Complex, of_real, to_complex, to_real
+from .ops.fourier import of_real, to_complex, to_real
 from .ops.indexing import getitem
+from .ops.pairs import Complex
 from .ops.places import moving, summing
 from .variable import Variable
 

@@ -23,6 +23,7 @@ FILES = {
         svdvals tensorinv tensorsolve""",
     "products": "multi_dot vander vecdot",
     "reporting": "cholesky_ex inv_ex solve_ex",
+    "symmetric": "ldl_factor ldl_factor_ex ldl_solve",
 }
 HOMES = {name: file for file, names in FILES.items() for name in names.split()}
 
@@ -64,6 +65,9 @@ if TYPE_CHECKING:
     from .ops.reporting import cholesky_ex as cholesky_ex
     from .ops.reporting import inv_ex as inv_ex
     from .ops.reporting import solve_ex as solve_ex
+    from .ops.symmetric import ldl_factor as ldl_factor
+    from .ops.symmetric import ldl_factor_ex as ldl_factor_ex
+    from .ops.symmetric import ldl_solve as ldl_solve
 else:
 
     def __getattr__(name):

@@ -788,6 +788,12 @@ class Methods:
         self, return_inverse: Any = False, return_counts: Any = False, dim: Any = None, *, axis: Any = None
     ) -> Any: ...
 
+    # ---- hashing
+
+    def hash_tensor(
+        self, dim: Any = None, keepdim: Any = False, *, mode: Any = 0, axis: Any = None, keepdims: Any = None
+    ) -> Any: ...
+
     # ---- fourier
 
     def stft(

@@ -129,7 +129,9 @@ LATER = {
     **dict.fromkeys(("cholesky", "det", "lu", "lu_solve", "matrix_power", "pinverse", "qr", "slogdet", "svd"), "older"),
     **dict.fromkeys(("matrix_exp", "nuclear_norm"), "matrices"),
     **dict.fromkeys(("pca_lowrank", "svd_lowrank"), "low_rank"),
+    "hash_tensor": "hashing",
     "stft": "fourier",
+    **dict.fromkeys(("complex", "polar", "view_as_complex", "view_as_real"), "pairs"),
     **dict.fromkeys(
         ("diag", "diag_embed", "diagflat", "diagonal", "diagonal_copy", "trace", "tril", "triu"), "diagonals"
     ),

@@ -17,8 +17,10 @@ from nbgrad import Variable, registry
 
 #: Whose gradients are not those of all the numbers that are given, and why.
 ONE_SIDED = {
-    "reads half of a symmetric matrix": "cholesky linalg.cholesky linalg.cholesky_ex linalg.eigh linalg.eigvalsh",
-    "is called with what is detached": """as_strided_scatter igamma igammac ormqr special.gammainc special.gammaincc""",
+    "reads half of a symmetric matrix": """cholesky linalg.cholesky linalg.cholesky_ex linalg.eigh linalg.eigvalsh
+        linalg.ldl_factor linalg.ldl_factor_ex""",
+    "is called with what is detached": """as_strided_scatter igamma igammac linalg.ldl_solve ormqr special.gammainc
+        special.gammaincc""",
     "rounds to float32": "astype float",
     "is no number where a mask leaves one element, or none": "masked.log_softmax masked.logaddexp masked.std",
 }

@@ -122,6 +122,8 @@ FIRST = {
     **dict.fromkeys(("pca_lowrank", "svd_lowrank"), "A"),
     **{
         "where": "condition",
+        "complex": "real",
+        "polar": "abs",
         "polygamma": "n",
         "randperm": "n",
         "searchsorted": "sorted_sequence",

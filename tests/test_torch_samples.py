@@ -92,3 +92,14 @@ def test_gradients_that_torchs_suite_leaves_out_are_judged_by_values() -> None:
     assert not wrong.agrees and not wrong.reason
     (wrong,) = outcomes(entries["add"], lambda x, y, **options: x.detach() + y, "float64", most=1)
     assert not wrong.agrees and "gradient" in wrong.error
+
+
+@pytest.mark.parametrize("name", ["as_strided_scatter", "nn.functional.max_unpool1d"])
+def test_gradients_that_torchs_suite_leaves_out_are_held_against_the_same_plainly_made(name: str) -> None:
+    (entry,) = (entry for entry in torch_samples.database() if name_of(entry) == name)
+    function = torch_samples.function_of(entry)
+    assert function is not None and torch_samples.checked_order(entry) == 0
+    assert [o.order for o in outcomes(entry, function, "float64", most=4)] == [2] * 4
+    twice = lambda x, *rest, **options: function(2 * x - x.detach(), *rest, **options)  # noqa: E731
+    *_, wrong = outcomes(entry, twice, "float64", most=4)
+    assert not wrong.agrees and "gradient" in wrong.error

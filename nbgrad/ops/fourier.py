@@ -8,7 +8,7 @@ size 2 in front. All is made of three linear operations, each the adjoint of ano
 from __future__ import annotations
 
 import math
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -21,16 +21,10 @@ from .arguments import axes_of, axis_of
 from .elementwise import mul, neg
 from .indexing import getitem
 from .joining import cat, stack
+from .pairs import Complex
 from .places import summing
 from .shape import astype, swapaxes
 from .steps import plain
-
-
-class Complex(NamedTuple):
-    """Complex numbers as a pair of real arrays."""
-
-    real: Any
-    imag: Any
 
 
 def _parts(x: Any) -> Array:

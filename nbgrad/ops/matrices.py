@@ -18,6 +18,7 @@ from .decomposition import (
     ValuesAndVectors,
     _eye,
     _operand,
+    _over_differences,
     _scaled,
     eigh,
     inv,
@@ -27,12 +28,13 @@ from .decomposition import (
     transposed,
 )  # fmt: skip
 from .diagonals import diagonal as _diagonal
-from .elementwise import abs, add, div, mul, sub, where
+from .elementwise import abs, add, div, eq, mul, neg, sub, where
 from .indexing import getitem
 from .joining import cat
 from .lapack import lapack
 from .linalg import matmul
 from .norms import vector_norm
+from .pairs import Complex
 from .products import _cross
 from .reduction import amax, amin, floating_dtype, sum
 from .shape import astype, permute, reshape, squeeze, unsqueeze
@@ -232,8 +234,8 @@ class Eig(Several):
         if np.iscomplexobj(values):
             if np.any(values.imag != 0):
                 raise np.linalg.LinAlgError(
-                    "eig: there are complex eigenvalues, and nbgrad's dtypes are real: use eigh for symmetric "
-                    "matrices, or np.linalg.eig(x.data), which has no gradient"
+                    "eig: there are complex eigenvalues, and nbgrad's dtypes are real: return_complex=True gives pairs "
+                    "(real, imag), and eigh is for symmetric matrices"
                 )
             values, vectors = values.real, vectors.real
         return values, vectors
@@ -244,23 +246,97 @@ class Eig(Several):
         inner = matmul(vt, gv)
         lengths = getitem(inner, (..., np.arange(x.shape[-1]), np.arange(x.shape[-1])))
         inner = sub(inner, _scaled(matmul(vt, v), lengths))  # vectors keep their length
-        differences = sub(unsqueeze(w, -2), unsqueeze(w, -1))
-        eye = np.eye(x.shape[-1], dtype=bool)
-        inner = where(eye, unsqueeze(gw, -2), div(inner, where(eye, 1.0, differences)))
+        inner = add(_over_differences(inner, w), mul(unsqueeze(gw, -2), _eye(x)))
         return solve(vt, matmul(inner, vt))
 
 
-def eig(A: Any) -> ValuesAndVectors:
-    """Give eigenvalues and eigenvectors (columns, of length 1) of square matrices.
+class ComplexEig(Several):
+    """Real and imaginary parts of eigenvalues, then those of eigenvectors, of any square matrices.
 
-    Raises LinAlgError where there are complex ones. Of vectors there is a gradient where the eigenvalues differ.
+    A vector may be turned by any phase. Of LAPACK's the largest element is real, of a sign that rounding decides: it is
+    made positive, so that a vector is determined, and there is a derivative of whatever is made of it. Products of
+    complex matrices are those of [[re, -im], [im, re]].
     """
-    return ValuesAndVectors(*Eig().applied(_operand("eig", A)))
+
+    def forward(self, x: Array) -> Any:
+        placement.only_on_cpu("eig", "LAPACK", (x,))
+        return dispatch.called("eig", _eig_in_parts, x)
+
+    def vjp(self, gy: Any, y: Any, x: Any) -> Any:
+        (gw_re, gw_im, gv_re, gv_im), (w_re, w_im, v_re, v_im) = gy, y
+        n = x.shape[-1]
+        adjoint = transposed(_blocks(v_re, v_im))
+        # what would make a vector longer, and what would turn its largest element, is taken away
+        longer = unsqueeze(sum(add(mul(v_re, gv_re), mul(v_im, gv_im)), -2), -2)
+        turned = unsqueeze(sum(sub(mul(v_im, gv_re), mul(v_re, gv_im)), -2), -2)
+        largest = dispatch.called("eig", _largest_real, data_of(v_re), data_of(v_im))
+        turned = mul(largest, div(turned, unsqueeze(sum(mul(largest, v_re), -2), -2)))
+        g_re, g_im = sub(gv_re, mul(v_re, longer)), add(sub(gv_im, mul(v_im, longer)), turned)
+        inner = matmul(adjoint, cat([g_re, g_im], -2))
+        re, im = getitem(inner, (..., slice(n), slice(None))), getitem(inner, (..., slice(n, None), slice(None)))
+        re, im = _over_complex_differences(re, im, w_re, w_im)
+        eye = _eye(x)
+        re, im = add(re, mul(unsqueeze(gw_re, -2), eye)), add(im, mul(unsqueeze(gw_im, -2), eye))
+        whole = matmul(_blocks(re, im), getitem(adjoint, (..., slice(n))))
+        return getitem(solve(adjoint, whole), (..., slice(n), slice(None)))
 
 
-def eigvals(A: Any) -> Any:
-    """Give the eigenvalues of square matrices. Raises LinAlgError where there are complex ones."""
-    return eig(A).eigenvalues
+def _eig_in_parts(x: Array) -> tuple[Array, ...]:
+    values, vectors = lapack("eig", x)
+    largest = _largest_real(vectors.real, vectors.imag)
+    vectors = vectors * np.where((largest * vectors.real).sum(-2, keepdims=True) < 0, -1, 1).astype(x.dtype)
+    return tuple([as_array(np.array(part)) for z in (values, vectors) for part in (z.real, z.imag)])
+
+
+def _largest_real(re: Array, im: Array) -> Array:
+    """Give ones where each column has the largest of its elements that are real, zeros elsewhere."""
+    found = np.zeros_like(re)
+    if re.size:
+        np.put_along_axis(found, np.where(im == 0, np.abs(re), -1).argmax(-2)[..., None, :], 1, -2)
+    return found
+
+
+def _blocks(re: Any, im: Any) -> Any:
+    """Give the real matrices whose products are those of complex ones."""
+    return cat([cat([re, neg(im)], -1), cat([im, re], -1)], -2)
+
+
+def _over_complex_differences(re: Any, im: Any, w_re: Any, w_im: Any) -> tuple[Any, Any]:
+    """Give x / conj(w[j] - w[i]) at i, j, as `_over_differences` does, in parts."""
+    d_re, d_im = (sub(unsqueeze(w, -2), unsqueeze(w, -1)) for w in (w_re, w_im))
+    square = add(mul(d_re, d_re), mul(d_im, d_im))
+    equal = as_array(eq(data_of(square), 0))
+    square = where(equal, 1.0, square)
+    still = np.eye(w_re.shape[-1], dtype=bool) | (as_array(eq(data_of(re), 0)) & as_array(eq(data_of(im), 0)))
+    limit = where(still, 0.0, math.inf)
+    found = sub(mul(re, d_re), mul(im, d_im)), add(mul(re, d_im), mul(im, d_re))
+    return where(equal, limit, div(found[0], square)), where(equal, limit, div(found[1], square))
+
+
+def eig(A: Any, *, return_complex: bool = False) -> ValuesAndVectors:
+    """Give eigenvalues and eigenvectors (columns, of length 1) of square matrices; if `return_complex`, of both parts.
+
+    Raises LinAlgError where there are complex ones, unless these are asked for, which then are pairs (real, imag) as
+    in `nbgrad.fft`, each vector turned so that its largest element is real and positive. Of vectors there is a gradient
+    where the eigenvalues differ.
+
+    >>> import nbgrad
+    >>> nbgrad.linalg.eig(nbgrad.tensor([[0.0, -2.0], [2.0, 0.0]]), return_complex=True).eigenvalues
+    Complex(real=Variable([0., 0.]), imag=Variable([ 2., -2.]))
+    """
+    x = _operand("eig", A)
+    if not return_complex:
+        return ValuesAndVectors(*Eig().applied(x))
+    w_re, w_im, v_re, v_im = ComplexEig().applied(x)
+    return ValuesAndVectors(Complex(w_re, w_im), Complex(v_re, v_im))
+
+
+def eigvals(A: Any, *, return_complex: bool = False) -> Any:
+    """Give the eigenvalues of square matrices; if `return_complex`, as a pair (real, imag).
+
+    Raises LinAlgError where there are complex ones, unless these are asked for.
+    """
+    return eig(A, return_complex=return_complex).eigenvalues
 
 
 def eigvalsh(A: Any, UPLO: str = "L") -> Any:

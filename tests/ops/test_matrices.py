@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 import pytest
-from cases import ANY
+from cases import ANY, check_gradients
 from families import Member, check_derivatives, check_values, parameters
 from peers import peer
 
@@ -45,6 +45,10 @@ MEMBERS = [
            (3, 3)),
     Member("eig's vectors", lambda x: linalg.eig(_symmetric(x))[1] ** 2,
            lambda t, x: t.linalg.eig(x + x.mT)[1].real ** 2, (ANY,), (3, 3)),
+    Member("complex eigvals", lambda x: nbgrad.stack(linalg.eigvals(x, return_complex=True)),
+           lambda t, x: t.view_as_real(t.linalg.eigvals(x)).movedim(-1, 0), (ANY,), (2, 4, 4)),
+    Member("complex eig's vectors", lambda x: nbgrad.hypot(*linalg.eig(x, return_complex=True)[1]),
+           lambda t, x: t.linalg.eig(x)[1].abs(), (ANY,), (2, 3, 3)),
     Member("lstsq, tall", lambda a, b: linalg.lstsq(a, b)[0], lambda t, a, b: t.linalg.lstsq(a, b)[0], (ANY, ANY),
            ((4, 2), (4, 3))),
     Member("lstsq, wide", lambda a, b: linalg.lstsq(a, b)[0], lambda t, a, b: t.linalg.lstsq(a, b)[0], (ANY, ANY),
@@ -57,7 +61,9 @@ MEMBERS = [
     Member("solve from the right", lambda a, b: linalg.solve(a, b, left=False),
            lambda t, a, b: t.linalg.solve(a, b, left=False), (ANY, ANY), ((3, 3), (2, 3))),
 ]  # fmt: skip
-QUICK = {"matrix_norm nuc", "norm of dims", "cond", "matrix_exp", "eig's vectors", "lstsq, tall"}
+QUICK = {
+    "matrix_norm nuc", "norm of dims", "cond", "matrix_exp", "eig's vectors", "complex eig's vectors", "lstsq, tall",
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("member", parameters(MEMBERS, QUICK))
@@ -68,6 +74,41 @@ def test_values_are_torchs(member):
 @pytest.mark.parametrize("member", parameters(MEMBERS, QUICK))
 def test_derivatives_are_those_of_differences(member):
     check_derivatives(member)
+
+
+def test_complex_eigenvectors_are_determined_and_have_derivatives():
+    """torch refuses what depends on their phases."""
+    x = np.random.default_rng(0).normal(size=(4, 4))
+    (w_re, w_im), (v_re, v_im) = linalg.eig(x, return_complex=True)
+    w, v = w_re + 1j * w_im, v_re + 1j * v_im
+    assert np.count_nonzero(w_im) == 2
+    np.testing.assert_allclose(x @ v, v * w, atol=1e-13)
+    np.testing.assert_allclose(np.linalg.norm(v, axis=0), 1)
+    largest = np.abs(v).argmax(0)
+    assert (v_im[largest, range(4)] == 0).all() and (v_re[largest, range(4)] > 0).all()
+    for part in range(4):
+
+        def function(x, part=part):
+            values, vectors = linalg.eig(x, return_complex=True)
+            return (*values, *vectors)[part]
+
+        check_gradients(function, [x], 2)
+        gradient = nbgrad.grad(lambda x: (function(x) ** 3).sum())
+        np.testing.assert_allclose(nbgrad.jit(gradient)(x), gradient(x), rtol=1e-9, atol=1e-12)
+        stack = np.stack([x, x.T])
+        each = np.stack([gradient(x), gradient(x.T)])
+        np.testing.assert_allclose(nbgrad.vmap(gradient)(stack), each, rtol=1e-8, atol=1e-12)
+
+
+@pytest.mark.parametrize("return_complex", [False, True])
+def test_equal_eigenvalues_have_gradients_and_their_vectors_none(return_complex):
+    def first(x, which):
+        found = linalg.eig(x, return_complex=return_complex)[which]
+        return (found[0] if return_complex else found)[..., 0].sum()
+
+    x = np.diag([2.0, 2.0, 3.0])
+    np.testing.assert_array_equal(nbgrad.grad(lambda x: first(x, 0))(x), np.diag([1.0, 0, 0]))
+    assert not np.isfinite(nbgrad.grad(lambda x: first(x, 1))(x)).all()
 
 
 @pytest.mark.parametrize("shape", [(3, 2), (2, 4)])

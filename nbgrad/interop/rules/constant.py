@@ -38,10 +38,13 @@ REMEDIES: dict[Any, str] = {
             "fft", "fft2", "fftn", "ifft", "ifft2", "ifftn", "rfft", "rfft2", "rfftn", "ihfft",
         )
     },
-    **dict.fromkeys(
-        (np.linalg.eig, np.linalg.eigvals, np.roots),
-        "its results may be complex, and nbgrad's dtypes are real: of symmetric matrices use np.linalg.eigh",
-    ),
+    **{
+        function: "its results may be complex, and nbgrad's dtypes are real: nbgrad.linalg."
+        f"{name}(x, return_complex=True) gives pairs (real, imag), and np.linalg.{name}h is for symmetric matrices"
+        for function, name in ((np.linalg.eig, "eig"), (np.linalg.eigvals, "eigvals"))
+    },
+    np.roots: "its results may be complex, and nbgrad's dtypes are real: of the companion matrix "
+    "nbgrad.linalg.eigvals(x, return_complex=True) gives the pair (real, imag)",
     **dict.fromkeys((np.intersect1d, np.setdiff1d, np.setxor1d), _UNIQUE),
     **dict.fromkeys(
         (np.histogram, np.histogram2d, np.histogramdd, np.histogram_bin_edges),
