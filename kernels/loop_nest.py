@@ -10,7 +10,6 @@ depend on the arrays alone.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from . import formula, scalars
@@ -82,22 +81,28 @@ class Fold(NamedTuple):
     apart: bool = False
 
 
-@dataclass
 class Nest:
     """A loop nest to be written: what is loaded, computed, folded and stored."""
 
-    outer: int  # dimensions around the row
-    flat: bool  # the rows are pieces of one long row, the last of which may be short
-    loads: list[Operand] = field(default_factory=list)
-    steps: list[Assign | Fold] = field(default_factory=list)
-    stores: list[tuple[Operand, str, int]] = field(default_factory=list)  # the value stored, and its stage
-    #: A row's memory for each block, for what a later stage over the row would compute again; the value's name.
-    kept: list[tuple[Operand, str]] = field(default_factory=list)
-    #: Where the folds over all rows put what each block gave, and the whole if there is one block; the fold's name.
-    partials: list[tuple[Operand, Operand, str]] = field(default_factory=list)
-    #: What a target has written of it, and estimated an element of it to cost.
-    text: str = ""
-    cost: int = 0
+    def __init__(
+        self,
+        outer: int,
+        flat: bool,
+        loads: list[Operand] | None = None,
+        steps: list[Assign | Fold] | None = None,
+        stores: list[tuple[Operand, str, int]] | None = None,
+    ) -> None:
+        self.outer = outer  # dimensions around the row
+        self.flat = flat  # the rows are pieces of one long row, the last of which may be short
+        self.loads, self.steps = loads or [], steps or []
+        #: What is stored: the value, and its stage.
+        self.stores = stores or []
+        #: A row's memory for each block, for what a later stage over the row would compute again; the value's name.
+        self.kept: list[tuple[Operand, str]] = []
+        #: Where the folds over all rows put what each block gave, and the whole if there is one block; the fold's name.
+        self.partials: list[tuple[Operand, Operand, str]] = []
+        #: What a target has written of it, and estimated an element of it to cost.
+        self.text, self.cost = "", 0
 
     @property
     def operands(self) -> list[Operand]:
