@@ -9,8 +9,7 @@ depend on the arrays alone.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from . import formula, scalars
@@ -82,22 +81,28 @@ class Fold(NamedTuple):
     apart: bool = False
 
 
-@dataclass
 class Nest:
     """A loop nest to be written: what is loaded, computed, folded and stored."""
 
-    outer: int  # dimensions around the row
-    flat: bool  # the rows are pieces of one long row, the last of which may be short
-    loads: list[Operand] = field(default_factory=list)
-    steps: list[Assign | Fold] = field(default_factory=list)
-    stores: list[tuple[Operand, str, int]] = field(default_factory=list)  # the value stored, and its stage
-    #: A row's memory for each block, for what a later stage over the row would compute again; the value's name.
-    kept: list[tuple[Operand, str]] = field(default_factory=list)
-    #: Where the folds over all rows put what each block gave, and the whole if there is one block; the fold's name.
-    partials: list[tuple[Operand, Operand, str]] = field(default_factory=list)
-    #: What a target has written of it, and estimated an element of it to cost.
-    text: str = ""
-    cost: int = 0
+    def __init__(
+        self,
+        outer: int,
+        flat: bool,
+        loads: list[Operand] | None = None,
+        steps: list[Assign | Fold] | None = None,
+        stores: list[tuple[Operand, str, int]] | None = None,
+    ) -> None:
+        self.outer = outer  # dimensions around the row
+        self.flat = flat  # the rows are pieces of one long row, the last of which may be short
+        self.loads, self.steps = loads or [], steps or []
+        #: What is stored: the value, and its stage.
+        self.stores = stores or []
+        #: A row's memory for each block, for what a later stage over the row would compute again; the value's name.
+        self.kept: list[tuple[Operand, str]] = []
+        #: Where the folds over all rows put what each block gave, and the whole if there is one block; the fold's name.
+        self.partials: list[tuple[Operand, Operand, str]] = []
+        #: What a target has written of it, and estimated an element of it to cost.
+        self.text, self.cost = "", 0
 
     @property
     def operands(self) -> list[Operand]:
@@ -131,24 +136,25 @@ class Nest:
         loads = {f"v_{o.name}": o for o in self.loads if o.level == ELEMENT}
         used: list[Operand] = []
         seen: set[str] = set()
-        stack = [(name, False) for name in sorted(wanted, reverse=True)]
+        stack: list[str | Assign] = sorted(wanted, reverse=True)
         back: list[str] = []
         while stack:
-            name, done = stack.pop()
-            if name in dear and assigns[name].stage < stage:
-                if name not in seen:
-                    seen.add(name)
-                    back.append(name)
-            elif name in assigns:
-                if done:
-                    order.append(assigns[name])
-                elif name not in seen:
-                    seen.add(name)
-                    stack.append((name, True))
-                    stack.extend((argument, False) for argument in reversed(assigns[name].arguments))
-            elif name in loads and name not in seen:
-                seen.add(name)
-                used.append(loads[name])
+            name = stack.pop()
+            if isinstance(name, Assign):  # all its arguments have been seen to
+                order.append(name)
+                continue
+            if name in seen:
+                continue
+            seen.add(name)
+            step = assigns.get(name)
+            if step is None:
+                if name in loads:
+                    used.append(loads[name])
+            elif name in dear and step.stage < stage:
+                back.append(name)
+            else:
+                stack.append(step)
+                stack += step.arguments[::-1]
         return used, back, order
 
 
@@ -270,12 +276,18 @@ def _needed(assigns: dict[str, Assign], name: str, stage: int, dear: set[str]) -
 
 def assigned(step: Assign) -> list[str]:
     """Write what an assignment computes."""
-    if step.expression is None:
-        converted = f"{step.arguments[0]} != 0" if step.dtype == "bool" else f"{step.dtype}({step.arguments[0]})"
-        return [f"{step.name} = {converted}"]
-    values = [f"{step.number}({a})" if cast else a for a, cast in zip(step.arguments, step.casts, strict=True)]
-    names = dict(enumerate(values))
-    lines, (value,) = formula.source([step.expression], step.number, names, f"{step.name}_t")
-    if "int" in step.dtype:  # it is computed in 64 bits, and the dtype's results wrap around
-        value = f"{step.dtype}({value})"
-    return [*lines, f"{step.name} = {value}"]
+    return assigned_to(step, step.name, step.arguments)
+
+
+def assigned_to(step: Assign, name: str, arguments: Sequence[str]) -> list[str]:
+    """Write the same by other names."""
+    _, expression, _, casts, number, dtype, _, _ = step
+    if expression is None:
+        converted = f"{arguments[0]} != 0" if dtype == "bool" else f"{dtype}({arguments[0]})"
+        return [f"{name} = {converted}"]
+    if True in casts:
+        arguments = [f"{number}({a})" if cast else a for a, cast in zip(arguments, casts, strict=True)]
+    lines, value = formula.source_of(expression, number, arguments, f"{name}_t")
+    if "int" in dtype:  # it is computed in 64 bits, and the dtype's results wrap around
+        value = f"{dtype}({value})"
+    return [*lines, f"{name} = {value}"]

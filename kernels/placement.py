@@ -83,6 +83,8 @@ def register(name: str, arrays: type, target: Callable[[Any], Target]) -> None:
 
 def elsewhere(x: Any) -> Target | None:
     """Return the target of an array that is not in the CPU's memory, None for any other value."""
+    if stands_in(x):
+        return None
     for kind, target in tuple(away.items()):  # another thread may make one known
         if isinstance(x, kind):
             return target(x)

@@ -54,7 +54,7 @@ class _Caller:
     def __get__(self, instance: Elementwise, owner: type) -> Callable[..., Any]:
         given = instance.kernel, instance.domain, self.name == "pull"
         if sharing.stand_ins:
-            return dispatch.slow_caller(*given)
+            return dispatch.stand_in_caller(*given)
         return instance.__dict__.setdefault(self.name, dispatch.caller(*given))
 
 
@@ -360,8 +360,9 @@ def _thin(node: Any) -> None:
 
 def first_call(operation: Elementwise, arguments: tuple[Any, ...]) -> Any:
     """Put the specialised code of an operation in the place of its stub, and run it."""
-    if any(isinstance(argument, Expression) for argument in arguments):
-        return on_other_types(operation, arguments)
+    for argument in arguments:
+        if isinstance(argument, Expression):
+            return on_other_types(operation, arguments)
     if sharing.stand_ins:
         return operation.in_traces(*arguments)
     slowly = operation._prepared(operation.namespace)

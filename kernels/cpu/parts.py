@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from hashlib import sha256
 
 from .. import formula
-from ..loop_nest import Assign, Fold, Operand, assigned
+from ..loop_nest import Assign, Fold, Operand, assigned_to
 from ..text import indented
 from .sizes import OUTPUTS
 
@@ -25,6 +25,8 @@ LEAST, MOST = 40, 120
 _MEMORY, _SHORTEST = 1 << 18, 32
 _SIZES = {"bool": 1, "8": 1, "16": 2, "32": 4, "64": 8}
 _LINE = 64
+#: Steps from which a value comes from far away, wherever that is.
+_FAR = 40
 
 
 def _size(dtype: str) -> int:
@@ -53,16 +55,20 @@ def cut(order: Sequence[Assign]) -> list[list[Assign]]:
     weights = [_weight(step) for step in order]
     place = {step.name: i for i, step in enumerate(order)}
     looks: dict[object, int] = {}
-    marks = []
+    kinds = []
     for i, step in enumerate(order):
-        near = tuple(i - place[a] if a in place else a for a in step.arguments)
-        marks.append((step.expression, tuple(d if isinstance(d, int) and d < 40 else None for d in near), step.dtype))
-    kinds = [looks.setdefault(mark, len(looks)) for mark in marks]
+        near = [i - place.get(a, -_FAR) for a in step.arguments]
+        mark = step.expression, tuple([d if d < _FAR else None for d in near]), step.dtype
+        kinds.append(looks.setdefault(mark, len(looks)))
     # of the places where a part may end, the one whose surroundings come first in an order that is always the same
     order_of: dict[tuple[int, ...], bytes] = {}
-    for i in range(len(kinds)):
-        window = tuple(kinds[i : i + 4])
-        order_of.setdefault(window, sha256(repr(window).encode()).digest())
+
+    def surroundings(end: int) -> tuple[bytes, int]:
+        window = tuple(kinds[end : end + 4])
+        if window not in order_of:
+            order_of[window] = sha256(repr(window).encode()).digest()
+        return order_of[window], -end
+
     parts: list[list[Assign]] = []
     begin = 0
     while begin < len(order):
@@ -75,7 +81,7 @@ def cut(order: Sequence[Assign]) -> list[list[Assign]]:
         if end == len(order):
             parts.append(list(order[begin:]))
             break
-        chosen = min(candidates, key=lambda e: (order_of[tuple(kinds[e : e + 4])], -e))
+        chosen = min(candidates, key=surroundings)
         parts.append(list(order[begin:chosen]))
         begin = chosen
     return parts
@@ -116,19 +122,20 @@ class Parts:
         self.slots: dict[str, tuple[str, int]] = {}
         self.rooms: dict[str, int] = {}
         self.again: list[list[Assign]] = [[] for _ in parts]
-        self._find_cheap()
-        self._find_slots()
+        wanted = [self._needed(number) for number in range(len(parts))]
+        self._find_cheap(wanted)
+        self._find_slots(wanted)
         size = sum(count * _size(dtype) for dtype, count in self.rooms.items())
         self.chunk = chunk
         while self.chunk > _SHORTEST and self.chunk * size > _MEMORY:
             self.chunk //= 2
 
-    def _find_cheap(self) -> None:
+    def _find_cheap(self, needed: list[list[str]]) -> None:
         """Find what a later part computes again rather than read it, from values that it reads anyway."""
         steps = {step.name: step for part in self.parts for step in part}
         for number, part in enumerate(self.parts):
             own = {step.name for step in part}
-            wanted = [name for name in self._needed(number) if name in steps and name not in own]
+            wanted = [name for name in needed[number] if name in steps and name not in own]
             there = {name for name in wanted if _weight(steps[name]) > 1}
             for name in wanted:
                 arguments = steps[name].arguments
@@ -142,12 +149,12 @@ class Parts:
         names += [fold.place for fold in self.folds[number] if fold.apart]
         return list(dict.fromkeys(names))
 
-    def _find_slots(self) -> None:
+    def _find_slots(self, needed: list[list[str]]) -> None:
         """Give what waits between parts a place each, which is another's when the last part that reads it is over."""
         until: dict[str, int] = {}
         for number in range(len(self.parts)):
             again = {step.name for step in self.again[number]}
-            for name in self._needed(number):
+            for name in needed[number]:
                 if self.made.get(name, number) < number and name not in again:
                     until[name] = number
         free: dict[str, list[int]] = {}
@@ -229,9 +236,9 @@ class Parts:
             outputs += 1
 
         for step in (*self.again[number], *self.parts[number]):
-            arguments = tuple(named(argument) for argument in step.arguments)
-            names[step.name] = f"n{len(names)}"
-            body += assigned(step._replace(name=names[step.name], arguments=arguments))
+            arguments = [names.get(argument) or named(argument) for argument in step.arguments]
+            names[step.name] = name = f"n{len(names)}"
+            body += assigned_to(step, name, arguments)
         for step in self.parts[number]:
             if step.name in self.kept:
                 output(parameter(self.address(self.kept[step.name])), "j", names[step.name])

@@ -13,7 +13,7 @@ import numpy as np
 
 from ..arrays import as_array, is_stand_in
 from ..interop.numpy import by_rule
-from ..interop.rules import RULES
+from ..interop.rules import rule_of
 from ..kernels import dispatch
 from ..ops.linalg import MatMul
 from ..variable import Variable
@@ -30,7 +30,7 @@ def array_function(self: Any, function: Any, types: Any, arguments: Sequence[Any
     if options.get("out") is not None:
         raise self._unchanged(f"out= of {_name(function)}", "leave it out and use the result")
     options = {name: v for name, v in options.items() if name != "out" and v is not np._NoValue}
-    for rule in (_RULES.get(function), RULES.get(function)):
+    for rule in (_RULES.get(function), rule_of(function)):
         if rule is not None:
             result = by_rule(rule, arguments, options)
             if result is not NotImplemented:

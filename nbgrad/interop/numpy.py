@@ -18,23 +18,11 @@ import numpy as np
 
 from ..grad_mode import is_grad_enabled
 from ..variable import Variable
-from .rules import (
-    ACCUMULATING,
-    CONSTANT,
-    IN_PLACE,
-    REDUCING,
-    REDUCTIONS,
-    REMEDIES,
-    RULES,
-    SCANS,
-    UFUNCS,
-    at,
-    function_for,
-    write_out,
-    write_several,
-    write_where,
-)  # fmt: skip
+from .rules import rule_of
+from .rules.constant import CONSTANT, IN_PLACE, remedies
+from .rules.folding import ACCUMULATING, REDUCING, REDUCTIONS, SCANS
 from .rules.operands import operand
+from .rules.ufuncs import UFUNCS, function_for
 
 # ---- the protocols --------------------------------------------------------------------------------------------------
 
@@ -46,6 +34,8 @@ def array_ufunc(self: Variable, ufunc: np.ufunc, method: str, *inputs: Any, **op
         return function(*inputs)
     if method == "at":
         if isinstance(inputs[0], Variable) and function is not None:
+            from .rules.writing import at
+
             return at(ufunc, function, *inputs)
     elif any(isinstance(target, Variable) for target in options.get("out", ())):
         return _into(ufunc, function, method, inputs, dict(options))
@@ -61,6 +51,8 @@ def array_ufunc(self: Variable, ufunc: np.ufunc, method: str, *inputs: Any, **op
 
 def _into(ufunc: np.ufunc, function: Any, method: str, inputs: tuple[Any, ...], options: dict[str, Any]) -> Any:
     """Write what a ufunc gives into Variables."""
+    from .rules.writing import write_out, write_several, write_where
+
     targets = options.pop("out")
     what = f"np.{ufunc.__name__}" if method == "__call__" else f"np.{ufunc.__name__}.{method}"
     where = options.get("where", True)
@@ -104,10 +96,12 @@ _USUAL = {"where": True, "order": "K", "subok": True, "casting": "same_kind", "d
 
 def array_function(self: Variable, function: Any, types: Any, arguments: Any, options: Any) -> Any:
     """Stand in for another NumPy function that met a Variable (NEP 18)."""
-    rule = RULES.get(function)
+    rule = rule_of(function)
     if (len(arguments) > 1 or "out" in options) and (place := _place_of_out(function)) is not None:
         target = options.get("out") if len(arguments) <= place else arguments[place]
         if isinstance(target, Variable):
+            from .rules.writing import write_out
+
             options = {name: value for name, value in options.items() if name != "out"}
             if len(arguments) > place:
                 arguments = (*arguments[:place], None, *arguments[place + 1 :])
@@ -188,8 +182,8 @@ def _lost(function: Any, method: str, options: dict[str, Any], rule: Any) -> Typ
         remedy = f"use {SCANS[function]}"
     elif known and method == ".at":
         remedy = IN_PLACE
-    elif function in REMEDIES:
-        remedy = REMEDIES[function]
+    elif function in remedies():
+        remedy = remedies()[function]
     elif known and method:
         remedy = f"use nbgrad.{ours} and what follows from it"
     elif known and isinstance(function, np.ufunc):

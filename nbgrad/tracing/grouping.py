@@ -21,6 +21,7 @@ class Group:
     def __init__(self, space: tuple[int, ...], number: int) -> None:
         self.space, self.size = space, math.prod(space)
         self.bit = 1 << number  # stands for this group in sets, which are whole numbers
+        self.alone = {self}
         self.inner: int | None = None
         self.nodes: list[Node] = []
         self.before = 0  # all groups that must run first
@@ -78,13 +79,13 @@ class Grouping:
             for x in node.inputs:
                 owners |= self.after[x]
             if isinstance(node.operation, (Map, Fold)):
-                owners = {self._place(node, owners)}
+                owners = self._place(node, owners).alone
             self.after[node] = owners
 
     def _place(self, node: Node, owners: set[Group]) -> Group:
         fold = node.operation if isinstance(node.operation, Fold) else None
         space = node.inputs[0].shape if fold else node.shape
-        inner = self._inner_for(fold, space)
+        inner = None if fold is None else self._inner_for(fold, space)
         if inner is not None and inner < 0:  # axes in the middle: a loop over a view in which they are last
             raise AssertionError("folds over axes in the middle are moved to the end when they are traced")
         inputs = [stretched(x) for x in node.inputs]
@@ -103,8 +104,9 @@ class Grouping:
         group.folds += fold is not None
         if fold is not None and self.over(group, node) != "row":
             group.late.add(node)
+        group_of = self.group_of
         for x in inputs:
-            if self.group_of.get(x) is not group and not isinstance(x.operation, Literal):
+            if group_of.get(x) is not group and not isinstance(x.operation, Literal):
                 group.sources.add(x)
         before = group.before
         for owner in owners:
@@ -126,13 +128,13 @@ class Grouping:
                 found |= {axis for axis, size in enumerate(x.shape) if x.inputs[0].shape[axis] != size}
             if isinstance(x.operation, Rows):  # the first axis of a row
                 found |= {len(x.shape) + 1 - len(x.inputs[0].shape)} if len(x.inputs[0].shape) > 1 else set()
-        for place in self.joined.get(node, []):
+        for place in self.joined.get(node, ()):
             found |= breaks(node.shape, place.strides)
         return found
 
-    def _inner_for(self, fold: Fold | None, space: tuple[int, ...]) -> int | None:
+    def _inner_for(self, fold: Fold, space: tuple[int, ...]) -> int | None:
         """Give the number of dimensions that a fold needs the row to have; None if it does not matter."""
-        if fold is None or len(fold.axes) == len(space):
+        if len(fold.axes) == len(space):
             return None
         if fold.rows:
             return len(space) - len(fold.axes)
@@ -240,15 +242,16 @@ class Grouping:
         stored: set[Node] = set()
 
         def reads(x: Node, group: Group | None) -> None:
-            root = memory_of(x)
+            x, root = stretched(x), memory_of(x)
             owner = self.group_of.get(root)
-            if owner is not None and (owner is not group or (stretched(x) is not root) or root in owner.late):
+            if owner is not None and (owner is not group or x is not root or root in owner.late):
                 stored.add(root)
 
         for node in self.used:
             if isinstance(node.operation, (Map, Fold)):
+                group = self.group_of[node]
                 for x in node.inputs:
-                    reads(stretched(x), self.group_of[node])
+                    reads(x, group)
             elif isinstance(node.operation, Call):
                 for x in node.inputs:
                     reads(x, None)

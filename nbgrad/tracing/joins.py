@@ -148,6 +148,8 @@ def _is_padded(node: Node) -> bool:
 
 def slices_before_formulas(program: Program) -> Program:
     """Compute what is only read slice by slice as slices, each in the loop that reads it."""
+    if not any([_is_slice(node) for node in program.nodes]):
+        return program
     readers, results = readers_of(program), set(program.outputs)
     cut: set[Node] = set()
     for node in reversed(program.nodes):

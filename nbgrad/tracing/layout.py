@@ -23,7 +23,7 @@ def access(node: Node) -> Access:
         chain.append(node)
         node = node.inputs[0]
     if node.place is None:
-        if isinstance(node.operation, Pad | Rows):
+        if isinstance(node.operation, (Pad, Rows)):
             raise ValueError("zeros around a value, and rows that positions pick, are nowhere in memory")
         steps = dense(node.shape)
         if isinstance(node.operation, Constant):

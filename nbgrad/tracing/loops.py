@@ -230,8 +230,10 @@ class Loop:
                     continue
                 value, at, when = self.values[x]
                 arguments.append(value)
-                level = max(level, at, key=_RANKS.__getitem__)
-                stage = max(stage, when)
+                if _RANKS[at] > _RANKS[level]:
+                    level = at
+                if when > stage:
+                    stage = when
             operation = node.operation
             if isinstance(operation, Fold):
                 over = self.grouping.over(group, node)
@@ -250,9 +252,10 @@ class Loop:
             assert isinstance(operation, Map)
             casts = [False] * len(inputs)
             if operation.expression is not None:
-                kinds = formula.inputs(operation.expression)
-                others = [dtype_name(x.dtype) != operation.number for x in inputs]
-                casts = [other and kinds.get(i) != formula.TRUTH for i, other in enumerate(others)]
+                casts = [dtype_name(x.dtype) != operation.number for x in inputs]
+                if True in casts:
+                    kinds = formula.inputs(operation.expression)
+                    casts = [other and kinds.get(i) != formula.TRUTH for i, other in enumerate(casts)]
             if node.shape == group.space and node.size > 1 and level != ELEMENT and self.grouping.is_written(node):
                 level = ELEMENT  # the same value all along the row, and all of it is wanted
             nest.steps.append(

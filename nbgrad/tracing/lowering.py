@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from functools import cache as once
 from typing import Any
 
 import numpy as np
@@ -41,6 +42,7 @@ from .program import (
 Shape = tuple[int, ...]
 
 
+@once
 def compiles(dtype: np.dtype[Any]) -> bool:
     """Tell whether there are loops for a dtype."""
     return dtype.char in cpu.DTYPES[formula.COMPARISON] and dtype.isnative
@@ -144,12 +146,16 @@ def computed(program: Program, expression: Expression, nodes: Sequence[Node], dt
         return convert(program, computed(program, expression, nodes, whole), bool)
     node = _known(program, expression, nodes, dtype)
     if node is None:
-        kinds = formula.inputs(expression)
-        nodes = [_in_dtype(program, x, dtype, kinds.get(i) == TRUTH) for i, x in enumerate(nodes)]
-        shape = broadcast_shapes(*(node.shape for node in nodes))
-        result = np.dtype(bool) if expression.kind == TRUTH else dtype
+        if not compiles(dtype) or any([x.dtype is not dtype for x in nodes]):
+            kinds = formula.inputs(expression)
+            nodes = [_in_dtype(program, x, dtype, kinds.get(i) == TRUTH) for i, x in enumerate(nodes)]
+        shape = broadcast_shapes(*[node.shape for node in nodes])
+        result = _BOOL if expression.kind == TRUTH else dtype
         node = program.add(Map(expression, dtype_name(dtype)), nodes, shape, result)
     return node
+
+
+_BOOL = np.dtype(bool)
 
 
 def _in_dtype(program: Program, node: Node, dtype: np.dtype[Any], truth: bool) -> Node:
@@ -166,7 +172,7 @@ _ARITHMETIC = {"add": np.add, "sub": np.subtract, "mul": np.multiply, "div": np.
 def _known(program: Program, expression: Expression, nodes: Sequence[Node], dtype: np.dtype[Any]) -> Node | None:
     """Give the result of simple arithmetic on numbers at once: a mean's slope is often made of them alone."""
     function = _ARITHMETIC.get(expression.function.name if expression.function is not None else "")
-    if function is None:
+    if function is None or nodes[0].shape:
         return None
     values = []
     for node in nodes:

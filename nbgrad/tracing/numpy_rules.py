@@ -12,7 +12,7 @@ import numpy as np
 
 from ..arrays import as_array
 from ..interop.numpy import by_rule
-from ..interop.rules import RULES
+from ..interop.rules import rule_of
 from ..kernels import dispatch, formula
 from ..kernels import scalars as scalar
 from ..kernels.cpu import elementwise as cpu
@@ -59,7 +59,7 @@ def apply(function: Any, arguments: Sequence[Any], options: dict[str, Any]) -> A
     if options.get("out") is not None:
         raise changed_in_place(f"out= of {name}", "leave it out and use the result")
     _refuse(function, name, arguments, options)
-    rule = _PRIMITIVE.get(function) or RULES.get(function)
+    rule = _PRIMITIVE.get(function) or rule_of(function)
     if rule is not None:
         given = {option: value for option, value in options.items() if option != "out" and value is not np._NoValue}
         result = by_rule(rule, arguments, given)

@@ -240,7 +240,10 @@ def reshapings_after_formulas(program: Program) -> Program:
 
     def replaced(node: Node, places: dict[Node, Node]) -> Node | None:
         inputs = [places[x] for x in node.inputs]
-        rows.update([new for old, new in zip(node.inputs, inputs, strict=True) if old in folded])
+        if not folded.isdisjoint(node.inputs):
+            rows.update([new for old, new in zip(node.inputs, inputs, strict=True) if old in folded])
+        if not any([_is_reshaped(x) for x in inputs]):
+            return None
         if isinstance(node.operation, Map):
             shape = _shape_before(node, inputs, rows)
             if shape is None:
@@ -263,8 +266,10 @@ def _folded(program: Program) -> set[Node]:
     """Give the values that loops have for each row only, and compute one by one."""
     found: set[Node] = set()
     for node in program.nodes:
-        of_rows = isinstance(node.operation, Map) and any(x in found and x.shape == node.shape for x in node.inputs)
-        if of_rows or isinstance(node.operation, Fold):
+        if isinstance(node.operation, Map):
+            if not found.isdisjoint(node.inputs) and any(x in found and x.shape == node.shape for x in node.inputs):
+                found.add(node)
+        elif isinstance(node.operation, Fold):
             found.add(node)
     return found
 

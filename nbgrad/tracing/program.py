@@ -191,6 +191,7 @@ class Program:
         #: How the elements of inputs, and of views of them, are looked at in every run.
         self.checks: dict[tuple[Any, Node], Look] = {}
         self._known: dict[Any, Node] = {}
+        self._numbers_met: dict[int, tuple[Any, Node]] = {}  # by their ids; kept alive, so that these stay theirs
         #: References to arrays from outside: NumPy resizes no array in place that has any, and loops read its memory.
         self._read: list[weakref.ref[Any]] = []
         #: The ids of arrays from outside, and of what they are views of.
@@ -234,6 +235,16 @@ class Program:
         if not isinstance(node.operation, Constant) or node.shape or not isinstance(node.array, np.ndarray):
             return None
         return node.array[()] if is_frozen(node.array) else None
+
+    def met(self, array: Any) -> Node:
+        """Add an array from outside that may come again and again, as the numbers do that operations keep as arrays."""
+        known = self._numbers_met.get(id(array))
+        if known is not None:
+            return known[1]
+        node = self.constant(array)
+        if isinstance(array, np.ndarray) and not array.ndim and is_frozen(array):
+            self._numbers_met[id(array)] = array, node
+        return node
 
     def constant(self, array: Any) -> Node:
         """Add an array from outside, or a number if it is one that stays in the text."""
@@ -338,9 +349,8 @@ def root_of(node: Node) -> Node:
 
 def memory_of(node: Node) -> Node:
     """Give what has the memory that a value is read from, with zeros around it or not, or the table of its rows."""
-    node = root_of(node)
-    while isinstance(node.operation, Pad | Rows):
-        node = root_of(node.inputs[0])
+    while isinstance(node.operation, (View, Pad, Rows)):
+        node = node.inputs[0]
     return node
 
 

@@ -57,7 +57,7 @@ def readers_of(program: Program) -> dict[Node, list[Node]]:
     """Give the nodes that read each node, each of them once."""
     readers: dict[Node, list[Node]] = defaultdict(list)
     for node in program.nodes:
-        for x in dict.fromkeys(node.inputs):
+        for x in node.inputs if len(node.inputs) < 2 else dict.fromkeys(node.inputs):
             readers[x].append(node)
     return readers
 

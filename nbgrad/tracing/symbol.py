@@ -231,7 +231,7 @@ class Symbol(WithoutElements, np.lib.mixins.NDArrayOperatorsMixin):
     # ---- what is computed -------------------------------------------------------------------------------------------
 
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **options: Any) -> Any:
-        if any([isinstance(x, Variable) or _stands_above(x) for x in inputs]):
+        if any([type(x) is not Symbol and (isinstance(x, Variable) or _stands_above(x)) for x in inputs]):
             return NotImplemented  # theirs to record, or to look into
         known = cpu.formulas.get(ufunc)
         if known is None:
@@ -241,7 +241,9 @@ class Symbol(WithoutElements, np.lib.mixins.NDArrayOperatorsMixin):
         if method != "__call__" or options or (target is None and out[0] is not ...):
             raise TypeError(f"jit: {ufunc.__name__} with these arguments cannot be traced, at {users_line()}")
         (expression,), kinds = known
-        result = self._formula(ufunc, expression, kinds, [self.operand(x) for x in inputs])
+        program = self.program
+        operands = [x if type(x) is Symbol and x.program is program else self.operand(x) for x in inputs]
+        result = self._formula(ufunc, expression, kinds, operands)
         if target is not None:  # accumulation in place, by the walk back: the name goes over to the sum
             target.node = result.node
             return target
@@ -257,8 +259,10 @@ class Symbol(WithoutElements, np.lib.mixins.NDArrayOperatorsMixin):
     def computed(self, expression: Expression, operands: Sequence[Symbol], number: np.dtype[Any]) -> Symbol:
         """Apply an elementwise formula in a dtype; a formula of Python numbers gives one, if it is of their kind."""
         node = lowering.computed(self.program, expression, [x.node for x in operands], number)
-        weak = operands[0].weak if all([x.weak for x in operands]) else None
-        if weak and node.dtype.kind != operands[0].node.dtype.kind:
+        weak = operands[0].weak
+        if weak is None or not all([x.weak for x in operands]):
+            return Symbol(self.program, node)
+        if node.dtype.kind != operands[0].node.dtype.kind:
             weak = None
         return Symbol(self.program, node, weak)
 
@@ -270,7 +274,7 @@ class Symbol(WithoutElements, np.lib.mixins.NDArrayOperatorsMixin):
             return self._with(self.program.constant(np.asarray(x)))
         if isinstance(x, (int, float)) and not isinstance(x, np.generic):
             return Symbol(self.program, lowering.number(self.program, x), type(x))
-        return self._with(self.program.constant(x))
+        return self._with(self.program.met(x))
 
 
 @once

@@ -1,6 +1,7 @@
 """NumPy's functions on Variables: every one works as on arrays, with its gradient, or says what there is instead."""
 
 import io
+from importlib import import_module
 
 import cases
 import numpy as np
@@ -12,7 +13,12 @@ from workers import run_python
 
 import nbgrad
 from nbgrad import Variable
-from nbgrad.interop.rules import CONSTANT, RULES, UFUNCS
+from nbgrad.interop.rules import LATER, choosing, folding, moving, rule_of
+from nbgrad.interop.rules.constant import CONSTANT
+from nbgrad.interop.rules.ufuncs import UFUNCS
+
+IMPORTED_LATER = {file: import_module(f"nbgrad.interop.rules.{file}").RULES for file in LATER}
+RULES = [f for rules in (moving.RULES, folding.RULES, choosing.RULES, *IMPORTED_LATER.values()) for f in rules]
 
 
 def called(name, x):
@@ -47,7 +53,7 @@ def same(actual, expected):
 @pytest.mark.filterwarnings("ignore")
 def test_every_function_works_as_on_arrays_or_names_what_exists(name):
     function, x = DISPATCHED[name], Variable(MATRIX.copy())
-    if function in RULES:
+    if rule_of(function) is not None:
         same(called(name, x), called(name, MATRIX))
         made = parts(called(name, x))
         assert any(isinstance(part, Variable) and part.requires_grad for part in made) or (
@@ -73,7 +79,7 @@ def test_every_function_works_as_on_arrays_or_names_what_exists(name):
 
 
 DIFFERENTIABLE = [
-    name for name in NAMES if DISPATCHED[name] in RULES and DISPATCHED[name] not in CONSTANT and name != "np.astype"
+    name for name in NAMES if rule_of(DISPATCHED[name]) and DISPATCHED[name] not in CONSTANT and name != "np.astype"
 ]
 
 
@@ -97,6 +103,12 @@ def test_all_functions_are_listed():
     elsewhere = {np.array, np.asarray, np.asanyarray, np.ascontiguousarray, np.lib.stride_tricks.sliding_window_view}
     assert set(RULES) - elsewhere <= set(DISPATCHED.values())
     assert {f for f in CONSTANT if not isinstance(f, np.ufunc)} <= set(DISPATCHED.values())
+
+
+@pytest.mark.parametrize("file", LATER)
+def test_rules_that_are_imported_later_are_found_by_their_names(file):
+    assert set(LATER[file].split()) == {function.__name__ for function in IMPORTED_LATER[file]}
+    assert not set(LATER[file].split()) & {f.__name__ for f in RULES if f not in IMPORTED_LATER[file]}
 
 
 @pytest.mark.parametrize("name", ALL_UFUNCS)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache as once
 from typing import Any
 
 import numpy as np
@@ -29,26 +30,27 @@ IN_PLACE = "let what is written to be a Variable (nbgrad.zeros), or choose with 
 _COMPLEX = "its result is complex, and nbgrad's dtypes are real: nbgrad.fft.{name} gives the pair (real, imag)"
 _UNIQUE = "find the places with arrays, np.unique(x.data, return_index=True), and pick with them, x[places]"
 
-#: What to write instead of functions that have no rule.
-REMEDIES: dict[Any, str] = {
-    **dict.fromkeys((np.copyto, np.put, np.place, np.putmask, np.put_along_axis, np.fill_diagonal), IN_PLACE),
-    **{
-        getattr(np.fft, name): _COMPLEX.format(name=name)
-        for name in (
-            "fft", "fft2", "fftn", "ifft", "ifft2", "ifftn", "rfft", "rfft2", "rfftn", "ihfft",
-        )
-    },
-    **{
-        function: "its results may be complex, and nbgrad's dtypes are real: nbgrad.linalg."
-        f"{name}(x, return_complex=True) gives pairs (real, imag), and np.linalg.{name}h is for symmetric matrices"
-        for function, name in ((np.linalg.eig, "eig"), (np.linalg.eigvals, "eigvals"))
-    },
-    np.roots: "its results may be complex, and nbgrad's dtypes are real: of the companion matrix "
-    "nbgrad.linalg.eigvals(x, return_complex=True) gives the pair (real, imag)",
-    **dict.fromkeys((np.intersect1d, np.setdiff1d, np.setxor1d), _UNIQUE),
-    **dict.fromkeys(
-        (np.histogram, np.histogram2d, np.histogramdd, np.histogram_bin_edges),
-        "histograms of x.data are constant, their weights go to np.bincount",
-    ),
-    np.sort_complex: "use np.sort",
-}  # fmt: skip
+
+@once
+def remedies() -> dict[Any, str]:
+    """Tell what to write instead of functions that have no rule."""
+    return {
+        **dict.fromkeys((np.copyto, np.put, np.place, np.putmask, np.put_along_axis, np.fill_diagonal), IN_PLACE),
+        **{
+            getattr(np.fft, name): _COMPLEX.format(name=name)
+            for name in ("fft", "fft2", "fftn", "ifft", "ifft2", "ifftn", "rfft", "rfft2", "rfftn", "ihfft")
+        },
+        **{
+            function: "its results may be complex, and nbgrad's dtypes are real: nbgrad.linalg."
+            f"{name}(x, return_complex=True) gives pairs (real, imag), and np.linalg.{name}h is for symmetric matrices"
+            for function, name in ((np.linalg.eig, "eig"), (np.linalg.eigvals, "eigvals"))
+        },
+        np.roots: "its results may be complex, and nbgrad's dtypes are real: of the companion matrix "
+        "nbgrad.linalg.eigvals(x, return_complex=True) gives the pair (real, imag)",
+        **dict.fromkeys((np.intersect1d, np.setdiff1d, np.setxor1d), _UNIQUE),
+        **dict.fromkeys(
+            (np.histogram, np.histogram2d, np.histogramdd, np.histogram_bin_edges),
+            "histograms of x.data are constant, their weights go to np.bincount",
+        ),
+        np.sort_complex: "use np.sort",
+    }

@@ -1,6 +1,6 @@
 """Fourier transforms: of those, only what makes real numbers of real ones, since nbgrad's dtypes are real.
 
-That are the transforms of what is symmetric, of which half is given.
+That are the transforms of what is symmetric, of which half is given. Besides, what brings frequencies in order.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from ...variable import Variable
+from .moving import picking
 
 
 def _of_half(name: str) -> Any:
@@ -37,5 +38,6 @@ def _of_half(name: str) -> Any:
 
 
 RULES: dict[Any, Callable[..., Any]] = {
-    getattr(np.fft, name): _of_half(name) for name in ("irfft", "hfft", "irfft2", "irfftn")
+    **{getattr(np.fft, name): _of_half(name) for name in ("irfft", "hfft", "irfft2", "irfftn")},
+    **{f: picking(f) for f in (np.fft.fftshift, np.fft.ifftshift)},
 }

@@ -29,7 +29,7 @@ def _shaped(function: Any) -> Any:
     def rule(a: Any, *arguments: Any, **options: Any) -> Any:
         orders = [value for value in (*arguments, *options.values()) if isinstance(value, str)]
         if not ours(a) or orders not in ([], ["C"]):
-            return _picking(function)(a, *arguments, **options) if isinstance(a, Variable) else NotImplemented
+            return picking(function)(a, *arguments, **options) if isinstance(a, Variable) else NotImplemented
         return a.reshape(function(dummy(a.shape), *arguments, **options).shape)
 
     return rule
@@ -80,12 +80,12 @@ def _rot90(m: Any, k: int = 1, axes: Any = (0, 1)) -> Any:
 
 def _diagonal(a: Any, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Any:
     if not isinstance(a, Variable):
-        return _picking(np.diagonal)(a, offset, axis1, axis2)
+        return picking(np.diagonal)(a, offset, axis1, axis2)
     return registry.load("diagonal").function(a, offset, axis1, axis2)
 
 
 def _diag(v: Any, k: int = 0) -> Any:
-    return _diagonal(v, k) if isinstance(v, Variable) and v.ndim == 2 else _picking(np.diag)(v, k)
+    return _diagonal(v, k) if isinstance(v, Variable) and v.ndim == 2 else picking(np.diag)(v, k)
 
 
 def _ravel(a: Any, order: str = "C") -> Any:
@@ -165,7 +165,7 @@ def _unstack(x: Any, /, *, axis: int = 0) -> Any:
 # ---- picks ----------------------------------------------------------------------------------------------------------
 
 
-def _picking(function: Any) -> Any:
+def picking(function: Any) -> Any:
     """Make the rule of a function that gives elements of an array, or zeros, in places that no element decides."""
 
     def rule(a: Any, *arguments: Any, **options: Any) -> Any:
@@ -191,13 +191,13 @@ def _pad(array: Any, pad_width: Any, mode: Any = "constant", **options: Any) -> 
     if not isinstance(array, Variable):
         return NotImplemented
     if mode in ("edge", "symmetric", "wrap") or (mode == "reflect" and options.get("reflect_type", "even") == "even"):
-        return _picking(np.pad)(array, pad_width, mode, **options)
+        return picking(np.pad)(array, pad_width, mode, **options)
     values = options.get("constant_values", 0)
     if mode == "empty":
         mode, values = "constant", 0
     if mode != "constant" or set(options) - {"constant_values"} or has_ours(values):
         return NotImplemented
-    padded = _picking(np.pad)(array, pad_width)
+    padded = picking(np.pad)(array, pad_width)
     if not np.any(values):
         return padded
     around = np.pad(np.zeros(array.shape, array.dtype), pad_width, constant_values=values)
@@ -239,7 +239,7 @@ def _argument_of(function: Any) -> Any:
         if out is not None:
             return NotImplemented
         given = [] if axis is None else [axis]
-        return _picking(lambda x, c: function(c, x, *given))(a, data_of(condition))
+        return picking(lambda x, c: function(c, x, *given))(a, data_of(condition))
 
     return rule
 
@@ -423,12 +423,7 @@ RULES: dict[Any, Callable[..., Any]] = {
     np.lib.stride_tricks.sliding_window_view: _sliding_window_view,
     **{f: _splitting(f) for f in (np.split, np.array_split)},
     **{f: _splitting(f, axis) for f, axis in ((np.vsplit, 0), (np.hsplit, 1), (np.dsplit, 2))},
-    **{
-        f: _picking(f)
-        for f in (
-            np.roll, np.repeat, np.tile, np.resize, np.delete, np.diagflat, np.fft.fftshift, np.fft.ifftshift,
-        )
-    },
+    **{f: picking(f) for f in (np.roll, np.repeat, np.tile, np.resize, np.delete, np.diagflat)},
     np.pad: _pad,
     **{f: _masking(f) for f in (np.tril, np.triu)},
     np.take: _take,

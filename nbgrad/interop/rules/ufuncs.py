@@ -111,13 +111,19 @@ def _divmod(x: Any, y: Any) -> Any:
     return plain.floor_divide(x, y), plain.remainder(x, y)
 
 
+def _of_our_names() -> dict[np.ufunc, Any]:
+    """Give the operations that have the names of NumPy's ufuncs, or ours for these."""
+    found: dict[np.ufunc, Any] = {}
+    for name, ours in (dict(zip(ENTRIES, ENTRIES, strict=True)) | NUMPY_NAMES).items():
+        ufunc = vars(np).get(name)
+        if isinstance(ufunc, np.ufunc) and ours in ENTRIES and ours not in LATER:
+            found[ufunc] = ENTRIES[ours].function
+    return found
+
+
 #: What stands behind NumPy's ufuncs: operations of their names, for most.
 UFUNCS: dict[np.ufunc, Any] = {
-    **{
-        getattr(np, name): ENTRIES[NUMPY_NAMES.get(name, name)].function
-        for name in (*ENTRIES, *NUMPY_NAMES)
-        if isinstance(getattr(np, name, None), np.ufunc) and NUMPY_NAMES.get(name, name) in ENTRIES.keys() - LATER
-    },
+    **_of_our_names(),
     **{np.bitwise_and: BITS["and"], np.bitwise_or: BITS["or"], np.bitwise_xor: BITS["xor"], np.invert: BITS["invert"]},
     np.fabs: _in_double(plain.abs, "efd"),
     np.float_power: _in_double(plain.pow, "d"),
