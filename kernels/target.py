@@ -176,6 +176,8 @@ class Target(Protocol):
 
 #: A loop as a function of its operands' arrays, and what `Compiler.replayer` needs to know of it, if it can replay it.
 Loops = list[tuple[Callable[..., None], Any]]
+#: A product of matrices: its sizes and steps, as `Compiler.product_loop` has them.
+Multiplied = tuple[Sequence[int], Sequence[int]]
 #: Whose an operand's memory is, in a replay.
 ARGUMENT, RESULT, FIXED = 0, 1, 2
 
@@ -216,13 +218,35 @@ class Compiler(Protocol):
     def product(self, function: Callable[..., Any]) -> Callable[..., Any]:
         """Return what multiplies matrices into a third argument, as NumPy's `function` does."""
 
-    def small_product(
+    def product_loop(
         self, dtype: str, sizes: Sequence[int], steps: Sequence[int], offsets: Sequence[int]
-    ) -> tuple[Loops, str] | None:
-        """Return what multiplies small matrices as a loop of three operands, and its text; None where a call does.
+    ) -> tuple[Callable[[], Loops], str, int] | None:
+        """Begin to compile what multiplies matrices as a loop of three operands; None where a call does.
 
-        `sizes` are those of stacks of (m, k) by (k, n); `steps` in bytes, over the stack of each operand, and then over
-        the rows and columns of each.
+        Returns what waits for the loop, its text, and the elements of memory of the dtype that it needs besides: a
+        fourth operand, where there are any. `sizes` are those of stacks of (m, k) by (k, n); `steps` in bytes, over the
+        stack of each operand, and then over the rows and columns of each.
+        """
+
+    def lines_together(self, dtype: str, first: Multiplied, second: Multiplied) -> int | None:
+        """Return how many lines of a matrix a block has that `chained` goes through; None where each goes through all.
+
+        The first product gives an element for each line, the second one adds the lines up, with factors.
+        """
+
+    def chained(
+        self,
+        dtype: str,
+        multiplied: Sequence[tuple[Sequence[int], Sequence[int], Sequence[int]]],
+        loop: tuple[str, Nest, Sequence[int], int, Sequence[int], int],
+        lines: int,
+    ) -> tuple[Callable[[], tuple[Loops, Loops, Loops]], int]:
+        """Begin to compile what goes through blocks of lines once for two products and a loop between them.
+
+        `multiplied` are the sizes, steps and offsets of each product, `loop` is what `loops` takes for a flat nest, in
+        blocks of so many elements. Returns what waits for the loops, over the operands of all three, and over those
+        of the loop and of the second product, for what blocks gave; and the elements of memory of the dtype that the
+        second product needs besides, as a fourth operand.
         """
 
     def rows(

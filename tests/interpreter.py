@@ -25,6 +25,7 @@ from peers import peer
 from nbgrad.kernels import formula, scalars
 from nbgrad.kernels.cpu import (
     caller,
+    chain,
     codegen,
     compiler,
     failures,
@@ -33,6 +34,7 @@ from nbgrad.kernels.cpu import (
     gufuncs,
     indexing,
     launch,
+    matrix_vector,
     ndarray,
     products,
     rows,
@@ -441,34 +443,73 @@ class Interpreted(compiler.Compiler):
         self, label: str, nest: Any, sizes: Sequence[int], blocks: int, offsets: Sequence[int], elements: int
     ) -> Any:
         """Give the launches of a nest, as functions of its operands' arrays."""
+        launched = self._nest(nest, sizes, offsets)
+        counts = [blocks, 0] if nest.partials and blocks > 1 else [blocks]
+        return [(functools.partial(launched, 0, count), None) for count in counts]
+
+    def _nest(self, nest: Any, sizes: Sequence[int], offsets: Sequence[int]) -> Callable[..., None]:
+        """Give a nest's loop as a function of the first block, the number of blocks, and the operands' arrays."""
         loop = interpreted(self.source(nest), fused.LANES, fused.CHUNK)
         operands = list(zip(nest.operands, offsets, strict=True))
 
-        def launched(count: int) -> Callable[..., None]:
-            def run(*arrays: Any) -> None:
-                given = [Memory.of(o.name, x, offset) for (o, offset), x in zip(operands, arrays, strict=True)]
-                for (operand, _), x in zip(operands, arrays, strict=True):
-                    assert x.dtype == operand.held, f"operand {operand.name} of {operand.held} got {x.dtype}"
-                loop([0, sizes, *given], [count])
+        def run(first: int, count: int, *arrays: Any) -> None:
+            given = [Memory.of(o.name, x, offset) for (o, offset), x in zip(operands, arrays, strict=True)]
+            for (operand, _), x in zip(operands, arrays, strict=True):
+                assert x.dtype == operand.held, f"operand {operand.name} of {operand.held} got {x.dtype}"
+            loop([first, sizes, *given], [count])
 
-            return run
+        return run
 
-        counts = [blocks, 0] if nest.partials and blocks > 1 else [blocks]
-        return [(launched(count), None) for count in counts]
+    def _product(self, dtype: str, text: str, table: Sequence[int], offsets: Sequence[int]) -> Callable[..., None]:
+        """Give a product's loop, likewise."""
+        loop, places = interpreted(text), [*offsets, 0]
 
-    def small_product(self, dtype: str, sizes: Sequence[int], steps: Sequence[int], offsets: Sequence[int]) -> Any:
-        """Give the loop of a small product, as a function of its operands' arrays."""
-        if not products.is_small(*sizes):
+        def run(first: int, count: int, *arrays: Any) -> None:
+            given = [Memory.of(name, x, offset) for name, x, offset in zip("xwyp", arrays, places, strict=False)]
+            assert all(x.dtype == dtype for x in arrays)
+            loop([first, table, *given], [count])
+
+        return run
+
+    def product_loop(self, dtype: str, sizes: Sequence[int], steps: Sequence[int], offsets: Sequence[int]) -> Any:
+        """Give the loop of a product, as a function of its operands' arrays."""
+        form, room = matrix_vector.form_of(dtype, sizes, steps), 0
+        if form is not None:
+            each, blocks = matrix_vector.blocks_of(dtype, form)
+            text, room = matrix_vector.source(dtype, form.folds), matrix_vector.room(form, blocks)
+            table, counts = matrix_vector.sizes(form, each, 1, blocks), [blocks, 0] if room else [blocks]
+        elif products.is_small(*sizes):
+            text, table, counts = products.launched(dtype), [*sizes, *steps], [1]
+        else:
             return None
-        text = products.launched(dtype)
-        loop = interpreted(text)
+        run = self._product(dtype, text, table, offsets)
+        return lambda: [(functools.partial(run, 0, count), None) for count in counts], text, room
+
+    def chained(self, dtype: str, multiplied: Any, loop: Any, lines: int) -> Any:
+        """Give what runs three loops one after the other for each block."""
+        _, nest, sizes, blocks, offsets, _ = loop
+        forms = [matrix_vector.form_of(dtype, *each[:2]) for each in multiplied]
+        together, parts = chain.blocks_of(forms[0].lines, lines)
+        stages = [
+            self._product(
+                dtype,
+                matrix_vector.source(dtype, form.folds),
+                matrix_vector.sizes(form, lines, together, parts),
+                each[2],
+            )
+            for form, each in zip(forms, multiplied, strict=True)
+        ]
+        stages.insert(1, self._nest(nest, sizes, offsets))
+        ends = [3, 3 + len(nest.operands)]
 
         def run(*arrays: Any) -> None:
-            given = [Memory.of(name, x, offset) for name, x, offset in zip("xwy", arrays, offsets, strict=True)]
-            assert all(x.dtype == dtype for x in arrays)
-            loop([0, [*sizes, *steps], *given], [1])
+            for block in range(blocks):
+                for stage, begin, end in zip(stages, [0, *ends], [*ends, None], strict=True):
+                    stage(block, 1, *arrays[begin:end])
 
-        return [(run, None)], text
+        of_loop, of_second = ([(functools.partial(stage, 0, 0), None)] for stage in stages[1:])
+        whole = [(run, None)], of_loop if nest.partials and blocks > 1 else [], of_second if parts > 1 else []
+        return lambda: whole, matrix_vector.room(forms[1], parts)
 
     def rows(self, what: str, dtype: str, sizes: Sequence[int], steps: Sequence[int], offsets: Sequence[int]) -> Any:
         """Give the loop that picks rows or adds them up, as a function of its operands' arrays."""
@@ -490,12 +531,12 @@ def interpret_loops(monkeypatch: Any, kind: type[Interpreted] = Interpreted) -> 
     monkeypatch.setitem(vars(CPU), "compiler", kind(CPU))
 
 
-_SIZES = compiler.Compiler._block, LANES, CHUNK
+_SIZES = compiler.Compiler._block, LANES, CHUNK, chain._BYTES
 
 
 def cut_small(small: bool) -> None:
     """Have loops written from now on in many blocks, few lanes and short chunks, which small arrays fill; or not."""
-    Interpreted._block, fused.LANES, fused.CHUNK = (40, 4, 16) if small else _SIZES
+    Interpreted._block, fused.LANES, fused.CHUNK, chain._BYTES = (40, 4, 16, 512) if small else _SIZES
 
 
 # ---- eager mode ------------------------------------------------------------------------------------------------------

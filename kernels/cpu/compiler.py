@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..loop_nest import Nest, size_names
-from . import codegen, fused, launch, pool, products, rows
+from . import chain, codegen, fused, launch, matrix_vector, pool, products, rows
 from .launch import Launch, launcher, replayer, signature
-from .threads import SHARE_ABOVE
+from .threads import ADDITION, SHARE_ABOVE
 
 if TYPE_CHECKING:
     from .. import target as protocol
@@ -62,23 +62,69 @@ class Compiler:
         """Return NumPy's function itself."""
         return function
 
-    def small_product(
+    def product_loop(
         self, dtype: str, sizes: Sequence[int], steps: Sequence[int], offsets: Sequence[int]
-    ) -> tuple[protocol.Loops, str] | None:
+    ) -> tuple[Callable[[], protocol.Loops], str, int] | None:
         """Return the loop that takes less time than a call of BLAS, where it does."""
+        form = matrix_vector.form_of(dtype, sizes, steps)
+        if form is not None:
+            matrix_vector.begin(dtype, form)
+            text = matrix_vector.source(dtype, form.folds)
+            room = matrix_vector.room(form, matrix_vector.blocks_of(dtype, form)[1])
+            return lambda: _launched(*matrix_vector.launches(dtype, form, offsets)), text, room
         stack, m, k, n = sizes
         if not products.is_small(stack, m, k, n):
             return None
         text = products.launched(dtype)
-        found = Launch(codegen.address(f"product_{dtype}", text), (*sizes, *steps), 1, offsets, False)
-        return [(launcher(found), found)], text
+        codegen.begin(f"product_{dtype}", text)
+
+        def finish() -> protocol.Loops:
+            address = codegen.address(f"product_{dtype}", text)
+            return _launched(Launch(address, (*sizes, *steps), 1, offsets, False))
+
+        return finish, text, 0
+
+    def lines_together(self, dtype: str, first: protocol.Multiplied, second: protocol.Multiplied) -> int | None:
+        """Return the lines that stay in a cache, where the matrix does not."""
+        forms = [matrix_vector.form_of(dtype, *each) for each in (first, second)]
+        return None if forms[0] is None or forms[1] is None else chain.lines_of(dtype, forms[0], forms[1])
+
+    def chained(
+        self,
+        dtype: str,
+        multiplied: Sequence[tuple[Sequence[int], Sequence[int], Sequence[int]]],
+        loop: tuple[str, Nest, Sequence[int], int, Sequence[int], int],
+        lines: int,
+    ) -> tuple[Callable[[], tuple[protocol.Loops, protocol.Loops, protocol.Loops]], int]:
+        """Return one loop over blocks of lines, and what puts the results of blocks together."""
+        label, nest, sizes, blocks, offsets, elements = loop
+        forms = [form for form in (matrix_vector.form_of(dtype, *each[:2]) for each in multiplied) if form is not None]
+        first, second = forms
+        together, parts = chain.blocks_of(first.lines, lines)
+        self.begin(label, nest, 1, elements)
+        chain.begin()
+        for form in forms:
+            matrix_vector.begin(dtype, form)
+        cost = sum(matrix_vector.cost(dtype, form) for form in forms) + elements * nest.cost * ADDITION
+
+        def finish() -> tuple[protocol.Loops, protocol.Loops, protocol.Loops]:
+            between = Launch(self._address(label, nest), sizes, blocks, offsets, False)
+            before, behind = (
+                chain.stage(dtype, form, lines, each[2]) for form, each in zip(forms, multiplied, strict=True)
+            )
+            whole = chain.launched([before, between, behind], together, cost)
+            of_loop = [between._replace(blocks=0)] if nest.partials and blocks > 1 else []
+            of_second = [behind._replace(blocks=0)] if parts > 1 else []
+            return _launched(whole), _launched(*of_loop), _launched(*of_second)
+
+        return finish, matrix_vector.room(second, parts)
 
     def rows(
         self, what: str, dtype: str, sizes: Sequence[int], steps: Sequence[int], offsets: Sequence[int]
     ) -> tuple[protocol.Loops, str] | None:
         """Return the loop that picks rows, or adds them up."""
         found, text = rows.launch(what, dtype, sizes, steps, offsets)
-        return [(launcher(found), found)], text
+        return _launched(found), text
 
     def ready(self, what: str) -> None:
         """Raise nothing: loops can be launched."""
@@ -128,21 +174,30 @@ class Compiler:
     def _is_shared(self, nest: Nest, blocks: int, elements: int) -> bool:
         return blocks > 1 and elements * nest.cost > SHARE_ABOVE
 
-    def loops(
-        self, label: str, nest: Nest, sizes: Sequence[int], blocks: int, offsets: Sequence[int], elements: int
-    ) -> protocol.Loops:
-        """Compile a nest; returns the launches it takes, in order."""
+    def _address(self, label: str, nest: Nest) -> int:
+        """Give where a nest's loop is."""
         key = label, self.source(nest)
         address = self._loops.get(key)
         if address is None:
             if len(self._loops) > _MOST_TEXTS:
                 self._loops.clear()
             address = self._loops[key] = codegen.address(f"fused_{label}", key[1])
+        return address
+
+    def loops(
+        self, label: str, nest: Nest, sizes: Sequence[int], blocks: int, offsets: Sequence[int], elements: int
+    ) -> protocol.Loops:
+        """Compile a nest; returns the launches it takes, in order."""
+        address = self._address(label, nest)
         shared = self._is_shared(nest, blocks, elements)
         launches = [Launch(address, sizes, blocks, offsets, shared)]
         if nest.partials and blocks > 1:
             launches.append(Launch(address, sizes, 0, offsets, False))
-        return [(launcher(each), each) for each in launches]
+        return _launched(*launches)
+
+
+def _launched(*launches: Launch) -> protocol.Loops:
+    return [(launcher(each), each) for each in launches]
 
 
 @once

@@ -13,6 +13,7 @@ from . import indexing
 from .failures import checked
 from .reduction import reduce_array, spread_array
 from .scan import recur, scan_array
+from .threads import SHARE_ABOVE
 
 if TYPE_CHECKING:
     from ..target import Compiler, Target
@@ -94,8 +95,23 @@ class Cpu:
         return np.power(x, y)
 
     def matmul(self, x: Array, w: Array) -> Array:
-        """Multiply matrices, by the BLAS that NumPy brings; np.dot has less overhead, but other rules for stacks."""
-        return np.asarray(np.matmul(x, w) if x.ndim > 2 or w.ndim > 2 else np.dot(x, w))
+        """Multiply matrices, by the BLAS that NumPy brings; np.dot has less overhead, but other rules for stacks.
+
+        Where one of two is a vector, and the other one so large that it pays to share it, threads of ours do.
+        """
+        if x.ndim > 2 or w.ndim > 2:
+            return np.asarray(np.matmul(x, w))
+        if max(x.size, w.size) > SHARE_ABOVE and 1 in (x.ndim, w.ndim, x.shape[0], w.shape[-1]):
+            y = self._multiply(x, w)
+            if y is not None:
+                return y
+        return np.asarray(np.dot(x, w))
+
+    @lazy
+    def _multiply(self) -> Callable[[Array, Array], Array | None]:
+        from .matrix_vector import multiply
+
+        return multiply
 
     def gather(self, table: Array, rows: Array) -> Array:
         """Return rows of a table; IndexError for positions outside."""

@@ -54,8 +54,15 @@ class Compiler:
         """Return what multiplies by calls that a graph can hold."""
         return blas.product
 
-    def small_product(self, dtype: str, sizes: Sequence[int], steps: Sequence[int], offsets: Sequence[int]) -> None:
+    def product_loop(self, dtype: str, sizes: Sequence[int], steps: Sequence[int], offsets: Sequence[int]) -> None:
         """Return nothing: cuBLAS multiplies."""
+
+    def lines_together(self, dtype: str, first: protocol.Multiplied, second: protocol.Multiplied) -> None:
+        """Return nothing: a GPU's caches have no blocks of lines to themselves."""
+
+    def chained(self, dtype: str, multiplied: Any, loop: Any, lines: int) -> Any:
+        """Raise: there are no lines that go together."""
+        raise NotImplementedError("loops over lines are the CPU's")
 
     def rows(self, what: str, dtype: str, sizes: Sequence[int], steps: Sequence[int], offsets: Sequence[int]) -> None:
         """Return nothing: calls pick and add up."""

@@ -272,15 +272,16 @@ class Loop:
             )
             self.values[node] = (name, level, stage)
 
-    def sizes(self) -> tuple[list[int], int]:
-        """Give the values of `size_names`, and the number of blocks."""
+    def sizes(self, width: int = 0) -> tuple[list[int], int]:
+        """Give the values of `size_names`, and the number of blocks; `width` is what a flat one has, if it is given."""
         nest, space = self.nest, self.group.space
         total = math.prod(space)
         if self.flat:
             length = total
-            blocks = self._blocks(length)
-            width = -(-length // blocks)
-            width = -(-width // 1024) * 1024 if blocks > 1 else max(width, 1)
+            if not width:
+                blocks = self._blocks(length)
+                width = -(-length // blocks)
+                width = -(-width // 1024) * 1024 if blocks > 1 else max(width, 1)
             rows = max(1, -(-length // width))
             blocks, rows_in_block = rows, 1
             self.width = width

@@ -10,7 +10,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..kernels import dispatch
+from ..kernels.loop_nest import Nest
 from ..kernels.target import ARGUMENT, FIXED, RESULT, Compiler, Loops
+from .chains import Chain, in_chains
 from .grouping import Group, Grouping
 from .loops import Loop, label_of
 from .memory import Memory
@@ -32,6 +34,20 @@ class Step(NamedTuple):
     source: str | None
 
 
+class _Built(NamedTuple):
+    """A group's loop, as `Compiler.loops` takes it, the names of its operands, and what `Step` tells of it."""
+
+    label: str
+    nest: Nest
+    sizes: list[int]
+    blocks: int
+    names: list[str]
+    offsets: list[int]
+    elements: int
+    bytes: int
+    operations: list[str]
+
+
 class Plan:
     """The steps of a program, for the shapes it was traced with."""
 
@@ -46,6 +62,9 @@ class Plan:
         self.program = program = optimised(program.wanting(outputs))
         self.outputs, self.compiler = program.outputs, compiler
         grouping = Grouping(program, compiler.most_sources, compiler.most_steps)
+        chains: dict[int, Chain] = {}
+        if not donated and not homes:  # what is written over an argument would have to wait for all that reads it
+            grouping.steps, chains = in_chains(grouping.steps, compiler)
         self.memory = Memory(program, grouping, compiler, donated, homes)
         self.namespace: dict[str, Any] = {
             "empty": compiler.empty,
@@ -59,10 +78,19 @@ class Plan:
         #: What a loop's launch is in compiled code, if it is, and the names of its operands.
         self._launches: list[tuple[Any, list[str]]] = []
         begun: list[Callable[[], Step]] = []
-        for number, step in enumerate(grouping.steps):
-            self.memory.before(step, number)
-            begun.append(self._loop(step, grouping) if isinstance(step, Group) else self._call(step))
-            self.memory.after(number)
+        number = 0
+        while number < len(grouping.steps):
+            chain, step = chains.get(number), grouping.steps[number]
+            numbers = range(number, number + (1 if chain is None else 3))
+            for number in numbers:
+                self.memory.before(grouping.steps[number], number)
+            if chain is not None:
+                begun.append(self._chain(chain, grouping))
+            else:
+                begun.append(self._loop(step, grouping) if isinstance(step, Group) else self._call(step))
+            for number in numbers:
+                self.memory.after(number)
+            number += 1
         self.steps: list[Step] = []
         for finish in begun:  # all loops are being compiled by now, several at a time
             self.steps.append(finish())
@@ -86,9 +114,21 @@ class Plan:
 
     def _loop(self, group: Group, grouping: Grouping) -> Callable[[], Step]:
         """Begin to make the loop of a group; gives what waits for it."""
+        loop = self._built(group, grouping)
+        self.compiler.begin(loop.label, loop.nest, loop.blocks, loop.elements)
+
+        def finish() -> Step:
+            loops = self.compiler.loops(loop.label, loop.nest, loop.sizes, loop.blocks, loop.offsets, loop.elements)
+            lines = self._launched(loops, loop.names)
+            return Step(f"loop over {group.space}", lines, loop.bytes, loop.operations, self.compiler.source(loop.nest))
+
+        return finish
+
+    def _built(self, group: Group, grouping: Grouping, width: int = 0) -> _Built:
+        """Make the nest of a group, and find its operands; `width` is what a block of a flat one has, if given."""
         builder = Loop(group, grouping, self.compiler, self.memory)
         nest, operands = builder.build()
-        sizes, blocks = builder.sizes()
+        sizes, blocks = builder.sizes(width)
         names = [name for name, _ in operands]
         offsets = [offset for _, offset in operands]
         for operand, _ in nest.kept:
@@ -106,20 +146,41 @@ class Plan:
         operations = [label_of(node) for node in group.nodes]
         label = "_".join(dict.fromkeys(operations))[:40]
         elements = math.prod(group.space)
-        self.compiler.begin(label, nest, blocks, elements)
+        return _Built(label, nest, sizes, blocks, names, offsets, elements, builder.bytes, operations)
+
+    def _chain(self, chain: Chain, grouping: Grouping) -> Callable[[], Step]:
+        """Begin to make the loop that goes through the lines of a matrix once for two products and what is between."""
+        dtype, laid = chain.first.dtype, chain.places
+        loop = self._built(chain.group, grouping, chain.lines)
+        names = [[self.memory.of(place.root) for place in each.places] for each in laid]
+        offsets = [[place.offset * dtype.itemsize for place in each.places] for each in laid]
+        wait, room = self.compiler.chained(
+            dtype.name,
+            [(each.sizes, each.steps, begins) for each, begins in zip(laid, offsets, strict=True)],
+            (loop.label, loop.nest, loop.sizes, loop.blocks, loop.offsets, loop.elements),
+            chain.lines,
+        )
+        if room:
+            names[1].append(self.memory.scratch((room,), dtype))
+        read = {x: x.size * x.dtype.itemsize for node in (chain.first, chain.second) for x in (*node.inputs, node)}
+        multiplied = [f"({m}, {k}) @ ({k}, {n})" for _, m, k, n in (each.sizes for each in laid)]
+        operations = [multiplied[0], *loop.operations, multiplied[1]]
 
         def finish() -> Step:
-            loops = self.compiler.loops(label, nest, sizes, blocks, offsets, elements)
-            lines = self._launched(loops, names)
-            return Step(f"loop over {group.space}", lines, builder.bytes, operations, self.compiler.source(nest))
+            together, of_loop, of_second = wait()
+            lines = self._launched(together, [*names[0], *loop.names, *names[1]])
+            lines += self._launched(of_loop, loop.names) + self._launched(of_second, names[1])
+            moved = loop.bytes + sum(read.values())
+            label = f"loop over {chain.group.space}, in lines"
+            return Step(label, lines, moved, operations, self.compiler.source(loop.nest))
 
         return finish
 
     def _launched(self, loops: Loops, names: list[str]) -> list[str]:
         """Write the lines that launch the loops of the next step on the arrays of some names."""
-        first = f"kernel{len(self.steps)}"
         lines = []
-        for name, (loop, launch) in zip((first, f"{first}_blocks"), loops, strict=False):
+        for loop, launch in loops:
+            name = f"kernel{len(self._launches)}"
             self.namespace[name] = loop
             self._launches.append((launch, names))
             lines.append(f"{name}({', '.join(names)})")
@@ -132,9 +193,9 @@ class Plan:
         laid = laid_out(node) if multiplies else None
         if laid is not None:
             offsets = [place.offset * node.dtype.itemsize for place in laid.places]
-            small = self.compiler.small_product(node.dtype.name, laid.sizes, laid.steps, offsets)
-            if small is not None:
-                return self._small_product(node, laid, *small)
+            loop = self.compiler.product_loop(node.dtype.name, laid.sizes, laid.steps, offsets)
+            if loop is not None:
+                return self._product(node, laid, *loop)
         picked = picked_rows(node)
         if picked is not None:
             offsets = [*(place.offset * place.root.dtype.itemsize for place in picked.places), 0]
@@ -156,13 +217,15 @@ class Plan:
         moved = sum(x.size * x.dtype.itemsize for x in (*node.inputs, node))
         return lambda: Step(operation.label, [line], moved, [], None)
 
-    def _small_product(self, node: Node, laid: Laid, loops: Loops, text: str) -> Callable[[], Step]:
-        """Make the loop of a product that is too small for BLAS."""
+    def _product(self, node: Node, laid: Laid, wait: Callable[[], Loops], text: str, room: int) -> Callable[[], Step]:
+        """Make the loop of a product that is no call of BLAS."""
         assert isinstance(node.operation, Call)
         label, names = node.operation.label, [self.memory.of(place.root) for place in laid.places]
+        if room:
+            names.append(self.memory.scratch((room,), node.dtype))
         moved = sum(x.size * x.dtype.itemsize for x in (*node.inputs, node))
         _, m, k, n = laid.sizes
-        return lambda: Step(label, self._launched(loops, names), moved, [f"({m}, {k}) @ ({k}, {n})"], text)
+        return lambda: Step(label, self._launched(wait(), names), moved, [f"({m}, {k}) @ ({k}, {n})"], text)
 
     def _rows(self, node: Node, picked: Picked, loops: Loops, text: str) -> Callable[[], Step]:
         """Make the loop that picks rows or adds them up; where it fails, the call tells what is wrong."""

@@ -5,8 +5,11 @@ from __future__ import annotations
 import ctypes
 from functools import cache as once
 
+from .. import matrix_vector
+from ..matrix_vector import FEWEST, SHORTEST
 from ..ndarray import ALIGNED, DATA
 from ..products import LONGEST, MOST, kernel
+from ..threads import NEVER
 from ..ufunc import loops_of
 from .calls import AT, BEGIN, HAND_ON, Call, as_small_array, new_array
 
@@ -83,6 +86,27 @@ _LINEAR = f"""
         fits = False
 """
 
+# what `matrix_vector.form_of` finds, for a result in C order: the matrix's lines, and the bytes from one to the next,
+# and from one to the next of what the other operand has for each of them
+_FORM = f"""
+    second = m == 1
+    lines = k if second else m
+    length = n if second else k
+    apart = down if second else onward
+    near = across if second else inward
+    along = inward if second else down
+    folds = not second
+    if near != itemsize and apart == itemsize:
+        lines = n if second else k
+        length = k if second else m
+        apart = near
+        near = itemsize
+        folds = second
+    lined = stack == 1 and not deep and second != (n == 1) and near == itemsize and (along == itemsize or not folds)
+    if lines < {FEWEST} or length < {SHORTEST} or apart % itemsize != 0 or along % itemsize != 0:
+        lined = False
+"""
+
 _ADDED = f"""
     if count == 3:
         step = word_at(bias_strides)
@@ -109,7 +133,10 @@ def _product(operands: str, added: str = "") -> str:
         fits = False
     if w_dtype != x_dtype or x_flags & w_flags & {ALIGNED} == 0:
         fits = False
-    if stack * m * k * n > {MOST} or k > {LONGEST} or stack * m * n > {MOST}:
+    inward = word_at(x_strides + 8 * (x_ndim - 1))
+    onward = word_at(x_strides + 8 * rows) if x_ndim > 1 else 0
+{_FORM}
+    if not lined and (stack * m * k * n > {MOST} or k > {LONGEST} or stack * m * n > {MOST}):
         fits = False
     if not fits:
 {HAND_ON}
@@ -117,24 +144,43 @@ def _product(operands: str, added: str = "") -> str:
     pointers = int64_lanes()
     dims = int64_lanes()
     strides = int64_lanes()
-    pointers[0] = x_data
-    pointers[1] = w_data
-    pointers[2] = word_at(y + {DATA})
-    dims[0] = stack
-    dims[1] = m
-    dims[2] = k
-    dims[3] = n
-    strides[0] = word_at(x_strides) if deep else 0
-    strides[1] = word_at(w_strides) if deep else 0
-    strides[2] = m * n * itemsize
-    strides[3] = word_at(x_strides + 8 * rows) if x_ndim > 1 else 0
-    strides[4] = word_at(x_strides + 8 * (x_ndim - 1))
-    strides[5] = down
-    strides[6] = across
-    strides[7] = n * itemsize
-    strides[8] = itemsize
-    data = word_at(word_at(entry + 8))
-    invoke_4(word_at(word_at(entry)), (address(pointers), address(dims), address(strides), data))
+    if lined:
+        pointers[0] = 0
+        pointers[1] = address(strides)
+        pointers[2] = x_data
+        pointers[3] = w_data
+        pointers[4] = word_at(y + {DATA})
+        dims[0] = 1
+        dims[1] = {NEVER}
+        strides[0] = lines
+        strides[1] = length
+        strides[2] = lines
+        strides[3] = apart // itemsize
+        strides[4] = 1 if folds else along // itemsize
+        strides[5] = 1 if second else 0
+        strides[6] = 1
+        strides[7] = 1
+        loop = word_at(word_at(own + 32) + 4 * itemsize - (8 if folds else 16))  # of `matrix_vector.KINDS`
+        invoke_4(loop, (address(pointers), address(dims), address(strides), address(dims) + 8))
+    else:
+        pointers[0] = x_data
+        pointers[1] = w_data
+        pointers[2] = word_at(y + {DATA})
+        dims[0] = stack
+        dims[1] = m
+        dims[2] = k
+        dims[3] = n
+        strides[0] = word_at(x_strides) if deep else 0
+        strides[1] = word_at(w_strides) if deep else 0
+        strides[2] = m * n * itemsize
+        strides[3] = onward
+        strides[4] = inward
+        strides[5] = down
+        strides[6] = across
+        strides[7] = n * itemsize
+        strides[8] = itemsize
+        data = word_at(word_at(entry + 8))
+        invoke_4(word_at(word_at(entry)), (address(pointers), address(dims), address(strides), data))
 {added}
     return y
 """
@@ -146,7 +192,7 @@ _PRODUCT, _OF_LAYER = _product(_OPERANDS), _product(_LINEAR, _ADDED)
 def _call(name: str, source: str) -> Call:
     loops = loops_of[kernel()]
     functions, data = ctypes.addressof(loops.functions), ctypes.addressof(loops.data)
-    return Call(name, source, [functions, data, functions + 8, data + 8])
+    return Call(name, source, [functions, data, functions + 8, data + 8, ctypes.addressof(matrix_vector.places())])
 
 
 @once
