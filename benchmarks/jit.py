@@ -38,7 +38,7 @@ from .jit_workloads import (
     reference,
     taking_part,
 )
-from .plot import STYLES
+from .plot import STYLES, Row, chart
 from .report import BUSY, README, processor
 from .tables import _table, duration, ratio, replace_section, verdict
 
@@ -382,70 +382,27 @@ MARKERS: dict[str, dict[str, Any]] = {
     "torch.compile": {"color": "white", "edgecolor": "#3d405b", "linewidth": 1.6, "marker": "s", "s": 50, "zorder": 3},
     "by-hand": {"color": "#e09f3e", "marker": "^", "s": 60, "zorder": 4, "edgecolor": "white"},
 }
-_TICKS = [1 / 1000, 1 / 300, 1 / 100, 1 / 30, 1 / 10, 1 / 3, 1, 3, 10, 30, 100, 300, 1000]
-
-
-def _times(value: float, _: Any = None) -> str:
-    return f"{value:g}×" if value >= 1 else f"1/{1 / value:g}"
 
 
 def draw(results: Results, path: Path) -> None:
     """Draw each library's time relative to JAX's, a row a workload, with the limits."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    import matplotlib.pyplot as plt
-    from matplotlib.lines import Line2D
-    from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
-
-    names = _order(results["cases"], [case.name for case in cases() if "jax" in LIBRARIES])
-    found = [results["cases"][name] for name in names]
-    red = MARKERS["nbgrad"]["color"]
-    plt.rcParams.update({"font.family": "DejaVu Sans", "font.size": 10})
-    figure, axes = plt.subplots(figsize=(11, 2.2 + 0.46 * len(names)), layout="constrained")
-    axes.axvline(1, color=MARKERS["jax"]["color"], linewidth=1, zorder=1)
-    values = [1.0]
-    for row, case in enumerate(found):
-        if row % 2 == 0:
-            axes.axhspan(row - 0.5, row + 0.5, color="#f4f5f7", zorder=0)
-        axes.plot([case["limit"]] * 2, [row - 0.36, row + 0.36], color=red, linewidth=2.5, zorder=2)
-        values.append(case["limit"])
-        for library, over in case["over_jax"].items():
-            axes.scatter(over["median"], row, **MARKERS[library])
-            values.append(over["median"])
-        if "by-hand" in case["over_jax"]:
-            limit = BY_HAND_LIMIT * case["over_jax"]["by-hand"]["median"]
-            axes.plot([limit] * 2, [row - 0.36, row + 0.36], color=MARKERS["by-hand"]["color"], linewidth=2, zorder=2)
-    axes.set_xscale("log")
-    axes.set_xlim(min(values) / 1.5, max(values) * 1.5)
-    axes.xaxis.set_major_locator(FixedLocator([x for x in _TICKS if min(values) / 1.5 < x < max(values) * 1.5]))
-    axes.xaxis.set_minor_locator(NullLocator())
-    axes.xaxis.set_major_formatter(FuncFormatter(_times))
-    axes.grid(axis="x", color="#d9dce1", linewidth=0.7, zorder=0.5)
-    axes.set_axisbelow(True)
-    axes.set_ylim(len(names) - 0.5, -0.5)
-    axes.set_yticks(range(len(names)), [case["title"] for case in found])
-    right = axes.secondary_yaxis("right")
-    right.set_yticks(range(len(names)), [duration(case["seconds"]["nbgrad"]["median"]) for case in found])
-    right.set_ylabel("time of nbgrad.jit", color=red)
-    for side in (axes, right):
-        side.tick_params(axis="both", length=0)
-        for spine in side.spines.values():
-            spine.set_visible(False)
-    right.tick_params(axis="y", colors=red)
-    axes.set_xlabel("time relative to JAX jit (log scale; further left is faster)")
-    handles: list[Any] = [axes.scatter([], [], **style) for style in MARKERS.values()]
-    for color in (red, MARKERS["by-hand"]["color"]):
-        handles.append(
-            Line2D([], [], color=color, linewidth=0, linestyle="none", marker="|", markersize=13, markeredgewidth=2.5)
-        )
-    labels = [LABELS[name] for name in MARKERS]
-    labels += ["promised limit for nbgrad", f"{BY_HAND_LIMIT:g} times Numba by hand"]
-    figure.legend(handles, labels, loc="outside lower center", ncols=4, frameon=False)
-    figure.suptitle("nbgrad.jit and its peers: value and gradients, two threads", fontsize=14, fontweight="bold")
-    axes.set_title(f"{results['machine']['cpu']}, {results['date']}", fontsize=9, color="#6b7280")
-    figure.savefig(path, dpi=150)
-    plt.close(figure)
+    rows = []
+    for name in _order(results["cases"], [case.name for case in cases() if "jax" in LIBRARIES]):
+        case = results["cases"][name]
+        ratios = {library: over["median"] for library, over in case["over_jax"].items()}
+        by_hand = BY_HAND_LIMIT * ratios["by-hand"] if "by-hand" in ratios else None
+        rows.append(Row(case["title"], duration(case["seconds"]["nbgrad"]["median"]), ratios, [case["limit"]], by_hand))
+    chart(
+        path,
+        rows,
+        MARKERS,
+        LABELS,
+        MARKERS["jax"]["color"],
+        "nbgrad.jit and its peers: value and gradients, two threads",
+        f"{results['machine']['cpu']}, {results['date']}",
+        "JAX jit",
+        (f"{BY_HAND_LIMIT:g} times Numba by hand", MARKERS["by-hand"]["color"]),
+    )
 
 
 # ---- the command ----------------------------------------------------------------------------------------------------

@@ -41,6 +41,8 @@ class Row(NamedTuple):
     time: str
     ratios: dict[str, float]
     limits: list[float]
+    #: A limit of another kind.
+    other: float | None = None
 
 
 def chart(
@@ -52,18 +54,26 @@ def chart(
     heading: str,
     subheading: str,
     relative_to: str,
+    other: tuple[str, str] | None = None,
 ) -> None:
-    """Draw rows of marks on a logarithmic axis, a line of the color `line` at 1, and save the picture."""
+    """Draw rows of marks on a logarithmic axis, a line of the color `line` at 1, and save the picture.
+
+    `other` is what the rows' other limits are called, and their color.
+    """
+    height = 0.46 if any("\n" in row.title for row in rows) else 0.32
     plt.rcParams.update({"font.family": "DejaVu Sans", "font.size": 10})
-    figure, axes = plt.subplots(figsize=(11, 1.9 + 0.46 * len(rows)), layout="constrained")
+    figure, axes = plt.subplots(figsize=(11, 1.9 + height * len(rows)), layout="constrained")
     axes.axvline(1, color=line, linewidth=1, zorder=1)
     for number, row in enumerate(rows):
         if number % 2 == 0:
             axes.axhspan(number - 0.5, number + 0.5, color="#f4f5f7", zorder=0)
         for name, value in row.ratios.items():
             axes.scatter(value, number, **styles[name])
-        for limit in row.limits:
-            axes.plot([limit] * 2, [number - 0.36, number + 0.36], color=_RED, linewidth=2.5, zorder=2)
+        limits = [(limit, _RED) for limit in row.limits]
+        if other is not None and row.other is not None:
+            limits.append((row.other, other[1]))
+        for limit, color in limits:
+            axes.plot([limit] * 2, [number - 0.36, number + 0.36], color=color, linewidth=2.5, zorder=2)
     values = [1.0, *(value for row in rows for value in (*row.ratios.values(), *row.limits))]
     lowest, highest = min(values) / 1.5, max(values) * 1.5
 
@@ -85,12 +95,14 @@ def chart(
             spine.set_visible(False)
     right.tick_params(axis="y", colors=_RED)
     axes.set_xlabel(f"time relative to {relative_to} (log scale; further left is faster)")
+    axes.tick_params(axis="x", labeltop=len(rows) > 20)  # where the axis is far below
 
     handles = [axes.scatter([], [], **style) for style in styles.values()]
-    handles.append(
-        plt.Line2D([], [], color=_RED, linewidth=2.5, linestyle="none", marker="|", markersize=13, markeredgewidth=2.5)
-    )
-    names = [*(labels[name] for name in styles), "promised limit for nbgrad"]
+    names = [labels[name] for name in styles]
+    for name, color in [("promised limit for nbgrad", _RED), *([other] if other is not None else [])]:
+        mark = {"linestyle": "none", "marker": "|", "markersize": 13, "markeredgewidth": 2.5}
+        handles.append(plt.Line2D([], [], color=color, **mark))
+        names.append(name)
     figure.legend(handles, names, loc="outside lower center", ncols=4, frameon=False)
     figure.suptitle(heading, fontsize=14, fontweight="bold")
     axes.set_title(subheading, fontsize=9, color="#6b7280")
