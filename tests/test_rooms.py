@@ -252,7 +252,6 @@ ELSEWHERE = {
     "kernels/cpu/updates.py": "optim/test_optimizer.py",
     "nbgrad/loops/": "loops/test_programs.py",
     "nbgrad/nn/adaptive_pooling.py": "nn/test_pooling.py",
-    "nbgrad/nn/attention.py": "nn/test_against_torch.py",
     "nbgrad/nn/classes.py": "nn/test_losses.py",
     "nbgrad/nn/ctc.py": "nn/test_against_torch.py",
     "nbgrad/nn/distances.py": "nn/test_against_torch.py",

@@ -59,10 +59,11 @@ gradients, and second ones where PyTorch has them and they are no NaN, against P
 entries, as `round:decimals_3`. Arguments have PyTorch's names, and `axis` and `keepdims` do for `dim` and `keepdim`.
 Of samples that draw random numbers shapes and dtypes are compared.
 
-Counted is as in PyTorch's own suite: what it leaves out, or expects to be wrong, of an operation's gradients decides
-nothing, and a sample whose gradients differ there agrees if its values do (and its first gradients, where only second
-ones are left out). The column "by values alone" says how many of those that agree are judged so, and a table below why
-their gradients differ.
+Counted is as in PyTorch's own suite. Gradients that it leaves out, or expects to be wrong, are held against those of
+the same made of other operations of PyTorch's, whose gradients it checks (`PLAINLY` in `tests/torch_samples.py`). Where
+there is nothing of the kind they decide nothing: a sample whose gradients differ there agrees if its values do (and its
+first gradients, where only second ones are left out). The column "by values alone" says how many of those that agree
+are judged so, and a table below why their gradients differ.
 """
 
 

@@ -3,25 +3,118 @@
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 
+from ..arrays import Array
+from ..function import Operation
 from ..kernels import dispatch
 from ..ops.elementwise import add, logical_not, logical_or, mul, where
 from ..ops.joining import cat
 from ..ops.linalg import matmul
-from ..ops.reduction import mean, softmax
+from ..ops.reduction import Softmax, SoftmaxVjp, mean, softmax
 from ..ops.shape import expand, permute, reshape, swapaxes, unsqueeze
 from ..ops.slicing import chunk
 from ..ops.statistics import any as any_true
-from ..variable import data_of
+from ..variable import Variable, data_of
 from .dropout import dropout
 from .linear import linear
 from .padding import pad
 from .windows import any_operand, operand
 
 __all__ = ["multi_head_attention_forward", "scaled_dot_product_attention"]
+
+
+class Attention(Operation):
+    """softmax(query @ key.T * factor) @ value of as many matrices each, as one node; if causal, of no later sources."""
+
+    __slots__ = ("causal", "factor", "weights")
+    arity = 3
+
+    def __init__(self, factor: float, causal: bool) -> None:
+        self.factor, self.causal = factor, causal
+
+    def forward(self, query: Array, key: Array, value: Array) -> Array:
+        with np.errstate(all="ignore"):  # infinities and NaN are as silent as everywhere
+            if not _are_many(query, key):
+                self.weights, y = self._attended(query, key, value)
+                return y
+            self.weights = np.empty((*query.shape[:-1], key.shape[-2]), query.dtype)
+            y = np.empty((*query.shape[:-1], value.shape[-1]), query.dtype)
+            for place in np.ndindex(*query.shape[:-2]):
+                self.weights[place], y[place] = self._attended(query[place], key[place], value[place])
+            return y
+
+    def _attended(self, query: Array, key: Array, value: Array) -> tuple[Array, Array]:
+        scores = np.matmul(query * self.factor, key.swapaxes(-1, -2))
+        if self.causal:
+            np.copyto(scores, -np.inf, where=_later(*scores.shape[-2:]))
+        weights = Softmax.apply(scores, scores.ndim - 1)
+        return weights, np.matmul(weights, value)
+
+    def _slopes(self, gy: Array, weights: Array, query: Array, key: Array, value: Array) -> tuple[Array | None, ...]:
+        gq = gk = gv = None
+        if self.needs(2):
+            gv = np.matmul(weights.swapaxes(-1, -2), gy)
+        if self.needs(0) or self.needs(1):
+            slope = SoftmaxVjp.apply(np.matmul(gy, value.swapaxes(-1, -2)), weights, query.ndim - 1)
+            if self.needs(0):
+                gq = np.matmul(slope, key)
+                gq *= self.factor
+            if self.needs(1):
+                gk = np.matmul(slope.swapaxes(-1, -2), query)
+                gk *= self.factor
+        return gq, gk, gv
+
+    def vjp(self, gy: Any, y: Any, query: Any, key: Any, value: Any) -> Any:
+        if type(gy) is type(query) is type(key) is type(value) is np.ndarray:
+            arrays = gy, self.weights, query, key, value
+            with np.errstate(all="ignore"):
+                if not _are_many(query, key):
+                    return self._slopes(*arrays)
+                found = [np.empty(x.shape, x.dtype) if self.needs(i) else None for i, x in enumerate(arrays[2:])]
+                for place in np.ndindex(*query.shape[:-2]):
+                    for whole, part in zip(found, self._slopes(*[x[place] for x in arrays]), strict=True):
+                        if whole is not None:
+                            whole[place] = part
+                return tuple(found)
+        axis = query.ndim - 1
+        scores = matmul(mul(query, self.factor), swapaxes(key, -1, -2))
+        if self.causal:
+            scores = where(_later(*scores.shape[-2:]), -np.inf, scores)
+        weights = softmax(scores, axis)
+        slope = mul(SoftmaxVjp.apply(matmul(gy, swapaxes(value, -1, -2)), weights, axis), self.factor)
+        gq = matmul(slope, key) if self.needs(0) else None
+        gk = matmul(swapaxes(slope, -1, -2), query) if self.needs(1) else None
+        gv = matmul(swapaxes(weights, -1, -2), gy) if self.needs(2) else None
+        return gq, gk, gv
+
+
+#: Bytes of weights from which matrices are taken one after the other, each through all steps while it is in the caches.
+_MANY = 1 << 20
+
+
+def _are_many(query: Array, key: Array) -> bool:
+    count = query[..., 0].size * key.shape[-2]
+    return query.ndim > 2 and count * query.itemsize > _MANY
+
+
+@lru_cache(16)
+def _later(targets: int, sources: int) -> Array:
+    """Tell which sources come later than each target."""
+    return np.triu(np.ones((targets, sources), np.bool_), 1)
+
+
+def _are_alike(query: Any, key: Any, value: Any) -> bool:
+    """Tell whether these are NumPy's floats of one dtype, as many matrices each, that fit each other."""
+    q, k, v = arrays = [x._array if type(x) is Variable else x for x in (query, key, value)]
+    if not type(q) is type(k) is type(v) is np.ndarray or not q.dtype == k.dtype == v.dtype or q.ndim < 2:
+        return False
+    stack, width, sources = q.shape[:-2], q.shape[-1:], k.shape[-2:-1]
+    fit = q.dtype.char in "fd" and k.shape == (*stack, *sources, *width) and v.shape[:-1] == (*stack, *sources)
+    return fit and all([a.size for a in arrays])
 
 
 def scaled_dot_product_attention(
@@ -43,6 +136,10 @@ def scaled_dot_product_attention(
 
     Raises ValueError for shapes that do not match, and for a mask besides `is_causal`.
     """
+    plain = attn_mask is None and not dropout_p and not enable_gqa
+    if plain and (scale is None or isinstance(scale, int | float)) and _are_alike(query, key, value):
+        factor = 1 / math.sqrt(query.shape[-1]) if scale is None else float(scale)
+        return Attention(factor, is_causal)(query, key, value)
     what = "scaled_dot_product_attention"
     q, k, v = operand(what, query), operand(what, key), operand(what, value)
     if min(q.ndim, k.ndim, v.ndim) < 2 or q.shape[-1] != k.shape[-1] or k.shape[-2] != v.shape[-2]:
