@@ -7,7 +7,7 @@ arguments that their caller donated.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -40,8 +40,18 @@ _PAGE = 4096
 class Memory:
     """The arrays of a program's values, found step by step: `before` and `after` go along with them."""
 
-    def __init__(self, program: Program, grouping: Grouping, compiler: Compiler, donated: Sequence[int]) -> None:
-        self.program, self.grouping, self._donated = program, grouping, set(donated)
+    def __init__(
+        self,
+        program: Program,
+        grouping: Grouping,
+        compiler: Compiler,
+        donated: Sequence[int],
+        changing: Mapping[int, int],
+    ) -> None:
+        self.program, self.grouping = program, grouping
+        #: Arguments that any result may be written over, and those that become a result, by its number: no other one
+        #: may, which the caller would have in his hands when the argument changes.
+        self._donated, self._changing = set(donated), changing
         #: What the names stand for, where it stays the same in every run.
         self.namespace: dict[str, Any] = {}
         self.place: dict[Node, str] = {}
@@ -151,10 +161,12 @@ class Memory:
         """Find a donated input in whose place a result may be written, element for element as the input is read."""
         if not isinstance(step, Group) or isinstance(node.operation, Join):
             return None
+        mentions = [place for place, output in enumerate(self.program.outputs) if root_of(output) is node]
         for x in self.program.inputs:
             assert isinstance(x.operation, Input)
             place = f"x{x.operation.position}"
-            if x.operation.position not in self._donated or place in self.taken:
+            own = mentions == [self._changing.get(x.operation.position)]
+            if not (x.operation.position in self._donated or own) or place in self.taken:
                 continue
             if x.shape != node.shape or x.shape != self.returned[node] or x.dtype != node.dtype:
                 continue

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -33,15 +33,23 @@ class Step(NamedTuple):
 
 
 class Plan:
-    """The steps of a program, for the shapes it was traced with."""
+    """The steps of a program, for the shapes it was traced with.
+
+    `donated` are arguments that results may be written over, `changing` those that become a result, with its number.
+    """
 
     def __init__(
-        self, program: Program, outputs: Sequence[Node], compiler: Compiler, donated: Sequence[int] = ()
+        self,
+        program: Program,
+        outputs: Sequence[Node],
+        compiler: Compiler,
+        donated: Sequence[int] = (),
+        changing: Mapping[int, int] | None = None,
     ) -> None:
         self.program = program = optimised(program.wanting(outputs))
         self.outputs, self.compiler = program.outputs, compiler
         grouping = Grouping(program, compiler.most_sources, compiler.most_steps)
-        self.memory = Memory(program, grouping, compiler, donated)
+        self.memory = Memory(program, grouping, compiler, donated, changing or {})
         self.namespace: dict[str, Any] = {
             "empty": compiler.empty,
             "contiguous": compiler.contiguous_array,

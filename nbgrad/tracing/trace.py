@@ -133,8 +133,8 @@ class Trace:
         _refuse_foreign_leaves(self.inputs, self.computed)
         positions = self._donated_inputs(structure, donated)
         wanted = [*self.outputs, *(node for _, node in self.updates)]
-        changing = [place for place, _ in self.updates]
-        self.plan = Plan(self.program, wanted, self.compiler, [*positions, *changing])
+        changing = {place: number for number, (place, _) in enumerate(self.updates, len(self.outputs))}
+        self.plan = Plan(self.program, wanted, self.compiler, positions, changing)
         self.run = self._with_hidden(self.plan.run) if self.streams or state else self.plan.run
         self.build = self._builder()
         # in the graph the inputs are still needed for the way back
