@@ -132,8 +132,10 @@ def _traced_piecewise(x: Any, conditions: list[Any], funclist: Any, args: Any, k
         if callable(value):
             own = plain.where(condition, x, 1.0)
             value = value(own, *args, **kw)
-            result = data_of(value)
-            if is_stand_in(result) and not (result.shape == x.shape and result.by_element_of(data_of(own))):
+            result: Any = data_of(value)
+            if hasattr(result, "by_element_of") and not (
+                result.shape == x.shape and result.by_element_of(data_of(own))
+            ):
                 raise TypeError(
                     f"np.piecewise: a function gave shape {result.shape} of what is not one element alone, and in a "
                     "compiled function nobody can tell it which elements are its own: give one that goes element by "
