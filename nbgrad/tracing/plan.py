@@ -49,7 +49,10 @@ class _Built(NamedTuple):
 
 
 class Plan:
-    """The steps of a program, for the shapes it was traced with."""
+    """The steps of a program, for the shapes it was traced with.
+
+    `donated` are arguments that results may be written over, `homes` those that become a result, with its number.
+    """
 
     def __init__(
         self,

@@ -21,7 +21,7 @@ from ..variable import Variable
 from . import lowering, picking, scanning
 from .calls import call
 from .layout import access
-from .program import Input, Look, Node, Program, is_view
+from .program import Input, Look, Map, Node, Program, is_view
 from .refusals import WithoutElements, changed_in_place, fixed, users_line
 
 if TYPE_CHECKING:
@@ -62,6 +62,25 @@ class Symbol(WithoutElements, np.lib.mixins.NDArrayOperatorsMixin):
     imag = fixed("imag", lambda self: np.imag(self), "x.real + 1j * value")
     #: Of memory that nobody may write to, nor make writeable.
     flags = np.frombuffer(bytes(4), np.int8).reshape(2, 2).flags
+
+    def by_element_of(self, other: Symbol) -> bool:
+        """Tell whether this was computed of another value by formulas of one element of it each, and what is not of it.
+
+        With the same shape, each element is then a function of the other value's in its place.
+        """
+        past, stack = {self.node}, [self.node]
+        while stack:
+            for node in stack.pop().inputs:
+                if node not in past and node is not other.node:
+                    past.add(node)
+                    stack.append(node)
+        of_it = {other.node}
+        for node in sorted(past - of_it, key=lambda node: node.number):
+            if any(x in of_it for x in node.inputs):
+                if not isinstance(node.operation, Map):
+                    return False
+                of_it.add(node)
+        return True
 
     def __len__(self) -> int:
         if not self.shape:

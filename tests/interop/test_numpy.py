@@ -591,3 +591,37 @@ def test_importing_nbgrad_spares_the_table():
         "assert 'scipy' not in sys.modules"
     )
     run_python(script)
+
+
+PIECES = [
+    (lambda x: np.piecewise(x, [x < 0, x >= 1], [lambda v: v**2, np.sin, 2.0])),
+    (lambda x: np.piecewise(x, [x < 0.0], [-1.0, lambda v: np.sqrt(v) * v])),
+    (lambda x: np.piecewise(x, [x < 1.0, x < 0.0], [lambda v, a: v + a, lambda v, a: v * a], 3.0)),
+    (lambda x: np.piecewise(x, np.array([-0.5, 0.2, 0.7, 3.0]) > 0, [np.log, np.cos])),
+]
+
+
+@pytest.mark.parametrize("number", range(len(PIECES)))
+def test_piecewise_in_compiled_functions(kernels, number):
+    """Values, gradients and second gradients as without, also where a function has none of what is not its own."""
+    piecewise, x = PIECES[number], np.array([-0.5, 0.2, 0.7, 3.0])
+    np.testing.assert_allclose(nbgrad.jit(piecewise)(x), piecewise(x), rtol=1e-12)
+
+    def total(x):
+        return (piecewise(x) ** 2).sum()
+
+    def slope(x):
+        return (nbgrad.grad(total)(x) * np.arange(4.0)).sum()
+
+    for function in (total, slope):
+        wanted = nbgrad.grad(function)(x)
+        assert np.isfinite(wanted).all()
+        np.testing.assert_allclose(nbgrad.jit(nbgrad.grad(function))(x), wanted, rtol=1e-12)
+
+
+def test_piecewise_of_more_than_elements_is_refused_in_compiled_functions():
+    """Such functions get their own elements alone, whose number no trace knows."""
+    x = np.array([-0.5, 0.2, 0.7, 3.0])
+    for function in (lambda v: v - v.mean(), lambda v: v[::-1], np.sum, lambda v: v.reshape(-1, 1) * v):
+        with pytest.raises(TypeError, match="give one that goes element by element, or compute with"):
+            nbgrad.jit(lambda x, f=function: np.piecewise(x, [x > 0], [f]))(x)

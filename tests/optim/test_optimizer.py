@@ -248,6 +248,58 @@ def test_a_compiled_step_trains_in_place(kernels, name):
     assert optimizer.state_dict()["state"][0]["step"].item() == 8
 
 
+@pytest.mark.parametrize("shape", [(), (3,), (2, 2)])
+def test_results_of_compiled_steps_are_not_in_the_memory_of_parameters(kernels, shape):
+    """Of the shape of one, where the step would write over them; what a parameter becomes is told as well."""
+
+    def trained(wrap):
+        a, b = (nbgrad.Variable(np.full(shape, value)) for value in (0.5, 2.0))
+        optimizer = optim.SGD([a, b], lr=0.1, momentum=0.5)
+
+        @wrap
+        def step(x):
+            optimizer.zero_grad()
+            product = a * b * x - b
+            product.sum().backward()
+            optimizer.step()
+            with nbgrad.no_grad():
+                return product.detach(), a * 1.0, a - b
+
+        results = [step(1.0) for _ in range(3)]
+        copies = [[y.data.copy() for y in result] for result in results]
+        step(1.0)
+        assert all(
+            np.array_equal(y.data, c) for r, cs in zip(results, copies, strict=True) for y, c in zip(r, cs, strict=True)
+        )
+        return [*copies[0], *copies[1], *copies[2], a.data, b.data]
+
+    for one, other in zip(trained(lambda f: f), trained(nbgrad.jit), strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-12)
+
+
+def test_buffers_that_take_each_others_place(kernels):
+    """In a step that swaps them, and gives what one was."""
+
+    class Swapping(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.register_buffer("first", nbgrad.ones(3))
+            self.register_buffer("second", nbgrad.ones(3) * 2)
+
+        def forward(self, x):
+            with nbgrad.no_grad():
+                before = self.first * x
+                self.first.copy_(self.second * x)
+                self.second.copy_(before * x)
+            return before
+
+    module = Swapping()
+    run = nbgrad.jit(module)
+    for number in range(1, 4):
+        assert run(nbgrad.ones(3)).tolist() == [2 - number % 2] * 3
+        assert module.first.tolist() == [1 + number % 2] * 3 and module.second.tolist() == [2 - number % 2] * 3
+
+
 def test_compiled_modules_follow_their_parameters_and_modes(kernels):
     class Noisy(nn.Module):
         def __init__(self):

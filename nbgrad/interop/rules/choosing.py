@@ -9,6 +9,7 @@ import numpy as np
 
 from ...arrays import is_stand_in
 from ...ops import elementwise as plain
+from ...ops.creation import zeros_like
 from ...ops.shape import broadcast_to
 from ...variable import Variable, data_of
 from .operands import beside, computes, floating, has_kernels, is_number, operand, ours, together
@@ -85,9 +86,11 @@ def _choose(a: Any, choices: Any, out: None = None, mode: str = "raise") -> Any:
 
 
 def _piecewise(x: Any, condlist: Any, funclist: Any, *args: Any, **kw: Any) -> Any:
+    conditions = [data_of(c) for c in condlist] if isinstance(condlist, list | tuple) else [data_of(condlist)]
+    if any(map(is_stand_in, (data_of(x), *conditions))):
+        return _traced_piecewise(operand(x), conditions, funclist, args, kw)
     if not isinstance(x, Variable):
         return NotImplemented
-    conditions = [data_of(c) for c in condlist] if isinstance(condlist, list | tuple) else [data_of(condlist)]
     if conditions and np.ndim(conditions[0]) == 0 and x.ndim:
         conditions = [np.asarray(conditions)]
     conditions = [operand(c).astype(bool) for c in conditions]
@@ -108,6 +111,37 @@ def _piecewise(x: Any, condlist: Any, funclist: Any, *args: Any, **kw: Any) -> A
         places[condition] = np.arange(int(condition.sum()))
         spread = chosen[places] if chosen.ndim and chosen.size > 1 else chosen.reshape(())
         found = plain.where(condition, spread, found)
+    return found
+
+
+def _traced_piecewise(x: Any, conditions: list[Any], funclist: Any, args: Any, kw: Any) -> Any:
+    """Choose where nobody can look at elements: functions get all of them, with 1 in the place of what is not theirs.
+
+    That is the same only for those that go element by element, and the others are refused.
+    """
+    array = data_of(x)
+    if not hasattr(array, "by_element_of") or len(funclist) - len(conditions) not in (0, 1):
+        return NotImplemented
+    if len(funclist) > len(conditions):
+        some = conditions[0]
+        for condition in conditions[1:]:
+            some = plain.logical_or(some, condition)
+        conditions = [*conditions, plain.logical_not(some)]
+    found = zeros_like(x)
+    for condition, value in zip(conditions, funclist, strict=True):
+        if callable(value):
+            own = plain.where(condition, x, 1.0)
+            value = value(own, *args, **kw)
+            result: Any = data_of(value)
+            if hasattr(result, "by_element_of") and not (
+                result.shape == x.shape and result.by_element_of(data_of(own))
+            ):
+                raise TypeError(
+                    f"np.piecewise: a function gave shape {result.shape} of what is not one element alone, and in a "
+                    "compiled function nobody can tell it which elements are its own: give one that goes element by "
+                    "element, or compute with np.where"
+                )
+        found = plain.where(condition, value, found)
     return found
 
 
