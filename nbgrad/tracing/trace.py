@@ -164,7 +164,8 @@ class Trace:
         try:
             with set_grad_enabled(True):
                 result = function(*positional, **named)
-            _refuse_written_outside(history.writes_of_trace.get() or [], [*self.inputs, result])
+            assigned = [] if self.state is None else list(self.state.assigned().values())
+            _refuse_written_outside(history.writes_of_trace.get() or [], [*self.inputs, *assigned, result])
         except BaseException as error:
             self.program.closed = True  # what got away from here is of no use
             # NumPy writes over what was refused in an assignment to an element

@@ -579,7 +579,8 @@ def test_buffers_that_are_assigned_in_compiled_functions(kernels):
         def forward(self, x):
             y = self.layer(x)
             with nbgrad.no_grad():
-                self.mean = 0.9 * self.mean + 0.1 * y.mean()
+                self.mean = 0.9 * self.mean
+                self.mean.add_(y.mean(), alpha=0.1)
                 self.earlier, self.last = self.last, y.detach() * self.earlier
             return y + self.mean
 
