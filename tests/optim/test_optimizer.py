@@ -665,6 +665,17 @@ def test_gradients_that_runs_would_not_add_to_are_told_of():
         return loss
 
     train(two_layers, body=forgetting)
+
+    def written_to(net, optimizer, x):
+        optimizer.zero_grad()
+        loss = (net(x) ** 2).mean()
+        loss.backward()
+        for p in net.parameters():
+            p.grad.mul_(0.5).add_(p.detach(), alpha=0.1)
+        optimizer.step()
+        return loss
+
+    train(two_layers, body=written_to)
     net = two_layers()
     optimizer = optim.SGD(net.parameters(), lr=0.1)
     with pytest.warns(UserWarning, match="does not forget"):
