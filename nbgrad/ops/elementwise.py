@@ -357,6 +357,11 @@ def elementwise(formula_: Callable[..., Any], *partials: Callable[..., Any], nam
     if partials and len(partials) != arity:
         raise TypeError(f"elementwise: {label} has {arity} arguments and {len(partials)} partials: state one for each")
     expression = formula.trace(formula_, [NUMBER] * arity)
+    # a function that is defined again and again, in another one, is the same as long as all of it is
+    marks = label, names, formula_.__module__, formula_.__doc__, expression
+    known = None if partials else _formulas.get(marks)
+    if known is not None:
+        return known
     scalar = None
     if expression.kind == NUMBER:
         scalar = ScalarFunction(label, formula_, *partials, argument_kinds=(NUMBER,) * arity)
@@ -364,7 +369,13 @@ def elementwise(formula_: Callable[..., Any], *partials: Callable[..., Any], nam
     made = Elementwise(label, expression, [NUMBER] * arity, FLOATING, scalar, names)
     made.function.__doc__ = formula_.__doc__
     made.function.__module__ = formula_.__module__
+    if not partials:
+        _formulas[marks] = made.function
     return made.function
+
+
+#: What `elementwise` made of formulas; each holds kernels, and is held by what is compiled.
+_formulas: dict[tuple[Any, ...], Any] = {}
 
 
 def _seldom(name: str) -> ScalarFunction:

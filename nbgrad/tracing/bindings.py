@@ -6,8 +6,8 @@ classes and modules, also by way of properties, operators and parents' methods, 
 these hold consist of; of functions that are called as well, but not of libraries'. Where code reads attributes whose
 names it computes, as `vars` and ``getattr(self, f"w{i}")`` do, all that an instance has is looked at.
 
-What the function itself changes while it is traced, no run changes again. A number that it read before, as in
-``self.t = self.t + 1``, is another one at the next call, and so has it traced anew; what only counts, ``self.calls +=
+What the function itself changes while it is traced, no run changes again. One that reads and changes a number, as by
+``self.t = self.t + 1``, is traced anew at each call; what only counts, ``self.calls +=
 1``, does not matter. Where it left a traced array, it is traced once more: if it reads that one, it is refused.
 """
 
@@ -39,7 +39,7 @@ import numpy as np
 
 from ..arrays import is_stand_in
 from ..variable import Variable
-from .purity import is_ours, names_of
+from .purity import is_ours, names_of, strings_of
 
 #: Values that are looked at, at most; items of a container that are, one by one and all at once.
 _MOST, _ITEMS, _AT_ONCE = 3000, 64, 4096
@@ -87,6 +87,8 @@ class Bindings:
         self._taken: set[tuple[int, Any]] = set()
         self._reads: Counter[str] = Counter()  # of names: how often code reads them, other than to add to them
         self._asked: set[str] = set()  # names that code asks for where they may be missing
+        #: A number that the function reads and moves on, which no run would.
+        self._moved: str | None = None
         waiting = deque(roots)
         self._roots = {id(root) for root in waiting}
         self._walk(waiting)
@@ -96,6 +98,8 @@ class Bindings:
 
     def changed(self) -> str | None:
         """Give the name of what is another value by now, None if there is none; equal numbers are the same."""
+        if self._moved is not None:
+            return self._moved
         for number, ((container, key, name), value) in enumerate(zip(self._places, self._values, strict=True)):
             found = _at(container, key)
             if found is value:
@@ -122,7 +126,9 @@ class Bindings:
             if old is new or _is_traced(old):
                 continue
             numbers = isinstance(old, _PLAIN) and isinstance(new, _PLAIN)
-            if _is_traced(new) or (numbers and (name.startswith("[") or self._reads[name.rpartition(".")[2]])):
+            if numbers and (name.startswith("[") or self._reads[name.rpartition(".")[2]]):
+                self._moved = name
+            elif _is_traced(new):
                 self._values[number] = old
         for number in reversed(grown):
             del self._places[number], self._values[number]
@@ -144,7 +150,7 @@ class Bindings:
 
     def guarded(self, call: Callable[..., Any], named: bool) -> Callable[..., Any]:
         """Give a call that gives None where a name has come to stand for something else."""
-        tests: list[str] = []
+        tests: list[str] = [] if self._moved is None else ["False"]
         namespace: dict[str, Any] = {"call": call, "values": self._values, "are": _are, "all_of": _all_of}
         for number, (container, key, _) in enumerate(self._places):
             namespace[f"place_{number}"] = container
@@ -256,7 +262,7 @@ class Bindings:
         code = function.__code__
         mentioned = set(names_of(code))
         if not mentioned.isdisjoint(_BY_STRINGS):
-            self._asked |= set(_strings(code))
+            self._asked |= set(strings_of(code))
             mentioned |= self._asked
         waiting += [*(function.__defaults__ or ()), *(function.__kwdefaults__ or {}).values()]
         places = list(zip(code.co_freevars, function.__closure__ or (), strict=True))
@@ -417,15 +423,6 @@ def _read(code: CodeType) -> tuple[str, ...]:
         added = [*added[1:], instruction.argrepr if what == "BINARY_OP" else ""]
     inner = [name for part in code.co_consts if isinstance(part, CodeType) for name in _read(part)]
     return (*reads.elements(), *inner)
-
-
-def _strings(code: CodeType) -> Iterator[str]:
-    """Give the strings of code that may be names."""
-    for constant in code.co_consts:
-        if isinstance(constant, CodeType):
-            yield from _strings(constant)
-        texts = constant if isinstance(constant, tuple | frozenset) else [constant]
-        yield from (text for text in texts if isinstance(text, str) and text.isidentifier())
 
 
 def _computes_strings(code: CodeType) -> bool:

@@ -149,3 +149,12 @@ def names_of(code: CodeType) -> Iterator[str]:
     for inner in code.co_consts:
         if isinstance(inner, CodeType):
             yield from names_of(inner)
+
+
+def strings_of(code: CodeType) -> Iterator[str]:
+    """Give the strings of code that may be names."""
+    for constant in code.co_consts:
+        if isinstance(constant, CodeType):
+            yield from strings_of(constant)
+        texts = constant if isinstance(constant, tuple | frozenset) else [constant]
+        yield from (text for text in texts if isinstance(text, str) and text.isidentifier())

@@ -44,7 +44,7 @@ class Replayable:
         #: Has Variables from outside stand for arguments, while the way back is traced.
         self._standing = standing or nullcontext
         self._back: Replayable | None = None
-        #: Which inputs have gradients, and which results give some.
+        #: Which inputs have gradients, so far as is known before the way back is, and which results give some.
         self.wanted = [isinstance(x, Variable) and x._generation >= 0 for x in inputs]
         self.giving = [isinstance(y, Variable) and y._generation >= 0 for y in results]
         self.shapes = [(y.shape, y.dtype) for y in results]
@@ -72,11 +72,13 @@ class Replayable:
                 found = gradients(ys, xs, gys, True, True) if ys else [None] * len(xs)
         finally:
             traced_draw.reset(drawing)
+        # no result depends on the others, whose gradients stay None as in eager mode
+        reached = iter([gx is not None for gx in found])
+        self.wanted = [wants and next(reached) for wants in self.wanted]
         results = [
-            constant(_as_symbol(x.data, np.zeros(x.shape, x.dtype) if gx is None else gx.data))
-            if gx is None or not isinstance(gx.data, Symbol)
-            else gx
+            gx if isinstance(gx.data, Symbol) else constant(_as_symbol(x.data, gx.data))
             for x, gx in zip(xs, found, strict=True)
+            if gx is not None
         ]
         nodes: list[Any] = [gx.data for gx in results]
         plan = Plan(self.program, [symbol.node for symbol in nodes], self.plan.compiler)

@@ -164,7 +164,10 @@ class Trace:
         try:
             with set_grad_enabled(True):
                 result = function(*positional, **named)
-            _refuse_written_outside(history.writes_of_trace.get() or [], [*self.inputs, result])
+            known = [*self.inputs, result]
+            if self.state is not None:  # these are not left as they are
+                known += [*self.state.assigned().values(), *(x.grad for x in self.state.variables)]
+            _refuse_written_outside(history.writes_of_trace.get() or [], known)
         except BaseException as error:
             self.program.closed = True  # what got away from here is of no use
             # NumPy writes over what was refused in an assignment to an element

@@ -506,3 +506,23 @@ def test_powers_by_numbers_are_numpys(exponent, dtype):
         np.testing.assert_allclose(
             nbgrad.pow(Variable(-x), exponent).data, (-x) ** np.array(exponent, dtype), **TOLERANCE[dtype]
         )
+
+
+def test_a_formula_that_is_defined_again_and_again_takes_memory_once():
+    def define(rate, name="scaled"):
+        @nbgrad.elementwise
+        def scaled(x):
+            return x * rate
+
+        return scaled if name == "scaled" else nbgrad.elementwise(lambda x: x * rate, name=name)
+
+    x = np.array([1.0, 2.0])
+    assert define(2.0) is define(2.0)
+    different = [define(2.0), define(3.0), define(0.0), define(-0.0), define(2.0, "other")]
+    assert len(set(map(id, different))) == 5
+    stated = [nbgrad.elementwise(lambda x: x * 2.0, lambda y, x, s=s: s, name="stated") for s in (2.0, 5.0)]
+    for function, value, slope in [*zip(different, (2, 3, 0, -0.0, 2), (2, 3, 0, -0.0, 2), strict=True)]:
+        np.testing.assert_array_equal(function(x), x * value)
+        np.testing.assert_array_equal(nbgrad.grad(lambda x, f=function: f(x).sum())(x), [slope, slope])
+    for function, slope in zip(stated, (2.0, 5.0), strict=True):
+        np.testing.assert_array_equal(nbgrad.grad(lambda x, f=function: f(x).sum())(x), [slope, slope])

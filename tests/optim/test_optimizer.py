@@ -637,7 +637,8 @@ def test_buffers_that_are_assigned_in_compiled_functions(kernels):
         def forward(self, x):
             y = self.layer(x)
             with nbgrad.no_grad():
-                self.mean = 0.9 * self.mean + 0.1 * y.mean()
+                self.mean = 0.9 * self.mean
+                self.mean.add_(y.mean(), alpha=0.1)
                 self.earlier, self.last = self.last, y.detach() * self.earlier
             return y + self.mean
 
@@ -722,6 +723,17 @@ def test_gradients_that_runs_would_not_add_to_are_told_of():
         return loss
 
     train(two_layers, body=forgetting)
+
+    def written_to(net, optimizer, x):
+        optimizer.zero_grad()
+        loss = (net(x) ** 2).mean()
+        loss.backward()
+        for p in net.parameters():
+            p.grad.mul_(0.5).add_(p.detach(), alpha=0.1)
+        optimizer.step()
+        return loss
+
+    train(two_layers, body=written_to)
     net = two_layers()
     optimizer = optim.SGD(net.parameters(), lr=0.1)
     with pytest.warns(UserWarning, match="does not forget"):
@@ -730,3 +742,18 @@ def test_gradients_that_runs_would_not_add_to_are_told_of():
     net(nbgrad.ones(1, 3)).sum().backward()
     with pytest.raises(TypeError, match="has a gradient, to which eager mode would add and no run does"):
         step(nbgrad.ones(1, 3))
+
+
+def test_parameters_that_a_compiled_function_does_not_use_have_no_gradient(kernels):
+    used, unused = (nn.Linear(3, 2, dtype=np.float64) for _ in range(2))
+    net = nn.ModuleList([used, unused])
+    optimizer = optim.AdamW(net.parameters(), lr=0.1, weight_decay=0.5)
+    before = unused.weight.data.copy()
+    run = nbgrad.jit(lambda x: net[0](x) + net[1].bias.detach())
+    for _ in range(2):
+        run(nbgrad.ones(1, 3)).sum().backward()
+        assert unused.weight.grad is None and unused.bias.grad is None
+        np.testing.assert_array_equal(used.weight.grad.data, np.ones((2, 3)))
+        optimizer.step()
+        optimizer.zero_grad()
+    np.testing.assert_array_equal(unused.weight.data, before)

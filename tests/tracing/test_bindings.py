@@ -298,6 +298,10 @@ class Counter:
         self.numbers["steps"] += 1
         return x * self.numbers["steps"]
 
+    def in_a_circle(self, x):
+        self.steps = (self.steps + 1) % 3
+        return x * self.steps
+
     def set_before_it_is_read(self, x):
         self.steps = len(x)
         self.kept = x * 2.0
@@ -308,13 +312,14 @@ class Counter:
         return self.state * 2.0
 
 
-@pytest.mark.parametrize("name", ["by_steps", "by_item", "set_before_it_is_read"])
+@pytest.mark.parametrize("name", ["by_steps", "by_item", "in_a_circle", "set_before_it_is_read"])
 def test_a_number_that_a_function_changes_and_reads(name):
     counter, plain = Counter(), Counter()
     compiled = nbgrad.jit(getattr(counter, name))
-    for _ in range(4):
+    for _ in range(7):
         np.testing.assert_array_equal(compiled(X), getattr(plain, name)(X))
-    assert traces(compiled) == (2 if name.startswith("set") else 4)
+        assert counter.steps == plain.steps
+    assert traces(compiled) == (2 if name.startswith("set") else 7)
 
 
 @pytest.mark.parametrize("module", [False, True])
