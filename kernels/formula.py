@@ -8,7 +8,6 @@ are found by identity.
 
 from __future__ import annotations
 
-import functools
 import sys
 import threading
 import weakref
@@ -461,36 +460,22 @@ def _is_selection(node: Expression) -> bool:
 
 
 def source(
-    roots: Sequence[Expression], number: str, names: Mapping[int, str] | None = None, prefix: str = "t"
+    roots: Sequence[Expression], number: str, names: Mapping[int, str] | Sequence[str] = {}, prefix: str = "t"
 ) -> tuple[list[str], list[str]]:
     """Write expressions as Python source for one dtype.
 
     `number` names the dtype's conversion in the kernel's namespace (``float32``): every constant goes through it,
-    since ``1 - y`` on float32 would be computed in float64. Gives the assignments of the nodes used more than
-    once or too deep to inline, whose names begin with `prefix`, and the expressions of the roots.
+    since ``1 - y`` on float32 would be computed in float64. `names` are of some inputs, or of all in order. Gives what
+    assigns nodes used more than once or too deep to inline, to names of this `prefix`, and the roots' expressions.
     """
-    lines, values, count = _templates_of(roots, number)
-    given = [f"x{i}" for i in range(count)]
-    for i, name in (names or {}).items():
-        if i < count:
-            given[i] = name
-    return [line.format(*given, t=prefix) for line in lines], [value.format(*given, t=prefix) for value in values]
+    facts = roots[0].facts if len(roots) == 1 else {}  # asked for again and again, with other names
+    lines, values, used = facts.get(number) or facts.setdefault(number, _templates(roots, number))
+    given = {i: f"x{i}" for i in used} | dict(names) if isinstance(names, Mapping) else names
+    return [line.format(x=given, t=prefix) for line in lines], [value.format(x=given, t=prefix) for value in values]
 
 
-def source_of(root: Expression, number: str, given: Sequence[str], prefix: str) -> tuple[list[str], str]:
-    """Write one expression likewise, of inputs all of which are given by what they are called."""
-    lines, (value,), _ = _templates_of((root,), number)
-    return [line.format(*given, t=prefix) for line in lines] if lines else [], value.format(*given, t=prefix)
-
-
-def _templates_of(roots: Sequence[Expression], number: str) -> tuple[list[str], list[str], int]:
-    """Give the templates of expressions, which are asked for again and again, with other names."""
-    facts = roots[0].facts if len(roots) == 1 else {}
-    return facts.get(number) or facts.setdefault(number, _templates(roots, number))
-
-
-def _templates(roots: Sequence[Expression], number: str) -> tuple[list[str], list[str], int]:
-    """Write what `source` gives, with {0} for the first input and {t} for the prefix; and tell how many they may be."""
+def _templates(roots: Sequence[Expression], number: str) -> tuple[list[str], list[str], list[int]]:
+    """Write what `source` gives, with {x[0]} for the first input and {t} for the prefix; and list the inputs."""
     order = topological(roots := [expand(root) for root in roots])
     uses = Counter([*(argument for node in order for argument in node.arguments), *roots])
     text: dict[Expression, str] = {}
@@ -512,10 +497,4 @@ def _templates(roots: Sequence[Expression], number: str) -> tuple[list[str], lis
             literal = node.payload if node.payload not in ("inf", "-inf", "nan") else f"float('{node.payload}')"
             written = f"{number}({literal})"
         text[node] = written
-    count = max([-1, *(node.payload for node in order if _is_input(node))]) + 1
-    short = {f"{{x[{i}]}}": f"{{{i}}}" for i in range(count)}  # which is quicker to fill in
-
-    def shortened(written: str) -> str:
-        return functools.reduce(lambda text, name: text.replace(name, short[name]), short, written)
-
-    return [*map(shortened, lines)], [shortened(text[root]) for root in roots], count
+    return lines, [text[root] for root in roots], [node.payload for node in order if _is_input(node)]

@@ -287,7 +287,7 @@ def assigned_to(step: Assign, name: str, arguments: Sequence[str]) -> list[str]:
         return [f"{name} = {converted}"]
     if True in casts:
         arguments = [f"{number}({a})" if cast else a for a, cast in zip(arguments, casts, strict=True)]
-    lines, value = formula.source_of(expression, number, arguments, f"{name}_t")
+    lines, (value,) = formula.source([expression], number, arguments, f"{name}_t")
     if "int" in dtype:  # it is computed in 64 bits, and the dtype's results wrap around
         value = f"{dtype}({value})"
     return [*lines, f"{name} = {value}"]

@@ -360,9 +360,8 @@ def _thin(node: Any) -> None:
 
 def first_call(operation: Elementwise, arguments: tuple[Any, ...]) -> Any:
     """Put the specialised code of an operation in the place of its stub, and run it."""
-    for argument in arguments:
-        if isinstance(argument, Expression):
-            return on_other_types(operation, arguments)
+    if any([isinstance(argument, Expression) for argument in arguments]):
+        return on_other_types(operation, arguments)
     if sharing.stand_ins:
         return operation.in_traces(*arguments)
     slowly = operation._prepared(operation.namespace)

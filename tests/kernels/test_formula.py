@@ -223,6 +223,13 @@ def test_common_subexpressions_are_computed_once():
     assert text.count("*") == 1
 
 
+def test_inputs_are_called_as_they_are_named_some_or_all():
+    root = trace(lambda x, y: x * y, [NUMBER] * 2)
+    assert formula.source([root], "float64", {1: "b"}) == ([], ["(x0 * b)"])
+    assert formula.source([root], "float64", ["a", "b"]) == formula.source([root], "float64", ("a", "b"))
+    assert formula.source([root], "float64", ["a", "b"]) == ([], ["(a * b)"])
+
+
 def test_common_subexpressions_of_several_results_are_computed_once():
     exp = trace(scalars.exp, [NUMBER])
     lines, values = formula.source([exp, exp * exp], "float64")

@@ -5,6 +5,7 @@ import pytest
 
 import nbgrad
 from nbgrad import grad, value_and_grad
+from nbgrad.tracing.program import Program
 
 pytestmark = pytest.mark.usefixtures("kernels")
 
@@ -45,3 +46,15 @@ def derivative(function, order):
 )
 def test_derivatives_of_numbers_to_higher_orders(function, order, expected):
     assert nbgrad.jit(derivative(function, order))(0.3) == pytest.approx(expected, rel=1e-13)
+
+
+def test_numbers_that_are_met_again_are_one_node_and_what_can_change_is_not_remembered():
+    program = Program()
+    number, array = np.array(0.1), np.ones(3)
+    changing = number.copy()
+    number.flags.writeable = False
+    assert program.met(number) is program.met(number) is program.constant(number)
+    assert list(program._numbers_met) == [id(number)]
+    program.met(array)
+    program.met(changing)
+    assert list(program._numbers_met) == [id(number)]
