@@ -165,7 +165,6 @@ class Memory:
         """Find a donated input in whose place a result may be written, element for element as the input is read."""
         if not isinstance(step, Group) or isinstance(node.operation, Join):
             return None
-        mentions = [place for place, output in enumerate(self.program.outputs) if root_of(output) is node]
         for x in self.program.inputs:
             assert isinstance(x.operation, Input)
             place = f"x{x.operation.position}"
