@@ -14,8 +14,8 @@ from . import codegen, matrix_vector, threads
 from .launch import Launch
 from .matrix_vector import BLOCKS, Form
 
-#: The bytes of a block's lines: what stays in the second cache of any processor, and takes a hundred times as long as
-#: it takes to call three loops.
+#: The bytes of a block's lines: what stays in the second cache of any processor, and takes twenty times as long as it
+#: takes to call three loops.
 _BYTES = 1 << 17
 #: Lines begin blocks at multiples of this many.
 _ALIGNED = 8
