@@ -12,7 +12,7 @@ import numpy as np
 
 from . import codegen, matrix_vector, threads
 from .launch import Launch
-from .matrix_vector import BLOCKS, Form
+from .matrix_vector import ADDED_UP, BLOCKS, Form
 
 #: The bytes of a block's lines: what stays in the second cache of any processor, and takes twenty times as long as it
 #: takes to call three loops.
@@ -74,7 +74,7 @@ def lines_of(number: str, first: Form, second: Form) -> int | None:
 def blocks_of(lines: int, each: int) -> tuple[int, int]:
     """Give how many blocks of lines have one sum, and the number of sums: a piece of work each, for threads."""
     blocks = -(-lines // each)
-    together = -(-blocks // BLOCKS)
+    together = max(-(-blocks // BLOCKS), -(-ADDED_UP // each))
     return together, -(-blocks // together)
 
 

@@ -32,8 +32,9 @@ _PART = 2048
 _COST = threads.ADDITION
 #: The blocks that lines are cut into where threads share them, whatever their number: each has sums of its own.
 BLOCKS = 16
-#: Lines begin blocks at multiples of this many.
-_ALIGNED = 8
+#: Lines begin blocks at multiples of this many; and those that are added up to a sum of their own, so that it shows
+#: little what sums take to be written, and read again.
+_ALIGNED, ADDED_UP = 8, 32
 
 
 class Form(NamedTuple):
@@ -82,7 +83,7 @@ def _pays(number: str, form: Form) -> bool:
     """Tell whether there are lines enough: a few long ones are BLAS's, which cuts these as well."""
     if form.lines < FEWEST or form.length < SHORTEST:
         return False
-    return form.lines >= 2 * _ALIGNED or not is_shared(number, form)
+    return form.lines >= 2 * (_ALIGNED if form.folds else ADDED_UP) or not is_shared(number, form)
 
 
 def cost(number: str, form: Form) -> int:
@@ -99,7 +100,7 @@ def blocks_of(number: str, form: Form) -> tuple[int, int]:
     """Give the lines of a block, and the number of blocks, which depend on nothing but sizes."""
     if not is_shared(number, form):
         return form.lines, 1
-    each = -(-form.lines // (BLOCKS * _ALIGNED)) * _ALIGNED
+    each = max(-(-form.lines // (BLOCKS * _ALIGNED)) * _ALIGNED, _ALIGNED if form.folds else ADDED_UP)
     return each, -(-form.lines // each)
 
 
