@@ -12,10 +12,10 @@ import numpy as np
 
 from . import codegen, matrix_vector, threads
 from .launch import Launch
-from .matrix_vector import BLOCKS, Form
+from .matrix_vector import ADDED_UP, BLOCKS, Form
 
-#: The bytes of a block's lines: what stays in the second cache of any processor, and takes a hundred times as long as
-#: it takes to call three loops.
+#: The bytes of a block's lines: what stays in the second cache of any processor, and takes twenty times as long as it
+#: takes to call three loops.
 _BYTES = 1 << 17
 #: Lines begin blocks at multiples of this many.
 _ALIGNED = 8
@@ -74,7 +74,7 @@ def lines_of(number: str, first: Form, second: Form) -> int | None:
 def blocks_of(lines: int, each: int) -> tuple[int, int]:
     """Give how many blocks of lines have one sum, and the number of sums: a piece of work each, for threads."""
     blocks = -(-lines // each)
-    together = -(-blocks // BLOCKS)
+    together = max(-(-blocks // BLOCKS), -(-ADDED_UP // each))
     return together, -(-blocks // together)
 
 
@@ -83,8 +83,8 @@ def begin() -> None:
     codegen.begin("chain", _SOURCE)
 
 
-def launched(stages: Sequence[Launch], together: int, cost: int) -> Launch:
-    """Give the launch of loops one after the other, each of as many blocks; what they take is `cost` additions."""
+def launched(stages: Sequence[Launch], together: int, shared: bool) -> Launch:
+    """Give the launch of loops one after the other, each of as many blocks, of which so many go together."""
     blocks = stages[0].blocks
     table = [len(stages), together, blocks, threads.NEVER]
     behind = len(table) + 3 * len(stages)
@@ -93,14 +93,12 @@ def launched(stages: Sequence[Launch], together: int, cost: int) -> Launch:
         behind += len(stage.sizes)
     for stage in stages:
         table += stage.sizes
-    pieces = -(-blocks // together)
-    shared = pieces > 1 and cost > threads.SHARE_ABOVE * threads.ADDITION
     offsets = [offset for stage in stages for offset in stage.offsets]
-    return Launch(codegen.address("chain", _SOURCE), table, pieces, offsets, shared)
+    return Launch(codegen.address("chain", _SOURCE), table, -(-blocks // together), offsets, shared)
 
 
 def stage(number: str, form: Form, each: int, offsets: Sequence[int]) -> Launch:
     """Give the launch of a product for blocks of so many lines."""
     together, parts = blocks_of(form.lines, each)
     table, places = matrix_vector.sizes(form, each, together, parts), matrix_vector.offsets(form, parts, offsets)
-    return Launch(matrix_vector.address(number, form), table, -(-form.lines // each), places, False)
+    return Launch(matrix_vector.address(number, form.folds), table, -(-form.lines // each), places, False)

@@ -69,6 +69,7 @@ class Compiler:
         form = matrix_vector.form_of(dtype, sizes, steps)
         if form is not None:
             matrix_vector.begin(dtype, form)
+            self._begin_launches(matrix_vector.is_shared(dtype, form))
             text = matrix_vector.source(dtype, form.folds)
             room = matrix_vector.room(form, matrix_vector.blocks_of(dtype, form)[1])
             return lambda: _launched(*matrix_vector.launches(dtype, form, offsets)), text, room
@@ -77,6 +78,7 @@ class Compiler:
             return None
         text = products.launched(dtype)
         codegen.begin(f"product_{dtype}", text)
+        self._begin_launches(False)
 
         def finish() -> protocol.Loops:
             address = codegen.address(f"product_{dtype}", text)
@@ -106,13 +108,15 @@ class Compiler:
         for form in forms:
             matrix_vector.begin(dtype, form)
         cost = sum(matrix_vector.cost(dtype, form) for form in forms) + elements * nest.cost * ADDITION
+        shared = parts > 1 and cost > SHARE_ABOVE * ADDITION
+        self._begin_launches(shared)
 
         def finish() -> tuple[protocol.Loops, protocol.Loops, protocol.Loops]:
             between = Launch(self._address(label, nest), sizes, blocks, offsets, False)
             before, behind = (
                 chain.stage(dtype, form, lines, each[2]) for form, each in zip(forms, multiplied, strict=True)
             )
-            whole = chain.launched([before, between, behind], together, cost)
+            whole = chain.launched([before, between, behind], together, shared)
             of_loop = [between._replace(blocks=0)] if nest.partials and blocks > 1 else []
             of_second = [behind._replace(blocks=0)] if parts > 1 else []
             return _launched(whole), _launched(*of_loop), _launched(*of_second)
@@ -166,7 +170,10 @@ class Compiler:
         if key not in self._loops:
             self._loops[key] = None
             codegen.begin(f"fused_{label}", key[1])
-        shared = self._is_shared(nest, blocks, elements)
+        self._begin_launches(self._is_shared(nest, blocks, elements))
+
+    def _begin_launches(self, shared: bool) -> None:
+        """Begin to compile what it takes to launch loops."""
         launch.begin(not shared)
         if shared:
             pool.begin()

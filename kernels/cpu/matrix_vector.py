@@ -1,7 +1,8 @@
 """Products of a matrix and a vector: lines of neighbours in memory, each multiplied by the vector, or added up.
 
 Either way the matrix is read once, which is all that there is to it: several lines are taken at once, so that the
-vector, or the sums, are read once for all of them. BLAS does the same, but shares it with nobody, and takes a call.
+vector, or the sums, are read once for all of them. NumPy's BLAS does the same, by a call that takes half a microsecond,
+and has threads share it only from some MB on.
 """
 
 from __future__ import annotations
@@ -25,14 +26,15 @@ Array = npt.NDArray[Any]
 _FOLDED, _ADDED = 4, 8
 #: Fewer lines, and lines of fewer elements, leave vectors empty.
 FEWEST, SHORTEST = 4, 8
-#: The sums that lines are added to before the next ones are looked at.
-_SUMS = 2048
+#: The elements of lines that are looked at before the next ones: so much of the vector, or the sums, stays near.
+_PART = 2048
 #: What an element of 8 bytes costs, in additions: it is read, from a cache that is not the nearest.
 _COST = threads.ADDITION
 #: The blocks that lines are cut into where threads share them, whatever their number: each has sums of its own.
 BLOCKS = 16
-#: Lines begin blocks at multiples of this many.
-_ALIGNED = 8
+#: Lines begin blocks at multiples of this many; and those that are added up to a sum of their own, so that it shows
+#: little what sums take to be written, and read again.
+_ALIGNED, ADDED_UP = 8, 32
 
 
 class Form(NamedTuple):
@@ -81,7 +83,7 @@ def _pays(number: str, form: Form) -> bool:
     """Tell whether there are lines enough: a few long ones are BLAS's, which cuts these as well."""
     if form.lines < FEWEST or form.length < SHORTEST:
         return False
-    return form.lines >= 2 * _ALIGNED or not _is_shared(number, form)
+    return form.lines >= 2 * (_ALIGNED if form.folds else ADDED_UP) or not is_shared(number, form)
 
 
 def cost(number: str, form: Form) -> int:
@@ -89,15 +91,16 @@ def cost(number: str, form: Form) -> int:
     return _COST * form.size * np.dtype(number).itemsize // 8
 
 
-def _is_shared(number: str, form: Form) -> bool:
+def is_shared(number: str, form: Form) -> bool:
+    """Tell whether threads share a product."""
     return cost(number, form) > threads.SHARE_ABOVE * threads.ADDITION
 
 
 def blocks_of(number: str, form: Form) -> tuple[int, int]:
     """Give the lines of a block, and the number of blocks, which depend on nothing but sizes."""
-    if not _is_shared(number, form):
+    if not is_shared(number, form):
         return form.lines, 1
-    each = -(-form.lines // (BLOCKS * _ALIGNED)) * _ALIGNED
+    each = max(-(-form.lines // (BLOCKS * _ALIGNED)) * _ALIGNED, _ALIGNED if form.folds else ADDED_UP)
     return each, -(-form.lines // each)
 
 
@@ -121,9 +124,9 @@ def begin(number: str, form: Form) -> None:
     codegen.begin(*_named(number, form.folds))
 
 
-def address(number: str, form: Form) -> int:
-    """Give where the loop is."""
-    return codegen.address(*_named(number, form.folds))
+def address(number: str, folds: bool) -> int:
+    """Give where the loop is, compiled or loaded now."""
+    return codegen.address(*_named(number, folds))
 
 
 def offsets(form: Form, blocks: int, given: Sequence[int]) -> Sequence[int]:
@@ -133,8 +136,8 @@ def offsets(form: Form, blocks: int, given: Sequence[int]) -> Sequence[int]:
 
 def launches(number: str, form: Form, given: Sequence[int]) -> list[Launch]:
     """Give the launches of the loop, on the operands, the result, and memory of `room`, by the offsets of three."""
-    (each, blocks), shared = blocks_of(number, form), _is_shared(number, form)
-    table, place = sizes(form, each, 1, blocks), address(number, form)
+    (each, blocks), shared = blocks_of(number, form), is_shared(number, form)
+    table, place = sizes(form, each, 1, blocks), address(number, form.folds)
     places = offsets(form, blocks, given)
     found = [Launch(place, table, blocks, places, shared and blocks > 1)]
     if room(form, blocks):
@@ -191,7 +194,7 @@ def _stub(words: Any, place: int, number: str, folds: bool) -> Any:
     """Make a loop that compiles another one, writes its address over its own, and calls it."""
 
     def first_call(*arguments: int) -> None:
-        found = words[place] = codegen.address(*_named(number, folds))
+        found = words[place] = address(number, folds)
         threads.LOOP(found)(*arguments)
 
     stub = threads.LOOP(failures.callback(first_call))
@@ -208,7 +211,7 @@ def _named(number: str, folds: bool) -> tuple[str, str, str, tuple[str, ...]]:
 
 def _head(text: Text, number: str) -> None:
     put = text.put
-    put("align_stack()")
+    put("align_stack()", "short_vectors()")
     with text.block("if dims[0] >= int64_pointer(data)[0]:"):
         put("share(args, dims, steps, data)", "return")
     put("first_block = address(args[0])", "sizes = int64_pointer(args[1])", "count = sizes[0]")
@@ -224,14 +227,22 @@ def _folding(number: str) -> str:
         _head(text, number)
         put("begin = first_block * each", "end = min(begin + dims[0] * each, count)")
         put(f"whole = begin + (end - begin) // {_FOLDED} * {_FOLDED}")
-        for head, lines in ((f"for i in range(begin, whole, {_FOLDED}):", _FOLDED), ("for i in range(whole, end):", 1)):
-            with block(head):
-                each = range(lines)
-                put(*(f"line{k} = offset(matrix, (i + {k}) * down)" for k in each))
-                put(*(f"sum{k} = {number}(0)" for k in each))
-                with block("for j in range(length):"):
-                    put("value = load(vector, j)", *(f"sum{k} += load(line{k}, j) * value" for k in each))
-                put(*(f"y[(i + {k}) * step] = sum{k}" for k in each))
+        # long lines in parts, whose errors do not add up
+        with block(f"for first in range(0, int64(length), {_PART}):"):
+            put(f"width = min(length - np.uintp(first), np.uintp({_PART}))", "part = offset(vector, first)")
+            for head, lines in (
+                (f"for i in range(begin, whole, {_FOLDED}):", _FOLDED),
+                ("for i in range(whole, end):", 1),
+            ):
+                with block(head):
+                    each = range(lines)
+                    put(*(f"line{k} = offset(matrix, (i + {k}) * down + first)" for k in each))
+                    put(*(f"sum{k} = {number}(0)" for k in each))
+                    with block("for j in range(width):"):
+                        put("value = load(part, j)", *(f"sum{k} += load(line{k}, j) * value" for k in each))
+                    with block("if first > 0:"):
+                        put(*(f"sum{k} += y[(i + {k}) * step]" for k in each))
+                    put(*(f"y[(i + {k}) * step] = sum{k}" for k in each))
         put("clear_exceptions()")
     return str(text)
 
@@ -246,8 +257,8 @@ def _adding(number: str) -> str:
         with block("for block in range(first_block, first_block + dims[0]):"):
             put("begin = block * each", "end = min(begin + each, count)")
             put(f"whole = begin + (end - begin) // {_ADDED} * {_ADDED}")
-            with block(f"for first in range(0, int64(length), {_SUMS}):"):  # whose sums stay in the nearest cache
-                put(f"width = min(length - np.uintp(first), np.uintp({_SUMS}))")
+            with block(f"for first in range(0, int64(length), {_PART}):"):  # whose sums stay in the nearest cache
+                put(f"width = min(length - np.uintp(first), np.uintp({_PART}))")
                 put("to = offset(parts, block // together * int64(length) + first)")
                 with block("if block % together == 0:"):
                     put("for j in range(width):", f"    store_0(to, j, {number}(0))")

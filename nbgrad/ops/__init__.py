@@ -84,7 +84,7 @@ _install()
 def kernel_catalogue() -> list[tuple[str, Any]]:
     """List the float32 and float64 kernels of values and first derivatives, each with a call that compiles it."""
     from ..kernels import reductions, scans
-    from ..kernels.cpu import channels, classes, indexing, norms, other_factors, pool, scan, windows
+    from ..kernels.cpu import channels, classes, indexing, matrix_vector, norms, other_factors, pool, scan, windows
     from ..kernels.cpu import reduction_loops as cpu
     from ..kernels.cpu.reduction import reduce_elements
     from ..kernels.cpu.small import conversion, copies, products, views, writer
@@ -105,6 +105,8 @@ def kernel_catalogue() -> list[tuple[str, Any]]:
     works += [small.sum_to, lambda: small.reduce(reductions.sum), lambda: small.spread(reductions.softmax)]
     jobs += [(f"small {work().name}", work().address) for work in works]
     jobs.append(("recorded", lambda: GetItem.apply))
+    for number, folds in matrix_vector.KINDS:
+        jobs.append((f"lines {'folded' if folds else 'added'} {number}", partial(matrix_vector.address, number, folds)))
 
     def elementwise_job(operation: Any, dtype: str) -> None:
         arguments = [np.ones(1, "?" if kind == "truth" else dtype) for kind in operation.kinds]

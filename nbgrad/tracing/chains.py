@@ -69,9 +69,7 @@ def _goes_along(first: Node, group: Group, second: Node, places: Laid) -> bool:
     if any([memory_of(x) is first and stretched(x) is not first for node in group.nodes for x in node.inputs]):
         return False
     factors = [place for place in places.places[:2] if place.root in group.nodes]
-    if len(factors) != 1 or factors[0].root.shape != group.space or factors[0].root in group.late:
-        return False
-    return factors[0].offset == 0
+    return len(factors) == 1 and factors[0].root.shape == group.space and factors[0].offset == 0
 
 
 def _is_product(step: Any) -> bool:

@@ -111,6 +111,16 @@ def after_the_sum(w, x, y):
     return (rest * rest.sum()) @ x
 
 
+def after_the_largest(w, x, y):
+    score = x @ w
+    weights = nbgrad.exp(score - score.max())
+    return weights @ x / weights.sum() + y[:19]
+
+
+def of_one_row(w, x, y):
+    return ((x @ w) * np.stack([y, 2 * y]))[0] @ x
+
+
 def of_other_lines(w, x, y):
     return (x @ w - y)[:19] @ x[:19]
 
@@ -124,7 +134,7 @@ def short(w, x, y):
     return (x[:8] @ w - y[:8]) @ x[:8]
 
 
-OTHERS = [elsewhere, turned, after_the_sum, of_other_lines, of_a_matrix_from_it, short]
+OTHERS = [elsewhere, turned, after_the_sum, after_the_largest, of_one_row, of_other_lines, of_a_matrix_from_it, short]
 
 
 @pytest.mark.parametrize("program", [*OTHERS, value_and_grad(in_columns), value_and_grad(with_predictions)])

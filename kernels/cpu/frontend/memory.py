@@ -128,6 +128,11 @@ def _align_stack(writer: Writer) -> None:
     writer.attributes.append("alignstack(64)")
 
 
+def _short_vectors(writer: Writer) -> None:
+    """Have vectors of 32 bytes, for short rows that begin anywhere: fewer of them straddle cache lines, or are left."""
+    writer.attributes.append('"prefer-vector-width"="256"')
+
+
 def _clear_status(everywhere: bool) -> Callable[[Writer], None]:
     def clear_exceptions(writer: Writer) -> None:
         x86 = platform.machine().lower() in ("x86_64", "amd64")
@@ -253,6 +258,7 @@ NAMESPACE: dict[str, Any] = {
     "np": SimpleNamespace(uintp=UINT64, inf=np.inf),
     "address": _address,
     "align_stack": _align_stack,
+    "short_vectors": _short_vectors,
     "word_at": _at(INT64),
     "int_at": _at(INT32),
     "words_at": _place(INT64),

@@ -103,7 +103,7 @@ _FORM = f"""
         near = itemsize
         folds = second
     lined = stack == 1 and not deep and second != (n == 1) and near == itemsize and (along == itemsize or not folds)
-    if lines < {FEWEST} or length < {SHORTEST} or apart % itemsize != 0 or along % itemsize != 0:
+    if lines < {FEWEST} or length < {SHORTEST}:
         lined = False
 """
 
