@@ -121,7 +121,7 @@ def _statement(lowering: Lowering, statement: ast.stmt, live: set[str]) -> None:
             lowering.wish = _wish(targets[0]) if isinstance(value, ast.Call | ast.Subscript) else ""
             given = expressions.lower(lowering, value, _wish(targets[0]))
             lowering.wish = ""
-            if getattr(statement, "within", False):  # later turns may write to what is returned from this one
+            if getattr(statement, "one_of_several", False):  # what a turn returns is not what later ones write to
                 given = copied(lowering, given)
             for target in targets:
                 expressions.bind(lowering, target, given)

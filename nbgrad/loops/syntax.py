@@ -67,9 +67,7 @@ class _Structure:
                 raise refuse(self.name, statement.lineno, "so many ways out of loops", "split the function")
             if isinstance(statement, ast.Return):
                 value = statement.value or ast.Constant(None)
-                given = _set(RESULT, value, statement)
-                given.within = loop is not None  # type: ignore[attr-defined]
-                out.append(given)
+                out.append(_set(RESULT, value, statement))
                 if loop is not None:
                     loop.left = True
                     out += [
@@ -149,6 +147,9 @@ def structured(node: ast.FunctionDef) -> list[ast.stmt]:
     made = _Structure(node.name).block(body, None)
     if any(isinstance(inner, ast.Return) for loop in _loops(body) for inner in _within(loop.body)):
         made.insert(0, _set(RETURNED, ast.Constant(False), node))
+        for inner in _within(made):
+            if isinstance(inner, ast.Assign) and getattr(inner.targets[0], "id", "") == RESULT:
+                inner.one_of_several = True  # type: ignore[attr-defined]
     return made
 
 

@@ -159,6 +159,15 @@ def newton(x, y):
     return y
 
 
+def one_of_two(x, tolerance):
+    steps = np.zeros((x.size, x.size))
+    for k in range(1, x.size):
+        steps[k] = x * steps[k - 1] + x[k]
+        if abs(steps[k, 0]) < tolerance:
+            return steps[:k].copy()
+    return steps
+
+
 def written_until(y, n):
     for i in range(y.size):
         if i == n:
@@ -169,6 +178,7 @@ def written_until(y, n):
 @pytest.mark.parametrize("arguments", [
     (when_settled, X**2 + 2, 0.5), (when_found, X, 5), (when_found, X, 2), (two_numbers, 1.1, 3.0),
     (two_numbers, 0.3, 3.0), (of_inner_functions, M, 0.3), (newton, X**2 + 1, X**2 + 0.5),
+    (one_of_two, X, 0.4), (one_of_two, X, 1e-3),
 ])  # fmt: skip
 @pytest.mark.parametrize("how", [{}, {"checkpoint": 3}], ids=str)
 def test_returned_out_of_a_loop(arguments, how):
