@@ -233,9 +233,9 @@ def apply(lowering: Lowering, function: Any, given: list[Meaning], named: dict[s
     """Apply a known function."""
     if isinstance(function, support.Elementary):
         return elementary(lowering, function.name, *(number_of(lowering, a) for a in given))
-    if function is support.apart:
+    if function in (support.apart, support.matches):
         pair = [name(array) for array in given if isinstance(array, Value)]
-        lowering.put(Plain(ast.Expr(ast.Call(name("apart"), list(pair), []))))
+        lowering.put(Plain(ast.Expr(ast.Call(name(function.__name__), list(pair), []))))
         return Known(None)
     if function is support.grown:
         sizes = [number_of(lowering, size) for size in given[1:]]

@@ -101,6 +101,8 @@ class Reverse(Pieces):
         for key, seed in seeds:
             given[key] = given.get(key, 0) + 1
             value = self.values[key]
+            if value.ndim is not None:
+                arrays.append(f"matches({seed}, {key})")
             if value.ndim is None:
                 start += self.give(body, key, seed)
             elif given[key] == 1 and not self.is_view(key):

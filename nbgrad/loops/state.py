@@ -120,7 +120,7 @@ class Lowering:
 RESERVED = {
     "np", "math", "float64", "float32", "int64", "bool_", "cotangent", "grown", "common", "spread", "prange", "tangent",
     "apart", "range", "len", "int", "float", "abs", "min", "max", "gather", "pieces", "folded", "rows", "rooted",
-    "reused", "cleared", "fits",
+    "reused", "cleared", "fits", "matches",
 }  # fmt: skip
 
 

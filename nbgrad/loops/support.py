@@ -46,6 +46,12 @@ def fits(kept: Any, array: Any) -> None:
         raise ValueError("njit: an array changes its size from turn to turn of a loop: leave checkpoint out")
 
 
+def matches(cotangent: Any, result: Any) -> None:
+    """Raise ValueError where a cotangent has another shape than the result that it belongs to."""
+    if cotangent.shape != result.shape:
+        raise ValueError("njit: a cotangent has another shape than its result: give one of the result's shape")
+
+
 def rooted(turns: int) -> int:
     """Give the number of turns of a segment: the root of the number of all, and at least one."""
     return max(1, math.ceil(math.sqrt(turns)))
@@ -124,6 +130,7 @@ OURS = {
     "spread": spread,
     "rows": rows,
     "fits": fits,
+    "matches": matches,
     "reused": reused,
     "cleared": cleared,
     "rooted": rooted,

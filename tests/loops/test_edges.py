@@ -140,6 +140,17 @@ def test_unsigned_numbers_stay_unsigned():
     np.testing.assert_allclose(gradient, differences, rtol=1e-7)
 
 
+def test_a_cotangent_of_another_shape_is_an_error():
+    @nbgrad.njit
+    def head(x, n):
+        return x[:n] * 2.0
+
+    _, (gradient, _) = head.vjp(X, 3, np.ones(3))
+    np.testing.assert_array_equal(gradient, [2.0, 2.0, 2.0, 0.0])
+    with pytest.raises(ValueError, match="a cotangent has another shape than its result"):
+        head.vjp(X, 3, np.ones(1))
+
+
 def test_arrays_without_axes():
     def scaled(a, x):
         b = np.zeros(())
