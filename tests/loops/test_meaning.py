@@ -240,3 +240,13 @@ def returning_by_else(x, limit):
 @pytest.mark.parametrize("limit", [0.5, 1.0, 5.0])
 def test_else_of_loops(function, limit):
     check(function, X, limit)
+
+
+def seldom(x):
+    a, b = x[0], x[3]
+    s = math.gamma(b) + math.gamma(x[1]) + math.degrees(a) * 0.01 + np.deg2rad(b) + math.ldexp(a, 3)
+    return s + math.copysign(a, x[1]) * b + np.copysign(x[1], -1.0) + np.remainder(b * 5, a), np.radians(x)
+
+
+def test_seldom_functions():
+    check(seldom, X)
