@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from .keeping import Keeping
-from .language import Allocate, Block, Loop, Product, Program, Statement, Store, Value, View, expression_of, names_in
-from .writing import dtype_of, place_of, shape_of, updates
+from .language import Block, Loop, Program, Statement, Store, Value, View, expression_of, maker, names_in
+from .writing import dtype_of, place_of, shaped, updates
 
 
 class Aliases(Keeping):
@@ -43,28 +43,15 @@ class Aliases(Keeping):
             loops = [statement, *loops]
         for store in self.known.stores.get(self.known.family(value), ()):
             assert isinstance(store, Store)
-            made = self.made_in(store.array)
-            if made is not None and any(made.inside(block) for block in statement.blocks()):
+            made = maker(store.array)
+            if made is not None and any(made.block.inside(block) for block in statement.blocks()):
                 continue  # it has no other name yet
-            if store.order > statement.order:
+            if store.order > statement.order and (made is None or made.order < statement.order):
                 return True
             shared = [loop for loop in store.block.loops() if loop in loops]
-            if any(made is None or not made.inside(loop.body) for loop in shared):
+            if any(made is None or not made.block.inside(loop.body) for loop in shared):
                 return True
         return False
-
-    def made_in(self, array: Value) -> Block | None:
-        """Give the block in which an array is made, or the array that it is a view of; None for others."""
-        while array.block is not None:
-            for statement in array.block.statements:
-                if isinstance(statement, View) and statement.target is array:
-                    array = statement.base
-                    break
-                if isinstance(statement, Allocate | Product) and statement.target is array:
-                    return array.block
-            else:
-                return None
-        return None
 
     def used_later(self, loop: Loop, key: str) -> bool:
         """Tell whether an array is named in a loop, or behind it, by the name that it had before."""
@@ -120,7 +107,9 @@ class Aliases(Keeping):
             self.handed.add(key)
             return [f"{self.bar(key)} = {bar}"]
         if self.written_after(statement, value):
-            raise self.refuse(statement, f"an array with two names, {key!r} one of them, that is written to")
+            raise self.refuse(
+                statement, f"an array with two names, {self.known_as(key)} one of them, that is written to"
+            )
         return [f"{self.bar(key)} += {bar}"]
 
     def _hand_arrays(self, loop: Loop, arrays: list[Any]) -> tuple[list[str], list[str]]:
@@ -135,7 +124,7 @@ class Aliases(Keeping):
             key, bar = carried.after.id, self.bar(carried.target)
             value = self.values[key]
             if key in filled:
-                raise self.refuse(loop, f"an array that {key!r} and another name stand for after a turn")
+                raise self.refuse(loop, f"an array that {self.known_as(key)} and another name stand for after a turn")
             if key in carried_names:
                 filled.add(key)
                 moved.append((self.bar(key), ast.Name(bar, ast.Load())))
@@ -145,14 +134,16 @@ class Aliases(Keeping):
                 moved.append((self.bar(key), ast.Name(bar, ast.Load())))
             else:
                 if self.written_after(loop, value):
-                    raise self.refuse(loop, f"an array with two names, {key!r} one of them, that is written to")
+                    raise self.refuse(
+                        loop, f"an array with two names, {self.known_as(key)} one of them, that is written to"
+                    )
                 passed = self.name(f"{carried.target}_passed")
                 lines.append(f"{passed} = {bar}")
                 added.append(f"{self.bar(key)} += {passed}")
         for carried in arrays:
             if carried.target.name not in filled:
-                self.need(loop.block, *carried.target.sizes)
-                fresh = expression_of(f"np.zeros({shape_of(carried.target)}, {dtype_of(carried.target)})")
+                self.need(loop.body if carried.inside else loop.block, *carried.sizes)
+                fresh = expression_of(f"np.zeros({shaped(carried.sizes)}, {dtype_of(carried.target)})")
                 moved.append((self.bar(carried.target), fresh))
         # what comes from a cotangent that is handed on must be read before that is given anew
         order = updates(moved)

@@ -285,7 +285,7 @@ class _Apart(ast.NodeTransformer):
         if not isinstance(node.value, ast.Name):
             return node
         array = self.analysis.values[node.value.id]
-        if not array.floating or self.analysis.stable(self.statement, array, node.slice):
+        if self.analysis.stable(self.statement, array, node.slice):
             return node
         key = ast.unparse(node)
         if key in self.known:

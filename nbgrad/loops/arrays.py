@@ -19,8 +19,15 @@ def materialised(lowering: Lowering, meaning: Meaning, wish: str = "t") -> Meani
     if isinstance(meaning, Elements):
         return compute(lowering, meaning, wish)
     if isinstance(meaning, Group):
-        return Group([materialised(lowering, item, wish) for item in meaning.items])
+        return Group([materialised(lowering, item, wish) for item in meaning.items], meaning.fields)
     return meaning
+
+
+def copied(lowering: Lowering, meaning: Meaning) -> Meaning:
+    """Give a meaning that shares no memory with others: arrays are copied."""
+    if isinstance(meaning, Group):
+        return Group([copied(lowering, item) for item in meaning.items], meaning.fields)
+    return elementwise(lowering, lambda a: a, meaning) if isinstance(meaning, Value) else meaning
 
 
 def binary(lowering: Lowering, op: ast.operator, left: Meaning, right: Meaning) -> Meaning:
@@ -83,7 +90,7 @@ def elementwise(lowering: Lowering, function: Callable[..., Scalar], *operands: 
 
     dtype = _result_dtype(lowering, function, held)
     reads = [v for o in held for v in ([o] if isinstance(o, Value) else o.reads if isinstance(o, Elements) else [])]
-    return Elements(sizes, dtype, at, reads)
+    return Elements(sizes, dtype, at, reads, any(isinstance(o, Elements) and o.mixes for o in held))
 
 
 def _is_one(size: ast.expr) -> bool:
@@ -99,7 +106,7 @@ def _scaled(index: ast.expr, stride: ast.expr | None) -> ast.expr:
 
 def _result_dtype(lowering: Lowering, function: Callable[..., Scalar], held: list[Any]) -> str:
     """Find the dtype of elements, by writing one and throwing it away."""
-    dtypes = [o.dtype if o.dtype in (*FLOATING, "bool") else "int64" for o in held]
+    dtypes = [o.dtype if o.dtype in (*FLOATING, "bool") or o.dtype.startswith("uint") else "int64" for o in held]
     return tried(lowering, function, *(Scalar(name("x"), dtype) for dtype in dtypes))
 
 
@@ -207,7 +214,8 @@ def fill(lowering: Lowering, target: Value, meaning: Meaning, add: ast.operator 
         meaning = array_of(lowering, meaning, "t")
     if isinstance(meaning, Value) or (isinstance(meaning, Elements) and meaning.reads):
         reads = [meaning] if isinstance(meaning, Value) else meaning.reads
-        aligned = all(value is target for value in reads)
+        mixes = isinstance(meaning, Elements) and meaning.mixes
+        aligned = not mixes and all(value is target for value in reads)
         if not aligned and not all(_apart(value, target) and _sure(value) and _sure(target) for value in reads):
             copied = elementwise(lowering, lambda a: a, meaning)
             assert isinstance(copied, Elements)
@@ -285,7 +293,7 @@ def grown(lowering: Lowering, base: Value, sizes: list[Scalar]) -> Value:
     target.family.join(base.family)
     called = ast.Call(name("grown"), [name(base), *(lowering.atom(size, "size").node for size in sizes)], [])
     lowering.put(View(target, base, called))
-    target.sizes = [lowering.assign("size", Scalar(size_of(target, 0), "int64")).node]
+    target.sizes = base.sizes  # of which nothing is asked: elements are read and written one by one
     return target
 
 
@@ -322,4 +330,4 @@ def product(lowering: Lowering, left: Meaning, right: Meaning) -> Meaning:
     outer = [*sizes_a[:-1], *sizes_b[1:]]
     if (a.ndim or 0) > 2 or (b.ndim or 0) > 2:
         raise lowering.refuse("a product of arrays of more than two axes", "write the loop")
-    return Elements(outer, dtype, at, [a, b]) if outer else at([])
+    return Elements(outer, dtype, at, [a, b], True) if outer else at([])

@@ -5,10 +5,11 @@ from __future__ import annotations
 import ast
 from typing import Any
 
+from . import syntax
 from .arrays import allocate
 from .language import Block, Branch, Merged, Value, name, names_in, number, text
 from .meanings import Elements, Group, Known, Local, Meaning, Method, Scalar, joined
-from .state import Dead, Lowering, measure
+from .state import Dead, Lowering, called, measure
 
 
 def branch(lowering: Lowering, condition: Scalar, first: Any, second: Any, live: set[str]) -> None:
@@ -63,12 +64,22 @@ def merged(
     """Give what a name stands for behind a branch; `alone` tells from which way it comes, if the other ends before."""
     if isinstance(one, Group) and isinstance(other, Group) and len(one.items) == len(other.items):
         pairs = zip(one.items, other.items, strict=True)
-        return Group([merged(lowering, statement, key, a, b, alone) for a, b in pairs])
-    if isinstance(one, Known | Local | Method | Elements) or isinstance(other, Known | Local | Method | Elements):
+        fields = one.fields if one.fields == other.fields else ()
+        return Group([merged(lowering, statement, key, a, b, alone) for a, b in pairs], fields)
+    if isinstance(one or other, Group) and (one is None or other is None):
+        like = one or other
+        assert isinstance(like, Group)
+        items = [merged(lowering, statement, key, one and item, other and item, alone) for item in like.items]
+        return Group(items, like.fields)
+    kinds = Known | Local | Method | Elements
+    if isinstance(one, kinds) or isinstance(other, kinds):
         if one is other or (isinstance(one, Known) and isinstance(other, Known) and one.value is other.value):
             assert one is not None
             return one
-        raise lowering.refuse(f"{key!r}, which is something else after each way of a branch,", "bind numbers or arrays")
+        if one is None or other is None:
+            return one or other  # type: ignore[return-value]
+        remedy = "return as much everywhere" if key == syntax.RESULT else "bind numbers or arrays"
+        raise lowering.refuse(f"{called(key)}, which is something else after each way of a branch,", remedy)
     if one is None or other is None:
         known = one if other is None else other
         if isinstance(known, Value) and alone is None:
@@ -78,7 +89,7 @@ def merged(
             ]
             return merged(lowering, statement, key, pair[0], pair[1])
         if not isinstance(known, Scalar):
-            raise lowering.refuse(f"the array {key!r}, which only one branch binds,", "bind it before the branch")
+            raise lowering.refuse(f"the array {called(key)}, which only one branch binds,", "bind it before the branch")
         one, other = one or zero(known.dtype), other or zero(known.dtype)
     if isinstance(one, Scalar) and isinstance(other, Scalar):
         dtype = one.dtype if one.dtype == other.dtype else joined(one.dtype, other.dtype)
@@ -104,7 +115,9 @@ def merged(
         ):
             return one
         if one.dtype != other.dtype or one.ndim != other.ndim:
-            raise lowering.refuse(f"{key!r}, an array of another kind after each way of a branch,", "use two names")
+            raise lowering.refuse(
+                f"{called(key)}, an array of another kind after each way of a branch,", "use two names"
+            )
         target = lowering.value(key, one.dtype, one.ndim)
         assert target.family is not None and one.family is not None and other.family is not None
         target.family.join(one.family)
@@ -127,15 +140,29 @@ def merged(
         else:
             measure(lowering, target)
         return target
-    raise lowering.refuse(f"{key!r}, a number after one way of a branch and an array after the other,", "use two names")
+    raise lowering.refuse(
+        f"{called(key)}, a number after one way of a branch and an array after the other,", "use two names"
+    )
 
 
 def _unbound(lowering: Lowering, block: Block, like: Value) -> Value:
     """Write an array without elements where a branch does not bind one that the other way binds."""
     before, lowering.block = lowering.block, block
-    made = allocate(lowering, [number(0)] * (like.ndim or 0), like.dtype, "empty", like.name)
+    made = empty(lowering, like, like.name)
     lowering.block = before
+    assert isinstance(made, Value)
     return made
+
+
+def empty(lowering: Lowering, like: Meaning, key: str) -> Meaning:
+    """Give what a name stands for where nothing is bound to it yet: arrays without elements, and zeros."""
+    if isinstance(like, Group):
+        return Group([empty(lowering, item, key) for item in like.items], like.fields)
+    if isinstance(like, Scalar):
+        return zero(like.dtype)
+    if isinstance(like, Value):
+        return allocate(lowering, [number(0)] * (like.ndim or 0), like.dtype, "empty", key)
+    return like
 
 
 def zero(dtype: str) -> Scalar:

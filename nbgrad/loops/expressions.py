@@ -12,13 +12,14 @@ from typing import Any
 
 import numpy as np
 
-from . import arrays, functions, indexing, library, support, syntax
+from . import arrays, functions, indexing, library, matrices, support, syntax
 from .arrays import materialised
 from .branches import branch
 from .language import Assign, Family, Own, Plain, Value, name, number, whole
-from .meanings import FLAT, Elements, Group, Known, Local, Meaning, Method, Scalar, as_dtype, joined
+from .meanings import FLAT, Elements, Group, Known, Local, Meaning, Method, Scalar, as_dtype, joined, scalar_function
 from .meanings import functions as scalar_functions
 from .numbers import cast, element, elementary, extreme, number_of
+from .order import boolean, condition, in_order, written_since
 from .state import Lowering, Scope
 
 #: How deep functions may call each other.
@@ -63,8 +64,10 @@ def convert(lowering: Lowering, key: str, found: Any) -> Meaning:
                 else (Scalar(ast.UnaryOp(ast.USub(), ast.Attribute(name("math"), "inf")), dtype))
             )
         return Scalar(number(float(found)), dtype)
+    if isinstance(found, complex | np.complexfloating):
+        raise lowering.refuse("a complex number", "compute with real and imaginary parts")
     if isinstance(found, tuple):
-        return Group([convert(lowering, key, item) for item in found])
+        return Group([convert(lowering, key, item) for item in found], getattr(found, "_fields", ()))
     if isinstance(found, np.ndarray):
         known = lowering.constant(key, found)
         if known not in lowering.values:
@@ -84,28 +87,26 @@ def scalar(lowering: Lowering, node: ast.expr) -> Scalar:
 def lower(lowering: Lowering, node: ast.expr, wish: str = "t") -> Meaning:
     """Lower an expression."""
     match node:
-        case ast.Constant(value=bool() | int() | float()):
-            return convert(lowering, "constant", node.value)
         case ast.Constant():
-            return Known(node.value)
+            return convert(lowering, "constant", node.value)
         case ast.Name(id=key):
             return lowering.scopes[-1].find(key)
         case ast.Tuple(elts=items) | ast.List(elts=items):
             found: list[Meaning] = []
-            for item in items:
-                one = materialised(lowering, lower(lowering, item.value if isinstance(item, ast.Starred) else item))
+            bare = [item.value if isinstance(item, ast.Starred) else item for item in items]
+            for item, one in zip(items, in_order(lowering, bare, as_arrays=True), strict=True):
                 if isinstance(item, ast.Starred) and not isinstance(one, Group):
                     raise lowering.refuse("a starred item", "write the items")
                 found += one.items if isinstance(item, ast.Starred) and isinstance(one, Group) else [one]
             return Group(found)
         case ast.BinOp(left=left, op=op, right=right):
-            return arrays.binary(lowering, op, lower(lowering, left), lower(lowering, right))
+            return arrays.binary(lowering, op, *in_order(lowering, [left, right]))
         case ast.UnaryOp(op=op, operand=operand):
             return _unary(lowering, op, lower(lowering, operand))
         case ast.Compare(left=left, ops=ops, comparators=others):
             return _compare(lowering, left, ops, others)
         case ast.BoolOp(op=op, values=values):
-            return _boolean(lowering, op, values)
+            return boolean(lowering, op, values, scalar)
         case ast.IfExp(test=test, body=first, orelse=second):
             return _conditional(lowering, test, first, second, wish)
         case ast.Subscript(value=base, slice=index):
@@ -144,7 +145,7 @@ def _unary(lowering: Lowering, op: ast.unaryop, operand: Meaning) -> Meaning:
 
 
 def _compare(lowering: Lowering, left: ast.expr, ops: list[ast.cmpop], others: list[ast.expr]) -> Meaning:
-    operands = [lower(lowering, node) for node in (left, *others)]
+    operands = in_order(lowering, [left, *others])
     if any(isinstance(operand, Known) for operand in operands) and len(operands) == 2:
         both = [o.value if isinstance(o, Known) else _MISSING for o in operands]
         test = {ast.Is: operator.is_, ast.IsNot: operator.is_not, ast.Eq: operator.eq, ast.NotEq: operator.ne}
@@ -166,41 +167,10 @@ def _compare(lowering: Lowering, left: ast.expr, ops: list[ast.cmpop], others: l
 _MISSING = object()
 
 
-def _boolean(lowering: Lowering, op: ast.boolop, values: list[ast.expr]) -> Scalar:
-    """Lower `and` and `or`: what stands behind is computed where it is asked for only."""
-    first = scalar(lowering, values[0])
-    for node in values[1:]:
-        if isinstance(first.node, ast.Constant):
-            first = scalar(lowering, node) if bool(first.node.value) == isinstance(op, ast.And) else first
-            continue
-        scope = lowering.scopes[-1]
-        count = len(lowering.block.statements)
-        try:
-            second = scalar(lowering, node)
-        finally:
-            added = lowering.block.statements[count:]
-            del lowering.block.statements[count:]
-        if not added:
-            first = Scalar(ast.BoolOp(op, [first.node, second.node]), "bool")
-            continue
-        known = Scalar(number(isinstance(op, ast.Or)), "bool")
-
-        def ask(node: ast.expr = node, scope: Scope = scope) -> None:
-            scope.names["$both"] = scalar(lowering, node)
-
-        def tell(known: Scalar = known, scope: Scope = scope) -> None:
-            scope.names["$both"] = known
-
-        ways = (ask, tell) if isinstance(op, ast.And) else (tell, ask)
-        branch(lowering, lowering.atom(first, "test"), ways[0], ways[1], {"$both"})
-        first = number_of(lowering, scope.names.pop("$both"))
-    return first
-
-
 def _conditional(lowering: Lowering, test: ast.expr, first: ast.expr, second: ast.expr, wish: str) -> Meaning:
-    condition = scalar(lowering, test)
-    if isinstance(condition.node, ast.Constant):
-        return lower(lowering, first if condition.node.value else second)
+    chosen = condition(lowering, test)
+    if isinstance(chosen.node, ast.Constant):
+        return lower(lowering, first if chosen.node.value else second)
     scope = lowering.scopes[-1]
 
     def choose(node: ast.expr) -> Callable[[], None]:
@@ -209,7 +179,7 @@ def _conditional(lowering: Lowering, test: ast.expr, first: ast.expr, second: as
 
         return way
 
-    branch(lowering, lowering.atom(condition, "test"), choose(first), choose(second), {"$" + wish, *scope.names})
+    branch(lowering, lowering.atom(chosen, "test"), choose(first), choose(second), {"$" + wish, *scope.names})
     return scope.names.pop("$" + wish)
 
 
@@ -235,16 +205,19 @@ def call(lowering: Lowering, node: ast.Call) -> Meaning:
             return Scalar(ast.Call(name("len"), [ast.Call(name("range"), parts, [])], []), "int64")
     if isinstance(function, Known) and function.value in (range, enumerate, zip, reversed):
         raise lowering.refuse(f"{function.value.__name__} outside of a for statement", "use it in one")
+    nodes = [argument.value if isinstance(argument, ast.Starred) else argument for argument in node.args]
+    nodes += [keyword.value for keyword in node.keywords if keyword.arg]
+    function, *found = in_order(lowering, nodes, function)
     given: list[Meaning] = []
-    for argument in node.args:
+    for argument, several in zip(node.args, found, strict=False):
         if not isinstance(argument, ast.Starred):
-            given.append(lower(lowering, argument))
+            given.append(several)
             continue
-        several = lower(lowering, argument.value)
         if not isinstance(several, Group):
             raise lowering.refuse("a starred argument", "write the arguments")
         given += several.items
-    named = {keyword.arg: lower(lowering, keyword.value) for keyword in node.keywords if keyword.arg}
+    keys = [keyword.arg for keyword in node.keywords if keyword.arg]
+    named = dict(zip(keys, found[len(node.args) :], strict=True))
     if len(named) != len(node.keywords):
         raise lowering.refuse("**", "write the arguments")
     if isinstance(function, Method):
@@ -260,9 +233,9 @@ def apply(lowering: Lowering, function: Any, given: list[Meaning], named: dict[s
     """Apply a known function."""
     if isinstance(function, support.Elementary):
         return elementary(lowering, function.name, *(number_of(lowering, a) for a in given))
-    if function is support.apart:
+    if function in (support.apart, support.matches):
         pair = [name(array) for array in given if isinstance(array, Value)]
-        lowering.put(Plain(ast.Expr(ast.Call(name("apart"), list(pair), []))))
+        lowering.put(Plain(ast.Expr(ast.Call(name(function.__name__), list(pair), []))))
         return Known(None)
     if function is support.grown:
         sizes = [number_of(lowering, size) for size in given[1:]]
@@ -276,22 +249,34 @@ def apply(lowering: Lowering, function: Any, given: list[Meaning], named: dict[s
     python = getattr(function, "py_func", None)
     if python is None and isinstance(function, FunctionType) and (function.__module__.partition(".")[0] not in (
         "numpy", "math", "nbgrad", "numba",
-    ) or function.__module__ == library.__name__):  # fmt: skip
+    ) or function.__module__ in (library.__name__, matrices.__name__)):  # fmt: skip
         python = function
     if python is not None:
         return inline(lowering, syntax.read(python), outside(lowering, python), given, named)
     if isinstance(function, type) and issubclass(function, BaseException):
         return Known(function)
+    if isinstance(function, type) and issubclass(function, tuple) and hasattr(function, "_fields"):
+        return _named_tuple(lowering, function, given, named)
     found = _scalar_call(lowering, function, given, named)
     if found is None:
         found = functions.call(lowering, function, given, named)
     if found is None:
         found = _from_library(lowering, function, given, named)
     if found is None:
-        module = getattr(function, "__module__", None) or ""
-        called = f"{module}.{getattr(function, '__name__', function)}".removeprefix("builtins.")
+        called = f"{_module_of(function)}.{getattr(function, '__name__', function)}".removeprefix(".")
         raise lowering.refuse(f"a call of {called}", "write it as loops, or give its derivative by hand")
     return found
+
+
+def _named_tuple(lowering: Lowering, kind: Any, given: list[Meaning], named: dict[str, Meaning]) -> Group:
+    """Give a tuple whose items have names."""
+    items = dict(zip(kind._fields, given, strict=False)) | named
+    for key, default in kind._field_defaults.items():
+        if key not in items:
+            items[key] = convert(lowering, key, default)
+    if len(given) > len(kind._fields) or set(items) != set(kind._fields):
+        raise TypeError(f"njit: {kind.__name__} takes the arguments {', '.join(kind._fields)}")
+    return Group([materialised(lowering, items[key], key) for key in kind._fields], kind._fields)
 
 
 def _from_library(lowering: Lowering, function: Any, given: list[Meaning], named: dict[str, Meaning]) -> Meaning | None:
@@ -301,17 +286,28 @@ def _from_library(lowering: Lowering, function: Any, given: list[Meaning], named
         first = library.OF_THE_FIRST.get(function)
     except TypeError:  # not hashable
         return None
-    if each is not None and not named:
-        return arrays.elementwise(lowering, lambda *a: number_of(lowering, put_in(lowering, each, *a)), *given)
-    if first is not None and given and not named:
-        rest = given[1:]
-        return arrays.elementwise(lowering, lambda a: number_of(lowering, put_in(lowering, first, a, *rest)), given[0])
-    return None if whole is None else put_in(lowering, whole, *given, **named)
+    found = each or first or whole
+    if found is None or (named and found is not whole):
+        return None
+    called = f"{_module_of(function)}.{function.__name__}".removeprefix(".")
+
+    def put(*a: Meaning) -> Meaning:
+        return put_in(lowering, found, *a, called=called, **named)
+
+    if found is whole:
+        return put(*given)
+    if found is each:
+        return arrays.elementwise(lowering, lambda *a: number_of(lowering, put(*a)), *given)
+    return arrays.elementwise(lowering, lambda a: number_of(lowering, put(a, *given[1:])), given[0]) if given else None
 
 
-def put_in(lowering: Lowering, function: Any, *given: Meaning, **named: Meaning) -> Meaning:
-    """Put one of our own functions in the place of a call."""
-    return inline(lowering, syntax.read(function), outside(lowering, function), list(given), named)
+def put_in(lowering: Lowering, function: Any, *given: Meaning, called: str, **named: Meaning) -> Meaning:
+    """Put one of our own functions in the place of what it is for, which messages call so."""
+    return inline(lowering, syntax.read(function), outside(lowering, function), list(given), named, called)
+
+
+def _module_of(function: Any) -> str:
+    return (getattr(function, "__module__", None) or "").removeprefix("builtins")
 
 
 def _scalar_call(lowering: Lowering, function: Any, given: list[Meaning], named: dict[str, Meaning]) -> Meaning | None:
@@ -323,6 +319,9 @@ def _scalar_call(lowering: Lowering, function: Any, given: list[Meaning], named:
     if named:
         return None
     if known is not None:
+        arity = scalar_function(known).arity
+        if len(given) != arity:
+            raise lowering.refuse(f"{function.__name__} of {len(given)} arguments", f"give it {arity}")
         return arrays.elementwise(lowering, lambda *a: elementary(lowering, known, *a), *given)
     if function in (max, min) and len(given) > 1:
         result = given[0]
@@ -347,25 +346,35 @@ def _scalar_call(lowering: Lowering, function: Any, given: list[Meaning], named:
 
 
 def inline(
-    lowering: Lowering, node: ast.FunctionDef, outer: Any, given: list[Meaning], named: dict[str, Meaning]
+    lowering: Lowering,
+    node: ast.FunctionDef,
+    outer: Any,
+    given: list[Meaning],
+    named: dict[str, Meaning],
+    called: str = "",
 ) -> Meaning:
-    """Put a function in the place of its call."""
+    """Put a function in the place of its call; one of our own is called what it stands for."""
     if len(lowering.scopes) > _DEEPEST or any(scope.name == node.name for scope in lowering.scopes[:-8]):
         raise lowering.refuse(f"{node.name}, which calls itself,", "write a loop")
     parameters = parameters_of(lowering, node)
     bound = dict(zip(parameters, given, strict=False))
     if len(given) > len(parameters) or set(named) - (set(parameters) - set(bound)):
+        if called:
+            raise lowering.refuse(f"{called} of these arguments", "write it as loops")
         raise TypeError(f"njit: {node.name} takes the arguments {', '.join(parameters)}")
     bound |= named
     defaults = node.args.defaults
     line = lowering.line
     scope = Scope(lowering, node.name, outer)
+    scope.stands_for, scope.line = called, line
     lowering.scopes.append(scope)
     try:
         for parameter, default in zip(parameters[len(parameters) - len(defaults) :], defaults, strict=True):
             if parameter not in bound:
                 bound[parameter] = lower(lowering, default)
         missing = [p for p in parameters if p not in bound]
+        if missing and called:
+            raise lowering.refuse("it", "give it all arguments")
         if missing:
             raise TypeError(f"njit: {node.name} misses the argument {missing[0]!r}")
         for parameter in parameters:
@@ -457,8 +466,8 @@ def _rename(lowering: Lowering, node: ast.Name, key: str) -> None:
 
 def augment(lowering: Lowering, target: ast.expr, op: ast.operator, node: ast.expr) -> None:
     """Lower ``target op= value``."""
-    value = lower(lowering, node)
     if isinstance(target, ast.Name):
+        value = lower(lowering, node)
         before = lowering.scopes[-1].find(target.id)
         if isinstance(before, Value):  # in place
             arrays.fill(lowering, before, arrays.binary(lowering, op, before, value), add=None)
@@ -467,4 +476,17 @@ def augment(lowering: Lowering, target: ast.expr, op: ast.operator, node: ast.ex
         return
     if not isinstance(target, ast.Subscript):
         raise lowering.refuse("an assignment to an attribute", "assign to names and elements")
-    indexing.store(lowering, lower(lowering, target.value), target.slice, value, op)
+    base = lower(lowering, target.value)
+    items = indexing.places(lowering, base, target.slice)
+    statements = lowering.block.statements
+    count = len(statements)
+    value = lower(lowering, node)
+    if written_since(lowering, count):  # the elements are read before, but for views of them
+        behind = statements[count:]
+        del statements[count:]
+        taken = indexing.taken(lowering, base, items)  # type: ignore[arg-type]
+        taken = lowering.atom(taken) if isinstance(taken, Scalar) else materialised(lowering, taken)
+        statements += behind
+        indexing.put(lowering, base, items, arrays.binary(lowering, op, taken, value))
+        return
+    indexing.put(lowering, base, items, value, op)

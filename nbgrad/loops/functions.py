@@ -62,7 +62,8 @@ def method(lowering: Lowering, method: Method, given: list[Meaning], named: dict
         return Known(None)
     found = call(lowering, getattr(np, called, called), [array, *given], named)
     if found is None and getattr(np, called, None) in library.ARRAYS:
-        found = lowering.put_in(library.ARRAYS[getattr(np, called)], array, *given, **named)
+        function = library.ARRAYS[getattr(np, called)]
+        found = lowering.put_in(function, array, *given, called=f"the method {called!r}", **named)
     if found is None:
         raise lowering.refuse(f"the method {called!r} of an array", "write it as loops")
     return found
@@ -161,15 +162,17 @@ def call(lowering: Lowering, function: Any, given: list[Meaning], named: dict[st
         parts = [lowering.atom(number_of(lowering, item), "bound") for item in given]
         if named:
             raise lowering.refuse(f"np.arange with {sorted(named)}", "give what it takes by place")
-        if len(parts) == 1 and parts[0].dtype == "int64":
+        if len(parts) == 1 and parts[0].dtype not in FLOATING:
             return Elements([parts[0].node], "int64", lambda index: Scalar(index[0], "int64"))
         return _arange(lowering, parts)
     if function is np.linspace and 2 <= len(given) <= 3 and not set(named) - {"num"}:
-        last = given[2] if len(given) == 3 else named.get("num", Scalar(number(50), "int64"))
-        low, high, count = (lowering.atom(number_of(lowering, item), "bound") for item in (*given[:2], last))
-        width = ast.BinOp(
-            ast.BinOp(high.node, ast.Sub(), low.node), ast.Div(), ast.BinOp(count.node, ast.Sub(), number(1))
-        )
+        number_of_them = given[2] if len(given) == 3 else named.get("num", Scalar(number(50), "int64"))
+        low, high, count = (lowering.atom(number_of(lowering, item), "bound") for item in (*given[:2], number_of_them))
+        # one number is the first
+        last: ast.expr = ast.Call(name("max"), [ast.BinOp(count.node, ast.Sub(), number(1)), number(1)], [])
+        if isinstance(count.node, ast.Constant):
+            last = number(max(ast.literal_eval(count.node) - 1, 1))
+        width = ast.BinOp(ast.BinOp(high.node, ast.Sub(), low.node), ast.Div(), last)
         step = lowering.assign("step", Scalar(width, "float64"))
         return Elements(
             [count.node],
@@ -194,7 +197,7 @@ def call(lowering: Lowering, function: Any, given: list[Meaning], named: dict[st
             parts = element(lowering, a, [index[0]]), element(lowering, b, [index[1]])
             return Scalar(ast.BinOp(parts[0].node, ast.Mult(), parts[1].node), joined(a.dtype, b.dtype))
 
-        return Elements(sizes, joined(a.dtype, b.dtype), outer, [a, b])
+        return Elements(sizes, joined(a.dtype, b.dtype), outer, [a, b], True)
     if function in (np.reshape, np.ravel, np.transpose):
         return _reshaped(lowering, given[0], function.__name__, given[1:])
     if function is np.linalg.norm and len(given) == 1 and not named:
@@ -240,7 +243,7 @@ def call(lowering: Lowering, function: Any, given: list[Meaning], named: dict[st
 
 def _arange(lowering: Lowering, parts: list[Scalar]) -> Elements:
     """Give the numbers from a start to a stop by steps."""
-    dtype = "int64" if all(part.dtype == "int64" for part in parts) else "float64"
+    dtype = "int64" if all(part.dtype not in FLOATING for part in parts) else "float64"
     start, stop = parts[:2] if len(parts) > 1 else (Scalar(number(0), "int64"), parts[0])
     step = parts[2] if len(parts) > 2 else Scalar(number(1), "int64")
     count: ast.expr = ast.Call(name("len"), [ast.Call(name("range"), [start.node, stop.node, step.node], [])], [])
@@ -296,6 +299,14 @@ def _squares(lowering: Lowering, array: Meaning) -> Elements:
     return made
 
 
+def _not_empty(lowering: Lowering, sizes: list[ast.expr], kind: str) -> None:
+    """Write what raises ValueError where there are no elements."""
+    for size in sizes:
+        if isinstance(size, ast.Constant) and size.value:
+            continue
+        lowering.put_in(library.not_empty, Scalar(size, "int64"), called=f"{kind} of an array")
+
+
 def _reduce(lowering: Lowering, kind: str, array: Value | Elements, axis: int | None) -> Meaning:
     """Write the loops of a reduction."""
     sizes = sizes_of(lowering, array)
@@ -313,10 +324,13 @@ def _reduce(lowering: Lowering, kind: str, array: Value | Elements, axis: int | 
             if kind == "prod":
                 return Scalar(ast.BinOp(before.node, ast.Mult(), item.node), dtype)
             item = lowering.atom(item)
-            test = ast.Compare(item.node, [ast.Gt() if kind == "max" else ast.Lt()], [before.node])
+            test: ast.expr = ast.Compare(item.node, [ast.Gt() if kind == "max" else ast.Lt()], [before.node])
+            if dtype in FLOATING:  # what is not a number is the result
+                test = ast.BoolOp(ast.Or(), [test, ast.Compare(item.node, [ast.NotEq()], [item.node])])
             return Scalar(ast.IfExp(test, item.node, before.node), dtype)
 
         if kind in ("max", "min"):
+            _not_empty(lowering, inner, kind)
             start = lowering.atom(element(lowering, array, place([number(0)] * len(inner))))
         else:
             one = 1 if kind == "prod" else 0
@@ -339,4 +353,4 @@ def _reduce(lowering: Lowering, kind: str, array: Value | Elements, axis: int | 
     reads = [array] if isinstance(array, Value) else array.reads
     if not rest:
         return at([])
-    return Elements(rest, dtype, at, reads)
+    return Elements(rest, dtype, at, reads, True)

@@ -92,23 +92,30 @@ def subscript(lowering: Lowering, base: Meaning, node: ast.expr) -> Meaning:
         base = compute(lowering, base, "t")
     if not isinstance(base, Value):
         raise lowering.refuse("an index into this", "use arrays and tuples")
-    items = _index(lowering, base, node)
+    return taken(lowering, base, _index(lowering, base, node))
+
+
+def taken(lowering: Lowering, base: Value, items: list[Any]) -> Meaning:
+    """Give what is at an index."""
     if _is_mask(items):
-        return lowering.put_in(library.masked, base, items[0])
+        return lowering.put_in(library.masked, base, items[0], called="an index by a mask")
     return pick(lowering, base, items)
 
 
 def _is_mask(items: list[Any]) -> bool:
-    return isinstance(items[0], Value) and items[0].dtype == "bool"
+    return bool(items) and isinstance(items[0], Value) and items[0].dtype == "bool"
 
 
 def _store_masked(lowering: Lowering, base: Value, mask: Value, meaning: Meaning, op: ast.operator | None) -> None:
     """Write to the elements where a mask is true."""
     if op is not None:
-        meaning = binary(lowering, op, lowering.put_in(library.masked, base, mask), meaning)
+        meaning = binary(
+            lowering, op, lowering.put_in(library.masked, base, mask, called="an index by a mask"), meaning
+        )
     picked = (base.ndim or 0) - (mask.ndim or 0) + 1  # axes of what the mask picks
     several = isinstance(meaning, Value | Elements) and meaning.ndim == picked
-    lowering.put_in(library.put_several if several else library.put_one, base, mask, meaning)
+    function = library.put_several if several else library.put_one
+    lowering.put_in(function, base, mask, meaning, called="an assignment by a mask")
 
 
 def pick(lowering: Lowering, base: Value, items: list[Any]) -> Meaning:
@@ -147,7 +154,7 @@ def _gather(lowering: Lowering, base: Value, items: list[Any]) -> Elements:
         return element(lowering, base, places)
 
     reads = [base, *(item for item in items if isinstance(item, Value))]
-    return Elements(sizes, element(lowering, base, [number(0)] * len(own)).dtype, at, reads)
+    return Elements(sizes, element(lowering, base, [number(0)] * len(own)).dtype, at, reads, True)
 
 
 def view(lowering: Lowering, base: Value, items: list[Any]) -> Value:
@@ -170,13 +177,24 @@ def view(lowering: Lowering, base: Value, items: list[Any]) -> Value:
     return viewed(lowering, base, ast.Subscript(name(base), index, ast.Load()), sizes)
 
 
-def store(lowering: Lowering, base: Meaning, node: ast.expr, meaning: Meaning, op: ast.operator | None = None) -> None:
-    """Lower ``base[node] = meaning``, or ``op=``."""
+def places(lowering: Lowering, base: Meaning, node: ast.expr) -> list[Any]:
+    """Lower the index of what is written to."""
     if not isinstance(base, Value):
         raise lowering.refuse("an assignment to an item of this", "assign to elements of arrays")
     if base.name in lowering.constants:
         raise lowering.refuse("writing to an array from outside of the function", "pass it as an argument")
     items = _index(lowering, base, node)
+    return [Scalar(_place(lowering, item), item.dtype) if isinstance(item, Scalar) else item for item in items]
+
+
+def store(lowering: Lowering, base: Meaning, node: ast.expr, meaning: Meaning) -> None:
+    """Lower ``base[node] = meaning``."""
+    put(lowering, base, places(lowering, base, node), meaning)
+
+
+def put(lowering: Lowering, base: Meaning, items: list[Any], meaning: Meaning, op: ast.operator | None = None) -> None:
+    """Lower an assignment to what is at an index, or ``op=``."""
+    assert isinstance(base, Value)
     if _is_mask(items):
         _store_masked(lowering, base, items[0], meaning, op)
         return
@@ -193,11 +211,12 @@ def store(lowering: Lowering, base: Meaning, node: ast.expr, meaning: Meaning, o
             value = number_of(lowering, found)
         lowering.put(Store(base, index, lowering.atom(value).node, adds))
         return
-    if isinstance(items[0], Value) and all(item == (None, None, None) for item in items[1:]):
+    if items and isinstance(items[0], Value) and all(item == (None, None, None) for item in items[1:]):
         if op is not None:
             meaning = binary(lowering, op, pick(lowering, base, items), meaning)
         each = isinstance(meaning, Value | Elements) and meaning.ndim == base.ndim
-        lowering.put_in(library.put_at_each if each else library.put_at, base, items[0], meaning)
+        function = library.put_at_each if each else library.put_at
+        lowering.put_in(function, base, items[0], meaning, called="an assignment to places")
         return
     if any(isinstance(item, Value) for item in items):
         raise lowering.refuse("an assignment to elements at places that an array holds", "write the loop")

@@ -61,7 +61,12 @@ class Keeping:
         return self.bars[known]
 
     def refuse(self, statement: Statement, construct: str) -> TypeError:
-        return refuse(self.program.name, statement.line, construct, "write the loop in another way")
+        return refuse(self.program.name, statement.line, construct, "write to a copy of it, and read that")
+
+    def known_as(self, key: str) -> str:
+        """Give what the user calls a value, of whose names each binding has one."""
+        stem, _, count = key.rpartition("_")
+        return repr(stem if count.isdigit() and stem in self.values else key)
 
     # ---- what is needed ------------------------------------------------------------------------------------------
 
@@ -94,14 +99,17 @@ class Keeping:
                 continue
             for value in wanted:
                 if value.ndim is not None:
-                    raise self.refuse(statement, f"the array {value.name!r}, which is needed on the way back,")
+                    raise self.refuse(
+                        statement, f"the array {self.known_as(value.name)}, which is needed on the way back,"
+                    )
                 self.kept[value.name] = loop
                 lines.insert(0, f"{value} = {self.tape(value.name)}[{self.slot(loop)}]")
         if block is loop.body:
             for carried in loop.carried:
                 if (loop, carried.target.name) in self.needed_inside:
                     if carried.target.ndim is not None:
-                        raise self.refuse(loop, f"the array {carried.target.name!r}, which is needed on the way back,")
+                        known = self.known_as(carried.target.name)
+                        raise self.refuse(loop, f"the array {known}, which is needed on the way back,")
                     self.kept_inside[carried.target.name] = loop
                     lines.insert(0, f"{carried.target} = {self.tape(carried.target.name, True)}[{self.slot(loop)}]")
         return lines
@@ -242,6 +250,8 @@ class Keeping:
                     lines.append(f"{tape} = {more}")
             begins_with = [c.target.name for c in statement.carried if self.kept_inside.get(c.target.name) is statement]
             begins_with += [key for key, loop in self.kept_whole.items() if loop is statement]
+            changing = [c.target.name for c in statement.carried if c.inside and c.target.name in begins_with]
+            lines += [f"fits({self.tape(key, True)}, {key})" for key in changing]
             return lines + [f"{self.tape(key, True)}[{self.slot(statement)}] = {key}" for key in begins_with]
         for value in statement.gives():
             loop = self.kept.get(value.name)

@@ -260,6 +260,13 @@ class Carried:
     #: The user's name, and where in a tuple of that name it is.
     key: str = ""
     place: tuple[int, ...] = ()
+    #: For arrays whose size a turn may change: their sizes when a turn begins.
+    inside: list[ast.expr] = field(default_factory=list)
+
+    @property
+    def sizes(self) -> list[ast.expr]:
+        """The sizes of an array when a turn begins."""
+        return self.inside or self.target.sizes
 
 
 @dataclass(eq=False)
@@ -369,6 +376,20 @@ class Program:
         """Tell each statement its place."""
         for place, statement in enumerate(self.body.walk()):
             statement.order = place
+
+
+def maker(array: Value) -> Statement | None:
+    """Give the statement that makes an array, or the array that it is a view of; None for others."""
+    while array.block is not None:
+        for statement in array.block.statements:
+            if isinstance(statement, View) and statement.target is array:
+                array = statement.base
+                break
+            if isinstance(statement, Allocate | Product) and statement.target is array:
+                return statement
+        else:
+            return None
+    return None
 
 
 def leaves(form: Any) -> list[str]:

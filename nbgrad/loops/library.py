@@ -5,9 +5,12 @@ They compute what NumPy's do, for the arguments that Numba takes; their derivati
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
+
+from .matrices import MATRICES
 
 # mypy: disable-error-code="no-untyped-def, type-arg"
 
@@ -88,20 +91,28 @@ def _column_stack(tup):
     return _stack(tup).T.copy() if tup[0].ndim == 1 else _concatenate(tup, 1)
 
 
+def not_empty(size):
+    """Raise ValueError where there is no element to give."""
+    if size == 0:
+        raise ValueError("an array without elements has no greatest one, and no least")
+
+
 def _argmax(a):
     x = a if a.ndim == 1 else a.flatten()
+    not_empty(x.size)
     best, place = x[0], 0
     for i in range(1, x.size):
-        if x[i] > best:
+        if x[i] > best or (x[i] != x[i] and best == best):
             best, place = x[i], i
     return place
 
 
 def _argmin(a):
     x = a if a.ndim == 1 else a.flatten()
+    not_empty(x.size)
     best, place = x[0], 0
     for i in range(1, x.size):
-        if x[i] < best:
+        if x[i] < best or (x[i] != x[i] and best == best):
             best, place = x[i], i
     return place
 
@@ -260,6 +271,31 @@ def _fmin(x1, x2):
     return x2 if x2 < x1 or x1 != x1 else x1
 
 
+def _remainder(x1, x2):
+    return x1 % x2
+
+
+def _copysign(x1, x2):
+    return -abs(x1) if np.signbit(x2) else abs(x1)
+
+
+def _ldexp(x, i):
+    return x * 2.0**i
+
+
+def _degrees(x):
+    return x * (180.0 / math.pi)
+
+
+def _radians(x):
+    return x * (math.pi / 180.0)
+
+
+def _gamma(x):
+    y = math.exp(math.lgamma(x))
+    return -y if x < 0 and math.floor(x) % 2 != 0 else y
+
+
 def _fmod(x1, x2):
     return x1 - x2 * np.trunc(x1 / x2)
 
@@ -278,108 +314,6 @@ def _clip(a, a_min, a_max):
 
 def _divmod(x, y):
     return x // y, x % y
-
-
-# ---- matrices --------------------------------------------------------------------------------------------------------
-
-
-def _factors(a):
-    """Gauss's elimination with the largest pivot of each column: both factors, the order of rows, and its sign."""
-    n = a.shape[0]
-    lu = a.copy()
-    order = np.empty(n, np.int64)
-    for i in range(n):
-        order[i] = i
-    sign = 1.0
-    for j in range(n):
-        pivot, size = j, abs(lu[j, j])
-        for i in range(j + 1, n):
-            if abs(lu[i, j]) > size:
-                pivot, size = i, abs(lu[i, j])
-        if size == 0.0:
-            raise np.linalg.LinAlgError("Matrix is singular to machine precision.")
-        if pivot != j:
-            sign = -sign
-            held = order[j]
-            order[j] = order[pivot]
-            order[pivot] = held
-            for k in range(n):
-                other = lu[j, k]
-                lu[j, k] = lu[pivot, k]
-                lu[pivot, k] = other
-        for i in range(j + 1, n):
-            ratio = lu[i, j] / lu[j, j]
-            lu[i, j] = ratio
-            for k in range(j + 1, n):
-                lu[i, k] -= ratio * lu[j, k]
-    return lu, order, sign
-
-
-def _solved(lu, order, b):
-    n = lu.shape[0]
-    y = np.empty(n, lu.dtype)
-    for i in range(n):
-        s = b[order[i]]
-        for k in range(i):
-            s -= lu[i, k] * y[k]
-        y[i] = s
-    x = np.empty(n, lu.dtype)
-    for i in range(n - 1, -1, -1):
-        t = y[i]
-        for k in range(i + 1, n):
-            t -= lu[i, k] * x[k]
-        x[i] = t / lu[i, i]
-    return x
-
-
-def _solve(a, b):
-    lu, order, _ = _factors(a)
-    if b.ndim == 1:
-        return _solved(lu, order, b)
-    x = np.empty(b.shape, a.dtype)
-    for j in range(b.shape[1]):
-        x[:, j] = _solved(lu, order, b[:, j])
-    return x
-
-
-def _inv(a):
-    return _solve(a, np.eye(a.shape[0]))
-
-
-def _det(a):
-    lu, _, sign = _factors(a)
-    product = sign
-    for i in range(a.shape[0]):
-        product *= lu[i, i]
-    return product
-
-
-def _slogdet(a):
-    lu, _, sign = _factors(a)
-    total = 0.0
-    for i in range(a.shape[0]):
-        total += np.log(abs(lu[i, i]))
-        if lu[i, i] < 0:
-            sign = -sign
-    return sign, total
-
-
-def _cholesky(a):
-    n = a.shape[0]
-    c = np.zeros((n, n), a.dtype)
-    for j in range(n):
-        s = a[j, j]
-        for k in range(j):
-            s -= c[j, k] * c[j, k]
-        if not s > 0.0:
-            raise np.linalg.LinAlgError("Matrix is not positive definite.")
-        c[j, j] = np.sqrt(s)
-        for i in range(j + 1, n):
-            t = a[i, j]
-            for k in range(j):
-                t -= c[i, k] * c[j, k]
-            c[i, j] = t / c[j, j]
-    return c
 
 
 # ---- elements that a mask or an array of places picks ----------------------------------------------------------------
@@ -472,11 +406,7 @@ ARRAYS: dict[Any, Any] = {
     np.nansum: _nansum,
     np.nanmean: _nanmean,
     divmod: _divmod,
-    np.linalg.solve: _solve,
-    np.linalg.inv: _inv,
-    np.linalg.det: _det,
-    np.linalg.slogdet: _slogdet,
-    np.linalg.cholesky: _cholesky,
+    **MATRICES,
 }
 
 #: What is put in the place of a function of numbers, and for each element of the arrays that are its first argument.
@@ -484,6 +414,17 @@ NUMBERS: dict[Any, Any] = {
     np.fmax: _fmax,
     np.fmin: _fmin,
     np.fmod: _fmod,
+    np.remainder: _remainder,
+    np.copysign: _copysign,
+    math.copysign: _copysign,
+    math.ldexp: _ldexp,
+    math.gamma: _gamma,
+    math.degrees: _degrees,
+    np.degrees: _degrees,
+    np.rad2deg: _degrees,
+    math.radians: _radians,
+    np.radians: _radians,
+    np.deg2rad: _radians,
     np.heaviside: _heaviside,
 }
 

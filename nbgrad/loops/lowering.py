@@ -11,12 +11,13 @@ from collections.abc import Sequence
 from typing import Any
 
 from . import expressions, syntax
-from .arrays import materialised
-from .branches import branch, zero
-from .language import Block, Carried, Loop, Plain, Program, Store, Value, name, number
-from .meanings import Group, Known, Local, Meaning, Scalar, joined
-from .numbers import number_of
-from .state import Dead, Lowering, Scope, Widened, size_of
+from .arrays import copied, materialised
+from .branches import branch, empty, zero
+from .language import Block, Carried, Loop, Plain, Program, Store, Value, maker, name, number, text
+from .meanings import Group, Known, Local, Meaning, Scalar, flat, joined
+from .numbers import number_of, sizes_of
+from .order import condition
+from .state import Dead, Lowering, Resized, Scope, Unbound, Widened, called, measure, size_of
 from .turns import comprehension, iterate
 
 
@@ -65,7 +66,8 @@ def lower(function: Any, signature: Sequence[tuple[str, Any]], by_loops: bool = 
     form = flatten(result)
     program = Program(node.name, made, lowering.body, results, form, lowering.values, lowering.constants)
     program.arguments = forms
-    written = {s.array.family.root() for s in lowering.body.walk() if isinstance(s, Store) and s.array.family}
+    stores = [s for s in lowering.body.walk() if isinstance(s, Store) and maker(s.array) is None]
+    written = {s.array.family.root() for s in stores if s.array.family is not None}
     program.written = [p for p in made if p.family is not None and p.family.root() in written]
     program.number()
     return program
@@ -107,9 +109,8 @@ def run(lowering: Lowering, scope: Scope, node: ast.FunctionDef) -> Meaning:
 
 def statements(lowering: Lowering, body: list[ast.stmt], after: set[str]) -> None:
     """Lower statements one after the other; `after` are the names that are read behind them."""
-    for place, statement in enumerate(body):
+    for statement, live in zip(body, syntax.live_behind(body, after), strict=False):
         lowering.line = getattr(statement, "lineno", lowering.line)
-        live = syntax.live_before(body[place + 1 :], after)
         _statement(lowering, statement, live)
 
 
@@ -120,6 +121,8 @@ def _statement(lowering: Lowering, statement: ast.stmt, live: set[str]) -> None:
             lowering.wish = _wish(targets[0]) if isinstance(value, ast.Call | ast.Subscript) else ""
             given = expressions.lower(lowering, value, _wish(targets[0]))
             lowering.wish = ""
+            if getattr(statement, "one_of_several", False):  # what a turn returns is not what later ones write to
+                given = copied(lowering, given)
             for target in targets:
                 expressions.bind(lowering, target, given)
         case ast.AnnAssign(target=target, value=value):
@@ -153,8 +156,8 @@ def _statement(lowering: Lowering, statement: ast.stmt, live: set[str]) -> None:
             lowering.put(Plain(expressions.raising(lowering, error)))
             raise Dead
         case ast.Assert(test=test):
-            condition = expressions.scalar(lowering, test)
-            lowering.put(Plain(ast.Assert(condition.node, None)))
+            chosen = condition(lowering, test)
+            lowering.put(Plain(ast.Assert(chosen.node, None)))
         case ast.FunctionDef():
             scope.names[statement.name] = Local(statement, scope.find)
         case _:
@@ -167,13 +170,13 @@ def _wish(target: ast.AST) -> str:
 
 
 def _branch(lowering: Lowering, test: ast.expr, first: list[ast.stmt], second: list[ast.stmt], live: set[str]) -> None:
-    condition = expressions.scalar(lowering, test)
-    if isinstance(condition.node, ast.Constant):  # known before: as `x.ndim == 2`
-        statements(lowering, first if condition.node.value else second, live)
+    chosen = condition(lowering, test)
+    if isinstance(chosen.node, ast.Constant):  # known before: as `x.ndim == 2`
+        statements(lowering, first if chosen.node.value else second, live)
         return
     branch(
         lowering,
-        lowering.atom(condition, "test"),
+        lowering.atom(chosen, "test"),
         lambda: statements(lowering, first, live),
         lambda: statements(lowering, second, live),
         live,
@@ -205,6 +208,8 @@ def _loop(lowering: Lowering, statement: ast.For | ast.While, live: set[str]) ->
     bound -= {key for key in syntax.only_augmented(statement.body) if isinstance(scope.names.get(key), Value)}
     before, outer, saved = dict(scope.names), lowering.block, len(lowering.block.statements)
     line = lowering.line
+    # loops around this one may have it lowered again, which need not find out again
+    resized: set[tuple[str, tuple[int, ...]]] = statement.__dict__.setdefault("resized", set())
     while True:
         try:
             made = Loop(None, bounds)
@@ -213,7 +218,7 @@ def _loop(lowering: Lowering, statement: ast.For | ast.While, live: set[str]) ->
             lowering.block = lowering.inner(made, made.body)
             for key in sorted(bound):
                 if key in before and (key in needed or key in live or key in syntax.reads(test) or key == stop):
-                    carried = _carry(lowering, made, key, before[key], outer)
+                    carried = _carry(lowering, made, key, before[key], outer, resized)
                     scope.names[key] = carried
                 elif key in before:
                     del scope.names[key]
@@ -224,12 +229,13 @@ def _loop(lowering: Lowering, statement: ast.For | ast.While, live: set[str]) ->
                 bind(Scalar(name(counter), "int64"), statement.target)
             elif not (isinstance(test, ast.Constant) and test.value):
                 assert test is not None
-                made.condition = expressions.scalar(lowering, test).node
-                if made.body.statements:
+                count = len(made.body.statements)
+                made.condition = condition(lowering, test).node
+                if len(made.body.statements) > count:
                     raise lowering.refuse("this condition of while", "compute it in the loop, and break")
             statements(lowering, statement.body, inside | needed)
             for key in sorted(bound):
-                _carry_on(lowering, made, key, scope.names.get(key), live, outer)
+                _carry_on(lowering, made, key, scope.names.get(key), live, resized)
             if stop:
                 made.stop = number_of(lowering, scope.names[stop]).node
             if stop or test is not None:
@@ -240,41 +246,71 @@ def _loop(lowering: Lowering, statement: ast.For | ast.While, live: set[str]) ->
             lowering.block = outer
             del outer.statements[saved:]
             scope.names = dict(before)
-            before[error.key] = _as(before[error.key], error.dtype)
+            before[error.key] = _as(before[error.key], error.place, error.dtype)
+            scope.names = dict(before)
+        except Resized as error:
+            lowering.block = outer
+            del outer.statements[saved:]
+            resized.add((error.key, error.place))
+            scope.names = dict(before)
+        except Unbound as error:
+            lowering.block = outer
+            del outer.statements[saved:]
+            before[error.key] = empty(lowering, error.meaning, error.key)
+            saved = len(outer.statements)
             scope.names = dict(before)
         except Dead:
             raise lowering.refuse("a loop whose every turn raises", "raise behind it") from None
     lowering.block = outer
-    after = dict(before)
+    after, ended = dict(before), scope.names
     for c in made.carried:
         after[c.key] = _put_in(after.get(c.key), c, scope.names)
     scope.names = after
     for key in bound:
         if not any(c.key == key for c in made.carried):
-            scope.names.pop(key, None)
+            known = ended.get(key)
+            if isinstance(known, Known | Local) and key in live:
+                scope.names[key] = known
+            else:
+                scope.names.pop(key, None)
     lowering.line = line
     lowering.put(made)
     if made.turns is not None:
         made.turns.block = outer
     for c in made.carried:
         c.target.block = made.body
+        if (c.key, c.place) in resized:
+            c.inside = c.target.sizes
+            measure(lowering, c.target)
 
 
 def _defined(body: list[ast.stmt]) -> set[str]:
     return {node.name for node in ast.walk(ast.Module(body, [])) if isinstance(node, ast.FunctionDef)}
 
 
-def _as(meaning: Meaning, dtype: str) -> Meaning:
+def _as(meaning: Meaning, place: tuple[int, ...], dtype: str) -> Meaning:
+    """Give a number, or a tuple with an item, of another dtype."""
+    if isinstance(meaning, Group):
+        items = list(meaning.items)
+        items[place[0]] = _as(items[place[0]], place[1:], dtype)
+        return Group(items, meaning.fields)
     assert isinstance(meaning, Scalar)
     return Scalar(meaning.node, dtype)
 
 
 def _carry(
-    lowering: Lowering, loop: Loop, key: str, before: Meaning, outer: Block, place: tuple[int, ...] = ()
+    lowering: Lowering,
+    loop: Loop,
+    key: str,
+    before: Meaning,
+    outer: Block,
+    resized: set[tuple[str, tuple[int, ...]]],
+    place: tuple[int, ...] = (),
 ) -> Meaning:
     """Have a loop carry what a name stood for before, and give what it stands for inside."""
     if isinstance(before, Group):
-        return Group([_carry(lowering, loop, key, item, outer, (*place, i)) for i, item in enumerate(before.items)])
+        items = [_carry(lowering, loop, key, one, outer, resized, (*place, i)) for i, one in enumerate(before.items)]
+        return Group(items, before.fields)
     if isinstance(before, Scalar):
         target = lowering.value(key, before.dtype)
         if not before.atomic:
@@ -288,7 +324,10 @@ def _carry(
         assert target.family is not None and before.family is not None
         target.family.carried = True
         target.family.join(before.family)
-        target.sizes = before.sizes
+        if (key, place) in resized:
+            measure(lowering, target)
+        else:
+            target.sizes = before.sizes
         made, meaning = Carried(target, name(before)), target
     else:
         return before
@@ -303,53 +342,60 @@ def _carry_on(
     key: str,
     after: Meaning | None,
     live: set[str],
-    outer: Block,
+    resized: set[tuple[str, tuple[int, ...]]],
 ) -> None:
     """Say what a turn makes of a name."""
     mine = [c for c in loop.carried if c.key == key]
     if not mine:
         if key not in live or after is None:
             return
-        _first_bound(lowering, loop, key, after, outer, ())
+        _first_bound(lowering, loop, key, after, ())
         return
     if after is None:
-        raise lowering.refuse(f"{key!r}, which is not bound at the end of each turn,", "bind it in all branches")
+        raise lowering.refuse(f"{called(key)}, which is not bound at the end of each turn,", "bind it in all branches")
     for carried in mine:
         item = after
         for index in carried.place:
             if not isinstance(item, Group):
-                raise lowering.refuse(f"{key!r}, a tuple that becomes something else in a loop,", "use another name")
+                raise lowering.refuse(
+                    f"{called(key)}, a tuple that becomes something else in a loop,", "use another name"
+                )
             item = item.items[index]
         target = carried.target
         if isinstance(item, Scalar) and target.ndim is None:
             if item.dtype != target.dtype:
                 wide = joined(item.dtype, target.dtype)
                 if wide != target.dtype:
-                    raise Widened(key, wide)
+                    raise Widened(key, carried.place, wide)
             carried.after = lowering.atom(item, key).node
         elif isinstance(item, Value) and target.ndim == item.ndim and target.dtype == item.dtype:
             assert target.family is not None and item.family is not None
             target.family.join(item.family)
+            sizes = [list(map(text, sizes_of(lowering, value))) for value in (target, item)]
+            if sizes[0] != sizes[1] and (key, carried.place) not in resized:
+                raise Resized(key, carried.place)
             carried.after = name(item)
         else:
-            raise lowering.refuse(f"{key!r}, which is of another kind after a turn of the loop,", "use another name")
+            raise lowering.refuse(
+                f"{called(key)}, which is of another kind after a turn of the loop,", "use another name"
+            )
 
 
-def _first_bound(
-    lowering: Lowering, loop: Loop, key: str, after: Meaning, outer: Block, place: tuple[int, ...]
-) -> None:
+def _first_bound(lowering: Lowering, loop: Loop, key: str, after: Meaning, place: tuple[int, ...]) -> None:
     """Have a loop carry out what is bound in it first, and read behind it."""
     if isinstance(after, Group):
+        if any(isinstance(leaf, Value) for leaf in flat(after)):
+            raise Unbound(key, after)
         for index, item in enumerate(after.items):
-            _first_bound(lowering, loop, key, item, outer, (*place, index))
+            _first_bound(lowering, loop, key, item, (*place, index))
         return
     if isinstance(after, Scalar):
         target = lowering.value(key, after.dtype)
         made = Carried(target, zero(after.dtype).node, lowering.atom(after, key).node)
         made.key, made.place = key, place
         loop.carried.append(made)
-    elif not isinstance(after, Known | Local):
-        raise lowering.refuse(f"the array {key!r}, bound in a loop and read behind it,", "bind it before the loop")
+    elif isinstance(after, Value):
+        raise Unbound(key, after)
 
 
 def _put_in(before: Meaning | None, carried: Any, inside: dict[str, Meaning]) -> Meaning:
@@ -363,7 +409,7 @@ def _put_in(before: Meaning | None, carried: Any, inside: dict[str, Meaning]) ->
     items = list(group.items)
     place = carried.place
     items[place[0]] = made if len(place) == 1 else _put_in(items[place[0]], _Deeper(carried, place[1:]), inside)
-    return Group(items)
+    return Group(items, group.fields)
 
 
 class _Deeper:

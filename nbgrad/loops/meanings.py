@@ -37,6 +37,8 @@ class Elements:
     dtype: str
     at: Callable[[list[ast.expr]], Scalar]
     reads: list[Value] = field(default_factory=list)
+    #: Whether an element is made of others than those at its own place.
+    mixes: bool = False
 
     @property
     def ndim(self) -> int:
@@ -77,6 +79,12 @@ class Method:
 
 Meaning = Scalar | Value | Elements | Group | Known | Local | Method
 
+
+def flat(meaning: Meaning) -> list[Meaning]:
+    """List what a tuple consists of, and what the tuples in it consist of."""
+    return [leaf for item in meaning.items for leaf in flat(item)] if isinstance(meaning, Group) else [meaning]
+
+
 # ---- dtypes ----------------------------------------------------------------------------------------------------------
 
 
@@ -84,7 +92,7 @@ def joined(*dtypes: str) -> str:
     """Give the dtype in which Numba computes a sum or a product."""
     floats = [dtype for dtype in dtypes if dtype in FLOATING]
     if not floats:
-        return "int64"
+        return "uint64" if all(dtype.startswith("uint") for dtype in dtypes) else "int64"
     wide = any(dtype == "float64" or dtype in ("int64", "int32", "uint32", "uint64") for dtype in dtypes)
     return "float64" if wide else "float32"
 
@@ -96,9 +104,13 @@ def of_operator(operator: ast.operator, left: str, right: str) -> str:
         return both if both in FLOATING else "float64"
     if isinstance(operator, ast.Pow) and left in FLOATING and right not in FLOATING:
         return left
-    if isinstance(operator, ast.BitAnd | ast.BitOr | ast.BitXor) and left == right == "bool":
-        return "bool"
-    return joined(left, right)
+    if isinstance(operator, ast.LShift | ast.RShift):
+        return joined(left)
+    if isinstance(operator, ast.BitAnd | ast.BitOr | ast.BitXor):
+        return "bool" if left == right == "bool" else joined(left, right)
+    both = joined(left, right)
+    # there is no whole number for both kinds
+    return "float64" if both == "int64" and "uint64" in (left, right) and "bool" not in (left, right) else both
 
 
 def as_dtype(value: Any) -> str | None:
@@ -137,6 +149,7 @@ FLAT: dict[Any, str | None] = {
     np.isnan: "bool",
     np.isinf: "bool",
     np.isfinite: "bool",
+    np.signbit: "bool",
     np.sign: None,
 }
 

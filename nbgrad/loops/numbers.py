@@ -24,7 +24,7 @@ def element(lowering: Lowering, array: Value | Elements, index: list[ast.expr]) 
     if isinstance(array, Elements):
         return array.at(index)
     place: ast.expr = index[0] if len(index) == 1 else ast.Tuple(index, ast.Load())
-    dtype = array.dtype if array.dtype in (*FLOATING, "bool", "uint64") else "int64"
+    dtype = array.dtype if array.dtype in (*FLOATING, "bool") or array.dtype.startswith("uint") else "int64"
     if array.dtype not in (*FLOATING, "bool") and not array.dtype.startswith(("int", "uint")):
         raise lowering.refuse(f"an array of {array.dtype}", "use float64 or float32")
     return Scalar(ast.Subscript(name(array), place, ast.Load()), dtype)
@@ -42,7 +42,7 @@ def number_of(lowering: Lowering, meaning: Meaning) -> Scalar:
 
 def operate(lowering: Lowering, op: ast.operator, a: Scalar, b: Scalar) -> Scalar:
     dtype = of_operator(op, a.dtype, b.dtype)
-    if isinstance(a.node, ast.Constant) and isinstance(b.node, ast.Constant) and dtype != "float32":
+    if isinstance(a.node, ast.Constant) and isinstance(b.node, ast.Constant) and dtype in ("float64", "int64"):
         try:
             folded = eval(compile(ast.fix_missing_locations(ast.Expression(ast.BinOp(a.node, op, b.node))), "", "eval"))
             if isinstance(folded, int | float) and math.isfinite(folded):
@@ -108,8 +108,8 @@ def cast(a: Scalar, dtype: str) -> Scalar:
     """Write a conversion."""
     if a.dtype == dtype:
         return a
-    if isinstance(a.node, ast.Constant) and dtype != "float32":
-        return Scalar(number({"f": float, "i": int, "b": bool, "u": int}[dtype[0]](a.node.value)), dtype)
+    if isinstance(a.node, ast.Constant) and dtype in ("float64", "int64", "bool"):
+        return Scalar(number({"f": float, "i": int, "b": bool}[dtype[0]](a.node.value)), dtype)
     names = {"int64": "int", "bool": "bool", "float64": "float"}
     return Scalar(
         ast.Call(name(names[dtype]) if dtype in names else ast.Attribute(name("np"), dtype), [a.node], []), dtype

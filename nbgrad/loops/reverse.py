@@ -102,6 +102,8 @@ class Reverse(Pieces):
         for key, seed in seeds:
             given[key] = given.get(key, 0) + 1
             value = self.values[key]
+            if value.ndim is not None:
+                arrays.append(f"matches({seed}, {key})")
             if value.ndim is None:
                 start += self.give(body, key, seed)
             elif given[key] == 1 and not self.is_view(key):
@@ -387,9 +389,8 @@ class Reverse(Pieces):
             if isinstance(carried.before, ast.Name):
                 key = carried.before.id
                 if self.used_later(loop, key) and self.written_after(loop, carried.target):
-                    raise self.refuse(
-                        loop, f"an array with two names, {key!r} and {carried.target}, that is written to"
-                    )
+                    names = f"{self.known_as(key)} and {self.known_as(carried.target.name)}"
+                    raise self.refuse(loop, f"an array with two names, {names}, that is written to")
                 lines.append(f"{self.bar(key)} += {self.bar(carried.target)}")
         return lines
 

@@ -35,7 +35,7 @@ from .language import (
     whole,
 )
 from .settling import Settling, lowest_of
-from .state import free_name
+from .state import free_name, size_of
 
 #: Turns of a segment where it is not known before how many there are in all.
 UNKNOWN = 1024
@@ -101,6 +101,10 @@ def replay_of(program: Program, loop: Loop) -> Replay | str:
             mention(statement.right, True)
         elif isinstance(statement, Own):
             continue
+    for carries in loop.carried:
+        if carries.inside and isinstance(carries.before, ast.Name):
+            if all(isinstance(size, ast.Constant) for size in program.values[carries.before.id].sizes):
+                return "it carries an array that changes its size"
     carried = {c.target.name: c.target for c in loop.carried}
     for target in carried.values():
         if target.family is not None:
@@ -203,11 +207,13 @@ def split(program: Program, loop: Loop, length: int | None) -> Loop | str:
         program.values[inner.name] = inner
         inner_of[target.name] = inner
         target.block = outer.body
-        outer.carried.append(Carried(target, carried.before, name(inner), carried.key, carried.place))
+        found = Carried(target, carried.before, name(inner), carried.key, carried.place)
+        found.inside = made.measured(target) if carried.inside else []
+        outer.carried.append(found)
     renamed = _Renamed(program, inner_of)
     renamed.block(loop.body)
     loop.carried = [
-        Carried(inner_of[c.target.name], name(c.target), renamed.expression(c.after), c.key, c.place)
+        Carried(inner_of[c.target.name], name(c.target), renamed.expression(c.after), c.key, c.place, c.inside)
         for c in loop.carried
     ]
     if stopping is not None:
@@ -234,6 +240,9 @@ def split(program: Program, loop: Loop, length: int | None) -> Loop | str:
     loop.block.statements[place : place + 1] = [*made.before, outer]
     loop.block = loop.body.parent = outer.body
     outer.body.statements.append(loop)
+    for carried in loop.carried:
+        if carried.inside:
+            carried.target.sizes = made.measured(carried.target)
     return outer
 
 
@@ -262,6 +271,10 @@ class _Writer:
         made = Assign(target, node, block=self.block, line=self.loop.line)
         (self.before if self.block is self.loop.block else self.block.statements).append(made)
         return name(target)
+
+    def measured(self, array: Value) -> list[ast.expr]:
+        """Write the sizes of an array as numbers of their own."""
+        return [self.assign(size_of(array, axis), f"{array.name}_size") for axis in range(array.ndim or 0)]
 
 
 class _Renamed(ast.NodeTransformer):

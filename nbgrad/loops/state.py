@@ -19,9 +19,25 @@ class Dead(Exception):
 class Widened(Exception):
     """A name that a loop carries turned out to have a wider dtype than it began with."""
 
-    def __init__(self, key: str, dtype: str) -> None:
+    def __init__(self, key: str, place: tuple[int, ...], dtype: str) -> None:
         super().__init__(key)
-        self.key, self.dtype = key, dtype
+        self.key, self.place, self.dtype = key, place, dtype
+
+
+class Resized(Exception):
+    """An array that a loop carries turned out to have another size after a turn."""
+
+    def __init__(self, key: str, place: tuple[int, ...]) -> None:
+        super().__init__(key)
+        self.key, self.place = key, place
+
+
+class Unbound(Exception):
+    """A loop turned out to bind arrays that are read behind it, and that nothing before it binds."""
+
+    def __init__(self, key: str, meaning: Meaning) -> None:
+        super().__init__(key)
+        self.key, self.meaning = key, meaning
 
 
 class Lowering:
@@ -87,7 +103,11 @@ class Lowering:
         return scalar if scalar.atomic else self.assign(wish, scalar)
 
     def refuse(self, construct: str, remedy: str) -> TypeError:
-        """Give the error for what has no derivative."""
+        """Give the error for what has no derivative; what one of our own functions meets is its caller's."""
+        for place, scope in enumerate(self.scopes):
+            if scope.stands_for:
+                called = self.scopes[place - 1].name
+                return syntax.refuse(called, scope.line, f"{scope.stands_for} of these arguments", "write it as loops")
         return syntax.refuse(self.scopes[-1].name if self.scopes else self.function, self.line, construct, remedy)
 
     def inner(self, owner: Statement, block: Block) -> Block:
@@ -100,7 +120,7 @@ class Lowering:
 RESERVED = {
     "np", "math", "float64", "float32", "int64", "bool_", "cotangent", "grown", "common", "spread", "prange", "tangent",
     "apart", "range", "len", "int", "float", "abs", "min", "max", "gather", "pieces", "folded", "rows", "rooted",
-    "reused", "cleared",
+    "reused", "cleared", "fits", "matches",
 }  # fmt: skip
 
 
@@ -119,6 +139,8 @@ class Scope:
     def __init__(self, lowering: Lowering, name: str, outer: Any) -> None:
         self.lowering, self.name, self.outer = lowering, name, outer
         self.names: dict[str, Meaning] = {}
+        #: Of our own functions: what it is put in the place of, and the line there.
+        self.stands_for, self.line = "", 0
 
     def find(self, key: str) -> Meaning:
         """Give what a name stands for."""
@@ -133,6 +155,11 @@ def measure(lowering: Lowering, value: Value) -> None:
     value.sizes = [
         lowering.assign(f"{value.name}_size", Scalar(size_of(value, axis), "int64")).node for axis in range(value.ndim)
     ]
+
+
+def called(key: str) -> str:
+    """Give what a name is called in messages."""
+    return "what is returned" if key == syntax.RESULT else repr(key)
 
 
 def size_of(value: Value, axis: int) -> ast.expr:

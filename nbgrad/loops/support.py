@@ -40,6 +40,18 @@ def cleared(kept: Any, shape: Any) -> Any:
     return kept
 
 
+def fits(kept: Any, array: Any) -> None:
+    """Raise ValueError where an array is not like those that are kept."""
+    if kept.shape[1:] != array.shape:
+        raise ValueError("njit: an array changes its size from turn to turn of a loop: leave checkpoint out")
+
+
+def matches(cotangent: Any, result: Any) -> None:
+    """Raise ValueError where a cotangent has another shape than the result that it belongs to."""
+    if cotangent.shape != result.shape:
+        raise ValueError("njit: a cotangent has another shape than its result: give one of the result's shape")
+
+
 def rooted(turns: int) -> int:
     """Give the number of turns of a segment: the root of the number of all, and at least one."""
     return max(1, math.ceil(math.sqrt(turns)))
@@ -117,6 +129,8 @@ OURS = {
     "common": common,
     "spread": spread,
     "rows": rows,
+    "fits": fits,
+    "matches": matches,
     "reused": reused,
     "cleared": cleared,
     "rooted": rooted,

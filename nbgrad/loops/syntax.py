@@ -90,13 +90,17 @@ class _Structure:
                 second = self.block([*statement.orelse, *rest], loop)
                 return [*out, _like(ast.If(statement.test, first or [ast.Pass()], second), statement)]
             if isinstance(statement, ast.For | ast.While):
-                out += self.loop(statement)
+                made, ended_by = self.loop(statement)
+                out += made
+                rest = [*ended_by, *rest]
                 if any(isinstance(node, ast.Return) for node in _within(statement.body)):
                     if loop is not None:
                         loop.left = True
                     ended: list[ast.stmt] = [] if loop is None else [_set(loop.stop, ast.Constant(True), statement)]
                     after = self.block(rest, loop)
                     return [*out, _like(ast.If(_name(RETURNED), ended or [ast.Pass()], after), statement)]
+                if ended_by:
+                    return [*out, *self.block(rest, loop)]
                 continue
             if isinstance(statement, ast.If):
                 first, second = self.block(statement.body, loop), self.block(statement.orelse, loop)
@@ -105,14 +109,25 @@ class _Structure:
             out.append(statement)
         return out
 
-    def loop(self, statement: ast.For | ast.While) -> list[ast.stmt]:
+    def loop(self, statement: ast.For | ast.While) -> tuple[list[ast.stmt], list[ast.stmt]]:
+        """Give a loop, and what its ``else`` says to do behind it."""
         inner = _Loop(self.loops)
         self.loops += 1
-        body = statement.body
+        body, otherwise = statement.body, statement.orelse
+        before: list[ast.stmt] = []
+        behind = otherwise
+        if otherwise and _breaks(body):
+            behind = [_like(ast.If(_name(inner.stop), [ast.Pass()], otherwise), statement)]
         if isinstance(statement, ast.While) and _must_be_computed(statement.test):
-            test = _like(ast.If(statement.test, [ast.Pass()], [_like(ast.Break(), statement)]), statement)
+            ends: list[ast.stmt] = [_like(ast.Break(), statement)]
+            if otherwise:  # which is done where this one ends the loop
+                ended = inner.stop.replace("$stopped", "$ended")
+                ends.insert(0, _set(ended, ast.Constant(True), statement))
+                before.append(_set(ended, ast.Constant(False), statement))
+                behind = [_like(ast.If(_name(ended), otherwise, [ast.Pass()]), statement)]
+            test = _like(ast.If(statement.test, [ast.Pass()], ends), statement)
             body = [test, *body]
-            statement = _like(ast.While(ast.Constant(True), body, statement.orelse), statement)
+            statement = _like(ast.While(ast.Constant(True), body, []), statement)
         rewritten = self.block(body, inner)
         made: Any = (
             ast.While(statement.test, rewritten, [])
@@ -121,15 +136,9 @@ class _Structure:
         )
         made.stop = inner.stop if inner.left else None
         made.numbered = inner.stop.replace("$stopped", "turns")
-        out = [_like(made, statement)]
         if inner.left:
-            out.insert(0, _set(inner.stop, ast.Constant(False), statement))
-        if statement.orelse:
-            if inner.left:
-                out.append(_like(ast.If(_name(inner.stop), [ast.Pass()], statement.orelse), statement))
-            else:
-                out += statement.orelse
-        return out
+            before.append(_set(inner.stop, ast.Constant(False), statement))
+        return [*before, _like(made, statement)], behind
 
 
 def structured(node: ast.FunctionDef) -> list[ast.stmt]:
@@ -140,6 +149,9 @@ def structured(node: ast.FunctionDef) -> list[ast.stmt]:
     made = _Structure(node.name).block(body, None)
     if any(isinstance(inner, ast.Return) for loop in _loops(body) for inner in _within(loop.body)):
         made.insert(0, _set(RETURNED, ast.Constant(False), node))
+        for inner in _within(made):
+            if isinstance(inner, ast.Assign) and getattr(inner.targets[0], "id", "") == RESULT:
+                inner.one_of_several = True  # type: ignore[attr-defined]
     return made
 
 
@@ -157,6 +169,8 @@ def _falls_through(body: list[ast.stmt]) -> bool:
         return _falls_through(last.body) or _falls_through(last.orelse)
     if isinstance(last, ast.While) and isinstance(last.test, ast.Constant) and last.test.value:
         return _breaks(last.body)
+    if isinstance(last, ast.For | ast.While) and last.orelse:
+        return _breaks(last.body) or _falls_through(last.orelse)
     return True
 
 
@@ -190,7 +204,7 @@ def jumps(statements: Iterable[ast.stmt]) -> bool:
         if isinstance(node, ast.If) and (jumps(node.body) or jumps(node.orelse)):
             return True
         if isinstance(node, ast.For | ast.While):
-            if any(isinstance(inner, ast.Return) for inner in _within(node.body)):
+            if jumps(node.orelse) or any(isinstance(inner, ast.Return) for inner in _within(node.body)):
                 return True
     return False
 
@@ -229,9 +243,22 @@ def _like(node: Any, other: Any) -> Any:
 
 def assigned(statements: Iterable[ast.AST]) -> set[str]:
     """Give the names that statements bind."""
-    return {
-        node.id for node in _within(statements) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)
-    } | {node.name for node in _within(statements) if isinstance(node, ast.FunctionDef)}
+    return set().union(*(_asked(statement, "binds", _bound_in) for statement in statements))
+
+
+def _bound_in(statement: ast.AST) -> set[str]:
+    nodes = list(_within([statement]))
+    return {node.id for node in nodes if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)} | {
+        node.name for node in nodes if isinstance(node, ast.FunctionDef)
+    }
+
+
+def _asked(node: ast.AST, key: str, find: Callable[[ast.AST], set[str]]) -> set[str]:
+    """Give what is asked of a node again and again, and found once."""
+    found: set[str] | None = node.__dict__.get(key)
+    if found is None:
+        found = node.__dict__[key] = find(node)
+    return found
 
 
 def only_augmented(statements: Iterable[ast.AST]) -> set[str]:
@@ -248,34 +275,44 @@ def only_augmented(statements: Iterable[ast.AST]) -> set[str]:
 
 def reads(*nodes: ast.AST | None) -> set[str]:
     """Give the names that are read in nodes, in functions defined there as well."""
-    return {
-        inner.id
-        for node in nodes
-        if node is not None
-        for inner in ast.walk(node)
-        if isinstance(inner, ast.Name) and isinstance(inner.ctx, ast.Load)
-    }
+    return set().union(*(_asked(node, "reads", _read_in) for node in nodes if node is not None))
+
+
+def _read_in(node: ast.AST) -> set[str]:
+    return {inner.id for inner in ast.walk(node) if isinstance(inner, ast.Name) and isinstance(inner.ctx, ast.Load)}
 
 
 def live_before(statements: list[ast.stmt], after: set[str]) -> set[str]:
     """Give the names whose values are read by statements, or after them, before they are bound again."""
-    live = set(after)
+    live = after
     for statement in reversed(statements):
-        if isinstance(statement, ast.If):
-            live = live_before(statement.body, live) | live_before(statement.orelse, live) | reads(statement.test)
-        elif isinstance(statement, ast.For | ast.While):
-            head = statement.iter if isinstance(statement, ast.For) else statement.test
-            targets = assigned([statement.target]) if isinstance(statement, ast.For) else set()
-            stop = getattr(statement, "stop", None)
-            inner = live | ({stop} if stop else set()) | (reads(head) if isinstance(statement, ast.While) else set())
-            once = live_before(statement.body, inner)
-            twice = live_before(statement.body, inner | (once - targets))
-            live = live | (twice - targets) | reads(head)
-        elif isinstance(statement, ast.AugAssign):
-            live = live | reads(statement.value, statement.target) | assigned([statement.target])
-        elif isinstance(statement, ast.Assign | ast.AnnAssign):
-            made = statement.targets if isinstance(statement, ast.Assign) else [statement.target]
-            live = (live - assigned(made)) | reads(statement.value) | reads(*made)
-        else:
-            live = live | reads(statement)
+        live = _live(statement, live)
     return live
+
+
+def live_behind(statements: list[ast.stmt], after: set[str]) -> list[set[str]]:
+    """Give, for each statement, the names that are read behind it, before they are bound again."""
+    found = [after]
+    for statement in reversed(statements[1:]):
+        found.append(_live(statement, found[-1]))
+    return found[::-1]
+
+
+def _live(statement: ast.stmt, live: set[str]) -> set[str]:
+    """Give the names whose values are needed before a statement, from those that are needed behind it."""
+    if isinstance(statement, ast.If):
+        return live_before(statement.body, live) | live_before(statement.orelse, live) | reads(statement.test)
+    if isinstance(statement, ast.For | ast.While):
+        head = statement.iter if isinstance(statement, ast.For) else statement.test
+        targets = assigned([statement.target]) if isinstance(statement, ast.For) else set()
+        stop = getattr(statement, "stop", None)
+        inner = live | ({stop} if stop else set()) | (reads(head) if isinstance(statement, ast.While) else set())
+        once = live_before(statement.body, inner)
+        twice = live_before(statement.body, inner | (once - targets))
+        return live | (twice - targets) | reads(head)
+    if isinstance(statement, ast.AugAssign):
+        return live | reads(statement.value, statement.target) | assigned([statement.target])
+    if isinstance(statement, ast.Assign | ast.AnnAssign):
+        made = statement.targets if isinstance(statement, ast.Assign) else [statement.target]
+        return (live - assigned(made)) | reads(statement.value) | reads(*made)
+    return live | reads(statement)

@@ -37,13 +37,18 @@ def dtype_of(value: Value) -> str:
 
 def place_of(index: list[ast.expr]) -> str:
     """Write an index."""
-    return ", ".join(text(item) for item in index)
+    return ", ".join(text(item) for item in index) or "()"
 
 
 def shape_of(value: Value) -> str:
     """Write an array's shape."""
-    sizes = [text(size) for size in value.sizes]
-    return sizes[0] if len(sizes) == 1 else f"({', '.join(sizes)})"
+    return shaped(value.sizes)
+
+
+def shaped(sizes: list[ast.expr]) -> str:
+    """Write a shape."""
+    written = [text(size) for size in sizes]
+    return written[0] if len(written) == 1 else f"({', '.join(written)})"
 
 
 def making(program: Program, value: Value, key: str, fill: str) -> str:

@@ -119,6 +119,67 @@ def test_bits_choose_what_is_read():
     np.testing.assert_allclose(gradient, known)
 
 
+def hashed(x, n):
+    state = np.uint64(14695981039346656037)
+    total = 0.0
+    for i in range(n):
+        state = (state ^ np.uint64(i)) * np.uint64(1099511628211)
+        place = np.uint32(i) * np.uint32(747796405) + np.uint32(2891336453)
+        place = (place >> np.uint32(22)) ^ place
+        share = (state >> np.uint64(11)) * (1.0 / 9007199254740992.0)
+        total += x[int(place & np.uint32(3))] ** 2 * share + x[int(state % np.uint64(4))]
+    return total
+
+
+def test_unsigned_numbers_stay_unsigned():
+    compiled = nbgrad.njit(hashed)
+    value, (gradient, none) = compiled.vjp(X, 40, 1.0)
+    assert none is None and value == pytest.approx(compiled(X, 40), rel=1e-13)
+    step = 1e-6 * np.eye(4)
+    differences = [(compiled(X + h, 40) - compiled(X - h, 40)) / 2e-6 for h in step]
+    np.testing.assert_allclose(gradient, differences, rtol=1e-7)
+
+
+def test_a_cotangent_of_another_shape_is_an_error():
+    @nbgrad.njit
+    def head(x, n):
+        return x[:n] * 2.0
+
+    _, (gradient, _) = head.vjp(X, 3, np.ones(3))
+    np.testing.assert_array_equal(gradient, [2.0, 2.0, 2.0, 0.0])
+    with pytest.raises(ValueError, match="a cotangent has another shape than its result"):
+        head.vjp(X, 3, np.ones(1))
+
+
+def test_arrays_without_axes():
+    def scaled(a, x):
+        b = np.zeros(())
+        b[()] = a[()] * x[0]
+        return a[()] * x + b[()] ** 2
+
+    a = np.array(0.7)
+    for vjp in (derivative(scaled, "vjp", (a, X)), nbgrad.njit(scaled).vjp):
+        value, (by_a, by_x) = vjp(a, X, np.ones(4))
+        np.testing.assert_allclose(value, 0.7 * X + (0.7 * X[0]) ** 2)
+        np.testing.assert_allclose(by_a, X.sum() + 4 * 2 * 0.7 * X[0] ** 2)
+        np.testing.assert_allclose(by_x, 0.7 + np.array([4 * 2 * 0.49 * X[0], 0, 0, 0]))
+
+
+def test_what_is_made_of_an_argument_is_not_the_argument():
+    @nbgrad.njit
+    def powers(x):
+        y = x
+        for _ in range(3):
+            y = y * x + 1.0
+        return y
+
+    x = X.copy()
+    x.flags.writeable = False
+    v = nbgrad.tensor(x, requires_grad=True)
+    powers(v).sum().backward()
+    np.testing.assert_allclose(v.grad.data, 4 * X**3 + 2 * X + 1, rtol=1e-12)
+
+
 def test_nan_stays_where_it_is():
     def clean(x):
         s = 0.0

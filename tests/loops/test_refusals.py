@@ -69,6 +69,28 @@ def two_names(x, n):
     return u[0]
 
 
+def complexes(x):
+    return (1j * x).imag
+
+
+def axes(a):
+    return np.concatenate((a.reshape(1, 3, 3), a.reshape(1, 3, 3)))
+
+
+def order(a):
+    return np.diff(a[0], 2)
+
+
+def based(x):
+    return np.log(x, 2.0)
+
+
+def nothing_at_times(x, n):
+    if n > 2:
+        return None
+    return x
+
+
 A = np.eye(3)
 
 
@@ -87,6 +109,11 @@ A = np.eye(3)
         (mask, (A, A[0]), "this index"),
         (two_kinds, (3.0, 3), "'y', a number after one way"),
         (two_names, (3.0, 3), "two names"),
+        (complexes, (3.0,), "line 73: a complex number"),
+        (axes, (A,), "axes, line 77: numpy.concatenate of these arguments"),
+        (order, (A,), "order, line 81: numpy.diff of these arguments"),
+        (based, (3.0,), "line 85: log of 2 arguments"),
+        (nothing_at_times, (3.0, 3), "what is returned, which is something else"),
     ],
     ids=lambda x: getattr(x, "__name__", ""),
 )

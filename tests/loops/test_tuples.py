@@ -5,7 +5,7 @@ from collections import namedtuple
 
 import numpy as np
 import pytest
-from plainly import derivative, source
+from plainly import check, derivative, source
 
 import nbgrad
 
@@ -88,3 +88,31 @@ def test_compiled():
 def test_what_is_not_wanted_costs_nothing():
     text, _ = source(swing, "vjp", (Pendulum(1.2, (0.3, -0.1), 7), 9.8), (False, True))
     assert "length_bar" not in text and "return value, (None, float64(gravity_bar),)" in text.replace("result", "value")
+
+
+Body = namedtuple("Body", ["place", "speed", "mass"], defaults=[2.0])
+
+
+def moved(x, v, n):
+    body = Body(x, speed=v)
+    for _ in range(n):
+        body = Body(body.place + 0.1 * body.speed / body.mass, body.speed - 0.1 * body.place, body.mass)
+        if body.place.sum() > 100.0:
+            return body
+    return body
+
+
+def test_tuples_with_names_are_made_inside():
+    check(moved, X, X * 0.5, 3)
+
+
+def picked(x):
+    weights, places = (x[0], x[1] * x[2], 3.0), (1, -1, 2)
+    total = 0.0
+    for q in range(3):
+        total += weights[q] * places[q] * x[places[q]] + weights[-1 - q] ** 2
+    return total
+
+
+def test_items_whose_place_a_loop_knows():
+    check(picked, X)
