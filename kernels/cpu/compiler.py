@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..loop_nest import Nest, size_names
-from . import chain, codegen, fused, launch, matrix_vector, pool, products, rows
+from . import codegen, fused, launch, pool, products, rows
 from .launch import Launch, launcher, replayer, signature
 from .threads import ADDITION, SHARE_ABOVE
 
@@ -66,6 +66,8 @@ class Compiler:
         self, dtype: str, sizes: Sequence[int], steps: Sequence[int], offsets: Sequence[int]
     ) -> tuple[Callable[[], protocol.Loops], str, int] | None:
         """Return the loop that takes less time than a call of BLAS, where it does."""
+        from . import matrix_vector
+
         form = matrix_vector.form_of(dtype, sizes, steps)
         if form is not None:
             matrix_vector.begin(dtype, form)
@@ -88,6 +90,8 @@ class Compiler:
 
     def lines_together(self, dtype: str, first: protocol.Multiplied, second: protocol.Multiplied) -> int | None:
         """Return the lines that stay in a cache, where the matrix does not."""
+        from . import chain, matrix_vector
+
         forms = [matrix_vector.form_of(dtype, *each) for each in (first, second)]
         return None if forms[0] is None or forms[1] is None else chain.lines_of(dtype, forms[0], forms[1])
 
@@ -99,6 +103,8 @@ class Compiler:
         lines: int,
     ) -> tuple[Callable[[], tuple[protocol.Loops, protocol.Loops, protocol.Loops]], int]:
         """Return one loop over blocks of lines, and what puts the results of blocks together."""
+        from . import chain, matrix_vector
+
         label, nest, sizes, blocks, offsets, elements = loop
         forms = [form for form in (matrix_vector.form_of(dtype, *each[:2]) for each in multiplied) if form is not None]
         first, second = forms

@@ -87,6 +87,8 @@ class Bindings:
         self._taken: set[tuple[int, Any]] = set()
         self._reads: Counter[str] = Counter()  # of names: how often code reads them, other than to add to them
         self._asked: set[str] = set()  # names that code asks for where they may be missing
+        self._known: dict[tuple[type, ...], set[str]] = {}  # the names that classes have
+        self._done: dict[tuple[int, bool], set[str]] = {}  # the names that instances were asked for
         #: A number that the function reads and moves on, which no run would.
         self._moved: str | None = None
         waiting = deque(roots)
@@ -292,8 +294,15 @@ class Bindings:
         own: dict[str, Any] = {} if kind is instance else getattr(instance, "__dict__", {})
         parents: list[type] = [*kind.__mro__, *(type(kind).__mro__ if kind is instance else ())]
         called = getattr(instance, "__name__", None) if isinstance(instance, ModuleType) else kind.__name__
-        looked_at = names | own.keys() if _ANY in names else names
-        for name in sorted(key for key in looked_at if isinstance(key, str)):
+        # there are many names, and nearly all are of other instances
+        known = self._known.get(tuple(parents))
+        if known is None:
+            known = self._known[tuple(parents)] = {name for parent in parents for name in vars(parent)}
+        looked_at = (own.keys() if _ANY in names else own.keys() & names) | (known & names) | (self._asked & names)
+        done = self._done.setdefault((id(instance), "super" in names), set())
+        fresh = sorted(key for key in looked_at - done if isinstance(key, str))
+        done |= looked_at
+        for name in fresh:
             holders = [parent for parent in parents if name in vars(parent)]
             found = vars(holders[0])[name] if holders else _NOT_THERE
             if name in own:
@@ -425,6 +434,7 @@ def _read(code: CodeType) -> tuple[str, ...]:
     return (*reads.elements(), *inner)
 
 
+@functools.lru_cache(1024)
 def _computes_strings(code: CodeType) -> bool:
     """Tell whether code puts strings together, which may be names."""
     return (
