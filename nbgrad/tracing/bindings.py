@@ -13,7 +13,6 @@ What the function itself changes while it is traced, no run changes again. One t
 
 from __future__ import annotations
 
-import dis
 import functools
 import keyword
 import operator
@@ -26,7 +25,6 @@ from contextvars import ContextVar
 from types import (
     BuiltinFunctionType,
     CellType,
-    CodeType,
     FunctionType,
     MappingProxyType,
     MemberDescriptorType,
@@ -39,7 +37,8 @@ import numpy as np
 
 from ..arrays import is_stand_in
 from ..variable import Variable
-from .purity import is_ours, names_of, strings_of
+from .bytecode import computes_strings, imported, names_of, reads_of, strings_of
+from .purity import is_ours
 
 #: Values that are looked at, at most; items of a container that are, one by one and all at once.
 _MOST, _ITEMS, _AT_ONCE = 3000, 64, 4096
@@ -271,13 +270,13 @@ class Bindings:
         if is_ours(function.__globals__.get("__name__")):  # of transforms, whose names stay what they are
             waiting += (_at(cell, None) for _, cell in places)
             return
-        if not mentioned.isdisjoint(_OF_ALL) or ("getattr" in mentioned and _computes_strings(code)):
+        if not mentioned.isdisjoint(_OF_ALL) or ("getattr" in mentioned and computes_strings(code)):
             names.add(_ANY)
         names |= mentioned
-        self._reads.update(_read(code))
+        self._reads.update(reads_of(code))
         if id(function) not in self._roots:
             self._take(function, _Attribute("__code__"), function.__name__, waiting)  # a module that was loaded again
-        waiting += _imported(function)
+        waiting += imported(function)
         found: list[tuple[Any, Any, str]] = [(cell, None, name) for name, cell in places]
         found += [(function.__globals__, name, name) for name in sorted(mentioned)]
         for container, key, name in found:
@@ -416,60 +415,6 @@ def _operators(kind: type) -> Iterator[Any]:
                     # what dataclasses write reads all that they have
                     if found.__code__.co_filename != "<string>":
                         yield found
-
-
-@functools.lru_cache(1024)  # functions are traced again and again
-def _read(code: CodeType) -> tuple[str, ...]:
-    """Give the names that code reads, without those that it only adds to: ``calls += 1``."""
-    added = [""] * 3  # what the latest instructions were
-    reads: Counter[str] = Counter()
-    for instruction in dis.get_instructions(code):
-        what, name = instruction.opname, instruction.argval
-        if what.startswith("STORE_") and isinstance(name, str) and "+=" in added:
-            reads[name] -= 1
-        elif what.startswith("LOAD_") and what != "LOAD_CONST" and isinstance(name, str):
-            reads[name] += 1
-        added = [*added[1:], instruction.argrepr if what == "BINARY_OP" else ""]
-    inner = [name for part in code.co_consts if isinstance(part, CodeType) for name in _read(part)]
-    return (*reads.elements(), *inner)
-
-
-@functools.lru_cache(1024)
-def _computes_strings(code: CodeType) -> bool:
-    """Tell whether code puts strings together, which may be names."""
-    return (
-        not {"format", "join", "str"}.isdisjoint(code.co_names)
-        or any(isinstance(constant, str) and "%" in constant for constant in code.co_consts)
-        or any(step.opname in ("FORMAT_VALUE", "FORMAT_SIMPLE", "BUILD_STRING") for step in dis.get_instructions(code))
-        or any(isinstance(part, CodeType) and _computes_strings(part) for part in code.co_consts)
-    )
-
-
-def _imported(function: FunctionType) -> Iterator[ModuleType]:
-    """Give the modules that a function imports itself."""
-    for name, level in _imports(function.__code__):
-        full = name
-        if level:
-            package = function.__globals__.get("__package__") or ""
-            full = ".".join([*package.split(".")[: package.count(".") + 2 - level], *filter(None, [name])])
-        parts = full.split(".")
-        for count in range(1, len(parts) + 1):
-            module = sys.modules.get(".".join(parts[:count]))
-            if module is not None:
-                yield module
-
-
-@functools.lru_cache(1024)
-def _imports(code: CodeType) -> tuple[tuple[str, int], ...]:
-    """Give the names of modules that code imports, and how many packages above they are looked for."""
-    found: list[tuple[str, int]] = []
-    loaded: list[Any] = [0, None]  # at last the level, and the names that are taken
-    for instruction in dis.get_instructions(code):
-        if instruction.opname == "IMPORT_NAME":
-            found.append((instruction.argval, loaded[-2]))
-        elif instruction.opname.startswith("LOAD_"):
-            loaded.append(instruction.argval)
-    return (*found, *(name for part in code.co_consts if isinstance(part, CodeType) for name in _imports(part)))
 
 
 def _equal(one: Any, other: Any) -> bool:

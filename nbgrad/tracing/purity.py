@@ -9,12 +9,13 @@ import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from types import BuiltinMethodType, CodeType, FunctionType, MethodType, ModuleType
+from types import BuiltinMethodType, FunctionType, MethodType, ModuleType
 from typing import Any
 
 import numpy as np
 
 from ..variable import Variable
+from .bytecode import names_of
 
 _REMEDY = (
     "every run would use the numbers of the first: draw them with nbgrad's functions (nbgrad.randn), or outside of the "
@@ -141,20 +142,3 @@ def _mentioned_by(function: FunctionType) -> Iterator[Any]:
 def _slots(kind: type) -> tuple[str, ...]:
     given = vars(kind).get("__slots__", ())
     return (given,) if isinstance(given, str) else tuple(given)
-
-
-def names_of(code: CodeType) -> Iterator[str]:
-    """Give the names of globals and attributes that code mentions."""
-    yield from code.co_names
-    for inner in code.co_consts:
-        if isinstance(inner, CodeType):
-            yield from names_of(inner)
-
-
-def strings_of(code: CodeType) -> Iterator[str]:
-    """Give the strings of code that may be names."""
-    for constant in code.co_consts:
-        if isinstance(constant, CodeType):
-            yield from strings_of(constant)
-        texts = constant if isinstance(constant, tuple | frozenset) else [constant]
-        yield from (text for text in texts if isinstance(text, str) and text.isidentifier())
