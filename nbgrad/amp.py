@@ -22,7 +22,7 @@ class autocast:
     >>> import nbgrad
     >>> with nbgrad.amp.autocast("cpu", enabled=False):
     ...     (nbgrad.ones(2) @ nbgrad.ones(2)).dtype
-    dtype('float32')
+    dtype('float64')
     """
 
     def __init__(
@@ -74,7 +74,7 @@ class GradScaler:
     >>> scaler.step(optimizer)
     >>> scaler.update()
     >>> x, scaler.get_scale()
-    (Variable([0.5, 0.5], dtype=float32), 65536.0)
+    (Variable([0.5, 0.5]), 65536.0)
     """
 
     def __init__(
