@@ -369,7 +369,10 @@ def test_every_function_is_compiled_with_its_gradient_or_refused(name, kernels):
 #: What is refused where a gradient would be lost, and what the error names.
 REFUSED = {
     "np.spacing": (np.spacing, "np.spacing does not work on Variables that require a gradient: nbgrad has no function"),
-    "np.linalg.eigvals": (lambda x: np.linalg.eigvals(x[:, :3]), r"np.linalg.eigvals does not .*return_complex.*eigvalsh"),
+    "np.linalg.eigvals": (
+        lambda x: np.linalg.eigvals(x[:, :3]),
+        r"np.linalg.eigvals does not .*return_complex.*eigvalsh",
+    ),
     "np.fft.rfft": (np.fft.rfft, "np.fft.rfft does not work .*: its result is complex, and nbgrad's dtypes are real"),
     "np.setdiff1d": (
         lambda x: np.setdiff1d(x, [1.0]),
