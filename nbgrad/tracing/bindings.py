@@ -87,7 +87,7 @@ class Bindings:
         self._reads: Counter[str] = Counter()  # of names: how often code reads them, other than to add to them
         self._asked: set[str] = set()  # names that code asks for where they may be missing
         self._known: dict[tuple[type, ...], set[str]] = {}  # the names that classes have
-        self._done: dict[tuple[int, bool], set[str]] = {}  # the names that instances were asked for
+        self._done: dict[int, set[str]] = {}  # the names that instances were asked for
         #: A number that the function reads and moves on, which no run would.
         self._moved: str | None = None
         waiting = deque(roots)
@@ -298,7 +298,7 @@ class Bindings:
         if known is None:
             known = self._known[tuple(parents)] = {name for parent in parents for name in vars(parent)}
         looked_at = (own.keys() if _ANY in names else own.keys() & names) | (known & names) | (self._asked & names)
-        done = self._done.setdefault((id(instance), "super" in names), set())
+        done = self._done.setdefault(id(instance), set())
         fresh = sorted(key for key in looked_at - done if isinstance(key, str))
         done |= looked_at
         for name in fresh:
