@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import nbgrad
-from nbgrad import value_and_grad
+from nbgrad import nn, value_and_grad
 from nbgrad.kernels.cpu import chain
 
 pytestmark = pytest.mark.usefixtures("kernels")
@@ -158,3 +158,22 @@ def test_arguments_that_results_are_written_over_are_read_before():
     wanted = both(*given)
     for one, other in zip(nbgrad.jit(both, donate_argnums=(0, 2))(*given), wanted, strict=True):
         np.testing.assert_allclose(one, other, 1e-12)
+
+
+def test_kept_values_are_read_before_they_are_written_over():
+    square = RANDOM.normal(size=(40, 40))
+
+    class Carrying(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.register_buffer("state", nbgrad.tensor(square[0].copy()))
+
+        def forward(self, x):
+            self.state = nbgrad.tanh(x @ self.state)
+            return self.state @ x
+
+    plain, carrying = Carrying(), Carrying()
+    compiled = nbgrad.jit(lambda x: carrying(x))
+    for _ in range(3):
+        np.testing.assert_allclose(compiled(square), plain(square).data, 1e-11)
+        np.testing.assert_allclose(carrying.state.data, plain.state.data, 1e-11)
